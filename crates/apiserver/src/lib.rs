@@ -1,0 +1,1 @@
+//! The embedded Kubernetes API: a revisioned store, watches and one set of handlers.

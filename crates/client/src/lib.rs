@@ -1,0 +1,1 @@
+//! A thin Kubernetes client: connection settings, raw requests, watch streams.

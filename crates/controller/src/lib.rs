@@ -1,0 +1,1 @@
+//! The DaemonSet controller: watches, the engine, and the writer.

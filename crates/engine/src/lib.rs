@@ -1,0 +1,1 @@
+//! The decisions of everynode: a pure state machine from facts to actions.

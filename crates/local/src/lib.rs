@@ -1,0 +1,1 @@
+//! What a small cluster needs beside the controller, and up, which composes it.

@@ -1,0 +1,1 @@
+//! Node agents: simulated nodes that behave as kubelets do.

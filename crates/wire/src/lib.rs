@@ -1,0 +1,13 @@
+//! The Kubernetes formats: schema, defaults, validation, patches, selectors, tables.
+//!
+//! Everything here is a pure function from bytes or values to bytes or values. Nothing decides what a
+//! cluster should do, nothing does I/O, and nothing reads a clock.
+
+pub mod resource;
+pub mod status;
+
+/// A JSON value with its field order kept, the form in which the API server changes objects.
+pub type Value = serde_json::Value;
+
+/// A JSON object with its field order kept.
+pub type Object = serde_json::Map<String, Value>;

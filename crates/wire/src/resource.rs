@@ -1,0 +1,124 @@
+//! The resource table: every kind that the API serves, and the rules that make it that kind.
+
+use crate::Value;
+use crate::status::FieldError;
+
+/// One kind as discovery shows it and as the generic handlers need it.
+#[derive(Debug)]
+pub struct Resource {
+    /// API group, empty for the core group.
+    pub group: &'static str,
+    /// Version, such as `v1`.
+    pub version: &'static str,
+    /// Kind, such as `DaemonSet`.
+    pub kind: &'static str,
+    /// Plural name in paths, such as `daemonsets`.
+    pub plural: &'static str,
+    /// Singular name, such as `daemonset`.
+    pub singular: &'static str,
+    /// Short names, such as `ds`.
+    pub short_names: &'static [&'static str],
+    /// Categories, such as `all`.
+    pub categories: &'static [&'static str],
+    /// Whether objects live in a namespace.
+    pub namespaced: bool,
+    /// Verbs of the main resource, in the API's order.
+    pub verbs: &'static [&'static str],
+    /// Subresources, such as `status`.
+    pub subresources: &'static [Subresource],
+    /// Name of the type in the schema, such as `apps.v1.DaemonSet`.
+    pub type_name: &'static str,
+    /// Fields besides `metadata.name` and `metadata.namespace` that a field selector may name.
+    pub selectable_fields: &'static [&'static str],
+    /// Whether `spec` changes raise `metadata.generation`.
+    pub generation: bool,
+    /// Whether an update may create the object (PUT on a name that does not exist).
+    pub create_on_update: bool,
+    /// Whether a PUT without a resourceVersion is accepted.
+    pub unconditional_update: bool,
+    /// Defaults, validation, preparation and columns.
+    pub rules: &'static dyn Rules,
+}
+
+/// A subresource as discovery shows it.
+#[derive(Debug)]
+pub struct Subresource {
+    /// Name behind the slash, such as `status`.
+    pub name: &'static str,
+    /// Kind that it takes and gives, such as `Eviction`.
+    pub kind: &'static str,
+    /// Group of that kind where it differs from the resource's, else empty.
+    pub group: &'static str,
+    /// Version of that kind where it differs, else empty.
+    pub version: &'static str,
+    /// Verbs in the API's order.
+    pub verbs: &'static [&'static str],
+}
+
+/// What makes a kind that kind. Objects reach these functions decoded by the schema
+/// (unknown fields gone, types right, quantities canonical); the metadata that is common to all kinds
+/// (names, labels, annotations, owner references, finalizers) is handled by the generic code.
+pub trait Rules: Sync + std::fmt::Debug {
+    /// Fills in what the client left out. Runs after decoding on create, update and patch.
+    fn default(&self, _object: &mut Value) {}
+
+    /// Clears or sets what a client may not choose on create (status, generations).
+    fn prepare_create(&self, _object: &mut Value) {}
+
+    /// Takes over from `old` what an update of the main resource may not change (status, generations).
+    fn prepare_update(&self, _new: &mut Value, _old: &Value) {}
+
+    /// Takes over from `old` what an update of the status subresource may not change (spec).
+    fn prepare_status_update(&self, _new: &mut Value, _old: &Value) {}
+
+    /// Checks a new object.
+    fn validate_create(&self, _object: &Value, _errors: &mut Vec<FieldError>) {}
+
+    /// Checks a changed object against the one it replaces. Includes the checks of `validate_create`
+    /// where the API repeats them.
+    fn validate_update(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}
+
+    /// Checks an update of the status subresource.
+    fn validate_status_update(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}
+
+    /// Sentences for the `Warning` header. `old` is absent on create.
+    fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The columns of `kubectl get`.
+    fn columns(&self) -> &'static [Column] {
+        NAME_AND_AGE
+    }
+
+    /// The cells of one row, one per column. `now` is Unix time in seconds, for ages.
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        default_cells(object, now)
+    }
+}
+
+/// One column of `kubectl get`.
+#[derive(Debug)]
+pub struct Column {
+    /// Heading, such as `Node Selector`.
+    pub name: &'static str,
+    /// OpenAPI type: `string`, `integer`, ...
+    pub kind: &'static str,
+    /// OpenAPI format, `name` for the name column, else empty.
+    pub format: &'static str,
+    /// What it means, in one sentence.
+    pub description: &'static str,
+    /// 0 always shown, 1 only with `-o wide`.
+    pub priority: i32,
+}
+
+/// Columns of kinds that have none of their own.
+pub const NAME_AND_AGE: &[Column] = &[
+    Column { name: "Name", kind: "string", format: "name", description: "Name of the object.", priority: 0 },
+    Column { name: "Age", kind: "string", format: "", description: "Time since its creation.", priority: 0 },
+];
+
+fn default_cells(object: &Value, _now: i64) -> Vec<Value> {
+    let name = object.pointer("/metadata/name").cloned().unwrap_or_default();
+    vec![name, Value::String("<unknown>".into())]
+}
