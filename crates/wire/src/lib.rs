@@ -3,8 +3,12 @@
 //! Everything here is a pure function from bytes or values to bytes or values. Nothing decides what a
 //! cluster should do, nothing does I/O, and nothing reads a clock.
 
+pub mod kinds;
 pub mod resource;
 pub mod status;
+pub mod validate;
+
+pub use kinds::{resource_for, resource_for_kind, resources};
 
 /// A JSON value with its field order kept, the form in which the API server changes objects.
 pub type Value = serde_json::Value;

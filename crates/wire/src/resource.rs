@@ -1,10 +1,14 @@
 //! The resource table: every kind that the API serves, and the rules that make it that kind.
 
+use base64::Engine as _;
+use sha2::{Digest, Sha256};
+
 use crate::Value;
 use crate::status::FieldError;
+use crate::validate::meta::NameRule;
 
 /// One kind as discovery shows it and as the generic handlers need it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Resource {
     /// API group, empty for the core group.
     pub group: &'static str,
@@ -30,14 +34,68 @@ pub struct Resource {
     pub type_name: &'static str,
     /// Fields besides `metadata.name` and `metadata.namespace` that a field selector may name.
     pub selectable_fields: &'static [&'static str],
-    /// Whether `spec` changes raise `metadata.generation`.
-    pub generation: bool,
+    /// What a name of this kind may look like.
+    pub name_rule: NameRule,
+    /// Set where the objects of this resource are kept as those of another group and version.
+    pub stored_as: Option<&'static StoredAs>,
     /// Whether an update may create the object (PUT on a name that does not exist).
     pub create_on_update: bool,
     /// Whether a PUT without a resourceVersion is accepted.
     pub unconditional_update: bool,
     /// Defaults, validation, preparation and columns.
     pub rules: &'static dyn Rules,
+}
+
+impl Resource {
+    /// The hash by which clients notice that the stored version changed; none for resources that
+    /// store nothing.
+    pub fn storage_version_hash(&self) -> Option<String> {
+        if !self.verbs.contains(&"watch") {
+            return None;
+        }
+        let (group, version) = self.stored_as.map_or((self.group, self.version), |s| (s.group, s.version));
+        Some(storage_version_hash(group, version, self.kind))
+    }
+
+    /// `v1` or `apps/v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// The subresource of that name.
+    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
+        self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+}
+
+/// The `storageVersionHash` of discovery: the first eight bytes of the SHA-256 of
+/// `group/version/kind`, in base64.
+pub fn storage_version_hash(group: &str, version: &str, kind: &str) -> String {
+    let digest = Sha256::digest(format!("{group}/{version}/{kind}"));
+    base64::engine::general_purpose::STANDARD.encode(&digest[..8])
+}
+
+/// How two resources share their objects: one is stored, the other is a view on it.
+///
+/// Rules (defaults, preparation, validation) see the form of the resource that was asked for; the
+/// conversions run after them on writes and before everything else on reads. A watch, a list and
+/// preconditions work on the stored objects.
+#[derive(Debug)]
+pub struct StoredAs {
+    /// Group of the stored resource.
+    pub group: &'static str,
+    /// Version of the stored resource.
+    pub version: &'static str,
+    /// Plural of the stored resource.
+    pub plural: &'static str,
+    /// Turns an object of this resource into the stored form.
+    pub to_stored: fn(Value) -> Value,
+    /// Turns a stored object into the form of this resource.
+    pub from_stored: fn(Value) -> Value,
 }
 
 /// A subresource as discovery shows it.
@@ -59,13 +117,21 @@ pub struct Subresource {
 /// (unknown fields gone, types right, quantities canonical); the metadata that is common to all kinds
 /// (names, labels, annotations, owner references, finalizers) is handled by the generic code.
 pub trait Rules: Sync + std::fmt::Debug {
+    /// Says why the object cannot be converted, where decoding by the schema is not enough. The
+    /// sentence follows `DaemonSet in version "v1" cannot be handled as a DaemonSet: ` in a 400.
+    fn convert(&self, _object: &Value) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Fills in what the client left out. Runs after decoding on create, update and patch.
     fn default(&self, _object: &mut Value) {}
 
-    /// Clears or sets what a client may not choose on create (status, generations).
+    /// Clears or sets what a client may not choose on create (status, `metadata.generation`).
     fn prepare_create(&self, _object: &mut Value) {}
 
-    /// Takes over from `old` what an update of the main resource may not change (status, generations).
+    /// Takes over from `old` what an update of the main resource may not change (status) and raises
+    /// `metadata.generation` when the spec changed. Expects that `metadata.generation` of `new` has
+    /// been set to that of `old`.
     fn prepare_update(&self, _new: &mut Value, _old: &Value) {}
 
     /// Takes over from `old` what an update of the status subresource may not change (spec).

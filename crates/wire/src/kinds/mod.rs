@@ -1,0 +1,157 @@
+//! The kinds: one module per kind or group of small kinds, with its rows of the resource table and
+//! its rules.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::resource::{Resource, Rules, Subresource};
+use crate::validate::meta::NameRule;
+
+mod admission;
+mod autoscaling;
+mod batch;
+mod binding;
+mod config;
+mod controller_revision;
+mod daemon_set;
+mod event;
+mod lease;
+mod namespace;
+mod networking;
+mod node;
+mod node_runtime;
+mod pod;
+mod policy;
+mod quota;
+mod rbac;
+mod scheduling;
+mod service;
+mod service_account;
+mod storage;
+mod volume;
+mod workload;
+
+static RESOURCES: LazyLock<Vec<Resource>> = LazyLock::new(|| {
+    let mut all: Vec<Resource> = [
+        admission::RESOURCES,
+        autoscaling::RESOURCES,
+        batch::RESOURCES,
+        binding::RESOURCES,
+        config::RESOURCES,
+        controller_revision::RESOURCES,
+        daemon_set::RESOURCES,
+        event::RESOURCES,
+        lease::RESOURCES,
+        namespace::RESOURCES,
+        networking::RESOURCES,
+        node::RESOURCES,
+        node_runtime::RESOURCES,
+        pod::RESOURCES,
+        policy::RESOURCES,
+        quota::RESOURCES,
+        rbac::RESOURCES,
+        scheduling::RESOURCES,
+        service::RESOURCES,
+        service_account::RESOURCES,
+        storage::RESOURCES,
+        volume::RESOURCES,
+        workload::RESOURCES,
+    ]
+    .concat();
+    all.sort_by_key(|resource| (resource.group, resource.version, resource.plural));
+    all
+});
+
+static BY_PLURAL: LazyLock<HashMap<(&'static str, &'static str, &'static str), &'static Resource>> =
+    LazyLock::new(|| RESOURCES.iter().map(|row| ((row.group, row.version, row.plural), row)).collect());
+
+/// Every resource that the API serves, sorted by group, version and plural.
+pub fn resources() -> &'static [Resource] {
+    &RESOURCES
+}
+
+/// The resource with that plural name.
+pub fn resource_for(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
+    BY_PLURAL.get(&(group, version, plural)).copied()
+}
+
+/// The resource whose objects have that kind.
+pub fn resource_for_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
+    RESOURCES.iter().find(|row| row.kind == kind && row.version == version && row.group == group)
+}
+
+/// Every verb of a resource that is stored.
+const ALL_VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// Verbs of subresources that show the object itself.
+const READ_WRITE: &[&str] = &["get", "patch", "update"];
+/// Verbs of subresources that pass a request on to a pod, a service or a node.
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
+
+/// What most rows have in common; `..ROW` fills it in.
+const ROW: Resource = Resource {
+    group: "",
+    version: "v1",
+    kind: "",
+    plural: "",
+    singular: "",
+    short_names: &[],
+    categories: &[],
+    namespaced: true,
+    verbs: ALL_VERBS,
+    subresources: &[],
+    type_name: "",
+    selectable_fields: &[],
+    name_rule: NameRule::Subdomain,
+    stored_as: None,
+    create_on_update: false,
+    unconditional_update: true,
+    rules: &Plain,
+};
+
+/// Rules of kinds that are kept as they are sent.
+#[derive(Debug)]
+struct Plain;
+
+impl Rules for Plain {}
+
+const fn subresource(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
+    Subresource { name, kind, group: "", version: "", verbs }
+}
+
+const fn status(kind: &'static str) -> Subresource {
+    subresource("status", kind, READ_WRITE)
+}
+
+const SCALE: Subresource =
+    Subresource { name: "scale", kind: "Scale", group: "autoscaling", version: "v1", verbs: READ_WRITE };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_version_hashes_are_those_of_the_api() {
+        let check = |group, version, plural, hash: Option<&str>| {
+            let row = resource_for(group, version, plural).expect(plural);
+            assert_eq!(row.storage_version_hash().as_deref(), hash, "{plural}");
+        };
+        check("apps", "v1", "daemonsets", Some("dd7pWHUlMKQ="));
+        check("", "v1", "pods", Some("xPOwRZ+Yhw8="));
+        check("", "v1", "events", Some("r2yiGXH7wu8="));
+        check("events.k8s.io", "v1", "events", Some("r2yiGXH7wu8="));
+        check("", "v1", "bindings", None);
+    }
+
+    #[test]
+    fn every_row_is_complete_and_found_by_plural_and_by_kind() {
+        for row in resources() {
+            assert!(!row.kind.is_empty() && !row.singular.is_empty() && !row.type_name.is_empty(), "{row:?}");
+            assert_eq!(resource_for(row.group, row.version, row.plural).map(|r| r.kind), Some(row.kind));
+            assert_eq!(
+                resource_for_kind(row.group, row.version, row.kind).map(|r| r.plural),
+                Some(row.plural)
+            );
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Checks of objects, with the messages of the Kubernetes API.
+
+pub mod meta;
