@@ -1,1 +1,20 @@
 //! A thin Kubernetes client: connection settings, raw requests, watch streams.
+//!
+//! [`Client`] sends bytes and returns bytes; nothing here knows the shape of a Pod. What every consumer of
+//! the API needs is here once: typed errors with the server's own `Status`, a rate limit, and [`list_watch`],
+//! which turns a collection into a stream of events that survives disconnections.
+//!
+//! kube gives the connection settings (kubeconfig, in-cluster, exec plugins, TLS) and the transport. Its
+//! types do not appear in this crate's interface.
+
+pub mod error;
+mod http_client;
+mod lines;
+pub mod list_watch;
+mod rate_limit;
+
+pub use error::{ApiStatus, Error};
+pub use http::Method;
+pub use http_client::{Client, content_type, ensure_crypto_provider};
+pub use lines::LineSplitter;
+pub use list_watch::{Event, ListWatch};
