@@ -3,8 +3,12 @@
 //! Everything here is a pure function from bytes or values to bytes or values. Nothing decides what a
 //! cluster should do, nothing does I/O, and nothing reads a clock.
 
+mod access;
+pub mod defaults;
+pub mod encode;
 pub mod kinds;
 pub mod resource;
+pub mod schema;
 pub mod status;
 pub mod validate;
 

@@ -28,6 +28,7 @@ mod scheduling;
 mod service;
 mod service_account;
 mod storage;
+mod strategy;
 mod volume;
 mod workload;
 
