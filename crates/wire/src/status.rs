@@ -1,8 +1,14 @@
 //! Refusals as the Kubernetes API words them: `Status` objects and the field errors inside them.
 
+mod build;
+mod field_error;
+mod read;
+
 use std::fmt;
 
 use crate::{Object, Value};
+
+pub use read::NotAStatus;
 
 /// Why one field was refused; the `reason` of a cause in a `Status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +27,12 @@ pub enum Cause {
     NotFound,
     /// The value is longer than allowed.
     TooLong,
+    /// The value is shorter than allowed.
+    TooShort,
     /// The list has more items than allowed.
     TooMany,
+    /// The list has fewer items than allowed.
+    TooFew,
     /// The value has the wrong type.
     TypeInvalid,
 }
@@ -38,7 +48,9 @@ impl Cause {
             Cause::Forbidden => "FieldValueForbidden",
             Cause::NotFound => "FieldValueNotFound",
             Cause::TooLong => "FieldValueTooLong",
+            Cause::TooShort => "FieldValueTooShort",
             Cause::TooMany => "FieldValueTooMany",
+            Cause::TooFew => "FieldValueTooFew",
             Cause::TypeInvalid => "FieldValueTypeInvalid",
         }
     }
@@ -90,8 +102,12 @@ pub enum Reason {
     InternalError,
     /// 503
     ServiceUnavailable,
+    /// 500: an operation that the server could not finish in time; worth a retry.
+    ServerTimeout,
     /// 504
     Timeout,
+    /// Any other code, or an error to which the server gave no reason; holds the HTTP status code.
+    Other(u16),
 }
 
 impl Reason {
@@ -110,9 +126,10 @@ impl Reason {
             Reason::UnsupportedMediaType => 415,
             Reason::Invalid => 422,
             Reason::TooManyRequests => 429,
-            Reason::InternalError => 500,
+            Reason::InternalError | Reason::ServerTimeout => 500,
             Reason::ServiceUnavailable => 503,
             Reason::Timeout => 504,
+            Reason::Other(code) => code,
         }
     }
 }
@@ -131,7 +148,10 @@ pub struct Status {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        match self {
+            Reason::Other(_) => Ok(()),
+            reason => fmt::Debug::fmt(reason, f),
+        }
     }
 }
 
@@ -154,11 +174,103 @@ impl Status {
         object.insert("metadata".into(), Value::Object(Object::new()));
         object.insert("status".into(), "Failure".into());
         object.insert("message".into(), self.message.clone().into());
-        object.insert("reason".into(), self.reason.to_string().into());
+        if !matches!(self.reason, Reason::Other(_)) {
+            object.insert("reason".into(), self.reason.to_string().into());
+        }
         if let Some(details) = &self.details {
             object.insert("details".into(), Value::Object(details.clone()));
         }
         object.insert("code".into(), self.code().into());
         Value::Object(object)
+    }
+}
+
+/// A text in double quotes as the API's messages show it: quotes, backslashes and what cannot be printed are
+/// escaped, everything else stands as it is.
+pub fn go_quote(text: &str) -> String {
+    use fmt::Write as _;
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        let written = match c {
+            '"' | '\\' => write!(out, "\\{c}"),
+            '\u{7}' => out.write_str("\\a"),
+            '\u{8}' => out.write_str("\\b"),
+            '\u{c}' => out.write_str("\\f"),
+            '\n' => out.write_str("\\n"),
+            '\r' => out.write_str("\\r"),
+            '\t' => out.write_str("\\t"),
+            '\u{b}' => out.write_str("\\v"),
+            c if c < ' ' || c == '\u{7f}' => write!(out, "\\x{:02x}", c as u32),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{a0}') => {
+                write!(out, "\\u{:04x}", c as u32)
+            }
+            c => out.write_char(c),
+        };
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(status: Status, expected: Value) {
+        let value = status.to_value();
+        assert_eq!(value, expected);
+        let text = crate::encode::to_vec(&value);
+        assert_eq!(text, crate::encode::to_vec(&expected), "field order");
+        assert_eq!(Status::from_slice(&text).ok(), Some(status), "reads back");
+    }
+
+    #[test]
+    fn refusals_have_the_shape_that_the_api_gives_them() {
+        check(
+            Status::not_found("apps", "daemonsets", "agent"),
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "daemonsets.apps \"agent\" not found", "reason": "NotFound",
+                "details": {"name": "agent", "group": "apps", "kind": "daemonsets"}, "code": 404}),
+        );
+        check(
+            Status::unclassified("unknown patch type"),
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "unknown patch type", "code": 500}),
+        );
+        check(
+            Status::too_large_resource_version(999, 243),
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "Timeout: Too large resource version: 999, current: 243", "reason": "Timeout",
+                "details": {"causes": [{"reason": "ResourceVersionTooLarge",
+                    "message": "Too large resource version"}], "retryAfterSeconds": 1}, "code": 504}),
+        );
+    }
+
+    #[test]
+    fn one_mistake_stands_alone_and_several_in_brackets_each_once() {
+        let errors = |fields: &[&str]| -> Vec<FieldError> {
+            fields.iter().map(|field| FieldError::required(*field, "")).collect()
+        };
+        let message = |fields: &[&str]| Status::invalid("apps", "DaemonSet", "x", &errors(fields)).message;
+        assert_eq!(message(&["a"]), "DaemonSet.apps \"x\" is invalid: a: Required value");
+        assert_eq!(message(&["a", "a"]), "DaemonSet.apps \"x\" is invalid: a: Required value");
+        let two = "DaemonSet.apps \"x\" is invalid: [a: Required value, b: Required value]";
+        assert_eq!(message(&["a", "b", "a"]), two);
+    }
+
+    #[test]
+    fn the_code_says_what_an_unknown_reason_does_not() {
+        let bytes = br#"{"kind":"Status","message":"m","reason":"Odd","code":418}"#;
+        let status = Status::from_slice(bytes).expect("a Status");
+        assert_eq!((status.reason, status.code()), (Reason::Other(418), 418));
+        assert!(Status::from_slice(br#"{"kind":"Pod"}"#).is_err());
+        assert!(Status::from_slice(b"<html>").is_err());
+    }
+
+    #[test]
+    fn quoted_text_escapes_what_cannot_be_printed() {
+        assert_eq!(go_quote("a\"b\\\n\u{1}é<"), r#""a\"b\\\n\x01é<""#);
     }
 }
