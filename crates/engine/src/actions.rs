@@ -1,0 +1,148 @@
+//! What the engine asks for: writes to the API, each with an id by which its outcome is told.
+
+use std::sync::Arc;
+
+use crate::base::Uid;
+use crate::facts::Status;
+use crate::template::Template;
+
+/// Names one action of one engine; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ActionId(pub u64);
+
+/// One write that the engine asks for. Its outcome must be told as [`crate::Fact::Finished`], exactly once.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// Its name, for the outcome.
+    pub id: ActionId,
+    /// The DaemonSet on whose behalf it is made.
+    pub daemonset: Arc<DaemonSetRef>,
+    /// What to do.
+    pub work: Work,
+}
+
+/// Which DaemonSet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DaemonSetRef {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// metadata.uid.
+    pub uid: Uid,
+}
+
+/// The kinds of write.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// POST a pod; [`crate::pod_body::body`] gives the body. Outcome: PodCreated or Failed.
+    CreatePod(NewPod),
+    /// DELETE a pod by name with its uid as precondition and otherwise empty options (C10). Outcome: Done, Gone or
+    /// Failed.
+    DeletePod(PodRef),
+    /// PATCH the owner reference in (G5), after a live GET of the DaemonSet has shown that it exists with this uid
+    /// and is not being deleted (G4). Outcome: PodPatched, Gone or Failed.
+    AdoptPod(PodRef),
+    /// PATCH the owner reference out (G6). Outcome: Done, Gone or Failed.
+    ReleasePod(PodRef),
+    /// Merge-PATCH the label `controller-revision-hash` (J8). Outcome: PodPatched, Gone or Failed.
+    LabelPod {
+        /// The pod.
+        pod: PodRef,
+        /// The label's new value.
+        hash: Arc<str>,
+    },
+    /// POST a ControllerRevision. Outcome: Revision; RevisionExists with the revision of that name when the name is
+    /// taken; or Failed.
+    CreateRevision(NewRevision),
+    /// PUT a ControllerRevision with another number or hash label. Outcome: Revision, Gone or Failed.
+    UpdateRevision {
+        /// The revision.
+        revision: RevisionRef,
+        /// The new `revision` number, when it changes (J9).
+        number: Option<i64>,
+        /// The new value of the label `controller-revision-hash`, when it changes (J2).
+        hash: Option<String>,
+    },
+    /// DELETE a ControllerRevision. Outcome: Done, Gone or Failed.
+    DeleteRevision(RevisionRef),
+    /// As AdoptPod, for a ControllerRevision (J1). Outcome: Revision, Gone or Failed.
+    AdoptRevision(RevisionRef),
+    /// As ReleasePod, for a ControllerRevision (J1). Outcome: Done, Gone or Failed.
+    ReleaseRevision(RevisionRef),
+    /// PUT the numbers of status, leaving conditions and collisionCount as they are; on any error GET and PUT once
+    /// more (I7, I8). Outcome: StatusWritten, Gone or Failed.
+    WriteStatus {
+        /// The numbers; `collision_count` is not to be written.
+        status: Status,
+    },
+    /// GET the DaemonSet; when its status.collisionCount is `expected`, PUT status with `next` (J7). Outcome:
+    /// CollisionCount, Gone or Failed.
+    BumpCollisionCount {
+        /// The count that the engine knows.
+        expected: Option<i32>,
+        /// The count to write.
+        next: i32,
+    },
+    /// Record an event on the DaemonSet, source component daemonset-controller. Outcome: none is needed.
+    RecordEvent(Event),
+}
+
+/// A pod to be created.
+#[derive(Clone, Debug)]
+pub struct NewPod {
+    /// The node that it is for.
+    pub node: Arc<str>,
+    /// The template to make it from.
+    pub template: Arc<Template>,
+    /// The value of its label `controller-revision-hash`.
+    pub hash: Arc<str>,
+    /// The value of its label `pod-template-generation`, when it gets one.
+    pub template_generation: Option<i64>,
+}
+
+/// Which pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PodRef {
+    /// metadata.name; the namespace is the DaemonSet's.
+    pub name: Box<str>,
+    /// metadata.uid.
+    pub uid: Uid,
+}
+
+/// Which ControllerRevision.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RevisionRef {
+    /// metadata.name; the namespace is the DaemonSet's.
+    pub name: String,
+    /// metadata.uid.
+    pub uid: Uid,
+    /// The resource version that the engine knows.
+    pub resource_version: u64,
+}
+
+/// A ControllerRevision to be created, controlled by the DaemonSet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRevision {
+    /// metadata.name.
+    pub name: String,
+    /// metadata.labels: the template's and the hash.
+    pub labels: Vec<(String, String)>,
+    /// metadata.annotations: a copy of the DaemonSet's.
+    pub annotations: Vec<(String, String)>,
+    /// The `revision` field.
+    pub revision: i64,
+    /// The `data` field, byte for byte.
+    pub data: Arc<[u8]>,
+}
+
+/// An event to be recorded on the DaemonSet (specification 1.L).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Type Warning, else Normal.
+    pub warning: bool,
+    /// The reason, one CamelCase word.
+    pub reason: &'static str,
+    /// The message.
+    pub message: String,
+}

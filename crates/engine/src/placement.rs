@@ -1,0 +1,345 @@
+//! Node eligibility (specification 1.B): pure predicates over labels, names and taints, without any state.
+
+/// How a requirement compares a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operator {
+    /// The value is one of these.
+    In,
+    /// The value is none of these, or there is none.
+    NotIn,
+    /// There is a value.
+    Exists,
+    /// There is no value.
+    DoesNotExist,
+    /// The value is an integer greater than this one.
+    Gt,
+    /// The value is an integer less than this one.
+    Lt,
+}
+
+impl Operator {
+    /// Reads the API's text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "In" => Operator::In,
+            "NotIn" => Operator::NotIn,
+            "Exists" => Operator::Exists,
+            "DoesNotExist" => Operator::DoesNotExist,
+            "Gt" => Operator::Gt,
+            "Lt" => Operator::Lt,
+            _ => return None,
+        })
+    }
+}
+
+/// One condition on the value of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The label's key, or a field's name.
+    pub key: String,
+    /// The comparison.
+    pub operator: Operator,
+    /// What it compares with.
+    pub values: Vec<String>,
+}
+
+impl Requirement {
+    /// Whether the requirement holds for the value of its key.
+    pub fn holds(&self, value: Option<&str>) -> bool {
+        let integer = |text: &str| text.parse::<i64>().ok();
+        let compare = |test: fn(&i64, &i64) -> bool| {
+            let have = value.and_then(integer);
+            let want = self.values.first().map(String::as_str).and_then(integer);
+            have.zip(want).is_some_and(|(have, want)| test(&have, &want))
+        };
+        match self.operator {
+            Operator::In => value.is_some_and(|value| self.values.iter().any(|one| one == value)),
+            Operator::NotIn => !value.is_some_and(|value| self.values.iter().any(|one| one == value)),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+            Operator::Gt => compare(i64::gt),
+            Operator::Lt => compare(i64::lt),
+        }
+    }
+
+    /// Whether a label requirement of a node selector term can be read at all (B4).
+    fn is_readable_expression(&self) -> bool {
+        match self.operator {
+            Operator::In | Operator::NotIn => !self.values.is_empty(),
+            Operator::Exists | Operator::DoesNotExist => self.values.is_empty(),
+            Operator::Gt | Operator::Lt => {
+                self.values.len() == 1 && self.values.iter().all(|value| value.parse::<i64>().is_ok())
+            }
+        }
+    }
+
+    /// Whether a field requirement of a node selector term can be read at all (B5).
+    fn is_readable_field(&self) -> bool {
+        matches!(self.operator, Operator::In | Operator::NotIn) && self.values.len() == 1
+    }
+}
+
+/// One term of a required node affinity: all its requirements must hold (B4, B5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeSelectorTerm {
+    /// Conditions on labels.
+    pub match_expressions: Vec<Requirement>,
+    /// Conditions on fields; `metadata.name` is the only one that a node has.
+    pub match_fields: Vec<Requirement>,
+    /// Some requirement could not be read: the term matches nothing.
+    pub unreadable: bool,
+}
+
+impl NodeSelectorTerm {
+    /// Whether the term matches a node.
+    pub fn matches<N: NodeView + ?Sized>(&self, node: &N) -> bool {
+        if self.unreadable || self.match_expressions.is_empty() && self.match_fields.is_empty() {
+            return false;
+        }
+        self.match_expressions
+            .iter()
+            .all(|one| one.is_readable_expression() && one.holds(node.label(&one.key)))
+            && self.match_fields.iter().all(|one| {
+                let value = if one.key == "metadata.name" { node.name() } else { "" };
+                one.is_readable_field() && one.holds(Some(value))
+            })
+    }
+}
+
+/// The effect of a taint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Effect {
+    /// New pods are not placed.
+    NoSchedule,
+    /// New pods are placed elsewhere if possible.
+    PreferNoSchedule,
+    /// New pods are not placed, running ones are evicted.
+    NoExecute,
+    /// A text that the API does not know.
+    Unknown,
+}
+
+impl Effect {
+    /// Reads the API's text.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "NoSchedule" => Effect::NoSchedule,
+            "PreferNoSchedule" => Effect::PreferNoSchedule,
+            "NoExecute" => Effect::NoExecute,
+            _ => Effect::Unknown,
+        }
+    }
+
+    /// The API's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Effect::NoSchedule => "NoSchedule",
+            Effect::PreferNoSchedule => "PreferNoSchedule",
+            Effect::NoExecute => "NoExecute",
+            Effect::Unknown => "",
+        }
+    }
+
+    /// Placement looks at taints of this effect (B6).
+    pub fn keeps_pods_away(self) -> bool {
+        matches!(self, Effect::NoSchedule | Effect::NoExecute)
+    }
+}
+
+/// A taint of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Taint<'a> {
+    /// key.
+    pub key: &'a str,
+    /// value, empty when there is none.
+    pub value: &'a str,
+    /// effect.
+    pub effect: Effect,
+}
+
+/// A toleration of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toleration {
+    /// key; empty means every key.
+    pub key: String,
+    /// The operator is Exists: the value does not matter.
+    pub exists: bool,
+    /// The operator is one that this version does not evaluate: tolerates nothing (B8).
+    pub unreadable: bool,
+    /// value.
+    pub value: String,
+    /// effect; `None` means every effect.
+    pub effect: Option<Effect>,
+}
+
+impl Toleration {
+    /// Whether the taint is tolerated (B8).
+    pub fn tolerates(&self, taint: &Taint<'_>) -> bool {
+        !self.unreadable
+            && self.effect.is_none_or(|effect| effect == taint.effect)
+            && (self.key.is_empty() || self.key == taint.key)
+            && (self.exists || self.value == taint.value)
+    }
+}
+
+/// The first taint among those that keep pods away which no toleration covers.
+pub fn untolerated<'a>(
+    taints: impl IntoIterator<Item = Taint<'a>>,
+    tolerations: &[Toleration],
+) -> Option<Taint<'a>> {
+    taints
+        .into_iter()
+        .filter(|taint| taint.effect.keeps_pods_away())
+        .find(|taint| !tolerations.iter().any(|one| one.tolerates(taint)))
+}
+
+/// A node as the predicates see it.
+pub trait NodeView {
+    /// metadata.name.
+    fn name(&self) -> &str;
+    /// The value of a label.
+    fn label(&self, key: &str) -> Option<&str>;
+    /// The taints, in order.
+    fn taints(&self) -> impl Iterator<Item = Taint<'_>>;
+}
+
+impl NodeView for crate::facts::NodeFact<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(one, _)| *one == key).map(|(_, value)| *value)
+    }
+
+    fn taints(&self) -> impl Iterator<Item = Taint<'_>> {
+        self.taints.iter().copied()
+    }
+}
+
+/// What a pod spec says about the nodes it can be on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// spec.nodeName, when set.
+    pub node_name: Option<String>,
+    /// spec.nodeSelector.
+    pub node_selector: Vec<(String, String)>,
+    /// The terms of the required node affinity, when there is one; an empty list matches nothing (B4).
+    pub required_terms: Option<Vec<NodeSelectorTerm>>,
+    /// spec.tolerations, for a daemon pod with the default ones (C1).
+    pub tolerations: Vec<Toleration>,
+}
+
+/// Whether a node gets, and whether it keeps, a pod of a DaemonSet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Verdict {
+    /// A pod is created when there is none.
+    pub should_run: bool,
+    /// A pod that is there stays.
+    pub should_continue: bool,
+}
+
+impl Verdict {
+    /// Gets and keeps a pod.
+    pub const RUN: Verdict = Verdict { should_run: true, should_continue: true };
+    /// Keeps a pod, gets none.
+    pub const KEEP: Verdict = Verdict { should_run: false, should_continue: true };
+    /// Neither gets nor keeps a pod.
+    pub const AWAY: Verdict = Verdict { should_run: false, should_continue: false };
+}
+
+/// The predicate that decided about a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Everything matches.
+    Eligible,
+    /// The template names another node (B2).
+    OtherNodeName {
+        /// The node that it names.
+        wanted: String,
+    },
+    /// A pair of nodeSelector does not match (B3).
+    NodeSelector {
+        /// The label's key.
+        key: String,
+        /// The value that the selector wants.
+        wanted: String,
+        /// The value that the node has.
+        actual: Option<String>,
+    },
+    /// No term of the required node affinity matches (B4, B5).
+    NodeAffinity,
+    /// A NoSchedule or NoExecute taint is not tolerated (B7).
+    Taint {
+        /// The taint's key.
+        key: String,
+        /// The taint's value.
+        value: String,
+        /// The taint's effect.
+        effect: Effect,
+    },
+}
+
+impl Placement {
+    /// shouldRun and shouldContinueRunning for a node (B1-B8). Conditions, cordons, resources and ports are not
+    /// looked at (B9).
+    pub fn verdict<N: NodeView + ?Sized>(&self, node: &N) -> Verdict {
+        if !self.matches_name_and_labels(node) {
+            return Verdict::AWAY;
+        }
+        if untolerated(node.taints(), &self.tolerations).is_none() {
+            return Verdict::RUN;
+        }
+        let evicting = node.taints().filter(|taint| taint.effect == Effect::NoExecute);
+        if untolerated(evicting, &self.tolerations).is_none() { Verdict::KEEP } else { Verdict::AWAY }
+    }
+
+    /// nodeName, nodeSelector and required affinity.
+    pub fn matches_name_and_labels<N: NodeView + ?Sized>(&self, node: &N) -> bool {
+        self.node_name.as_deref().is_none_or(|name| name == node.name())
+            && self.node_selector.iter().all(|(key, value)| node.label(key) == Some(value))
+            && self.required_terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
+    }
+
+    /// The predicate that decides about a node; [`Reason::Eligible`] when none speaks against it.
+    pub fn reason<N: NodeView + ?Sized>(&self, node: &N) -> Reason {
+        if let Some(wanted) = self.node_name.as_ref().filter(|name| *name != node.name()) {
+            return Reason::OtherNodeName { wanted: wanted.clone() };
+        }
+        if let Some((key, wanted)) =
+            self.node_selector.iter().find(|(key, value)| node.label(key) != Some(value))
+        {
+            let actual = node.label(key).map(str::to_owned);
+            return Reason::NodeSelector { key: key.clone(), wanted: wanted.clone(), actual };
+        }
+        if !self.matches_name_and_labels(node) {
+            return Reason::NodeAffinity;
+        }
+        // The taint that evicts is the more telling one.
+        let evicting = node.taints().filter(|taint| taint.effect == Effect::NoExecute);
+        let taint = untolerated(evicting, &self.tolerations)
+            .or_else(|| untolerated(node.taints(), &self.tolerations));
+        taint.map_or(Reason::Eligible, |taint| Reason::Taint {
+            key: taint.key.to_owned(),
+            value: taint.value.to_owned(),
+            effect: taint.effect,
+        })
+    }
+
+    /// The verdict depends on the node's name, so that nodes of equal labels and taints can differ.
+    pub fn reads_name(&self) -> bool {
+        self.node_name.is_some()
+            || self.required_terms.iter().flatten().any(|term| !term.match_fields.is_empty())
+    }
+
+    /// The label keys that the verdict depends on.
+    pub fn label_keys(&self) -> impl Iterator<Item = &str> {
+        let expressions = self.required_terms.iter().flatten().flat_map(|term| &term.match_expressions);
+        self.node_selector.iter().map(|(key, _)| key.as_str()).chain(expressions.map(|one| one.key.as_str()))
+    }
+
+    /// The keys of taints whose value the verdict depends on; an empty text means every key.
+    pub fn taint_value_keys(&self) -> impl Iterator<Item = &str> {
+        self.tolerations.iter().filter(|one| !one.exists).map(|one| one.key.as_str())
+    }
+}
