@@ -1,7 +1,9 @@
 //! Webhook configurations: kept for manifests that bring them; nothing calls the webhooks.
 
-use super::ROW;
-use crate::resource::Resource;
+use super::{ROW, strategy};
+use crate::access::{Fill, Read};
+use crate::resource::{Resource, Rules};
+use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -13,6 +15,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         namespaced: false,
         type_name: "admissionregistration.v1.MutatingWebhookConfiguration",
         unconditional_update: false,
+        rules: &WebhookConfiguration,
         ..ROW
     },
     Resource {
@@ -24,6 +27,41 @@ pub(super) const RESOURCES: &[Resource] = &[
         namespaced: false,
         type_name: "admissionregistration.v1.ValidatingWebhookConfiguration",
         unconditional_update: false,
+        rules: &WebhookConfiguration,
         ..ROW
     },
 ];
+
+/// Rules of both configurations; only mutating webhooks have a reinvocation policy.
+#[derive(Debug)]
+struct WebhookConfiguration;
+
+impl Rules for WebhookConfiguration {
+    fn default(&self, object: &mut Value) {
+        let mutating = object.text("kind") == "MutatingWebhookConfiguration";
+        for webhook in object.items_mut("webhooks") {
+            webhook.fill("failurePolicy", "Fail");
+            webhook.fill("matchPolicy", "Equivalent");
+            webhook.fill("namespaceSelector", Object::new());
+            webhook.fill("objectSelector", Object::new());
+            webhook.fill("timeoutSeconds", 10);
+            if mutating {
+                webhook.fill("reinvocationPolicy", "Never");
+            }
+            if let Some(service) = webhook.at_mut("clientConfig.service") {
+                service.fill("port", 443);
+            }
+            for rule in webhook.items_mut("rules") {
+                rule.fill("scope", "*");
+            }
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        strategy::first_generation(object);
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        strategy::raise_generation(new, old, new.get("webhooks") != old.get("webhooks"));
+    }
+}

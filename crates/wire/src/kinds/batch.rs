@@ -1,7 +1,10 @@
 //! Jobs and cron jobs.
 
-use super::{ROW, status};
-use crate::resource::Resource;
+use super::{ROW, status, strategy};
+use crate::Value;
+use crate::access::{Fill, Read};
+use crate::defaults;
+use crate::resource::{Resource, Rules};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -13,6 +16,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         categories: &["all"],
         subresources: &[status("CronJob")],
         type_name: "batch.v1.CronJob",
+        rules: &CronJob,
         ..ROW
     },
     Resource {
@@ -24,6 +28,104 @@ pub(super) const RESOURCES: &[Resource] = &[
         subresources: &[status("Job")],
         type_name: "batch.v1.Job",
         selectable_fields: &["status.successful"],
+        rules: &Job,
         ..ROW
     },
 ];
+
+#[derive(Debug)]
+struct Job;
+
+impl Rules for Job {
+    fn default(&self, object: &mut Value) {
+        let labels = object.at("spec.template.metadata.labels").cloned();
+        if let Some(labels) = labels
+            && let Some(metadata) = object.make("metadata")
+        {
+            metadata.fill("labels", labels);
+        }
+        let Some(spec) = object.get_mut("spec") else { return };
+        if !spec.has("parallelism") && !spec.has("completions") {
+            spec.put("completions", 1);
+        }
+        spec.fill("parallelism", 1);
+        spec.fill("backoffLimit", if spec.has("backoffLimitPerIndex") { i32::MAX } else { 6 });
+        spec.fill("completionMode", "NonIndexed");
+        spec.fill("suspend", false);
+        spec.fill("manualSelector", false);
+        let replacement = if spec.has("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
+        spec.fill("podReplacementPolicy", replacement);
+        failure_policy(spec);
+        defaults::pod::template(spec);
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        if !object.flag("spec.manualSelector") {
+            select_by_uid(object);
+        }
+        strategy::create(object, "batch.v1.JobStatus");
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        strategy::update(new, old);
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        strategy::status_update(new, old);
+    }
+}
+
+fn failure_policy(spec: &mut Value) {
+    for rule in spec.items_mut("podFailurePolicy.rules") {
+        for pattern in rule.items_mut("onPodConditions") {
+            pattern.fill("status", "True");
+        }
+    }
+}
+
+/// A job selects its pods by its own uid, under the present names of the labels and the old ones.
+fn select_by_uid(job: &mut Value) {
+    let name = job.text("metadata.name").to_owned();
+    let uid = job.text("metadata.uid").to_owned();
+    let Some(spec) = job.make("spec") else { return };
+    let metadata = spec.make("template").and_then(|template| template.make("metadata"));
+    if let Some(labels) = metadata.and_then(|metadata| metadata.make("labels")) {
+        labels.fill("job-name", name.clone());
+        labels.fill("batch.kubernetes.io/job-name", name);
+        labels.fill("controller-uid", uid.clone());
+        labels.fill("batch.kubernetes.io/controller-uid", uid.clone());
+    }
+    let selector = spec.make("selector");
+    if let Some(labels) = selector.and_then(|selector| selector.make("matchLabels")) {
+        labels.fill("batch.kubernetes.io/controller-uid", uid);
+    }
+}
+
+#[derive(Debug)]
+struct CronJob;
+
+impl Rules for CronJob {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = object.get_mut("spec") else { return };
+        spec.fill("concurrencyPolicy", "Allow");
+        spec.fill("suspend", false);
+        spec.fill("successfulJobsHistoryLimit", 3);
+        spec.fill("failedJobsHistoryLimit", 1);
+        if let Some(job) = spec.at_mut("jobTemplate.spec") {
+            failure_policy(job);
+            defaults::pod::template(job);
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        strategy::create(object, "batch.v1.CronJobStatus");
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        strategy::update(new, old);
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        strategy::status_update(new, old);
+    }
+}

@@ -1,7 +1,11 @@
 //! Config maps and secrets.
 
 use super::ROW;
-use crate::resource::Resource;
+use base64::Engine as _;
+
+use crate::Value;
+use crate::access::Fill;
+use crate::resource::{Resource, Rules};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -10,6 +14,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         singular: "configmap",
         short_names: &["cm"],
         type_name: "core.v1.ConfigMap",
+        rules: &ConfigMap,
         ..ROW
     },
     Resource {
@@ -18,6 +23,27 @@ pub(super) const RESOURCES: &[Resource] = &[
         singular: "secret",
         type_name: "core.v1.Secret",
         selectable_fields: &["type"],
+        rules: &Secret,
         ..ROW
     },
 ];
+
+#[derive(Debug)]
+struct ConfigMap;
+
+impl Rules for ConfigMap {}
+
+#[derive(Debug)]
+struct Secret;
+
+impl Rules for Secret {
+    fn default(&self, object: &mut Value) {
+        object.fill("type", "Opaque");
+        let Some(Value::Object(texts)) = object.take_out("stringData") else { return };
+        let Some(data) = object.make("data") else { return };
+        for (key, text) in texts {
+            let bytes = text.as_str().unwrap_or_default();
+            data.put(&key, base64::engine::general_purpose::STANDARD.encode(bytes));
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Pod disruption budgets.
 
-use super::{ROW, status};
-use crate::resource::Resource;
+use super::{ROW, status, strategy};
+use crate::Value;
+use crate::resource::{Resource, Rules};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     group: "policy",
@@ -12,5 +13,23 @@ pub(super) const RESOURCES: &[Resource] = &[Resource {
     subresources: &[status("PodDisruptionBudget")],
     type_name: "policy.v1.PodDisruptionBudget",
     unconditional_update: false,
+    rules: &PodDisruptionBudget,
     ..ROW
 }];
+
+#[derive(Debug)]
+struct PodDisruptionBudget;
+
+impl Rules for PodDisruptionBudget {
+    fn prepare_create(&self, object: &mut Value) {
+        strategy::create(object, "policy.v1.PodDisruptionBudgetStatus");
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        strategy::update(new, old);
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        strategy::status_update(new, old);
+    }
+}

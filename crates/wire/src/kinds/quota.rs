@@ -1,7 +1,9 @@
 //! Limit ranges and resource quotas.
 
-use super::{ROW, status};
-use crate::resource::Resource;
+use super::{ROW, status, strategy};
+use crate::Value;
+use crate::access::{Fill, Read};
+use crate::resource::{Resource, Rules};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -11,6 +13,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         short_names: &["limits"],
         type_name: "core.v1.LimitRange",
         create_on_update: true,
+        rules: &LimitRange,
         ..ROW
     },
     Resource {
@@ -20,6 +23,52 @@ pub(super) const RESOURCES: &[Resource] = &[
         short_names: &["quota"],
         subresources: &[status("ResourceQuota")],
         type_name: "core.v1.ResourceQuota",
+        rules: &ResourceQuota,
         ..ROW
     },
 ];
+
+#[derive(Debug)]
+struct LimitRange;
+
+impl Rules for LimitRange {
+    fn default(&self, object: &mut Value) {
+        for item in object.items_mut("spec.limits") {
+            if item.text("type") == "Container" {
+                fill_from(item, "default", "max");
+                fill_from(item, "defaultRequest", "default");
+                fill_from(item, "defaultRequest", "min");
+            }
+        }
+    }
+}
+
+/// Takes over from one resource list what another one lacks.
+fn fill_from(item: &mut Value, target: &str, source: &str) {
+    let Some(Value::Object(source)) = item.at(source).cloned() else { return };
+    if source.is_empty() {
+        return;
+    }
+    if let Some(target) = item.make(target) {
+        for (name, quantity) in source {
+            target.fill(&name, quantity);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ResourceQuota;
+
+impl Rules for ResourceQuota {
+    fn prepare_create(&self, object: &mut Value) {
+        strategy::reset_status(object, "core.v1.ResourceQuotaStatus");
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        strategy::keep(new, old, "status");
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        strategy::status_update(new, old);
+    }
+}

@@ -1,7 +1,9 @@
 //! Roles and their bindings.
 
 use super::ROW;
-use crate::resource::Resource;
+use crate::Value;
+use crate::access::{Fill, Read};
+use crate::resource::{Resource, Rules};
 use crate::validate::meta::NameRule;
 
 pub(super) const RESOURCES: &[Resource] = &[
@@ -14,6 +16,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         type_name: "rbac.v1.ClusterRole",
         name_rule: NameRule::PathSegment,
         create_on_update: true,
+        rules: &Role,
         ..ROW
     },
     Resource {
@@ -25,6 +28,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         type_name: "rbac.v1.ClusterRoleBinding",
         name_rule: NameRule::PathSegment,
         create_on_update: true,
+        rules: &Binding,
         ..ROW
     },
     Resource {
@@ -35,6 +39,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         type_name: "rbac.v1.Role",
         name_rule: NameRule::PathSegment,
         create_on_update: true,
+        rules: &Role,
         ..ROW
     },
     Resource {
@@ -45,6 +50,35 @@ pub(super) const RESOURCES: &[Resource] = &[
         type_name: "rbac.v1.RoleBinding",
         name_rule: NameRule::PathSegment,
         create_on_update: true,
+        rules: &Binding,
         ..ROW
     },
 ];
+
+/// The group of the RBAC kinds.
+const GROUP: &str = "rbac.authorization.k8s.io";
+
+/// Rules of roles and cluster roles.
+#[derive(Debug)]
+struct Role;
+
+impl Rules for Role {}
+
+/// Rules of role bindings and cluster role bindings.
+#[derive(Debug)]
+struct Binding;
+
+impl Rules for Binding {
+    fn default(&self, object: &mut Value) {
+        if let Some(role) = object.make("roleRef")
+            && role.text("apiGroup").is_empty()
+        {
+            role.put("apiGroup", GROUP);
+        }
+        for subject in object.items_mut("subjects") {
+            if matches!(subject.text("kind"), "User" | "Group") {
+                subject.fill("apiGroup", GROUP);
+            }
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! Priority classes.
 
-use super::ROW;
-use crate::resource::Resource;
+use super::{ROW, strategy};
+use crate::Value;
+use crate::access::Fill;
+use crate::resource::{Resource, Rules};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     group: "scheduling.k8s.io",
@@ -11,5 +13,19 @@ pub(super) const RESOURCES: &[Resource] = &[Resource {
     short_names: &["pc"],
     namespaced: false,
     type_name: "scheduling.v1.PriorityClass",
+    rules: &PriorityClass,
     ..ROW
 }];
+
+#[derive(Debug)]
+struct PriorityClass;
+
+impl Rules for PriorityClass {
+    fn default(&self, object: &mut Value) {
+        object.fill("preemptionPolicy", "PreemptLowerPriority");
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        strategy::first_generation(object);
+    }
+}

@@ -1,7 +1,9 @@
 //! Service accounts.
 
 use super::ROW;
-use crate::resource::{Resource, Subresource};
+use crate::Value;
+use crate::access::Fill;
+use crate::resource::{Resource, Rules, Subresource};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     kind: "ServiceAccount",
@@ -16,5 +18,28 @@ pub(super) const RESOURCES: &[Resource] = &[Resource {
         verbs: &["create"],
     }],
     type_name: "core.v1.ServiceAccount",
+    rules: &ServiceAccount,
     ..ROW
 }];
+
+#[derive(Debug)]
+struct ServiceAccount;
+
+impl Rules for ServiceAccount {
+    fn prepare_create(&self, object: &mut Value) {
+        keep_only_names(object);
+    }
+
+    fn prepare_update(&self, new: &mut Value, _old: &Value) {
+        keep_only_names(new);
+    }
+}
+
+/// Secrets are referred to by name alone.
+fn keep_only_names(object: &mut Value) {
+    for secret in object.items_mut("secrets") {
+        if let Some(secret) = secret.as_object_mut() {
+            secret.retain(|field, _| field == "name");
+        }
+    }
+}

@@ -1,7 +1,12 @@
 //! Persistent volumes and claims.
 
-use super::{ROW, status};
-use crate::resource::Resource;
+use serde_json::json;
+
+use super::{ROW, status, strategy};
+use crate::Value;
+use crate::access::{Fill, Read as _};
+use crate::defaults;
+use crate::resource::{Resource, Rules};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -11,6 +16,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         short_names: &["pvc"],
         subresources: &[status("PersistentVolumeClaim")],
         type_name: "core.v1.PersistentVolumeClaim",
+        rules: &PersistentVolumeClaim,
         ..ROW
     },
     Resource {
@@ -21,6 +27,65 @@ pub(super) const RESOURCES: &[Resource] = &[
         namespaced: false,
         subresources: &[status("PersistentVolume")],
         type_name: "core.v1.PersistentVolume",
+        rules: &PersistentVolume,
         ..ROW
     },
 ];
+
+#[derive(Debug)]
+struct PersistentVolume;
+
+impl Rules for PersistentVolume {
+    fn default(&self, object: &mut Value) {
+        if let Some(spec) = object.get_mut("spec") {
+            spec.fill("persistentVolumeReclaimPolicy", "Retain");
+            spec.fill("volumeMode", "Filesystem");
+            defaults::pod::sources(spec);
+        }
+        if let Some(status) = object.make("status") {
+            status.fill("phase", "Pending");
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        let created = object.at("metadata.creationTimestamp").cloned();
+        object.put("status", json!({"phase": "Pending"}));
+        if let (Some(created), Some(status)) = (created, object.get_mut("status")) {
+            status.put("lastPhaseTransitionTime", created);
+        }
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        strategy::keep(new, old, "status");
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        strategy::status_update(new, old);
+    }
+}
+
+#[derive(Debug)]
+struct PersistentVolumeClaim;
+
+impl Rules for PersistentVolumeClaim {
+    fn default(&self, object: &mut Value) {
+        if let Some(spec) = object.get_mut("spec") {
+            spec.fill("volumeMode", "Filesystem");
+        }
+        if let Some(status) = object.make("status") {
+            status.fill("phase", "Pending");
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        object.put("status", json!({"phase": "Pending"}));
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        strategy::keep(new, old, "status");
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        strategy::status_update(new, old);
+    }
+}
