@@ -1,0 +1,59 @@
+//! What a server is told when it starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where objects live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory only; everything is gone with the process.
+    Ephemeral,
+    /// In this directory, which is made with mode 0700 when it is missing.
+    Directory(PathBuf),
+}
+
+/// The settings of a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address and port; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Where objects live.
+    pub storage: Storage,
+    /// Whether pods get the token volume of their service account, and are refused when it is missing.
+    pub service_account_admission: bool,
+    /// How long an event object lives.
+    pub event_life: Duration,
+    /// Event objects that are kept at most; the oldest go first.
+    pub event_limit: usize,
+    /// How often watches that asked for bookmarks get one.
+    pub bookmark_interval: Duration,
+    /// How long a watch without `timeoutSeconds` lasts at least; it lasts at most twice as long.
+    pub watch_life: Duration,
+    /// Requests, watches excepted, that are served at the same time; others get 429.
+    pub requests_in_flight: usize,
+    /// The largest request body, in bytes.
+    pub body_limit_bytes: usize,
+    /// How long a request, watches excepted, may take.
+    pub request_timeout: Duration,
+    /// Limits of the store.
+    pub store_limits: crate::store::Limits,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            storage: Storage::Ephemeral,
+            service_account_admission: true,
+            event_life: Duration::from_secs(3_600),
+            event_limit: 20_000,
+            bookmark_interval: Duration::from_secs(60),
+            watch_life: Duration::from_secs(1_800),
+            requests_in_flight: 800,
+            body_limit_bytes: 3 << 20,
+            request_timeout: Duration::from_secs(60),
+            store_limits: crate::store::Limits::default(),
+        }
+    }
+}

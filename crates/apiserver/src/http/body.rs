@@ -1,0 +1,42 @@
+//! Response bodies.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use everynode_wire::{Value, encode};
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+
+/// A response body: whole, or a stream of watch events.
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The media type of everything that is not asked for in another form.
+pub const JSON: &str = "application/json";
+
+/// A body that is there already.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed_unsync()
+}
+
+/// A response with a whole body.
+pub fn respond(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(bytes));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// A JSON response, ended by a line feed as the API ends it.
+pub fn json(code: u16, value: &Value) -> Response<Body> {
+    let mut bytes = encode::to_vec(value);
+    bytes.push(b'\n');
+    respond(code, JSON, bytes)
+}
+
+/// A plain text response.
+pub fn text(code: u16, message: impl Into<String>) -> Response<Body> {
+    respond(code, "text/plain; charset=utf-8", message.into())
+}

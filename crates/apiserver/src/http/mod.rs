@@ -1,0 +1,4 @@
+//! Connections, requests and responses.
+
+pub mod body;
+pub mod serve;

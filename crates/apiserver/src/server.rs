@@ -1,0 +1,156 @@
+//! Starting and stopping.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::api::Api;
+use crate::catalog::Catalog;
+use crate::config::{Config, Storage};
+use crate::http::serve;
+use crate::pki::{Pki, PkiError};
+use crate::store::{Backend, BackendError, Durable, Memory, Store};
+use crate::tls;
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another program listens on the address.
+    #[error("cannot listen on {0}: the address is in use by another program")]
+    AddressInUse(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The data directory cannot be made or read.
+    #[error("data directory {0}: {1}")]
+    Directory(String, io::Error),
+    /// The certificates cannot be made or read.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] BackendError),
+    /// The objects that every cluster has could not be made.
+    #[error("cannot prepare the cluster: {0}")]
+    Bootstrap(String),
+}
+
+/// A running API server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    pki: Pki,
+    api: Arc<Api>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Opens the store, makes or loads certificates, listens, and serves from now on.
+    pub async fn start(config: Config) -> Result<Server, Error> {
+        let backend: Box<dyn Backend> = match &config.storage {
+            Storage::Ephemeral => Box::new(Memory),
+            Storage::Directory(path) => {
+                make_directory(path)?;
+                Box::new(Durable::open(path)?)
+            }
+        };
+        Server::start_with(config, backend).await
+    }
+
+    /// Starts on a backend of the caller's choice; `config.storage` says only where the secrets live.
+    pub async fn start_with(config: Config, backend: Box<dyn Backend>) -> Result<Server, Error> {
+        let now = unix_seconds();
+        let pki = match &config.storage {
+            Storage::Ephemeral => Pki::generate(now)?,
+            Storage::Directory(path) => {
+                make_directory(path)?;
+                Pki::load_or_generate(path, now)?
+            }
+        };
+        let tls = TlsAcceptor::from(tls::server_config(&pki)?);
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => Error::AddressInUse(config.listen),
+            _ => Error::Listen(config.listen, error),
+        })?;
+        let address = listener.local_addr().map_err(|error| Error::Listen(config.listen, error))?;
+
+        let catalog = Catalog::new();
+        let store = Store::open(backend, catalog.shelf_specs(), config.store_limits, &|shelf, bytes| {
+            catalog.read_facts(shelf, bytes)
+        })?;
+        let (stop, stopped) = watch::channel(false);
+        let api = Arc::new(Api::new(config, catalog, store, &pki, address, stopped.clone()));
+        api.bootstrap().await.map_err(|status| Error::Bootstrap(status.message))?;
+        let tasks = vec![
+            tokio::spawn(serve::run(listener, tls, api.clone(), stopped.clone())),
+            tokio::spawn(api.clone().sweep_events(stopped)),
+        ];
+        Ok(Server { address, pki, api, stop, tasks })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base of its URLs, such as `https://127.0.0.1:6443`.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// A kubeconfig with which an admin reaches it.
+    pub fn kubeconfig(&self) -> String {
+        self.pki.kubeconfig(&self.url())
+    }
+
+    /// The admin's bearer token.
+    pub fn token(&self) -> &str {
+        &self.pki.token
+    }
+
+    /// The certificate of the cluster's authority, in PEM.
+    pub fn authority_certificate(&self) -> &str {
+        &self.pki.authority.certificate
+    }
+
+    /// Why the store takes no more writes, when it does not.
+    pub fn write_failure(&self) -> Option<String> {
+        self.api.store().write_failure()
+    }
+
+    /// Stops accepting, ends watches, lets open requests finish, and closes the store.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        let store = self.api.store().clone();
+        drop(self.api);
+        store.close().await;
+    }
+}
+
+fn make_directory(path: &Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path).map_err(|error| Error::Directory(path.display().to_string(), error))
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

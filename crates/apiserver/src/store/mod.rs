@@ -1,0 +1,232 @@
+//! One revisioned log of all writes, the objects that it leaves, and the watchers of its end.
+//!
+//! Every write gets the next revision. A single thread decides, makes durable and publishes writes in that
+//! order, so an object that anybody can see is safe, and watchers see revisions in order. Readers take a
+//! short read lock on one resource and leave with shared pointers.
+
+mod backend;
+mod durable;
+mod object;
+mod pages;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod watcher;
+mod writer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use backend::{Backend, BackendError, Loaded, Memory, Record};
+pub use durable::Durable;
+pub use object::{Change, Draft, Event, Facts, REVISION_PLACEHOLDER, Stored};
+pub use pages::{Page, PageError, PageStart};
+pub use shelf::{Key, RingLimits, ShelfSpec};
+pub use watcher::{TooOld, Watcher};
+pub use writer::{Action, Expect, Write, WriteError};
+
+use pages::Snapshots;
+use shelf::Shelf;
+
+/// A resource of the store, by its place in the list given to [`Store::open`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShelfId(pub u16);
+
+/// The limits of a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// History for watchers, per resource.
+    pub ring: RingLimits,
+    /// Writes that may wait for the writer thread.
+    pub queued_writes: usize,
+    /// Snapshots that are kept for lists that are read in pages.
+    pub snapshots: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { ring: RingLimits { events: 16_384, bytes: 32 << 20 }, queued_writes: 4_096, snapshots: 16 }
+    }
+}
+
+/// All objects of one resource, or of one namespace of it, at one revision.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// Objects in the order of their keys.
+    pub items: Vec<(Key, Arc<Stored>)>,
+    /// The revision at which this was the state.
+    pub revision: u64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shelves: Vec<Shelf>,
+    revision: AtomicU64,
+    revision_bell: watch::Sender<u64>,
+    limits: Limits,
+    broken: Mutex<Option<String>>,
+    snapshots: Snapshots,
+}
+
+impl Inner {
+    fn shelf(&self, id: ShelfId) -> &Shelf {
+        &self.shelves[usize::from(id.0)]
+    }
+
+    fn broken(&self) -> Option<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_broken(&self, reason: String) {
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+}
+
+/// The store. Cheap to clone; the writer thread ends when the last clone is gone or [`Store::close`] ran.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+    queue: mpsc::Sender<writer::Request>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// Reads what selectors need out of an encoded object, when it is loaded.
+pub type ReadFacts<'a> = &'a dyn Fn(ShelfId, &[u8]) -> Option<Facts>;
+
+impl Store {
+    /// Loads everything from a backend and starts the writer thread.
+    pub fn open(
+        mut backend: Box<dyn Backend>,
+        specs: Vec<ShelfSpec>,
+        limits: Limits,
+        read_facts: ReadFacts<'_>,
+    ) -> Result<Store, BackendError> {
+        let loaded = backend.load()?;
+        // Revision 0 means "any" in the API, so the first state is at 1.
+        let revision = loaded.revision.max(1);
+        let shelves = shelves_from(loaded, specs, revision, read_facts)?;
+        let inner = Arc::new(Inner {
+            shelves,
+            revision: AtomicU64::new(revision),
+            revision_bell: watch::Sender::new(revision),
+            limits,
+            broken: Mutex::new(None),
+            snapshots: Snapshots::new(limits.snapshots),
+        });
+        let (queue, receiver) = mpsc::channel(limits.queued_writes);
+        let for_thread = inner.clone();
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer::run(&for_thread, backend, receiver))
+            .map_err(|error| BackendError::Io(error.to_string()))?;
+        Ok(Store { inner, queue, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// One object.
+    pub fn get(&self, shelf: ShelfId, namespace: &str, name: &str) -> Option<Arc<Stored>> {
+        let key: Key = (namespace.into(), name.into());
+        self.inner.shelf(shelf).read().objects.get(&key).cloned()
+    }
+
+    /// All objects of a resource, or of one of its namespaces.
+    pub fn list(&self, shelf: ShelfId, namespace: Option<&str>) -> Listing {
+        let contents = self.inner.shelf(shelf).read();
+        let items = match namespace {
+            None => contents.objects.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            Some(namespace) => contents
+                .objects
+                .range((namespace.into(), "".into())..)
+                .take_while(|((found, _), _)| &**found == namespace)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        };
+        // Under the lock the shelf cannot change, so everything up to this revision is in the list.
+        let revision = self.revision().max(contents.revision);
+        Listing { items, revision }
+    }
+
+    /// The number of objects of a resource.
+    pub fn count(&self, shelf: ShelfId) -> usize {
+        self.inner.shelf(shelf).read().objects.len()
+    }
+
+    /// Queues a write and waits until it is durable and visible, or refused.
+    pub async fn write(&self, write: Write) -> Result<Arc<Stored>, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(writer::Request { write, reply }).await.map_err(|_| WriteError::Closed)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Follows a resource from after a revision on.
+    pub fn watch(&self, shelf: ShelfId, after_revision: u64) -> Result<Watcher, TooOld> {
+        Watcher::new(self.inner.clone(), shelf, after_revision)
+    }
+
+    /// The last revision that is durable and visible.
+    pub fn revision(&self) -> u64 {
+        self.inner.revision.load(Ordering::Acquire)
+    }
+
+    /// Waits until a revision is visible. Can be cancelled.
+    pub async fn reach(&self, revision: u64) {
+        let mut bell = self.inner.revision_bell.subscribe();
+        let _ = bell.wait_for(|current| *current >= revision).await;
+    }
+
+    /// The place of a selectable field in [`Facts::fields`].
+    pub fn field_index(&self, shelf: ShelfId, field: &str) -> Option<usize> {
+        self.inner.shelf(shelf).spec.fields.iter().position(|known| *known == field)
+    }
+
+    /// Why the store takes no more writes, when it does not.
+    pub fn write_failure(&self) -> Option<String> {
+        self.inner.broken()
+    }
+
+    /// Waits until all queued writes are done and the backend is closed. The caller drops its other clones.
+    pub async fn close(self) {
+        let Store { inner, queue, thread } = self;
+        drop(queue);
+        let handle = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handle) = handle {
+            let _ = tokio::task::spawn_blocking(move || handle.join()).await;
+        }
+        drop(inner);
+    }
+}
+
+fn shelves_from(
+    loaded: Loaded,
+    specs: Vec<ShelfSpec>,
+    revision: u64,
+    read_facts: ReadFacts<'_>,
+) -> Result<Vec<Shelf>, BackendError> {
+    let by_prefix: HashMap<&str, u16> =
+        specs.iter().enumerate().map(|(i, spec)| (spec.prefix.as_str(), i as u16)).collect();
+    let mut objects: Vec<BTreeMap<Key, Arc<Stored>>> = specs.iter().map(|_| BTreeMap::new()).collect();
+    for (key, bytes) in loaded.objects {
+        let mut parts = key.rsplitn(3, '/');
+        let (name, namespace, prefix) = (parts.next(), parts.next(), parts.next());
+        let (Some(name), Some(namespace), Some(prefix)) = (name, namespace, prefix) else {
+            return Err(unreadable(&key));
+        };
+        let Some(&shelf) = by_prefix.get(prefix) else {
+            tracing::warn!(key, "an object of a kind that is not served is left alone");
+            continue;
+        };
+        let facts = read_facts(ShelfId(shelf), &bytes).ok_or_else(|| unreadable(&key))?;
+        let stored_revision = object::revision_of(&bytes).ok_or_else(|| unreadable(&key))?;
+        let stored = Stored::loaded(&bytes, stored_revision, facts).ok_or_else(|| unreadable(&key))?;
+        objects[usize::from(shelf)].insert((namespace.into(), name.into()), Arc::new(stored));
+    }
+    drop(by_prefix);
+    Ok(specs.into_iter().zip(objects).map(|(spec, objects)| Shelf::new(spec, objects, revision)).collect())
+}
+
+fn unreadable(key: &str) -> BackendError {
+    BackendError::Damaged { path: key.to_owned(), detail: "the object cannot be read".into() }
+}

@@ -1,0 +1,204 @@
+//! The one thread that writes: it takes what is queued, makes it last, and only then shows it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::backend::{Backend, BackendError, Record};
+use super::object::{Change, Draft, Event, Stored};
+use super::shelf::Key;
+use super::{Inner, ShelfId};
+
+/// Writes that one transaction takes at most.
+const BATCH_WRITES: usize = 512;
+
+/// What must be true of the stored object for a write to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// There is no such object.
+    Absent,
+    /// The object is at this revision.
+    Revision(u64),
+}
+
+/// What a write does.
+#[derive(Debug)]
+pub enum Action {
+    /// Stores a new state.
+    Put(Draft),
+    /// Removes the object.
+    Remove,
+}
+
+/// A write of one object.
+#[derive(Debug)]
+pub struct Write {
+    /// The resource.
+    pub shelf: ShelfId,
+    /// Namespace, empty for objects that live in none.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// The condition.
+    pub expect: Expect,
+    /// The change.
+    pub action: Action,
+}
+
+/// Why a write did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// The object exists already, with this revision.
+    #[error("the object exists already")]
+    Exists,
+    /// The object is not, or no longer, at the expected revision.
+    #[error("the object has been modified")]
+    Changed,
+    /// The object is gone.
+    #[error("the object does not exist")]
+    Missing,
+    /// The backend cannot write any more; reads go on.
+    #[error("the store takes no more writes: {0}")]
+    ReadOnly(String),
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+pub(super) struct Request {
+    pub write: Write,
+    pub reply: oneshot::Sender<Result<Arc<Stored>, WriteError>>,
+}
+
+struct Accepted {
+    shelf: ShelfId,
+    key: Key,
+    change: Change,
+    object: Arc<Stored>,
+    previous: Option<Arc<Stored>>,
+    reply: oneshot::Sender<Result<Arc<Stored>, WriteError>>,
+}
+
+type Refused = (oneshot::Sender<Result<Arc<Stored>, WriteError>>, WriteError);
+
+/// Runs until the queue closes.
+pub(super) fn run(inner: &Inner, mut backend: Box<dyn Backend>, mut queue: mpsc::Receiver<Request>) {
+    let mut batch = Vec::with_capacity(BATCH_WRITES);
+    loop {
+        batch.clear();
+        if queue.blocking_recv_many(&mut batch, BATCH_WRITES) == 0 {
+            return;
+        }
+        let (accepted, refused) = judge(inner, batch.drain(..));
+        match commit(inner, backend.as_mut(), &accepted) {
+            Ok(()) => publish(inner, accepted),
+            Err(error) => refuse_all(inner, accepted, &error),
+        }
+        // Refusals are answered after the commit, so that who reads again sees what stood in the way.
+        for (reply, error) in refused {
+            let _ = reply.send(Err(error));
+        }
+    }
+}
+
+/// Checks each write against what is stored and what the same batch has decided before it.
+fn judge(inner: &Inner, batch: impl Iterator<Item = Request>) -> (Vec<Accepted>, Vec<Refused>) {
+    let mut accepted: Vec<Accepted> = Vec::new();
+    let mut refused = Vec::new();
+    let mut ahead: HashMap<(ShelfId, Key), Option<Arc<Stored>>> = HashMap::new();
+    let mut revision = inner.revision.load(Ordering::Acquire);
+    for Request { write, reply } in batch {
+        if let Some(reason) = inner.broken() {
+            refused.push((reply, WriteError::ReadOnly(reason)));
+            continue;
+        }
+        let key: Key = (write.namespace.into(), write.name.into());
+        let current = match ahead.get(&(write.shelf, key.clone())) {
+            Some(state) => state.clone(),
+            None => inner.shelf(write.shelf).read().objects.get(&key).cloned(),
+        };
+        match decide(write.expect, write.action, current.as_ref(), revision + 1) {
+            Err(error) => refused.push((reply, error)),
+            Ok((change, object)) => {
+                revision += 1;
+                let object = Arc::new(object);
+                let next = (change != Change::Deleted).then(|| object.clone());
+                ahead.insert((write.shelf, key.clone()), next);
+                accepted.push(Accepted { shelf: write.shelf, key, change, object, previous: current, reply });
+            }
+        }
+    }
+    (accepted, refused)
+}
+
+fn decide(
+    expect: Expect,
+    action: Action,
+    current: Option<&Arc<Stored>>,
+    revision: u64,
+) -> Result<(Change, Stored), WriteError> {
+    match (expect, current) {
+        (Expect::Absent, Some(_)) => return Err(WriteError::Exists),
+        (Expect::Revision(_), None) => return Err(WriteError::Missing),
+        (Expect::Revision(expected), Some(found)) if expected != found.revision => {
+            return Err(WriteError::Changed);
+        }
+        _ => {}
+    }
+    match (action, current) {
+        (Action::Put(draft), None) => Ok((Change::Added, draft.seal(revision, Change::Added))),
+        (Action::Put(draft), Some(_)) => Ok((Change::Modified, draft.seal(revision, Change::Modified))),
+        (Action::Remove, Some(found)) => Ok((Change::Deleted, found.at_revision(revision, Change::Deleted))),
+        (Action::Remove, None) => Err(WriteError::Missing),
+    }
+}
+
+fn commit(inner: &Inner, backend: &mut dyn Backend, accepted: &[Accepted]) -> Result<(), BackendError> {
+    let Some(last) = accepted.last() else { return Ok(()) };
+    let records: Vec<Record> = accepted
+        .iter()
+        .map(|write| Record {
+            key: inner.shelf(write.shelf).backend_key(&write.key),
+            bytes: (write.change != Change::Deleted).then(|| write.object.bytes().clone()),
+        })
+        .collect();
+    backend.commit(&records, last.object.revision)
+}
+
+/// Shows durable writes to readers and watchers in the order of their revisions, then answers.
+fn publish(inner: &Inner, accepted: Vec<Accepted>) {
+    let Some(last) = accepted.last().map(|write| write.object.revision) else { return };
+    let mut rung: Vec<ShelfId> = Vec::new();
+    for write in &accepted {
+        let mut contents = inner.shelf(write.shelf).write();
+        match write.change {
+            Change::Deleted => contents.objects.remove(&write.key),
+            _ => contents.objects.insert(write.key.clone(), write.object.clone()),
+        };
+        contents.revision = write.object.revision;
+        let event = Event::new(write.change, write.object.clone(), write.previous.clone());
+        contents.push(event, inner.limits.ring);
+        if !rung.contains(&write.shelf) {
+            rung.push(write.shelf);
+        }
+    }
+    inner.revision.store(last, Ordering::Release);
+    inner.revision_bell.send_replace(last);
+    for shelf in rung {
+        inner.shelf(shelf).ring_bell();
+    }
+    for write in accepted {
+        let _ = write.reply.send(Ok(write.object));
+    }
+}
+
+/// A failed commit may or may not be on disk, so nothing may be decided on top of it: no more writes.
+fn refuse_all(inner: &Inner, accepted: Vec<Accepted>, error: &BackendError) {
+    tracing::error!(%error, "the store cannot write; it serves reads only until the process starts again");
+    inner.set_broken(error.to_string());
+    for write in accepted {
+        let _ = write.reply.send(Err(WriteError::ReadOnly(error.to_string())));
+    }
+}
