@@ -7,9 +7,11 @@ mod access;
 pub mod defaults;
 pub mod encode;
 pub mod kinds;
+pub mod quantity;
 pub mod resource;
 pub mod schema;
 pub mod status;
+pub mod time;
 pub mod validate;
 
 pub use kinds::{resource_for, resource_for_kind, resources};
