@@ -1,0 +1,698 @@
+//! The fleet without I/O: what the API shows goes in, writes come out.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::Duration;
+
+use everynode_client::{Error, Method, content_type};
+
+use crate::config::FleetConfig;
+use crate::events::{self, About, Allowance, NewEvent};
+use crate::facts;
+use crate::faults::PodFaults;
+use crate::identity;
+use crate::node::{NodeAgent, Registration};
+use crate::pod::{Effects, Note, Now, PodMachine};
+use crate::status;
+
+/// One request to send.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub task: Task,
+    pub method: Method,
+    pub path: String,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+}
+
+/// What a request is for. Each is queued or under way at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Task {
+    Register(usize),
+    NodeStatus(usize),
+    Lease(usize),
+    CreateLease(usize),
+    ListPods(usize),
+    PodStatus(u64),
+    PodDelete(u64),
+    Event,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Node(usize),
+    Pod(u64),
+    Retry(Task),
+}
+
+/// One pod and what is owed to the API about it.
+#[derive(Debug)]
+struct PodEntry {
+    machine: PodMachine,
+    node: usize,
+    pod_ip: String,
+    /// The annotations that the faults were read from.
+    fault_text: Box<str>,
+    /// The listing in which the pod was last seen.
+    seen: u64,
+    owes_status: bool,
+    owes_delete: bool,
+    /// A request is queued or under way.
+    busy: bool,
+    failures: u32,
+}
+
+/// The state of all agents.
+pub(crate) struct FleetCore {
+    config: FleetConfig,
+    nodes: Vec<NodeAgent>,
+    node_by_name: HashMap<String, usize>,
+    pods: HashMap<u64, PodEntry>,
+    pod_by_uid: HashMap<Box<str>, u64>,
+    next_pod: u64,
+    listing: u64,
+    node_listing: u64,
+    timers: BinaryHeap<Reverse<(u64, Timer)>>,
+    queue: VecDeque<Task>,
+    events: VecDeque<NewEvent>,
+    ordinary_events: Allowance,
+    failure_events: Allowance,
+    random: fastrand::Rng,
+}
+
+/// Events that wait for a free request; more are dropped.
+const EVENT_QUEUE_LIMIT: usize = 1000;
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+impl FleetCore {
+    pub(crate) fn new(config: FleetConfig) -> FleetCore {
+        let random = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let mut nodes: Vec<NodeAgent> = Vec::new();
+        let mut node_by_name = HashMap::new();
+        for spec in &config.nodes {
+            if !node_by_name.contains_key(&spec.name) {
+                node_by_name.insert(spec.name.clone(), nodes.len());
+                nodes.push(NodeAgent::new(spec.clone(), nodes.len()));
+            }
+        }
+        FleetCore {
+            nodes,
+            node_by_name,
+            pods: HashMap::new(),
+            pod_by_uid: HashMap::new(),
+            next_pod: 0,
+            listing: 0,
+            node_listing: 0,
+            timers: BinaryHeap::new(),
+            queue: VecDeque::new(),
+            events: VecDeque::new(),
+            ordinary_events: Allowance::new(config.events_per_second),
+            failure_events: Allowance::new(config.events_per_second * 10.0),
+            random,
+            config,
+        }
+    }
+
+    /// Takes a Node as the API shows it.
+    pub(crate) fn node_applied(&mut self, node: &facts::Node<'_>, now: Now) {
+        let Some(&index) = self.node_by_name.get(&*node.metadata.name) else { return };
+        let agent = &mut self.nodes[index];
+        let (was_present, ran_pods) = (agent.registration == Registration::Present, agent.runs_pods());
+        agent.seen = self.node_listing;
+        let problems = agent.observe(node);
+        let runs_pods = agent.runs_pods();
+        for problem in problems {
+            self.node_event(index, ("Warning", "AnnotationIgnored", &problem), now);
+        }
+        match (ran_pods, runs_pods) {
+            (true, false) => self.forget_pods_of(index),
+            (false, true) if self.listing > 0 => self.owe(Task::ListPods(index)),
+            _ => {}
+        }
+        if !was_present || ran_pods != runs_pods {
+            self.begin_heartbeats(index, was_present, now);
+        }
+        if self.nodes[index].lives() && self.nodes[index].status_differs() {
+            self.owe(Task::NodeStatus(index));
+        }
+    }
+
+    /// Spreads renewals and heartbeats; an agent that comes back renews at once.
+    fn begin_heartbeats(&mut self, index: usize, at_once: bool, now: Now) {
+        let spread = |random: &mut fastrand::Rng, interval: Duration| random.u64(0..=millis(interval));
+        let agent = &mut self.nodes[index];
+        let lease_wait = if at_once { 0 } else { spread(&mut self.random, self.config.lease_interval) };
+        agent.lease_at = now.millis + lease_wait;
+        agent.status_at = now.millis + spread(&mut self.random, self.config.status_interval);
+        self.arm_node(index);
+    }
+
+    fn arm_node(&mut self, index: usize) {
+        let agent = &self.nodes[index];
+        if agent.lives() {
+            self.timers.push(Reverse((agent.lease_at.min(agent.status_at), Timer::Node(index))));
+        }
+    }
+
+    /// A new listing of all Nodes begins.
+    pub(crate) fn nodes_restarted(&mut self) {
+        self.node_listing += 1;
+    }
+
+    /// All Nodes of the API have been seen: the missing ones are registered, or were deleted meanwhile.
+    pub(crate) fn nodes_listed(&mut self) {
+        for index in 0..self.nodes.len() {
+            let agent = &self.nodes[index];
+            match agent.registration {
+                Registration::Unknown => self.owe(Task::Register(index)),
+                Registration::Present if agent.seen != self.node_listing => {
+                    let name = agent.spec.name.clone();
+                    self.node_deleted(&name);
+                }
+                Registration::Present | Registration::Gone => {}
+            }
+        }
+    }
+
+    /// A Node was deleted: its agent stops, or registers again.
+    pub(crate) fn node_deleted(&mut self, name: &str) {
+        let Some(&index) = self.node_by_name.get(name) else { return };
+        self.forget_pods_of(index);
+        let agent = &mut self.nodes[index];
+        agent.registration = Registration::Gone;
+        agent.down_by.clear();
+        agent.lease_exists = true;
+        if self.config.register_again {
+            agent.registration = Registration::Unknown;
+            self.owe(Task::Register(index));
+        }
+    }
+
+    fn forget_pods_of(&mut self, index: usize) {
+        let gone: Vec<u64> =
+            self.pods.iter().filter(|(_, pod)| pod.node == index).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.forget_pod(id);
+        }
+    }
+
+    /// A new listing of all pods begins.
+    pub(crate) fn pods_restarted(&mut self) {
+        self.listing += 1;
+    }
+
+    /// The listing is complete: pods that are not in it are gone.
+    pub(crate) fn pods_listed(&mut self) {
+        let listing = self.listing;
+        let gone: Vec<u64> =
+            self.pods.iter().filter(|(_, pod)| pod.seen != listing).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.forget_pod(id);
+        }
+    }
+
+    /// Takes a pod as the API shows it.
+    pub(crate) fn pod_applied(&mut self, pod: &facts::Pod<'_>, now: Now) {
+        let Some(&node) = self.node_by_name.get(&*pod.spec.node_name) else { return };
+        if !self.nodes[node].runs_pods() {
+            return;
+        }
+        match self.pod_by_uid.get(&*pod.metadata.uid) {
+            Some(&id) => self.pod_changed(id, pod, now),
+            None => self.pod_admitted(node, pod, now),
+        }
+    }
+
+    fn pod_admitted(&mut self, node: usize, pod: &facts::Pod<'_>, now: Now) {
+        let fault_text = pod.metadata.fault_text();
+        let (faults, problems) = read_faults(fault_text, &self.nodes[node].labels);
+        let start_delay = match self.nodes[node].faults.start_delay {
+            Some(delay) => delay,
+            None => self.draw_start_delay(),
+        };
+        let (machine, effects) = PodMachine::admit(pod, faults, start_delay, now);
+        let pod_ip = match &*pod.status.pod_ip {
+            "" => self.nodes[node].new_pod_ip(),
+            ip => ip.to_owned(),
+        };
+        let id = self.next_pod;
+        self.next_pod += 1;
+        self.pod_by_uid.insert(machine.facts.uid.clone(), id);
+        let entry = PodEntry {
+            machine,
+            node,
+            pod_ip,
+            fault_text: fault_text.into(),
+            seen: self.listing,
+            owes_status: false,
+            owes_delete: false,
+            busy: false,
+            failures: 0,
+        };
+        self.pods.insert(id, entry);
+        self.pod_problems(id, &problems, now);
+        self.apply(id, effects, now);
+    }
+
+    fn pod_changed(&mut self, id: u64, pod: &facts::Pod<'_>, now: Now) {
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        entry.seen = self.listing;
+        let mut effects = entry.machine.observe(pod, now);
+        let fault_text = pod.metadata.fault_text();
+        let mut problems = Vec::new();
+        if *fault_text != *entry.fault_text {
+            entry.fault_text = fault_text.into();
+            let (faults, unread) = read_faults(fault_text, &self.nodes[entry.node].labels);
+            effects.merge(entry.machine.set_faults(faults, now));
+            problems = unread;
+        }
+        self.pod_problems(id, &problems, now);
+        self.apply(id, effects, now);
+    }
+
+    fn draw_start_delay(&mut self) -> Duration {
+        let (from, to) = self.config.pod_start;
+        let (from, to) = (millis(from), millis(to));
+        Duration::from_millis(self.random.u64(from..=to.max(from)))
+    }
+
+    /// A pod is gone from the API.
+    pub(crate) fn pod_deleted(&mut self, uid: &str) {
+        if let Some(&id) = self.pod_by_uid.get(uid) {
+            self.forget_pod(id);
+        }
+    }
+
+    fn forget_pod(&mut self, id: u64) {
+        let Some(entry) = self.pods.remove(&id) else { return };
+        self.pod_by_uid.remove(&entry.machine.facts.uid);
+        let agent = &mut self.nodes[entry.node];
+        if let Some(place) = agent.down_by.iter().position(|pod| *pod == id) {
+            agent.down_by.swap_remove(place);
+            self.node_health_changed(entry.node);
+        }
+    }
+
+    fn node_health_changed(&mut self, index: usize) {
+        let agent = &mut self.nodes[index];
+        agent.lease_at = 0;
+        if agent.lives() {
+            self.owe(Task::NodeStatus(index));
+            self.arm_node(index);
+        }
+    }
+
+    fn apply(&mut self, id: u64, effects: Effects, now: Now) {
+        if let Some(note) = effects.note {
+            self.pod_note(id, note, now);
+        }
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        entry.owes_status |= effects.report;
+        entry.owes_delete |= effects.delete;
+        if let Some(at) = entry.machine.wake_at() {
+            self.timers.push(Reverse((at, Timer::Pod(id))));
+        }
+        let (node, busy) = (entry.node, entry.busy);
+        if effects.node_down && !self.nodes[node].down_by.contains(&id) {
+            self.nodes[node].down_by.push(id);
+            self.node_health_changed(node);
+        }
+        if !busy {
+            self.queue_pod(id);
+        }
+    }
+
+    /// Queues the next request about a pod: its status first, then its removal.
+    fn queue_pod(&mut self, id: u64) {
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        entry.busy = entry.owes_status || entry.owes_delete;
+        if entry.owes_status {
+            self.queue.push_back(Task::PodStatus(id));
+        } else if entry.owes_delete {
+            self.queue.push_back(Task::PodDelete(id));
+        }
+    }
+
+    /// Queues a request about a node unless it is queued already.
+    fn owe(&mut self, task: Task) {
+        if let Some(owed) = self.owed(task)
+            && !std::mem::replace(owed, true)
+        {
+            self.queue.push_back(task);
+        }
+    }
+
+    fn owed(&mut self, task: Task) -> Option<&mut bool> {
+        Some(match task {
+            Task::Register(index) => &mut self.nodes[index].owes.register,
+            Task::NodeStatus(index) => &mut self.nodes[index].owes.status,
+            Task::Lease(index) | Task::CreateLease(index) => &mut self.nodes[index].owes.lease,
+            Task::ListPods(index) => &mut self.nodes[index].owes.pods,
+            Task::PodStatus(_) | Task::PodDelete(_) | Task::Event => return None,
+        })
+    }
+
+    /// When [`wake`](Self::wake) has something to do.
+    pub(crate) fn next_wake(&self) -> Option<u64> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Does what is due.
+    pub(crate) fn wake(&mut self, now: Now) {
+        while let Some(Reverse((at, timer))) = self.timers.peek().copied()
+            && at <= now.millis
+        {
+            self.timers.pop();
+            match timer {
+                Timer::Node(index) => self.wake_node(index, now),
+                Timer::Pod(id) => {
+                    if let Some(entry) = self.pods.get_mut(&id) {
+                        let effects = entry.machine.wake(now);
+                        if effects != Effects::default()
+                            || entry.machine.wake_at().is_some_and(|next| next > at)
+                        {
+                            self.apply(id, effects, now);
+                        }
+                    }
+                }
+                Timer::Retry(task) => match task {
+                    Task::PodStatus(id) | Task::PodDelete(id) => self.queue_pod(id),
+                    _ => self.owe(task),
+                },
+            }
+        }
+    }
+
+    fn wake_node(&mut self, index: usize, now: Now) {
+        let agent = &mut self.nodes[index];
+        if !agent.lives() {
+            return;
+        }
+        let (lease_due, status_due) = (agent.lease_at <= now.millis, agent.status_at <= now.millis);
+        if !lease_due && !status_due {
+            // An earlier timer of this node has been here; a later one is armed.
+            return;
+        }
+        let renews = agent.renews();
+        if lease_due {
+            agent.lease_at = now.millis + jittered(self.config.lease_interval, &mut self.random);
+        }
+        if status_due {
+            agent.status_at = now.millis + jittered(self.config.status_interval, &mut self.random);
+        }
+        if lease_due && renews {
+            self.owe(Task::Lease(index));
+        }
+        if status_due {
+            self.owe(Task::NodeStatus(index));
+        }
+        self.arm_node(index);
+    }
+
+    /// The next request to send, if there is one.
+    pub(crate) fn next_write(&mut self, now: Now) -> Option<Write> {
+        while let Some(task) = self.queue.pop_front() {
+            match self.write(task, now) {
+                Some(write) => return Some(write),
+                None => self.dropped(task),
+            }
+        }
+        let event = self.events.pop_front()?;
+        let path = format!("/api/v1/namespaces/{}/events", event.namespace);
+        Some(Write {
+            task: Task::Event,
+            method: Method::POST,
+            path,
+            content_type: content_type::JSON,
+            body: event.body,
+        })
+    }
+
+    /// A queued request turned out to be needless.
+    fn dropped(&mut self, task: Task) {
+        if let Some(owed) = self.owed(task) {
+            *owed = false;
+        }
+    }
+
+    fn write(&mut self, task: Task, now: Now) -> Option<Write> {
+        let (method, path, content_type, body) = match task {
+            Task::Register(index) => {
+                let node = identity::node_object(&self.nodes[index].spec, index, now.wall);
+                (Method::POST, "/api/v1/nodes".to_owned(), content_type::JSON, node.to_string().into_bytes())
+            }
+            Task::NodeStatus(index) => {
+                let agent = self.nodes.get(index).filter(|agent| agent.lives())?;
+                let body = identity::heartbeat(agent.mode_now(), agent.status_differs(), now.wall);
+                let path = format!("/api/v1/nodes/{}/status", agent.spec.name);
+                (Method::PATCH, path, content_type::STRATEGIC_MERGE_PATCH, body)
+            }
+            Task::Lease(index) => {
+                let agent = self.nodes.get(index).filter(|agent| agent.renews())?;
+                let path = format!("{LEASES}/{}", agent.spec.name);
+                let body = format!(r#"{{"spec":{{"renewTime":"{}"}}}}"#, micro_time());
+                (Method::PATCH, path, content_type::MERGE_PATCH, body.into_bytes())
+            }
+            Task::CreateLease(index) => {
+                let agent = self.nodes.get(index).filter(|agent| agent.renews())?;
+                (
+                    Method::POST,
+                    LEASES.to_owned(),
+                    content_type::JSON,
+                    lease(agent, self.config.lease_duration),
+                )
+            }
+            Task::ListPods(index) => {
+                let agent = self.nodes.get(index).filter(|agent| agent.runs_pods())?;
+                let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{}", agent.spec.name);
+                (Method::GET, path, content_type::JSON, Vec::new())
+            }
+            Task::PodStatus(id) => {
+                let entry = self.pods.get_mut(&id)?;
+                entry.owes_status = false;
+                let Some(view) = entry.machine.status() else {
+                    self.queue_pod(id);
+                    return None;
+                };
+                let facts = &entry.machine.facts;
+                let path = format!("/api/v1/namespaces/{}/pods/{}/status", facts.namespace, facts.name);
+                let body = status::patch(&view, &self.nodes[entry.node].host_ip, &entry.pod_ip);
+                (Method::PATCH, path, content_type::STRATEGIC_MERGE_PATCH, body)
+            }
+            Task::PodDelete(id) => {
+                let facts = &self.pods.get(&id)?.machine.facts;
+                let path = format!("/api/v1/namespaces/{}/pods/{}", facts.namespace, facts.name);
+                let body = format!(
+                    r#"{{"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0,"preconditions":{{"uid":"{}"}}}}"#,
+                    facts.uid
+                );
+                (Method::DELETE, path, content_type::JSON, body.into_bytes())
+            }
+            Task::Event => return None,
+        };
+        Some(Write { task, method, path, content_type, body })
+    }
+
+    /// A request has been answered.
+    pub(crate) fn done(&mut self, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
+        if let Some(owed) = self.owed(task) {
+            *owed = false;
+        }
+        match task {
+            Task::PodStatus(id) | Task::PodDelete(id) => self.pod_done(id, task, result, now),
+            Task::Event => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "event not created");
+                }
+            }
+            Task::Register(index)
+            | Task::NodeStatus(index)
+            | Task::Lease(index)
+            | Task::CreateLease(index)
+            | Task::ListPods(index) => self.node_done(index, task, result, now),
+        }
+    }
+
+    fn node_done(&mut self, index: usize, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
+        match (task, result) {
+            (Task::Register(_), Ok(body)) => self.node_answered(&body, now),
+            (Task::Register(_), Err(error)) if error.is_already_exists() => {}
+            (Task::ListPods(_), Ok(body)) => self.pods_answered(&body, now),
+            (Task::CreateLease(_), Ok(_)) => self.nodes[index].lease_exists = true,
+            (Task::CreateLease(_), Err(error)) if error.is_already_exists() => {
+                self.nodes[index].lease_exists = true
+            }
+            (Task::Lease(_), Err(error)) if error.is_not_found() => {
+                self.nodes[index].lease_exists = false;
+                self.owe(Task::CreateLease(index));
+            }
+            // The watch will tell that the Node was deleted.
+            (Task::NodeStatus(_), Err(error)) if error.is_not_found() => {}
+            (_, Ok(_)) => {}
+            (_, Err(error)) => {
+                tracing::warn!(node = %self.nodes[index].spec.name, ?task, %error, "request failed");
+                self.nodes[index].failures += 1;
+                let at = now.millis + retry_delay(self.nodes[index].failures, &mut self.random);
+                self.timers.push(Reverse((at, Timer::Retry(task))));
+                return;
+            }
+        }
+        self.nodes[index].failures = 0;
+    }
+
+    /// The answer to a registration shows the Node before the watch does.
+    fn node_answered(&mut self, body: &[u8], now: Now) {
+        match serde_json::from_slice::<facts::Node<'_>>(body) {
+            Ok(node) => self.node_applied(&node, now),
+            Err(error) => tracing::warn!(%error, "cannot read the registered Node"),
+        }
+    }
+
+    fn pods_answered(&mut self, body: &[u8], now: Now) {
+        let list = match serde_json::from_slice::<facts::PodList<'_>>(body) {
+            Ok(list) => list,
+            Err(error) => return tracing::warn!(%error, "cannot read a list of pods"),
+        };
+        for item in list.items {
+            match serde_json::from_str::<facts::Pod<'_>>(item.get()) {
+                Ok(pod) => self.pod_applied(&pod, now),
+                Err(error) => tracing::warn!(%error, "cannot read a pod"),
+            }
+        }
+    }
+
+    fn pod_done(&mut self, id: u64, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        match result {
+            Ok(_) => {
+                entry.failures = 0;
+                if matches!(task, Task::PodDelete(_)) {
+                    // With finalizers the pod stays, and others see to it.
+                    entry.owes_delete = false;
+                }
+                self.queue_pod(id);
+            }
+            // The pod is gone, or another one has its name.
+            Err(error) if matches!(error.code(), Some(404 | 409 | 422)) => {
+                tracing::debug!(pod = %entry.machine.facts.name, %error, "pod forgotten");
+                self.forget_pod(id);
+            }
+            Err(error) => {
+                tracing::warn!(pod = %entry.machine.facts.name, ?task, %error, "request failed");
+                entry.owes_status |= matches!(task, Task::PodStatus(_));
+                entry.failures += 1;
+                let at = now.millis + retry_delay(entry.failures, &mut self.random);
+                self.timers.push(Reverse((at, Timer::Retry(task))));
+            }
+        }
+    }
+
+    fn pod_note(&mut self, id: u64, note: Note, now: Now) {
+        let Some(entry) = self.pods.get(&id) else { return };
+        let facts = &entry.machine.facts;
+        let ordinary = matches!(note, Note::Started | Note::Killing);
+        let node = &self.nodes[entry.node].spec.name;
+        for (index, kind, reason, message) in events::wording(note, facts) {
+            let allowance = if ordinary { &mut self.ordinary_events } else { &mut self.failure_events };
+            if self.events.len() >= EVENT_QUEUE_LIMIT || !allowance.take(now) {
+                return;
+            }
+            let field_path = format!("spec.containers{{{}}}", facts.containers[index].name);
+            let about = pod_about(facts, Some(field_path));
+            self.events.push_back(events::event(
+                &about,
+                node,
+                self.random.u64(..),
+                (kind, reason, &message),
+                now,
+            ));
+        }
+    }
+
+    fn pod_problems(&mut self, id: u64, problems: &[String], now: Now) {
+        let Some(entry) = self.pods.get(&id) else { return };
+        let node = &self.nodes[entry.node].spec.name;
+        for problem in problems {
+            tracing::warn!(pod = %entry.machine.facts.name, "{problem}");
+            if self.events.len() < EVENT_QUEUE_LIMIT && self.failure_events.take(now) {
+                let about = pod_about(&entry.machine.facts, None);
+                let wording = ("Warning", "AnnotationIgnored", problem.as_str());
+                self.events.push_back(events::event(&about, node, self.random.u64(..), wording, now));
+            }
+        }
+    }
+
+    fn node_event(&mut self, index: usize, wording: (&str, &str, &str), now: Now) {
+        let agent = &self.nodes[index];
+        tracing::warn!(node = %agent.spec.name, "{}", wording.2);
+        if self.events.len() < EVENT_QUEUE_LIMIT && self.failure_events.take(now) {
+            let about = About {
+                kind: "Node",
+                namespace: "",
+                name: &agent.spec.name,
+                uid: &agent.uid,
+                field_path: None,
+            };
+            self.events.push_back(events::event(&about, &agent.spec.name, self.random.u64(..), wording, now));
+        }
+    }
+}
+
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+
+fn lease(agent: &NodeAgent, duration: Duration) -> Vec<u8> {
+    let name = &agent.spec.name;
+    let body = serde_json::json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": name,
+            "namespace": "kube-node-lease",
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": agent.uid }],
+        },
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": duration.as_secs(),
+            "renewTime": micro_time(),
+        },
+    });
+    body.to_string().into_bytes()
+}
+
+/// The present as Lease writes it, with microseconds.
+fn micro_time() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}
+
+fn pod_about(facts: &crate::pod::PodFacts, field_path: Option<String>) -> About<'_> {
+    About { kind: "Pod", namespace: &facts.namespace, name: &facts.name, uid: &facts.uid, field_path }
+}
+
+fn read_faults(text: &str, labels: &[(String, String)]) -> (PodFaults, Vec<String>) {
+    if text.is_empty() {
+        return (PodFaults::default(), Vec::new());
+    }
+    match serde_json::from_str(text) {
+        Ok(annotations) => PodFaults::read(&annotations, labels),
+        Err(error) => (PodFaults::default(), vec![format!("annotations cannot be read: {error}")]),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The interval, up to a twentieth shorter or longer.
+fn jittered(interval: Duration, random: &mut fastrand::Rng) -> u64 {
+    millis(interval.mul_f64(0.95 + random.f64() * 0.1)).max(1)
+}
+
+fn retry_delay(failures: u32, random: &mut fastrand::Rng) -> u64 {
+    let nominal = RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(RETRY_LAST);
+    millis(nominal.mul_f64(0.5 + random.f64() / 2.0))
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

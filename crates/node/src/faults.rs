@@ -1,0 +1,241 @@
+//! Faults and delays that annotations ask for.
+//!
+//! All keys start with `simulate.everynode.dev/`. On a pod (through a pod template):
+//!
+//! | key | value | effect |
+//! |---|---|---|
+//! | `start-delay` | duration | time from binding to running, instead of the fleet's |
+//! | `ready-after` | duration | ready only this long after the start |
+//! | `never-ready` | `true` | runs, and never becomes ready |
+//! | `honour-probes` | `true` | ready only after the longest `initialDelaySeconds` of the readiness probes |
+//! | `crash` | `true`, `after=DURATION` | containers exit with code 1 at once, or after that time, and again after each restart |
+//! | `exit` | `0` to `255` | containers exit for good: phase Succeeded (0) or Failed |
+//! | `exit-after` | duration | when `exit` happens (at once unless given) |
+//! | `termination-delay` | duration | time from deletion to the end, never more than the grace period |
+//! | `honour-prestop` | `true` | termination takes the longest `preStop.sleep` |
+//! | `node-not-ready` | `true`, `after=DURATION` | the node reports NotReady and stops renewing its lease while the pod runs on it |
+//! | `fail-on-nodes` | label selector | the other keys count on matching nodes only |
+//!
+//! On a Node:
+//!
+//! | key | value | effect |
+//! |---|---|---|
+//! | `silent` | `true` | the agent does nothing: no lease, no status, no pods |
+//! | `start-delay` | duration | time from binding to running for pods without their own |
+//!
+//! A value that cannot be read is ignored, and an event on the object says so.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What all annotation keys start with.
+pub const PREFIX: &str = "simulate.everynode.dev/";
+
+/// The annotations or labels of an object.
+pub(crate) type StringMap<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
+
+/// What the annotations of a pod ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodFaults {
+    /// Time from binding to running.
+    pub start_delay: Option<Duration>,
+    /// Time from running to ready.
+    pub ready_after: Option<Duration>,
+    /// Never ready.
+    pub never_ready: bool,
+    /// The readiness probes' initial delay counts.
+    pub honour_probes: bool,
+    /// Exits with code 1 this long after each start.
+    pub crash_after: Option<Duration>,
+    /// Exits for good with this code.
+    pub exit_code: Option<u8>,
+    /// When `exit_code` happens.
+    pub exit_after: Duration,
+    /// Time from deletion to the end.
+    pub termination_delay: Option<Duration>,
+    /// The sleep of `preStop` counts.
+    pub honour_prestop: bool,
+    /// The node goes NotReady this long after the start.
+    pub node_not_ready_after: Option<Duration>,
+}
+
+/// What the annotations of a Node ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeFaults {
+    /// The agent does nothing.
+    pub silent: bool,
+    /// Time from binding to running.
+    pub start_delay: Option<Duration>,
+}
+
+impl PodFaults {
+    /// Reads a pod's annotations, for a pod on a node with these labels. The second part tells what could not
+    /// be read, a sentence each.
+    pub(crate) fn read(
+        annotations: &StringMap<'_>,
+        node_labels: &[(String, String)],
+    ) -> (PodFaults, Vec<String>) {
+        let mut faults = PodFaults::default();
+        let mut problems = Vec::new();
+        let mut matches = true;
+        for (key, value) in own(annotations) {
+            let result = match key {
+                "fail-on-nodes" => matches_nodes(value, node_labels).map(|m| matches = m),
+                _ => faults.set(key, value),
+            };
+            problems.extend(result.err().map(|problem| sentence(key, value, &problem)));
+        }
+        match matches {
+            true => (faults, problems),
+            false => (PodFaults::default(), problems),
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "start-delay" => self.start_delay = Some(duration(value)?),
+            "ready-after" => self.ready_after = Some(duration(value)?),
+            "never-ready" => self.never_ready = boolean(value)?,
+            "honour-probes" => self.honour_probes = boolean(value)?,
+            "crash" => self.crash_after = moment(value)?,
+            "exit" => self.exit_code = Some(value.parse().map_err(|_| "must be a number from 0 to 255")?),
+            "exit-after" => self.exit_after = duration(value)?,
+            "termination-delay" => self.termination_delay = Some(duration(value)?),
+            "honour-prestop" => self.honour_prestop = boolean(value)?,
+            "node-not-ready" => self.node_not_ready_after = moment(value)?,
+            _ => return Err("is not a key that simulated nodes know on a pod".into()),
+        }
+        Ok(())
+    }
+}
+
+impl NodeFaults {
+    /// Reads a Node's annotations, and tells what could not be read.
+    pub(crate) fn read(annotations: &StringMap<'_>) -> (NodeFaults, Vec<String>) {
+        let mut faults = NodeFaults::default();
+        let mut problems = Vec::new();
+        for (key, value) in own(annotations) {
+            let result = match key {
+                "silent" => boolean(value).map(|silent| faults.silent = silent),
+                "start-delay" => duration(value).map(|delay| faults.start_delay = Some(delay)),
+                _ => Err("is not a key that simulated nodes know on a Node".into()),
+            };
+            problems.extend(result.err().map(|problem| sentence(key, value, &problem)));
+        }
+        (faults, problems)
+    }
+}
+
+fn own<'a>(annotations: &'a StringMap<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    annotations.iter().filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value.as_ref())))
+}
+
+fn sentence(key: &str, value: &str, problem: &str) -> String {
+    format!("annotation {PREFIX}{key}={value:?} is ignored: {problem}")
+}
+
+fn boolean(value: &str) -> Result<bool, String> {
+    value.parse().map_err(|_| "must be \"true\" or \"false\"".into())
+}
+
+/// `true` is at once, `false` never, `after=DURATION` later.
+fn moment(value: &str) -> Result<Option<Duration>, String> {
+    match (value, value.strip_prefix("after=")) {
+        ("true", _) => Ok(Some(Duration::ZERO)),
+        ("false", _) => Ok(None),
+        (_, Some(after)) => duration(after).map(Some),
+        _ => Err("must be \"true\", \"false\" or \"after=DURATION\", such as \"after=5s\"".into()),
+    }
+}
+
+/// Reads a duration such as `500ms`, `2s`, `1m30s` or `1h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let problem = || "must be a duration such as \"500ms\", \"2s\" or \"1m30s\"".to_owned();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(problem)?;
+        let number: f64 = rest[..number_end].parse().map_err(|_| problem())?;
+        rest = &rest[number_end..];
+        let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let seconds = match &rest[..unit_end] {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(problem()),
+        };
+        total += number * seconds;
+        rest = &rest[unit_end..];
+    }
+    match text.is_empty() {
+        true => Err(problem()),
+        false => Duration::try_from_secs_f64(total).map_err(|_| problem()),
+    }
+}
+
+fn matches_nodes(selector: &str, labels: &[(String, String)]) -> Result<bool, String> {
+    let _ = (selector, labels);
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map<'a>(pairs: &[(&'a str, &'a str)]) -> StringMap<'a> {
+        pairs.iter().map(|(k, v)| (format!("{PREFIX}{k}").into(), (*v).into())).collect()
+    }
+
+    fn check(pairs: &[(&str, &str)], expected: PodFaults) {
+        let (faults, problems) = PodFaults::read(&map(pairs), &[("zone".into(), "a".into())]);
+        assert_eq!((faults, problems), (expected, vec![]), "{pairs:?}");
+    }
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        for (text, millis) in [("500ms", 500), ("2s", 2000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("0", 0)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "5", "s", "-1s", "5x", "1..2s", "99999999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn annotations_become_faults() {
+        let none = PodFaults::default;
+        let second = Some(Duration::from_secs(1));
+        check(&[], none());
+        check(&[("crash", "true")], PodFaults { crash_after: Some(Duration::ZERO), ..none() });
+        check(&[("crash", "after=1s")], PodFaults { crash_after: second, ..none() });
+        check(&[("crash", "false")], none());
+        check(
+            &[("exit", "1"), ("exit-after", "1s")],
+            PodFaults { exit_code: Some(1), exit_after: Duration::from_secs(1), ..none() },
+        );
+        check(
+            &[("ready-after", "1s"), ("start-delay", "1s")],
+            PodFaults { ready_after: second, start_delay: second, ..none() },
+        );
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_named_and_the_others_count() {
+        let (faults, problems) =
+            PodFaults::read(&map(&[("crash", "maybe"), ("never-ready", "true"), ("colour", "red")]), &[]);
+        assert!(faults.never_ready);
+        assert_eq!(
+            problems,
+            [
+                "annotation simulate.everynode.dev/colour=\"red\" is ignored: is not a key that simulated nodes know on a pod",
+                "annotation simulate.everynode.dev/crash=\"maybe\" is ignored: must be \"true\", \"false\" or \"after=DURATION\", such as \"after=5s\"",
+            ]
+        );
+    }
+}

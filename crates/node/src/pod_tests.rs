@@ -1,0 +1,268 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn now(seconds: u64) -> Now {
+    Now { millis: seconds * 1000, wall: Timestamp(1_700_000_000 + i64::try_from(seconds).unwrap()) }
+}
+
+fn pod_object() -> Value {
+    json!({
+        "metadata": {"name": "web-x", "namespace": "default", "uid": "u1", "generation": 1},
+        "spec": {"nodeName": "a", "restartPolicy": "Always", "containers": [{"name": "app", "image": "app:1"}]},
+        "status": {"phase": "Pending"},
+    })
+}
+
+/// A machine under test, with what it last wanted.
+struct Bench {
+    object: Value,
+    machine: PodMachine,
+    effects: Effects,
+}
+
+impl Bench {
+    fn new(object: Value, faults: PodFaults, start_delay_seconds: u64) -> Bench {
+        let text = object.to_string();
+        let pod: facts::Pod<'_> = serde_json::from_str(&text).unwrap();
+        let (machine, effects) =
+            PodMachine::admit(&pod, faults, Duration::from_secs(start_delay_seconds), now(0));
+        Bench { object, machine, effects }
+    }
+
+    fn plain(faults: PodFaults) -> Bench {
+        Bench::new(pod_object(), faults, 0)
+    }
+
+    fn wake(&mut self, seconds: u64) -> &mut Bench {
+        self.effects = self.machine.wake(now(seconds));
+        self
+    }
+
+    fn delete(&mut self, grace_seconds: u64, seconds: u64) -> &mut Bench {
+        self.object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        self.object["metadata"]["deletionGracePeriodSeconds"] = grace_seconds.into();
+        self.observe(seconds)
+    }
+
+    fn observe(&mut self, seconds: u64) -> &mut Bench {
+        let text = self.object.to_string();
+        self.effects = self.machine.observe(&serde_json::from_str(&text).unwrap(), now(seconds));
+        self
+    }
+
+    /// Phase, ready, the state of the first container, and its restarts.
+    fn check(&mut self, phase: &str, ready: bool, state: &str, restarts: u64) -> &mut Bench {
+        let status = self.status();
+        let container = &status["containerStatuses"][0];
+        let (name, detail) = container["state"].as_object().unwrap().iter().next().unwrap();
+        let shown = match name.as_str() {
+            "waiting" => detail["reason"].as_str().unwrap().to_owned(),
+            "terminated" => format!("exit {}", detail["exitCode"]),
+            other => other.to_owned(),
+        };
+        assert_eq!(
+            (status["phase"].as_str().unwrap(), container["ready"].as_bool().unwrap(), shown.as_str()),
+            (phase, ready, state)
+        );
+        assert_eq!(container["restartCount"], restarts);
+        assert_eq!(condition(&status, "Ready"), if ready { "True" } else { "False" });
+        self
+    }
+
+    fn status(&self) -> Value {
+        let view = self.machine.status().expect("the machine has a status");
+        serde_json::from_slice::<Value>(&status::patch(&view, "192.168.0.1", "10.0.0.2")).unwrap()["status"]
+            .take()
+    }
+}
+
+use crate::status;
+
+fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
+    let conditions = status["conditions"].as_array().unwrap();
+    conditions.iter().find(|c| c["type"] == kind).unwrap()["status"].as_str().unwrap()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_bound_pod_is_running_and_ready_in_one_report() {
+    let mut bench = Bench::plain(PodFaults::default());
+    assert!(bench.effects.report);
+    assert_eq!(bench.machine.wake_at(), None);
+    let status = bench.check("Running", true, "running", 0).status();
+    assert_eq!(status["podIP"], "10.0.0.2");
+    assert_eq!(status["hostIPs"], json!([{"ip": "192.168.0.1"}]));
+    assert_eq!(status["observedGeneration"], 1);
+    for kind in ["PodReadyToStartContainers", "Initialized", "ContainersReady"] {
+        assert_eq!(condition(&status, kind), "True", "{kind}");
+    }
+}
+
+#[test]
+fn the_start_delay_passes_before_anything_is_reported() {
+    let mut bench = Bench::new(pod_object(), PodFaults::default(), 2);
+    assert_eq!(bench.effects, Effects::default());
+    assert_eq!(bench.machine.wake_at(), Some(2000));
+    assert!(!bench.wake(1).effects.report);
+    assert!(bench.wake(2).effects.report);
+    bench.check("Running", true, "running", 0);
+}
+
+#[test]
+fn a_host_network_pod_has_the_address_of_its_node() {
+    let mut object = pod_object();
+    object["spec"]["hostNetwork"] = true.into();
+    assert_eq!(Bench::new(object, PodFaults::default(), 0).status()["podIP"], "192.168.0.1");
+}
+
+#[test]
+fn init_containers_are_done_before_the_others_run_and_sidecars_stay() {
+    let mut object = pod_object();
+    object["spec"]["initContainers"] = json!([{"name": "setup", "image": "s:1"}, {"name": "proxy", "image": "p:1", "restartPolicy": "Always"}]);
+    let status = Bench::new(object, PodFaults::default(), 0).status();
+    assert_eq!(status["initContainerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
+    assert!(status["initContainerStatuses"][1]["state"]["running"].is_object());
+    assert_eq!(condition(&status, "Initialized"), "True");
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_stays_pending() {
+    let mut object = pod_object();
+    object["spec"]["containers"][0]["image"] = "foo:non-existent".into();
+    let mut bench = Bench::new(object, PodFaults::default(), 0);
+    assert_eq!(bench.effects.note, Some(Note::PullFailed));
+    bench.check("Pending", false, "ErrImagePull", 0);
+    bench.wake(10).check("Pending", false, "ImagePullBackOff", 0);
+    assert_eq!(bench.machine.wake_at(), None);
+    assert!(bench.delete(30, 20).effects.delete);
+}
+
+#[test]
+fn readiness_comes_late_or_never_when_asked() {
+    let mut late = Bench::plain(PodFaults { ready_after: Some(30 * SECOND), ..PodFaults::default() });
+    late.check("Running", false, "running", 0);
+    assert!(!late.wake(29).effects.report);
+    late.wake(30).check("Running", true, "running", 0);
+    let mut never = Bench::plain(PodFaults { never_ready: true, ..PodFaults::default() });
+    never.check("Running", false, "running", 0);
+    assert_eq!(never.machine.wake_at(), None);
+}
+
+#[test]
+fn the_initial_delay_of_probes_counts_when_asked() {
+    let mut object = pod_object();
+    object["spec"]["containers"][0]["readinessProbe"] = json!({"initialDelaySeconds": 7});
+    Bench::new(object.clone(), PodFaults::default(), 0).check("Running", true, "running", 0);
+    let mut bench = Bench::new(object, PodFaults { honour_probes: true, ..PodFaults::default() }, 0);
+    bench.check("Running", false, "running", 0).wake(7).check("Running", true, "running", 0);
+}
+
+#[test]
+fn a_crash_at_once_loops_with_a_doubling_back_off() {
+    let mut bench = Bench::plain(PodFaults { crash_after: Some(Duration::ZERO), ..PodFaults::default() });
+    bench.check("Running", false, "CrashLoopBackOff", 1);
+    let mut at = 0;
+    for (pause, restarts) in [(10, 2), (20, 3), (40, 4), (80, 5), (160, 6), (300, 7), (300, 8)] {
+        at += pause;
+        assert!(!bench.wake(at - 1).effects.report, "before {at}");
+        bench.wake(at).check("Running", false, "CrashLoopBackOff", restarts);
+    }
+}
+
+#[test]
+fn a_later_crash_is_ready_in_between() {
+    let mut bench = Bench::plain(PodFaults { crash_after: Some(5 * SECOND), ..PodFaults::default() });
+    bench.check("Running", true, "running", 0);
+    bench.wake(5).check("Running", true, "running", 1);
+    bench.wake(10).check("Running", false, "CrashLoopBackOff", 1);
+    bench.wake(20).check("Running", true, "running", 2);
+    assert_eq!(bench.status()["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 1);
+}
+
+#[test]
+fn an_exit_for_good_is_succeeded_or_failed() {
+    let exit = |code| PodFaults { exit_code: Some(code), exit_after: 3 * SECOND, ..PodFaults::default() };
+    Bench::plain(exit(0)).check("Running", true, "running", 0).wake(3).check("Succeeded", false, "exit 0", 0);
+    Bench::plain(exit(7)).wake(3).check("Failed", false, "exit 7", 0);
+}
+
+#[test]
+fn a_deleted_pod_ends_at_once_and_is_then_removed() {
+    let mut bench = Bench::plain(PodFaults::default());
+    let effects = &bench.delete(30, 5).effects;
+    assert!(effects.report && effects.delete);
+    bench.check("Succeeded", false, "exit 0", 0);
+}
+
+#[test]
+fn a_termination_takes_as_long_as_asked_but_not_longer_than_the_grace_period() {
+    let slow = PodFaults { termination_delay: Some(20 * SECOND), ..PodFaults::default() };
+    let mut bench = Bench::plain(slow.clone());
+    assert!(!bench.delete(30, 5).effects.delete);
+    bench.check("Running", true, "running", 0);
+    assert!(!bench.wake(24).effects.delete);
+    assert!(bench.wake(25).effects.delete);
+    let mut bench = Bench::plain(slow);
+    assert!(!bench.delete(10, 5).effects.delete);
+    assert!(!bench.delete(1, 6).effects.delete, "a shorter grace period shortens the rest");
+    assert!(bench.wake(7).effects.delete);
+}
+
+#[test]
+fn prestop_counts_when_asked() {
+    let mut object = pod_object();
+    object["spec"]["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 15}}});
+    let mut bench = Bench::new(object, PodFaults { honour_prestop: true, ..PodFaults::default() }, 0);
+    bench.delete(30, 0);
+    assert!(bench.wake(15).effects.delete);
+}
+
+#[test]
+fn a_phase_that_others_made_terminal_is_never_taken_back() {
+    let mut bench =
+        Bench::new(pod_object(), PodFaults { ready_after: Some(SECOND), ..PodFaults::default() }, 0);
+    bench.object["status"]["phase"] = "Failed".into();
+    bench.observe(1);
+    assert!(!bench.effects.report);
+    assert!(!bench.wake(5).effects.report);
+    assert!(bench.machine.status().is_none());
+    let effects = &bench.delete(30, 6).effects;
+    assert!(effects.delete && !effects.report);
+}
+
+#[test]
+fn a_pod_from_before_a_restart_of_the_agents_keeps_running() {
+    let mut object = pod_object();
+    object["status"] = json!({
+        "phase": "Running", "startTime": "2023-11-14T00:00:00Z",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"restartCount": 3, "state": {"running": {"startedAt": "2023-11-14T00:00:05Z"}}}],
+    });
+    let bench = Bench::new(object, PodFaults::default(), 5);
+    assert_eq!(bench.effects, Effects::default());
+    assert_eq!(bench.machine.wake_at(), None);
+    assert_eq!(
+        bench.status()["containerStatuses"][0]["state"]["running"]["startedAt"],
+        "2023-11-14T00:00:05Z"
+    );
+}
+
+#[test]
+fn a_pod_can_take_its_node_down() {
+    let fault = PodFaults { node_not_ready_after: Some(4 * SECOND), ..PodFaults::default() };
+    let mut bench = Bench::plain(fault);
+    assert!(!bench.effects.node_down);
+    assert!(bench.wake(4).effects.node_down);
+    assert!(!bench.wake(5).effects.node_down);
+}
+
+#[test]
+fn faults_that_change_count_from_then_on() {
+    let mut bench = Bench::plain(PodFaults::default());
+    bench.effects = bench.machine.set_faults(PodFaults { never_ready: true, ..PodFaults::default() }, now(1));
+    bench.check("Running", false, "running", 0);
+    bench.effects = bench.machine.set_faults(PodFaults::default(), now(2));
+    bench.check("Running", true, "running", 0);
+}
