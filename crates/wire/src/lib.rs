@@ -4,9 +4,11 @@
 //! cluster should do, nothing does I/O, and nothing reads a clock.
 
 mod access;
+pub mod decode;
 pub mod defaults;
 pub mod encode;
 pub mod kinds;
+pub mod manifest;
 pub mod quantity;
 pub mod resource;
 pub mod schema;

@@ -1,0 +1,80 @@
+//! Bytes to values, exactly as the API server's own decoding followed by its encoding would have it.
+//!
+//! The server decodes JSON into a struct and writes the struct again. What that does to an object is done
+//! here in one pass, driven by the schema: unknown fields vanish (and are reported), nulls count as absent,
+//! empty values go where the type says so, struct-valued fields are always there, quantities and times are
+//! canonical, maps are sorted, and fields stand in the order of the type.
+
+mod body;
+mod build;
+mod json;
+mod typed;
+
+pub use body::{Body, decode_body};
+
+use crate::schema::Type;
+use crate::{Value, encode};
+
+/// A decoded object, with what strict decoding would complain about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The object as the API would write it.
+    pub value: Value,
+    /// Unknown and duplicate fields in the order in which they stand, such as
+    /// `unknown field "spec.surprise"`. At most 100.
+    pub problems: Vec<String>,
+}
+
+/// Why bytes are no object of the type, in the words of the API.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not JSON, such as `unexpected end of JSON input`.
+    #[error("{0}")]
+    Syntax(String),
+    /// A value has the wrong type or form.
+    #[error("{0}")]
+    Type(String),
+}
+
+/// Decodes JSON into the form in which the API writes an object of type `ty`.
+///
+/// # Errors
+/// The bytes are not JSON, or a value does not fit its field.
+pub fn decode(ty: &'static Type, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    typed::Decoder::new(bytes).decode(ty)
+}
+
+/// Brings a value, such as the result of a patch, into the form in which the API writes it. Unknown fields
+/// are dropped in silence.
+///
+/// # Errors
+/// A value does not fit its field.
+pub fn normalize(ty: &'static Type, value: &Value) -> Result<Value, DecodeError> {
+    decode(ty, &encode::to_vec(value)).map(|decoded| decoded.value)
+}
+
+/// Parses any JSON with the API's messages for what is malformed. Field order and digits are kept.
+///
+/// # Errors
+/// The bytes are not JSON.
+pub fn parse_json(bytes: &[u8]) -> Result<Value, DecodeError> {
+    let mut parser = json::Parser::new(bytes);
+    let value = parser.value().and_then(|value| parser.end().map(|()| value));
+    value.map_err(DecodeError::Syntax)
+}
+
+/// Parses JSON values that follow each other, as `kubectl` accepts them in one file.
+///
+/// # Errors
+/// The bytes are not JSON.
+pub fn parse_json_stream(bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
+    let mut parser = json::Parser::new(bytes);
+    let mut values = Vec::new();
+    while parser.end().is_err() {
+        values.push(parser.value().map_err(DecodeError::Syntax)?);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests;
