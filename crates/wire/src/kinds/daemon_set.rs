@@ -5,6 +5,7 @@ use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::resource::{Resource, Rules};
+use crate::validate::{Errors, Path, Report, internal, meta, pod_spec, rolling, selector};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     group: "apps",
@@ -66,6 +67,112 @@ impl Rules for DaemonSet {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
         set_template_generation(new, template_generation(old));
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        spec(object.get("spec").unwrap_or(&Value::Null), false, errors);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        let path = Path::root("spec");
+        let empty = Value::Null;
+        let (new, old) = (new.get("spec").unwrap_or(&empty), old.get("spec").unwrap_or(&empty));
+        meta::immutable_field(new, old, "selector", &path.child("selector"), errors);
+        spec(new, selector::has_invalid_values(old.at("selector")), errors);
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        let path = Path::root("status");
+        for count in COUNTS {
+            errors.not_negative(&path.child(count), new.number(&format!("status.{count}")));
+        }
+        let collisions = |object: &Value| object.number("status.collisionCount");
+        if collisions(new) < collisions(old) {
+            errors.invalid(path.child("collisionCount"), collisions(new), "cannot be decremented");
+        }
+    }
+}
+
+/// Numbers of the status, none of which may be negative (specification N7).
+const COUNTS: &[&str] = &[
+    "currentNumberScheduled",
+    "numberMisscheduled",
+    "desiredNumberScheduled",
+    "numberReady",
+    "observedGeneration",
+    "updatedNumberScheduled",
+    "numberAvailable",
+    "numberUnavailable",
+    "collisionCount",
+];
+
+/// Checks the spec (specification N2 to N4). A selector that was stored with invalid values may keep them.
+fn spec(spec: &Value, values_may_be_invalid: bool, errors: &mut Errors) {
+    let path = Path::root("spec");
+    let selector_path = path.child("selector");
+    let selector = spec.at("selector");
+    selector::label_selector(selector, values_may_be_invalid, &selector_path, errors);
+    let template = spec.get("template").unwrap_or(&Value::Null);
+    let labels = template.at("metadata.labels").unwrap_or(&Value::Null);
+    if selector::matches(selector, labels) == Some(false) {
+        let message = "`selector` does not match template `labels`";
+        errors.invalid(path.child("template.metadata.labels"), labels.clone(), message);
+    }
+    if let Some(selector) = selector
+        && selector.entries("matchLabels").next().is_none()
+        && selector.items("matchExpressions").is_empty()
+    {
+        errors.invalid(&selector_path, selector.clone(), "empty selector is invalid for daemonset");
+    }
+    let template_path = path.child("template");
+    pod_spec::template(template, &template_path, errors);
+    let restart_policy = template.text("spec.restartPolicy");
+    if restart_policy != "Always" {
+        errors.not_supported(template_path.child("spec.restartPolicy"), restart_policy, &["Always"]);
+    }
+    if template.has("spec.activeDeadlineSeconds") {
+        let message = "activeDeadlineSeconds in DaemonSet is not Supported";
+        errors.forbidden(template_path.child("spec.activeDeadlineSeconds"), message);
+    }
+    errors.not_negative(&path.child("minReadySeconds"), spec.number("minReadySeconds"));
+    update_strategy(spec.get("updateStrategy").unwrap_or(&Value::Null), &path, errors);
+    errors.not_negative(&path.child("revisionHistoryLimit"), spec.number("revisionHistoryLimit"));
+}
+
+fn update_strategy(strategy: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let path = path.child("updateStrategy");
+    match strategy.text("type") {
+        "OnDelete" => {}
+        "RollingUpdate" => match strategy.at("rollingUpdate") {
+            Some(rolling) => rolling_update(rolling, &path.child("rollingUpdate"), errors),
+            None => errors.required(path.child("rollingUpdate"), ""),
+        },
+        _ => {
+            let shown = internal::form("apps.v1.DaemonSetUpdateStrategy", strategy);
+            errors.not_supported(&path, shown, &["RollingUpdate", "OnDelete"]);
+        }
+    }
+}
+
+fn rolling_update(rolling: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let zero = Value::from(0);
+    let fields = ["maxUnavailable", "maxSurge"];
+    for field in fields {
+        rolling::positive_or_percent(rolling.at(field).unwrap_or(&zero), &path.child(field), errors);
+    }
+    for field in fields {
+        rolling::at_most_all(rolling.at(field).unwrap_or(&zero), &path.child(field), errors);
+    }
+    let is_set = |field: &str| rolling::number(rolling.at(field).unwrap_or(&zero)) != 0;
+    match (is_set("maxUnavailable"), is_set("maxSurge")) {
+        (true, true) => {
+            let surge = rolling.at("maxSurge").unwrap_or(&zero).clone();
+            errors.invalid(path.child("maxSurge"), surge, "may not be set when maxUnavailable is non-zero");
+        }
+        (false, false) => {
+            errors.required(path.child("maxUnavailable"), "cannot be 0 when maxSurge is 0");
+        }
+        _ => {}
     }
 }
 

@@ -1,12 +1,16 @@
 //! Pods.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{PROXY, READ_WRITE, ROW, status, strategy, subresource};
-use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
+use crate::quantity::Quantity;
 use crate::resource::{Resource, Rules, Subresource};
+use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update};
+use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     kind: "Pod",
@@ -73,6 +77,100 @@ impl Rules for Pod {
         keep_identity(new, old);
         keep_observed_generations(new, old);
     }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        spec(object, errors);
+        let path = Path::root("spec");
+        if !object.items("spec.ephemeralContainers").is_empty() {
+            errors.forbidden(path.child("ephemeralContainers"), "cannot be set on create");
+        }
+        if object.has("spec.nodeName") && !object.items("spec.schedulingGates").is_empty() {
+            let message = "cannot be set until all schedulingGates have been cleared";
+            errors.forbidden(path.child("nodeName"), message);
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        spec(new, errors);
+        pod_update::update(new, old, errors);
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        let path = Path::root("status");
+        conditions(new.items("status.conditions"), &path.child("conditions"), errors);
+        let nominated = new.text("status.nominatedNodeName");
+        if !nominated.is_empty() && nominated != old.text("status.nominatedNodeName") {
+            let path = path.child("nominatedNodeName");
+            errors.all_invalid(&path, nominated, meta::subdomain(nominated));
+        }
+        errors.not_negative(&path.child("observedGeneration"), new.number("status.observedGeneration"));
+        meta::immutable_field(
+            new.get("status").unwrap_or(&Value::Null),
+            old.get("status").unwrap_or(&Value::Null),
+            "qosClass",
+            &path.child("qosClass"),
+            errors,
+        );
+        addresses(new, &path, errors);
+    }
+}
+
+/// Checks metadata and spec of a new or changed pod.
+fn spec(pod: &Value, errors: &mut Errors) {
+    let empty = Value::Object(Object::new());
+    let spec = pod.at("spec").unwrap_or(&empty);
+    let metadata = pod.at("metadata").unwrap_or(&empty);
+    let path = Path::root("spec");
+    pod_spec::special_annotations(metadata, spec, &Path::root("metadata.annotations"), errors);
+    pod_spec::spec(spec, Some(metadata.text("name")), &path, errors);
+    if spec.text("serviceAccountName").is_empty() {
+        no_tokens(spec.items("volumes"), &path.child("volumes"), errors);
+    }
+    for list in ["containers", "initContainers"] {
+        let list_path = path.child(list);
+        for (index, container) in spec.items(list).iter().enumerate() {
+            let item = list_path.index(index);
+            pod_update::trimmed(container.text("image"), &item.child("image"), errors);
+        }
+    }
+}
+
+/// A pod without a service account cannot have its tokens.
+fn no_tokens(volumes: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    for (index, volume) in volumes.iter().enumerate() {
+        let item = path.index(index);
+        let list = item.child("projected.sources");
+        for (index, source) in volume.items("projected.sources").iter().enumerate() {
+            if source.has("serviceAccountToken") {
+                let message = "must not be specified when serviceAccountName is not set";
+                errors.forbidden(list.index(index).child("serviceAccountToken"), message);
+            }
+        }
+    }
+}
+
+fn conditions(conditions: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    for (index, condition) in conditions.iter().enumerate() {
+        let kind = condition.text("type");
+        let path = path.index(index);
+        errors.all_invalid(&path.child("Type"), kind, names::qualified_name(kind));
+    }
+}
+
+/// The first of the addresses is the address.
+fn addresses(pod: &Value, path: &Path<'_>, errors: &mut Errors) {
+    for (one, many) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
+        let list = path.child(many);
+        for (index, address) in pod.items(&format!("status.{many}")).iter().enumerate() {
+            let item = list.index(index);
+            pod_spec::ip(address.text("ip"), &item.child("ip"), errors);
+        }
+        let first = pod.items(&format!("status.{many}")).first().map(|address| address.text("ip"));
+        let single = pod.text(&format!("status.{one}"));
+        if first.is_some_and(|first| !single.is_empty() && first != single) {
+            errors.invalid(path.child(one), single, &format!("must match the first of {many}"));
+        }
+    }
 }
 
 /// What an update of the status may not touch besides the spec.
@@ -105,7 +203,52 @@ fn keep_observed_generations(new: &mut Value, old: &Value) {
     }
 }
 
-/// How the node treats the pod when memory runs short.
-fn quality_of_service(_spec: &Value) -> &'static str {
-    "BestEffort"
+/// How the node treats the pod when memory runs short: by whether requests equal limits.
+fn quality_of_service(spec: &Value) -> &'static str {
+    let totals = match spec.at("resources") {
+        Some(_) => Totals::of([spec].into_iter()),
+        None => Totals::of(["containers", "initContainers"].iter().flat_map(|list| spec.items(list))),
+    };
+    if totals.requests.is_empty() && totals.limits.is_empty() {
+        "BestEffort"
+    } else if totals.all_limited && totals.requests == totals.limits {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
+}
+
+/// Sums of cpu and memory, without those that are zero.
+struct Totals {
+    requests: BTreeMap<&'static str, Quantity>,
+    limits: BTreeMap<&'static str, Quantity>,
+    /// Whether each owner limits both.
+    all_limited: bool,
+}
+
+impl Totals {
+    fn of<'a>(owners: impl Iterator<Item = &'a Value>) -> Totals {
+        let mut totals = Totals { requests: BTreeMap::new(), limits: BTreeMap::new(), all_limited: true };
+        for owner in owners {
+            add(&mut totals.requests, owner.at("resources.requests"));
+            totals.all_limited &= add(&mut totals.limits, owner.at("resources.limits")) == 2;
+        }
+        totals
+    }
+}
+
+/// Adds a resource list to the sums and gives the number of its amounts above zero.
+fn add(sums: &mut BTreeMap<&'static str, Quantity>, list: Option<&Value>) -> usize {
+    let mut found = 0;
+    for name in ["cpu", "memory"] {
+        let text = list.and_then(|list| list.get(name)).and_then(Value::as_str).unwrap_or_default();
+        let Ok(amount) = Quantity::parse(text) else { continue };
+        if amount.is_zero() || amount.is_negative() {
+            continue;
+        }
+        found += 1;
+        let sum = sums.get(name).map_or_else(|| amount.clone(), |sum| sum.add(&amount));
+        sums.insert(name, sum);
+    }
+    found
 }

@@ -26,7 +26,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         subresources: &[subresource("proxy", "ServiceProxyOptions", PROXY), status("Service")],
         type_name: "core.v1.Service",
         selectable_fields: &["spec.clusterIP", "spec.type"],
-        name_rule: NameRule::Label1035,
+        name_rule: NameRule::Label,
         create_on_update: true,
         rules: &Service,
         ..ROW

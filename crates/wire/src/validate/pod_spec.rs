@@ -1,0 +1,336 @@
+//! The spec of a pod or of a pod template.
+
+use super::container::Pod;
+use super::{
+    Errors, Path, Report, container_list, meta, names, resource_list, scheduling, security, selector, volume,
+};
+use crate::Value;
+use crate::access::Read;
+
+/// Checks a pod template (specification N3).
+pub(crate) fn template(template: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let metadata = template.get("metadata").unwrap_or(&Value::Null);
+    selector::labels(metadata.at("labels"), &path.child("labels"), errors);
+    meta::annotations(metadata.at("annotations"), &path.child("annotations"), errors);
+    let empty = Value::Object(crate::Object::new());
+    let spec = template.at("spec").unwrap_or(&empty);
+    special_annotations(metadata, spec, &path.child("annotations"), errors);
+    let spec_path = path.child("spec");
+    self::spec(spec, None, &spec_path, errors);
+    if !spec.items("ephemeralContainers").is_empty() {
+        let message = "ephemeral containers not allowed in pod template";
+        errors.forbidden(spec_path.child("ephemeralContainers"), message);
+    }
+}
+
+/// Checks annotations that mean something to the API.
+pub(crate) fn special_annotations(metadata: &Value, spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let Some(annotations) = metadata.at("annotations") else { return };
+    let mirror = "kubernetes.io/config.mirror";
+    if let Some(value) = annotations.get(mirror)
+        && spec.text("nodeName").is_empty()
+    {
+        let message = "must set spec.nodeName if mirror pod annotation is set";
+        errors.invalid(path.key(mirror), value.clone(), message);
+    }
+    let cost = "controller.kubernetes.io/pod-deletion-cost";
+    if let Some(value) = annotations.get(cost).and_then(Value::as_str)
+        && value.parse::<i32>().is_err()
+    {
+        errors.invalid(path.key(cost), value, "must be a 32bit integer");
+    }
+}
+
+/// Checks the spec of a pod, whose name is then given, or of a template.
+pub(crate) fn spec(spec: &Value, pod_name: Option<&str>, path: &Path<'_>, errors: &mut Errors) {
+    if !spec.has("terminationGracePeriodSeconds") {
+        errors.required(path.child("terminationGracePeriodSeconds"), "");
+    }
+    let volumes = volume::volumes(spec.items("volumes"), pod_name, &path.child("volumes"), errors);
+    let pod = Pod {
+        volumes,
+        claims: spec.items("resourceClaims").iter().map(|claim| claim.text("name")).collect(),
+        grace_seconds: spec.number_opt("terminationGracePeriodSeconds"),
+        restart_policy: spec.text("restartPolicy"),
+        host_users: spec.at("hostUsers") != Some(&Value::Bool(false)),
+        os: spec.text("os.name"),
+    };
+    all_containers(spec, &pod, path, errors);
+    if let Some(resources) = spec.at("resources") {
+        resource_list::requirements(resources, true, &pod.claims, &path.child("resources"), errors);
+    }
+    host_network_ports(spec, pod_name.is_some(), &path.child("containers"), errors);
+    let restart_policies = &["Always", "OnFailure", "Never"];
+    errors.one_of(&path.child("restartPolicy"), pod.restart_policy, restart_policies);
+    let dns_policies = &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+    errors.one_of(&path.child("dnsPolicy"), spec.text("dnsPolicy"), dns_policies);
+    selector::labels(spec.at("nodeSelector"), &path.child("nodeSelector"), errors);
+    security::pod(spec, &path.child("securityContext"), errors);
+    if let Some(affinity) = spec.at("affinity") {
+        scheduling::affinity(affinity, &path.child("affinity"), errors);
+    }
+    dns_config(spec, &path.child("dnsConfig"), errors);
+    gates(spec, path, errors);
+    let spread = path.child("topologySpreadConstraints");
+    scheduling::spread(spec.items("topologySpreadConstraints"), &spread, errors);
+    host_process(spec, path, errors);
+    host_users(spec, path, errors);
+    single_fields(spec, path, errors);
+    operating_system(spec, path, errors);
+}
+
+fn all_containers(spec: &Value, pod: &Pod<'_>, path: &Path<'_>, errors: &mut Errors) {
+    let (ordinary, init) = (spec.items("containers"), spec.items("initContainers"));
+    container_list::containers(ordinary, pod, &path.child("containers"), errors);
+    container_list::init_containers(init, ordinary, pod, &path.child("initContainers"), errors);
+    let ephemeral = spec.items("ephemeralContainers");
+    let ephemeral_path = path.child("ephemeralContainers");
+    container_list::ephemeral_containers(ephemeral, [ordinary, init], pod, &ephemeral_path, errors);
+}
+
+fn host_network_ports(spec: &Value, of_pod: bool, path: &Path<'_>, errors: &mut Errors) {
+    if !spec.flag("hostNetwork") {
+        return;
+    }
+    for (index, container) in spec.items("containers").iter().enumerate() {
+        let item = path.index(index);
+        let list = item.child("ports");
+        for (index, port) in container.items("ports").iter().enumerate() {
+            let (host, number) = (port.number("hostPort"), port.number("containerPort"));
+            if (of_pod || host != 0) && host != number {
+                let message = "must match `containerPort` when `hostNetwork` is true";
+                errors.invalid(list.index(index).child("hostPort"), host, message);
+            }
+        }
+    }
+}
+
+fn dns_config(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let config = spec.at("dnsConfig");
+    if spec.text("dnsPolicy") == "None" {
+        if config.is_none() {
+            return errors.required(path, "must provide `dnsConfig` when `dnsPolicy` is None");
+        }
+        if config.is_some_and(|config| config.items("nameservers").is_empty()) {
+            let message = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+            return errors.required(path.child("nameservers"), message);
+        }
+    }
+    let Some(config) = config else { return };
+    let (servers, searches) = (config.items("nameservers"), config.items("searches"));
+    if servers.len() > 3 {
+        let message = "must not have more than 3 nameservers";
+        errors.invalid(path.child("nameservers"), servers.to_vec(), message);
+    }
+    let list = path.child("nameservers");
+    for (index, server) in servers.iter().filter_map(Value::as_str).enumerate() {
+        ip(server, &list.index(index), errors);
+    }
+    search_domains(searches, &path.child("searches"), errors);
+    let list = path.child("options");
+    for (index, option) in config.items("options").iter().enumerate() {
+        if option.text("name").is_empty() {
+            errors.required(list.index(index), "must not be empty");
+        }
+    }
+}
+
+fn search_domains(searches: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    if searches.len() > 32 {
+        errors.invalid(path, searches.to_vec(), "must not have more than 32 search paths");
+    }
+    let characters: usize = searches.iter().filter_map(Value::as_str).map(|search| search.len() + 1).sum();
+    if characters > 2049 {
+        let message = "must not have more than 2048 characters (including spaces) in the search list";
+        errors.invalid(path, searches.to_vec(), message);
+    }
+    for (index, search) in searches.iter().filter_map(Value::as_str).enumerate() {
+        if search != "." {
+            let search = search.strip_suffix('.').unwrap_or(search);
+            errors.all_invalid(&path.index(index), search, names::dns_search(search));
+        }
+    }
+}
+
+/// Checks an address of either family.
+pub(crate) fn ip(text: &str, path: &Path<'_>, errors: &mut Errors) {
+    if text.parse::<std::net::IpAddr>().is_err() {
+        errors.invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+    }
+}
+
+fn gates(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let list = path.child("readinessGates");
+    for (index, gate) in spec.items("readinessGates").iter().enumerate() {
+        let name = gate.text("conditionType");
+        let path = list.index(index);
+        errors.all_invalid(&path.child("conditionType"), name, names::qualified_name(name));
+    }
+    let list = path.child("schedulingGates");
+    let gates = spec.items("schedulingGates");
+    for (index, gate) in gates.iter().enumerate() {
+        let name = gate.text("name");
+        errors.all_invalid(&list.index(index), name, names::qualified_name(name));
+        if gates[..index].iter().any(|other| other.text("name") == name) {
+            errors.duplicate(list.index(index), name);
+        }
+    }
+}
+
+/// All containers of the pod with the names of their lists.
+fn each_container<'a>(spec: &'a Value) -> impl Iterator<Item = (&'static str, usize, &'a Value)> {
+    ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(|list| {
+        spec.items(list).iter().enumerate().map(move |(index, container)| (list, index, container))
+    })
+}
+
+/// Windows host processes: all containers or none, and with the host's network.
+fn host_process(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    const FIELD: &str = "securityContext.windowsOptions.hostProcess";
+    let of_pod = spec.at(FIELD).and_then(Value::as_bool);
+    let (mut all, mut host) = (0, 0);
+    for (list, index, container) in each_container(spec) {
+        all += 1;
+        let of_container = container.at(FIELD).and_then(Value::as_bool);
+        if let (Some(of_pod), Some(of_container)) = (of_pod, of_container)
+            && of_pod != of_container
+        {
+            let message =
+                format!("pod hostProcess value must be identical if both are specified, was {of_pod}");
+            errors.invalid(path.child(list).index(index).child(FIELD), of_container, &message);
+        }
+        host += i32::from(of_container.or(of_pod).unwrap_or_default());
+    }
+    if host == 0 {
+        return;
+    }
+    if host != all {
+        let message =
+            "If pod contains any hostProcess containers then all containers must be HostProcess containers";
+        errors.invalid(path, "", message);
+    }
+    if !spec.flag("hostNetwork") {
+        let message = "hostNetwork must be true if pod contains any hostProcess containers";
+        errors.invalid(path.child("hostNetwork"), false, message);
+    }
+}
+
+fn host_users(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    if spec.at("hostUsers") != Some(&Value::Bool(false)) {
+        return;
+    }
+    for (field, shown) in [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")] {
+        if spec.flag(field) {
+            errors.forbidden(path.child(shown), "when `hostUsers` is false");
+        }
+    }
+}
+
+fn single_fields(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let named = |field: &str, rule: fn(&str) -> names::Messages, errors: &mut Errors| {
+        let text = spec.text(field);
+        if !text.is_empty() {
+            errors.all_invalid(&path.child(field), text, rule(text));
+        }
+    };
+    named("hostnameOverride", names::dns_subdomain, errors);
+    named("serviceAccountName", meta::subdomain, errors);
+    named("nodeName", names::dns_subdomain, errors);
+    if let Some(seconds) = spec.number_opt("activeDeadlineSeconds") {
+        let most = i64::from(i32::MAX);
+        if !(1..=most).contains(&seconds) {
+            errors.invalid(path.child("activeDeadlineSeconds"), seconds, &names::between(1, most));
+        }
+    }
+    named("hostname", names::dns_label, errors);
+    named("subdomain", names::dns_label, errors);
+    scheduling::tolerations(spec.items("tolerations"), &path.child("tolerations"), errors);
+    let list = path.child("hostAliases");
+    for (index, alias) in spec.items("hostAliases").iter().enumerate() {
+        let path = list.index(index);
+        ip(alias.text("ip"), &path.child("ip"), errors);
+        let list = path.child("hostnames");
+        for (index, name) in alias.items("hostnames").iter().filter_map(Value::as_str).enumerate() {
+            errors.all_invalid(&list.index(index), name, names::dns_subdomain(name));
+        }
+    }
+    named("priorityClassName", names::dns_subdomain, errors);
+    named("runtimeClassName", names::dns_subdomain, errors);
+    if let Some(policy) = spec.at("preemptionPolicy").and_then(Value::as_str) {
+        errors.one_of(&path.child("preemptionPolicy"), policy, &["PreemptLowerPriority", "Never"]);
+    }
+    if let Some(overhead) = spec.at("overhead") {
+        let limits = serde_json::json!({"limits": overhead});
+        resource_list::requirements(&limits, false, &[], &path.child("overhead"), errors);
+    }
+}
+
+/// Fields that a pod of the other operating system may not set.
+fn operating_system(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let Some(os) = spec.at("os") else { return };
+    match os.text("name") {
+        "" => errors.required(path.child("os.name"), ""),
+        "linux" => linux(spec, path, errors),
+        "windows" => windows(spec, path, errors),
+        other => errors.not_supported(path.child("os"), other, &["linux", "windows"]),
+    }
+}
+
+fn linux(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    const FIELD: &str = "securityContext.windowsOptions";
+    let message = "windows options cannot be set for a linux pod";
+    if spec.has(FIELD) {
+        errors.forbidden(path.child(FIELD), message);
+    }
+    for (list, index, container) in each_container(spec) {
+        if container.has(FIELD) {
+            errors.forbidden(path.child(list).index(index).child(FIELD), message);
+        }
+    }
+}
+
+fn windows(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    const POD: &[&str] = &[
+        "securityContext.appArmorProfile",
+        "securityContext.seLinuxOptions",
+        "hostUsers",
+        "hostPID",
+        "hostIPC",
+        "securityContext.seccompProfile",
+        "securityContext.fsGroup",
+        "securityContext.fsGroupChangePolicy",
+        "securityContext.sysctls",
+        "shareProcessNamespace",
+        "securityContext.runAsUser",
+        "securityContext.runAsGroup",
+        "securityContext.supplementalGroups",
+        "securityContext.supplementalGroupsPolicy",
+        "securityContext.seLinuxChangePolicy",
+    ];
+    const CONTAINER: &[&str] = &[
+        "appArmorProfile",
+        "seLinuxOptions",
+        "seccompProfile",
+        "capabilities",
+        "readOnlyRootFilesystem",
+        "privileged",
+        "allowPrivilegeEscalation",
+        "procMount",
+        "runAsUser",
+        "runAsGroup",
+    ];
+    let message = "cannot be set for a windows pod";
+    for field in POD {
+        if spec.has(field) {
+            errors.forbidden(path.child(field), message);
+        }
+    }
+    for (list, index, container) in each_container(spec) {
+        let Some(context) = container.at("securityContext") else { continue };
+        for field in CONTAINER.iter().filter(|field| context.has(field)) {
+            let list_path = path.child(list);
+            let item = list_path.index(index);
+            errors.forbidden(item.child("securityContext").child(field), message);
+        }
+    }
+}

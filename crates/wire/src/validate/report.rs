@@ -1,0 +1,70 @@
+//! Writing down mistakes in few words.
+
+use super::{Errors, Path, names};
+use crate::Value;
+use crate::status::FieldError;
+
+/// Short forms of the constructors of [`FieldError`].
+pub(crate) trait Report {
+    /// A required value is missing; `detail` may be empty.
+    fn required(&mut self, path: impl Into<String>, detail: &str);
+    /// The value breaks a rule.
+    fn invalid(&mut self, path: impl Into<String>, value: impl Into<Value>, detail: &str);
+    /// The value is none of `supported`.
+    fn not_supported(&mut self, path: impl Into<String>, value: impl Into<Value>, supported: &[&str]);
+    /// The value appears twice.
+    fn duplicate(&mut self, path: impl Into<String>, value: impl Into<Value>);
+    /// The value names something that does not exist.
+    fn not_found(&mut self, path: impl Into<String>, value: impl Into<Value>);
+    /// The field may not be set here.
+    fn forbidden(&mut self, path: impl Into<String>, detail: &str);
+
+    /// One mistake per message about the same value.
+    fn all_invalid(&mut self, path: &Path<'_>, value: &str, messages: Vec<String>) {
+        for message in messages {
+            self.invalid(path, value, &message);
+        }
+    }
+
+    /// The number may not be below 0.
+    fn not_negative(&mut self, path: &Path<'_>, number: i64) {
+        if number < 0 {
+            self.invalid(path, number, names::NOT_NEGATIVE);
+        }
+    }
+
+    /// The text must be one of `supported`; an empty text is reported as missing.
+    fn one_of(&mut self, path: &Path<'_>, text: &str, supported: &[&str]) {
+        if text.is_empty() {
+            self.required(path, "");
+        } else if !supported.contains(&text) {
+            self.not_supported(path, text, supported);
+        }
+    }
+}
+
+impl Report for Errors {
+    fn required(&mut self, path: impl Into<String>, detail: &str) {
+        self.push(FieldError::required(path, detail));
+    }
+
+    fn invalid(&mut self, path: impl Into<String>, value: impl Into<Value>, detail: &str) {
+        self.push(FieldError::invalid(path, value, detail));
+    }
+
+    fn not_supported(&mut self, path: impl Into<String>, value: impl Into<Value>, supported: &[&str]) {
+        self.push(FieldError::not_supported(path, value, supported));
+    }
+
+    fn duplicate(&mut self, path: impl Into<String>, value: impl Into<Value>) {
+        self.push(FieldError::duplicate(path, value, ""));
+    }
+
+    fn not_found(&mut self, path: impl Into<String>, value: impl Into<Value>) {
+        self.push(FieldError::not_found(path, value));
+    }
+
+    fn forbidden(&mut self, path: impl Into<String>, detail: &str) {
+        self.push(FieldError::forbidden(path, detail));
+    }
+}

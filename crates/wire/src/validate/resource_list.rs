@@ -1,0 +1,223 @@
+//! Requests and limits of resources.
+
+use super::{Errors, Path, Report, names};
+use crate::Value;
+use crate::access::Read;
+use crate::quantity::Quantity;
+
+/// Resources of a container that have no domain in front.
+const CONTAINER: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+
+/// Resources without a domain that the API knows anywhere.
+const STANDARD: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "storage",
+    "requests.storage",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
+/// What a downward API field may name.
+const FIELDS: &[&str] = &[
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+/// Divisors of amounts in bytes.
+const BYTE_DIVISORS: &[&str] =
+    &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+
+fn is_huge_page(name: &str) -> bool {
+    name.starts_with("hugepages-")
+}
+
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+fn is_extended(name: &str) -> bool {
+    !is_native(name)
+        && !name.starts_with("requests.")
+        && names::qualified_name(&format!("requests.{name}")).is_empty()
+}
+
+/// Whether requests may stay below the limit.
+fn may_overcommit(name: &str) -> bool {
+    is_native(name) && !is_huge_page(name)
+}
+
+fn parsed(value: &Value) -> Option<Quantity> {
+    Quantity::parse(value.as_str()?).ok()
+}
+
+/// Checks `resources` of a container, or of a pod. `claims` are the names of the pod's resource claims.
+pub(crate) fn requirements(
+    requirements: &Value,
+    of_pod: bool,
+    claims: &[&str],
+    path: &Path<'_>,
+    errors: &mut Errors,
+) {
+    let (mut huge_pages, mut cpu_or_memory) = (false, false);
+    let (limits_path, requests_path) = (path.child("limits"), path.child("requests"));
+    for (name, quantity) in requirements.entries("limits") {
+        amount(name, quantity, of_pod, &limits_path.key(name), errors);
+        huge_pages |= is_huge_page(name);
+        cpu_or_memory |= matches!(name, "cpu" | "memory");
+    }
+    for (name, quantity) in requirements.entries("requests") {
+        amount(name, quantity, of_pod, &requests_path.key(name), errors);
+        huge_pages |= is_huge_page(name);
+        cpu_or_memory |= matches!(name, "cpu" | "memory");
+        let limit = requirements.get("limits").and_then(|limits| limits.get(name));
+        request_fits(name, quantity, limit, (&requests_path, &limits_path), errors);
+    }
+    if huge_pages && !cpu_or_memory {
+        errors.forbidden(path, "HugePages require cpu or memory");
+    }
+    claim_names(requirements.items("claims"), claims, &path.child("claims"), errors);
+}
+
+fn request_fits(
+    name: &str,
+    request: &Value,
+    limit: Option<&Value>,
+    (requests, limits): (&Path<'_>, &Path<'_>),
+    errors: &mut Errors,
+) {
+    let overcommit = may_overcommit(name);
+    let Some(limit) = limit else {
+        if !overcommit {
+            errors.required(limits, "Limit must be set for non overcommitable resources");
+        }
+        return;
+    };
+    let (Some(request), Some(limit)) = (parsed(request), parsed(limit)) else { return };
+    if !overcommit && request != limit {
+        let message = format!("must be equal to {name} limit of {limit}");
+        errors.invalid(requests, request.to_string(), &message);
+    } else if request > limit {
+        let message = format!("must be less than or equal to {name} limit of {limit}");
+        errors.invalid(requests, request.to_string(), &message);
+    }
+}
+
+fn amount(name: &str, quantity: &Value, of_pod: bool, path: &Path<'_>, errors: &mut Errors) {
+    resource_name(name, of_pod, path, errors);
+    let Some(quantity) = parsed(quantity) else { return };
+    not_negative(&quantity, path, errors);
+    if is_extended(name) && quantity.millis() % 1000 != 0 {
+        errors.invalid(path, quantity.to_string(), "must be an integer");
+    }
+}
+
+/// Reports a quantity below 0.
+pub(crate) fn not_negative(quantity: &Quantity, path: &Path<'_>, errors: &mut Errors) {
+    if quantity.is_negative() {
+        errors.invalid(path, quantity.to_string(), names::NOT_NEGATIVE);
+    }
+}
+
+fn resource_name(name: &str, of_pod: bool, path: &Path<'_>, errors: &mut Errors) {
+    let before = errors.len();
+    any_resource_name(name, path, errors);
+    if of_pod {
+        if errors.len() == before && !matches!(name, "cpu" | "memory") && !is_huge_page(name) {
+            errors.not_supported(path, name, &["cpu", "hugepages-", "memory"]);
+        }
+    } else if !name.contains('/') {
+        if !CONTAINER.contains(&name) && !is_huge_page(name) {
+            errors.invalid(path, name, "must be a standard resource for containers");
+        }
+    } else if !is_native(name) && !is_extended(name) {
+        errors.invalid(path, name, "doesn't follow extended resource name standard");
+    }
+}
+
+/// Checks the name of a resource of any kind of object.
+pub(crate) fn any_resource_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
+    let messages = names::qualified_name(name);
+    if messages.is_empty() && !name.contains('/') && !STANDARD.contains(&name) && !is_quota_huge_page(name) {
+        errors.invalid(path, name, "must be a standard resource type or fully qualified");
+    }
+    errors.all_invalid(path, name, messages);
+}
+
+fn is_quota_huge_page(name: &str) -> bool {
+    is_huge_page(name) || name.starts_with("requests.hugepages-")
+}
+
+fn claim_names(claims: &[Value], known: &[&str], path: &Path<'_>, errors: &mut Errors) {
+    for (index, claim) in claims.iter().enumerate() {
+        let name = claim.text("name");
+        let path = path.index(index);
+        if name.is_empty() {
+            errors.required(&path, "");
+        } else if claims[..index].contains(claim) {
+            errors.duplicate(&path, name);
+        }
+        if !name.is_empty() && !known.contains(&name) {
+            let mut error = crate::status::FieldError::not_found(&path, name);
+            let known =
+                if known.is_empty() { " which is empty".into() } else { format!(": {}", known.join(", ")) };
+            error.message.push_str(&format!(": must be one of the names in pod.spec.resourceClaims{known}"));
+            errors.push(error);
+        }
+    }
+}
+
+/// Checks a reference to a request or limit. Files of volumes must name their container.
+pub(crate) fn field_ref(field: &Value, in_volume: bool, path: &Path<'_>, errors: &mut Errors) {
+    let resource = field.text("resource");
+    let huge_page = resource.starts_with("requests.hugepages-") || resource.starts_with("limits.hugepages-");
+    if in_volume && field.text("containerName").is_empty() {
+        errors.required(path.child("containerName"), "");
+    } else if resource.is_empty() {
+        errors.required(path.child("resource"), "");
+    } else if !FIELDS.contains(&resource) && !huge_page {
+        errors.not_supported(path.child("resource"), resource, FIELDS);
+    }
+    divisor(resource, field.text("divisor"), path, errors);
+}
+
+fn divisor(resource: &str, divisor: &str, path: &Path<'_>, errors: &mut Errors) {
+    if divisor.is_empty() || divisor == "0" {
+        return;
+    }
+    let sizes = "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei";
+    let message = match resource.split_once('.').map(|(_, resource)| resource) {
+        Some("cpu") if !["1m", "1"].contains(&divisor) => {
+            "only divisor's values 1m and 1 are supported with the cpu resource".to_owned()
+        }
+        Some("cpu") => return,
+        _ if BYTE_DIVISORS.contains(&divisor) => return,
+        Some("memory") => format!("only divisor's values {sizes} are supported with the memory resource"),
+        Some("ephemeral-storage") => {
+            format!("only divisor's values {sizes} are supported with the local ephemeral storage resource")
+        }
+        Some(name) if is_huge_page(name) => {
+            format!("only divisor's values {sizes} are supported with the hugepages resource")
+        }
+        _ => return,
+    };
+    errors.invalid(path.child("divisor"), resource, &message);
+}

@@ -1,0 +1,34 @@
+//! Numbers that may be percentages, as in roll-outs and budgets.
+
+use super::{Errors, Path, Report, names};
+use crate::Value;
+
+/// A number that is not negative, or a percentage.
+pub(crate) fn positive_or_percent(value: &Value, path: &Path<'_>, errors: &mut Errors) {
+    match value {
+        Value::String(text) => {
+            if let Some(message) = names::percent(text) {
+                errors.invalid(path, text.as_str(), &message);
+            }
+        }
+        number => errors.not_negative(path, number.as_i64().unwrap_or_default()),
+    }
+}
+
+/// A percentage of at most 100.
+pub(crate) fn at_most_all(value: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let is_percent = value.as_str().is_some_and(|text| names::percent(text).is_none());
+    if is_percent && number(value) > 100 {
+        errors.invalid(path, value.clone(), "must not be greater than 100%");
+    }
+}
+
+/// The number, or that of the percentage; 0 when the text is none.
+pub(crate) fn number(value: &Value) -> i64 {
+    match value {
+        Value::String(text) => {
+            text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or_default()
+        }
+        number => number.as_i64().unwrap_or_default(),
+    }
+}

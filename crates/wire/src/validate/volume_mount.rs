@@ -1,0 +1,150 @@
+//! Mounts and block devices of a container.
+
+use std::collections::HashMap;
+
+use super::{Errors, Path, Report, volume};
+use crate::Value;
+use crate::access::Read;
+
+/// Checks `volumeMounts` and `volumeDevices` of a container against the pod's volumes.
+pub(crate) fn mounts(
+    container: &Value,
+    volumes: &HashMap<&str, &Value>,
+    path: &Path<'_>,
+    errors: &mut Errors,
+) {
+    let devices = container.items("volumeDevices");
+    let mounts = container.items("volumeMounts");
+    let list = path.child("volumeMounts");
+    for (index, mount) in mounts.iter().enumerate() {
+        let path = list.index(index);
+        place(mount, &mounts[..index], volumes, &path, errors);
+        not_also_a_device(mount, devices, &path, errors);
+        // The API reports these under the list, not under its element.
+        sub_paths(mount, &list, &path, errors);
+        propagation(mount, container, &list.child("mountPropagation"), errors);
+        recursive_read_only(mount, &list.child("recursiveReadOnly"), errors);
+    }
+    let list = path.child("volumeDevices");
+    for (index, device) in devices.iter().enumerate() {
+        self::device(device, &devices[..index], mounts, volumes, &list.index(index), errors);
+    }
+}
+
+fn place(
+    mount: &Value,
+    before: &[Value],
+    volumes: &HashMap<&str, &Value>,
+    path: &Path<'_>,
+    errors: &mut Errors,
+) {
+    let (name, target) = (mount.text("name"), mount.text("mountPath"));
+    if name.is_empty() {
+        errors.required(path.child("name"), "");
+    }
+    if !volumes.contains_key(name) {
+        errors.not_found(path.child("name"), name);
+    }
+    if target.is_empty() {
+        errors.required(path.child("mountPath"), "");
+    }
+    if before.iter().any(|other| other.text("mountPath") == target) {
+        errors.invalid(path.child("mountPath"), target, "must be unique");
+    }
+}
+
+fn not_also_a_device(mount: &Value, devices: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    let (name, target) = (mount.text("name"), mount.text("mountPath"));
+    if devices.iter().any(|device| device.text("name") == name) {
+        errors.invalid(path.child("name"), name, "must not already exist in volumeDevices");
+    }
+    if devices.iter().any(|device| device.text("devicePath") == target) {
+        let message = "must not already exist as a path in volumeDevices";
+        errors.invalid(path.child("mountPath"), target, message);
+    }
+}
+
+fn sub_paths(mount: &Value, list: &Path<'_>, path: &Path<'_>, errors: &mut Errors) {
+    let (plain, expression) = (mount.text("subPath"), mount.text("subPathExpr"));
+    if !plain.is_empty() {
+        volume::descending(plain, &list.child("subPath"), errors);
+    }
+    if !expression.is_empty() {
+        if !plain.is_empty() {
+            let message = "subPathExpr and subPath are mutually exclusive";
+            errors.invalid(path.child("subPathExpr"), expression, message);
+        }
+        volume::descending(expression, &list.child("subPathExpr"), errors);
+    }
+}
+
+fn propagation(mount: &Value, container: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let Some(mode) = mount.at("mountPropagation").and_then(Value::as_str) else { return };
+    let supported = &["Bidirectional", "HostToContainer", "None"];
+    if !supported.contains(&mode) {
+        errors.not_supported(path, mode, supported);
+    }
+    if mode == "Bidirectional" && !container.flag("securityContext.privileged") {
+        let message = "Bidirectional mount propagation is available only to privileged containers";
+        errors.forbidden(path, message);
+    }
+}
+
+fn recursive_read_only(mount: &Value, path: &Path<'_>, errors: &mut Errors) {
+    match mount.text("recursiveReadOnly") {
+        "" | "Disabled" => {}
+        "Enabled" | "IfPossible" => {
+            if !mount.flag("readOnly") {
+                errors.forbidden(path, "may only be specified when readOnly is true");
+            }
+            if !matches!(mount.text("mountPropagation"), "" | "None") {
+                let message = "may only be specified when mountPropagation is None or not specified";
+                errors.forbidden(path, message);
+            }
+        }
+        other => errors.not_supported(path, other, &["Disabled", "Enabled", "IfPossible"]),
+    }
+}
+
+fn device(
+    device: &Value,
+    before: &[Value],
+    mounts: &[Value],
+    volumes: &HashMap<&str, &Value>,
+    path: &Path<'_>,
+    errors: &mut Errors,
+) {
+    let (name, target) = (device.text("name"), device.text("devicePath"));
+    let (name_path, target_path) = (path.child("name"), path.child("devicePath"));
+    if name.is_empty() {
+        errors.required(&name_path, "");
+    }
+    if before.iter().any(|other| other.text("name") == name) {
+        errors.invalid(&name_path, name, "must be unique");
+    }
+    match volumes.get(name) {
+        Some(volume) if !volume.has("persistentVolumeClaim") && !volume.has("ephemeral") => {
+            let message =
+                "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+            errors.invalid(&name_path, name, message);
+        }
+        Some(_) => {}
+        None => errors.not_found(&name_path, name),
+    }
+    if target.is_empty() {
+        errors.required(&target_path, "");
+    }
+    if before.iter().any(|other| other.text("devicePath") == target) {
+        errors.invalid(&target_path, target, "must be unique");
+    }
+    if volume::climbs(target) {
+        errors.invalid(&target_path, target, "can not contain backsteps ('..')");
+    }
+    if mounts.iter().any(|mount| mount.text("name") == name) {
+        errors.invalid(&name_path, name, "must not already exist in volumeMounts");
+    }
+    if mounts.iter().any(|mount| mount.text("mountPath") == target) {
+        let message = "must not already exist as a path in volumeMounts";
+        errors.invalid(&target_path, target, message);
+    }
+}
