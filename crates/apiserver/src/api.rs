@@ -3,17 +3,31 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use everynode_wire::defaults::order;
+use everynode_wire::resource::Resource;
+use everynode_wire::schema;
 use everynode_wire::status::Status;
-use http::{Request, Response};
+use everynode_wire::{Object, Value, encode};
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::authn::{self, Connection};
-use crate::catalog::Catalog;
+use crate::authn::{self, Connection, User};
+use crate::catalog::{Catalog, facts_of};
 use crate::config::Config;
+use crate::handlers::{self, Call, Verb};
+use crate::http::accept::Form;
 use crate::http::body::{self, Body};
+use crate::http::query::Query;
+use crate::http::target::{self, GroupVersion, Target, Unknown};
 use crate::pki::Pki;
-use crate::store::Store;
+use crate::store::{Draft, REVISION_PLACEHOLDER, Store, WriteError};
+use crate::{discovery, meta, server};
+
+/// How long a client that was turned away for load should wait, in seconds.
+const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Everything that a request needs.
 #[derive(Debug)]
@@ -24,6 +38,7 @@ pub struct Api {
     token: String,
     address: SocketAddr,
     stop: watch::Receiver<bool>,
+    in_flight: Semaphore,
 }
 
 impl Api {
@@ -35,32 +50,266 @@ impl Api {
         address: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Api {
-        Api { config, catalog, store, token: pki.token.clone(), address, stop }
+        let in_flight = Semaphore::new(config.requests_in_flight);
+        Api { config, catalog, store, token: pki.token.clone(), address, stop, in_flight }
     }
 
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
-    pub(crate) async fn bootstrap(&self) -> Result<(), Status> {
-        Ok(())
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Turns true when the server stops.
+    pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
+        self.stop.clone()
+    }
+
+    /// Unix time in seconds.
+    pub(crate) fn now(&self) -> i64 {
+        server::unix_seconds()
     }
 
     pub(crate) async fn sweep_events(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let _ = stop.wait_for(|stopped| *stopped).await;
     }
 
-    /// Answers one request.
-    pub(crate) async fn serve(&self, connection: Connection, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path();
-        let user = authn::authenticate(connection, request.headers(), &self.token);
-        if user.is_none() && !authn::is_public(path) {
-            let status = Status::unauthorized();
-            return body::json(status.code(), &status.to_value());
+    /// Encodes an object for the store, its fields in their order. The object keeps the order, and gets the
+    /// stored form when its resource is a view on another one.
+    pub(crate) fn draft(&self, resource: &'static Resource, object: &mut Value) -> Option<Draft> {
+        let shelf = self.catalog.shelf(resource)?;
+        let stored_resource = self.catalog.stored_resource(shelf);
+        let converted = resource.stored_as.map(|view| (view.to_stored)(object.clone()));
+        let mut stored = converted.unwrap_or_else(|| std::mem::take(object));
+        let before = meta::text(&stored, "resourceVersion").to_owned();
+        meta::set(&mut stored, "resourceVersion", REVISION_PLACEHOLDER);
+        if let Some(ty) = schema::type_named(stored_resource.type_name) {
+            order(ty, &mut stored);
         }
-        match path.trim_matches('/') {
-            "livez" | "readyz" | "healthz" => body::text(200, "ok"),
-            _ => body::text(404, "404 page not found\n"),
+        let facts = facts_of(stored_resource, &stored);
+        // The encoder escapes the brackets of the placeholder; the draft only looks for the field.
+        let draft = Draft::new(encode::to_vec(&stored), facts);
+        if resource.stored_as.is_none() {
+            // Setting an empty version would move the field: the order is kept by writing in place.
+            if let Some(version) = stored.pointer_mut("/metadata/resourceVersion") {
+                *version = before.into();
+            }
+            *object = stored;
+        }
+        draft
+    }
+
+    /// The refusal for a write that did not happen.
+    pub(crate) fn write_error(&self, resource: &Resource, name: &str, error: WriteError) -> Status {
+        let (group, plural) = (resource.group, resource.plural);
+        match error {
+            WriteError::Exists => Status::already_exists(group, plural, name),
+            WriteError::Changed => Status::modified(group, plural, name),
+            WriteError::Missing => Status::not_found(group, plural, name),
+            WriteError::ReadOnly(why) => {
+                Status::internal(format!("the store takes no more writes, reads go on: {why}"))
+            }
+            WriteError::Closed => Status::unavailable("the server is shutting down"),
         }
     }
+
+    /// Answers one request.
+    pub(crate) async fn serve(&self, connection: Connection, request: Request<Incoming>) -> Response<Body> {
+        let user = authn::authenticate(connection, request.headers(), &self.token);
+        let answered = match user {
+            None if !authn::is_public(request.uri().path()) => Err(Status::unauthorized()),
+            _ => self.route(user, request).await,
+        };
+        answered.unwrap_or_else(|status| refuse(&status))
+    }
+
+    async fn route(&self, user: Option<User>, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+        let segments = target::segments(request.uri().path());
+        let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["livez" | "readyz" | "healthz", ..] => Ok(body::text(200, "ok")),
+            ["version"] => Ok(body::json(200, &discovery::version())),
+            ["api"] if wants_aggregated(&request) => Ok(aggregated(&request, true)),
+            ["apis"] if wants_aggregated(&request) => Ok(aggregated(&request, false)),
+            ["api"] => Ok(body::json(200, &discovery::api_versions(self.address))),
+            ["apis"] => Ok(body::json(200, &discovery::group_list())),
+            ["apis", group] => Ok(document(discovery::group(group))),
+            ["api", version] => Ok(document(discovery::resource_list("", version))),
+            ["apis", group, version] => Ok(document(discovery::resource_list(group, version))),
+            ["api", version, _, ..] => {
+                let at = GroupVersion { group: "", version };
+                self.resource(user, request, at, &segments[2..]).await
+            }
+            ["apis", group, version, _, ..] => {
+                let at = GroupVersion { group, version };
+                self.resource(user, request, at, &segments[3..]).await
+            }
+            _ => Ok(body::text(404, "404 page not found\n")),
+        }
+    }
+
+    async fn resource(
+        &self,
+        _user: Option<User>,
+        request: Request<Incoming>,
+        at: GroupVersion<'_>,
+        rest: &[String],
+    ) -> Result<Response<Body>, Status> {
+        let target = match target::target(at, rest) {
+            Ok(target) => target,
+            Err(Unknown::Path) => return Ok(body::text(404, "404 page not found\n")),
+            Err(Unknown::Resource) => return Err(Status::unknown_path()),
+        };
+        let query = Query::parse(request.uri().query());
+        let verb = self.verb(&request, &target, &query)?;
+        let form = Form::negotiate(header_text(&request, header::ACCEPT))?;
+        let content_type = header_text(&request, header::CONTENT_TYPE).unwrap_or_default();
+        let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
+        let Some(shelf) = self.catalog.shelf(target.resource) else {
+            return Err(Status::unknown_path());
+        };
+        let mut call = Call {
+            api: self,
+            resource: target.resource,
+            shelf,
+            namespace: target.namespace,
+            name: target.name.unwrap_or_default(),
+            query,
+            form,
+            content_type,
+            now: self.now(),
+            warnings: Vec::new(),
+        };
+        if verb == Verb::Watch {
+            return handlers::watch::watch(&call);
+        }
+        let Ok(_permit) = self.in_flight.try_acquire() else {
+            let message = "Too many requests, please try again later.";
+            return Err(Status::too_many_requests(message, RETRY_AFTER_SECONDS));
+        };
+        let work = async {
+            let bytes = self.read(request.into_body()).await?;
+            match &target.subresource {
+                None => handlers::main_resource(&mut call, verb, &bytes).await,
+                Some(name) => handlers::subresource(&mut call, verb, name, &bytes).await,
+            }
+        };
+        let timeout = self.config.request_timeout;
+        tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+            let message = format!("request did not complete within {timeout:?}");
+            Err(Status::new(everynode_wire::status::Reason::Timeout, message))
+        })
+    }
+
+    /// The verb, if the resource or subresource has it.
+    fn verb(&self, request: &Request<Incoming>, target: &Target, query: &Query) -> Result<Verb, Status> {
+        let verb = Verb::of(request.method(), target, query).ok_or_else(Status::method_not_allowed)?;
+        let verbs = match &target.subresource {
+            None => target.resource.verbs,
+            Some(name) => target.resource.subresource(name).ok_or_else(Status::unknown_path)?.verbs,
+        };
+        let creates_named = verb == Verb::Create && target.name.is_some() && target.subresource.is_none();
+        if creates_named || !verbs.contains(&verb.name()) {
+            return Err(Status::method_not_allowed());
+        }
+        Ok(verb)
+    }
+
+    async fn read(&self, incoming: Incoming) -> Result<Bytes, Status> {
+        let limit = self.config.body_limit_bytes;
+        match Limited::new(incoming, limit).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(limit)),
+            Err(error) => Err(Status::bad_request(format!("the body cannot be read: {error}"))),
+        }
+    }
+
+    /// Makes the objects that every cluster has.
+    pub(crate) async fn bootstrap(&self) -> Result<(), Status> {
+        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+            self.ensure("", "v1", "namespaces", name, Object::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Creates an object outside of namespaces when it is not there.
+    pub(crate) async fn ensure(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+        name: &str,
+        mut object: Object,
+    ) -> Result<(), Status> {
+        let Some(resource) = everynode_wire::resource_for(group, version, plural) else { return Ok(()) };
+        object.insert("kind".into(), resource.kind.into());
+        object.insert("apiVersion".into(), resource.api_version().into());
+        let mut object = Value::Object(object);
+        meta::set(&mut object, "name", name);
+        let ty = handlers::type_of(resource)?;
+        let mut object =
+            everynode_wire::decode::normalize(ty, &object).map_err(|error| Status::internal(error))?;
+        handlers::convert_and_default(resource, &mut object)?;
+        let created = handlers::create::create_object(self, resource, object, false, &mut Vec::new()).await;
+        match created {
+            Ok(_) => Ok(()),
+            Err(status) if status.reason == everynode_wire::status::Reason::AlreadyExists => Ok(()),
+            Err(status) => Err(status),
+        }
+    }
+}
+
+fn header_text(request: &Request<Incoming>, name: header::HeaderName) -> Option<&str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A discovery document, or the plain 404 of a path that nobody serves.
+fn document(found: Option<Value>) -> Response<Body> {
+    found.map_or_else(|| body::text(404, "404 page not found\n"), |value| body::json(200, &value))
+}
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+fn wants_aggregated(request: &Request<Incoming>) -> bool {
+    header_text(request, header::ACCEPT).is_some_and(|accept| {
+        accept.split(',').any(|clause| {
+            let has = |parameter: &str| clause.split(';').any(|part| part.trim() == parameter);
+            has("as=APIGroupDiscoveryList") && has("v=v2") && has("application/json")
+        })
+    })
+}
+
+/// Aggregated discovery, or 304 when the client has it already.
+fn aggregated(request: &Request<Incoming>, core: bool) -> Response<Body> {
+    let value = discovery::aggregated(core);
+    let etag = discovery::etag(&value);
+    let known = header_text(request, header::IF_NONE_MATCH) == Some(etag.as_str());
+    let mut response = if known { body::respond(304, AGGREGATED, "") } else { body::json(200, &value) };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// A refusal as a response.
+fn refuse(status: &Status) -> Response<Body> {
+    let mut response = body::json(status.code(), &status.to_value());
+    let retry = status.details.as_ref().and_then(|details| details.get("retryAfterSeconds")?.as_u64());
+    if let Some(seconds) = retry {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }

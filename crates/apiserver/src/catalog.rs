@@ -74,7 +74,13 @@ pub fn facts_of(resource: &Resource, object: &Value) -> Facts {
     let labels =
         labels.into_iter().flatten().filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into())));
     let fields = resource.selectable_fields.iter().map(|field| field_text(object, field).into());
-    Facts { labels: labels.collect(), fields: fields.collect() }
+    let text = |field: &str| object.pointer(field).and_then(Value::as_str).unwrap_or("").into();
+    Facts {
+        namespace: text("/metadata/namespace"),
+        name: text("/metadata/name"),
+        labels: labels.collect(),
+        fields: fields.collect(),
+    }
 }
 
 /// The text of a selectable field; absent truth values read `false`, everything else that is absent is empty.

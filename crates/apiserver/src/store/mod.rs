@@ -182,6 +182,11 @@ impl Store {
         self.inner.shelf(shelf).spec.fields.iter().position(|known| *known == field)
     }
 
+    /// Whether a resource is now as it was at a revision.
+    pub fn unchanged_since(&self, shelf: ShelfId, revision: u64) -> bool {
+        self.inner.shelf(shelf).read().revision <= revision
+    }
+
     /// Why the store takes no more writes, when it does not.
     pub fn write_failure(&self) -> Option<String> {
         self.inner.broken()

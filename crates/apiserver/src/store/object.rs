@@ -35,6 +35,10 @@ impl Change {
 /// Labels and selectable field values of an object, parsed once when it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// `metadata.namespace`, empty for objects that live in none.
+    pub namespace: Box<str>,
+    /// `metadata.name`.
+    pub name: Box<str>,
     /// `metadata.labels` as written.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// Values of the resource's selectable fields, in the order of [`ShelfSpec::fields`](super::ShelfSpec).
@@ -42,6 +46,11 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// `metadata.namespace`, empty for objects that live in none.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The value of one label.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels.iter().find(|(k, _)| &**k == key).map(|(_, v)| &**v)
@@ -73,6 +82,14 @@ impl Draft {
     /// Whether there are no bytes; never so for a draft that `new` accepted.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Whether a stored object is the same but for its revision.
+    pub fn same_as(&self, stored: &Stored) -> bool {
+        let (at, len) = (stored.revision_at as usize, stored.revision_len as usize);
+        let theirs = stored.bytes();
+        self.bytes[..self.revision_at] == theirs[..at]
+            && self.bytes[self.revision_at + self.revision_len..] == theirs[at + len..]
     }
 
     /// The object at its revision, inside the watch event that announces it.

@@ -11,8 +11,8 @@ use super::{Listing, ShelfId, Store};
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageStart {
-    /// The revision of the list's first page.
-    pub revision: u64,
+    /// The revision of the list's first page; none to go on with the current state, inconsistently.
+    pub revision: Option<u64>,
     /// The last key of the page before.
     pub after: Key,
 }
@@ -123,13 +123,15 @@ impl Store {
             let Listing { items, revision } = self.list(shelf, namespace);
             return Ok((Arc::new(items), revision));
         };
-        if let Some(items) = self.inner.snapshots.find(shelf, namespace, start.revision) {
-            return Ok((items, start.revision));
+        let kept = start.revision.and_then(|at| Some((self.inner.snapshots.find(shelf, namespace, at)?, at)));
+        if let Some(found) = kept {
+            return Ok(found);
         }
         let contents = self.inner.shelf(shelf).read();
         let current = self.revision().max(contents.revision);
-        if contents.revision > start.revision || start.revision > current {
-            return Err(PageError::Expired { asked: start.revision, current });
+        let revision = start.revision.unwrap_or(current);
+        if start.revision.is_some() && contents.revision > revision || revision > current {
+            return Err(PageError::Expired { asked: revision, current });
         }
         let from = (Bound::Excluded(start.after.clone()), Bound::Unbounded);
         let items = contents
@@ -138,6 +140,6 @@ impl Store {
             .filter(|((found, _), _)| namespace.is_none_or(|wanted| &**found == wanted))
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
-        Ok((Arc::new(items), start.revision))
+        Ok((Arc::new(items), revision))
     }
 }

@@ -28,8 +28,9 @@ pub enum Expect {
 pub enum Action {
     /// Stores a new state.
     Put(Draft),
-    /// Removes the object.
-    Remove,
+    /// Removes the object. The draft is the last state that watchers are shown, where it differs from the
+    /// stored one.
+    Remove(Option<Draft>),
 }
 
 /// A write of one object.
@@ -150,8 +151,11 @@ fn decide(
     match (action, current) {
         (Action::Put(draft), None) => Ok((Change::Added, draft.seal(revision, Change::Added))),
         (Action::Put(draft), Some(_)) => Ok((Change::Modified, draft.seal(revision, Change::Modified))),
-        (Action::Remove, Some(found)) => Ok((Change::Deleted, found.at_revision(revision, Change::Deleted))),
-        (Action::Remove, None) => Err(WriteError::Missing),
+        (Action::Remove(None), Some(found)) => {
+            Ok((Change::Deleted, found.at_revision(revision, Change::Deleted)))
+        }
+        (Action::Remove(Some(last)), Some(_)) => Ok((Change::Deleted, last.seal(revision, Change::Deleted))),
+        (Action::Remove(_), None) => Err(WriteError::Missing),
     }
 }
 

@@ -1,0 +1,301 @@
+//! What the server serves, as clients ask for it: group by group, or all at once.
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use everynode_wire::resource::{Resource, Subresource};
+use everynode_wire::{Object, Value, encode, resources};
+use sha2::{Digest as _, Sha256};
+
+/// Groups in the order in which clients prefer them; others follow by name.
+const GROUP_ORDER: &[&str] = &[
+    "",
+    "events.k8s.io",
+    "apps",
+    "autoscaling",
+    "batch",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+];
+
+/// Reviews are answered without a row in the resource table: group, plural, kind, whether namespaced.
+pub const REVIEWS: &[(&str, &str, &str, bool)] = &[
+    ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", false),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
+    ("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
+];
+
+/// Subresources of the table that are not served, by resource and name.
+fn is_served(resource: &Resource, subresource: &Subresource) -> bool {
+    crate::handlers::serves(resource, subresource.name)
+}
+
+fn object(fields: Vec<(&str, Value)>) -> Value {
+    Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+fn texts(list: &[&str]) -> Value {
+    list.iter().map(|text| Value::from(*text)).collect()
+}
+
+/// The groups, in their order.
+pub fn groups() -> Vec<&'static str> {
+    let mut groups: Vec<&'static str> =
+        resources().iter().map(|r| r.group).chain(REVIEWS.iter().map(|r| r.0)).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups.sort_by_key(|group| GROUP_ORDER.iter().position(|known| known == group).unwrap_or(usize::MAX));
+    groups
+}
+
+/// The versions of a group, the preferred one first.
+pub fn versions(group: &str) -> Vec<&'static str> {
+    let mut versions: Vec<&'static str> =
+        resources().iter().filter(|r| r.group == group).map(|r| r.version).collect();
+    if versions.is_empty() && REVIEWS.iter().any(|review| review.0 == group) {
+        versions.push("v1");
+    }
+    versions.sort_unstable();
+    versions.dedup();
+    versions.reverse();
+    versions
+}
+
+fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// `/api`
+pub fn api_versions(address: SocketAddr) -> Value {
+    let server =
+        object(vec![("clientCIDR", "0.0.0.0/0".into()), ("serverAddress", address.to_string().into())]);
+    object(vec![
+        ("kind", "APIVersions".into()),
+        ("versions", texts(&["v1"])),
+        ("serverAddressByClientCIDRs", Value::Array(vec![server])),
+    ])
+}
+
+/// `/apis`
+pub fn group_list() -> Value {
+    let groups =
+        groups().into_iter().filter(|group| !group.is_empty()).map(|group| group_fields(group, false));
+    object(vec![("kind", "APIGroupList".into()), ("apiVersion", "v1".into()), ("groups", groups.collect())])
+}
+
+/// `/apis/GROUP`; nothing when the group is unknown.
+pub fn group(name: &str) -> Option<Value> {
+    (!versions(name).is_empty() && !name.is_empty()).then(|| group_fields(name, true))
+}
+
+fn group_fields(name: &str, with_kind: bool) -> Value {
+    let version = |version: &str| {
+        object(vec![("groupVersion", group_version(name, version).into()), ("version", version.into())])
+    };
+    let versions = versions(name);
+    let mut fields = Vec::new();
+    if with_kind {
+        fields.push(("kind", "APIGroup".into()));
+        fields.push(("apiVersion", "v1".into()));
+    }
+    fields.push(("name", name.into()));
+    fields.push(("versions", versions.iter().map(|v| version(v)).collect()));
+    fields.push(("preferredVersion", versions.first().map(|v| version(v)).unwrap_or_default()));
+    object(fields)
+}
+
+/// `/api/v1` and `/apis/GROUP/VERSION`; nothing when they are unknown.
+pub fn resource_list(group: &str, version: &str) -> Option<Value> {
+    if !versions(group).contains(&version) {
+        return None;
+    }
+    let mut rows: Vec<(String, Value)> = Vec::new();
+    for resource in resources().iter().filter(|r| r.group == group && r.version == version) {
+        rows.push((resource.plural.to_owned(), resource_row(resource)));
+        for subresource in resource.subresources.iter().filter(|s| is_served(resource, s)) {
+            let name = format!("{}/{}", resource.plural, subresource.name);
+            rows.push((name.clone(), subresource_row(resource, subresource, name)));
+        }
+    }
+    for (_, plural, kind, namespaced) in REVIEWS.iter().filter(|review| review.0 == group) {
+        rows.push(((*plural).to_owned(), review_row(plural, kind, *namespaced)));
+    }
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut fields = vec![("kind", "APIResourceList".into())];
+    if !group.is_empty() {
+        fields.push(("apiVersion", "v1".into()));
+    }
+    fields.push(("groupVersion", group_version(group, version).into()));
+    fields.push(("resources", rows.into_iter().map(|(_, row)| row).collect()));
+    Some(object(fields))
+}
+
+fn resource_row(resource: &Resource) -> Value {
+    let mut fields = vec![
+        ("name", resource.plural.into()),
+        ("singularName", resource.singular.into()),
+        ("namespaced", resource.namespaced.into()),
+        ("kind", resource.kind.into()),
+        ("verbs", texts(resource.verbs)),
+    ];
+    if !resource.short_names.is_empty() {
+        fields.push(("shortNames", texts(resource.short_names)));
+    }
+    if !resource.categories.is_empty() {
+        fields.push(("categories", texts(resource.categories)));
+    }
+    if let Some(hash) = resource.storage_version_hash() {
+        fields.push(("storageVersionHash", hash.into()));
+    }
+    object(fields)
+}
+
+fn subresource_row(resource: &Resource, subresource: &Subresource, name: String) -> Value {
+    let mut fields =
+        vec![("name", name.into()), ("singularName", "".into()), ("namespaced", resource.namespaced.into())];
+    if !subresource.version.is_empty() {
+        fields.push(("group", subresource.group.into()));
+        fields.push(("version", subresource.version.into()));
+    }
+    fields.push(("kind", subresource.kind.into()));
+    fields.push(("verbs", texts(subresource.verbs)));
+    object(fields)
+}
+
+fn review_row(plural: &str, kind: &str, namespaced: bool) -> Value {
+    object(vec![
+        ("name", plural.into()),
+        ("singularName", kind.to_lowercase().into()),
+        ("namespaced", namespaced.into()),
+        ("kind", kind.into()),
+        ("verbs", texts(&["create"])),
+    ])
+}
+
+/// Aggregated discovery of the core group (`/api`) or of all others (`/apis`).
+pub fn aggregated(core: bool) -> Value {
+    let groups = groups().into_iter().filter(|group| group.is_empty() == core).map(|group| {
+        let mut metadata = Object::new();
+        if !group.is_empty() {
+            metadata.insert("name".into(), group.into());
+        }
+        let versions = versions(group).into_iter().map(|version| aggregated_version(group, version));
+        object(vec![("metadata", Value::Object(metadata)), ("versions", versions.collect())])
+    });
+    object(vec![
+        ("kind", "APIGroupDiscoveryList".into()),
+        ("apiVersion", "apidiscovery.k8s.io/v2".into()),
+        ("metadata", Value::Object(Object::new())),
+        ("items", groups.collect()),
+    ])
+}
+
+fn aggregated_version(group: &str, version: &str) -> Value {
+    let mut rows: Vec<(&str, Value)> = resources()
+        .iter()
+        .filter(|r| r.group == group && r.version == version)
+        .map(|resource| (resource.plural, aggregated_resource(resource)))
+        .collect();
+    for (_, plural, kind, namespaced) in REVIEWS.iter().filter(|review| review.0 == group) {
+        rows.push((plural, aggregated_review(plural, kind, *namespaced)));
+    }
+    rows.sort_by_key(|(plural, _)| *plural);
+    object(vec![
+        ("version", version.into()),
+        ("resources", rows.into_iter().map(|(_, row)| row).collect()),
+        ("freshness", "Current".into()),
+    ])
+}
+
+fn kind_of(group: &str, version: &str, kind: &str) -> Value {
+    object(vec![("group", group.into()), ("version", version.into()), ("kind", kind.into())])
+}
+
+fn scope(namespaced: bool) -> Value {
+    if namespaced { "Namespaced".into() } else { "Cluster".into() }
+}
+
+fn aggregated_resource(resource: &Resource) -> Value {
+    let mut fields = vec![
+        ("resource", resource.plural.into()),
+        // The API leaves group and version empty where they are those around the resource.
+        ("responseKind", kind_of("", "", resource.kind)),
+        ("scope", scope(resource.namespaced)),
+        ("singularResource", resource.singular.into()),
+        ("verbs", texts(resource.verbs)),
+    ];
+    if !resource.short_names.is_empty() {
+        fields.push(("shortNames", texts(resource.short_names)));
+    }
+    if !resource.categories.is_empty() {
+        fields.push(("categories", texts(resource.categories)));
+    }
+    let subresources: Vec<Value> = resource
+        .subresources
+        .iter()
+        .filter(|s| is_served(resource, s))
+        .map(|s| {
+            object(vec![
+                ("subresource", s.name.into()),
+                ("responseKind", kind_of(s.group, s.version, s.kind)),
+                ("verbs", texts(s.verbs)),
+            ])
+        })
+        .collect();
+    if !subresources.is_empty() {
+        fields.push(("subresources", Value::Array(subresources)));
+    }
+    object(fields)
+}
+
+fn aggregated_review(plural: &str, kind: &str, namespaced: bool) -> Value {
+    object(vec![
+        ("resource", plural.into()),
+        ("responseKind", kind_of("", "", kind)),
+        ("scope", scope(namespaced)),
+        ("singularResource", kind.to_lowercase().into()),
+        ("verbs", texts(&["create"])),
+    ])
+}
+
+/// The entity tag of a document: the same text has the same tag.
+pub fn etag(document: &Value) -> String {
+    let digest = Sha256::digest(encode::to_vec(document));
+    format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..]))
+}
+
+/// `/version`
+pub fn version() -> Value {
+    object(vec![
+        ("major", "1".into()),
+        ("minor", "36".into()),
+        ("emulationMajor", "1".into()),
+        ("emulationMinor", "36".into()),
+        ("minCompatibilityMajor", "1".into()),
+        ("minCompatibilityMinor", "35".into()),
+        ("gitVersion", concat!("v1.36.2+everynode-", env!("CARGO_PKG_VERSION")).into()),
+        ("gitCommit", "".into()),
+        ("gitTreeState", "clean".into()),
+        ("buildDate", "1970-01-01T00:00:00Z".into()),
+        ("goVersion", "".into()),
+        ("compiler", "rustc".into()),
+        ("platform", format!("{}/{}", std::env::consts::OS, arch()).into()),
+    ])
+}
+
+/// The processor in the field's words.
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

@@ -1,0 +1,260 @@
+//! One set of handlers for all kinds, driven by the resource table.
+
+pub mod change;
+pub mod create;
+pub mod delete;
+pub mod list;
+pub mod pods;
+pub mod watch;
+
+use everynode_wire::Value;
+use everynode_wire::decode::{self, Body as Expected};
+use everynode_wire::resource::Resource;
+use everynode_wire::schema::{self, Type};
+use everynode_wire::status::Status;
+use http::{HeaderMap, HeaderValue, Method, Response, header};
+
+use crate::api::Api;
+use crate::http::accept::{AVAILABLE, Form};
+use crate::http::body::{self, Body};
+use crate::http::query::{FieldValidation, Query};
+use crate::http::target::Target;
+use crate::store::{ShelfId, Stored};
+use crate::view::{self, Include, Shape};
+
+/// One request about a resource, on its way through a handler.
+pub struct Call<'a> {
+    /// The server.
+    pub api: &'a Api,
+    /// The resource.
+    pub resource: &'static Resource,
+    /// Where its objects lie.
+    pub shelf: ShelfId,
+    /// The namespace of the path, or empty.
+    pub namespace: String,
+    /// The name of the path, or empty.
+    pub name: String,
+    /// The parameters.
+    pub query: Query,
+    /// The form of the answer.
+    pub form: Form,
+    /// The media type of the body.
+    pub content_type: String,
+    /// Unix time in seconds.
+    pub now: i64,
+    /// Sentences for `Warning` headers.
+    pub warnings: Vec<String>,
+}
+
+impl Call<'_> {
+    /// How objects are shown.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            view: self.form.view,
+            include: Include::parse(self.query.get("includeObject")),
+            now: self.now,
+        }
+    }
+
+    /// 404 about the object of the path.
+    pub fn not_found(&self) -> Status {
+        Status::not_found(self.resource.group, self.resource.plural, &self.name)
+    }
+
+    /// The stored object of the path.
+    pub fn find(&self) -> Result<std::sync::Arc<Stored>, Status> {
+        self.api.store().get(self.shelf, &self.namespace, &self.name).ok_or_else(|| self.not_found())
+    }
+
+    /// The type of the resource's objects.
+    pub fn ty(&self) -> Result<&'static Type, Status> {
+        type_of(self.resource)
+    }
+
+    /// Reads the body as an object of the resource's kind, with its defaults filled in.
+    pub fn read_object(&mut self, bytes: &[u8], validation: FieldValidation) -> Result<Value, Status> {
+        let expected = Expected {
+            group: self.resource.group,
+            version: self.resource.version,
+            kind: self.resource.kind,
+            ty: self.ty()?,
+        };
+        let mut object = self.read_body(&expected, bytes, validation)?;
+        convert_and_default(self.resource, &mut object)?;
+        Ok(object)
+    }
+
+    /// Reads the body as an object of any kind.
+    pub fn read_body(
+        &mut self,
+        expected: &Expected<'_>,
+        bytes: &[u8],
+        validation: FieldValidation,
+    ) -> Result<Value, Status> {
+        let is_yaml = match self.content_type.as_str() {
+            "" | "application/json" => false,
+            "application/yaml" => true,
+            _ => return Err(Status::unsupported_media_type(AVAILABLE)),
+        };
+        let decoded = decode::decode_body(expected, bytes, is_yaml)?;
+        match validation {
+            FieldValidation::Strict => expected.strict(decoded),
+            FieldValidation::Warn => {
+                self.warnings.extend(decoded.problems);
+                Ok(decoded.value)
+            }
+            FieldValidation::Ignore => Ok(decoded.value),
+        }
+    }
+
+    /// Answers with a stored object.
+    pub fn answer_stored(&self, code: u16, stored: &Stored) -> Response<Body> {
+        self.answer(code, view::object(self.resource, stored, self.shape()))
+    }
+
+    /// Answers with an object that may not be stored.
+    pub fn answer_value(&self, code: u16, object: Value) -> Response<Body> {
+        self.answer(code, view::value(self.resource, object, self.shape()))
+    }
+
+    /// Answers with encoded bytes.
+    pub fn answer(&self, code: u16, bytes: Vec<u8>) -> Response<Body> {
+        let mut response = body::respond(code, self.form.content_type, bytes);
+        add_warnings(response.headers_mut(), &self.warnings);
+        response
+    }
+}
+
+/// The type of a resource's objects.
+pub fn type_of(resource: &Resource) -> Result<&'static Type, Status> {
+    schema::type_named(resource.type_name)
+        .ok_or_else(|| Status::internal(format!("no schema for {}", resource.type_name)))
+}
+
+/// What decoding does after the schema: conversion and defaults.
+pub fn convert_and_default(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    resource
+        .rules
+        .convert(object)
+        .map_err(|why| Status::cannot_be_handled(resource.kind, resource.version, resource.kind, &why))?;
+    resource.rules.default(object);
+    Ok(())
+}
+
+/// Sentences in `Warning` headers are quoted; this many bytes of them are sent at most.
+const WARNING_BYTES: usize = 4_096;
+
+fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
+    let mut sent = 0;
+    let mut seen: Vec<&str> = Vec::new();
+    for warning in warnings {
+        if seen.contains(&warning.as_str()) {
+            continue;
+        }
+        seen.push(warning);
+        sent += warning.len();
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+        if sent <= WARNING_BYTES
+            && let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\""))
+        {
+            headers.append(header::WARNING, value);
+        }
+    }
+}
+
+/// Whether a subresource of the table is served; the others are left out of discovery.
+pub fn serves(resource: &Resource, subresource: &str) -> bool {
+    match subresource {
+        "status" | "finalize" => true,
+        "binding" | "eviction" | "log" | "exec" | "attach" | "portforward" => resource.plural == "pods",
+        _ => false,
+    }
+}
+
+/// A verb of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// POST
+    Create,
+    /// GET of one object
+    Get,
+    /// GET of a collection
+    List,
+    /// GET of a collection with `watch`
+    Watch,
+    /// PUT
+    Update,
+    /// PATCH
+    Patch,
+    /// DELETE of one object
+    Delete,
+    /// DELETE of a collection
+    DeleteCollection,
+}
+
+impl Verb {
+    /// The verb of a request; none when nothing has that method there.
+    pub fn of(method: &Method, target: &Target, query: &Query) -> Option<Verb> {
+        let named = target.name.is_some();
+        match *method {
+            Method::GET | Method::HEAD if named => Some(Verb::Get),
+            Method::GET | Method::HEAD if query.truth("watch") => Some(Verb::Watch),
+            Method::GET | Method::HEAD => Some(Verb::List),
+            Method::POST => Some(Verb::Create),
+            Method::PUT if named => Some(Verb::Update),
+            Method::PATCH if named => Some(Verb::Patch),
+            Method::DELETE if named => Some(Verb::Delete),
+            Method::DELETE => Some(Verb::DeleteCollection),
+            _ => None,
+        }
+    }
+
+    /// The name of the verb in discovery.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Create => "create",
+            Verb::Get => "get",
+            Verb::List => "list",
+            Verb::Watch => "watch",
+            Verb::Update => "update",
+            Verb::Patch => "patch",
+            Verb::Delete => "delete",
+            Verb::DeleteCollection => "deletecollection",
+        }
+    }
+}
+
+/// Answers a request about a main resource.
+pub async fn main_resource(call: &mut Call<'_>, verb: Verb, bytes: &[u8]) -> Result<Response<Body>, Status> {
+    match verb {
+        Verb::Create if !call.name.is_empty() => Err(Status::method_not_allowed()),
+        Verb::Create => create::create(call, bytes).await,
+        Verb::Get => call.find().map(|stored| call.answer_stored(200, &stored)),
+        Verb::List => list::list(call).await,
+        Verb::Watch => watch::watch(call),
+        Verb::Update => change::update(call, change::Part::Main, bytes).await,
+        Verb::Patch => change::patch(call, change::Part::Main, bytes).await,
+        Verb::Delete => delete::delete(call, bytes).await,
+        Verb::DeleteCollection => delete::delete_collection(call, bytes).await,
+    }
+}
+
+/// Answers a request about a subresource.
+pub async fn subresource(
+    call: &mut Call<'_>,
+    verb: Verb,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Response<Body>, Status> {
+    let part = match name {
+        "status" => change::Part::Status,
+        "finalize" => change::Part::Finalize,
+        _ => return pods::subresource(call, verb, name, bytes).await,
+    };
+    match verb {
+        Verb::Get => call.find().map(|stored| call.answer_stored(200, &stored)),
+        Verb::Update => change::update(call, part, bytes).await,
+        Verb::Patch => change::patch(call, part, bytes).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}

@@ -1,0 +1,234 @@
+//! Subresources that are more than a part of their object.
+
+use everynode_wire::decode::Body as Expected;
+use everynode_wire::status::{FieldError, Status};
+use everynode_wire::{Object, Value, schema, time};
+use http::Response;
+
+use super::change::{self, Change, Part};
+use super::delete::{self, DeleteOptions};
+use super::{Call, Verb};
+use crate::http::body::{self, Body};
+use crate::http::query::{FieldValidation, WriteOptions};
+use crate::{meta, view};
+
+/// Answers a request about such a subresource.
+pub async fn subresource(
+    call: &mut Call<'_>,
+    verb: Verb,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Response<Body>, Status> {
+    match (call.resource.plural, name, verb) {
+        ("pods", "binding", Verb::Create) => bind(call, bytes).await,
+        ("pods", "eviction", Verb::Create) => evict(call, bytes).await,
+        ("pods", "log", Verb::Get) => {
+            call.find()?;
+            Ok(body::text(200, "(this pod runs on a simulated node, which keeps no logs)\n"))
+        }
+        ("pods", "ephemeralcontainers" | "resize", Verb::Get) => {
+            call.find().map(|stored| call.answer_stored(200, &stored))
+        }
+        _ => Err(not_served(call, name)),
+    }
+}
+
+fn not_served(call: &Call<'_>, name: &str) -> Status {
+    let why =
+        format!("{}/{name} is not served: the nodes of this cluster are simulated", call.resource.plural);
+    Status::new(everynode_wire::status::Reason::Other(501), why)
+}
+
+fn success(code: u16) -> Response<Body> {
+    let mut status = Object::new();
+    status.insert("kind".into(), "Status".into());
+    status.insert("apiVersion".into(), "v1".into());
+    status.insert("metadata".into(), Value::Object(Object::new()));
+    status.insert("status".into(), "Success".into());
+    status.insert("code".into(), code.into());
+    body::json(code, &Value::Object(status))
+}
+
+fn expected(group: &'static str, kind: &'static str, type_name: &str) -> Result<Expected<'static>, Status> {
+    let ty = schema::type_named(type_name)
+        .ok_or_else(|| Status::internal(format!("no schema for {type_name}")))?;
+    Ok(Expected { group, version: "v1", kind, ty })
+}
+
+/// POST of `pods/binding`: puts a pod on a node.
+async fn bind(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
+    let options = WriteOptions::parse(&call.query, "CreateOptions")?;
+    let expected = expected("", "Binding", "core.v1.Binding")?;
+    let binding = call.read_body(&expected, bytes, options.field_validation)?;
+    check_binding(&binding, &call.name)?;
+    let node = binding.pointer("/target/name").and_then(Value::as_str).unwrap_or("").to_owned();
+    let (name, now) = (call.name.clone(), call.now);
+    let mut bound = |pod: &Value| bound(pod, &binding, &name, &node, now);
+    let how = Change {
+        resource: call.resource,
+        shelf: call.shelf,
+        namespace: &call.namespace,
+        name: &call.name,
+        part: Part::Anything,
+        dry_run: options.dry_run,
+    };
+    change::apply(call.api, &how, &mut bound, &mut Vec::new()).await?;
+    Ok(success(201))
+}
+
+fn check_binding(binding: &Value, name: &str) -> Result<(), Status> {
+    let target =
+        |field: &str| binding.pointer(&format!("/target/{field}")).and_then(Value::as_str).unwrap_or("");
+    let mut errors = Vec::new();
+    if !matches!(target("kind"), "" | "Node") {
+        errors.push(FieldError::not_supported("target.kind", target("kind"), &["Node", "<empty>"]));
+    }
+    if target("name").is_empty() {
+        errors.push(FieldError::required("target.name", ""));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid("", "Binding", name, &errors)) }
+}
+
+fn bound(pod: &Value, binding: &Value, name: &str, node: &str, now: i64) -> Result<Value, Status> {
+    let conflict = |why: String| Err(Status::conflict("", "pods/binding", name, &why));
+    let wanted = meta::text(binding, "uid");
+    if !wanted.is_empty() && wanted != meta::text(pod, "uid") {
+        return conflict(format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {}",
+            meta::text(pod, "uid")
+        ));
+    }
+    if meta::has(pod, "deletionTimestamp") {
+        return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
+    }
+    match pod.pointer("/spec/nodeName").and_then(Value::as_str) {
+        Some(present) if !present.is_empty() => {
+            return conflict(format!("pod {name} is already assigned to node \"{present}\""));
+        }
+        _ => {}
+    }
+    if pod.pointer("/spec/schedulingGates").and_then(Value::as_array).is_some_and(|gates| !gates.is_empty()) {
+        return conflict(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
+    let mut pod = pod.clone();
+    if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("nodeName".into(), node.into());
+    }
+    for field in ["labels", "annotations"] {
+        merge_texts(&mut pod, binding, field);
+    }
+    set_scheduled(&mut pod, now);
+    Ok(pod)
+}
+
+fn merge_texts(pod: &mut Value, binding: &Value, field: &str) {
+    let Some(added) = binding.pointer(&format!("/metadata/{field}")).and_then(Value::as_object) else {
+        return;
+    };
+    let Some(metadata) = meta::fields(pod) else { return };
+    let present = metadata.entry(field).or_insert_with(|| Value::Object(Object::new()));
+    if let Some(present) = present.as_object_mut() {
+        present.extend(added.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+}
+
+/// Sets the condition that says the pod has its node.
+fn set_scheduled(pod: &mut Value, now: i64) {
+    let Some(status) = pod.get_mut("status").and_then(Value::as_object_mut) else { return };
+    let conditions = status.entry("conditions").or_insert_with(|| Value::Array(Vec::new()));
+    let Some(conditions) = conditions.as_array_mut() else { return };
+    let found = conditions.iter().position(|c| c.get("type").and_then(Value::as_str) == Some("PodScheduled"));
+    let mut condition = Object::new();
+    condition.insert("type".into(), "PodScheduled".into());
+    condition.insert("status".into(), "True".into());
+    condition.insert("lastProbeTime".into(), Value::Null);
+    condition.insert("lastTransitionTime".into(), time::format(now).into());
+    match found {
+        Some(at) => conditions[at] = Value::Object(condition),
+        None => conditions.push(Value::Object(condition)),
+    }
+}
+
+/// POST of `pods/eviction`: a deletion that disruption budgets may refuse.
+async fn evict(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
+    let expected = expected("policy", "Eviction", "policy.v1.Eviction")?;
+    let eviction = call.read_body(&expected, bytes, FieldValidation::Ignore)?;
+    let named = meta::text(&eviction, "name");
+    if !named.is_empty() && named != call.name {
+        return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let given = eviction.get("deleteOptions").cloned().unwrap_or_default();
+    let options = delete::options_of(&given)?;
+    let pod = view::decode(call.resource, call.find()?.bytes());
+    if !may_go_freely(&pod) {
+        spend_budget(call, &pod, options.dry_run).await?;
+    }
+    let options =
+        DeleteOptions { dry_run: options.dry_run || !call.query.all("dryRun").is_empty(), ..options };
+    delete::delete_object(call.api, call.resource, &call.namespace, &call.name, &options).await?;
+    Ok(success(201))
+}
+
+/// Pods that have ended, were never placed or are being deleted are no disruption.
+fn may_go_freely(pod: &Value) -> bool {
+    let phase = pod.pointer("/status/phase").and_then(Value::as_str);
+    meta::has(pod, "deletionTimestamp") || matches!(phase, Some("Succeeded" | "Failed" | "Pending"))
+}
+
+/// Takes one allowed disruption from the budget that covers the pod, or refuses with 429.
+async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(), Status> {
+    let budgets = budgets_of(call, pod)?;
+    let (budget, more) = match budgets.as_slice() {
+        [] => return Ok(()),
+        [one] => (one, false),
+        [first, ..] => (first, true),
+    };
+    if more {
+        return Err(Status::internal(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+        ));
+    }
+    let Some(resource) = everynode_wire::resource_for("policy", "v1", "poddisruptionbudgets") else {
+        return Ok(());
+    };
+    let Some(shelf) = call.api.catalog().shelf(resource) else { return Ok(()) };
+    let (pod_name, now) = (call.name.clone(), call.now);
+    let mut spend = |budget: &Value| {
+        let number =
+            |field: &str| budget.pointer(&format!("/status/{field}")).and_then(Value::as_i64).unwrap_or(0);
+        let allowed = number("disruptionsAllowed");
+        if allowed <= 0 {
+            let name = meta::text(budget, "name");
+            return Err(Status::disruption_budget(name, number("desiredHealthy"), number("currentHealthy")));
+        }
+        let mut budget = budget.clone();
+        if let Some(status) = budget.get_mut("status").and_then(Value::as_object_mut) {
+            status.insert("disruptionsAllowed".into(), (allowed - 1).into());
+            let disrupted = status.entry("disruptedPods").or_insert_with(|| Value::Object(Object::new()));
+            if let Some(disrupted) = disrupted.as_object_mut() {
+                disrupted.insert(pod_name.clone(), time::format(now).into());
+            }
+        }
+        Ok(budget)
+    };
+    let how =
+        Change { resource, shelf, namespace: &call.namespace, name: budget, part: Part::Anything, dry_run };
+    change::apply(call.api, &how, &mut spend, &mut Vec::new()).await.map(drop)
+}
+
+/// The names of the disruption budgets that select a pod.
+fn budgets_of(call: &Call<'_>, pod: &Value) -> Result<Vec<String>, Status> {
+    let Some(shelf) = call.api.catalog().shelf_named("policy", "v1", "poddisruptionbudgets") else {
+        return Ok(Vec::new());
+    };
+    let listing = call.api.store().list(shelf, Some(&call.namespace));
+    let mut names = Vec::new();
+    for (key, stored) in &listing.items {
+        let budget: Value = serde_json::from_slice(stored.bytes()).unwrap_or_default();
+        let selector = budget.pointer("/spec/selector").cloned().unwrap_or_default();
+        if crate::selection::selects(&selector, pod)? {
+            names.push(key.1.to_string());
+        }
+    }
+    Ok(names)
+}

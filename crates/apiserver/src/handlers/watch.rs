@@ -1,0 +1,252 @@
+//! Following a collection.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everynode_wire::resource::Resource;
+use everynode_wire::status::Status;
+use everynode_wire::{Object, Value, encode};
+use futures::stream;
+use http::{HeaderValue, Response, header};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Call;
+use crate::http::accept::View;
+use crate::http::body::Body;
+use crate::http::query::{ListOptions, bad_version};
+use crate::selection::Selection;
+use crate::store::{Change, Event, Listing, Stored, TooOld, Watcher};
+use crate::view::{self, Shape};
+
+/// The annotation of the bookmark behind the initial events.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// Bytes that are gathered into one frame when several events wait.
+const FRAME_BYTES: usize = 64 << 10;
+
+/// GET of a collection with `watch`.
+pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    let options = ListOptions::parse(&call.query)?;
+    let selection = Selection::parse(call)?;
+    let version = match options.resource_version.as_deref() {
+        None => None,
+        Some(text) => Some(text.parse::<u64>().map_err(|_| Status::unclassified(bad_version(text)))?),
+    };
+    let initial = options.initial_events.unwrap_or(matches!(version, None | Some(0)));
+    let mut feed = Feed {
+        resource: call.resource,
+        shape: call.shape(),
+        namespace: call.namespace.clone(),
+        selection,
+        watcher: None,
+        waiting: VecDeque::new(),
+        first_table: true,
+        skip_to: 0,
+        bookmarks: options.bookmarks,
+        bookmark_interval: call.api.config().bookmark_interval,
+        next_bookmark: Instant::now() + call.api.config().bookmark_interval,
+        end: Instant::now() + life(call, &options),
+        stop: call.api.stopped(),
+        ended: false,
+    };
+    feed.begin(call, version, initial, options.initial_events == Some(true));
+    let frames = stream::unfold(feed, |mut feed| async move {
+        let bytes = feed.next().await?;
+        Some((Ok::<_, Infallible>(Frame::data(bytes)), feed))
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    Ok(response)
+}
+
+fn life(call: &Call<'_>, options: &ListOptions) -> Duration {
+    let least = call.api.config().watch_life;
+    options.timeout_seconds.map_or_else(|| least.mul_f64(1.0 + fastrand::f64()), Duration::from_secs)
+}
+
+/// One watch on its way to a client. It holds at most one batch of events; the ring holds the rest.
+struct Feed {
+    resource: &'static Resource,
+    shape: Shape,
+    namespace: String,
+    selection: Selection,
+    watcher: Option<Watcher>,
+    /// Encoded lines that have not been sent.
+    waiting: VecDeque<Bytes>,
+    first_table: bool,
+    /// Events up to this revision are not shown.
+    skip_to: u64,
+    bookmarks: bool,
+    bookmark_interval: Duration,
+    next_bookmark: Instant,
+    end: Instant,
+    stop: watch::Receiver<bool>,
+    ended: bool,
+}
+
+impl Feed {
+    fn begin(&mut self, call: &Call<'_>, version: Option<u64>, initial: bool, mark_end: bool) {
+        let store = call.api.store();
+        let from = if initial {
+            let namespace = (!self.namespace.is_empty()).then_some(self.namespace.as_str());
+            let Listing { items, revision } = store.list(call.shelf, namespace);
+            for (_, stored) in &items {
+                if self.selection.matches(stored) {
+                    let line = self.line_of(stored, Change::Added, None);
+                    self.waiting.push_back(line);
+                }
+            }
+            if mark_end && self.bookmarks {
+                let line = self.bookmark(revision, true);
+                self.waiting.push_back(line);
+            }
+            revision
+        } else {
+            version.filter(|version| *version > 0).unwrap_or_else(|| store.revision())
+        };
+        self.skip_to = from;
+        match store.watch(call.shelf, from) {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// The next bytes for the client; nothing when the watch is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(first) = self.waiting.pop_front() {
+                return Some(self.gather(first));
+            }
+            if self.ended {
+                return None;
+            }
+            let mut watcher = self.watcher.take()?;
+            let until = if self.bookmarks { self.end.min(self.next_bookmark) } else { self.end };
+            let events = tokio::select! {
+                () = watcher.ready() => true,
+                () = tokio::time::sleep_until(until) => false,
+                _ = self.stop.wait_for(|stopped| *stopped) => return None,
+            };
+            if events {
+                self.take_events(&mut watcher);
+            } else if Instant::now() >= self.end {
+                return None;
+            } else {
+                self.next_bookmark = Instant::now() + self.bookmark_interval;
+                let line = self.bookmark(watcher.caught_up_revision(), false);
+                self.waiting.push_back(line);
+            }
+            self.watcher = Some(watcher);
+        }
+    }
+
+    /// Joins small lines that wait into one frame.
+    fn gather(&mut self, first: Bytes) -> Bytes {
+        if self.waiting.is_empty() || first.len() >= FRAME_BYTES {
+            return first;
+        }
+        let mut frame = first.to_vec();
+        while let Some(line) = self.waiting.pop_front_if(|line| frame.len() + line.len() <= FRAME_BYTES) {
+            frame.extend_from_slice(&line);
+        }
+        Bytes::from(frame)
+    }
+
+    fn take_events(&mut self, watcher: &mut Watcher) {
+        match watcher.take() {
+            Ok(events) => {
+                for event in events {
+                    if event.revision() > self.skip_to
+                        && let Some(seen_as) = self.seen_as(&event)
+                    {
+                        let line = self.line_of(event.shown(seen_as), seen_as, Some(&event));
+                        self.waiting.push_back(line);
+                    }
+                }
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// How an event looks through the selector; nothing when it is not seen at all.
+    fn seen_as(&self, event: &Event) -> Option<Change> {
+        if !self.namespace.is_empty() && event.object.facts.namespace() != self.namespace {
+            return None;
+        }
+        let is = self.selection.matches(&event.object);
+        let was = event.previous.as_deref().is_some_and(|previous| self.selection.matches(previous));
+        match (event.change, was, is) {
+            (Change::Deleted, true, _) => Some(Change::Deleted),
+            (Change::Deleted, false, _) | (_, false, false) => None,
+            (change, true, true) => Some(change),
+            (_, false, true) => Some(Change::Added),
+            (_, true, false) => Some(Change::Deleted),
+        }
+    }
+
+    /// The line of an event, shared where all watchers see the same.
+    fn line_of(&mut self, stored: &Stored, seen_as: Change, event: Option<&Event>) -> Bytes {
+        if self.shape.view == View::Object && self.resource.stored_as.is_none() {
+            return match event {
+                Some(event) => event.line(seen_as),
+                None => stored.line_as(seen_as, stored.revision),
+            };
+        }
+        let revision = event.map_or(stored.revision, Event::revision);
+        let mut object = view::decode(self.resource, stored.bytes());
+        crate::meta::set(&mut object, "resourceVersion", revision.to_string());
+        let shown = match self.shape.view {
+            View::Object => object,
+            View::Metadata => view::partial(&object, true),
+            View::Table => {
+                let mut metadata = Object::new();
+                metadata.insert("resourceVersion".into(), revision.to_string().into());
+                let with_columns = std::mem::take(&mut self.first_table);
+                let one = std::iter::once(object);
+                view::table(self.resource, Value::Object(metadata), one, self.shape, with_columns)
+            }
+        };
+        line(seen_as.name(), shown)
+    }
+
+    fn bookmark(&mut self, revision: u64, initial_end: bool) -> Bytes {
+        let mut metadata = Object::new();
+        metadata.insert("resourceVersion".into(), revision.to_string().into());
+        if initial_end {
+            let mut annotations = Object::new();
+            annotations.insert(INITIAL_EVENTS_END.into(), "true".into());
+            metadata.insert("annotations".into(), Value::Object(annotations));
+        }
+        let (kind, api_version) = match self.shape.view {
+            View::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
+            _ => (self.resource.kind, self.resource.api_version()),
+        };
+        let mut object = Object::new();
+        object.insert("kind".into(), kind.into());
+        object.insert("apiVersion".into(), api_version.into());
+        object.insert("metadata".into(), Value::Object(metadata));
+        line("BOOKMARK", Value::Object(object))
+    }
+
+    fn fail(&mut self, error: &TooOld) {
+        let status = Status::too_old_resource_version(error.asked, error.oldest);
+        self.waiting.push_back(line("ERROR", status.to_value()));
+        self.ended = true;
+    }
+}
+
+fn line(kind: &str, object: Value) -> Bytes {
+    let mut event = Object::new();
+    event.insert("type".into(), kind.into());
+    event.insert("object".into(), object);
+    let mut bytes = encode::to_vec(&Value::Object(event));
+    bytes.push(b'\n');
+    Bytes::from(bytes)
+}

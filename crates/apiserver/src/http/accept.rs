@@ -1,0 +1,87 @@
+//! The form in which a client wants its answer.
+
+use everynode_wire::status::Status;
+
+/// The media types that the API speaks, as its refusals list them.
+pub const AVAILABLE: &[&str] =
+    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
+/// How objects are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Whole.
+    Object,
+    /// As rows of a table.
+    Table,
+    /// Their metadata only.
+    Metadata,
+}
+
+/// The answer's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// How objects are shown.
+    pub view: View,
+    /// The media type of the answer.
+    pub content_type: &'static str,
+}
+
+impl Form {
+    /// Plain JSON objects.
+    pub const PLAIN: Form = Form { view: View::Object, content_type: "application/json" };
+
+    /// Takes the first clause of an `Accept` header that can be served.
+    pub fn negotiate(accept: Option<&str>) -> Result<Form, Status> {
+        let Some(accept) = accept.filter(|text| !text.trim().is_empty()) else { return Ok(Form::PLAIN) };
+        accept.split(',').find_map(clause).ok_or_else(|| Status::not_acceptable(AVAILABLE))
+    }
+}
+
+fn clause(text: &str) -> Option<Form> {
+    let mut parts = text.split(';').map(str::trim);
+    let content_type = match parts.next()? {
+        "application/json" | "*/*" | "application/*" => "application/json",
+        // Every JSON text is a YAML text.
+        "application/yaml" => "application/yaml",
+        _ => return None,
+    };
+    let (mut shape, mut version, mut group) = ("", "", "");
+    for parameter in parts {
+        match parameter.split_once('=') {
+            Some(("as", value)) => shape = value,
+            Some(("v", value)) => version = value,
+            Some(("g", value)) => group = value,
+            // `q` and `charset` do not change what is served.
+            _ => {}
+        }
+    }
+    let view = match (shape, group, version) {
+        ("", ..) => View::Object,
+        ("Table", "meta.k8s.io", "v1") => View::Table,
+        ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => View::Metadata,
+        _ => return None,
+    };
+    Some(Form { view, content_type })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(accept: &str, expected: Option<View>) {
+        assert_eq!(Form::negotiate(Some(accept)).ok().map(|form| form.view), expected, "{accept}");
+    }
+
+    #[test]
+    fn the_first_clause_that_can_be_served_wins() {
+        check("", Some(View::Object));
+        check("*/*", Some(View::Object));
+        check("application/json", Some(View::Object));
+        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(View::Table));
+        check("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", Some(View::Object));
+        check("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Some(View::Metadata));
+        check("application/vnd.kubernetes.protobuf,application/json", Some(View::Object));
+        check("application/vnd.kubernetes.protobuf", None);
+        check("text/csv", None);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a path asks for.
+
+use everynode_wire::resource::Resource;
+use everynode_wire::{resource_for, resources};
+use percent_encoding::percent_decode_str;
+
+/// A path below `/api` or `/apis`, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupVersion<'a> {
+    /// Group, empty for the core group.
+    pub group: &'a str,
+    /// Version.
+    pub version: &'a str,
+}
+
+/// A resource path.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The resource.
+    pub resource: &'static Resource,
+    /// The namespace; empty for objects outside of namespaces and for lists over all namespaces.
+    pub namespace: String,
+    /// The name; none for collections.
+    pub name: Option<String>,
+    /// The subresource behind the name.
+    pub subresource: Option<String>,
+}
+
+/// Why a path names nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// Nobody serves that group and version: plain 404.
+    Path,
+    /// The group and version are served, that resource is not: 404 as a Status.
+    Resource,
+}
+
+/// Splits a path into decoded segments.
+pub fn segments(path: &str) -> Vec<String> {
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        .collect()
+}
+
+/// Finds the resource that a path below `/api/VERSION` or `/apis/GROUP/VERSION` names. `rest` is what comes
+/// behind the version.
+pub fn target(at: GroupVersion<'_>, rest: &[String]) -> Result<Target, Unknown> {
+    if !resources().iter().any(|r| r.group == at.group && r.version == at.version) {
+        return Err(Unknown::Path);
+    }
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let (namespace, resource_part): (&str, &[&str]) = match rest.as_slice() {
+        ["namespaces", _] | ["namespaces", _, "status" | "finalize"] => ("", &rest),
+        ["namespaces", namespace, inside @ ..] => (namespace, inside),
+        _ => ("", &rest),
+    };
+    let (plural, behind) = resource_part.split_first().ok_or(Unknown::Path)?;
+    let resource = resource_for(at.group, at.version, plural).ok_or(Unknown::Resource)?;
+    if resource.namespaced == namespace.is_empty() && !(behind.is_empty() && resource.namespaced) {
+        return Err(Unknown::Resource);
+    }
+    let name = behind.first().map(|name| (*name).to_owned());
+    let subresource = behind.get(1).map(|name| (*name).to_owned());
+    if behind.len() > 2 && !matches!(behind[1], "proxy") {
+        return Err(Unknown::Resource);
+    }
+    Ok(Target { resource, namespace: namespace.to_owned(), name, subresource })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(group: &str, path: &str, expected: Result<(&str, &str, Option<&str>, Option<&str>), Unknown>) {
+        let found = target(GroupVersion { group, version: "v1" }, &segments(path));
+        let found = found
+            .as_ref()
+            .map_err(|unknown| *unknown)
+            .map(|t| (t.resource.plural, t.namespace.as_str(), t.name.as_deref(), t.subresource.as_deref()));
+        assert_eq!(found, expected, "{group} {path}");
+    }
+
+    #[test]
+    fn paths_name_resources() {
+        check("", "pods", Ok(("pods", "", None, None)));
+        check("", "namespaces", Ok(("namespaces", "", None, None)));
+        check("", "namespaces/a", Ok(("namespaces", "", Some("a"), None)));
+        check("", "namespaces/a/finalize", Ok(("namespaces", "", Some("a"), Some("finalize"))));
+        check("", "namespaces/a/pods", Ok(("pods", "a", None, None)));
+        check("", "namespaces/a/pods/p/status", Ok(("pods", "a", Some("p"), Some("status"))));
+        check("", "nodes/n", Ok(("nodes", "", Some("n"), None)));
+        check("apps", "daemonsets", Ok(("daemonsets", "", None, None)));
+        check(
+            "rbac.authorization.k8s.io",
+            "clusterroles/system%3Anode",
+            Ok(("clusterroles", "", Some("system:node"), None)),
+        );
+        check("", "gadgets", Err(Unknown::Resource));
+        check("", "pods/p", Err(Unknown::Resource));
+        check("", "namespaces/a/nodes/n", Err(Unknown::Resource));
+        check("example.io", "gadgets", Err(Unknown::Path));
+    }
+}

@@ -1,0 +1,215 @@
+//! Objects and lists in the form in which they are answered.
+
+use everynode_wire::resource::Resource;
+use everynode_wire::{Object, Value, encode};
+
+use crate::http::accept::View;
+use crate::store::Stored;
+
+/// What the rows of a table carry beside their cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Include {
+    /// Nothing.
+    None,
+    /// The object's metadata.
+    Metadata,
+    /// The whole object.
+    Object,
+}
+
+impl Include {
+    /// Reads `includeObject`.
+    pub fn parse(text: Option<&str>) -> Include {
+        match text {
+            Some("None") => Include::None,
+            Some("Object") => Include::Object,
+            _ => Include::Metadata,
+        }
+    }
+}
+
+/// How a request wants its objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Object, table or metadata.
+    pub view: View,
+    /// What table rows carry.
+    pub include: Include,
+    /// Unix time in seconds, for ages.
+    pub now: i64,
+}
+
+/// The object as a resource shows it: its own form, which for a view on another resource is converted.
+pub fn decode(resource: &Resource, bytes: &[u8]) -> Value {
+    let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    match resource.stored_as {
+        Some(view) => (view.from_stored)(value),
+        None => value,
+    }
+}
+
+/// One object, encoded.
+pub fn object(resource: &Resource, stored: &Stored, shape: Shape) -> Vec<u8> {
+    if shape.view == View::Object && resource.stored_as.is_none() {
+        return with_line_feed(stored.bytes().to_vec());
+    }
+    value(resource, decode(resource, stored.bytes()), shape)
+}
+
+/// One object that may never have been stored, encoded.
+pub fn value(resource: &Resource, object: Value, shape: Shape) -> Vec<u8> {
+    let shown = match shape.view {
+        View::Object => object,
+        View::Metadata => partial(&object, true),
+        View::Table => {
+            let version = object.pointer("/metadata/resourceVersion").cloned();
+            let mut metadata = Object::new();
+            metadata.insert("resourceVersion".into(), version.unwrap_or_default());
+            table(resource, Value::Object(metadata), std::iter::once(object), shape, true)
+        }
+    };
+    with_line_feed(encode::to_vec(&shown))
+}
+
+/// The metadata of a list.
+pub struct ListMeta {
+    /// The version of the list.
+    pub revision: u64,
+    /// The token of the next page.
+    pub continue_token: Option<String>,
+    /// How many objects come after this page, where that is known.
+    pub remaining: Option<usize>,
+}
+
+impl ListMeta {
+    fn to_value(&self) -> Value {
+        let mut metadata = Object::new();
+        metadata.insert("resourceVersion".into(), self.revision.to_string().into());
+        if let Some(token) = &self.continue_token {
+            metadata.insert("continue".into(), token.clone().into());
+        }
+        if let Some(remaining) = self.remaining {
+            metadata.insert("remainingItemCount".into(), remaining.into());
+        }
+        Value::Object(metadata)
+    }
+}
+
+/// A list, encoded. Objects that are shown as they are stored are copied, not decoded.
+pub fn list<'a>(
+    resource: &Resource,
+    items: impl ExactSizeIterator<Item = &'a Stored>,
+    meta: &ListMeta,
+    shape: Shape,
+) -> Vec<u8> {
+    let metadata = meta.to_value();
+    if shape.view == View::Object {
+        return with_line_feed(plain_list(resource, items, &metadata));
+    }
+    let decoded = items.map(|stored| decode(resource, stored.bytes()));
+    let shown = match shape.view {
+        View::Table => table(resource, metadata, decoded, shape, true),
+        _ => {
+            let mut list = header("PartialObjectMetadataList", "meta.k8s.io/v1", metadata);
+            list.insert("items".into(), Value::Array(decoded.map(|object| partial(&object, true)).collect()));
+            Value::Object(list)
+        }
+    };
+    with_line_feed(encode::to_vec(&shown))
+}
+
+fn plain_list<'a>(
+    resource: &Resource,
+    items: impl ExactSizeIterator<Item = &'a Stored>,
+    metadata: &Value,
+) -> Vec<u8> {
+    let api_version = resource.api_version();
+    let mut out = Vec::with_capacity(256 + items.len() * 1_024);
+    out.extend_from_slice(
+        format!("{{\"kind\":\"{}List\",\"apiVersion\":\"{api_version}\",\"metadata\":", resource.kind)
+            .as_bytes(),
+    );
+    out.extend_from_slice(&encode::to_vec(metadata));
+    out.extend_from_slice(b",\"items\":[");
+    let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",", resource.kind);
+    for (index, stored) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let converted = resource.stored_as.map(|_| encode::to_vec(&decode(resource, stored.bytes())));
+        let bytes = converted.as_deref().unwrap_or(stored.bytes());
+        // Items of a list do not repeat kind and apiVersion.
+        match bytes.strip_prefix(head.as_bytes()) {
+            Some(rest) => {
+                out.push(b'{');
+                out.extend_from_slice(rest);
+            }
+            None => out.extend_from_slice(bytes),
+        }
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+/// A table of objects.
+pub fn table(
+    resource: &Resource,
+    metadata: Value,
+    objects: impl Iterator<Item = Value>,
+    shape: Shape,
+    with_columns: bool,
+) -> Value {
+    let mut table = header("Table", "meta.k8s.io/v1", metadata);
+    let columns = if with_columns { columns(resource) } else { Value::Null };
+    table.insert("columnDefinitions".into(), columns);
+    let rows = objects.map(|object| row(resource, object, shape)).collect();
+    table.insert("rows".into(), Value::Array(rows));
+    Value::Object(table)
+}
+
+fn columns(resource: &Resource) -> Value {
+    let columns = resource.rules.columns().iter().map(|column| {
+        let mut object = Object::new();
+        object.insert("name".into(), column.name.into());
+        object.insert("type".into(), column.kind.into());
+        object.insert("format".into(), column.format.into());
+        object.insert("description".into(), column.description.into());
+        object.insert("priority".into(), column.priority.into());
+        Value::Object(object)
+    });
+    Value::Array(columns.collect())
+}
+
+fn row(resource: &Resource, object: Value, shape: Shape) -> Value {
+    let mut row = Object::new();
+    row.insert("cells".into(), Value::Array(resource.rules.cells(&object, shape.now)));
+    let shown = match shape.include {
+        Include::None => Value::Null,
+        Include::Metadata => partial(&object, false),
+        Include::Object => object,
+    };
+    row.insert("object".into(), shown);
+    Value::Object(row)
+}
+
+/// The metadata of an object.
+pub fn partial(object: &Value, annotations: bool) -> Value {
+    let mut metadata = object.get("metadata").cloned().unwrap_or_default();
+    if !annotations && let Some(fields) = metadata.as_object_mut() {
+        fields.shift_remove("annotations");
+    }
+    Value::Object(header("PartialObjectMetadata", "meta.k8s.io/v1", metadata))
+}
+
+fn header(kind: &str, api_version: &str, metadata: Value) -> Object {
+    let mut object = Object::new();
+    object.insert("kind".into(), kind.into());
+    object.insert("apiVersion".into(), api_version.into());
+    object.insert("metadata".into(), metadata);
+    object
+}
+
+fn with_line_feed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.push(b'\n');
+    bytes
+}
