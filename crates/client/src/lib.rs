@@ -8,6 +8,7 @@
 //! types do not appear in this crate's interface.
 
 pub mod error;
+pub mod event;
 mod http_client;
 mod lines;
 pub mod list_watch;

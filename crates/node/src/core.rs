@@ -4,15 +4,16 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
+use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
 use everynode_client::{Error, Method, content_type};
 
 use crate::config::FleetConfig;
-use crate::events::{self, About, Allowance, NewEvent};
+use crate::events;
 use crate::facts;
 use crate::faults::PodFaults;
 use crate::identity;
 use crate::node::{NodeAgent, Registration};
-use crate::pod::{Effects, Note, Now, PodMachine};
+use crate::pod::{Effects, Note, Now, PodFacts, PodMachine};
 use crate::status;
 
 /// One request to send.
@@ -55,6 +56,8 @@ struct PodEntry {
     fault_text: Box<str>,
     /// The listing in which the pod was last seen.
     seen: u64,
+    /// The API shows the pod ready.
+    shown_ready: bool,
     owes_status: bool,
     owes_delete: bool,
     /// A request is queued or under way.
@@ -123,7 +126,7 @@ impl FleetCore {
         let problems = agent.observe(node);
         let runs_pods = agent.runs_pods();
         for problem in problems {
-            self.node_event(index, ("Warning", "AnnotationIgnored", &problem), now);
+            self.node_problem(index, &problem, now);
         }
         match (ran_pods, runs_pods) {
             (true, false) => self.forget_pods_of(index),
@@ -245,6 +248,7 @@ impl FleetCore {
             pod_ip,
             fault_text: fault_text.into(),
             seen: self.listing,
+            shown_ready: shown_ready(pod),
             owes_status: false,
             owes_delete: false,
             busy: false,
@@ -259,6 +263,10 @@ impl FleetCore {
         let Some(entry) = self.pods.get_mut(&id) else { return };
         entry.seen = self.listing;
         let mut effects = entry.machine.observe(pod, now);
+        // Others, such as the node lifecycle, may have taken Ready away.
+        let was_shown_ready = std::mem::replace(&mut entry.shown_ready, shown_ready(pod));
+        let taken_away = was_shown_ready && !entry.shown_ready;
+        effects.report |= taken_away && entry.machine.is_ready() && self.nodes[entry.node].down_by.is_empty();
         let fault_text = pod.metadata.fault_text();
         let mut problems = Vec::new();
         if *fault_text != *entry.fault_text {
@@ -295,11 +303,30 @@ impl FleetCore {
     }
 
     fn node_health_changed(&mut self, index: usize) {
+        self.report_ready_pods(index);
         let agent = &mut self.nodes[index];
         agent.lease_at = 0;
         if agent.lives() {
             self.owe(Task::NodeStatus(index));
             self.arm_node(index);
+        }
+    }
+
+    /// The node is well again: pods that were shown unready meanwhile are ready.
+    fn report_ready_pods(&mut self, index: usize) {
+        if !self.nodes[index].down_by.is_empty() {
+            return;
+        }
+        let stale = |pod: &&mut PodEntry| pod.node == index && pod.machine.is_ready() && !pod.shown_ready;
+        let mut ids = Vec::new();
+        for (id, pod) in &mut self.pods {
+            if stale(&pod) {
+                pod.owes_status = true;
+                ids.extend((!pod.busy).then_some(*id));
+            }
+        }
+        for id in ids {
+            self.queue_pod(id);
         }
     }
 
@@ -419,11 +446,10 @@ impl FleetCore {
             }
         }
         let event = self.events.pop_front()?;
-        let path = format!("/api/v1/namespaces/{}/events", event.namespace);
         Some(Write {
             task: Task::Event,
             method: Method::POST,
-            path,
+            path: event.path,
             content_type: content_type::JSON,
             body: event.body,
         })
@@ -595,18 +621,13 @@ impl FleetCore {
         let node = &self.nodes[entry.node].spec.name;
         for (index, kind, reason, message) in events::wording(note, facts) {
             let allowance = if ordinary { &mut self.ordinary_events } else { &mut self.failure_events };
-            if self.events.len() >= EVENT_QUEUE_LIMIT || !allowance.take(now) {
+            if self.events.len() >= EVENT_QUEUE_LIMIT || !allowance.take(now.millis) {
                 return;
             }
             let field_path = format!("spec.containers{{{}}}", facts.containers[index].name);
-            let about = pod_about(facts, Some(field_path));
-            self.events.push_back(events::event(
-                &about,
-                node,
-                self.random.u64(..),
-                (kind, reason, &message),
-                now,
-            ));
+            let about = About { field_path: &field_path, ..pod_about(facts) };
+            let wording = Wording { kind, reason, message: &message };
+            self.events.push_back(new_event(&about, node, wording, now, &mut self.random));
         }
     }
 
@@ -615,28 +636,41 @@ impl FleetCore {
         let node = &self.nodes[entry.node].spec.name;
         for problem in problems {
             tracing::warn!(pod = %entry.machine.facts.name, "{problem}");
-            if self.events.len() < EVENT_QUEUE_LIMIT && self.failure_events.take(now) {
-                let about = pod_about(&entry.machine.facts, None);
-                let wording = ("Warning", "AnnotationIgnored", problem.as_str());
-                self.events.push_back(events::event(&about, node, self.random.u64(..), wording, now));
+            if self.events.len() < EVENT_QUEUE_LIMIT && self.failure_events.take(now.millis) {
+                let about = pod_about(&entry.machine.facts);
+                self.events.push_back(new_event(&about, node, ignored(problem), now, &mut self.random));
             }
         }
     }
 
-    fn node_event(&mut self, index: usize, wording: (&str, &str, &str), now: Now) {
-        let agent = &self.nodes[index];
-        tracing::warn!(node = %agent.spec.name, "{}", wording.2);
-        if self.events.len() < EVENT_QUEUE_LIMIT && self.failure_events.take(now) {
-            let about = About {
-                kind: "Node",
-                namespace: "",
-                name: &agent.spec.name,
-                uid: &agent.uid,
-                field_path: None,
-            };
-            self.events.push_back(events::event(&about, &agent.spec.name, self.random.u64(..), wording, now));
+    fn node_problem(&mut self, index: usize, problem: &str, now: Now) {
+        let NodeAgent { spec, uid, .. } = &self.nodes[index];
+        tracing::warn!(node = %spec.name, "{problem}");
+        if self.events.len() < EVENT_QUEUE_LIMIT && self.failure_events.take(now.millis) {
+            let about = About { api_version: "v1", kind: "Node", name: &spec.name, uid, ..About::default() };
+            self.events.push_back(new_event(&about, &spec.name, ignored(problem), now, &mut self.random));
         }
     }
+}
+
+fn pod_about(facts: &PodFacts) -> About<'_> {
+    let PodFacts { namespace, name, uid, .. } = facts;
+    About { api_version: "v1", kind: "Pod", namespace, name, uid, field_path: "" }
+}
+
+fn ignored(problem: &str) -> Wording<'_> {
+    Wording { kind: "Warning", reason: "AnnotationIgnored", message: problem }
+}
+
+fn new_event(
+    about: &About<'_>,
+    node: &str,
+    wording: Wording<'_>,
+    now: Now,
+    random: &mut fastrand::Rng,
+) -> NewEvent {
+    let source = Source { component: "kubelet", host: node };
+    NewEvent::new(about, source, wording, &now.wall.to_string(), random.u64(..))
 }
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
@@ -665,8 +699,8 @@ fn micro_time() -> String {
     format!("{:.6}", jiff::Timestamp::now())
 }
 
-fn pod_about(facts: &crate::pod::PodFacts, field_path: Option<String>) -> About<'_> {
-    About { kind: "Pod", namespace: &facts.namespace, name: &facts.name, uid: &facts.uid, field_path }
+fn shown_ready(pod: &facts::Pod<'_>) -> bool {
+    facts::condition(&pod.status.conditions, "Ready") == Some("True")
 }
 
 fn read_faults(text: &str, labels: &[(String, String)]) -> (PodFaults, Vec<String>) {

@@ -202,10 +202,13 @@ impl PodMachine {
             let grace = Duration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(0));
             self.terminate(grace, now, &mut effects);
         }
-        if self.facts.generation != pod.metadata.generation {
-            self.facts.generation = pod.metadata.generation;
-        }
+        self.facts.generation = pod.metadata.generation;
         effects
+    }
+
+    /// The containers are ready, whatever the API shows.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Running { ready: true, .. })
     }
 
     /// The faults were changed while the pod lives: they count from now on.
