@@ -1,1 +1,170 @@
 //! The DaemonSet controller: watches, the engine, and the writer.
+//!
+//! ```text
+//! watches --Arrival--> driver (owns the engine) --Action--> writer --HTTP--> API server
+//!                        ^------------Outcome-----------------'  '--Event--> recorder
+//! ```
+//!
+//! [`Controller::run`] starts four parts that talk over bounded channels. The `ingest` tasks follow one kind each and
+//! pass bytes on. The `driver` decodes them into borrowed facts, is the only one to touch the engine, and never
+//! waits for the writer: while that one is behind, the driver goes on observing and only stops deciding. The
+//! `writer` makes a bounded number of writes at a time, in turns between DaemonSets, and reports how each ended. The
+//! `events` lane sends events with what is left.
+//!
+//! Nothing here decides about pods, and no typed pod is kept in memory.
+
+mod api;
+mod clock;
+mod decode;
+mod driver;
+mod events;
+mod ingest;
+mod metrics;
+mod served;
+mod writer;
+
+use everynode_client::Client;
+use everynode_engine::Limits;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use metrics::Metrics;
+
+use crate::api::Api;
+use crate::driver::{Channels, Driver};
+use crate::events::Recorder;
+use crate::ingest::KINDS;
+use crate::served::Served;
+use crate::writer::Writer;
+
+/// Events of watches that may wait for the engine.
+const ARRIVALS: usize = 1024;
+/// Decisions that may wait to be taken in by the writer, and outcomes by the engine.
+const WRITES: usize = 1024;
+
+/// How a controller works.
+#[derive(Clone, Debug)]
+pub struct ControllerConfig {
+    /// Only the DaemonSets of this namespace; `None` means all.
+    pub namespace: Option<String>,
+    /// Writes under way at a time, at least 1.
+    pub workers: usize,
+    /// The limit on writes per second; `None` means none.
+    pub rate_limit: Option<WriteRate>,
+    /// The engine's own limits.
+    pub limits: Limits,
+    /// Where the figures go; keep a clone to read them.
+    pub metrics: Metrics,
+}
+
+/// A limit on the rate of writes, events included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WriteRate {
+    /// Writes per second in the long run, above 0.
+    pub per_second: f64,
+    /// Writes at once after a pause, at least 1.
+    pub burst: u32,
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        ControllerConfig {
+            namespace: None,
+            workers: 64,
+            rate_limit: None,
+            limits: Limits::default(),
+            metrics: Metrics::new(),
+        }
+    }
+}
+
+/// Why a controller did not run, or ran no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration makes no sense.
+    #[error("{0}")]
+    Config(&'static str),
+    /// A part of the controller ended that should have gone on.
+    #[error("a part of the controller has stopped: {0}")]
+    Stopped(String),
+}
+
+/// The DaemonSet controller.
+#[derive(Debug)]
+pub struct Controller;
+
+impl Controller {
+    /// Keeps the DaemonSets of a cluster until cancelled. Unreachable servers, refusals and broken watches are waited
+    /// out. After cancellation nothing more is begun, and writes that are under way get some seconds to end.
+    ///
+    /// Dropping the future stops everything at once.
+    ///
+    /// # Errors
+    /// [`Error::Config`] at once for a configuration that makes no sense; [`Error::Stopped`] when a part of the
+    /// controller has failed.
+    pub async fn run(
+        client: Client,
+        config: ControllerConfig,
+        cancel: CancellationToken,
+    ) -> Result<(), Error> {
+        check(&config)?;
+        let ControllerConfig { namespace, workers, rate_limit, limits, metrics } = config;
+        let write_client = match rate_limit {
+            Some(WriteRate { per_second, burst }) => client.clone().with_rate_limit(per_second, burst),
+            None => client.clone(),
+        };
+        let api = Api::new(write_client, metrics.clone());
+        let served = Served::default();
+        let (arrivals_in, arrivals) = mpsc::channel(ARRIVALS);
+        let (decided, intake) = mpsc::channel(WRITES);
+        let (outcomes_in, outcomes) = mpsc::channel(WRITES);
+        let (recorder, lane) = Recorder::new(api.clone(), metrics.clone());
+        let writer = Writer::new(api, served.clone(), recorder, metrics.clone(), workers, outcomes_in);
+        let driver = Driver::new(limits, served, metrics.clone());
+
+        let mut parts = JoinSet::new();
+        for kind in KINDS {
+            let path = ingest::path(kind, namespace.as_deref());
+            let arrivals = arrivals_in.clone();
+            parts.spawn(ingest::follow(
+                kind,
+                path,
+                client.clone(),
+                metrics.clone(),
+                arrivals,
+                cancel.clone(),
+            ));
+        }
+        drop(arrivals_in);
+        parts.spawn(lane.run(cancel.clone()));
+        parts.spawn(writer.run(intake, cancel.clone()));
+        parts.spawn(driver.run(Channels { arrivals, outcomes, decided }, cancel.clone()));
+        wait(parts, &cancel).await
+    }
+}
+
+fn check(config: &ControllerConfig) -> Result<(), Error> {
+    if config.workers == 0 {
+        return Err(Error::Config("the controller needs at least one worker"));
+    }
+    match config.rate_limit {
+        Some(rate) if !(rate.per_second > 0.0 && rate.burst > 0) => {
+            Err(Error::Config("the limit on writes per second and its burst must be above 0"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits until all parts have ended, which they do when cancelled. When one ends before that, so do the others.
+async fn wait(mut parts: JoinSet<()>, cancel: &CancellationToken) -> Result<(), Error> {
+    while let Some(ended) = parts.join_next().await {
+        if let Err(error) = ended {
+            return Err(Error::Stopped(error.to_string()));
+        }
+        if !cancel.is_cancelled() {
+            return Err(Error::Stopped("it ended by itself".to_owned()));
+        }
+    }
+    Ok(())
+}

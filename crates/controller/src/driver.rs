@@ -1,0 +1,235 @@
+//! The one owner of the engine: facts go in, decisions go out.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use everynode_client::Event;
+use everynode_engine::{Engine, Fact, Kind, Limits, Time};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Metrics;
+use crate::clock::now;
+use crate::decode::{self, Unreadable};
+use crate::ingest::{Arrival, KINDS};
+use crate::metrics::kind_name;
+use crate::served::Served;
+use crate::writer::{Decided, Finished};
+
+/// Facts between two decisions.
+const BATCH: usize = 256;
+/// The longest sleep. Deadlines are times of the wall clock, which may jump; a jump is noticed within this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// The shortest sleep, so that a deadline that stays due cannot take the whole processor.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+/// How many objects that cannot be read are remembered, to say so once for each.
+const UNREADABLE_REMEMBERED: usize = 1000;
+/// What is missing is said when the first lists take longer than this.
+const SLOW_START: Duration = Duration::from_secs(10);
+
+/// The engine and what surrounds it.
+pub(crate) struct Driver {
+    engine: Engine,
+    served: Served,
+    metrics: Metrics,
+    unlisted: Vec<Kind>,
+    /// When to say what is not listed yet; `None` once that is said or all is listed.
+    slow_start: Option<Instant>,
+    unreadable: HashSet<(Kind, String)>,
+    /// When the first event came that no decision has seen yet.
+    oldest_event: Option<Instant>,
+    /// Decided, and not yet taken by the writer. Nothing more is decided before it is empty.
+    outbox: std::vec::IntoIter<Decided>,
+}
+
+/// The ends of the driver's channels.
+pub(crate) struct Channels {
+    /// From the watches.
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    /// From the writer.
+    pub(crate) outcomes: mpsc::Receiver<Finished>,
+    /// To the writer.
+    pub(crate) decided: mpsc::Sender<Decided>,
+}
+
+impl Driver {
+    pub(crate) fn new(limits: Limits, served: Served, metrics: Metrics) -> Driver {
+        Driver {
+            engine: Engine::new(limits),
+            served,
+            metrics,
+            unlisted: KINDS.to_vec(),
+            slow_start: Some(Instant::now() + SLOW_START),
+            unreadable: HashSet::new(),
+            oldest_event: None,
+            outbox: Vec::new().into_iter(),
+        }
+    }
+
+    /// Runs until cancelled; then takes the outcomes of what is still under way.
+    pub(crate) async fn run(mut self, mut channels: Channels, cancel: CancellationToken) {
+        let (mut arrivals, mut finished) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        loop {
+            let wake_at = self.wake_at();
+            let decided = tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                count = channels.outcomes.recv_many(&mut finished, BATCH) => count > 0,
+                count = channels.arrivals.recv_many(&mut arrivals, BATCH) => count > 0,
+                permit = channels.decided.reserve(), if self.outbox.len() > 0 => self.hand_over_one(permit),
+                () = tokio::time::sleep_until(wake_at), if self.outbox.len() == 0 => true,
+            };
+            if !decided {
+                break;
+            }
+            self.observe(&mut arrivals, &mut finished);
+            self.say_what_is_missing();
+            self.decide(&channels.decided);
+        }
+        drop(channels.decided);
+        channels.arrivals.close();
+        while let Some((id, outcome)) = channels.outcomes.recv().await {
+            self.tell(Fact::Finished { id, outcome }, now());
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let sleep = self.engine.next_deadline().map_or(LONGEST_SLEEP, |deadline| {
+            let millis = u64::try_from(deadline.millis_since(now())).unwrap_or_default();
+            Duration::from_millis(millis).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
+        });
+        let wake_at = Instant::now() + sleep;
+        self.slow_start.map_or(wake_at, |slow_start| wake_at.min(slow_start))
+    }
+
+    /// Takes in what came; the time of the oldest event is kept until the decision.
+    fn observe(&mut self, arrivals: &mut Vec<Arrival>, finished: &mut Vec<Finished>) {
+        let now = now();
+        for (id, outcome) in finished.drain(..) {
+            self.tell(Fact::Finished { id, outcome }, now);
+        }
+        for Arrival { kind, event, at } in arrivals.drain(..) {
+            self.oldest_event.get_or_insert(at);
+            self.event(kind, event, now);
+        }
+    }
+
+    fn event(&mut self, kind: Kind, event: Event, now: Time) {
+        let version = |text: String| text.parse().unwrap_or_default();
+        match event {
+            Event::Restarted => {
+                if kind == Kind::DaemonSet {
+                    self.served.clear();
+                }
+                self.tell(Fact::RelistBegun(kind), now);
+            }
+            Event::InitialObject(object) | Event::Applied(object) => self.applied(kind, &object, now),
+            Event::Deleted(object) => self.gone(kind, &object, now),
+            Event::InitialDone(text) => {
+                self.tell(Fact::RelistEnded { kind, resource_version: version(text) }, now);
+                self.listed(kind);
+            }
+            Event::Bookmark(text) => self.tell(Fact::Progress { kind, resource_version: version(text) }, now),
+            // Said and counted where the watch is; the state is unaffected.
+            Event::Interrupted(_) => {}
+        }
+    }
+
+    fn applied(&mut self, kind: Kind, object: &[u8], now: Time) {
+        let Driver { engine, metrics, served, .. } = self;
+        let result = decode::applied(kind, object, |fact| {
+            metrics.fact(&fact);
+            if let Fact::DaemonSet(daemonset) = &fact {
+                served.keep(daemonset.uid, daemonset.resource_version, object);
+            }
+            engine.observe(fact, now);
+        });
+        if let Err(error) = result {
+            self.skip(kind, object, &error);
+        }
+    }
+
+    fn gone(&mut self, kind: Kind, object: &[u8], now: Time) {
+        let Driver { engine, metrics, served, .. } = self;
+        let result = decode::gone(kind, object, |fact| {
+            metrics.fact(&fact);
+            if let Fact::DaemonSetGone(uid) = fact {
+                served.forget(uid);
+            }
+            engine.observe(fact, now);
+        });
+        if let Err(error) = result {
+            self.skip(kind, object, &error);
+        }
+    }
+
+    fn tell(&mut self, fact: Fact<'_>, now: Time) {
+        self.metrics.fact(&fact);
+        self.engine.observe(fact, now);
+    }
+
+    /// Says once for each object that it cannot be read, and goes on without it.
+    fn skip(&mut self, kind: Kind, object: &[u8], error: &Unreadable) {
+        self.metrics.unreadable(kind);
+        if self.unreadable.len() < UNREADABLE_REMEMBERED
+            && self.unreadable.insert((kind, decode::name_of(object)))
+        {
+            let name = decode::name_of(object);
+            tracing::warn!(kind = kind_name(kind), name, "skipping an object that cannot be read: {error}");
+        }
+    }
+
+    fn listed(&mut self, kind: Kind) {
+        if self.unlisted.is_empty() {
+            return;
+        }
+        self.unlisted.retain(|one| *one != kind);
+        if self.unlisted.is_empty() {
+            self.slow_start = None;
+            self.metrics.set_synced();
+            tracing::info!("nodes, pods, DaemonSets and their revisions are known; deciding begins");
+        }
+    }
+
+    fn say_what_is_missing(&mut self) {
+        if self.slow_start.is_some_and(|slow_start| Instant::now() >= slow_start) {
+            self.slow_start = None;
+            let missing: Vec<&str> = self.unlisted.iter().map(|kind| kind_name(*kind)).collect();
+            tracing::warn!("still waiting for the first list of: {}", missing.join(", "));
+        }
+    }
+
+    /// Decides, unless earlier decisions still wait for the writer, and hands over what it takes.
+    fn decide(&mut self, writer: &mpsc::Sender<Decided>) {
+        if self.outbox.len() == 0 {
+            let decided_at = Instant::now();
+            let actions = self.engine.decide(now());
+            if let Some(event_at) = self.oldest_event.take() {
+                self.metrics.decided(event_at.elapsed());
+            }
+            self.outbox =
+                actions.into_iter().map(|action| (action, decided_at)).collect::<Vec<_>>().into_iter();
+        }
+        while self.outbox.len() > 0
+            && let Ok(permit) = writer.try_reserve()
+        {
+            match self.outbox.next() {
+                Some(decided) => permit.send(decided),
+                None => break,
+            }
+        }
+    }
+
+    /// Hands one decision over; false when the writer is gone.
+    fn hand_over_one(&mut self, permit: Result<mpsc::Permit<'_, Decided>, SendError<()>>) -> bool {
+        match (permit, self.outbox.next()) {
+            (Ok(permit), Some(decided)) => {
+                permit.send(decided);
+                true
+            }
+            (permit, _) => permit.is_ok(),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What the watches bring, on its way to the engine.
+
+use everynode_client::{Client, Error, Event, ListWatch};
+use everynode_engine::Kind;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Metrics;
+use crate::metrics::kind_name;
+
+/// The kinds that are watched.
+pub(crate) const KINDS: [Kind; 4] = [Kind::Node, Kind::DaemonSet, Kind::Revision, Kind::Pod];
+
+/// One event of one watch. It is decoded where the engine is, because what is decoded borrows from it.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) kind: Kind,
+    pub(crate) event: Event,
+    /// When it came.
+    pub(crate) at: Instant,
+}
+
+/// The path of a kind's collection; nodes have no namespace.
+pub(crate) fn path(kind: Kind, namespace: Option<&str>) -> String {
+    let (group, plural) = match kind {
+        Kind::Node => return "/api/v1/nodes".to_owned(),
+        Kind::Pod => ("/api/v1", "pods"),
+        Kind::DaemonSet => ("/apis/apps/v1", "daemonsets"),
+        Kind::Revision => ("/apis/apps/v1", "controllerrevisions"),
+    };
+    match namespace {
+        Some(namespace) => format!("{group}/namespaces/{namespace}/{plural}"),
+        None => format!("{group}/{plural}"),
+    }
+}
+
+/// Follows one kind until cancelled, or until nobody listens.
+pub(crate) async fn follow(
+    kind: Kind,
+    path: String,
+    client: Client,
+    metrics: Metrics,
+    arrivals: mpsc::Sender<Arrival>,
+    cancel: CancellationToken,
+) {
+    let mut events = ListWatch::new(path.as_str()).run(client);
+    let mut complaint = Complaint::default();
+    while let Some(Some(event)) = cancel.run_until_cancelled(events.next()).await {
+        if let Event::Interrupted(error) = &event {
+            metrics.interruption(kind);
+            complaint.about(kind, &path, error);
+            continue;
+        }
+        complaint.ended(kind);
+        let arrival = Arrival { kind, event, at: Instant::now() };
+        match cancel.run_until_cancelled(arrivals.send(arrival)).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) | None => break,
+        }
+    }
+}
+
+/// Says a trouble once, until it is over or becomes another one.
+#[derive(Default)]
+struct Complaint {
+    said: String,
+}
+
+impl Complaint {
+    fn about(&mut self, kind: Kind, path: &str, error: &Error) {
+        // A watch that ends, or whose version has become too old, is everyday life.
+        if error.is_expired() {
+            return;
+        }
+        let text = error.to_string();
+        if text == self.said {
+            return;
+        }
+        match error.code() {
+            Some(403) => tracing::warn!(
+                "cannot watch {path}: {text}; give this user the verbs list and watch on {} and it goes on by itself",
+                plural(kind)
+            ),
+            _ => tracing::warn!("the watch of {path} is interrupted, trying again: {text}"),
+        }
+        self.said = text;
+    }
+
+    fn ended(&mut self, kind: Kind) {
+        if !self.said.is_empty() {
+            self.said.clear();
+            tracing::info!("the watch of {} objects goes on", kind_name(kind));
+        }
+    }
+}
+
+/// The resource of a kind as rules of roles name it.
+fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Node => "nodes",
+        Kind::Pod => "pods",
+        Kind::DaemonSet => "daemonsets.apps",
+        Kind::Revision => "controllerrevisions.apps",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_narrows_all_but_nodes() {
+        for (kind, all, one) in [
+            (Kind::Node, "/api/v1/nodes", "/api/v1/nodes"),
+            (Kind::Pod, "/api/v1/pods", "/api/v1/namespaces/x/pods"),
+            (Kind::DaemonSet, "/apis/apps/v1/daemonsets", "/apis/apps/v1/namespaces/x/daemonsets"),
+            (
+                Kind::Revision,
+                "/apis/apps/v1/controllerrevisions",
+                "/apis/apps/v1/namespaces/x/controllerrevisions",
+            ),
+        ] {
+            assert_eq!(path(kind, None), all);
+            assert_eq!(path(kind, Some("x")), one);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Figures of the controller, under the names that the field uses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_client::Method;
+use everynode_engine::{Fact, Kind, Work};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What the controller counts and measures. Clones share the figures.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    facts: Family<KindLabel, Counter>,
+    actions: Family<KindLabel, Counter>,
+    unreadable: Family<KindLabel, Counter>,
+    interruptions: Family<KindLabel, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    depth: Family<QueueLabel, Gauge>,
+    adds: Family<QueueLabel, Counter>,
+    retries: Family<QueueLabel, Counter>,
+    queue_duration: Family<QueueLabel, Histogram, fn() -> Histogram>,
+    work_duration: Family<QueueLabel, Histogram, fn() -> Histogram>,
+    event_to_decision: Histogram,
+    decision_to_write: Histogram,
+    events_dropped: Counter,
+    synced: Gauge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabel {
+    name: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    code: String,
+    method: String,
+}
+
+/// The name of the controller's one queue, as upstream has it.
+const QUEUE: QueueLabel = QueueLabel { name: "daemonset" };
+
+/// 10 ns to 10 s in powers of ten: the buckets of the field's workqueue metrics.
+fn workqueue_histogram() -> Histogram {
+    Histogram::new((-8..=1).map(|exponent| 10f64.powi(exponent)))
+}
+
+/// 100 us to about 26 s, doubling.
+fn latency_histogram() -> Histogram {
+    Histogram::new((0..19).map(|step| 0.0001 * f64::from(1u32 << step)))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// All figures at zero.
+    pub fn new() -> Metrics {
+        let histogram: fn() -> Histogram = workqueue_histogram;
+        let mut metrics = Metrics {
+            registry: Arc::default(),
+            facts: Family::default(),
+            actions: Family::default(),
+            unreadable: Family::default(),
+            interruptions: Family::default(),
+            requests: Family::default(),
+            depth: Family::default(),
+            adds: Family::default(),
+            retries: Family::default(),
+            queue_duration: Family::new_with_constructor(histogram),
+            work_duration: Family::new_with_constructor(histogram),
+            event_to_decision: latency_histogram(),
+            decision_to_write: latency_histogram(),
+            events_dropped: Counter::default(),
+            synced: Gauge::default(),
+        };
+        metrics.registry = Arc::new(metrics.registered());
+        metrics
+    }
+
+    fn registered(&self) -> Registry {
+        let mut all = Registry::default();
+        let s = Unit::Seconds;
+        all.register("workqueue_depth", "Writes that wait for their turn", self.depth.clone());
+        all.register("workqueue_adds", "Writes asked for", self.adds.clone());
+        all.register(
+            "workqueue_retries",
+            "Writes put back because the server asked to wait",
+            self.retries.clone(),
+        );
+        all.register_with_unit(
+            "workqueue_queue_duration",
+            "Time that a write waited for its turn",
+            s.clone(),
+            self.queue_duration.clone(),
+        );
+        all.register_with_unit(
+            "workqueue_work_duration",
+            "Time that a write took",
+            s.clone(),
+            self.work_duration.clone(),
+        );
+        all.register(
+            "rest_client_requests",
+            "Requests by answer and method; code <error> when there was none",
+            self.requests.clone(),
+        );
+        all.register("everynode_facts", "Facts told to the engine", self.facts.clone());
+        all.register("everynode_actions", "Actions that the engine asked for", self.actions.clone());
+        all.register(
+            "everynode_unreadable_objects",
+            "Watched objects that could not be read",
+            self.unreadable.clone(),
+        );
+        all.register(
+            "everynode_watch_interruptions",
+            "Watches that broke and were opened anew",
+            self.interruptions.clone(),
+        );
+        all.register(
+            "everynode_events_dropped",
+            "Events not recorded because too many were waiting",
+            self.events_dropped.clone(),
+        );
+        all.register("everynode_synced", "1 once all kinds have been listed", self.synced.clone());
+        all.register_with_unit(
+            "everynode_event_to_decision",
+            "From the arrival of a watch event to the decision that saw it",
+            s.clone(),
+            self.event_to_decision.clone(),
+        );
+        all.register_with_unit(
+            "everynode_decision_to_write",
+            "From a decision to the server's answer to its write",
+            s,
+            self.decision_to_write.clone(),
+        );
+        all
+    }
+
+    /// The figures in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Whether all kinds have been listed: before that nothing is decided.
+    pub fn is_synced(&self) -> bool {
+        self.synced.get() == 1
+    }
+
+    pub(crate) fn set_synced(&self) {
+        self.synced.set(1);
+    }
+
+    pub(crate) fn fact(&self, fact: &Fact<'_>) {
+        self.facts.get_or_create(&KindLabel { kind: fact_kind(fact) }).inc();
+    }
+
+    pub(crate) fn action(&self, work: &Work) {
+        self.actions.get_or_create(&KindLabel { kind: work_kind(work) }).inc();
+    }
+
+    pub(crate) fn unreadable(&self, kind: Kind) {
+        self.unreadable.get_or_create(&KindLabel { kind: kind_name(kind) }).inc();
+    }
+
+    pub(crate) fn interruption(&self, kind: Kind) {
+        self.interruptions.get_or_create(&KindLabel { kind: kind_name(kind) }).inc();
+    }
+
+    /// Counts a request; no code means that no answer came.
+    pub(crate) fn request(&self, method: &Method, code: Option<u16>) {
+        let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
+        self.requests.get_or_create(&RequestLabels { code, method: method.as_str().to_owned() }).inc();
+    }
+
+    pub(crate) fn queued(&self) {
+        self.adds.get_or_create(&QUEUE).inc();
+    }
+
+    pub(crate) fn put_back(&self) {
+        self.retries.get_or_create(&QUEUE).inc();
+    }
+
+    pub(crate) fn set_depth(&self, waiting: usize) {
+        self.depth.get_or_create(&QUEUE).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn write_began(&self, waited: Duration) {
+        self.queue_duration.get_or_create(&QUEUE).observe(waited.as_secs_f64());
+    }
+
+    pub(crate) fn write_ended(&self, took: Duration, since_decision: Duration) {
+        self.work_duration.get_or_create(&QUEUE).observe(took.as_secs_f64());
+        self.decision_to_write.observe(since_decision.as_secs_f64());
+    }
+
+    pub(crate) fn decided(&self, since_event: Duration) {
+        self.event_to_decision.observe(since_event.as_secs_f64());
+    }
+
+    pub(crate) fn event_dropped(&self) {
+        self.events_dropped.inc();
+    }
+}
+
+/// The Kubernetes name of a kind.
+pub(crate) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Node => "Node",
+        Kind::DaemonSet => "DaemonSet",
+        Kind::Pod => "Pod",
+        Kind::Revision => "ControllerRevision",
+    }
+}
+
+fn fact_kind(fact: &Fact<'_>) -> &'static str {
+    match fact {
+        Fact::Node(_) => "node",
+        Fact::NodeGone(_) => "node_gone",
+        Fact::DaemonSet(_) => "daemonset",
+        Fact::DaemonSetGone(_) => "daemonset_gone",
+        Fact::Pod(_) => "pod",
+        Fact::PodGone { .. } => "pod_gone",
+        Fact::Revision(_) => "revision",
+        Fact::RevisionGone(_) => "revision_gone",
+        Fact::RelistBegun(_) => "relist_begun",
+        Fact::RelistEnded { .. } => "relist_ended",
+        Fact::Progress { .. } => "progress",
+        Fact::Finished { .. } => "finished",
+    }
+}
+
+/// The name of a kind of write, for figures and logs.
+pub(crate) fn work_kind(work: &Work) -> &'static str {
+    match work {
+        Work::CreatePod(_) => "create_pod",
+        Work::DeletePod(_) => "delete_pod",
+        Work::AdoptPod(_) => "adopt_pod",
+        Work::ReleasePod(_) => "release_pod",
+        Work::LabelPod { .. } => "label_pod",
+        Work::CreateRevision(_) => "create_revision",
+        Work::UpdateRevision { .. } => "update_revision",
+        Work::DeleteRevision(_) => "delete_revision",
+        Work::AdoptRevision(_) => "adopt_revision",
+        Work::ReleaseRevision(_) => "release_revision",
+        Work::WriteStatus { .. } => "write_status",
+        Work::BumpCollisionCount { .. } => "bump_collision_count",
+        Work::RecordEvent(_) => "record_event",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_have_the_names_that_dashboards_look_for() {
+        let metrics = Metrics::new();
+        metrics.queued();
+        metrics.set_depth(3);
+        metrics.request(&Method::POST, Some(201));
+        metrics.request(&Method::GET, None);
+        metrics.write_began(Duration::from_millis(2));
+        metrics.write_ended(Duration::from_millis(5), Duration::from_millis(7));
+        metrics.decided(Duration::from_micros(90));
+        let text = metrics.encode();
+        for line in [
+            r#"workqueue_depth{name="daemonset"} 3"#,
+            r#"workqueue_adds_total{name="daemonset"} 1"#,
+            r#"rest_client_requests_total{code="201",method="POST"} 1"#,
+            r#"rest_client_requests_total{code="<error>",method="GET"} 1"#,
+            r#"workqueue_queue_duration_seconds_count{name="daemonset"} 1"#,
+            r#"workqueue_work_duration_seconds_sum{name="daemonset"} 0.005"#,
+            r#"everynode_event_to_decision_seconds_bucket{le="0.0001"} 1"#,
+            "everynode_decision_to_write_seconds_sum 0.007",
+        ] {
+            assert!(text.contains(line), "{line} is missing in:\n{text}");
+        }
+        assert!(!metrics.is_synced());
+        metrics.clone().set_synced();
+        assert!(metrics.is_synced());
+    }
+}

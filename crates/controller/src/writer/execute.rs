@@ -1,0 +1,266 @@
+//! How each kind of write is carried out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use everynode_client::Error;
+use everynode_engine::{
+    Action, DaemonSetRef, Failure, NewPod, NewRevision, Outcome, PodRef, RevisionRef, Status, Work,
+};
+
+use crate::api::Api;
+use crate::decode::{self, Written};
+use crate::served::Served;
+use crate::writer::bodies::PodBodies;
+use crate::writer::{body, refusal};
+
+/// What a write needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Executor {
+    pub(crate) api: Api,
+    pub(crate) served: Served,
+    pub(crate) pod_bodies: PodBodies,
+}
+
+/// How a write ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    /// The server turned the write away for its load and asks to wait this long.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// A step that did not lead on.
+struct Stopped(Ended);
+
+impl Stopped {
+    fn outcome(outcome: Outcome) -> Stopped {
+        Stopped(Ended { outcome, retry_after: None })
+    }
+
+    /// The write was not made.
+    fn refused(message: impl Into<String>) -> Stopped {
+        Stopped::outcome(Outcome::Failed { failure: Failure::Refused, message: message.into() })
+    }
+
+    fn by(error: &Error, outcome: Outcome) -> Stopped {
+        Stopped(Ended { outcome, retry_after: refusal::retry_after(error) })
+    }
+}
+
+impl From<serde_json::Error> for Stopped {
+    fn from(error: serde_json::Error) -> Stopped {
+        Stopped::refused(format!("cannot make the request: {error}"))
+    }
+}
+
+/// An error of a request that is not about one known object.
+fn plain(error: Error) -> Stopped {
+    Stopped::by(&error, refusal::failed(&error))
+}
+
+/// An error of a request that names an object and its uid.
+fn named(error: Error) -> Stopped {
+    Stopped::by(&error, refusal::gone_or_failed(&error))
+}
+
+/// An error of a release.
+fn released(error: Error) -> Stopped {
+    Stopped::by(&error, refusal::released_or_failed(&error))
+}
+
+/// The server answered with success, but with what?
+fn unread(error: decode::Unreadable) -> Stopped {
+    let message = format!("cannot read the API server's answer: {error}");
+    Stopped::outcome(Outcome::Failed { failure: Failure::Unknown, message })
+}
+
+fn written(answer: &[u8]) -> Result<Written, Stopped> {
+    decode::written(answer).map_err(unread)
+}
+
+fn revision_outcome(answer: &[u8]) -> Result<Outcome, Stopped> {
+    Ok(Outcome::Revision(Box::new(decode::revision(answer).map_err(unread)?)))
+}
+
+fn daemonset_path(DaemonSetRef { namespace, name, .. }: &DaemonSetRef) -> String {
+    format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}")
+}
+
+fn pod_path(daemonset: &DaemonSetRef, pod: &PodRef) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", daemonset.namespace, pod.name)
+}
+
+fn revisions_path(daemonset: &DaemonSetRef) -> String {
+    format!("/apis/apps/v1/namespaces/{}/controllerrevisions", daemonset.namespace)
+}
+
+fn revision_path(daemonset: &DaemonSetRef, name: &str) -> String {
+    format!("{}/{name}", revisions_path(daemonset))
+}
+
+impl Executor {
+    /// Carries an action out. It may be cut off at any point by dropping the future.
+    pub(crate) async fn execute(&self, action: &Action) -> Ended {
+        let result = self.work(&action.daemonset, &action.work).await;
+        result.map_or_else(|stopped| stopped.0, |outcome| Ended { outcome, retry_after: None })
+    }
+
+    async fn work(&self, daemonset: &DaemonSetRef, work: &Work) -> Result<Outcome, Stopped> {
+        match work {
+            Work::CreatePod(pod) => self.create_pod(daemonset, pod).await,
+            Work::DeletePod(pod) => {
+                let answer = self.api.delete(&pod_path(daemonset, pod), body::delete(pod.uid)).await;
+                answer.map_err(named).map(|_| Outcome::Done)
+            }
+            Work::AdoptPod(pod) => {
+                self.check_may_adopt(daemonset).await?;
+                self.patch_pod(daemonset, pod, body::adopt(daemonset, pod.uid)).await.map_err(named)
+            }
+            Work::ReleasePod(pod) => {
+                let answer = self.patch_pod(daemonset, pod, body::release(daemonset, pod.uid)).await;
+                answer.map_err(released).map(|_| Outcome::Done)
+            }
+            Work::LabelPod { pod, hash } => {
+                let path = pod_path(daemonset, pod);
+                let answer = self.api.merge_patch(&path, body::label(pod.uid, hash)).await.map_err(named)?;
+                Ok(Outcome::PodPatched { resource_version: written(&answer)?.resource_version })
+            }
+            Work::CreateRevision(new) => self.create_revision(daemonset, new).await,
+            Work::UpdateRevision { revision, number, hash } => {
+                self.update_revision(daemonset, revision, *number, hash.as_deref()).await
+            }
+            Work::DeleteRevision(revision) => {
+                let path = revision_path(daemonset, &revision.name);
+                let answer = self.api.delete(&path, body::delete(revision.uid)).await;
+                answer.map_err(named).map(|_| Outcome::Done)
+            }
+            Work::AdoptRevision(revision) => {
+                self.check_may_adopt(daemonset).await?;
+                let (path, body) =
+                    (revision_path(daemonset, &revision.name), body::adopt(daemonset, revision.uid));
+                revision_outcome(&self.api.strategic_patch(&path, body).await.map_err(named)?)
+            }
+            Work::ReleaseRevision(revision) => {
+                let (path, body) =
+                    (revision_path(daemonset, &revision.name), body::release(daemonset, revision.uid));
+                self.api.strategic_patch(&path, body).await.map_err(released).map(|_| Outcome::Done)
+            }
+            Work::WriteStatus { status } => self.write_status(daemonset, status).await,
+            Work::BumpCollisionCount { expected, next } => {
+                self.bump_collision_count(daemonset, *expected, *next).await
+            }
+            // Events have a lane of their own.
+            Work::RecordEvent(_) => Ok(Outcome::Done),
+        }
+    }
+
+    async fn create_pod(&self, daemonset: &DaemonSetRef, pod: &NewPod) -> Result<Outcome, Stopped> {
+        let path = format!("/api/v1/namespaces/{}/pods", daemonset.namespace);
+        let answer = self.api.post(&path, self.pod_bodies.body(daemonset, pod)).await.map_err(plain)?;
+        let Written { name, uid, resource_version, .. } = written(&answer)?;
+        Ok(Outcome::PodCreated { name, uid, resource_version })
+    }
+
+    async fn patch_pod(
+        &self,
+        daemonset: &DaemonSetRef,
+        pod: &PodRef,
+        body: Vec<u8>,
+    ) -> Result<Outcome, Error> {
+        let answer = self.api.strategic_patch(&pod_path(daemonset, pod), body).await?;
+        // A patch that was made and whose answer cannot be read leaves only the version unknown.
+        let resource_version = decode::written(&answer).map_or(0, |written| written.resource_version);
+        Ok(Outcome::PodPatched { resource_version })
+    }
+
+    /// Asks the server, not the watch, whether the DaemonSet may take objects in (specification G4).
+    async fn check_may_adopt(&self, daemonset: &DaemonSetRef) -> Result<(), Stopped> {
+        let DaemonSetRef { namespace, name, uid } = daemonset;
+        let live = written(&self.api.get(&daemonset_path(daemonset)).await.map_err(plain)?)?;
+        if live.uid != *uid {
+            let message =
+                format!("original DaemonSet {namespace}/{name} is gone: got uid {}, wanted {uid}", live.uid);
+            return Err(Stopped::refused(message));
+        }
+        match live.deleting {
+            true => Err(Stopped::refused(format!("{namespace}/{name} is being deleted"))),
+            false => Ok(()),
+        }
+    }
+
+    async fn create_revision(&self, daemonset: &DaemonSetRef, new: &NewRevision) -> Result<Outcome, Stopped> {
+        match self.api.post(&revisions_path(daemonset), body::revision(daemonset, new)?).await {
+            Ok(answer) => revision_outcome(&answer),
+            Err(error) if error.is_already_exists() => {
+                let there = self.api.get(&revision_path(daemonset, &new.name)).await.map_err(plain)?;
+                Ok(Outcome::RevisionExists(Box::new(decode::revision(&there).map_err(unread)?)))
+            }
+            Err(error) => Err(plain(error)),
+        }
+    }
+
+    async fn update_revision(
+        &self,
+        daemonset: &DaemonSetRef,
+        known: &RevisionRef,
+        number: Option<i64>,
+        hash: Option<&str>,
+    ) -> Result<Outcome, Stopped> {
+        let path = revision_path(daemonset, &known.name);
+        let served = self.api.get(&path).await.map_err(named)?;
+        if written(&served)?.uid != known.uid {
+            return Ok(Outcome::Gone);
+        }
+        let body = body::changed_revision(&served, known, number, hash)?;
+        revision_outcome(&self.api.put(&path, body).await.map_err(named)?)
+    }
+
+    /// PUT of what the watch last showed; when that fails in any way, once more with what the server has
+    /// (specification I7).
+    async fn write_status(&self, daemonset: &DaemonSetRef, status: &Status) -> Result<Outcome, Stopped> {
+        let path = format!("{}/status", daemonset_path(daemonset));
+        if let Some(served) = self.served.get(daemonset.uid)
+            && let Ok(answer) = self.api.put(&path, body::status(&served, status)?).await
+        {
+            return self.status_written(daemonset, &answer);
+        }
+        let live = self.live(daemonset).await?;
+        let answer = self.api.put(&path, body::status(&live, status)?).await.map_err(named)?;
+        self.status_written(daemonset, &answer)
+    }
+
+    fn status_written(&self, daemonset: &DaemonSetRef, answer: &[u8]) -> Result<Outcome, Stopped> {
+        let resource_version = written(answer)?.resource_version;
+        self.served.refresh(daemonset.uid, resource_version, answer);
+        Ok(Outcome::StatusWritten { resource_version })
+    }
+
+    async fn bump_collision_count(
+        &self,
+        daemonset: &DaemonSetRef,
+        expected: Option<i32>,
+        next: i32,
+    ) -> Result<Outcome, Stopped> {
+        let live = self.live(daemonset).await?;
+        let count = body::read_collision_count(&live)?;
+        if count != expected {
+            let message = format!("the collision count is {count:?} and not {expected:?} any more");
+            return Err(Stopped::refused(message));
+        }
+        let path = format!("{}/status", daemonset_path(daemonset));
+        let answer = self.api.put(&path, body::collision_count(&live, next)?).await.map_err(named)?;
+        let resource_version = written(&answer)?.resource_version;
+        self.served.refresh(daemonset.uid, resource_version, &answer);
+        Ok(Outcome::CollisionCount { count: next, resource_version })
+    }
+
+    /// The DaemonSet as the server has it now; gone when it is another one of the same name.
+    async fn live(&self, daemonset: &DaemonSetRef) -> Result<Bytes, Stopped> {
+        let live = self.api.get(&daemonset_path(daemonset)).await.map_err(named)?;
+        match written(&live)?.uid == daemonset.uid {
+            true => Ok(live),
+            false => Err(Stopped::outcome(Outcome::Gone)),
+        }
+    }
+}
