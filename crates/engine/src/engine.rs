@@ -1,9 +1,20 @@
 //! The state machine itself.
 
-use crate::actions::Action;
-use crate::base::Time;
-use crate::explain::Explanation;
-use crate::facts::Fact;
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+
+use crate::actions::{Action, ActionId, Event, Work};
+use crate::base::{Time, Uid};
+use crate::cells;
+use crate::facts::{Fact, Kind};
+use crate::finished::Pending;
+use crate::labels::LabelSets;
+use crate::namespaces::{Namespaces, Slots};
+use crate::nodes::{NodeId, Nodes};
+use crate::pods::{PodId, Pods};
+use crate::slot::{Creating, Slot, SlotId};
+use crate::timers::{Retry, Timers, Wake};
 
 /// The bounds of an engine. The defaults are the built-in controller's where it has the same bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +61,74 @@ impl Default for Limits {
 /// The state machine. One owner calls it; it never blocks.
 #[derive(Debug)]
 pub struct Engine {
-    limits: Limits,
+    pub(crate) limits: Limits,
+    pub(crate) nodes: Nodes,
+    pub(crate) pods: Pods,
+    pub(crate) labels: LabelSets,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) slots: Slots,
+    pub(crate) timers: Timers,
+    pub(crate) pending: HashMap<ActionId, Pending>,
+    pub(crate) unseen: Unseen,
+    /// How far the pods' watch has come.
+    pub(crate) pods_seen: u64,
+    pub(crate) slot_stamp: u8,
+    pub(crate) revision_stamp: u8,
+    active: Vec<SlotId>,
+    listed: [bool; 4],
+    out: Vec<Action>,
+    last_id: u64,
+}
+
+/// Pods that were created and that the watch has not shown, by uid and by resource version.
+#[derive(Debug, Default)]
+pub(crate) struct Unseen {
+    pub by_uid: HashMap<Uid, (u64, SlotId, NodeId)>,
+    pub by_version: BTreeSet<(u64, Uid)>,
+}
+
+/// How much an engine holds: each figure returns to zero when the world is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Pod rows.
+    pub pods: usize,
+    /// Node rows.
+    pub nodes: usize,
+    /// Texts of labels and taints.
+    pub names: usize,
+    /// Shapes of nodes.
+    pub shapes: usize,
+    /// Label sets of pods.
+    pub label_sets: usize,
+    /// DaemonSets known or named by a pod.
+    pub daemonsets: usize,
+    /// Namespaces.
+    pub namespaces: usize,
+    /// Writes whose outcome was not told.
+    pub writes: usize,
 }
 
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(limits: Limits) -> Self {
-        Engine { limits }
+        Engine {
+            limits,
+            nodes: Nodes::default(),
+            pods: Pods::default(),
+            labels: LabelSets::default(),
+            namespaces: Namespaces::default(),
+            slots: Slots::default(),
+            timers: Timers::default(),
+            pending: HashMap::new(),
+            unseen: Unseen::default(),
+            pods_seen: 0,
+            slot_stamp: 0,
+            revision_stamp: 0,
+            active: Vec::new(),
+            listed: [false; 4],
+            out: Vec::new(),
+            last_id: 0,
+        }
     }
 
     /// The bounds it works under.
@@ -64,28 +136,283 @@ impl Engine {
         &self.limits
     }
 
+    /// All four kinds have been listed once (A5).
+    pub fn is_synced(&self) -> bool {
+        self.listed.iter().all(|listed| *listed)
+    }
+
+    /// How much it holds.
+    pub fn footprint(&self) -> Footprint {
+        let (names, nodes, shapes) = self.nodes.footprint();
+        Footprint {
+            pods: self.pods.len(),
+            nodes,
+            names,
+            shapes,
+            label_sets: self.labels.len(),
+            daemonsets: self.slots.len(),
+            namespaces: self.namespaces.len(),
+            writes: self.pending.len(),
+        }
+    }
+
     /// Takes a fact in. A fact that changes nothing costs next to nothing.
-    pub fn observe(&mut self, _fact: Fact<'_>, _now: Time) {}
+    ///
+    /// Facts about one kind must come in the order of its watch; facts about different kinds in any order.
+    pub fn observe(&mut self, fact: Fact<'_>, now: Time) {
+        match fact {
+            Fact::Node(node) => self.observe_node(&node),
+            Fact::NodeGone(name) => self.observe_node_gone(name),
+            Fact::DaemonSet(daemonset) => self.observe_daemonset(*daemonset),
+            Fact::DaemonSetGone(uid) => self.observe_daemonset_gone(uid),
+            Fact::Pod(pod) => self.observe_pod(&pod),
+            Fact::PodGone { uid, resource_version } => {
+                self.saw_pods(resource_version);
+                self.observe_pod_gone(uid);
+            }
+            Fact::Revision(revision) => self.observe_revision(*revision),
+            Fact::RevisionGone(uid) => self.observe_revision_gone(uid),
+            Fact::RelistBegun(kind) => self.begin_relist(kind),
+            Fact::RelistEnded { kind, resource_version } => {
+                self.end_relist(kind, resource_version);
+                self.listed[kind as usize] = true;
+            }
+            Fact::Progress { kind: Kind::Pod, resource_version } => self.saw_pods(resource_version),
+            Fact::Progress { .. } => {}
+            Fact::Finished { id, outcome } => self.finished(id, outcome, now),
+        }
+    }
 
     /// Everything that is to be done now and has not been asked for before. Nothing until all four kinds have been
     /// listed once (A5).
-    pub fn decide(&mut self, _now: Time) -> Vec<Action> {
-        Vec::new()
+    pub fn decide(&mut self, now: Time) -> Vec<Action> {
+        if !self.is_synced() {
+            return Vec::new();
+        }
+        while let Some(wake) = self.timers.pop_due(now) {
+            self.wake(wake);
+        }
+        let mut active = std::mem::take(&mut self.active);
+        for id in active.drain(..) {
+            if let Some(mut slot) = self.slots.take(id) {
+                slot.active = false;
+                self.run(&mut slot, now);
+                self.put_back_or_forget(slot);
+            }
+        }
+        // The allocation is used again; nothing was added meanwhile, because running a slot concerns that one only.
+        if self.active.is_empty() {
+            self.active = active;
+        }
+        std::mem::take(&mut self.out)
     }
 
     /// When `decide` has something to do next without a further fact.
     pub fn next_deadline(&self) -> Option<Time> {
-        None
+        self.timers.next().filter(|_| self.is_synced())
     }
 
-    /// Why the DaemonSet is, or is not, on the node; `None` when there is no such DaemonSet.
-    pub fn explain(
-        &self,
-        _namespace: &str,
-        _daemonset: &str,
-        _node: &str,
-        _now: Time,
-    ) -> Option<Explanation> {
-        None
+    /// The sync of one DaemonSet: the specification's section 0, on what has changed.
+    fn run(&mut self, slot: &mut Slot, now: Time) {
+        if slot.rests() {
+            self.evaluate_dirty(slot, now);
+            self.warn_of_empty_selector(slot);
+            return;
+        }
+        self.claim(slot, now);
+        if !self.establish_revision(slot, now) {
+            return;
+        }
+        self.evaluate_dirty(slot, now);
+        self.manage_deletes(slot, now);
+        let may_roll = self.may_roll(slot, now);
+        if may_roll {
+            self.roll_deletes(slot, now);
+        }
+        self.create(slot, may_roll, now);
+        if slot.retries.creates.blocked(now).is_none() && slot.retries.deletes.blocked(now).is_none() {
+            self.clean_up_history(slot, now);
+        }
+        self.update_status(slot, now);
+    }
+
+    /// M6.
+    fn warn_of_empty_selector(&mut self, slot: &mut Slot) {
+        let key = slot.key.clone();
+        let Some(spec) = slot.spec.as_mut().filter(|spec| !spec.warned && !spec.fact.deleting) else {
+            return;
+        };
+        spec.warned = true;
+        let message = "This daemon set is selecting all pods. A non-empty selector is required.".to_owned();
+        let event = Event { warning: true, reason: "SelectingAll", message };
+        let id = self.next_id();
+        self.out.push(Action { id, daemonset: key, work: Work::RecordEvent(event) });
+    }
+
+    /// A slot that nothing mentions any more is forgotten.
+    fn put_back_or_forget(&mut self, slot: Box<Slot>) {
+        let is_unused = slot.spec.is_none()
+            && slot.cells.values().all(|cell| cell.first == PodId::NONE)
+            && slot.unselected.is_empty()
+            && slot.in_flight.total() == 0;
+        if !is_unused {
+            self.slots.put_back(slot);
+            return;
+        }
+        slot.cells.keys().for_each(|&node| self.nodes.release(node));
+        self.slots.forget(&mut self.namespaces, &slot);
+    }
+
+    fn wake(&mut self, wake: Wake) {
+        match wake {
+            Wake::Cell(id, node) => {
+                let Some(slot) = self.slots.get_mut(id) else { return };
+                let Some(cell) = slot.cells.get_mut(&node) else { return };
+                cell.wake = Time(i64::MAX);
+                slot.touch(&mut self.nodes, node);
+                self.activate(id);
+            }
+            Wake::Slot(id) => {
+                if let Some(slot) = self.slots.get_mut(id) {
+                    slot.wake = Time(i64::MAX);
+                    self.activate(id);
+                }
+            }
+            Wake::Delete(uid) => self.give_up_delete(uid),
+        }
+    }
+
+    /// Has a DaemonSet looked at by the next decision.
+    pub(crate) fn activate(&mut self, id: SlotId) {
+        if let Some(slot) = self.slots.get_mut(id)
+            && !slot.active
+        {
+            slot.active = true;
+            self.active.push(id);
+        }
+    }
+
+    /// Has a cell and its DaemonSet looked at by the next decision.
+    pub(crate) fn touch(&mut self, id: SlotId, node: NodeId) {
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.touch(&mut self.nodes, node);
+            self.activate(id);
+        }
+    }
+
+    /// Wakes a DaemonSet at a time.
+    pub(crate) fn wake_slot(&mut self, slot: &mut Slot, at: Time) {
+        if at < slot.wake {
+            slot.wake = at;
+            self.timers.set(at, Wake::Slot(slot.id));
+        }
+    }
+
+    /// Whether writes of a kind must wait after failures; if so, the DaemonSet is woken when they need not.
+    pub(crate) fn must_wait(&mut self, slot: &mut Slot, retry: fn(&Slot) -> &Retry, now: Time) -> bool {
+        let blocked = retry(slot).blocked(now);
+        if let Some(at) = blocked {
+            self.wake_slot(slot, at);
+        }
+        blocked.is_some()
+    }
+
+    /// Asks for a write whose outcome matters.
+    pub(crate) fn ask(&mut self, slot: &Slot, work: Work, pending: Pending) {
+        let id = self.next_id();
+        self.pending.insert(id, pending);
+        self.out.push(Action { id, daemonset: slot.key.clone(), work });
+    }
+
+    /// Asks for an event (1.L).
+    pub(crate) fn record(&mut self, slot: &Slot, warning: bool, reason: &'static str, message: String) {
+        let id = self.next_id();
+        let work = Work::RecordEvent(Event { warning, reason, message });
+        self.out.push(Action { id, daemonset: slot.key.clone(), work });
+    }
+
+    fn next_id(&mut self) -> ActionId {
+        self.last_id += 1;
+        ActionId(self.last_id)
+    }
+
+    /// Looks at every cell that something happened to.
+    fn evaluate_dirty(&mut self, slot: &mut Slot, now: Time) {
+        let mut dirty = std::mem::take(&mut slot.dirty);
+        for node in dirty.drain(..) {
+            if slot.cells.get(&node).is_some_and(|cell| cell.dirty) {
+                self.evaluate(slot, node, now);
+            }
+        }
+        slot.dirty = dirty;
+    }
+
+    /// Looks at a cell and keeps its marks, and the wakes that it needs.
+    pub(crate) fn evaluate(&mut self, slot: &mut Slot, node: NodeId, now: Time) {
+        let forget_millis = 2 * self.limits.failed_pod_last_millis;
+        if let Some(cell) = slot.cells.get_mut(&node) {
+            cell.dirty = false;
+        }
+        if let Some(Creating::Unseen { until, .. } | Creating::Unknown { until }) = slot.creating.get(&node)
+            && *until <= now
+        {
+            self.forget_creating(slot, node);
+        }
+        if slot.failed.get(&node).is_some_and(|entry| now.millis_since(entry.updated) > forget_millis) {
+            slot.failed.remove(&node);
+        }
+        let view = self.view(slot, node, now);
+        let strategy = slot.spec.as_ref().map(|spec| spec.fact.strategy);
+        let marks = strategy.filter(|_| node != NodeId::NONE).map_or(0, |strategy| view.marks(strategy));
+        slot.set_marks(&self.nodes, node, marks);
+        let creating = match slot.creating.get(&node) {
+            Some(Creating::Unseen { until, .. } | Creating::Unknown { until }) => Some(*until),
+            _ => None,
+        };
+        let forget = slot.failed.get(&node).map(|entry| entry.updated.plus_millis(forget_millis + 1));
+        let wake = view.wake().into_iter().chain(creating).chain(forget).min();
+        let Some(cell) = slot.cells.get_mut(&node) else { return };
+        if let Some(at) = wake.filter(|at| *at < cell.wake) {
+            cell.wake = at;
+            self.timers.set(at, Wake::Cell(slot.id, node));
+        }
+        let is_unused = marks == 0 && cell.first == PodId::NONE && !slot.creating.contains_key(&node);
+        if is_unused && (!self.nodes.is_present(node) || !slot.failed.contains_key(&node)) {
+            slot.failed.remove(&node);
+            slot.cells.remove(&node);
+            self.nodes.release(node);
+        }
+    }
+
+    /// The cell as it is now.
+    pub(crate) fn view(&self, slot: &mut Slot, node: NodeId, now: Time) -> cells::View {
+        cells::view(
+            slot,
+            &self.nodes,
+            &self.pods,
+            &self.labels,
+            node,
+            self.limits.failed_pod_last_millis,
+            now,
+        )
+    }
+
+    /// A pod that was asked for is not waited for any more.
+    pub(crate) fn forget_creating(&mut self, slot: &mut Slot, node: NodeId) {
+        if let Some(Creating::Unseen { uid, .. }) = slot.creating.remove(&node)
+            && let Some((version, ..)) = self.unseen.by_uid.remove(&uid)
+        {
+            self.unseen.by_version.remove(&(version, uid));
+        }
+    }
+
+    fn give_up_delete(&mut self, uid: Uid) {
+        let Some(id) = self.pods.find(uid) else { return };
+        let Some(row) = self.pods.get_mut(id).filter(|row| row.delete_sent) else { return };
+        row.delete_sent = false;
+        let node = row.node;
+        if let crate::pods::Place::Member(slot) = row.place {
+            self.touch(slot, node);
+        }
     }
 }

@@ -1,8 +1,13 @@
 //! Why a daemon is, or is not, on a node: the answer of [`crate::Engine::explain`].
 
 use crate::base::{Time, Uid};
-use crate::facts::Phase;
+use crate::cells::{availability, backoff_until};
+use crate::engine::Engine;
+use crate::facts::{Phase, PodSelector};
+use crate::nodes::NodeId;
 use crate::placement::{Reason, Verdict};
+use crate::pods::PodRow;
+use crate::slot::Slot;
 
 /// What the engine knows about one DaemonSet on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,4 +64,65 @@ pub struct PodState {
     pub delete_requested: bool,
     /// The pod failed, and its deletion waits until this time (D5).
     pub backoff_until: Option<Time>,
+}
+
+impl Engine {
+    /// Why the DaemonSet is, or is not, on the node; `None` when there is no such DaemonSet.
+    pub fn explain(&self, namespace: &str, daemonset: &str, node: &str, now: Time) -> Option<Explanation> {
+        let namespace = self.namespaces.get(self.namespaces.find(namespace)?)?;
+        let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
+        let slot = slots.find(|slot| slot.spec.is_some() && slot.key.name == daemonset)?;
+        let spec = slot.spec.as_ref()?;
+        let node = self.nodes.find(node);
+        let present = node.filter(|node| self.nodes.is_present(*node));
+        let placement = spec.fact.template.placement();
+        let scope = match present {
+            None => Scope::NodeMissing,
+            Some(_) if spec.fact.selector == PodSelector::Everything => Scope::SelectsEverything,
+            Some(_) if spec.fact.deleting => Scope::Deleting,
+            Some(_) if slot.current.is_none() => Scope::WaitingForRevision,
+            Some(_) => Scope::Known,
+        };
+        let retries = &slot.retries;
+        let blocked =
+            [retries.creates, retries.deletes, retries.patches, retries.history].map(|one| one.blocked(now));
+        Some(Explanation {
+            scope,
+            verdict: present.map_or(Verdict::AWAY, |node| placement.verdict(&self.nodes.view(node))),
+            reason: present.map(|node| placement.reason(&self.nodes.view(node))),
+            pods: node.map(|node| self.pod_states(slot, node, now)).unwrap_or_default(),
+            creating: node.is_some_and(|node| slot.creating.contains_key(&node)),
+            retry_at: blocked.into_iter().flatten().max(),
+        })
+    }
+
+    fn pod_states(&self, slot: &Slot, node: NodeId, now: Time) -> Vec<PodState> {
+        let mut rows: Vec<&PodRow> = Vec::new();
+        let mut next = slot.cells.get(&node).map(|cell| cell.first);
+        while let Some(row) = next.and_then(|id| self.pods.get(id)) {
+            rows.push(row);
+            next = Some(row.next);
+        }
+        rows.sort_by_key(|row| (!row.bound, row.created, row.name.clone()));
+        rows.into_iter().map(|row| self.pod_state(slot, node, row, now)).collect()
+    }
+
+    fn pod_state(&self, slot: &Slot, node: NodeId, row: &PodRow, now: Time) -> PodState {
+        let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
+        let last_millis = self.limits.failed_pod_last_millis;
+        let backoff =
+            backoff_until(slot.failed.get(&node), slot.stored.observed_generation, last_millis, now);
+        PodState {
+            name: row.name.to_string(),
+            uid: row.uid,
+            phase: row.phase,
+            bound: row.bound,
+            ready: row.ready,
+            available: availability(row, min_ready_seconds, now).0,
+            updated: slot.is_updated(&self.labels, row.labels),
+            terminating: row.deleting,
+            delete_requested: row.delete_sent,
+            backoff_until: backoff.filter(|_| row.phase == Phase::Failed),
+        }
+    }
 }

@@ -15,16 +15,32 @@
 
 mod actions;
 mod base;
+mod cells;
+mod claim;
 mod engine;
 mod explain;
 mod facts;
+mod finished;
+mod history;
+mod intern;
+mod labels;
+mod manage;
+mod namespaces;
+mod nodes;
+mod observe;
 pub mod placement;
 pub mod pod_body;
+mod pods;
+pub mod revision;
+mod rollout;
+mod slot;
+mod status;
 mod template;
+mod timers;
 
 pub use actions::{Action, ActionId, DaemonSetRef, Event, NewPod, NewRevision, PodRef, RevisionRef, Work};
 pub use base::{Time, Uid};
-pub use engine::{Engine, Limits};
+pub use engine::{Engine, Footprint, Limits};
 pub use explain::{Explanation, PodState, Scope};
 pub use facts::{
     DaemonSetFact, Fact, Failure, IntOrPercent, Kind, NodeFact, Outcome, Phase, PodController, PodFact,

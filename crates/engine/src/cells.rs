@@ -1,0 +1,328 @@
+//! One DaemonSet on one node: what the specification's manage, rolling update and status say about it.
+//!
+//! Everything here is computed from the cell's own pods, so that an event costs the same however large the fleet is.
+
+use smallvec::SmallVec;
+
+use crate::base::Time;
+use crate::facts::{Phase, Strategy};
+use crate::labels::LabelSets;
+use crate::nodes::{NodeId, Nodes};
+use crate::placement::Verdict;
+use crate::pods::{NEVER, Place, PodId, PodRow, Pods};
+use crate::slot::{FailedBackoff, Slot, mark};
+
+/// A pod of a cell, as decisions see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub id: PodId,
+    pub leaving: bool,
+    pub phase: Phase,
+    pub bound: bool,
+    pub ready: bool,
+    pub available: bool,
+    /// When it will be available if it stays ready.
+    pub available_at: Option<Time>,
+    /// Made from the current template, by label or generation (F1).
+    pub updated: bool,
+    /// Made from the current template, by label only (D11).
+    pub has_hash: bool,
+}
+
+/// A cell at one time.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// `None`: the node is gone.
+    pub verdict: Option<Verdict>,
+    /// The claimed pods that are there (D2), in the order of D8.
+    pub pods: SmallVec<[Member; 2]>,
+    /// A pod was asked for and has not been seen (H3).
+    pub creating: bool,
+    /// A pod is to be adopted first (G3).
+    pub adopting: bool,
+    /// Failed pods are kept until this time (D6).
+    pub backoff_until: Option<Time>,
+}
+
+/// Why manage deletes a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It failed (D5).
+    Failed,
+    /// It ended well (D5).
+    Succeeded,
+    /// There are too many, or it must not be on the node (D8, D11, D12, D13).
+    Unwanted,
+}
+
+/// The pods of a cell as far as the roll-out sees them: those that are not terminating, by template.
+enum Roll<'a> {
+    NotOk,
+    Neither,
+    Old(&'a Member),
+    New(&'a Member),
+    Both(&'a Member, &'a Member),
+}
+
+/// Ready for minReadySeconds (F3), or when it will be.
+pub(crate) fn availability(pod: &PodRow, min_ready_seconds: i32, now: Time) -> (bool, Option<Time>) {
+    if !pod.ready {
+        return (false, None);
+    }
+    if min_ready_seconds == 0 {
+        return (true, None);
+    }
+    if pod.ready_since == NEVER {
+        return (false, None);
+    }
+    let at = pod.ready_since.plus_millis(i64::from(min_ready_seconds) * 1000);
+    (at <= now, Some(at).filter(|at| *at > now))
+}
+
+/// When the next failed pod of a node may be deleted, if that is not now (D6).
+pub(crate) fn backoff_until(
+    entry: Option<&FailedBackoff>,
+    observed_generation: i64,
+    last_millis: i64,
+    now: Time,
+) -> Option<Time> {
+    let entry = entry.filter(|entry| entry.generation == observed_generation)?;
+    let until = entry.updated.plus_millis(entry.delay_millis);
+    let is_forgotten = now.millis_since(entry.updated) > 2 * last_millis;
+    (!is_forgotten && now < until).then_some(until)
+}
+
+/// The pods of a cell that its DaemonSet has claimed, in the order of D8; and whether others wait for adoption.
+fn claimed<'a>(pods: &'a Pods, first: PodId) -> (SmallVec<[(PodId, &'a PodRow); 2]>, bool) {
+    let mut found: SmallVec<[(PodId, &'a PodRow); 2]> = SmallVec::new();
+    let mut adopting = false;
+    let mut next = first;
+    while let Some(row) = pods.get(next) {
+        match row.place {
+            Place::Adopting(_) => adopting = true,
+            _ if !row.is_ignored() => found.push((next, row)),
+            _ => {}
+        }
+        next = row.next;
+    }
+    if found.len() > 1 {
+        found.sort_by(|(_, a), (_, b)| (!a.bound, a.created, &a.name).cmp(&(!b.bound, b.created, &b.name)));
+    }
+    (found, adopting)
+}
+
+/// Looks at a cell.
+pub(crate) fn view(
+    slot: &mut Slot,
+    nodes: &Nodes,
+    pods: &Pods,
+    labels: &LabelSets,
+    node: NodeId,
+    failed_pod_last_millis: i64,
+    now: Time,
+) -> View {
+    let verdict = nodes.is_present(node).then(|| slot.verdict(nodes, node));
+    let first = slot.cells.get(&node).map_or(PodId::NONE, |cell| cell.first);
+    let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
+    let hash = slot.current.as_ref().map_or("", |current| &*current.hash);
+    let (rows, adopting) = claimed(pods, first);
+    let member = |(id, row): (PodId, &PodRow)| {
+        let (available, available_at) = availability(row, min_ready_seconds, now);
+        Member {
+            id,
+            leaving: row.is_leaving(),
+            phase: row.phase,
+            bound: row.bound,
+            ready: row.ready,
+            available,
+            available_at,
+            updated: slot.is_updated(labels, row.labels),
+            has_hash: labels.hash(row.labels) == hash,
+        }
+    };
+    View {
+        verdict,
+        pods: rows.into_iter().map(member).collect(),
+        creating: slot.creating.contains_key(&node),
+        adopting,
+        backoff_until: backoff_until(
+            slot.failed.get(&node),
+            slot.stored.observed_generation,
+            failed_pod_last_millis,
+            now,
+        ),
+    }
+}
+
+impl View {
+    /// The node should run a pod.
+    fn should_run(&self) -> bool {
+        self.verdict.is_some_and(|verdict| verdict.should_run)
+    }
+
+    /// Nothing is under way here that the watch has not shown yet (H3).
+    fn is_settled(&self) -> bool {
+        !self.creating && !self.adopting
+    }
+
+    /// All marks of the cell.
+    pub fn marks(&self, strategy: Strategy) -> u32 {
+        let (create, deletes) = self.manage(strategy.allows_surge());
+        let mut marks = self.status_marks() | self.roll_marks(strategy);
+        marks |= if create { mark::CREATE } else { 0 };
+        marks |= if deletes.is_empty() { 0 } else { mark::DELETE };
+        marks
+    }
+
+    /// What the node counts as in status (I1, I2, I4).
+    fn status_marks(&self) -> u32 {
+        let first = self.pods.first();
+        if !self.should_run() {
+            let counts = self.verdict.is_some() && first.is_some();
+            return if counts { mark::MISSCHEDULED } else { 0 };
+        }
+        let Some(first) = first else { return mark::DESIRED };
+        let mut marks = mark::DESIRED | mark::CURRENT;
+        marks |= if first.ready { mark::READY } else { 0 };
+        marks |= if first.available { mark::AVAILABLE } else { 0 };
+        marks |= if first.updated { mark::UPDATED } else { 0 };
+        marks
+    }
+
+    /// Whether a pod is to be created, and which ones are to be deleted (D3 to D13).
+    pub fn manage(&self, allows_surge: bool) -> (bool, SmallVec<[(PodId, Why); 2]>) {
+        let none = SmallVec::new();
+        if !self.is_settled() {
+            return (false, none);
+        }
+        let staying = || self.pods.iter().filter(|pod| !pod.leaving);
+        let Some(verdict) = self.verdict else {
+            // The node is gone: only pods that are not bound to it are ours to delete (D13).
+            return (false, staying().filter(|pod| !pod.bound).map(|pod| (pod.id, Why::Unwanted)).collect());
+        };
+        if verdict.should_run && self.pods.is_empty() {
+            return (true, none);
+        }
+        if !verdict.should_continue {
+            return (false, staying().map(|pod| (pod.id, Why::Unwanted)).collect());
+        }
+        let mut deletes = none;
+        let mut running: SmallVec<[&Member; 2]> = SmallVec::new();
+        let mut in_backoff = self.backoff_until.is_some();
+        for pod in staying() {
+            match pod.phase {
+                Phase::Failed if in_backoff => {}
+                Phase::Failed => {
+                    deletes.push((pod.id, Why::Failed));
+                    in_backoff = true;
+                }
+                Phase::Succeeded => deletes.push((pod.id, Why::Succeeded)),
+                _ => running.push(pod),
+            }
+        }
+        let create = allows_surge && running.is_empty() && verdict.should_run;
+        let excess: SmallVec<[&Member; 2]> =
+            if allows_surge { surge_excess(&running) } else { running.into_iter().skip(1).collect() };
+        deletes.extend(excess.into_iter().map(|pod| (pod.id, Why::Unwanted)));
+        (create, deletes)
+    }
+
+    fn roll(&self) -> Roll<'_> {
+        let mut old = self.pods.iter().filter(|pod| !pod.leaving && !pod.updated);
+        let mut new = self.pods.iter().filter(|pod| !pod.leaving && pod.updated);
+        match (old.next(), new.next(), old.next(), new.next()) {
+            (_, _, Some(_), _) | (_, _, _, Some(_)) => Roll::NotOk,
+            (None, None, ..) => Roll::Neither,
+            (Some(old), None, ..) => Roll::Old(old),
+            (None, Some(new), ..) => Roll::New(new),
+            (Some(old), Some(new), ..) => Roll::Both(old, new),
+        }
+    }
+
+    /// What the node counts as in a rolling update, and what can be done here (1.F).
+    fn roll_marks(&self, strategy: Strategy) -> u32 {
+        let counts = self.should_run() || !self.pods.is_empty();
+        if strategy == Strategy::OnDelete || !counts {
+            return 0;
+        }
+        let marks = self.replace_marks();
+        if strategy.allows_surge() { marks | self.surge_marks() } else { marks }
+    }
+
+    /// F4 and F5: without surge.
+    fn replace_marks(&self) -> u32 {
+        match self.roll() {
+            Roll::New(new) if new.available => 0,
+            Roll::Old(old) if old.available => self.when_settled(mark::CANDIDATE),
+            Roll::Old(_) => mark::UNAVAILABLE | self.when_settled(mark::REPLACE),
+            _ => mark::UNAVAILABLE,
+        }
+    }
+
+    /// F8 to F11: with surge. A pod that was asked for counts as the new one that is not available yet.
+    fn surge_marks(&self) -> u32 {
+        let available = |pod: &Member| if pod.available { mark::ROLL_AVAILABLE } else { 0 };
+        match self.roll() {
+            Roll::NotOk => mark::SURGING,
+            Roll::Neither => 0,
+            Roll::New(new) => available(new),
+            Roll::Both(old, new) if new.available => available(old) | self.when_settled(mark::SURGE_DELETE),
+            Roll::Both(old, _) => available(old) | mark::SURGING,
+            Roll::Old(old) if self.verdict.is_none() => available(old) | mark::MISSING_OLD,
+            Roll::Old(old) if !self.is_settled() => available(old) | mark::SURGING,
+            Roll::Old(old) => available(old) | self.surge_step(old),
+        }
+    }
+
+    /// F10.
+    fn surge_step(&self, old: &Member) -> u32 {
+        match (self.should_run(), old.available) {
+            (true, true) => mark::SURGE_CANDIDATE,
+            (true, false) => mark::SURGE_NOW,
+            (false, true) => mark::SUNSET,
+            (false, false) => mark::SURGE_DELETE,
+        }
+    }
+
+    fn when_settled(&self, marks: u32) -> u32 {
+        if self.is_settled() { marks } else { 0 }
+    }
+
+    /// The one old pod of the cell, for the marks that ask for its deletion.
+    pub fn old_pod(&self) -> Option<PodId> {
+        match self.roll() {
+            Roll::Old(old) | Roll::Both(old, _) => Some(old.id),
+            _ => None,
+        }
+    }
+
+    /// When the cell must be looked at again although nothing happens.
+    pub fn wake(&self) -> Option<Time> {
+        let has_failed = self.pods.iter().any(|pod| !pod.leaving && pod.phase == Phase::Failed);
+        let backoff = self.backoff_until.filter(|_| has_failed);
+        self.pods.iter().filter_map(|pod| pod.available_at).chain(backoff).min()
+    }
+}
+
+/// Which of two or more running pods go when surge is allowed (D11).
+fn surge_excess<'a>(running: &[&'a Member]) -> SmallVec<[&'a Member; 2]> {
+    let mut excess = SmallVec::new();
+    let (mut oldest_new, mut oldest_old) = (None, None);
+    if running.len() < 2 {
+        return excess;
+    }
+    for &pod in running {
+        let keep = if pod.has_hash { &mut oldest_new } else { &mut oldest_old };
+        if keep.is_none() {
+            *keep = Some(pod);
+        } else {
+            excess.push(pod);
+        }
+    }
+    if let (Some(old), Some(new)) = (oldest_old, oldest_new)
+        && (!old.ready || new.available)
+    {
+        excess.push(old);
+    }
+    excess
+}

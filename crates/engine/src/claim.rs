@@ -1,0 +1,179 @@
+//! Which DaemonSet a pod belongs to: adoption and release (specification 1.G).
+
+use crate::actions::{PodRef, Work};
+use crate::base::Time;
+use crate::engine::Engine;
+use crate::facts::PodController;
+use crate::finished::{Patch, Pending};
+use crate::nodes::NodeId;
+use crate::observe::adopts;
+use crate::pods::{Place, PodId};
+use crate::slot::{Slot, SlotId};
+
+impl Engine {
+    /// Puts a pod that is nowhere where it belongs.
+    pub(crate) fn attach(&mut self, id: PodId, controller: PodController) {
+        let place = self.place_for(id, controller);
+        let Some(row) = self.pods.get_mut(id) else { return };
+        row.place = place;
+        let (node, labels, namespace) = (row.node, row.labels, row.namespace);
+        match place {
+            Place::Orphan => {
+                if let Some(namespace) = self.namespaces.get_mut(namespace) {
+                    namespace.orphans.insert(id);
+                }
+            }
+            Place::Unselected(owner) => {
+                if let Some(slot) = self.slots.get_mut(owner) {
+                    slot.unselected.insert(id);
+                }
+                self.activate(owner);
+            }
+            Place::Member(owner) | Place::Adopting(owner) => {
+                let Some(slot) = self.slots.get_mut(owner) else { return };
+                if matches!(place, Place::Adopting(_)) {
+                    slot.adopting.insert(id);
+                }
+                *slot.live.entry(labels).or_default() += 1;
+                let cell = slot.cell(&mut self.nodes, node);
+                row.next = std::mem::replace(&mut cell.first, id);
+                self.touch(owner, node);
+            }
+        }
+    }
+
+    /// Takes a pod out of where it is.
+    pub(crate) fn detach(&mut self, id: PodId) {
+        let Some(row) = self.pods.get_mut(id) else { return };
+        let next = std::mem::replace(&mut row.next, PodId::NONE);
+        let place = std::mem::replace(&mut row.place, Place::Orphan);
+        let (node, labels, namespace) = (row.node, row.labels, row.namespace);
+        match place {
+            Place::Orphan => {
+                if let Some(namespace) = self.namespaces.get_mut(namespace) {
+                    namespace.orphans.remove(&id);
+                }
+            }
+            Place::Unselected(owner) => {
+                if let Some(slot) = self.slots.get_mut(owner) {
+                    slot.unselected.remove(&id);
+                }
+                self.activate(owner);
+            }
+            Place::Member(owner) | Place::Adopting(owner) => {
+                let Some(slot) = self.slots.get_mut(owner) else { return };
+                slot.adopting.remove(&id);
+                if let Some(count) = slot.live.get_mut(&labels) {
+                    *count -= 1;
+                    if *count == 0 {
+                        slot.live.remove(&labels);
+                        slot.cleanup_dirty = true;
+                    }
+                }
+                self.unlink(owner, node, id, next);
+                self.touch(owner, node);
+            }
+        }
+    }
+
+    /// Takes a pod out of its cell's list.
+    fn unlink(&mut self, owner: SlotId, node: NodeId, id: PodId, next: PodId) {
+        let Some(slot) = self.slots.get_mut(owner) else { return };
+        let Some(cell) = slot.cells.get_mut(&node) else { return };
+        if cell.first == id {
+            cell.first = next;
+            return;
+        }
+        let mut at = cell.first;
+        while let Some(row) = self.pods.get_mut(at) {
+            if row.next == id {
+                row.next = next;
+                return;
+            }
+            at = row.next;
+        }
+    }
+
+    fn place_for(&mut self, id: PodId, controller: PodController) -> Place {
+        let Some(row) = self.pods.get(id) else { return Place::Orphan };
+        let (namespace, labels, deleting) = (row.namespace, row.labels, row.deleting);
+        match controller {
+            PodController::DaemonSet(uid) => {
+                let owner = self.slots.acquire(&mut self.namespaces, namespace, uid);
+                let spec = self.slots.get(owner).and_then(|slot| slot.spec.as_ref());
+                let released = spec.is_some_and(|spec| {
+                    !spec.fact.deleting && !spec.fact.selector.matches(|key| self.labels.get(labels, key))
+                });
+                if released { Place::Unselected(owner) } else { Place::Member(owner) }
+            }
+            PodController::Nobody if !deleting => {
+                let slots = self.namespaces.get(namespace).map_or(&[][..], |row| &row.slots);
+                let slots = slots.iter().filter_map(|slot| self.slots.get(*slot));
+                let adopting = slots.filter(|slot| adopts(slot, |key| self.labels.get(labels, key)));
+                // More than one is a user's error (A16); the first by name has it.
+                let first = adopting.min_by(|a, b| a.key.name.cmp(&b.key.name));
+                first.map_or(Place::Orphan, |slot| Place::Adopting(slot.id))
+            }
+            _ => Place::Orphan,
+        }
+    }
+
+    /// Places every pod anew that a DaemonSet has, could release or could adopt: it has changed what it selects.
+    pub(crate) fn claim_again(&mut self, id: SlotId) {
+        let Some(slot) = self.slots.get(id) else { return };
+        let mut all: Vec<PodId> = slot.unselected.iter().copied().collect();
+        for cell in slot.cells.values() {
+            let mut next = cell.first;
+            while let Some(row) = self.pods.get(next) {
+                all.push(next);
+                next = row.next;
+            }
+        }
+        if let Some(namespace) = self.namespaces.get(slot.namespace) {
+            all.extend(&namespace.orphans);
+        }
+        let uid = slot.key.uid;
+        for pod in all {
+            let Some(row) = self.pods.get(pod) else { continue };
+            let controller = match row.place {
+                Place::Member(_) | Place::Unselected(_) => PodController::DaemonSet(uid),
+                Place::Orphan | Place::Adopting(_) => PodController::Nobody,
+            };
+            self.detach(pod);
+            self.attach(pod, controller);
+        }
+    }
+
+    /// Asks for the adoptions and releases that are due.
+    pub(crate) fn claim(&mut self, slot: &mut Slot, now: Time) {
+        if slot.adopting.is_empty() && slot.unselected.is_empty() {
+            return;
+        }
+        if self.must_wait(slot, |slot| &slot.retries.patches, now) {
+            return;
+        }
+        let room = self.limits.patches_in_flight.saturating_sub(slot.in_flight.patches);
+        let idle = |id: &&PodId| self.pods.get(**id).is_some_and(|row| !row.patching);
+        let adopt = slot.adopting.iter().filter(idle).map(|&id| (id, Patch::Adopt));
+        let release = slot.unselected.iter().filter(idle).map(|&id| (id, Patch::Release));
+        let due: Vec<(PodId, Patch)> = adopt.chain(release).take(room).collect();
+        for (id, patch) in due {
+            self.patch_pod(slot, id, patch);
+        }
+    }
+
+    /// Asks for a patch of a pod.
+    pub(crate) fn patch_pod(&mut self, slot: &mut Slot, id: PodId, patch: Patch) {
+        let Some(row) = self.pods.get_mut(id) else { return };
+        row.patching = true;
+        slot.in_flight.patches += 1;
+        let uid = row.uid;
+        let pod = PodRef { name: row.name.clone(), uid };
+        let work = match &patch {
+            Patch::Adopt => Work::AdoptPod(pod),
+            Patch::Release => Work::ReleasePod(pod),
+            Patch::Label(hash) => Work::LabelPod { pod, hash: hash.clone() },
+        };
+        self.ask(slot, work, Pending::Patch { slot: slot.id, pod: uid, patch });
+    }
+}

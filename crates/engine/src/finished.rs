@@ -1,0 +1,362 @@
+//! How the engine's own writes ended.
+
+use std::sync::Arc;
+
+use crate::actions::{ActionId, PodRef};
+use crate::base::{Time, Uid};
+use crate::engine::Engine;
+use crate::facts::{Failure, Outcome, PodController, RevisionFact, Status};
+use crate::nodes::NodeId;
+use crate::observe::touch_failed;
+use crate::pod_body::HASH_LABEL;
+use crate::pods::Place;
+use crate::slot::{Creating, RevisionRow, Slot, SlotId};
+use crate::timers::Wake;
+
+/// A write whose outcome is awaited.
+#[derive(Clone, Debug)]
+pub(crate) enum Pending {
+    Create { slot: SlotId, node: NodeId },
+    Delete { slot: SlotId, pod: PodRef },
+    Patch { slot: SlotId, pod: Uid, patch: Patch },
+    Revision { slot: SlotId, write: RevisionWrite },
+    Cleanup { slot: SlotId, revision: Uid },
+    Status { slot: SlotId, status: Status },
+}
+
+/// A change of a pod's metadata.
+#[derive(Clone, Debug)]
+pub(crate) enum Patch {
+    Adopt,
+    Release,
+    Label(Arc<str>),
+}
+
+/// A write to the history.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RevisionWrite {
+    Create,
+    Collision,
+    Update(Uid),
+    Adopt(Uid),
+    Release(Uid),
+    Delete(Uid),
+}
+
+impl RevisionWrite {
+    /// The revision that it changes.
+    pub fn uid(self) -> Option<Uid> {
+        match self {
+            RevisionWrite::Create | RevisionWrite::Collision => None,
+            RevisionWrite::Update(uid)
+            | RevisionWrite::Adopt(uid)
+            | RevisionWrite::Release(uid)
+            | RevisionWrite::Delete(uid) => Some(uid),
+        }
+    }
+}
+
+impl Engine {
+    /// Takes an outcome in. One that was told before, or that nobody asked for, is ignored.
+    pub(crate) fn finished(&mut self, id: ActionId, outcome: Outcome, now: Time) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        let slot = match &pending {
+            Pending::Create { slot, .. }
+            | Pending::Delete { slot, .. }
+            | Pending::Patch { slot, .. }
+            | Pending::Revision { slot, .. }
+            | Pending::Cleanup { slot, .. }
+            | Pending::Status { slot, .. } => *slot,
+        };
+        let Some(mut slot) = self.slots.take(slot) else { return };
+        let gone = self.settle_write(&mut slot, pending, outcome, now);
+        let id = slot.id;
+        self.slots.put_back(slot);
+        if let Some(pod) = gone.and_then(|uid| self.pods.find(uid)) {
+            self.remove_pod(pod);
+        }
+        self.activate(id);
+    }
+
+    /// Works an outcome into its DaemonSet; a pod that turned out to be gone is the result.
+    fn settle_write(
+        &mut self,
+        slot: &mut Slot,
+        pending: Pending,
+        outcome: Outcome,
+        now: Time,
+    ) -> Option<Uid> {
+        match pending {
+            Pending::Create { node, .. } => self.created(slot, node, outcome, now),
+            Pending::Delete { pod, .. } => return self.deleted(slot, &pod, outcome, now),
+            Pending::Patch { pod, patch, .. } => return self.patched(slot, pod, patch, outcome, now),
+            Pending::Revision { write, .. } => self.revision_written(slot, write, outcome, now),
+            Pending::Cleanup { revision, .. } => self.cleaned_up(slot, revision, outcome, now),
+            Pending::Status { status, .. } => self.status_written(slot, status, outcome, now),
+        }
+        None
+    }
+
+    fn created(&mut self, slot: &mut Slot, node: NodeId, outcome: Outcome, now: Time) {
+        slot.in_flight.creates -= 1;
+        let is_awaited = slot.creating.get(&node) == Some(&Creating::InFlight);
+        let mut next = None;
+        match outcome {
+            Outcome::PodCreated { name, uid, resource_version } => {
+                self.record(slot, false, "SuccessfulCreate", format!("Created pod: {name}"));
+                next = self.await_pod(slot, node, uid, resource_version, now).filter(|_| is_awaited);
+            }
+            Outcome::Failed { failure: Failure::NamespaceTerminating, .. } => {
+                slot.retries.creates.hold(now.plus_millis(self.limits.expectation_millis));
+            }
+            other => {
+                slot.batch_failed = true;
+                let (failure, message) = failure(other);
+                self.record(slot, true, "FailedCreate", format!("Error creating: {message}"));
+                let until = now.plus_millis(self.limits.unknown_outcome_millis);
+                next = (failure == Failure::Unknown && is_awaited).then_some(Creating::Unknown { until });
+            }
+        }
+        match next {
+            Some(next) => drop(slot.creating.insert(node, next)),
+            None if is_awaited => drop(slot.creating.remove(&node)),
+            None => {}
+        }
+        if slot.cells.contains_key(&node) {
+            slot.touch(&mut self.nodes, node);
+        }
+        if slot.in_flight.creates == 0 {
+            self.finish_batch(slot, now);
+        }
+    }
+
+    /// Whether the watch has still to show a pod that was created (H3).
+    fn await_pod(
+        &mut self,
+        slot: &Slot,
+        node: NodeId,
+        uid: Uid,
+        version: u64,
+        now: Time,
+    ) -> Option<Creating> {
+        let is_past = version != 0 && version <= self.pods_seen;
+        if is_past || self.pods.find(uid).is_some() || !slot.creating.contains_key(&node) {
+            return None;
+        }
+        self.unseen.by_uid.insert(uid, (version, slot.id, node));
+        self.unseen.by_version.insert((version, uid));
+        Some(Creating::Unseen { uid, until: now.plus_millis(self.limits.expectation_millis) })
+    }
+
+    /// C8: the next batch is twice as large, unless one of this batch failed.
+    fn finish_batch(&mut self, slot: &mut Slot, now: Time) {
+        if std::mem::take(&mut slot.batch_failed) {
+            slot.batch = 1;
+            let limits = self.limits;
+            slot.retries.creates.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+        } else if slot.retries.creates.blocked(now).is_none() {
+            slot.batch = (slot.batch * 2).min(self.limits.creates_in_flight);
+            slot.retries.creates.succeed();
+        }
+    }
+
+    fn deleted(&mut self, slot: &mut Slot, pod: &PodRef, outcome: Outcome, now: Time) -> Option<Uid> {
+        slot.in_flight.deletes -= 1;
+        match outcome {
+            Outcome::Done => {
+                slot.retries.deletes.succeed();
+                self.record(slot, false, "SuccessfulDelete", format!("Deleted pod: {}", pod.name));
+                let at = now.plus_millis(self.limits.expectation_millis);
+                if self.pods.find(pod.uid).is_some() {
+                    self.timers.set(at, Wake::Delete(pod.uid));
+                }
+                None
+            }
+            Outcome::Gone => {
+                slot.retries.deletes.succeed();
+                Some(pod.uid)
+            }
+            other => {
+                let limits = self.limits;
+                slot.retries.deletes.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+                let (_, message) = failure(other);
+                self.record(slot, true, "FailedDelete", format!("Error deleting: {message}"));
+                self.delete_again(slot, pod.uid);
+                None
+            }
+        }
+    }
+
+    fn delete_again(&mut self, slot: &mut Slot, uid: Uid) {
+        let Some(id) = self.pods.find(uid) else { return };
+        let Some(row) = self.pods.get_mut(id) else { return };
+        row.delete_sent = false;
+        if row.place == Place::Member(slot.id) {
+            slot.touch(&mut self.nodes, row.node);
+        }
+    }
+
+    fn patched(
+        &mut self,
+        slot: &mut Slot,
+        uid: Uid,
+        patch: Patch,
+        outcome: Outcome,
+        now: Time,
+    ) -> Option<Uid> {
+        slot.in_flight.patches -= 1;
+        let id = self.pods.find(uid);
+        if let Some(row) = id.and_then(|id| self.pods.get_mut(id)) {
+            // A release that went well stays marked until the watch shows it.
+            let is_released = matches!((&patch, &outcome), (Patch::Release, Outcome::Done));
+            row.patching = is_released && row.place == Place::Unselected(slot.id);
+        }
+        match (outcome, id) {
+            (Outcome::Gone, _) => return Some(uid),
+            (Outcome::Done, _) => slot.retries.patches.succeed(),
+            (Outcome::PodPatched { resource_version }, Some(id)) => {
+                slot.retries.patches.succeed();
+                self.apply_patch(slot, id, patch, resource_version);
+            }
+            (Outcome::PodPatched { .. }, None) => slot.retries.patches.succeed(),
+            _ => {
+                let limits = self.limits;
+                slot.retries.patches.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+            }
+        }
+        None
+    }
+
+    /// What the patch changed holds at once; older states that the watch still brings are ignored.
+    fn apply_patch(&mut self, slot: &mut Slot, id: crate::pods::PodId, patch: Patch, version: u64) {
+        let Some(row) = self.pods.get_mut(id) else { return };
+        if row.resource_version >= version && version != 0 {
+            return;
+        }
+        row.resource_version = row.resource_version.max(version);
+        let (node, labels) = (row.node, row.labels);
+        match patch {
+            Patch::Adopt if row.place == Place::Adopting(slot.id) => {
+                row.place = Place::Member(slot.id);
+                slot.adopting.remove(&id);
+            }
+            Patch::Label(hash) if row.place == Place::Member(slot.id) => {
+                row.labels = self.labels.acquire_changed(labels, HASH_LABEL, &hash);
+                *slot.live.entry(row.labels).or_default() += 1;
+                if let Some(count) = slot.live.get_mut(&labels) {
+                    *count -= 1;
+                    if *count == 0 {
+                        slot.live.remove(&labels);
+                    }
+                }
+                self.labels.release(labels);
+            }
+            _ => return,
+        }
+        slot.touch(&mut self.nodes, node);
+    }
+
+    fn revision_written(&mut self, slot: &mut Slot, write: RevisionWrite, outcome: Outcome, now: Time) {
+        slot.in_flight.history -= 1;
+        slot.history_dirty = true;
+        if let Some(row) = write.uid().and_then(|uid| self.revision_mut(slot, uid)) {
+            row.writing = false;
+        }
+        let limits = self.limits;
+        match (write, outcome) {
+            (_, Outcome::Revision(fact)) => self.take_revision(slot, *fact),
+            (RevisionWrite::Create, Outcome::RevisionExists(fact)) => self.name_is_taken(slot, *fact),
+            (RevisionWrite::Release(uid), Outcome::Done) => {
+                if let Some(row) = self.revision_mut(slot, uid) {
+                    row.fact.controller = PodController::Nobody;
+                }
+            }
+            (RevisionWrite::Collision, Outcome::CollisionCount { count, resource_version }) => {
+                slot.stored.collision_count = Some(count);
+                slot.resource_version = slot.resource_version.max(resource_version);
+                slot.collision = false;
+                // J7: the sync fails on purpose and is tried again.
+                slot.retries.history.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+                return;
+            }
+            (write, Outcome::Done | Outcome::Gone) if write.uid().is_some() => {
+                if let (Some(uid), Some(row)) = (write.uid(), self.namespaces.get_mut(slot.namespace)) {
+                    row.revisions.remove(&uid);
+                }
+            }
+            _ => {
+                slot.collision = false;
+                slot.retries.history.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+                return;
+            }
+        }
+        slot.retries.history.succeed();
+    }
+
+    /// A revision as a write has left it.
+    fn take_revision(&mut self, slot: &mut Slot, fact: RevisionFact) {
+        let stamp = self.revision_stamp;
+        let Some(namespace) = self.namespaces.get_mut(slot.namespace) else { return };
+        match namespace.revisions.get_mut(&fact.uid) {
+            Some(known) if known.fact.resource_version >= fact.resource_version => {}
+            Some(known) => known.fact = fact,
+            None => {
+                let row = RevisionRow { fact, writing: false, delete_sent: false, stamp };
+                namespace.revisions.insert(row.fact.uid, row);
+            }
+        }
+    }
+
+    /// J7: equal data is used as it is; other data is a collision of hashes.
+    fn name_is_taken(&mut self, slot: &mut Slot, fact: RevisionFact) {
+        let is_equal = slot.spec.as_ref().is_some_and(|spec| *spec.data == *fact.data);
+        slot.collision = !is_equal;
+        if is_equal {
+            slot.borrowed = Some(fact.uid);
+            self.take_revision(slot, fact);
+        }
+    }
+
+    fn cleaned_up(&mut self, slot: &mut Slot, revision: Uid, outcome: Outcome, now: Time) {
+        slot.in_flight.cleanup -= 1;
+        if matches!(outcome, Outcome::Done | Outcome::Gone) {
+            if let Some(namespace) = self.namespaces.get_mut(slot.namespace) {
+                namespace.revisions.remove(&revision);
+            }
+            return;
+        }
+        if let Some(row) = self.revision_mut(slot, revision) {
+            row.delete_sent = false;
+        }
+        slot.cleanup_dirty = true;
+        let limits = self.limits;
+        slot.retries.history.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+    }
+
+    fn status_written(&mut self, slot: &mut Slot, status: Status, outcome: Outcome, now: Time) {
+        slot.in_flight.status -= 1;
+        let Outcome::StatusWritten { resource_version } = outcome else {
+            let limits = self.limits;
+            slot.retries.status.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+            return;
+        };
+        slot.retries.status.succeed();
+        if resource_version < slot.resource_version {
+            return;
+        }
+        slot.resource_version = resource_version;
+        let is_new_key = slot.stored.observed_generation != status.observed_generation;
+        slot.stored = Status { collision_count: slot.stored.collision_count, ..status };
+        if is_new_key {
+            touch_failed(slot);
+        }
+    }
+}
+
+/// What an outcome that is not a success says. A driver that answers with the wrong kind has refused the write.
+fn failure(outcome: Outcome) -> (Failure, String) {
+    match outcome {
+        Outcome::Failed { failure, message } => (failure, message),
+        other => (Failure::Refused, format!("unexpected outcome {other:?}")),
+    }
+}

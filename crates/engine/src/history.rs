@@ -1,0 +1,261 @@
+//! The revisions of a DaemonSet: specification 1.J.
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+
+use crate::actions::{NewRevision, RevisionRef, Work};
+use crate::base::{Time, Uid};
+use crate::engine::Engine;
+use crate::facts::PodController;
+use crate::finished::{Patch, Pending, RevisionWrite};
+use crate::pod_body::HASH_LABEL;
+use crate::pods::{Place, PodId};
+use crate::revision;
+use crate::slot::{Current, RevisionRow, Slot};
+
+/// A claimed revision, as the steps below see it.
+#[derive(Clone, Debug)]
+struct Claimed {
+    reference: RevisionRef,
+    number: i64,
+    hash: String,
+    matches: bool,
+}
+
+/// What the state of the history asks for next.
+enum Step {
+    /// Writes that must end before anything else is decided.
+    Write(Vec<(Work, RevisionWrite)>),
+    /// Pods that must carry the kept revision's hash before its duplicates go.
+    Label(Vec<PodId>, Arc<str>),
+    /// The revision for the current template.
+    Established(Current),
+}
+
+impl Engine {
+    /// Whether the revision for the current template is known; if not, asks for what is missing. The sync goes no
+    /// further without it.
+    pub(crate) fn establish_revision(&mut self, slot: &mut Slot, now: Time) -> bool {
+        if slot.in_flight.history > 0 {
+            return false;
+        }
+        if !slot.history_dirty {
+            return slot.current.is_some();
+        }
+        if self.must_wait(slot, |slot| &slot.retries.history, now) {
+            return false;
+        }
+        match self.next_step(slot) {
+            Step::Write(writes) => {
+                for (work, write) in writes {
+                    self.write_revision(slot, work, write);
+                }
+                false
+            }
+            Step::Label(pods, hash) => {
+                let blocked = self.must_wait(slot, |slot| &slot.retries.patches, now);
+                let room = self.limits.patches_in_flight.saturating_sub(slot.in_flight.patches);
+                for pod in pods.into_iter().take(if blocked { 0 } else { room }) {
+                    self.patch_pod(slot, pod, Patch::Label(hash.clone()));
+                }
+                false
+            }
+            Step::Established(current) => {
+                slot.history_dirty = false;
+                slot.cleanup_dirty = true;
+                if slot.marked_hash.as_ref() != Some(&current.hash) {
+                    slot.marked_hash = Some(current.hash.clone());
+                    slot.touch_all();
+                }
+                slot.current = Some(current);
+                true
+            }
+        }
+    }
+
+    fn next_step(&self, slot: &Slot) -> Step {
+        let claims = self.claim_writes(slot);
+        if !claims.is_empty() {
+            return Step::Write(claims);
+        }
+        let claimed = self.claimed_revisions(slot);
+        if let Some(unnamed) = claimed.iter().find(|one| one.hash.is_empty()) {
+            let hash = Some(unnamed.reference.name.clone());
+            let work = Work::UpdateRevision { revision: unnamed.reference.clone(), number: None, hash };
+            return Step::Write(vec![(work, RevisionWrite::Update(unnamed.reference.uid))]);
+        }
+        let matching: Vec<&Claimed> = claimed.iter().filter(|one| one.matches).collect();
+        let last_old = claimed.iter().filter(|one| !one.matches).map(|one| one.number).max();
+        let number = last_old.unwrap_or(0).max(0) + 1;
+        let Some((keep, duplicates)) = matching.split_last() else {
+            return self.missing_revision(slot, number);
+        };
+        if !duplicates.is_empty() {
+            return self.merge(slot, keep, duplicates);
+        }
+        if keep.number < number {
+            let work =
+                Work::UpdateRevision { revision: keep.reference.clone(), number: Some(number), hash: None };
+            return Step::Write(vec![(work, RevisionWrite::Update(keep.reference.uid))]);
+        }
+        Step::Established(Current { uid: keep.reference.uid, hash: keep.hash.as_str().into() })
+    }
+
+    /// J1: adoptions and releases of revisions.
+    fn claim_writes(&self, slot: &Slot) -> Vec<(Work, RevisionWrite)> {
+        let (Some(spec), Some(namespace)) = (&slot.spec, self.namespaces.get(slot.namespace)) else {
+            return Vec::new();
+        };
+        let mut writes = Vec::new();
+        for row in namespace.revisions.values().filter(|row| !row.writing && !row.delete_sent) {
+            let uid = row.fact.uid;
+            let selected = spec.fact.selector.matches(|key| label(row, key));
+            match row.fact.controller {
+                PodController::DaemonSet(owner) if owner == slot.key.uid && !selected => {
+                    writes.push((Work::ReleaseRevision(reference(row)), RevisionWrite::Release(uid)));
+                }
+                PodController::Nobody if selected && !row.fact.deleting && self.adopts_first(slot, row) => {
+                    writes.push((Work::AdoptRevision(reference(row)), RevisionWrite::Adopt(uid)));
+                }
+                _ => {}
+            }
+        }
+        writes
+    }
+
+    /// No other DaemonSet of the namespace comes before this one for an orphan (A16).
+    fn adopts_first(&self, slot: &Slot, row: &RevisionRow) -> bool {
+        let slots = self.namespaces.get(slot.namespace).map_or(&[][..], |namespace| &namespace.slots);
+        let mut others = slots.iter().filter_map(|id| self.slots.get(*id));
+        !others.any(|other| {
+            other.key.name < slot.key.name && crate::observe::adopts(other, |key| label(row, key))
+        })
+    }
+
+    /// The revisions that the DaemonSet has claimed, by number and name.
+    fn claimed_revisions(&self, slot: &Slot) -> Vec<Claimed> {
+        let (Some(spec), Some(namespace)) = (&slot.spec, self.namespaces.get(slot.namespace)) else {
+            return Vec::new();
+        };
+        let mut claimed: Vec<Claimed> = namespace
+            .revisions
+            .values()
+            .filter(|row| !row.delete_sent)
+            .map(|row| (row, *row.fact.data == *spec.data))
+            .filter(|(row, matches)| {
+                let owned = row.fact.controller == PodController::DaemonSet(slot.key.uid)
+                    && spec.fact.selector.matches(|key| label(row, key));
+                owned || *matches && slot.borrowed == Some(row.fact.uid)
+            })
+            .map(|(row, matches)| Claimed {
+                reference: reference(row),
+                number: row.fact.revision,
+                hash: label(row, HASH_LABEL).unwrap_or_default().to_owned(),
+                matches,
+            })
+            .collect();
+        claimed.sort_by(|a, b| (a.number, &a.reference.name).cmp(&(b.number, &b.reference.name)));
+        claimed
+    }
+
+    /// J6 and J7: the revision for the template must be created, under a name that is free.
+    fn missing_revision(&self, slot: &Slot, number: i64) -> Step {
+        let Some(spec) = &slot.spec else { return Step::Write(Vec::new()) };
+        let count = slot.stored.collision_count;
+        if slot.collision {
+            let work = Work::BumpCollisionCount { expected: count, next: count.unwrap_or(0) + 1 };
+            return Step::Write(vec![(work, RevisionWrite::Collision)]);
+        }
+        let hash = revision::hash(&spec.data, count);
+        let mut labels = spec.fact.template.labels().to_vec();
+        labels.retain(|(key, _)| key != HASH_LABEL);
+        labels.push((HASH_LABEL.to_owned(), hash.clone()));
+        let new = NewRevision {
+            name: format!("{}-{hash}", slot.key.name),
+            labels,
+            annotations: spec.fact.annotations.clone(),
+            revision: number,
+            data: spec.data.clone(),
+        };
+        Step::Write(vec![(Work::CreateRevision(new), RevisionWrite::Create)])
+    }
+
+    /// J8: one revision of several with equal data stays, the one with the highest number (the last by name among
+    /// equals); pods get its hash, then the others go.
+    fn merge(&self, slot: &Slot, keep: &Claimed, duplicates: &[&Claimed]) -> Step {
+        let mut stale = Vec::new();
+        let mut waiting = false;
+        for cell in slot.cells.values() {
+            let mut next = cell.first;
+            while let Some(row) = self.pods.get(next) {
+                let is_stale =
+                    matches!(row.place, Place::Member(_)) && self.labels.hash(row.labels) != keep.hash;
+                waiting |= is_stale;
+                if is_stale && !row.patching {
+                    stale.push(next);
+                }
+                next = row.next;
+            }
+        }
+        if waiting {
+            stale.sort_unstable();
+            return Step::Label(stale, keep.hash.as_str().into());
+        }
+        let delete = |one: &&Claimed| {
+            (Work::DeleteRevision(one.reference.clone()), RevisionWrite::Delete(one.reference.uid))
+        };
+        Step::Write(duplicates.iter().map(delete).collect())
+    }
+
+    fn write_revision(&mut self, slot: &mut Slot, work: Work, write: RevisionWrite) {
+        slot.in_flight.history += 1;
+        if let Some(row) = write.uid().and_then(|uid| self.revision_mut(slot, uid)) {
+            row.writing = true;
+        }
+        self.ask(slot, work, Pending::Revision { slot: slot.id, write });
+    }
+
+    /// J10: old revisions beyond the limit go, the lowest numbers first, except those whose hash a pod still carries.
+    pub(crate) fn clean_up_history(&mut self, slot: &mut Slot, now: Time) {
+        if !slot.cleanup_dirty || self.must_wait(slot, |slot| &slot.retries.history, now) {
+            return;
+        }
+        slot.cleanup_dirty = false;
+        let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return };
+        let limit = usize::try_from(spec.fact.revision_history_limit).unwrap_or(0);
+        let mut old = self.claimed_revisions(slot);
+        old.retain(|one| one.reference.uid != current.uid);
+        let excess = old.len().saturating_sub(limit);
+        let dead: Vec<RevisionRef> = {
+            let live: HashSet<&str> = slot.live.keys().map(|&set| self.labels.hash(set)).collect();
+            let dead = old.into_iter().filter(|one| !live.contains(one.hash.as_str()));
+            dead.take(excess).map(|one| one.reference).collect()
+        };
+        for reference in dead {
+            if let Some(row) = self.revision_mut(slot, reference.uid) {
+                row.delete_sent = true;
+            }
+            slot.in_flight.cleanup += 1;
+            let pending = Pending::Cleanup { slot: slot.id, revision: reference.uid };
+            self.ask(slot, Work::DeleteRevision(reference), pending);
+        }
+    }
+
+    /// The row of a revision in a DaemonSet's namespace.
+    pub(crate) fn revision_mut(&mut self, slot: &Slot, uid: Uid) -> Option<&mut RevisionRow> {
+        self.namespaces.get_mut(slot.namespace)?.revisions.get_mut(&uid)
+    }
+}
+
+fn label<'a>(row: &'a RevisionRow, key: &str) -> Option<&'a str> {
+    row.fact.labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str())
+}
+
+fn reference(row: &RevisionRow) -> RevisionRef {
+    RevisionRef {
+        name: row.fact.name.clone(),
+        uid: row.fact.uid,
+        resource_version: row.fact.resource_version,
+    }
+}

@@ -1,0 +1,129 @@
+//! Creating and deleting pods: specification 1.D, with the bounds and the slow start of 1.C.
+
+use crate::actions::{NewPod, PodRef, Work};
+use crate::base::Time;
+use crate::cells::Why;
+use crate::engine::Engine;
+use crate::finished::Pending;
+use crate::nodes::NodeId;
+use crate::pods::PodId;
+use crate::rollout::Budget;
+use crate::slot::{Creating, FailedBackoff, Slot, mark};
+
+impl Engine {
+    /// Deletes what the cells ask to delete, by node name, as many at once as are allowed.
+    pub(crate) fn manage_deletes(&mut self, slot: &mut Slot, now: Time) {
+        while let Some(node) = slot.first(mark::DELETE) {
+            if !self.may_delete(slot, now) {
+                return;
+            }
+            let allows_surge = slot.spec.as_ref().is_some_and(|spec| spec.fact.strategy.allows_surge());
+            let (_, deletes) = self.view(slot, node, now).manage(allows_surge);
+            for (pod, why) in deletes {
+                if !self.may_delete(slot, now) {
+                    break;
+                }
+                self.tell_why(slot, node, pod, why, now);
+                self.delete(slot, pod);
+            }
+            self.evaluate(slot, node, now);
+        }
+    }
+
+    /// Another deletion may be asked for.
+    pub(crate) fn may_delete(&mut self, slot: &mut Slot, now: Time) -> bool {
+        slot.in_flight.deletes < self.limits.deletes_in_flight
+            && !self.must_wait(slot, |slot| &slot.retries.deletes, now)
+    }
+
+    /// Asks for the deletion of a pod.
+    pub(crate) fn delete(&mut self, slot: &mut Slot, id: PodId) {
+        let Some(row) = self.pods.get_mut(id) else { return };
+        row.delete_sent = true;
+        slot.in_flight.deletes += 1;
+        let pod = PodRef { name: row.name.clone(), uid: row.uid };
+        let pending = Pending::Delete { slot: slot.id, pod: pod.clone() };
+        self.ask(slot, Work::DeletePod(pod), pending);
+    }
+
+    /// The event for a pod that ended (L2), and the node's backoff (D6).
+    fn tell_why(&mut self, slot: &mut Slot, node: NodeId, pod: PodId, why: Why, now: Time) {
+        let Some(row) = self.pods.get(pod) else { return };
+        let place = format!("{}/{} on node {}", slot.key.namespace, row.name, self.nodes.name(node));
+        match why {
+            Why::Failed => {
+                self.record(
+                    slot,
+                    true,
+                    "FailedDaemonPod",
+                    format!("Found failed daemon pod {place}, will try to kill it"),
+                );
+                self.arm_backoff(slot, node, now);
+            }
+            Why::Succeeded => {
+                let message = format!("Found succeeded daemon pod {place}, will try to delete it");
+                self.record(slot, false, "SucceededDaemonPod", message);
+            }
+            Why::Unwanted => {}
+        }
+    }
+
+    fn arm_backoff(&mut self, slot: &mut Slot, node: NodeId, now: Time) {
+        let generation = slot.stored.observed_generation;
+        let (first, last) = (self.limits.failed_pod_first_millis, self.limits.failed_pod_last_millis);
+        let old = slot
+            .failed
+            .get(&node)
+            .filter(|old| old.generation == generation && now.millis_since(old.updated) <= 2 * last);
+        let delay_millis = old.map_or(first, |old| old.delay_millis.saturating_mul(2).min(last));
+        slot.failed.insert(node, FailedBackoff { generation, delay_millis, updated: now });
+    }
+
+    /// Asks for the next batch of creations. Batches of 1, 2, 4, ... follow each other as long as none fails (C8);
+    /// nodes are taken by name.
+    pub(crate) fn create(&mut self, slot: &mut Slot, may_roll: bool, now: Time) {
+        if slot.in_flight.creates > 0 {
+            return;
+        }
+        let mut asked = 0;
+        while asked < slot.batch {
+            let Some(node) = self.next_create(slot, may_roll) else { break };
+            if self.must_wait(slot, |slot| &slot.retries.creates, now) {
+                return;
+            }
+            self.create_on(slot, node);
+            self.evaluate(slot, node, now);
+            asked += 1;
+        }
+        if asked == 0 {
+            slot.batch = 1;
+        }
+    }
+
+    /// The next node to create a pod on: first what manage wants, else what the roll-out wants.
+    fn next_create(&self, slot: &Slot, may_roll: bool) -> Option<NodeId> {
+        let manage = slot.first(mark::CREATE);
+        if manage.is_some() || !may_roll {
+            return manage;
+        }
+        let Budget::Surge(max_surge) = Budget::of(slot)? else { return None };
+        if slot.count(mark::MISSING_OLD) > 0 {
+            return None;
+        }
+        let within = slot.count(mark::SURGING) < max_surge;
+        slot.first(mark::SURGE_NOW).or_else(|| slot.first(mark::SURGE_CANDIDATE).filter(|_| within))
+    }
+
+    fn create_on(&mut self, slot: &mut Slot, node: NodeId) {
+        let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return };
+        let pod = NewPod {
+            node: self.nodes.name(node).clone(),
+            template: spec.fact.template.clone(),
+            hash: current.hash.clone(),
+            template_generation: spec.fact.template_generation,
+        };
+        slot.creating.insert(node, Creating::InFlight);
+        slot.in_flight.creates += 1;
+        self.ask(slot, Work::CreatePod(pod), Pending::Create { slot: slot.id, node });
+    }
+}

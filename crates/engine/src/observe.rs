@@ -1,0 +1,463 @@
+//! Facts about nodes, DaemonSets, pods and revisions: the rows change, and what depends on them is marked.
+
+use std::sync::Arc;
+
+use crate::base::Uid;
+use crate::engine::Engine;
+use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, PodSelector, RevisionFact};
+use crate::nodes::{Change, NodeId};
+use crate::pods::{NEVER, Place, PodId, PodRow};
+use crate::revision;
+use crate::slot::{NamespaceId, RevisionRow, Slot, SlotId, Spec};
+
+impl Engine {
+    pub(crate) fn observe_node(&mut self, fact: &NodeFact<'_>) {
+        let Change::Changed(node) = self.nodes.apply(fact) else { return };
+        let mut touched = smallvec::SmallVec::<[SlotId; 16]>::new();
+        for slot in self.slots.iter_mut() {
+            if slot.cells.contains_key(&node) || slot.verdict(&self.nodes, node).should_run {
+                slot.touch(&mut self.nodes, node);
+                touched.push(slot.id);
+            }
+        }
+        touched.into_iter().for_each(|slot| self.activate(slot));
+    }
+
+    pub(crate) fn observe_node_gone(&mut self, name: &str) {
+        let Change::Changed(node) = self.nodes.remove(name) else { return };
+        let mut touched = smallvec::SmallVec::<[SlotId; 16]>::new();
+        for slot in self.slots.iter_mut().filter(|slot| slot.cells.contains_key(&node)) {
+            slot.touch(&mut self.nodes, node);
+            touched.push(slot.id);
+        }
+        touched.into_iter().for_each(|slot| self.activate(slot));
+        self.nodes.free_if_unused(node);
+    }
+
+    pub(crate) fn observe_daemonset(&mut self, fact: DaemonSetFact) {
+        let namespace = self.namespaces.acquire(&fact.namespace);
+        let id = self.slots.acquire(&mut self.namespaces, namespace, fact.uid);
+        let stamp = self.slot_stamp;
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.stamp = stamp;
+        let version = fact.resource_version;
+        let old = slot.spec.as_ref().map(|spec| &spec.fact);
+        if old.is_some_and(|old| version != 0 && version <= old.resource_version) {
+            return;
+        }
+        if old.is_none() || version == 0 || version >= slot.resource_version {
+            take_status(slot, &fact);
+        }
+        let diff = Diff::new(slot, &fact);
+        take_spec(slot, fact, &diff);
+        if diff.placement {
+            self.placement_changed(id);
+        }
+        if diff.claims {
+            self.claim_again(id);
+        }
+        self.activate(id);
+    }
+
+    /// Every node may be judged differently by a DaemonSet.
+    fn placement_changed(&mut self, id: SlotId) {
+        let specs: Vec<_> = self.slots.iter().filter_map(|slot| slot.spec.as_ref()).collect();
+        let placements = || specs.iter().map(|spec| spec.fact.template.placement());
+        self.nodes.set_read_keys(
+            placements().flat_map(|placement| placement.label_keys()),
+            placements().flat_map(|placement| placement.taint_value_keys()),
+        );
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.verdicts.clear();
+        let present: Vec<NodeId> = self.nodes.present().collect();
+        for node in present {
+            if slot.verdict(&self.nodes, node).should_run {
+                slot.touch(&mut self.nodes, node);
+            }
+        }
+    }
+
+    pub(crate) fn observe_daemonset_gone(&mut self, uid: Uid) {
+        let gone: Vec<SlotId> = self
+            .slots
+            .iter()
+            .filter(|slot| slot.key.uid == uid && slot.spec.is_some())
+            .map(|slot| slot.id)
+            .collect();
+        for id in gone {
+            let Some(mut slot) = self.slots.take(id) else { continue };
+            slot.spec = None;
+            slot.current = None;
+            slot.failed.clear();
+            slot.dirty.clear();
+            let nodes: Vec<NodeId> = slot.cells.keys().copied().collect();
+            for node in nodes {
+                self.forget_creating(&mut slot, node);
+                self.evaluate(&mut slot, node, crate::Time(0));
+            }
+            self.slots.put_back(slot);
+            self.claim_again(id);
+            self.activate(id);
+        }
+    }
+
+    pub(crate) fn observe_pod(&mut self, fact: &PodFact<'_>) {
+        self.saw_pod(fact.uid);
+        self.saw_pods(fact.resource_version);
+        match self.pods.find(fact.uid) {
+            Some(id) => self.update_pod(id, fact),
+            None => self.insert_pod(fact),
+        }
+    }
+
+    fn insert_pod(&mut self, fact: &PodFact<'_>) {
+        if fact.controller == PodController::Other {
+            return;
+        }
+        let namespace = self.namespaces.acquire(fact.namespace);
+        let mut row = PodRow {
+            uid: fact.uid,
+            name: fact.name.into(),
+            resource_version: 0,
+            created: fact.created,
+            ready_since: NEVER,
+            labels: self.labels.acquire(fact.labels),
+            namespace,
+            node: fact.node.map_or(NodeId::NONE, |name| self.nodes.acquire(name)),
+            next: PodId::NONE,
+            place: Place::Orphan,
+            phase: fact.phase,
+            bound: fact.bound,
+            ready: false,
+            deleting: false,
+            delete_sent: false,
+            patching: false,
+            stamp: self.pods.stamp,
+        };
+        row.update(fact);
+        let id = self.pods.insert(row);
+        self.attach(id, fact.controller);
+    }
+
+    fn update_pod(&mut self, id: PodId, fact: &PodFact<'_>) {
+        let stamp = self.pods.stamp;
+        let Some(row) = self.pods.get_mut(id) else { return };
+        row.stamp = stamp;
+        if fact.resource_version != 0 && fact.resource_version <= row.resource_version {
+            return;
+        }
+        let target_same = match fact.node {
+            Some(name) => row.node != NodeId::NONE && **self.nodes.name(row.node) == *name,
+            None => row.node == NodeId::NONE,
+        };
+        let owner = match row.place {
+            Place::Member(slot) | Place::Unselected(slot) => self.slots.get(slot).map(|slot| slot.key.uid),
+            Place::Orphan | Place::Adopting(_) => None,
+        };
+        let owner_same = owner.is_some_and(|uid| fact.controller == PodController::DaemonSet(uid));
+        if target_same && owner_same && self.labels.is(row.labels, fact.labels) {
+            row.update(fact);
+            let (place, node) = (row.place, row.node);
+            if let Place::Member(slot) = place {
+                self.touch(slot, node);
+            }
+            return;
+        }
+        self.move_pod(id, fact, target_same);
+    }
+
+    /// The slow way: the pod may belong elsewhere now.
+    fn move_pod(&mut self, id: PodId, fact: &PodFact<'_>, target_same: bool) {
+        let old_place = self.pods.get(id).map_or(Place::Orphan, |row| row.place);
+        self.detach(id);
+        if fact.controller == PodController::Other {
+            self.drop_row(id);
+            return;
+        }
+        let labels = self.labels.acquire(fact.labels);
+        let node = match fact.node {
+            Some(name) if !target_same => self.nodes.acquire(name),
+            _ => NodeId::NONE,
+        };
+        let Some(row) = self.pods.get_mut(id) else { return };
+        row.update(fact);
+        let old_labels = std::mem::replace(&mut row.labels, labels);
+        let old_node = if target_same { NodeId::NONE } else { std::mem::replace(&mut row.node, node) };
+        self.labels.release(old_labels);
+        self.nodes.release(old_node);
+        self.attach(id, fact.controller);
+        if let Some(row) = self.pods.get_mut(id) {
+            // A patch that is under way concerns the old place only.
+            row.patching &= row.place == old_place;
+        }
+    }
+
+    pub(crate) fn observe_pod_gone(&mut self, uid: Uid) {
+        self.saw_pod(uid);
+        if let Some(id) = self.pods.find(uid) {
+            self.remove_pod(id);
+        }
+    }
+
+    /// Takes a pod out for good.
+    pub(crate) fn remove_pod(&mut self, id: PodId) {
+        self.detach(id);
+        self.drop_row(id);
+    }
+
+    fn drop_row(&mut self, id: PodId) {
+        let Some(row) = self.pods.remove(id) else { return };
+        self.labels.release(row.labels);
+        self.nodes.release(row.node);
+        self.namespaces.free_if_empty(row.namespace);
+    }
+
+    /// A pod that was created has been seen.
+    fn saw_pod(&mut self, uid: Uid) {
+        if let Some(&(_, slot, node)) = self.unseen.by_uid.get(&uid) {
+            self.settle(slot, node);
+        }
+    }
+
+    /// The watch has come this far: what was created before would have been seen, and is gone again (H3).
+    pub(crate) fn saw_pods(&mut self, version: u64) {
+        self.pods_seen = self.pods_seen.max(version);
+        while let Some(&(first, uid)) = self.unseen.by_version.first() {
+            if first == 0 || first > self.pods_seen {
+                break;
+            }
+            self.unseen.by_version.remove(&(first, uid));
+            if let Some((_, slot, node)) = self.unseen.by_uid.get(&uid).copied() {
+                self.settle(slot, node);
+            }
+        }
+    }
+
+    fn settle(&mut self, id: SlotId, node: NodeId) {
+        let Some(mut slot) = self.slots.take(id) else { return };
+        self.forget_creating(&mut slot, node);
+        self.slots.put_back(slot);
+        self.touch(id, node);
+    }
+
+    pub(crate) fn observe_revision(&mut self, fact: RevisionFact) {
+        if fact.controller == PodController::Other {
+            self.observe_revision_gone(fact.uid);
+            return;
+        }
+        let namespace = self.namespaces.acquire(&fact.namespace);
+        let stamp = self.revision_stamp;
+        let Some(row) = self.namespaces.get_mut(namespace) else { return };
+        let (uid, controller) = (fact.uid, fact.controller);
+        match row.revisions.get_mut(&uid) {
+            Some(known) => {
+                known.stamp = stamp;
+                if fact.resource_version != 0 && fact.resource_version <= known.fact.resource_version {
+                    return;
+                }
+                let old_controller = known.fact.controller;
+                known.fact = fact;
+                // A10: an update concerns the owner, and the former one.
+                self.revisions_changed(namespace, old_controller);
+                self.revisions_changed(namespace, controller);
+            }
+            None => {
+                row.revisions.insert(uid, RevisionRow { fact, writing: false, delete_sent: false, stamp });
+                // A9: one that comes with its owner concerns nobody yet; an orphan may be adopted.
+                if controller == PodController::Nobody {
+                    self.revisions_changed(namespace, controller);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn observe_revision_gone(&mut self, uid: Uid) {
+        let found = self.namespaces.iter_mut().find_map(|(id, row)| Some((id, row.revisions.remove(&uid)?)));
+        if let Some((namespace, row)) = found {
+            self.revisions_changed(namespace, row.fact.controller);
+            self.namespaces.free_if_empty(namespace);
+        }
+    }
+
+    /// The history of a revision's owner, or of everybody who may adopt it, is to be looked at.
+    fn revisions_changed(&mut self, namespace: NamespaceId, controller: PodController) {
+        let Some(row) = self.namespaces.get(namespace) else { return };
+        for id in row.slots.clone() {
+            let Some(slot) = self.slots.get_mut(id) else { continue };
+            let concerned = match controller {
+                PodController::DaemonSet(uid) => uid == slot.key.uid,
+                PodController::Nobody => true,
+                PodController::Other => false,
+            };
+            if concerned {
+                slot.history_dirty = true;
+                self.activate(id);
+            }
+        }
+    }
+
+    pub(crate) fn begin_relist(&mut self, kind: Kind) {
+        match kind {
+            Kind::Node => self.nodes.begin_relist(),
+            Kind::DaemonSet => self.slot_stamp = self.slot_stamp.wrapping_add(1),
+            Kind::Pod => self.pods.stamp = self.pods.stamp.wrapping_add(1),
+            Kind::Revision => self.revision_stamp = self.revision_stamp.wrapping_add(1),
+        }
+    }
+
+    /// What the list did not name is gone, unless it is newer than the list.
+    pub(crate) fn end_relist(&mut self, kind: Kind, version: u64) {
+        let is_older = |one: u64| version == 0 || one <= version;
+        match kind {
+            Kind::Node => {
+                let gone: Vec<Arc<str>> = self.nodes.not_listed();
+                gone.iter().for_each(|name| self.observe_node_gone(name));
+            }
+            Kind::DaemonSet => {
+                let stamp = self.slot_stamp;
+                let known = self.slots.iter().filter(|slot| slot.spec.is_some() && slot.stamp != stamp);
+                let gone: Vec<Uid> = known.map(|slot| slot.key.uid).collect();
+                gone.into_iter().for_each(|uid| self.observe_daemonset_gone(uid));
+            }
+            Kind::Pod => {
+                let stamp = self.pods.stamp;
+                let rows =
+                    self.pods.iter().filter(|(_, row)| row.stamp != stamp && is_older(row.resource_version));
+                let gone: Vec<PodId> = rows.map(|(id, _)| id).collect();
+                gone.into_iter().for_each(|id| self.remove_pod(id));
+                self.saw_pods(version);
+            }
+            Kind::Revision => {
+                let stamp = self.revision_stamp;
+                let rows = self.namespaces.iter_mut().flat_map(|(_, row)| row.revisions.values());
+                let gone: Vec<Uid> = rows
+                    .filter(|row| row.stamp != stamp && is_older(row.fact.resource_version))
+                    .map(|row| row.fact.uid)
+                    .collect();
+                gone.into_iter().for_each(|uid| self.observe_revision_gone(uid));
+            }
+        }
+        if kind == Kind::Pod {
+            self.activate_all();
+        }
+    }
+
+    fn activate_all(&mut self) {
+        let all: Vec<SlotId> = self.slots.iter().map(|slot| slot.id).collect();
+        all.into_iter().for_each(|id| self.activate(id));
+    }
+}
+
+/// What a new state of a DaemonSet changes.
+struct Diff {
+    placement: bool,
+    template: bool,
+    claims: bool,
+    history: bool,
+    generation: bool,
+    cells: bool,
+}
+
+impl Diff {
+    fn new(slot: &Slot, new: &DaemonSetFact) -> Self {
+        let Some(old) = slot.spec.as_ref().map(|spec| &spec.fact) else {
+            return Diff {
+                placement: true,
+                template: true,
+                claims: true,
+                history: true,
+                generation: true,
+                cells: true,
+            };
+        };
+        let template = !Arc::ptr_eq(&old.template, &new.template) && old.template != new.template;
+        let claims = old.selector != new.selector || old.deleting != new.deleting;
+        let generation = old.generation != new.generation;
+        Diff {
+            placement: claims || template && old.template.placement() != new.template.placement(),
+            template,
+            claims,
+            generation,
+            history: template
+                || claims
+                || generation
+                || old.annotations != new.annotations
+                || old.status.collision_count != new.status.collision_count,
+            cells: template
+                || claims
+                || old.template_generation != new.template_generation
+                || old.strategy != new.strategy
+                || old.min_ready_seconds != new.min_ready_seconds,
+        }
+    }
+}
+
+/// status as the API server has it, when it is not older than what we wrote.
+fn take_status(slot: &mut Slot, fact: &DaemonSetFact) {
+    let is_new_key = slot.stored.observed_generation != fact.status.observed_generation;
+    slot.stored = fact.status;
+    if is_new_key {
+        touch_failed(slot);
+    }
+}
+
+/// Failed pods' backoffs hang on observedGeneration (D6): it has changed.
+pub(crate) fn touch_failed(slot: &mut Slot) {
+    let nodes: Vec<NodeId> = slot.failed.keys().copied().collect();
+    for node in nodes {
+        if let Some(cell) = slot.cells.get_mut(&node).filter(|cell| !cell.dirty) {
+            cell.dirty = true;
+            slot.dirty.push(node);
+        }
+    }
+}
+
+fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
+    let old = slot.spec.take();
+    let (data, warned) = match old {
+        Some(old) if !diff.template => {
+            fact.template = old.fact.template;
+            (old.data, old.warned && !diff.generation)
+        }
+        _ => (revision::data(fact.template.value()), false),
+    };
+    if slot.key.name != fact.name {
+        slot.key = Arc::new(crate::actions::DaemonSetRef {
+            namespace: fact.namespace.clone(),
+            name: fact.name.clone(),
+            uid: fact.uid,
+        });
+    }
+    if diff.template {
+        slot.current = None;
+        slot.borrowed = None;
+        slot.collision = false;
+    }
+    if diff.generation {
+        let retries = &mut slot.retries;
+        [&mut retries.creates, &mut retries.deletes, &mut retries.history]
+            .into_iter()
+            .for_each(|one| one.succeed());
+    }
+    slot.history_dirty |= diff.history;
+    slot.cleanup_dirty = true;
+    if diff.cells {
+        slot.touch_all();
+    }
+    slot.spec = Some(Spec {
+        data,
+        generation_text: fact.template_generation.map(|generation| generation.to_string()),
+        reads_name: fact.template.placement().reads_name(),
+        warned,
+        fact,
+    });
+}
+
+/// Whether a DaemonSet adopts what carries such labels (G3).
+pub(crate) fn adopts<'a>(slot: &Slot, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    slot.spec.as_ref().is_some_and(|spec| !spec.fact.deleting && selects(&spec.fact.selector, label))
+}
+
+fn selects<'a>(selector: &PodSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    selector.matches(label)
+}
