@@ -5,6 +5,7 @@ use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::resource::{Resource, Rules};
+use crate::validate::{Errors, Path, Report, meta, workload};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -73,6 +74,19 @@ impl Rules for Job {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
     }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        workload::job(object.get("spec").unwrap_or(&Value::Null), &Path::root("spec"), errors);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+        let empty = Value::Null;
+        let (new, old) = (new.get("spec").unwrap_or(&empty), old.get("spec").unwrap_or(&empty));
+        for field in ["completions", "selector", "completionMode"] {
+            meta::immutable_field(new, old, field, &Path::root("spec").child(field), errors);
+        }
+    }
 }
 
 fn failure_policy(spec: &mut Value) {
@@ -127,5 +141,24 @@ impl Rules for CronJob {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let path = Path::root("spec");
+        if object.text("spec.schedule").is_empty() {
+            errors.required(path.child("schedule"), "");
+        }
+        let policies = &["Allow", "Forbid", "Replace"];
+        errors.one_of(&path.child("concurrencyPolicy"), object.text("spec.concurrencyPolicy"), policies);
+        let job = object.at("spec.jobTemplate.spec").unwrap_or(&Value::Null);
+        workload::job(job, &path.child("jobTemplate.spec"), errors);
+        let limits = ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"];
+        for field in limits {
+            errors.not_negative(&path.child(field), object.number(&format!("spec.{field}")));
+        }
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
     }
 }

@@ -4,8 +4,10 @@ use super::ROW;
 use base64::Engine as _;
 
 use crate::Value;
-use crate::access::Fill;
+use crate::access::{Fill, Read};
 use crate::resource::{Resource, Rules};
+use crate::status::FieldError;
+use crate::validate::{Errors, Path, Report, meta, names};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -31,7 +33,31 @@ pub(super) const RESOURCES: &[Resource] = &[
 #[derive(Debug)]
 struct ConfigMap;
 
-impl Rules for ConfigMap {}
+impl Rules for ConfigMap {
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let mut bytes = 0;
+        for field in ["data", "binaryData"] {
+            let path = Path::root(field);
+            for (key, value) in object.entries(field) {
+                errors.all_invalid(&path.key(key), key, names::config_key(key));
+                if field == "data" && object.at("binaryData").is_some_and(|binary| binary.get(key).is_some())
+                {
+                    errors.invalid(path.key(key), key, "duplicate of key present in binaryData");
+                }
+                let text = value.as_str().unwrap_or_default();
+                bytes += if field == "data" { text.len() } else { decoded_bytes(text) };
+            }
+        }
+        if bytes > MAX_BYTES {
+            errors.push(FieldError::too_long("", MAX_BYTES));
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        immutable(new, old, &["data", "binaryData"], errors);
+        self.validate_create(new, errors);
+    }
+}
 
 #[derive(Debug)]
 struct Secret;
@@ -45,5 +71,78 @@ impl Rules for Secret {
             let bytes = text.as_str().unwrap_or_default();
             data.put(&key, base64::engine::general_purpose::STANDARD.encode(bytes));
         }
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let path = Path::root("data");
+        let mut bytes = 0;
+        for (key, value) in object.entries("data") {
+            errors.all_invalid(&path.key(key), key, names::config_key(key));
+            bytes += decoded_bytes(value.as_str().unwrap_or_default());
+        }
+        if bytes > MAX_BYTES {
+            errors.push(FieldError::too_long(&path, MAX_BYTES));
+        }
+        needed_keys(object, &path, errors);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        meta::immutable_field(new, old, "type", &Path::root("type"), errors);
+        immutable(new, old, &["data"], errors);
+        self.validate_create(new, errors);
+    }
+}
+
+/// The most bytes of all values together.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// The number of bytes that a base64 text stands for.
+fn decoded_bytes(text: &str) -> usize {
+    text.trim_end_matches('=').len() * 3 / 4
+}
+
+/// An object that says it is immutable keeps these fields.
+fn immutable(new: &Value, old: &Value, fields: &[&str], errors: &mut Errors) {
+    let message = "field is immutable when `immutable` is set";
+    if !old.flag("immutable") {
+        return;
+    }
+    if !new.flag("immutable") {
+        errors.forbidden("immutable", message);
+    }
+    for field in fields.iter().filter(|field| new.get(field) != old.get(field)) {
+        errors.forbidden(*field, message);
+    }
+}
+
+/// Keys that a type of secret cannot do without.
+fn needed_keys(secret: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let data = secret.get("data").unwrap_or(&Value::Null);
+    let has = |key: &str| data.get(key).is_some();
+    let mut need = |key: &str| {
+        if !has(key) {
+            errors.required(path.key(key), "");
+        }
+    };
+    match secret.text("type") {
+        "kubernetes.io/dockercfg" => need(".dockercfg"),
+        "kubernetes.io/dockerconfigjson" => need(".dockerconfigjson"),
+        "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
+            need("username");
+            need("password");
+        }
+        "kubernetes.io/ssh-auth" => need("ssh-privatekey"),
+        "kubernetes.io/tls" => {
+            need("tls.crt");
+            need("tls.key");
+        }
+        "kubernetes.io/service-account-token" => {
+            let key = "kubernetes.io/service-account.name";
+            let annotations = secret.at("metadata.annotations").unwrap_or(&Value::Null);
+            if annotations.get(key).and_then(Value::as_str).is_none_or(str::is_empty) {
+                errors.required(Path::root("metadata.annotations").key(key), "");
+            }
+        }
+        _ => {}
     }
 }

@@ -1,7 +1,10 @@
 //! Events, in their two API groups.
 
 use super::ROW;
-use crate::resource::{Resource, StoredAs};
+use crate::access::Read;
+use crate::resource::{Resource, Rules, StoredAs};
+use crate::status::FieldError;
+use crate::validate::{Errors, Path, Report, names};
 use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Resource] = &[
@@ -25,6 +28,7 @@ pub(super) const RESOURCES: &[Resource] = &[
             "type",
         ],
         create_on_update: true,
+        rules: &CoreEvent,
         ..ROW
     },
     Resource {
@@ -48,6 +52,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         ],
         stored_as: Some(&SAME_EVENTS),
         create_on_update: true,
+        rules: &NewEvent,
         ..ROW
     },
 ];
@@ -129,4 +134,108 @@ fn events_from_core(mut event: Value) -> Value {
         }
     }
     Value::Object(events)
+}
+
+/// Rules of `v1` events.
+#[derive(Debug)]
+struct CoreEvent;
+
+impl Rules for CoreEvent {
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        common(object, "reportingComponent", errors);
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        common(new, "reportingComponent", errors);
+    }
+}
+
+/// Rules of `events.k8s.io/v1` events. Their messages use the names of the `v1` fields.
+#[derive(Debug)]
+struct NewEvent;
+
+impl Rules for NewEvent {
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let core = core_from_events(object.clone());
+        common(&core, "reportingController", errors);
+        series(&core, errors);
+        if !core.has("eventTime") {
+            errors.required("eventTime", "");
+        }
+        let kind = core.text("type");
+        if !["Normal", "Warning"].contains(&kind) {
+            errors.invalid("type", "", &format!("has invalid value: {kind}"));
+        }
+        for field in ["firstTimestamp", "lastTimestamp"] {
+            if core.has(field) {
+                errors.invalid(field, "", "needs to be unset");
+            }
+        }
+        if core.number("count") != 0 {
+            errors.invalid("count", "", "needs to be unset");
+        }
+        if core.entries("source").next().is_some() {
+            errors.invalid("source", "", "needs to be unset");
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        let (new, old) = (core_from_events(new.clone()), core_from_events(old.clone()));
+        common(&new, "reportingController", errors);
+        if new.get("series") != old.get("series") {
+            series(&new, errors);
+        }
+        for (field, _) in NAMES.iter().filter(|(field, _)| !["metadata", "series"].contains(field)) {
+            let shown = if *field == "reportingComponent" { "reportingController" } else { field };
+            crate::validate::meta::immutable_field(&new, &old, field, &Path::root(shown), errors);
+        }
+    }
+}
+
+/// Checks an event in its `v1` form. `reporter` is the name of that field in messages.
+fn common(event: &Value, reporter: &str, errors: &mut Errors) {
+    let namespace = event.text("metadata.namespace");
+    let of_object = event.text("involvedObject.namespace");
+    let message = "does not match event.namespace";
+    if !event.has("eventTime") {
+        let matches = match of_object {
+            "" => ["", "default"].contains(&namespace),
+            _ => namespace == of_object,
+        };
+        if !matches {
+            errors.invalid("involvedObject.namespace", of_object, message);
+        }
+        return;
+    }
+    if of_object.is_empty() && !["default", "kube-system"].contains(&namespace) {
+        errors.invalid("involvedObject.namespace", of_object, message);
+    }
+    let name = event.text("reportingComponent");
+    if name.is_empty() {
+        errors.required(reporter, "");
+    }
+    errors.all_invalid(&Path::root(reporter), name, names::qualified_name(name));
+    for (field, most) in [("reportingInstance", 128), ("action", 128), ("reason", 128)] {
+        if event.text(field).is_empty() {
+            errors.required(field, "");
+        }
+        at_most(event, field, most, errors);
+    }
+    at_most(event, "message", 1024, errors);
+}
+
+fn at_most(event: &Value, field: &str, most: usize, errors: &mut Errors) {
+    if event.text(field).len() > most {
+        errors.invalid(field, "", &format!("can have at most {most} characters"));
+    }
+}
+
+fn series(event: &Value, errors: &mut Errors) {
+    let Some(series) = event.at("series") else { return };
+    if series.number("count") < 2 {
+        errors.push(FieldError::invalid("series.count", "", "should be at least 2"));
+    }
+    if !series.has("lastObservedTime") {
+        errors.required("series.lastObservedTime", "");
+    }
 }

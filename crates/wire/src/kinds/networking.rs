@@ -4,6 +4,7 @@ use super::{ROW, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::resource::{Resource, Rules};
+use crate::validate::{Errors, Path, Report, probe, selector};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -103,5 +104,54 @@ impl Rules for NetworkPolicy {
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
         strategy::raise_generation(new, old, new.get("spec") != old.get("spec"));
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let path = Path::root("spec");
+        let spec = object.get("spec").unwrap_or(&Value::Null);
+        selector::label_selector(spec.at("podSelector"), false, &path.child("podSelector"), errors);
+        for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+            let list = path.child(direction);
+            for (index, rule) in spec.items(direction).iter().enumerate() {
+                policy_rule(rule, peers, &list.index(index), errors);
+            }
+        }
+        let list = path.child("policyTypes");
+        for (index, kind) in spec.items("policyTypes").iter().filter_map(Value::as_str).enumerate() {
+            if !["Ingress", "Egress"].contains(&kind) {
+                errors.not_supported(list.index(index), kind, &["Ingress", "Egress"]);
+            }
+        }
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+    }
+}
+
+fn policy_rule(rule: &Value, peers: &str, path: &Path<'_>, errors: &mut Errors) {
+    let list = path.child("ports");
+    for (index, port) in rule.items("ports").iter().enumerate() {
+        let path = list.index(index);
+        let protocols = &["TCP", "UDP", "SCTP"];
+        if !protocols.contains(&port.text("protocol")) {
+            errors.not_supported(path.child("protocol"), port.text("protocol"), protocols);
+        }
+        if port.has("port") {
+            probe::port(port.get("port"), &path.child("port"), errors);
+        }
+    }
+    let list = path.child(peers);
+    for (index, peer) in rule.items(peers).iter().enumerate() {
+        let path = list.index(index);
+        for field in ["podSelector", "namespaceSelector"] {
+            selector::label_selector(peer.at(field), false, &path.child(field), errors);
+        }
+        let has_selector = peer.has("podSelector") || peer.has("namespaceSelector");
+        match (peer.has("ipBlock"), has_selector) {
+            (false, false) => errors.required(&path, "must specify a peer"),
+            (true, true) => errors.forbidden(&path, "may not specify both ipBlock and another peer"),
+            _ => {}
+        }
     }
 }

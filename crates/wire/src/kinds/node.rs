@@ -3,7 +3,9 @@
 use super::{PROXY, ROW, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
+use crate::quantity::Quantity;
 use crate::resource::{Resource, Rules};
+use crate::validate::{Errors, Path, Report, resource_list, scheduling};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     kind: "Node",
@@ -36,4 +38,42 @@ impl Rules for Node {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
     }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        checks(object, errors);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        let path = Path::root("spec");
+        let cidrs = old.items("spec.podCIDRs");
+        if !cidrs.is_empty() && cidrs != new.items("spec.podCIDRs") {
+            let message = "node updates may not change podCIDR except from \"\" to valid";
+            errors.forbidden(path.child("podCIDRs"), message);
+        }
+        let provider = old.text("spec.providerID");
+        if !provider.is_empty() && provider != new.text("spec.providerID") {
+            let message = "node updates may not change providerID except from \"\" to valid";
+            errors.forbidden(path.child("providerID"), message);
+        }
+        checks(new, errors);
+    }
+
+    fn validate_status_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        checks(new, errors);
+    }
+}
+
+/// Checks amounts and taints.
+fn checks(node: &Value, errors: &mut Errors) {
+    for list in ["capacity", "allocatable"] {
+        let status = Path::root("status");
+        let path = status.child(list);
+        for (name, quantity) in node.entries(&format!("status.{list}")) {
+            if let Ok(quantity) = Quantity::parse(quantity.as_str().unwrap_or_default()) {
+                resource_list::not_negative(&quantity, &path.child(name), errors);
+            }
+        }
+    }
+    // The API reports taints under this path, though they stand in the spec.
+    scheduling::taints(node.items("spec.taints"), &Path::root("metadata.taints"), errors);
 }

@@ -1,7 +1,10 @@
 //! Runtime classes.
 
 use super::ROW;
-use crate::resource::Resource;
+use crate::Value;
+use crate::access::Read;
+use crate::resource::{Resource, Rules};
+use crate::validate::{Errors, Path, Report, meta, names};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     group: "node.k8s.io",
@@ -12,5 +15,24 @@ pub(super) const RESOURCES: &[Resource] = &[Resource {
     type_name: "node.v1.RuntimeClass",
     create_on_update: true,
     unconditional_update: false,
+    rules: &RuntimeClass,
     ..ROW
 }];
+
+#[derive(Debug)]
+struct RuntimeClass;
+
+impl Rules for RuntimeClass {
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let handler = object.text("handler");
+        if handler.is_empty() {
+            errors.required("handler", "");
+        } else {
+            errors.all_invalid(&Path::root("handler"), handler, names::dns_label(handler));
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        meta::immutable_field(new, old, "handler", &Path::root("handler"), errors);
+    }
+}

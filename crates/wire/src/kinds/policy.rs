@@ -2,7 +2,9 @@
 
 use super::{ROW, status, strategy};
 use crate::Value;
+use crate::access::Read;
 use crate::resource::{Resource, Rules};
+use crate::validate::{Errors, Path, Report, internal, rolling, selector};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     group: "policy",
@@ -31,5 +33,31 @@ impl Rules for PodDisruptionBudget {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let path = Path::root("spec");
+        let spec = object.get("spec").unwrap_or(&Value::Null);
+        if spec.has("minAvailable") && spec.has("maxUnavailable") {
+            let shown = internal::form("policy.v1.PodDisruptionBudgetSpec", spec);
+            errors.invalid(&path, shown, "minAvailable and maxUnavailable cannot be both set");
+        }
+        for field in ["minAvailable", "maxUnavailable"] {
+            if let Some(value) = spec.at(field) {
+                rolling::positive_or_percent(value, &path.child(field), errors);
+                rolling::at_most_all(value, &path.child(field), errors);
+            }
+        }
+        selector::label_selector(spec.at("selector"), false, &path.child("selector"), errors);
+        let policies = &["AlwaysAllow", "IfHealthyBudget"];
+        if let Some(policy) = spec.at("unhealthyPodEvictionPolicy").and_then(Value::as_str)
+            && !policies.contains(&policy)
+        {
+            errors.not_supported(path.child("unhealthyPodEvictionPolicy"), policy, policies);
+        }
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
     }
 }

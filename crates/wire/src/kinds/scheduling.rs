@@ -2,8 +2,9 @@
 
 use super::{ROW, strategy};
 use crate::Value;
-use crate::access::Fill;
+use crate::access::{Fill, Read};
 use crate::resource::{Resource, Rules};
+use crate::validate::{Errors, Path, Report, meta};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     group: "scheduling.k8s.io",
@@ -28,4 +29,41 @@ impl Rules for PriorityClass {
     fn prepare_create(&self, object: &mut Value) {
         strategy::first_generation(object);
     }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let (name, value) = (object.text("metadata.name"), object.number("value"));
+        if name.starts_with("system-") {
+            if SYSTEM.iter().all(|(system, _)| *system != name) {
+                let message = format!(
+                    "priority class names with 'system-' prefix are reserved for system use only. error: {name} is not a known system priority class"
+                );
+                errors.forbidden("metadata.name", &message);
+            } else if !SYSTEM.contains(&(name, value)) {
+                let message = format!(
+                    "priority class names with 'system-' prefix are reserved for system use only. error: value of {name} PriorityClass must be {}",
+                    SYSTEM.iter().find(|(system, _)| *system == name).map_or(0, |(_, value)| *value)
+                );
+                errors.forbidden("metadata.name", &message);
+            }
+        } else if value > HIGHEST_USER_VALUE {
+            let message = format!("maximum allowed value of a user defined priority is {HIGHEST_USER_VALUE}");
+            errors.forbidden("value", &message);
+        }
+        let policies = &["PreemptLowerPriority", "Never"];
+        errors.one_of(&Path::root("preemptionPolicy"), object.text("preemptionPolicy"), policies);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        if new.get("value") != old.get("value") {
+            errors.forbidden("value", "may not be changed in an update.");
+        }
+        meta::immutable_field(new, old, "preemptionPolicy", &Path::root("preemptionPolicy"), errors);
+    }
 }
+
+/// The highest priority that users may give.
+const HIGHEST_USER_VALUE: i64 = 1_000_000_000;
+
+/// The classes of the system with their priorities.
+const SYSTEM: &[(&str, i64)] =
+    &[("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];

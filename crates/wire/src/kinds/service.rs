@@ -1,10 +1,13 @@
 //! Services and their endpoints.
 
+use serde_json::json;
+
 use super::{PROXY, ROW, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::resource::{Resource, Rules};
 use crate::validate::meta::NameRule;
+use crate::validate::{Errors, Path, Report, internal, names, probe, selector};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -118,6 +121,33 @@ impl Rules for Service {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
     }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let path = Path::root("spec");
+        let spec = object.get("spec").unwrap_or(&Value::Null);
+        let kind = spec.text("type");
+        let (ports, list) = (spec.items("ports"), path.child("ports"));
+        let headless = spec.text("clusterIP") == "None";
+        if ports.is_empty() && !headless && kind != "ExternalName" {
+            errors.required(&list, "");
+        }
+        for (index, port) in ports.iter().enumerate() {
+            service_port(port, ports.len() > 1, headless, &list.index(index), errors);
+        }
+        unique_ports(ports, &list, errors);
+        selector::labels(spec.at("selector"), &path.child("selector"), errors);
+        let affinities = &["ClientIP", "None"];
+        errors.one_of(&path.child("sessionAffinity"), spec.text("sessionAffinity"), affinities);
+        let kinds = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+        errors.one_of(&path.child("type"), kind, kinds);
+        if kind == "ExternalName" && spec.text("externalName").is_empty() {
+            errors.required(path.child("externalName"), "");
+        }
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+    }
 }
 
 /// Seconds for which a client keeps its endpoint: three hours.
@@ -133,5 +163,41 @@ fn affinity_config(spec: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+fn service_port(port: &Value, needs_name: bool, headless: bool, path: &Path<'_>, errors: &mut Errors) {
+    let name = port.text("name");
+    if !name.is_empty() {
+        errors.all_invalid(&path.child("name"), name, names::dns_label(name));
+    } else if needs_name {
+        errors.required(path.child("name"), "");
+    }
+    let number = port.number("port");
+    if let Some(message) = names::port_number(number) {
+        errors.invalid(path.child("port"), number, &message);
+    }
+    errors.one_of(&path.child("protocol"), port.text("protocol"), &["SCTP", "TCP", "UDP"]);
+    if !headless {
+        probe::port(port.get("targetPort"), &path.child("targetPort"), errors);
+    }
+}
+
+/// Two ports of a service differ in name, and in number or protocol.
+fn unique_ports(ports: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    for (index, port) in ports.iter().enumerate() {
+        let before = &ports[..index];
+        let item = path.index(index);
+        let name = port.text("name");
+        if !name.is_empty() && before.iter().any(|other| other.text("name") == name) {
+            errors.duplicate(item.child("name"), name);
+        }
+        let same = |other: &Value| {
+            other.get("port") == port.get("port") && other.get("protocol") == port.get("protocol")
+        };
+        if before.iter().any(same) {
+            let shown = json!({"protocol": port.text("protocol"), "port": port.number("port")});
+            errors.duplicate(&item, internal::form("core.v1.ServicePort", &shown));
+        }
     }
 }

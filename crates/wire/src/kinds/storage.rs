@@ -4,6 +4,8 @@ use super::{ROW, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::resource::{Resource, Rules};
+use crate::status::FieldError;
+use crate::validate::{Errors, Path, Report, meta, names};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -83,6 +85,38 @@ impl Rules for CsiDriver {
             strategy::raise_generation(new, old, true);
         }
     }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let name = object.text("metadata.name");
+        if name.len() > 63 {
+            errors.push(FieldError::too_long("metadata.name", 63));
+        }
+        let path = Path::root("spec");
+        let policies = &["File", "None", "ReadWriteOnceWithFSType"];
+        let policy = object.text("spec.fsGroupPolicy");
+        if !policies.contains(&policy) {
+            errors.not_supported(path.child("fsGroupPolicy"), policy, policies);
+        }
+        let modes = &["Persistent", "Ephemeral"];
+        for mode in object.items("spec.volumeLifecycleModes").iter().filter_map(Value::as_str) {
+            if !modes.contains(&mode) {
+                errors.not_supported(path.child("volumeLifecycleModes"), mode, modes);
+            }
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+        let empty = Value::Null;
+        let (new, old) = (new.get("spec").unwrap_or(&empty), old.get("spec").unwrap_or(&empty));
+        let path = Path::root("spec");
+        // The API misspells the path of the first.
+        for (field, shown) in
+            [("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")]
+        {
+            meta::immutable_field(new, old, field, &path.child(shown), errors);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -92,6 +126,32 @@ impl Rules for StorageClass {
     fn default(&self, object: &mut Value) {
         object.fill("reclaimPolicy", "Delete");
         object.fill("volumeBindingMode", "Immediate");
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let provisioner = object.text("provisioner");
+        let path = Path::root("provisioner");
+        if provisioner.is_empty() {
+            errors.required(&path, "");
+        } else {
+            let lower = provisioner.to_lowercase();
+            errors.all_invalid(&path, &lower, names::qualified_name(&lower));
+        }
+        let choices = [
+            ("reclaimPolicy", ["Delete", "Retain"]),
+            ("volumeBindingMode", ["Immediate", "WaitForFirstConsumer"]),
+        ];
+        for (field, supported) in choices {
+            if !supported.contains(&object.text(field)) {
+                errors.not_supported(field, object.text(field), &supported);
+            }
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            meta::immutable_field(new, old, field, &Path::root(field), errors);
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::resource::{Resource, Rules};
 use crate::validate::meta::NameRule;
+use crate::validate::workload::{self, Words};
+use crate::validate::{Errors, Path, Report, meta, pod_spec};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -83,6 +85,14 @@ impl Rules for PodTemplate {
     fn prepare_update(&self, new: &mut Value, old: &Value) {
         strategy::raise_generation(new, old, new.get("template") != old.get("template"));
     }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        pod_spec::template(object.get("template").unwrap_or(&Value::Null), &Path::root("template"), errors);
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+    }
 }
 
 #[derive(Debug)]
@@ -114,6 +124,35 @@ impl Rules for ReplicationController {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let spec = object.get("spec").unwrap_or(&Value::Null);
+        let path = Path::root("spec");
+        for field in ["minReadySeconds", "replicas"] {
+            errors.not_negative(&path.child(field), spec.number(field));
+        }
+        if spec.entries("selector").next().is_none() {
+            errors.required(path.child("selector"), "");
+        }
+        let template_path = path.child("template");
+        match spec.at("template") {
+            None => errors.required(&template_path, ""),
+            Some(template) => {
+                let labels = template.at("metadata.labels").unwrap_or(&Value::Null);
+                if spec.entries("selector").any(|(key, value)| labels.get(key) != Some(value)) {
+                    let message = "`selector` does not match template `labels`";
+                    errors.invalid(template_path.child("metadata.labels"), labels.clone(), message);
+                }
+                pod_spec::template(template, &template_path, errors);
+                let words = Words { lower: "replicationcontroller", kind: "ReplicationController" };
+                workload::always_running(template, &template_path, &words, errors);
+            }
+        }
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
     }
 }
 
@@ -152,6 +191,17 @@ impl Rules for Deployment {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update_keeps_labels(new, old);
     }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let spec = object.get("spec").unwrap_or(&Value::Null);
+        workload::replicated(spec, &Words { lower: "deployment", kind: "ReplicaSet" }, errors);
+        workload::deployment_strategy(spec, errors);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+        selector_stays(new, old, errors);
+    }
 }
 
 #[derive(Debug)]
@@ -174,6 +224,16 @@ impl Rules for ReplicaSet {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let spec = object.get("spec").unwrap_or(&Value::Null);
+        workload::replicated(spec, &Words { lower: "deployment", kind: "ReplicaSet" }, errors);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+        selector_stays(new, old, errors);
     }
 }
 
@@ -222,5 +282,68 @@ impl Rules for StatefulSet {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let spec = object.get("spec").unwrap_or(&Value::Null);
+        workload::stateful(spec, errors);
+        let words = Words { lower: "statefulset", kind: "StatefulSet" };
+        workload::replicated(&with_claims_as_volumes(spec), &words, errors);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+        only_some_fields_change(new, old, errors);
+    }
+}
+
+fn selector_stays(new: &Value, old: &Value, errors: &mut Errors) {
+    let empty = Value::Null;
+    let (new, old) = (new.get("spec").unwrap_or(&empty), old.get("spec").unwrap_or(&empty));
+    meta::immutable_field(new, old, "selector", &Path::root("spec.selector"), errors);
+}
+
+/// The claims of a stateful set are volumes of its pods.
+fn with_claims_as_volumes(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    let names: Vec<String> = spec
+        .items("volumeClaimTemplates")
+        .iter()
+        .map(|claim| claim.text("metadata.name").to_owned())
+        .collect();
+    let Some(pod) = spec.at_mut("template.spec") else { return spec };
+    let mut volumes: Vec<Value> = names
+        .iter()
+        .map(|name| serde_json::json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))
+        .collect();
+    let own =
+        pod.items("volumes").iter().filter(|volume| !names.iter().any(|name| name == volume.text("name")));
+    volumes.extend(own.cloned());
+    pod.put("volumes", volumes);
+    spec
+}
+
+/// Fields of a stateful set that an update may change.
+const STATEFUL_MAY_CHANGE: &[&str] = &[
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
+fn only_some_fields_change(new: &Value, old: &Value, errors: &mut Errors) {
+    let fixed = |object: &Value| {
+        let mut spec = object.get("spec").cloned().unwrap_or_default();
+        for field in STATEFUL_MAY_CHANGE {
+            spec.take_out(field);
+        }
+        spec
+    };
+    if fixed(new) != fixed(old) {
+        let message = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+        errors.forbidden("spec", message);
     }
 }

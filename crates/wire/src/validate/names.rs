@@ -105,19 +105,6 @@ pub(crate) fn dns_search(text: &str) -> Messages {
     messages
 }
 
-/// An RFC 1035 label: as an RFC 1123 label, and begins with a letter.
-pub(crate) fn dns_1035_label(text: &str) -> Messages {
-    let mut messages = Vec::new();
-    if text.len() > 63 {
-        messages.push(at_most(63));
-    }
-    if !is_label(text) || !text.starts_with(|first: char| first.is_ascii_lowercase()) {
-        let what = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character";
-        messages.push(rule(what, "[a-z]([-a-z0-9]*[a-z0-9])?", &["my-name", "abc-123"]));
-    }
-    messages
-}
-
 /// A name that stands between two slashes of a path.
 pub(crate) fn path_segment(text: &str) -> Messages {
     if text == "." || text == ".." {
@@ -285,7 +272,6 @@ mod tests {
         check(dns_label("a-1"));
         check(dns_subdomain("a.b-c.d1"));
         check(dns_search("_dns._udp.example"));
-        check(dns_1035_label("svc"));
         check(path_segment("system:node"));
         check(qualified_name("example.com/My_Name.x"));
         check(label_value(""));
@@ -306,7 +292,6 @@ mod tests {
         check(dns_label("a.b"), &["must not contain dots"]);
         check(dns_label("A"), &["a lowercase RFC 1123 label"]);
         check(dns_subdomain(&"a".repeat(254)), &["must be no more than 253 characters"]);
-        check(dns_1035_label("1a"), &["a DNS-1035 label"]);
         check(qualified_name("a/b/c"), &["a valid label key must consist"]);
         check(qualified_name("/b"), &["prefix part must be non-empty"]);
         check(qualified_name("a/"), &["name part must be non-empty", "name part must consist"]);
