@@ -9,6 +9,7 @@ mod body;
 mod build;
 mod json;
 mod typed;
+mod untyped;
 
 pub use body::{Body, decode_body};
 
@@ -61,6 +62,22 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, DecodeError> {
     let mut parser = json::Parser::new(bytes);
     let value = parser.value().and_then(|value| parser.end().map(|()| value));
     value.map_err(DecodeError::Syntax)
+}
+
+/// Parses any JSON; gives it with the duplicate fields that strict decoding refuses, such as
+/// `duplicate field "metadata.name"`.
+///
+/// # Errors
+/// The bytes are not JSON.
+pub fn parse_json_strict(bytes: &[u8]) -> Result<(Value, Vec<String>), DecodeError> {
+    let mut reader = untyped::Reader::new(bytes);
+    let value = reader.value().and_then(|value| reader.end().map(|()| value));
+    value.map(|value| (value, reader.problems)).map_err(DecodeError::Syntax)
+}
+
+/// The name of a value's JSON type in messages, such as `object` or `number`.
+pub fn json_type(value: &Value) -> &'static str {
+    json::Token::of(value).name()
 }
 
 /// Parses JSON values that follow each other, as `kubectl` accepts them in one file.

@@ -30,6 +30,8 @@ pub struct Field {
     pub required: bool,
     /// How a strategic merge patch treats the field: merged with the present value instead of replacing it.
     pub patch_merge: bool,
+    /// Whether a strategic merge patch replaces the present struct instead of merging with it.
+    pub patch_replace: bool,
     /// Whether a strategic merge patch may name the keys to retain.
     pub patch_retain_keys: bool,
     /// The field that tells the elements of a merged list apart.

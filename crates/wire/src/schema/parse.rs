@@ -72,6 +72,7 @@ fn field(
         omit: Omit::Never,
         required: false,
         patch_merge: false,
+        patch_replace: false,
         patch_retain_keys: false,
         merge_key: None,
         list_type: ListType::Unset,
@@ -90,6 +91,7 @@ fn set_flag(field: &mut Field, word: &'static str) -> Result<(), String> {
         ("required", _) => field.required = true,
         ("patch", strategies) => {
             field.patch_merge = strategies.split(',').any(|strategy| strategy == "merge");
+            field.patch_replace = strategies.split(',').any(|strategy| strategy == "replace");
             field.patch_retain_keys = strategies.split(',').any(|strategy| strategy == "retainKeys");
         }
         ("merge", key) => field.merge_key = Some(key),

@@ -1,0 +1,44 @@
+//! JSON merge patches (RFC 7396).
+
+use super::{Patched, Shown, finish};
+use crate::schema::Type;
+use crate::status::Status;
+use crate::{Value, decode};
+
+/// Applies a JSON merge patch to an object of type `ty`.
+///
+/// # Errors
+/// The patch is malformed, or a value of the result does not fit its field.
+pub fn merge_patch(ty: &'static Type, original: &Value, patch: &[u8]) -> Result<Patched, Status> {
+    let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
+    let (patch, problems) = decode::parse_json_strict(patch).map_err(|error| bad(error.to_string()))?;
+    if !patch.is_object() {
+        let found = decode::json_type(&patch);
+        return Err(bad(format!(
+            "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        )));
+    }
+    let mut result = original.clone();
+    merge(&mut result, patch);
+    finish(ty, &result, problems, Shown::Result(result.clone()))
+}
+
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(crate::Object::new());
+    }
+    let Value::Object(fields) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            fields.shift_remove(&name);
+        } else {
+            merge(fields.entry(name).or_insert(Value::Null), value);
+        }
+    }
+    // The API server holds what it merges in sorted maps; data of any kind shows that.
+    fields.sort_keys();
+}
