@@ -506,7 +506,7 @@ impl Cluster {
         }
     }
 
-    /// Adds a pod that a DaemonSet controls, bound to a node.
+    /// Adds a pod of a DaemonSet `ds`, made from its first template and bound to a node.
     pub fn add_pod(&mut self, owner: Uid, node: &str, change: impl FnOnce(&mut Pod)) -> Uid {
         let uid = self.objects.new_uid();
         let mut pod = Pod {
@@ -514,7 +514,7 @@ impl Cluster {
             name: format!("pod-{:05}", uid.0),
             uid,
             resource_version: 0,
-            labels: vec![("app".to_owned(), "ds".to_owned())],
+            labels: vec![("app".to_owned(), "ds".to_owned()), (GENERATION_LABEL.to_owned(), "1".to_owned())],
             controller: PodController::DaemonSet(owner),
             node: Some(node.to_owned()),
             bound: true,

@@ -1,0 +1,281 @@
+//! Roll-outs: specification 1.E and 1.F.
+
+mod common;
+
+use common::{Cluster, node_name, with_image};
+use everynode_engine::placement::Effect;
+use everynode_engine::pod_body::HASH_LABEL;
+use everynode_engine::{IntOrPercent, Phase, Strategy, Uid};
+use serde_json::{Value, json};
+
+fn rolling(max_unavailable: impl Into<Value>, max_surge: impl Into<Value>) -> impl FnOnce(&mut Value) {
+    let value = json!({"maxUnavailable": max_unavailable.into(), "maxSurge": max_surge.into()});
+    move |object| object["spec"]["updateStrategy"]["rollingUpdate"] = value
+}
+
+/// A cluster with a saturated DaemonSet whose pods are all ready.
+fn saturated(nodes: usize, edit: impl FnOnce(&mut Value)) -> (Cluster, Uid) {
+    let mut cluster = Cluster::new(nodes);
+    let uid = cluster.add("ds", edit);
+    cluster.settle();
+    cluster.make_ready();
+    cluster.settle();
+    (cluster, uid)
+}
+
+fn change_image(cluster: &mut Cluster, uid: Uid, image: &str) {
+    cluster.objects.change_daemonset(uid, true, |one| one.template = with_image(&one.template, image));
+}
+
+/// How many pods carry the hash of the newest revision.
+fn updated(cluster: &Cluster) -> usize {
+    let newest = cluster.objects.revisions.values().max_by_key(|one| one.revision).unwrap();
+    let hash = newest.labels.iter().find(|(key, _)| key == HASH_LABEL).map(|(_, value)| value.as_str());
+    cluster.objects.pods.values().filter(|pod| pod.label(HASH_LABEL) == hash).count()
+}
+
+#[test]
+fn f6_old_pods_go_in_waves_within_the_budget() {
+    let (mut cluster, uid) = saturated(5, rolling(2, 0));
+    change_image(&mut cluster, uid, "i:2");
+    for (wave, total) in [(2, 2), (2, 4), (1, 5), (0, 5)] {
+        assert_eq!(cluster.run(), (wave, wave));
+        assert_eq!(updated(&cluster), total);
+        cluster.make_ready();
+    }
+    let status = cluster.daemonset(uid).status;
+    assert_eq!((status.updated_number_scheduled, status.number_available), (5, 5));
+}
+
+#[test]
+fn f6_nodes_are_taken_by_name() {
+    let (mut cluster, uid) = saturated(5, rolling(2, 0));
+    change_image(&mut cluster, uid, "i:2");
+    cluster.run();
+    let fresh = cluster.objects.pods.values().filter(|pod| !pod.ready);
+    let nodes: Vec<&str> = fresh.filter_map(|pod| pod.node.as_deref()).collect();
+    assert_eq!(nodes, ["n000", "n001"]);
+}
+
+#[test]
+fn f4_an_update_stalls_while_the_new_pods_are_not_ready() {
+    let (mut cluster, uid) = saturated(5, rolling(3, 0));
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run(), (3, 3));
+    assert_eq!(cluster.run(), (0, 0));
+    assert_eq!(cluster.daemonset(uid).status.number_unavailable, 3);
+}
+
+#[test]
+fn f5_old_pods_that_are_not_available_go_outside_the_budget() {
+    let (mut cluster, uid) = saturated(20, rolling(3, 0));
+    let sick: Vec<Uid> = cluster.objects.pods.keys().copied().take(10).collect();
+    for pod in sick {
+        cluster.objects.change_pod(pod, |pod| pod.ready = false);
+    }
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run(), (10, 10), "ten unavailable ones exceed the budget, so no healthy one goes");
+    assert_eq!(cluster.run(), (0, 0));
+}
+
+#[test]
+fn f5_all_pods_go_at_once_when_none_is_available() {
+    let mut cluster = Cluster::new(5);
+    let uid = cluster.add("ds", rolling(3, 0));
+    cluster.settle();
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run(), (5, 5));
+}
+
+#[test]
+fn f5_a_failed_old_pod_goes_although_it_is_in_backoff() {
+    let (mut cluster, uid) = saturated(1, rolling(1, 0));
+    for _ in 0..4 {
+        let pod = *cluster.objects.pods.keys().next().unwrap();
+        cluster.objects.change_pod(pod, |pod| (pod.phase, pod.ready) = (Phase::Failed, false));
+        cluster.now = cluster.now.plus_millis(8000);
+        cluster.settle_now();
+    }
+    let pod = *cluster.objects.pods.keys().next().unwrap();
+    cluster.objects.change_pod(pod, |pod| (pod.phase, pod.bound) = (Phase::Failed, true));
+    cluster.settle_now();
+    assert!(cluster.objects.pods.contains_key(&pod), "it is kept in backoff");
+    change_image(&mut cluster, uid, "i:2");
+    cluster.settle_now();
+    assert!(!cluster.objects.pods.contains_key(&pod));
+}
+
+#[test]
+fn f15_on_delete_replaces_nothing_and_uses_the_new_template_afterwards() {
+    let (mut cluster, uid) =
+        saturated(3, |object| object["spec"]["updateStrategy"] = json!({"type": "OnDelete"}));
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run(), (0, 0));
+    assert_eq!(
+        (cluster.objects.revisions.len(), cluster.daemonset(uid).status.updated_number_scheduled),
+        (2, 0)
+    );
+    let pod = *cluster.objects.pods.keys().next().unwrap();
+    cluster.objects.remove_pod(pod);
+    assert_eq!(cluster.run(), (1, 0));
+    assert_eq!((updated(&cluster), cluster.daemonset(uid).status.updated_number_scheduled), (1, 1));
+}
+
+#[test]
+fn f12_surge_adds_new_pods_before_old_ones_go() {
+    let (mut cluster, uid) = saturated(5, rolling(0, 2));
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run(), (2, 0));
+    assert_eq!(cluster.objects.pods.len(), 7);
+    assert_eq!(cluster.run(), (0, 0), "the new ones are not ready");
+    cluster.make_ready();
+    assert_eq!(cluster.run(), (2, 2));
+    cluster.make_ready();
+    assert_eq!(cluster.run(), (1, 2));
+    cluster.make_ready();
+    assert_eq!(cluster.run(), (0, 1));
+    assert_eq!((updated(&cluster), cluster.objects.pods.len()), (5, 5));
+}
+
+#[test]
+fn f10_surge_is_not_limited_where_the_old_pod_is_not_available() {
+    let mut cluster = Cluster::new(5);
+    let uid = cluster.add("ds", rolling(0, 1));
+    cluster.settle();
+    change_image(&mut cluster, uid, "i:2");
+    // D11 then deletes the old ones, as they are not ready.
+    assert_eq!(cluster.run(), (5, 5));
+    assert_eq!(updated(&cluster), 5);
+}
+
+#[test]
+fn d11_an_old_ready_pod_stays_until_the_new_one_is_available() {
+    let minimum = |object: &mut Value| {
+        rolling(0, 1)(object);
+        object["spec"]["minReadySeconds"] = 30.into();
+    };
+    let mut cluster = Cluster::new(1);
+    let uid = cluster.add("ds", minimum);
+    cluster.settle();
+    cluster.make_ready();
+    cluster.now = cluster.now.plus_millis(60_000);
+    cluster.settle();
+    change_image(&mut cluster, uid, "i:2");
+    cluster.settle_now();
+    cluster.make_ready();
+    let ready_at = cluster.now;
+    cluster.settle_now();
+    assert_eq!(cluster.objects.pods.len(), 2);
+    cluster.now = common_floor(ready_at).plus_millis(29_999);
+    cluster.settle_now();
+    assert_eq!(cluster.objects.pods.len(), 2, "not available yet");
+    cluster.now = cluster.now.plus_millis(1);
+    cluster.settle_now();
+    assert_eq!(cluster.objects.pods.len(), 1, "available to the millisecond");
+    assert_eq!(updated(&cluster), 1);
+}
+
+fn common_floor(time: everynode_engine::Time) -> everynode_engine::Time {
+    everynode_engine::Time(time.0 / 1000 * 1000)
+}
+
+#[test]
+fn f13_available_pods_on_nodes_that_should_not_run_them_go_when_others_are_available() {
+    let (mut cluster, uid) = saturated(4, rolling(0, 2));
+    for index in 0..2 {
+        let mut node = common::plain_node(index);
+        node.taints.push(("dedicated".to_owned(), String::new(), Effect::NoSchedule));
+        cluster.objects.set_node(node);
+    }
+    assert_eq!(cluster.run(), (0, 0), "shouldContinueRunning keeps them");
+    assert_eq!(cluster.daemonset(uid).status.number_misscheduled, 2);
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run(), (2, 2), "two surge, two surplus available ones go");
+    cluster.make_ready();
+    assert_eq!(cluster.run(), (0, 2));
+    assert_eq!((updated(&cluster), cluster.objects.pods.len()), (2, 2));
+}
+
+#[test]
+fn f10_a_surge_stops_while_an_old_pod_sits_on_a_missing_node() {
+    let (mut cluster, uid) = saturated(3, rolling(0, 1));
+    cluster.objects.remove_node(&node_name(2));
+    cluster.settle();
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run(), (0, 0));
+    let lost = cluster.objects.pods.values().find(|pod| pod.node.as_deref() == Some("n002")).unwrap().uid;
+    cluster.objects.remove_pod(lost);
+    assert_eq!(cluster.run(), (1, 0));
+}
+
+#[test]
+fn f7_an_available_old_pod_on_a_missing_node_is_a_candidate_without_surge() {
+    let (mut cluster, uid) = saturated(1, rolling(1, 0));
+    cluster.objects.remove_node(&node_name(0));
+    cluster.objects.set_node(common::plain_node(1));
+    cluster.settle();
+    cluster.make_ready();
+    change_image(&mut cluster, uid, "i:2");
+    cluster.settle();
+    let nodes: Vec<_> = cluster.objects.pods.values().filter_map(|pod| pod.node.clone()).collect();
+    assert_eq!(nodes, ["n001"]);
+}
+
+#[test]
+fn f16_a_rollback_restarts_no_pod_that_is_already_there() {
+    let (mut cluster, uid) = saturated(4, rolling(1, 0));
+    change_image(&mut cluster, uid, "i:non-existent");
+    assert_eq!(cluster.run(), (1, 1));
+    change_image(&mut cluster, uid, "i:1");
+    assert_eq!(cluster.run(), (1, 1), "only the pod of the bad image is replaced");
+    let mut numbers: Vec<i64> = cluster.objects.revisions.values().map(|one| one.revision).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [2, 3], "J9");
+}
+
+#[test]
+fn f0_no_roll_out_while_creations_fail() {
+    let (mut cluster, uid) = saturated(4, rolling(1, 0));
+    cluster.objects.creations_left = Some(0);
+    cluster.objects.set_node(common::plain_node(4));
+    cluster.settle();
+    change_image(&mut cluster, uid, "i:2");
+    cluster.settle();
+    assert_eq!(cluster.deletes, 0);
+}
+
+#[test]
+fn e2_percentages_are_rounded_up() {
+    for (percent, total, expected) in
+        [(50, 1, 1), (50, 2, 1), (50, 3, 2), (100, 2, 2), (1, 1000, 10), (34, 0, 0)]
+    {
+        assert_eq!(IntOrPercent::Percent(percent).scaled(total), expected, "{percent}% of {total}");
+    }
+}
+
+#[test]
+fn e1_any_percentage_allows_surge() {
+    let strategy = |max_surge| Strategy::RollingUpdate { max_unavailable: IntOrPercent::Int(0), max_surge };
+    assert!(strategy(IntOrPercent::Percent(1)).allows_surge());
+    assert!(!strategy(IntOrPercent::Percent(0)).allows_surge());
+    assert!(!Strategy::OnDelete.allows_surge());
+}
+
+#[test]
+fn k3_pods_of_the_current_generation_are_not_restarted_when_the_history_is_lost() {
+    let (mut cluster, uid) = saturated(3, rolling(1, 0));
+    for pod in cluster.objects.pods.keys().copied().collect::<Vec<_>>() {
+        cluster.objects.change_pod(pod, |pod| {
+            pod.labels.retain(|(key, _)| key != HASH_LABEL);
+            pod.labels.push((HASH_LABEL.to_owned(), "foreign".to_owned()));
+            pod.labels.sort();
+        });
+    }
+    let revision = *cluster.objects.revisions.keys().next().unwrap();
+    cluster.objects.remove_revision(revision);
+    assert_eq!(cluster.run(), (0, 0));
+    assert_eq!(
+        (cluster.objects.revisions.len(), cluster.daemonset(uid).status.updated_number_scheduled),
+        (1, 3)
+    );
+}
