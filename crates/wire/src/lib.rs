@@ -8,6 +8,7 @@ pub mod decode;
 pub mod defaults;
 pub mod encode;
 pub mod kinds;
+pub mod lean;
 pub mod manifest;
 pub mod patch;
 pub mod quantity;
@@ -15,6 +16,7 @@ pub mod resource;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod table;
 pub mod time;
 pub mod validate;
 

@@ -154,12 +154,17 @@ pub trait Rules: Sync + std::fmt::Debug {
 
     /// The columns of `kubectl get`.
     fn columns(&self) -> &'static [Column] {
-        NAME_AND_AGE
+        NAME_AND_CREATED
     }
 
     /// The cells of one row, one per column. `now` is Unix time in seconds, for ages.
-    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
-        default_cells(object, now)
+    fn cells(&self, object: &Value, _now: i64) -> Vec<Value> {
+        default_cells(object)
+    }
+
+    /// What a row says about an object that has come to its end.
+    fn row_conditions(&self, _object: &Value) -> Option<Value> {
+        None
     }
 }
 
@@ -178,13 +183,23 @@ pub struct Column {
     pub priority: i32,
 }
 
-/// Columns of kinds that have none of their own.
-pub const NAME_AND_AGE: &[Column] = &[
-    Column { name: "Name", kind: "string", format: "name", description: "Name of the object.", priority: 0 },
-    Column { name: "Age", kind: "string", format: "", description: "Time since its creation.", priority: 0 },
-];
+/// The column of the object's name.
+pub const NAME: Column = Column {
+    name: "Name",
+    kind: "string",
+    format: "name",
+    description: "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+    priority: 0,
+};
 
-fn default_cells(object: &Value, _now: i64) -> Vec<Value> {
-    let name = object.pointer("/metadata/name").cloned().unwrap_or_default();
-    vec![name, Value::String("<unknown>".into())]
+/// What the API says about the time of creation.
+pub const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+/// Columns of kinds that have none of their own.
+pub const NAME_AND_CREATED: &[Column] =
+    &[NAME, Column { name: "Created At", kind: "date", format: "", description: CREATED, priority: 0 }];
+
+fn default_cells(object: &Value) -> Vec<Value> {
+    let field = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+    vec![field("/metadata/name"), field("/metadata/creationTimestamp")]
 }

@@ -1,8 +1,8 @@
 //! Webhook configurations: kept for manifests that bring them; nothing calls the webhooks.
 
-use super::{ROW, strategy};
+use super::{ROW, print, strategy};
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Resource] = &[
@@ -63,5 +63,13 @@ impl Rules for WebhookConfiguration {
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
         strategy::raise_generation(new, old, new.get("webhooks") != old.get("webhooks"));
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::WEBHOOKS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::webhooks(object, now)
     }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{ROW, status, strategy};
+use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     group: "autoscaling",
@@ -48,6 +48,14 @@ impl Rules for HorizontalPodAutoscaler {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::AUTOSCALER
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::autoscaler(object, now)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Jobs and cron jobs.
 
-use super::{ROW, status, strategy};
+use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report, meta, workload};
 
 pub(super) const RESOURCES: &[Resource] = &[
@@ -87,6 +87,14 @@ impl Rules for Job {
             meta::immutable_field(new, old, field, &Path::root("spec").child(field), errors);
         }
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::JOB
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::job(object, now)
+    }
 }
 
 fn failure_policy(spec: &mut Value) {
@@ -160,5 +168,13 @@ impl Rules for CronJob {
 
     fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::CRON_JOB
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::cron_job(object, now)
     }
 }

@@ -1,11 +1,11 @@
 //! Config maps and secrets.
 
-use super::ROW;
+use super::{ROW, print};
 use base64::Engine as _;
 
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, meta, names};
 
@@ -57,6 +57,14 @@ impl Rules for ConfigMap {
         immutable(new, old, &["data", "binaryData"], errors);
         self.validate_create(new, errors);
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::CONFIG_MAP
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::config_map(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -90,6 +98,14 @@ impl Rules for Secret {
         meta::immutable_field(new, old, "type", &Path::root("type"), errors);
         immutable(new, old, &["data"], errors);
         self.validate_create(new, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::SECRET
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::secret(object, now)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Controller revisions: the history of a workload's templates.
 
-use super::ROW;
+use super::{ROW, print};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report, names};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -34,6 +34,14 @@ impl Rules for ControllerRevision {
         if new.get("data") != old.get("data") {
             errors.invalid("data", new.get("data").cloned().unwrap_or_default(), names::IMMUTABLE);
         }
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::REVISION
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::revision(object, now)
     }
 }
 

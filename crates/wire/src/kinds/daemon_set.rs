@@ -1,10 +1,10 @@
 //! Daemon sets (specification 1.K and 1.N).
 
-use super::{ROW, status, strategy};
+use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report, internal, meta, pod_spec, rolling, selector};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -90,6 +90,14 @@ impl Rules for DaemonSet {
         if collisions(new) < collisions(old) {
             errors.invalid(path.child("collisionCount"), collisions(new), "cannot be decremented");
         }
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::DAEMON_SET
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::daemon_set(object, now)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Events, in their two API groups.
 
-use super::ROW;
+use super::{ROW, print};
 use crate::access::Read;
-use crate::resource::{Resource, Rules, StoredAs};
+use crate::resource::{Column, Resource, Rules, StoredAs};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, names};
 use crate::{Object, Value};
@@ -148,6 +148,14 @@ impl Rules for CoreEvent {
     fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         common(new, "reportingComponent", errors);
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::EVENT
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::event(object, now)
+    }
 }
 
 /// Rules of `events.k8s.io/v1` events. Their messages use the names of the `v1` fields.
@@ -189,6 +197,14 @@ impl Rules for NewEvent {
             let shown = if *field == "reportingComponent" { "reportingController" } else { field };
             crate::validate::meta::immutable_field(&new, &old, field, &Path::root(shown), errors);
         }
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::EVENT
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::event(&core_from_events(object.clone()), now)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Leases: heartbeats of nodes, and leader election.
 
-use super::ROW;
+use super::{ROW, print};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -42,6 +42,14 @@ impl Rules for Lease {
 
     fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::LEASE
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::lease(object, now)
     }
 }
 

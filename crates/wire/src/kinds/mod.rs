@@ -22,6 +22,7 @@ mod node;
 mod node_runtime;
 mod pod;
 mod policy;
+mod print;
 mod quota;
 mod rbac;
 mod scheduling;

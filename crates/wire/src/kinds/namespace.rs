@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{ROW, status, strategy, subresource};
+use super::{ROW, print, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::meta::NameRule;
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -62,5 +62,13 @@ impl Rules for Namespace {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::NAMESPACE
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::namespace(object, now)
     }
 }

@@ -1,9 +1,9 @@
 //! Ingresses and network policies.
 
-use super::{ROW, status, strategy};
+use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report, probe, selector};
 
 pub(super) const RESOURCES: &[Resource] = &[
@@ -55,6 +55,14 @@ impl Rules for Ingress {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::network::INGRESS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::network::ingress(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +81,14 @@ impl Rules for IngressClass {
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
         strategy::raise_generation(new, old, new.get("spec") != old.get("spec"));
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::network::INGRESS_CLASS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::network::ingress_class(object, now)
     }
 }
 
@@ -126,6 +142,14 @@ impl Rules for NetworkPolicy {
 
     fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::network::NETWORK_POLICY
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::network::network_policy(object, now)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Nodes.
 
-use super::{PROXY, ROW, status, strategy, subresource};
+use super::{PROXY, ROW, print, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::quantity::Quantity;
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report, resource_list, scheduling};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -60,6 +60,14 @@ impl Rules for Node {
 
     fn validate_status_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         checks(new, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::node::COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::node::cells(object, now)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Runtime classes.
 
-use super::ROW;
+use super::{ROW, print};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report, meta, names};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -34,5 +34,13 @@ impl Rules for RuntimeClass {
 
     fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
         meta::immutable_field(new, old, "handler", &Path::root("handler"), errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::RUNTIME_CLASS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::runtime_class(object, now)
     }
 }

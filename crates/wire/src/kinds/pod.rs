@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{PROXY, READ_WRITE, ROW, status, strategy, subresource};
+use super::{PROXY, READ_WRITE, ROW, print, status, strategy, subresource};
 use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::quantity::Quantity;
-use crate::resource::{Resource, Rules, Subresource};
+use crate::resource::{Column, Resource, Rules, Subresource};
 use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update};
 use crate::{Object, Value};
 
@@ -112,6 +112,18 @@ impl Rules for Pod {
             errors,
         );
         addresses(new, &path, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::pod::COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::pod::cells(object, now)
+    }
+
+    fn row_conditions(&self, object: &Value) -> Option<Value> {
+        print::pod::row_conditions(object)
     }
 }
 

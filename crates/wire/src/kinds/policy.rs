@@ -1,9 +1,9 @@
 //! Pod disruption budgets.
 
-use super::{ROW, status, strategy};
+use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report, internal, rolling, selector};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -59,5 +59,13 @@ impl Rules for PodDisruptionBudget {
 
     fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::DISRUPTION_BUDGET
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::disruption_budget(object, now)
     }
 }

@@ -1,9 +1,9 @@
 //! Roles and their bindings.
 
-use super::ROW;
+use super::{ROW, print};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::meta::NameRule;
 use crate::validate::{Errors, Path, Report, internal, meta, names, selector};
 
@@ -133,6 +133,14 @@ impl Rules for Binding {
             let shown = internal::form("rbac.v1.RoleRef", new.get("roleRef").unwrap_or(&Value::Null));
             errors.invalid("roleRef", shown, "cannot change roleRef");
         }
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::access_control::BINDING
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::access_control::binding(object, now)
     }
 }
 

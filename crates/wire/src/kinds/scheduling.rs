@@ -1,9 +1,9 @@
 //! Priority classes.
 
-use super::{ROW, strategy};
+use super::{ROW, print, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::{Errors, Path, Report, meta};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -58,6 +58,14 @@ impl Rules for PriorityClass {
             errors.forbidden("value", "may not be changed in an update.");
         }
         meta::immutable_field(new, old, "preemptionPolicy", &Path::root("preemptionPolicy"), errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::PRIORITY_CLASS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::priority_class(object, now)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{PROXY, ROW, status, strategy, subresource};
+use super::{PROXY, ROW, print, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::meta::NameRule;
 use crate::validate::{Errors, Path, Report, internal, names, probe, selector};
 
@@ -56,6 +56,14 @@ impl Rules for Endpoints {
             }
         }
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::network::ENDPOINTS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::network::endpoints(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -78,6 +86,14 @@ impl Rules for EndpointSlice {
         let changed = fields.iter().any(|field| new.get(field) != old.get(field))
             || new.at("metadata.labels") != old.at("metadata.labels");
         strategy::raise_generation(new, old, changed);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::network::ENDPOINT_SLICE
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::network::endpoint_slice(object, now)
     }
 }
 
@@ -147,6 +163,14 @@ impl Rules for Service {
 
     fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::network::SERVICE
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::network::service(object, now)
     }
 }
 

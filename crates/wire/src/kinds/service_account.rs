@@ -1,9 +1,9 @@
 //! Service accounts.
 
-use super::ROW;
+use super::{ROW, print};
 use crate::Value;
 use crate::access::Fill;
-use crate::resource::{Resource, Rules, Subresource};
+use crate::resource::{Column, Resource, Rules, Subresource};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     kind: "ServiceAccount",
@@ -32,6 +32,14 @@ impl Rules for ServiceAccount {
 
     fn prepare_update(&self, new: &mut Value, _old: &Value) {
         keep_only_names(new);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::NAME_AND_AGE
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::name_and_age(object, now)
     }
 }
 

@@ -1,9 +1,9 @@
 //! CSI drivers, storage classes and volume attachments.
 
-use super::{ROW, status, strategy};
+use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, meta, names};
 
@@ -27,6 +27,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         namespaced: false,
         type_name: "storage.v1.CSINode",
         unconditional_update: false,
+        rules: &CsiNode,
         ..ROW
     },
     Resource {
@@ -36,6 +37,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         singular: "csistoragecapacity",
         type_name: "storage.v1.CSIStorageCapacity",
         unconditional_update: false,
+        rules: &CsiStorageCapacity,
         ..ROW
     },
     Resource {
@@ -117,6 +119,14 @@ impl Rules for CsiDriver {
             meta::immutable_field(new, old, field, &path.child(shown), errors);
         }
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::storage::DRIVER
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::storage::driver(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -153,6 +163,14 @@ impl Rules for StorageClass {
             meta::immutable_field(new, old, field, &Path::root(field), errors);
         }
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::storage::CLASS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::storage::class(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -170,5 +188,39 @@ impl Rules for VolumeAttachment {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
         strategy::keep(new, old, "metadata");
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::storage::ATTACHMENT
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::storage::attachment(object, now)
+    }
+}
+
+#[derive(Debug)]
+struct CsiNode;
+
+impl Rules for CsiNode {
+    fn columns(&self) -> &'static [Column] {
+        print::storage::CSI_NODE
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::storage::csi_node(object, now)
+    }
+}
+
+#[derive(Debug)]
+struct CsiStorageCapacity;
+
+impl Rules for CsiStorageCapacity {
+    fn columns(&self) -> &'static [Column] {
+        print::storage::CAPACITY
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::storage::capacity(object, now)
     }
 }

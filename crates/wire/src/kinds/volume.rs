@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::{ROW, status, strategy};
+use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read as _};
 use crate::defaults;
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -62,6 +62,14 @@ impl Rules for PersistentVolume {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::storage::VOLUME
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::storage::volume(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -87,5 +95,13 @@ impl Rules for PersistentVolumeClaim {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::storage::CLAIM
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::storage::claim(object, now)
     }
 }

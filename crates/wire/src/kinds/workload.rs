@@ -1,10 +1,10 @@
 //! Deployments, replica sets, stateful sets, replication controllers and pod templates.
 
-use super::{ROW, SCALE, status, strategy};
+use super::{ROW, SCALE, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Resource, Rules};
+use crate::resource::{Column, Resource, Rules};
 use crate::validate::meta::NameRule;
 use crate::validate::workload::{self, Words};
 use crate::validate::{Errors, Path, Report, meta, pod_spec};
@@ -93,6 +93,14 @@ impl Rules for PodTemplate {
     fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::POD_TEMPLATE
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::pod_template(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -154,6 +162,14 @@ impl Rules for ReplicationController {
     fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::REPLICA_SET
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::replication_controller(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -202,6 +218,14 @@ impl Rules for Deployment {
         self.validate_create(new, errors);
         selector_stays(new, old, errors);
     }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::DEPLOYMENT
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::deployment(object, now)
+    }
 }
 
 #[derive(Debug)]
@@ -234,6 +258,14 @@ impl Rules for ReplicaSet {
     fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
         selector_stays(new, old, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::REPLICA_SET
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::replica_set(object, now)
     }
 }
 
@@ -294,6 +326,14 @@ impl Rules for StatefulSet {
     fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
         self.validate_create(new, errors);
         only_some_fields_change(new, old, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::workload::STATEFUL_SET
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::workload::stateful_set(object, now)
     }
 }
 

@@ -1,0 +1,324 @@
+//! Workloads: daemon sets, deployments, replica sets, stateful sets, jobs and their history.
+
+use super::{
+    AGE, CONTAINERS, IMAGES, NAME, NONE, age, containers, labels, name, selector_text, since, text, typed,
+    wide,
+};
+use crate::access::Read;
+use crate::resource::Column;
+use crate::{Value, time};
+
+pub(in crate::kinds) const DAEMON_SET: &[Column] = &[
+    NAME,
+    typed(
+        "Desired",
+        "integer",
+        "The total number of nodes that should be running the daemon pod (including nodes correctly running the daemon pod). More info: https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/",
+    ),
+    typed(
+        "Current",
+        "integer",
+        "The number of nodes that are running at least 1 daemon pod and are supposed to run the daemon pod. More info: https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/",
+    ),
+    typed(
+        "Ready",
+        "integer",
+        "numberReady is the number of nodes that should be running the daemon pod and have one or more of the daemon pod running with a Ready Condition.",
+    ),
+    typed("Up-to-date", "integer", "The total number of nodes that are running updated daemon pod"),
+    typed(
+        "Available",
+        "integer",
+        "The number of nodes that should be running the daemon pod and have one or more of the daemon pod running and available (ready for at least spec.minReadySeconds)",
+    ),
+    text(
+        "Node Selector",
+        "NodeSelector is a selector which must be true for the pod to fit on a node. Selector which must match a node's labels for the pod to be scheduled on that node. More info: https://kubernetes.io/docs/concepts/configuration/assign-pod-node/",
+    ),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    wide(
+        "Selector",
+        "A label query over pods that are managed by the daemon set. Must match in order to be controlled. It must match the pod template's labels. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
+    ),
+];
+
+pub(in crate::kinds) fn daemon_set(object: &Value, now: i64) -> Vec<Value> {
+    let count = |field: &str| Value::from(object.number(&format!("status.{field}")));
+    let (names, images) = containers(object.at("spec.template.spec"));
+    vec![
+        name(object),
+        count("desiredNumberScheduled"),
+        count("currentNumberScheduled"),
+        count("numberReady"),
+        count("updatedNumberScheduled"),
+        count("numberAvailable"),
+        labels(object.at("spec.template.spec.nodeSelector")),
+        age(object, now),
+        names,
+        images,
+        selector_text(object.at("spec.selector")).into(),
+    ]
+}
+
+pub(in crate::kinds) const REVISION: &[Column] = &[
+    NAME,
+    text("Controller", "Controller of the object"),
+    text("Revision", "Revision indicates the revision of the state represented by Data."),
+    AGE,
+];
+
+pub(in crate::kinds) fn revision(object: &Value, now: i64) -> Vec<Value> {
+    let owner = object.items("metadata.ownerReferences").iter().find(|owner| owner.flag("controller"));
+    let controller = owner.map_or_else(
+        || NONE.to_owned(),
+        |owner| {
+            let group = owner.text("apiVersion").split_once('/').map_or("", |(group, _)| group);
+            let kind = owner.text("kind").to_lowercase();
+            let dot = if group.is_empty() { "" } else { "." };
+            format!("{kind}{dot}{group}/{}", owner.text("name"))
+        },
+    );
+    vec![name(object), controller.into(), object.number("revision").into(), age(object, now)]
+}
+
+pub(in crate::kinds) const DEPLOYMENT: &[Column] = &[
+    NAME,
+    text("Ready", "Number of the pod with ready state"),
+    text("Up-to-date", "Number of pods that run the present template."),
+    text("Available", "Number of pods that have been ready for long enough."),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    wide("Selector", "Labels by which the deployment knows its pods."),
+];
+
+pub(in crate::kinds) fn deployment(object: &Value, now: i64) -> Vec<Value> {
+    let (names, images) = containers(object.at("spec.template.spec"));
+    vec![
+        name(object),
+        ready_of(object),
+        object.number("status.updatedReplicas").into(),
+        object.number("status.availableReplicas").into(),
+        age(object, now),
+        names,
+        images,
+        selector_text(object.at("spec.selector")).into(),
+    ]
+}
+
+fn ready_of(object: &Value) -> Value {
+    format!("{}/{}", object.number("status.readyReplicas"), object.number("spec.replicas")).into()
+}
+
+pub(in crate::kinds) const REPLICA_SET: &[Column] = &[
+    NAME,
+    typed("Desired", "integer", "Number of pods wanted."),
+    typed("Current", "integer", "Number of pods that there are."),
+    typed("Ready", "integer", "Number of pods that are ready."),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    wide("Selector", "Labels by which the set knows its pods."),
+];
+
+pub(in crate::kinds) fn replica_set(object: &Value, now: i64) -> Vec<Value> {
+    let mut cells = replicas(object, now);
+    cells.push(selector_text(object.at("spec.selector")).into());
+    cells
+}
+
+pub(in crate::kinds) fn replication_controller(object: &Value, now: i64) -> Vec<Value> {
+    let mut cells = replicas(object, now);
+    cells.push(labels(object.at("spec.selector")));
+    cells
+}
+
+fn replicas(object: &Value, now: i64) -> Vec<Value> {
+    let (names, images) = containers(object.at("spec.template.spec"));
+    vec![
+        name(object),
+        object.number("spec.replicas").into(),
+        object.number("status.replicas").into(),
+        object.number("status.readyReplicas").into(),
+        age(object, now),
+        names,
+        images,
+    ]
+}
+
+pub(in crate::kinds) const STATEFUL_SET: &[Column] =
+    &[NAME, text("Ready", "Number of the pod with ready state"), AGE, CONTAINERS, IMAGES];
+
+pub(in crate::kinds) fn stateful_set(object: &Value, now: i64) -> Vec<Value> {
+    let (names, images) = containers(object.at("spec.template.spec"));
+    vec![name(object), ready_of(object), age(object, now), names, images]
+}
+
+pub(in crate::kinds) const POD_TEMPLATE: &[Column] = &[
+    NAME,
+    text("Containers", "Names of each container in the template."),
+    text("Images", "Images referenced by each container in the template."),
+    text("Pod Labels", "The labels for the pod template."),
+];
+
+pub(in crate::kinds) fn pod_template(object: &Value, _now: i64) -> Vec<Value> {
+    let (names, images) = containers(object.at("template.spec"));
+    vec![name(object), names, images, labels(object.at("template.metadata.labels"))]
+}
+
+pub(in crate::kinds) const JOB: &[Column] = &[
+    NAME,
+    text("Status", "Status of the job."),
+    text("Completions", "Number of pods that succeeded, of those wanted."),
+    text("Duration", "Time required to complete the job."),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    wide("Selector", "Labels by which the job knows its pods."),
+];
+
+pub(in crate::kinds) fn job(object: &Value, now: i64) -> Vec<Value> {
+    let succeeded = object.number("status.succeeded");
+    let completions = match (object.number_opt("spec.completions"), object.number("spec.parallelism")) {
+        (Some(wanted), _) => format!("{succeeded}/{wanted}"),
+        (None, parallel @ 2..) => format!("{succeeded}/1 of {parallel}"),
+        (None, _) => format!("{succeeded}/1"),
+    };
+    let (names, images) = containers(object.at("spec.template.spec"));
+    vec![
+        name(object),
+        job_status(object).into(),
+        completions.into(),
+        job_duration(object, now).into(),
+        age(object, now),
+        names,
+        images,
+        selector_text(object.at("spec.selector")).into(),
+    ]
+}
+
+fn job_status(job: &Value) -> &'static str {
+    let has = |kind: &str| {
+        let conditions = job.items("status.conditions");
+        conditions.iter().any(|c| c.text("type") == kind && c.text("status") == "True")
+    };
+    if has("Complete") {
+        "Complete"
+    } else if has("Failed") {
+        "Failed"
+    } else if job.has("metadata.deletionTimestamp") {
+        "Terminating"
+    } else if has("Suspended") {
+        "Suspended"
+    } else if has("FailureTarget") {
+        "FailureTarget"
+    } else if has("SuccessCriteriaMet") {
+        "SuccessCriteriaMet"
+    } else {
+        "Running"
+    }
+}
+
+fn job_duration(job: &Value, now: i64) -> String {
+    let Ok(start) = time::parse(job.text("status.startTime")) else { return String::new() };
+    let end = time::parse(job.text("status.completionTime")).unwrap_or(now);
+    time::human_duration(end - start)
+}
+
+pub(in crate::kinds) const CRON_JOB: &[Column] = &[
+    NAME,
+    text("Schedule", "When jobs are made, in cron format."),
+    text("Timezone", "The time zone of the schedule."),
+    typed("Suspend", "boolean", "Whether no further jobs are made."),
+    typed("Active", "integer", "Number of jobs that are running."),
+    text("Last Schedule", "Time since a job was last made."),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    wide("Selector", "Labels by which the jobs know their pods."),
+];
+
+pub(in crate::kinds) fn cron_job(object: &Value, now: i64) -> Vec<Value> {
+    let last = match object.text("status.lastScheduleTime") {
+        "" => NONE.to_owned(),
+        moment => since(moment, now),
+    };
+    let suspended = match object.at("spec.suspend").and_then(Value::as_bool) {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => super::UNSET,
+    };
+    let (names, images) = containers(object.at("spec.jobTemplate.spec.template.spec"));
+    vec![
+        name(object),
+        object.text("spec.schedule").into(),
+        super::or(object.text("spec.timeZone"), NONE).into(),
+        suspended.into(),
+        object.items("status.active").len().into(),
+        last.into(),
+        age(object, now),
+        names,
+        images,
+        selector_text(object.at("spec.jobTemplate.spec.selector")).into(),
+    ]
+}
+
+pub(in crate::kinds) const DISRUPTION_BUDGET: &[Column] = &[
+    NAME,
+    text("Min Available", "The minimum number of pods that must be available."),
+    text("Max Unavailable", "The maximum number of pods that may be unavailable."),
+    typed("Allowed Disruptions", "integer", "Calculated number of pods that may be disrupted at this time."),
+    AGE,
+];
+
+pub(in crate::kinds) fn disruption_budget(object: &Value, now: i64) -> Vec<Value> {
+    let amount = |field: &str| match object.at(field) {
+        Some(Value::String(text)) => text.clone(),
+        Some(number) => number.to_string(),
+        None => "N/A".to_owned(),
+    };
+    vec![
+        name(object),
+        amount("spec.minAvailable").into(),
+        amount("spec.maxUnavailable").into(),
+        object.number("status.disruptionsAllowed").into(),
+        age(object, now),
+    ]
+}
+
+pub(in crate::kinds) const AUTOSCALER: &[Column] = &[
+    NAME,
+    text("Reference", "The workload that is scaled."),
+    text("Targets", "The amounts that are aimed at."),
+    text("MinPods", "The fewest pods."),
+    text("MaxPods", "The most pods."),
+    text("Replicas", "Number of pods now."),
+    AGE,
+];
+
+pub(in crate::kinds) fn autoscaler(object: &Value, now: i64) -> Vec<Value> {
+    let target = object.at("spec.scaleTargetRef").unwrap_or(&Value::Null);
+    let targets: Vec<String> = object.items("spec.metrics").iter().map(metric_target).collect();
+    let least = object.number_opt("spec.minReplicas").map_or(super::UNSET.to_owned(), |n| n.to_string());
+    vec![
+        name(object),
+        format!("{}/{}", target.text("kind"), target.text("name")).into(),
+        super::or(&super::some_of(&targets, 2), NONE).into(),
+        least.into(),
+        object.number("spec.maxReplicas").into(),
+        object.number("status.currentReplicas").into(),
+        age(object, now),
+    ]
+}
+
+/// The aim of one metric. Its present value is unknown, as nothing measures it here.
+fn metric_target(metric: &Value) -> String {
+    let resource = metric.text("resource.name");
+    let prefix = if resource.is_empty() { String::new() } else { format!("{resource}: ") };
+    match metric.number_opt("resource.target.averageUtilization") {
+        Some(percent) => format!("{prefix}<unknown>/{percent}%"),
+        None => format!("{prefix}<unknown>"),
+    }
+}

@@ -1,0 +1,118 @@
+//! Tables and partial objects: what `kubectl get` and metadata-only clients ask for.
+
+use crate::access::Read;
+use crate::resource::{Column, Resource};
+use crate::{Object, Value};
+
+/// How much of its object a row carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IncludeObject {
+    /// Nothing.
+    None,
+    /// Its metadata: what the API does when nothing is asked for.
+    #[default]
+    Metadata,
+    /// All of it.
+    Object,
+}
+
+impl IncludeObject {
+    /// Reads the query parameter `includeObject`; none when the value is not known.
+    pub fn parse(text: &str) -> Option<IncludeObject> {
+        match text {
+            "" | "Metadata" => Some(IncludeObject::Metadata),
+            "None" => Some(IncludeObject::None),
+            "Object" => Some(IncludeObject::Object),
+            _ => None,
+        }
+    }
+}
+
+/// A table of one object, as a `get` or a watch event shows it. A watch sends the column definitions
+/// only once. `now` is Unix time in seconds.
+pub fn of_object(
+    resource: &Resource,
+    object: &Value,
+    include: IncludeObject,
+    with_columns: bool,
+    now: i64,
+) -> Value {
+    let mut metadata = Object::new();
+    if let Some(version) = object.at("metadata.resourceVersion") {
+        metadata.insert("resourceVersion".into(), version.clone());
+    }
+    table(resource, Value::Object(metadata), [object].into_iter(), include, with_columns, now)
+}
+
+/// A table of a list. `metadata` is that of the list (resourceVersion, continue, remainingItemCount).
+pub fn of_list<'a>(
+    resource: &Resource,
+    metadata: Value,
+    objects: impl Iterator<Item = &'a Value>,
+    include: IncludeObject,
+    now: i64,
+) -> Value {
+    table(resource, metadata, objects, include, true, now)
+}
+
+fn table<'a>(
+    resource: &Resource,
+    metadata: Value,
+    objects: impl Iterator<Item = &'a Value>,
+    include: IncludeObject,
+    with_columns: bool,
+    now: i64,
+) -> Value {
+    let columns = if with_columns { resource.rules.columns() } else { &[] };
+    let mut table = head("Table", metadata);
+    table.insert("columnDefinitions".into(), columns.iter().map(definition).collect());
+    let rows = objects.map(|object| row(resource, object, include, now));
+    table.insert("rows".into(), rows.collect());
+    Value::Object(table)
+}
+
+fn head(kind: &str, metadata: Value) -> Object {
+    let mut object = Object::new();
+    object.insert("kind".into(), kind.into());
+    object.insert("apiVersion".into(), "meta.k8s.io/v1".into());
+    object.insert("metadata".into(), metadata);
+    object
+}
+
+fn definition(column: &Column) -> Value {
+    let mut object = Object::new();
+    object.insert("name".into(), column.name.into());
+    object.insert("type".into(), column.kind.into());
+    object.insert("format".into(), column.format.into());
+    object.insert("description".into(), column.description.into());
+    object.insert("priority".into(), column.priority.into());
+    Value::Object(object)
+}
+
+fn row(resource: &Resource, object: &Value, include: IncludeObject, now: i64) -> Value {
+    let mut row = Object::new();
+    row.insert("cells".into(), Value::Array(resource.rules.cells(object, now)));
+    if let Some(conditions) = resource.rules.row_conditions(object) {
+        row.insert("conditions".into(), conditions);
+    }
+    let shown = match include {
+        IncludeObject::None => Value::Null,
+        IncludeObject::Metadata => partial(object),
+        IncludeObject::Object => object.clone(),
+    };
+    row.insert("object".into(), shown);
+    Value::Object(row)
+}
+
+/// The `PartialObjectMetadata` of an object.
+pub fn partial(object: &Value) -> Value {
+    let metadata = object.get("metadata").cloned().unwrap_or_default();
+    Value::Object(head("PartialObjectMetadata", metadata))
+}
+
+/// The `PartialObjectMetadataList` of a list. `metadata` is that of the list.
+pub fn partial_list<'a>(metadata: Value, objects: impl Iterator<Item = &'a Value>) -> Value {
+    let mut list = head("PartialObjectMetadataList", metadata);
+    list.insert("items".into(), objects.map(partial).collect());
+    Value::Object(list)
+}
