@@ -1,0 +1,63 @@
+use std::borrow::Cow;
+
+use super::*;
+
+const POD: &str = r#"{"type":"MODIFIED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a-x",
+    "namespace":"n","uid":"u","resourceVersion":"17","creationTimestamp":"2026-01-01T00:00:00Z",
+    "labels":{"app":"a","es\u0063":"q\"q"},"annotations":{"x":"y"},"ownerReferences":[{"apiVersion":"apps/v1",
+    "kind":"DaemonSet","name":"a","uid":"d","controller":true}],"managedFields":[{"fieldsV1":{"f:a":{}}}]},
+    "spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":
+    [{"matchFields":[{"key":"metadata.name","operator":"In","values":["node-1"]}]}]}}},"containers":[{"x":1.5}]},
+    "status":{"phase":"Running","conditions":[{"type":"Initialized","status":"True"},{"type":"Ready",
+    "status":"True","lastTransitionTime":"2026-01-01T00:00:05Z"}]}}}"#;
+
+#[test]
+fn a_pod_event_gives_what_the_engine_reads_and_borrows_its_texts() {
+    let event: WatchEvent<Pod<'_>> = event(POD.as_bytes()).expect("an event");
+    let pod = event.object;
+    assert_eq!(event.kind, EventKind::Modified);
+    assert_eq!((&*pod.metadata.name, pod.metadata.version()), ("a-x", Some(17)));
+    assert_eq!(pod.metadata.controller().map(|owner| &*owner.uid), Some("d"));
+    assert_eq!(pod.metadata.labels.get("app"), Some("a"));
+    assert_eq!(pod.metadata.labels.get("esc"), Some("q\"q"));
+    assert_eq!((pod.node_name(), pod.target_node().as_deref()), ("", Some("node-1")));
+    assert_eq!((pod.phase(), pod.ready().is_true), ("Running", true));
+    assert_eq!(pod.ready().last_transition_time.as_deref(), Some("2026-01-01T00:00:05Z"));
+    assert_eq!(pod.metadata.created_micros(), Some(1_767_225_600_000_000));
+    assert!(!pod.metadata.is_deleting());
+    assert!(matches!(pod.metadata.name.0, Cow::Borrowed(_)));
+    assert!(matches!(pod.metadata.creation_timestamp, Some(Text(Cow::Borrowed(_)))));
+}
+
+#[test]
+fn nulls_and_absent_parts_read_as_nothing() {
+    let text = br#"{"metadata":{"name":"n","labels":null,"ownerReferences":null},"spec":{"taints":null}}"#;
+    let node: Node<'_> = serde_json::from_slice(text).expect("a node");
+    assert!(node.taints().is_empty() && node.metadata.labels.0.is_empty());
+    let bookmark = br#"{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"9"}}}"#;
+    let bookmark: WatchEvent<Pod<'_>> = event(bookmark).expect("a bookmark");
+    assert_eq!((bookmark.kind, bookmark.object.metadata.version()), (EventKind::Bookmark, Some(9)));
+}
+
+#[test]
+fn a_node_tells_its_taints() {
+    let text = br#"{"metadata":{"name":"n"},"spec":{"unschedulable":true,"taints":[{"key":"k","effect":"NoExecute"}]}}"#;
+    let node: Node<'_> = serde_json::from_slice(text).expect("a node");
+    assert!(node.is_unschedulable());
+    assert_eq!((&*node.taints()[0].key, &*node.taints()[0].effect), ("k", "NoExecute"));
+}
+
+#[test]
+fn template_and_revision_data_stay_as_they_came() {
+    let text = br#"{"metadata":{"name":"a"},"spec":{"template":{"spec":{ "nodeSelector":{"a":"b"},"hostNetwork":true,
+        "tolerations":[{"operator":"Exists"}]}},"minReadySeconds":3,"selector":{}}}"#;
+    let set: DaemonSet<'_> = serde_json::from_slice(text).expect("a DaemonSet");
+    assert!(set.spec.template.get().starts_with(r#"{"spec":{ "nodeSelector""#));
+    let placement = set.spec.placement().expect("a template");
+    assert_eq!(placement.node_selector.get("a"), Some("b"));
+    assert!(placement.host_network && placement.tolerations.len() == 1);
+    assert_eq!((set.spec.min_ready_seconds, set.spec.revision_history_limit), (3, None));
+    let text = br#"{"metadata":{"name":"r"},"data":{"b":1.50},"revision":4}"#;
+    let revision: ControllerRevision<'_> = serde_json::from_slice(text).expect("a revision");
+    assert_eq!((revision.data.map(|data| data.get()), revision.revision), (Some(r#"{"b":1.50}"#), 4));
+}
