@@ -62,7 +62,7 @@ pub struct ControllerConfig {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WriteRate {
     /// Writes per second in the long run, above 0.
-    pub per_second: f64,
+    pub qps: f64,
     /// Writes at once after a pause, at least 1.
     pub burst: u32,
 }
@@ -111,7 +111,7 @@ impl Controller {
         check(&config)?;
         let ControllerConfig { namespace, workers, rate_limit, limits, metrics } = config;
         let write_client = match rate_limit {
-            Some(WriteRate { per_second, burst }) => client.clone().with_rate_limit(per_second, burst),
+            Some(WriteRate { qps, burst }) => client.clone().with_rate_limit(qps, burst),
             None => client.clone(),
         };
         let api = Api::new(write_client, metrics.clone());
@@ -149,7 +149,7 @@ fn check(config: &ControllerConfig) -> Result<(), Error> {
         return Err(Error::Config("the controller needs at least one worker"));
     }
     match config.rate_limit {
-        Some(rate) if !(rate.per_second > 0.0 && rate.burst > 0) => {
+        Some(rate) if !(rate.qps > 0.0 && rate.burst > 0) => {
             Err(Error::Config("the limit on writes per second and its burst must be above 0"))
         }
         _ => Ok(()),
