@@ -29,6 +29,20 @@ use crate::{discovery, meta, server};
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// Priority classes that every cluster has: name, value, description.
+const SYSTEM_PRIORITIES: &[(&str, i64, &str)] = &[
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
+
 /// Everything that a request needs.
 #[derive(Debug)]
 pub struct Api {
@@ -238,6 +252,12 @@ impl Api {
     pub(crate) async fn bootstrap(&self) -> Result<(), Status> {
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             self.ensure("", "v1", "namespaces", name, Object::new()).await?;
+        }
+        for (name, value, description) in SYSTEM_PRIORITIES {
+            let mut class = Object::new();
+            class.insert("value".into(), (*value).into());
+            class.insert("description".into(), (*description).into());
+            self.ensure("scheduling.k8s.io", "v1", "priorityclasses", name, class).await?;
         }
         Ok(())
     }

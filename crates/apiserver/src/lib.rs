@@ -4,7 +4,6 @@ mod admission;
 mod api;
 mod authn;
 mod catalog;
-mod checks;
 mod config;
 mod discovery;
 mod handlers;

@@ -20,6 +20,14 @@ pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or("")
 }
 
+/// The name, or the base of a name that is not generated yet: how refusals call an object.
+pub fn shown_name(object: &Value) -> &str {
+    match text(object, "name") {
+        "" => text(object, "generateName"),
+        name => name,
+    }
+}
+
 /// A number of the metadata.
 pub fn number(object: &Value, field: &str) -> Option<i64> {
     object.get("metadata")?.get(field)?.as_i64()

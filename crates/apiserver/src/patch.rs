@@ -1,17 +1,36 @@
 //! Patches of requests, in the three forms that the API takes.
 
 use everynode_wire::Value;
+use everynode_wire::patch;
 use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
+use everynode_wire::status::{Reason, Status};
 
+use crate::handlers::type_of;
 use crate::http::query::FieldValidation;
 
+/// The media types of patches, as `Accept-Patch` lists them.
+pub const MEDIA_TYPES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    Merge,
+    Strategic,
+}
+
 /// A patch as it was sent.
+#[derive(Debug)]
 pub struct Patch<'a> {
+    form: Form,
     bytes: &'a [u8],
 }
 
 /// The patched object.
+#[derive(Debug)]
 pub struct Patched {
     /// The object, decoded by its schema.
     pub object: Value,
@@ -21,12 +40,38 @@ pub struct Patched {
 
 impl<'a> Patch<'a> {
     /// Takes the form from the media type.
-    pub fn read(_content_type: &str, bytes: &'a [u8]) -> Result<Patch<'a>, Status> {
-        Ok(Patch { bytes })
+    pub fn read(content_type: &str, bytes: &'a [u8]) -> Result<Patch<'a>, Status> {
+        let form = match content_type {
+            "application/json-patch+json" => Form::Json,
+            "application/merge-patch+json" => Form::Merge,
+            "application/strategic-merge-patch+json" => Form::Strategic,
+            "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
+                let message =
+                    "server-side apply is not served yet; use client-side apply or another patch type";
+                return Err(Status::new(Reason::UnsupportedMediaType, message));
+            }
+            _ => return Err(Status::unsupported_patch_type()),
+        };
+        Ok(Patch { form, bytes })
     }
 
     /// The object with the patch applied.
-    pub fn apply(&self, _resource: &Resource, _old: &Value, _v: FieldValidation) -> Result<Patched, Status> {
-        Err(Status::internal(format!("no patches yet, {} bytes", self.bytes.len())))
+    pub fn apply(
+        &self,
+        resource: &Resource,
+        old: &Value,
+        validation: FieldValidation,
+    ) -> Result<Patched, Status> {
+        let ty = type_of(resource)?;
+        let patched = match self.form {
+            Form::Json => patch::json_patch(ty, old, self.bytes),
+            Form::Merge => patch::merge_patch(ty, old, self.bytes),
+            Form::Strategic => patch::strategic_merge(ty, old, self.bytes),
+        }?;
+        Ok(match validation {
+            FieldValidation::Strict => Patched { object: patched.strict()?, warnings: Vec::new() },
+            FieldValidation::Warn => Patched { object: patched.value, warnings: patched.problems },
+            FieldValidation::Ignore => Patched { object: patched.value, warnings: Vec::new() },
+        })
     }
 }

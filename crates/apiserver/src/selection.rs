@@ -1,32 +1,81 @@
 //! Label and field selectors over stored objects.
 
+use everynode_wire::Value;
+use everynode_wire::selector::{FieldSelector, FieldTerm, LabelSelector};
 use everynode_wire::status::Status;
 
 use crate::handlers::Call;
 use crate::store::Stored;
 
 /// What a list, watch or deletion of a collection is limited to.
-#[derive(Debug, Default)]
-pub struct Selection {}
+#[derive(Debug)]
+pub struct Selection {
+    labels: LabelSelector,
+    fields: Vec<(Place, FieldTerm)>,
+}
+
+/// Where the value of a field is found.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Name,
+    Namespace,
+    /// In the list of the selectable fields.
+    Listed(usize),
+}
 
 impl Selection {
     /// Reads the selectors of a request.
-    pub fn parse(_call: &Call<'_>) -> Result<Selection, Status> {
-        Ok(Selection {})
+    pub fn parse(call: &Call<'_>) -> Result<Selection, Status> {
+        let labels = LabelSelector::parse(call.query.get("labelSelector").unwrap_or(""))?;
+        let fields = FieldSelector::parse(call.query.get("fieldSelector").unwrap_or(""))?;
+        fields.check_fields(call.resource.selectable_fields)?;
+        let stored = call.api.catalog().stored_resource(call.shelf).selectable_fields;
+        let place = |term: &FieldTerm| match term.field.as_str() {
+            "metadata.name" => Some(Place::Name),
+            "metadata.namespace" => Some(Place::Namespace),
+            field => {
+                let field = stored_field(field);
+                stored.iter().position(|known| *known == field).map(Place::Listed)
+            }
+        };
+        let fields = fields.terms().iter().filter_map(|term| Some((place(term)?, term.clone()))).collect();
+        Ok(Selection { labels, fields })
     }
 
     /// Whether everything matches.
     pub fn is_everything(&self) -> bool {
-        true
+        self.labels.is_everything() && self.fields.is_empty()
     }
 
     /// Whether an object matches.
-    pub fn matches(&self, _stored: &Stored) -> bool {
-        true
+    pub fn matches(&self, stored: &Stored) -> bool {
+        let facts = &stored.facts;
+        let holds = |(place, term): &(Place, FieldTerm)| {
+            let value: &str = match place {
+                Place::Name => &facts.name,
+                Place::Namespace => &facts.namespace,
+                Place::Listed(at) => facts.fields.get(*at).map_or("", |value| value),
+            };
+            (value == term.value) == term.equals
+        };
+        self.fields.iter().all(holds) && self.labels.matches(|key| facts.label(key))
+    }
+}
+
+/// The name of a selectable field in the stored form of its object, where the two differ: events.
+fn stored_field(field: &str) -> String {
+    match field.strip_prefix("regarding.") {
+        Some(rest) => format!("involvedObject.{rest}"),
+        None if field == "reportingController" => "reportingComponent".into(),
+        None => field.to_owned(),
     }
 }
 
 /// Whether a label selector object selects an object; an absent one selects nothing.
-pub fn selects(selector: &everynode_wire::Value, _object: &everynode_wire::Value) -> Result<bool, Status> {
-    Ok(!selector.is_null())
+pub fn selects(selector: &Value, object: &Value) -> Result<bool, Status> {
+    if selector.is_null() {
+        return Ok(false);
+    }
+    let selector = LabelSelector::from_object(selector)?;
+    Ok(selector.matches_labels(object.pointer("/metadata/labels").unwrap_or(&Value::Null)))
 }

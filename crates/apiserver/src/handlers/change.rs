@@ -9,11 +9,11 @@ use http::Response;
 
 use super::{Call, create};
 use crate::api::Api;
-use crate::checks::validate_metadata_update;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::store::{Action, Expect, ShelfId, Stored, Write, WriteError};
-use crate::{meta, patch, view};
+use crate::{admission, meta, patch, view};
+use everynode_wire::validate::meta::validate_metadata_update;
 
 /// How often a change is tried anew when the object changes under it.
 const ATTEMPTS: usize = 64;
@@ -171,6 +171,9 @@ pub async fn apply(
         let mut new = change(&old)?;
         let pinned = check_version(resource, how, &mut new, &stored)?;
         warnings.clear();
+        if how.part == Part::Main {
+            admission::update(api, resource, &mut new, &old)?;
+        }
         complete(resource, how.part, &mut new, &old, warnings)?;
         let draft = api.draft(resource, &mut new).ok_or_else(|| Status::internal("not an object"))?;
         if how.dry_run {

@@ -9,12 +9,12 @@ use http::Response;
 
 use super::Call;
 use crate::api::Api;
-use crate::checks::validate_metadata_create;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
 use crate::store::{Action, Expect, Stored, Write, WriteError};
 use crate::{admission, view};
+use everynode_wire::validate::meta::validate_metadata_create;
 
 /// Names that are tried for one `generateName`.
 const NAME_ATTEMPTS: usize = 8;
@@ -68,10 +68,10 @@ pub async fn create_object(
     }
     let base = meta::text(&object, "generateName").to_owned();
     let generated = meta::text(&object, "name").is_empty() && !base.is_empty();
+    admission::create(api, resource, &mut object)?;
     if generated {
         meta::set(&mut object, "name", meta::generated_name(&base));
     }
-    admission::create(api, resource, &mut object)?;
     meta::set(&mut object, "uid", meta::random_uid());
     meta::set(&mut object, "creationTimestamp", time::format(api.now()));
     resource.rules.prepare_create(&mut object);
