@@ -1,5 +1,8 @@
 //! The controller against the embedded API server: the state that a cluster comes to.
 
+// A test may panic anywhere, its helpers too.
+#![allow(clippy::expect_used)]
+
 mod cluster;
 
 use cluster::{Cluster, DAEMONSETS, EVENTS, PODS, REVISIONS, daemonset, image, target};
