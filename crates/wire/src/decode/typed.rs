@@ -276,13 +276,13 @@ impl<'a> Decoder<'a> {
         let text = self.parser.string()?;
         let result = match kind {
             Kind::Duration => return Ok(text.into_owned().into()),
-            Kind::Time => time::parse(&text),
-            _ => time::parse_micro(&text),
+            Kind::Time => time::parse(&text).map(|seconds| (seconds, time::format(seconds))),
+            _ => time::parse_micros(&text)
+                .map(|micros| (micros.div_euclid(1_000_000), time::format_micros(micros))),
         };
         match result {
-            Ok(micros) if time::is_zero(micros) => Ok(Value::Null),
-            Ok(micros) if *kind == Kind::Time => Ok(time::format(micros.div_euclid(1_000_000)).into()),
-            Ok(micros) => Ok(time::format_micro(micros).into()),
+            Ok((seconds, _)) if time::is_zero(seconds) => Ok(Value::Null),
+            Ok((_, text)) => Ok(text.into()),
             Err(error) => {
                 self.fatal.get_or_insert(error.to_string());
                 Ok(Value::Null)

@@ -120,8 +120,8 @@ impl Metadata<'_> {
         self.deletion_timestamp.is_some()
     }
 
-    /// When the object was made, in Unix microseconds.
-    pub fn created_micros(&self) -> Option<i64> {
+    /// When the object was made, in Unix seconds.
+    pub fn created_seconds(&self) -> Option<i64> {
         self.creation_timestamp.as_deref().and_then(|text| time::parse(text).ok())
     }
 }

@@ -23,7 +23,7 @@ fn a_pod_event_gives_what_the_engine_reads_and_borrows_its_texts() {
     assert_eq!((pod.node_name(), pod.target_node().as_deref()), ("", Some("node-1")));
     assert_eq!((pod.phase(), pod.ready().is_true), ("Running", true));
     assert_eq!(pod.ready().last_transition_time.as_deref(), Some("2026-01-01T00:00:05Z"));
-    assert_eq!(pod.metadata.created_micros(), Some(1_767_225_600_000_000));
+    assert_eq!(pod.metadata.created_seconds(), Some(1_767_225_600));
     assert!(!pod.metadata.is_deleting());
     assert!(matches!(pod.metadata.name.0, Cow::Borrowed(_)));
     assert!(matches!(pod.metadata.creation_timestamp, Some(Text(Cow::Borrowed(_)))));
