@@ -162,6 +162,10 @@ pub trait Rules: Sync + std::fmt::Debug {
         default_cells(object)
     }
 
+    /// Takes out of metadata what is only there in the versioned form of the object, as tables and
+    /// partial objects are made from the other one.
+    fn unversion_metadata(&self, _metadata: &mut Value) {}
+
     /// What a row says about an object that has come to its end.
     fn row_conditions(&self, _object: &Value) -> Option<Value> {
         None

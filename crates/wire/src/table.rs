@@ -97,7 +97,7 @@ fn row(resource: &Resource, object: &Value, include: IncludeObject, now: i64) ->
     }
     let shown = match include {
         IncludeObject::None => Value::Null,
-        IncludeObject::Metadata => partial(object),
+        IncludeObject::Metadata => partial(resource, object),
         IncludeObject::Object => object.clone(),
     };
     row.insert("object".into(), shown);
@@ -105,14 +105,19 @@ fn row(resource: &Resource, object: &Value, include: IncludeObject, now: i64) ->
 }
 
 /// The `PartialObjectMetadata` of an object.
-pub fn partial(object: &Value) -> Value {
-    let metadata = object.get("metadata").cloned().unwrap_or_default();
+pub fn partial(resource: &Resource, object: &Value) -> Value {
+    let mut metadata = object.get("metadata").cloned().unwrap_or_default();
+    resource.rules.unversion_metadata(&mut metadata);
     Value::Object(head("PartialObjectMetadata", metadata))
 }
 
 /// The `PartialObjectMetadataList` of a list. `metadata` is that of the list.
-pub fn partial_list<'a>(metadata: Value, objects: impl Iterator<Item = &'a Value>) -> Value {
+pub fn partial_list<'a>(
+    resource: &Resource,
+    metadata: Value,
+    objects: impl Iterator<Item = &'a Value>,
+) -> Value {
     let mut list = head("PartialObjectMetadataList", metadata);
-    list.insert("items".into(), objects.map(partial).collect());
+    list.insert("items".into(), objects.map(|object| partial(resource, object)).collect());
     Value::Object(list)
 }

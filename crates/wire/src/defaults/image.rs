@@ -67,7 +67,7 @@ mod tests {
         );
         check("example/agent:latest@sha256:00000000000000000000000000000000", "Always");
         check("", "IfNotPresent");
-        check("Upper/Case", "Always");
+        check("Upper/case", "Always");
         check("upper/Case", "IfNotPresent");
     }
 }

@@ -89,7 +89,7 @@ impl Rules for Secret {
             bytes += decoded_bytes(value.as_str().unwrap_or_default());
         }
         if bytes > MAX_BYTES {
-            errors.push(FieldError::too_long(&path, MAX_BYTES));
+            errors.push(FieldError::too_long(path, MAX_BYTES));
         }
         needed_keys(object, &path, errors);
     }

@@ -81,6 +81,14 @@ impl Rules for DaemonSet {
         spec(new, selector::has_invalid_values(old.at("selector")), errors);
     }
 
+    fn unversion_metadata(&self, metadata: &mut Value) {
+        let Some(annotations) = metadata.get_mut("annotations") else { return };
+        annotations.take_out(TEMPLATE_GENERATION);
+        if annotations.as_object().is_some_and(crate::Object::is_empty) {
+            metadata.take_out("annotations");
+        }
+    }
+
     fn validate_status_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
         let path = Path::root("status");
         for count in COUNTS {
@@ -130,7 +138,7 @@ fn spec(spec: &Value, values_may_be_invalid: bool, errors: &mut Errors) {
         && selector.entries("matchLabels").next().is_none()
         && selector.items("matchExpressions").is_empty()
     {
-        errors.invalid(&selector_path, selector.clone(), "empty selector is invalid for daemonset");
+        errors.invalid(selector_path, selector.clone(), "empty selector is invalid for daemonset");
     }
     let template_path = path.child("template");
     pod_spec::template(template, &template_path, errors);
@@ -157,7 +165,7 @@ fn update_strategy(strategy: &Value, path: &Path<'_>, errors: &mut Errors) {
         },
         _ => {
             let shown = internal::form("apps.v1.DaemonSetUpdateStrategy", strategy);
-            errors.not_supported(&path, shown, &["RollingUpdate", "OnDelete"]);
+            errors.not_supported(path, shown, &["RollingUpdate", "OnDelete"]);
         }
     }
 }

@@ -173,8 +173,8 @@ fn policy_rule(rule: &Value, peers: &str, path: &Path<'_>, errors: &mut Errors) 
         }
         let has_selector = peer.has("podSelector") || peer.has("namespaceSelector");
         match (peer.has("ipBlock"), has_selector) {
-            (false, false) => errors.required(&path, "must specify a peer"),
-            (true, true) => errors.forbidden(&path, "may not specify both ipBlock and another peer"),
+            (false, false) => errors.required(path, "must specify a peer"),
+            (true, true) => errors.forbidden(path, "may not specify both ipBlock and another peer"),
             _ => {}
         }
     }

@@ -44,6 +44,8 @@ impl Rules for Node {
     }
 
     fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        // The API checks a changed node as a new one first, and then again.
+        checks(new, errors);
         let path = Path::root("spec");
         let cidrs = old.items("spec.podCIDRs");
         if !cidrs.is_empty() && cidrs != new.items("spec.podCIDRs") {

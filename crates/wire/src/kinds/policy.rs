@@ -40,7 +40,7 @@ impl Rules for PodDisruptionBudget {
         let spec = object.get("spec").unwrap_or(&Value::Null);
         if spec.has("minAvailable") && spec.has("maxUnavailable") {
             let shown = internal::form("policy.v1.PodDisruptionBudgetSpec", spec);
-            errors.invalid(&path, shown, "minAvailable and maxUnavailable cannot be both set");
+            errors.invalid(path, shown, "minAvailable and maxUnavailable cannot be both set");
         }
         for field in ["minAvailable", "maxUnavailable"] {
             if let Some(value) = spec.at(field) {

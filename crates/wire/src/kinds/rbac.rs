@@ -74,7 +74,7 @@ impl Rules for Role {
         let list = Path::root("aggregationRule.clusterRoleSelectors");
         if object.has("aggregationRule") && selectors.is_empty() {
             let message = "at least one clusterRoleSelector required if aggregationRule is non-nil";
-            errors.required(&list, message);
+            errors.required(list, message);
         }
         for (index, selector) in selectors.iter().enumerate() {
             selector::label_selector(Some(selector), false, &list.index(index), errors);
@@ -153,11 +153,11 @@ fn policy_rule(rule: &Value, namespaced: bool, path: &Path<'_>, errors: &mut Err
     if !urls.is_empty() {
         let path = path.child("nonResourceURLs");
         if namespaced {
-            errors.invalid(&path, urls.to_vec(), "namespaced rules cannot apply to non-resource URLs");
+            errors.invalid(path, urls.to_vec(), "namespaced rules cannot apply to non-resource URLs");
         }
         if !groups.is_empty() || !resources.is_empty() || !rule.items("resourceNames").is_empty() {
             let message = "rules cannot apply to both regular resources and non-resource URLs";
-            errors.invalid(&path, urls.to_vec(), message);
+            errors.invalid(path, urls.to_vec(), message);
         }
         return;
     }

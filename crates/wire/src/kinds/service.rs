@@ -145,7 +145,7 @@ impl Rules for Service {
         let (ports, list) = (spec.items("ports"), path.child("ports"));
         let headless = spec.text("clusterIP") == "None";
         if ports.is_empty() && !headless && kind != "ExternalName" {
-            errors.required(&list, "");
+            errors.required(list, "");
         }
         for (index, port) in ports.iter().enumerate() {
             service_port(port, ports.len() > 1, headless, &list.index(index), errors);
@@ -221,7 +221,7 @@ fn unique_ports(ports: &[Value], path: &Path<'_>, errors: &mut Errors) {
         };
         if before.iter().any(same) {
             let shown = json!({"protocol": port.text("protocol"), "port": port.number("port")});
-            errors.duplicate(&item, internal::form("core.v1.ServicePort", &shown));
+            errors.duplicate(item, internal::form("core.v1.ServicePort", &shown));
         }
     }
 }

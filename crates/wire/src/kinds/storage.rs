@@ -142,7 +142,7 @@ impl Rules for StorageClass {
         let provisioner = object.text("provisioner");
         let path = Path::root("provisioner");
         if provisioner.is_empty() {
-            errors.required(&path, "");
+            errors.required(path, "");
         } else {
             let lower = provisioner.to_lowercase();
             errors.all_invalid(&path, &lower, names::qualified_name(&lower));

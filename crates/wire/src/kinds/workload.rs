@@ -145,7 +145,7 @@ impl Rules for ReplicationController {
         }
         let template_path = path.child("template");
         match spec.at("template") {
-            None => errors.required(&template_path, ""),
+            None => errors.required(template_path, ""),
             Some(template) => {
                 let labels = template.at("metadata.labels").unwrap_or(&Value::Null);
                 if spec.entries("selector").any(|(key, value)| labels.get(key) != Some(value)) {

@@ -143,7 +143,7 @@ pub(crate) fn restart_policy(container: &Value, path: &Path<'_>, errors: &mut Er
         }
         let codes_path = path.child("exitCodes");
         let Some(codes) = rule.at("exitCodes") else {
-            errors.required(&codes_path, "must be specified");
+            errors.required(codes_path, "must be specified");
             continue;
         };
         if !["In", "NotIn"].contains(&codes.text("operator")) {

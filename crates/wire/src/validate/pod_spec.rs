@@ -178,7 +178,7 @@ fn gates(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
 }
 
 /// All containers of the pod with the names of their lists.
-fn each_container<'a>(spec: &'a Value) -> impl Iterator<Item = (&'static str, usize, &'a Value)> {
+fn each_container(spec: &Value) -> impl Iterator<Item = (&'static str, usize, &Value)> {
     ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(|list| {
         spec.items(list).iter().enumerate().map(move |(index, container)| (list, index, container))
     })

@@ -30,8 +30,7 @@ pub(crate) fn update(new: &Value, old: &Value, errors: &mut Errors) {
     let munged = with_allowed_changes_undone(new, old, &path, errors);
     if munged != *old {
         let diff = unified_diff(&pretty(old), &pretty(&munged));
-        errors
-            .forbidden(&path, &format!("pod updates may not change fields other than {MAY_CHANGE}\n{diff}"));
+        errors.forbidden(path, &format!("pod updates may not change fields other than {MAY_CHANGE}\n{diff}"));
     }
 }
 

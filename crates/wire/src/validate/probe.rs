@@ -64,7 +64,7 @@ fn handler(owner: &Value, grace_seconds: Option<i64>, path: &Path<'_>, errors: &
         let path = path.child(name);
         found += 1;
         if found > 1 {
-            errors.forbidden(&path, "may not specify more than 1 handler type");
+            errors.forbidden(path, "may not specify more than 1 handler type");
             continue;
         }
         match *name {

@@ -171,12 +171,12 @@ fn claim_names(claims: &[Value], known: &[&str], path: &Path<'_>, errors: &mut E
         let name = claim.text("name");
         let path = path.index(index);
         if name.is_empty() {
-            errors.required(&path, "");
+            errors.required(path, "");
         } else if claims[..index].contains(claim) {
-            errors.duplicate(&path, name);
+            errors.duplicate(path, name);
         }
         if !name.is_empty() && !known.contains(&name) {
-            let mut error = crate::status::FieldError::not_found(&path, name);
+            let mut error = crate::status::FieldError::not_found(path, name);
             let known =
                 if known.is_empty() { " which is empty".into() } else { format!(": {}", known.join(", ")) };
             error.message.push_str(&format!(": must be one of the names in pod.spec.resourceClaims{known}"));

@@ -22,7 +22,7 @@ fn toleration(toleration: &Value, path: &Path<'_>, errors: &mut Errors) {
         if operator != "Exists" {
             let message =
                 "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-            errors.invalid(&operator_path, operator, message);
+            errors.invalid(operator_path, operator, message);
         }
     } else {
         errors.all_invalid(&path.child("key"), key, names::qualified_name(key));
@@ -35,15 +35,15 @@ fn toleration(toleration: &Value, path: &Path<'_>, errors: &mut Errors) {
         "Equal" | "" => {
             let messages = names::label_value(value);
             if !messages.is_empty() {
-                errors.invalid(&operator_path, value, &messages.join(";"));
+                errors.invalid(operator_path, value, &messages.join(";"));
             }
         }
         "Exists" if value.is_empty() => {}
         "Exists" => {
-            errors.invalid(&operator_path, value, "value must be empty when `operator` is 'Exists'");
+            errors.invalid(operator_path, value, "value must be empty when `operator` is 'Exists'");
         }
-        "Lt" | "Gt" => errors.not_supported(&operator_path, operator, &["Equal", "Exists", "Lt", "Gt"]),
-        _ => errors.not_supported(&operator_path, operator, &["Equal", "Exists"]),
+        "Lt" | "Gt" => errors.not_supported(operator_path, operator, &["Equal", "Exists", "Lt", "Gt"]),
+        _ => errors.not_supported(operator_path, operator, &["Equal", "Exists"]),
     }
     if !effect.is_empty() && !EFFECTS.contains(&effect) {
         errors.not_supported(path.child("effect"), effect, EFFECTS);
@@ -64,7 +64,7 @@ pub(crate) fn taints(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
         let same = |other: &Value| other.text("key") == key && other.text("effect") == taint.text("effect");
         if list[..index].iter().any(same) {
             let detail = "taints must be unique by key and effect pair";
-            errors.push(crate::status::FieldError::duplicate(&path, shown_taint(taint), detail));
+            errors.push(crate::status::FieldError::duplicate(path, shown_taint(taint), detail));
         }
     }
 }
@@ -124,7 +124,7 @@ pub(crate) fn node_selector(selector: &Value, path: &Path<'_>, errors: &mut Erro
     let list = path.child("nodeSelectorTerms");
     let terms = selector.items("nodeSelectorTerms");
     if terms.is_empty() {
-        errors.required(&list, "must have at least one node selector term");
+        errors.required(list, "must have at least one node selector term");
     }
     for (index, term) in terms.iter().enumerate() {
         node_selector_term(term, false, &list.index(index), errors);
@@ -147,14 +147,14 @@ fn node_requirement(requirement: &Value, values_may_be_invalid: bool, path: &Pat
     let values_path = path.child("values");
     match operator {
         "In" | "NotIn" if values.is_empty() => {
-            errors.required(&values_path, "must be specified when `operator` is 'In' or 'NotIn'");
+            errors.required(values_path, "must be specified when `operator` is 'In' or 'NotIn'");
         }
         "Exists" | "DoesNotExist" if !values.is_empty() => {
             let message = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-            errors.forbidden(&values_path, message);
+            errors.forbidden(values_path, message);
         }
         "Gt" | "Lt" if values.len() != 1 => {
-            errors.required(&values_path, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+            errors.required(values_path, "must be specified single value when `operator` is 'Lt' or 'Gt'");
         }
         "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
         _ => errors.invalid(path.child("operator"), operator, "not a valid selector operator"),
@@ -173,7 +173,7 @@ fn field_requirement(requirement: &Value, path: &Path<'_>, errors: &mut Errors) 
         "In" | "NotIn" if values.len() == 1 => {}
         "In" | "NotIn" => {
             let message = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
-            errors.required(&values_path, message);
+            errors.required(values_path, message);
         }
         _ => errors.invalid(path.child("operator"), operator, "not a valid selector operator"),
     }
@@ -197,7 +197,7 @@ fn pod_term(term: &Value, path: &Path<'_>, errors: &mut Errors) {
     let key = term.text("topologyKey");
     let key_path = path.child("topologyKey");
     if key.is_empty() {
-        errors.required(&key_path, "can not be empty");
+        errors.required(key_path, "can not be empty");
     }
     errors.all_invalid(&key_path, key, names::qualified_name(key));
 }
@@ -208,7 +208,7 @@ fn label_keys(owner: &Value, path: &Path<'_>, errors: &mut Errors) {
         let keys = owner.items(field);
         let list = path.child(field);
         if !keys.is_empty() && !owner.has("labelSelector") {
-            errors.forbidden(&list, "must not be specified when labelSelector is not set");
+            errors.forbidden(list, "must not be specified when labelSelector is not set");
         }
         for (index, key) in keys.iter().filter_map(Value::as_str).enumerate() {
             errors.all_invalid(&list.index(index), key, names::qualified_name(key));

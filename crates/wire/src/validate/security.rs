@@ -12,10 +12,10 @@ pub(crate) fn container(context: &Value, host_users: bool, path: &Path<'_>, erro
     if let Some(kind) = context.at("procMount").and_then(Value::as_str) {
         let path = path.child("procMount");
         if !["Default", "Unmasked"].contains(&kind) {
-            errors.not_supported(&path, kind, &["Default", "Unmasked"]);
+            errors.not_supported(path, kind, &["Default", "Unmasked"]);
         }
         if host_users && kind == "Unmasked" {
-            errors.invalid(&path, kind, "`hostUsers` must be false to use `Unmasked`");
+            errors.invalid(path, kind, "`hostUsers` must be false to use `Unmasked`");
         }
     }
     seccomp(context, path, errors);
@@ -86,12 +86,12 @@ fn seccomp(context: &Value, path: &Path<'_>, errors: &mut Errors) {
     let file_path = path.child("localhostProfile");
     match (kind, profile.at("localhostProfile").and_then(Value::as_str)) {
         ("Localhost", None) => {
-            errors.required(&file_path, "must be set when seccomp type is Localhost");
+            errors.required(file_path, "must be set when seccomp type is Localhost");
         }
         ("Localhost", Some(file)) => volume::descending(file, &file_path, errors),
         (_, Some(_)) => {
             let shown = internal::form("core.v1.SeccompProfile", profile);
-            errors.invalid(&file_path, shown, "can only be set when seccomp type is Localhost");
+            errors.invalid(file_path, shown, "can only be set when seccomp type is Localhost");
         }
         (_, None) => {}
     }
@@ -103,13 +103,13 @@ fn app_armor(context: &Value, path: &Path<'_>, errors: &mut Errors) {
     let file_path = path.child("localhostProfile");
     let needed = "must be set when AppArmor type is Localhost";
     match (profile.text("type"), profile.at("localhostProfile").and_then(Value::as_str)) {
-        ("Localhost", None) => errors.required(&file_path, needed),
+        ("Localhost", None) => errors.required(file_path, needed),
         ("Localhost", Some(file)) if file.trim() != file => {
-            errors.invalid(&file_path, file, "must not be padded with whitespace");
+            errors.invalid(file_path, file, "must not be padded with whitespace");
         }
-        ("Localhost", Some("")) => errors.required(&file_path, needed),
+        ("Localhost", Some("")) => errors.required(file_path, needed),
         ("RuntimeDefault" | "Unconfined", Some(file)) => {
-            errors.invalid(&file_path, file, "can only be set when AppArmor type is Localhost");
+            errors.invalid(file_path, file, "can only be set when AppArmor type is Localhost");
         }
         ("Localhost" | "RuntimeDefault" | "Unconfined", _) => {}
         ("", _) => errors.required(path.child("type"), "type is required when appArmorProfile is set"),
@@ -126,11 +126,11 @@ fn windows(context: &Value, path: &Path<'_>, errors: &mut Errors) {
     let Some(name) = options.at("runAsUserName").and_then(Value::as_str) else { return };
     let path = path.child("runAsUserName");
     if name.is_empty() {
-        errors.invalid(&path, name, "runAsUserName cannot be an empty string");
+        errors.invalid(path, name, "runAsUserName cannot be an empty string");
     } else if name.chars().any(char::is_control) {
-        errors.invalid(&path, name, "runAsUserName cannot contain control characters");
+        errors.invalid(path, name, "runAsUserName cannot contain control characters");
     } else if name.matches('\\').count() > 1 {
-        errors.invalid(&path, name, "runAsUserName cannot contain more than one backslash");
+        errors.invalid(path, name, "runAsUserName cannot contain more than one backslash");
     }
 }
 
@@ -140,19 +140,19 @@ fn sysctls(list: &[Value], spec: &Value, path: &Path<'_>, errors: &mut Errors) {
         let item = path.index(index);
         let path = item.child("name");
         if name.is_empty() {
-            errors.required(&path, "");
+            errors.required(path, "");
         } else if !is_sysctl(name) {
             let segment = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
             let message =
                 format!(r"must have at most 253 characters and match regex ^({segment}[\./])*{segment}$");
-            errors.invalid(&path, name, &message);
+            errors.invalid(path, name, &message);
         } else if list[..index].iter().any(|other| other.text("name") == name) {
-            errors.duplicate(&path, name);
+            errors.duplicate(path, name);
         }
         if spec.flag("hostNetwork") && name.replace('/', ".").starts_with("net.") {
-            errors.invalid(&path, name, "may not be specified when 'hostNetwork' is true");
+            errors.invalid(path, name, "may not be specified when 'hostNetwork' is true");
         } else if spec.flag("hostIPC") && is_ipc_sysctl(&name.replace('/', ".")) {
-            errors.invalid(&path, name, "may not be specified when 'hostIPC' is true");
+            errors.invalid(path, name, "may not be specified when 'hostIPC' is true");
         }
     }
 }

@@ -61,12 +61,12 @@ pub(crate) fn volumes<'a>(
         let name = volume.text("name");
         let name_path = path.child("name");
         if name.is_empty() {
-            errors.required(&name_path, "");
+            errors.required(name_path, "");
         } else {
             errors.all_invalid(&name_path, name, names::dns_label(name));
         }
         if known.contains_key(name) {
-            errors.duplicate(&name_path, name);
+            errors.duplicate(name_path, name);
         }
         if errors.len() == before {
             known.insert(name, volume);
@@ -281,7 +281,7 @@ fn projected(source: &Value, path: &Path<'_>, errors: &mut Errors) {
         found += i32::from(projection.has("clusterTrustBundle"));
         found += i32::from(projection.has("podCertificate"));
         if found > 1 {
-            errors.forbidden(&item, "may not specify more than 1 volume type per source");
+            errors.forbidden(item, "may not specify more than 1 volume type per source");
         }
     }
 }

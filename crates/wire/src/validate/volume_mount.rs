@@ -117,34 +117,34 @@ fn device(
     let (name, target) = (device.text("name"), device.text("devicePath"));
     let (name_path, target_path) = (path.child("name"), path.child("devicePath"));
     if name.is_empty() {
-        errors.required(&name_path, "");
+        errors.required(name_path, "");
     }
     if before.iter().any(|other| other.text("name") == name) {
-        errors.invalid(&name_path, name, "must be unique");
+        errors.invalid(name_path, name, "must be unique");
     }
     match volumes.get(name) {
         Some(volume) if !volume.has("persistentVolumeClaim") && !volume.has("ephemeral") => {
             let message =
                 "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
-            errors.invalid(&name_path, name, message);
+            errors.invalid(name_path, name, message);
         }
         Some(_) => {}
-        None => errors.not_found(&name_path, name),
+        None => errors.not_found(name_path, name),
     }
     if target.is_empty() {
-        errors.required(&target_path, "");
+        errors.required(target_path, "");
     }
     if before.iter().any(|other| other.text("devicePath") == target) {
-        errors.invalid(&target_path, target, "must be unique");
+        errors.invalid(target_path, target, "must be unique");
     }
     if volume::climbs(target) {
-        errors.invalid(&target_path, target, "can not contain backsteps ('..')");
+        errors.invalid(target_path, target, "can not contain backsteps ('..')");
     }
     if mounts.iter().any(|mount| mount.text("name") == name) {
-        errors.invalid(&name_path, name, "must not already exist in volumeMounts");
+        errors.invalid(name_path, name, "must not already exist in volumeMounts");
     }
     if mounts.iter().any(|mount| mount.text("mountPath") == target) {
         let message = "must not already exist as a path in volumeMounts";
-        errors.invalid(&target_path, target, message);
+        errors.invalid(target_path, target, message);
     }
 }

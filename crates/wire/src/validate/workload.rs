@@ -20,19 +20,19 @@ pub(crate) fn replicated(spec: &Value, words: &Words, errors: &mut Errors) {
     }
     let selector_path = path.child("selector");
     match spec.at("selector") {
-        None => errors.required(&selector_path, ""),
+        None => errors.required(selector_path, ""),
         Some(selector) => {
             selector::label_selector(Some(selector), false, &selector_path, errors);
             if is_empty(selector) {
                 let message = format!("empty selector is invalid for {}", words.lower);
-                errors.invalid(&selector_path, selector.clone(), &message);
+                errors.invalid(selector_path, selector.clone(), &message);
             }
         }
     }
     match selector::matches(spec.at("selector"), labels(spec)) {
         None => {
             let shown = spec.get("selector").cloned().unwrap_or_default();
-            errors.invalid(&selector_path, shown, "invalid label selector");
+            errors.invalid(selector_path, shown, "invalid label selector");
         }
         Some(matches) => template(spec, matches, words, errors),
     }
@@ -91,7 +91,7 @@ pub(crate) fn deployment_strategy(spec: &Value, errors: &mut Errors) {
                 "apps.v1.DeploymentStrategy",
                 spec.get("strategy").unwrap_or(&Value::Null),
             );
-            errors.not_supported(&path, shown, &["Recreate", "RollingUpdate"]);
+            errors.not_supported(path, shown, &["Recreate", "RollingUpdate"]);
         }
     }
 }
@@ -125,7 +125,7 @@ pub(crate) fn stateful(spec: &Value, errors: &mut Errors) {
                 "apps.v1.StatefulSetUpdateStrategy",
                 spec.get("updateStrategy").unwrap_or(&Value::Null),
             );
-            errors.invalid(&strategy_path, shown, "must be 'RollingUpdate' or 'OnDelete'");
+            errors.invalid(strategy_path, shown, "must be 'RollingUpdate' or 'OnDelete'");
         }
     }
     let partition = strategy_path.child("rollingUpdate.partition");

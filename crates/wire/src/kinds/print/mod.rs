@@ -55,8 +55,12 @@ pub(super) fn age(object: &Value, now: i64) -> Value {
 
 /// Time since a moment in RFC 3339, with seconds or microseconds.
 pub(super) fn since(moment: &str, now: i64) -> String {
-    let seconds = time::parse(moment).or_else(|_| time::parse_micro(moment).map(|micros| micros / 1_000_000));
-    seconds.map_or_else(|_| UNKNOWN.to_owned(), |then| time::age(then, now))
+    unix_seconds(moment).map_or_else(|| UNKNOWN.to_owned(), |then| time::age(then, now))
+}
+
+/// A moment in RFC 3339, with seconds or microseconds, in Unix seconds.
+pub(super) fn unix_seconds(moment: &str) -> Option<i64> {
+    time::parse(moment).ok()
 }
 
 /// The text, or another one when it is empty.

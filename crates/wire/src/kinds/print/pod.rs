@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use super::{AGE, NAME, NONE, or, since, text, wide};
+use super::{AGE, NAME, NONE, or, since, text, unix_seconds, wide};
 use crate::Value;
 use crate::access::Read;
 use crate::resource::Column;
@@ -210,7 +210,7 @@ fn end_reason(end: &Value) -> String {
 
 /// When the container ended before it was started again, in Unix seconds.
 fn last_end(status: &Value) -> Option<i64> {
-    time::parse(status.text("lastState.terminated.finishedAt")).ok()
+    unix_seconds(status.text("lastState.terminated.finishedAt"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{
     AGE, CONTAINERS, IMAGES, NAME, NONE, age, containers, labels, name, selector_text, since, text, typed,
-    wide,
+    unix_seconds, wide,
 };
 use crate::access::Read;
 use crate::resource::Column;
@@ -222,8 +222,8 @@ fn job_status(job: &Value) -> &'static str {
 }
 
 fn job_duration(job: &Value, now: i64) -> String {
-    let Ok(start) = time::parse(job.text("status.startTime")) else { return String::new() };
-    let end = time::parse(job.text("status.completionTime")).unwrap_or(now);
+    let Some(start) = unix_seconds(job.text("status.startTime")) else { return String::new() };
+    let end = unix_seconds(job.text("status.completionTime")).unwrap_or(now);
     time::human_duration(end - start)
 }
 
