@@ -63,9 +63,10 @@ fn table<'a>(
     with_columns: bool,
     now: i64,
 ) -> Value {
-    let columns = if with_columns { resource.rules.columns() } else { &[] };
+    let columns =
+        if with_columns { resource.rules.columns().iter().map(definition).collect() } else { Value::Null };
     let mut table = head("Table", metadata);
-    table.insert("columnDefinitions".into(), columns.iter().map(definition).collect());
+    table.insert("columnDefinitions".into(), columns);
     let rows = objects.map(|object| row(resource, object, include, now));
     table.insert("rows".into(), rows.collect());
     Value::Object(table)

@@ -14,7 +14,7 @@ use everynode_wire::resource::Resource;
 use everynode_wire::schema::type_named;
 use everynode_wire::status::Status;
 use everynode_wire::table::{IncludeObject, of_object};
-use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
+use everynode_wire::validate::meta::{NameRule, validate_metadata_create, validate_metadata_update};
 use everynode_wire::{Value, resource_for};
 use golden::{body, exchanges, filled, shared, title};
 
@@ -251,11 +251,15 @@ fn update(target: &Target, row: &Value, old: &Value) -> Result<Value, Status> {
     let mut errors = Vec::new();
     if of_status {
         resource.rules.prepare_status_update(&mut new, old);
-        validate_metadata_update(&new, old, &mut errors);
-        resource.rules.validate_status_update(&new, old, &mut errors);
     } else {
         resource.rules.prepare_update(&mut new, old);
-        validate_metadata_update(&new, old, &mut errors);
+    }
+    validate_metadata_create(&new, resource.namespaced, NameRule::PathSegment, &mut errors);
+    validate_metadata_update(&new, old, &mut errors);
+    validate_metadata_update(&new, old, &mut errors);
+    if of_status {
+        resource.rules.validate_status_update(&new, old, &mut errors);
+    } else {
         resource.rules.validate_update(&new, old, &mut errors);
     }
     let name = target.name.as_deref().unwrap();

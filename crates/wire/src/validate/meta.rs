@@ -65,17 +65,10 @@ pub fn validate_metadata_create(object: &Value, namespaced: bool, rule: NameRule
 
 /// Checks the metadata of a changed object against that of the stored one.
 ///
-/// The API looks at metadata three times, once by itself and twice against the stored object, and lists
-/// each mistake as often among the causes; so does this.
+/// The API makes these checks twice in an update, after it has checked the metadata by itself as
+/// [`validate_metadata_create`] does with [`NameRule::PathSegment`]; each mistake stands as often among
+/// the causes. Who handles updates calls these functions so.
 pub fn validate_metadata_update(new: &Value, old: &Value, errors: &mut Errors) {
-    let namespaced = old.has("metadata.namespace");
-    validate_metadata_create(new, namespaced, NameRule::PathSegment, errors);
-    for _ in 0..2 {
-        changes(new, old, errors);
-    }
-}
-
-fn changes(new: &Value, old: &Value, errors: &mut Errors) {
     let path = Path::root("metadata");
     let empty = Value::Null;
     let new = new.get("metadata").unwrap_or(&empty);
