@@ -27,7 +27,7 @@ fn write(out: &mut Vec<u8>, value: &Value, sorted: bool) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Value::Number(number) => out.extend_from_slice(number.as_str().as_bytes()),
         Value::String(text) => write_string(out, text),
         Value::Array(items) => {
             out.push(b'[');

@@ -31,6 +31,8 @@ pub struct DocumentError {
 /// Reads all documents of a text. Empty documents are skipped, lists (`kind: List`) give one document per
 /// item, and keys that stand twice are a mistake.
 pub fn documents(text: &str) -> Vec<Result<Document, DocumentError>> {
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{')
         && let Ok(values) = decode::parse_json_stream(text.as_bytes())
     {

@@ -74,6 +74,12 @@ fn quantities_times_and_bytes_are_canonical() {
 }
 
 #[test]
+fn null_is_an_object_without_fields() {
+    check("core.v1.ConfigMap", "null", r#"{"metadata":{}}"#);
+    check("core.v1.ConfigMap", r#"{"metadata":null,"data":null}"#, r#"{"metadata":{}}"#);
+}
+
+#[test]
 fn any_data_is_kept_as_it_came() {
     check(
         "apps.v1.ControllerRevision",

@@ -54,6 +54,10 @@ impl<'a> Decoder<'a> {
     fn top_level(&mut self, ty: &'static Type) -> Parsed<Value> {
         let value = match self.parser.token()? {
             Token::Object => self.object(ty)?,
+            Token::Null => {
+                self.parser.literal()?;
+                Value::Object(build::object(ty, Object::new(), Vec::new()))
+            }
             token => {
                 self.wrong_type(token.name(), &format!("{}.{}", package(ty), ty.short_name()));
                 self.parser.skip()?;
@@ -107,7 +111,8 @@ impl<'a> Decoder<'a> {
 
     fn object(&mut self, ty: &'static Type) -> Parsed<Value> {
         let mut values = vec![Value::Null; ty.fields.len()];
-        let mut seen = vec![false; ty.fields.len()];
+        // One bit per field; no type has more than 64.
+        let mut seen = 0u64;
         let mut front = [None, None];
         let mut next = 0;
         let mut key = self.parser.first_key()?;
@@ -115,9 +120,11 @@ impl<'a> Decoder<'a> {
             if let Some(index) = find_field(ty, &name, next) {
                 next = index + 1;
                 let field = &ty.fields[index];
-                if std::mem::replace(&mut seen[index], true) {
+                let bit = 1u64 << (index % 64);
+                if seen & bit != 0 {
                     self.problem("duplicate", &name);
                 }
+                seen |= bit;
                 self.path.push(Step::Field { ty, name: field.name });
                 values[index] = self.value(&field.kind)?;
                 self.path.pop();
@@ -169,10 +176,10 @@ impl<'a> Decoder<'a> {
         let mut key = self.parser.first_key()?;
         while let Some(name) = key {
             let item = match element {
-                Kind::String => self.map_value(element, &name)?,
+                Kind::String => self.map_value(element)?,
                 _ => {
                     self.path.push(Step::Key(name.to_string()));
-                    let item = self.map_value(element, &name)?;
+                    let item = self.map_value(element)?;
                     self.path.pop();
                     item
                 }
@@ -187,7 +194,7 @@ impl<'a> Decoder<'a> {
         Ok(Value::Object(entries.into_iter().collect()))
     }
 
-    fn map_value(&mut self, element: &Kind, _name: &str) -> Parsed<Value> {
+    fn map_value(&mut self, element: &Kind) -> Parsed<Value> {
         let item = self.value(element)?;
         Ok(match (item, element) {
             (Value::Null, Kind::Bytes) => "".into(),
