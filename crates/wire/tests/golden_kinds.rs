@@ -15,7 +15,7 @@ use everynode_wire::schema::type_named;
 use everynode_wire::status::Status;
 use everynode_wire::table::{IncludeObject, of_object};
 use everynode_wire::validate::meta::{NameRule, validate_metadata_create, validate_metadata_update};
-use everynode_wire::{Value, resource_for};
+use everynode_wire::{Value, manifest, resource_for, resource_for_kind};
 use golden::{body, exchanges, filled, shared, title};
 
 fn text(value: &Value) -> String {
@@ -335,4 +335,60 @@ fn recorded_tables_are_shown_as_they_were() {
         served.keep(&row);
     }
     println!("{all} recorded tables are equal");
+}
+
+/// Every document of the vendors' manifests, with the file that it is from.
+fn vendor_documents() -> Vec<(String, Value)> {
+    let Some(shared) = shared() else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(shared.join("manifests")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        found.extend(
+            manifest::documents(&text).into_iter().map(|document| (name.clone(), document.unwrap().value)),
+        );
+    }
+    found
+}
+
+#[test]
+fn every_object_of_the_vendors_manifests_is_served_and_valid() {
+    let (mut valid, mut unknown) = (0, Vec::new());
+    for (file, document) in vendor_documents() {
+        let api_version = document["apiVersion"].as_str().unwrap_or_default();
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let kind = document["kind"].as_str().unwrap_or_default();
+        let Some(resource) = resource_for_kind(group, version, kind) else {
+            unknown.push(format!("{file}: {api_version} {kind}"));
+            continue;
+        };
+        let ty = type_named(resource.type_name).unwrap();
+        let mut object = normalize(ty, &document).unwrap_or_else(|error| panic!("{file}: {error}"));
+        resource.rules.convert(&object).unwrap();
+        resource.rules.default(&mut object);
+        // As kubectl does.
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        if resource.namespaced {
+            metadata.entry("namespace").or_insert("default".into());
+        } else {
+            metadata.shift_remove("namespace");
+        }
+        resource.rules.prepare_create(&mut object);
+        let mut errors = Vec::new();
+        validate_metadata_create(&object, resource.namespaced, resource.name_rule, &mut errors);
+        resource.rules.validate_create(&object, &mut errors);
+        assert!(errors.is_empty(), "{file}: {kind}: {errors:?}");
+        assert_eq!(resource.rules.cells(&object, 0).len(), resource.rules.columns().len(), "{kind}");
+        let old = object.clone();
+        resource.rules.prepare_update(&mut object, &old);
+        resource.rules.validate_update(&object, &old, &mut errors);
+        assert!(errors.is_empty(), "{file}: {kind}: update: {errors:?}");
+        assert_eq!(text(&object), text(&old), "{file}: {kind}: an update that changes nothing");
+        valid += 1;
+    }
+    println!("{valid} objects are valid; not served: {unknown:?}");
 }
