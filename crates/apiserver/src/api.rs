@@ -24,7 +24,7 @@ use crate::http::query::Query;
 use crate::http::target::{self, GroupVersion, Target, Unknown};
 use crate::pki::Pki;
 use crate::store::{Draft, REVISION_PLACEHOLDER, Store, WriteError};
-use crate::{discovery, meta, server};
+use crate::{discovery, meta, openapi, server};
 
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -157,6 +157,12 @@ impl Api {
             ["apis"] if wants_aggregated(&request) => Ok(aggregated(&request, false)),
             ["api"] => Ok(body::json(200, &discovery::api_versions(self.address))),
             ["apis"] => Ok(body::json(200, &discovery::group_list())),
+            ["openapi", "v2"] => self.openapi_two(&request),
+            ["openapi", "v3"] => Ok(body::json(200, &openapi::index())),
+            ["openapi", "v3", "api", version] => Ok(document(openapi::group_document("", version))),
+            ["openapi", "v3", "apis", group, version] => {
+                Ok(document(openapi::group_document(group, version)))
+            }
             ["apis", group] => Ok(document(discovery::group(group))),
             ["api", version] => Ok(document(discovery::resource_list("", version))),
             ["apis", group, version] => Ok(document(discovery::resource_list(group, version))),
@@ -223,6 +229,15 @@ impl Api {
             let message = format!("request did not complete within {timeout:?}");
             Err(Status::new(everynode_wire::status::Reason::Timeout, message))
         })
+    }
+
+    /// OpenAPI v2 in JSON; clients that take protobuf only get 406 and go on with v3.
+    fn openapi_two(&self, request: &Request<Incoming>) -> Result<Response<Body>, Status> {
+        let accept = header_text(request, header::ACCEPT).unwrap_or("*/*");
+        if !accept.split(',').any(|clause| clause.contains("json") || clause.contains("*/*")) {
+            return Err(Status::not_acceptable(&[body::JSON]));
+        }
+        Ok(body::json(200, &openapi::whole()))
     }
 
     /// The verb, if the resource or subresource has it.

@@ -33,11 +33,6 @@ pub const REVIEWS: &[(&str, &str, &str, bool)] = &[
     ("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
 ];
 
-/// Subresources of the table that are not served, by resource and name.
-fn is_served(resource: &Resource, subresource: &Subresource) -> bool {
-    crate::handlers::serves(resource, subresource.name)
-}
-
 fn object(fields: Vec<(&str, Value)>) -> Value {
     Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
@@ -120,7 +115,7 @@ pub fn resource_list(group: &str, version: &str) -> Option<Value> {
     let mut rows: Vec<(String, Value)> = Vec::new();
     for resource in resources().iter().filter(|r| r.group == group && r.version == version) {
         rows.push((resource.plural.to_owned(), resource_row(resource)));
-        for subresource in resource.subresources.iter().filter(|s| is_served(resource, s)) {
+        for subresource in resource.subresources {
             let name = format!("{}/{}", resource.plural, subresource.name);
             rows.push((name.clone(), subresource_row(resource, subresource, name)));
         }
@@ -241,7 +236,6 @@ fn aggregated_resource(resource: &Resource) -> Value {
     let subresources: Vec<Value> = resource
         .subresources
         .iter()
-        .filter(|s| is_served(resource, s))
         .map(|s| {
             object(vec![
                 ("subresource", s.name.into()),

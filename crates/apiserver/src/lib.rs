@@ -9,6 +9,7 @@ mod discovery;
 mod handlers;
 mod http;
 mod meta;
+mod openapi;
 mod patch;
 mod pki;
 mod selection;

@@ -162,15 +162,6 @@ fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
     }
 }
 
-/// Whether a subresource of the table is served; the others are left out of discovery.
-pub fn serves(resource: &Resource, subresource: &str) -> bool {
-    match subresource {
-        "status" | "finalize" => true,
-        "binding" | "eviction" | "log" | "exec" | "attach" | "portforward" => resource.plural == "pods",
-        _ => false,
-    }
-}
-
 /// A verb of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {

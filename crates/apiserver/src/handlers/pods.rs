@@ -64,15 +64,7 @@ async fn bind(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Statu
     let node = binding.pointer("/target/name").and_then(Value::as_str).unwrap_or("").to_owned();
     let (name, now) = (call.name.clone(), call.now);
     let mut bound = |pod: &Value| bound(pod, &binding, &name, &node, now);
-    let how = Change {
-        resource: call.resource,
-        shelf: call.shelf,
-        namespace: &call.namespace,
-        name: &call.name,
-        part: Part::Anything,
-        dry_run: options.dry_run,
-    };
-    change::apply(call.api, &how, &mut bound, &mut Vec::new()).await?;
+    change::apply(call.api, &whole(call, options.dry_run), &mut bound, &mut Vec::new()).await?;
     Ok(success(201))
 }
 
@@ -117,7 +109,7 @@ fn bound(pod: &Value, binding: &Value, name: &str, node: &str, now: i64) -> Resu
     for field in ["labels", "annotations"] {
         merge_texts(&mut pod, binding, field);
     }
-    set_scheduled(&mut pod, now);
+    set_condition(&mut pod, "PodScheduled", None, now);
     Ok(pod)
 }
 
@@ -132,20 +124,48 @@ fn merge_texts(pod: &mut Value, binding: &Value, field: &str) {
     }
 }
 
-/// Sets the condition that says the pod has its node.
-fn set_scheduled(pod: &mut Value, now: i64) {
+/// Sets a condition that holds.
+fn set_condition(pod: &mut Value, kind: &str, why: Option<(&str, &str)>, now: i64) {
     let Some(status) = pod.get_mut("status").and_then(Value::as_object_mut) else { return };
     let conditions = status.entry("conditions").or_insert_with(|| Value::Array(Vec::new()));
     let Some(conditions) = conditions.as_array_mut() else { return };
-    let found = conditions.iter().position(|c| c.get("type").and_then(Value::as_str) == Some("PodScheduled"));
+    let found = conditions.iter().position(|c| c.get("type").and_then(Value::as_str) == Some(kind));
     let mut condition = Object::new();
-    condition.insert("type".into(), "PodScheduled".into());
+    condition.insert("type".into(), kind.into());
     condition.insert("status".into(), "True".into());
     condition.insert("lastProbeTime".into(), Value::Null);
     condition.insert("lastTransitionTime".into(), time::format(now).into());
+    if let Some((reason, message)) = why {
+        condition.insert("reason".into(), reason.into());
+        condition.insert("message".into(), message.into());
+    }
     match found {
         Some(at) => conditions[at] = Value::Object(condition),
         None => conditions.push(Value::Object(condition)),
+    }
+}
+
+/// Notes on a pod that its end is an eviction.
+async fn say_why(call: &Call<'_>, dry_run: bool) -> Result<(), Status> {
+    let now = call.now;
+    let mut note = |pod: &Value| {
+        let mut pod = pod.clone();
+        let why = ("EvictionByEvictionAPI", "Eviction API: evicting");
+        set_condition(&mut pod, "DisruptionTarget", Some(why), now);
+        Ok(pod)
+    };
+    change::apply(call.api, &whole(call, dry_run), &mut note, &mut Vec::new()).await.map(drop)
+}
+
+/// A change of the call's object by the server itself.
+fn whole<'a>(call: &'a Call<'_>, dry_run: bool) -> Change<'a> {
+    Change {
+        resource: call.resource,
+        shelf: call.shelf,
+        namespace: &call.namespace,
+        name: &call.name,
+        part: Part::Anything,
+        dry_run,
     }
 }
 
@@ -160,9 +180,11 @@ async fn evict(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Stat
     let given = eviction.get("deleteOptions").cloned().unwrap_or_default();
     let options = delete::options_of(&given)?;
     let pod = view::decode(call.resource, call.find()?.bytes());
+    let dry_run = options.dry_run || !call.query.all("dryRun").is_empty();
     if !may_go_freely(&pod) {
-        spend_budget(call, &pod, options.dry_run).await?;
+        spend_budget(call, &pod, dry_run).await?;
     }
+    say_why(call, dry_run).await?;
     let options =
         DeleteOptions { dry_run: options.dry_run || !call.query.all("dryRun").is_empty(), ..options };
     delete::delete_object(call.api, call.resource, &call.namespace, &call.name, &options).await?;
