@@ -5,7 +5,7 @@ use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::resource::{Column, Resource, Rules};
-use crate::validate::{Errors, Path, Report, internal, meta, pod_spec, rolling, selector};
+use crate::validate::{Errors, Path, Report, internal, meta, pod_spec, rolling, selector, warnings};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
     group: "apps",
@@ -79,6 +79,14 @@ impl Rules for DaemonSet {
         let (new, old) = (new.get("spec").unwrap_or(&empty), old.get("spec").unwrap_or(&empty));
         meta::immutable_field(new, old, "selector", &path.child("selector"), errors);
         spec(new, selector::has_invalid_values(old.at("selector")), errors);
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let template = new.at("spec.template").unwrap_or(&Value::Null);
+        if old.is_some_and(|old| old.at("spec.template") == Some(template)) {
+            return Vec::new();
+        }
+        warnings::template(template, &Path::root("spec.template"))
     }
 
     fn unversion_metadata(&self, metadata: &mut Value) {

@@ -9,7 +9,7 @@ use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::quantity::Quantity;
 use crate::resource::{Column, Resource, Rules, Subresource};
-use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update};
+use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update, warnings};
 use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Resource] = &[Resource {
@@ -64,6 +64,7 @@ impl Rules for Pod {
 
     fn prepare_create(&self, object: &mut Value) {
         strategy::first_generation(object);
+        app_armor_fields(object);
         let class = quality_of_service(object.at("spec").unwrap_or(&Value::Null));
         object.put("status", json!({"phase": "Pending", "qosClass": class}));
     }
@@ -120,6 +121,10 @@ impl Rules for Pod {
 
     fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
         print::pod::cells(object, now)
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        if old.is_none() { warnings::pod(new) } else { Vec::new() }
     }
 
     fn row_conditions(&self, object: &Value) -> Option<Value> {
@@ -181,6 +186,27 @@ fn addresses(pod: &Value, path: &Path<'_>, errors: &mut Errors) {
         let single = pod.text(&format!("status.{one}"));
         if first.is_some_and(|first| !single.is_empty() && first != single) {
             errors.invalid(path.child(one), single, &format!("must match the first of {many}"));
+        }
+    }
+}
+
+/// AppArmor profiles that an annotation names become fields, as nodes read only those.
+fn app_armor_fields(pod: &mut Value) {
+    let annotations = pod.at("metadata.annotations").cloned().unwrap_or_default();
+    let of_pod = pod.at("spec.securityContext.appArmorProfile").cloned();
+    if pod.text("spec.os.name") == "windows" || !annotations.is_object() {
+        return;
+    }
+    for list in ["spec.initContainers", "spec.containers"] {
+        for container in pod.items_mut(list) {
+            let key = format!("{}{}", warnings::APP_ARMOR, container.text("name"));
+            let profile = annotations.get(&key).and_then(Value::as_str).and_then(warnings::app_armor_profile);
+            if container.has("securityContext.appArmorProfile") || profile.is_none() || profile == of_pod {
+                continue;
+            }
+            if let (Some(context), Some(profile)) = (container.make("securityContext"), profile) {
+                context.put("appArmorProfile", profile);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::defaults;
 use crate::resource::{Column, Resource, Rules};
 use crate::validate::meta::NameRule;
 use crate::validate::workload::{self, Words};
-use crate::validate::{Errors, Path, Report, meta, pod_spec};
+use crate::validate::{Errors, Path, Report, meta, pod_spec, warnings};
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -208,6 +208,10 @@ impl Rules for Deployment {
         strategy::status_update_keeps_labels(new, old);
     }
 
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        template_warnings(new, old)
+    }
+
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
         let spec = object.get("spec").unwrap_or(&Value::Null);
         workload::replicated(spec, &Words { lower: "deployment", kind: "ReplicaSet" }, errors);
@@ -248,6 +252,10 @@ impl Rules for ReplicaSet {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        template_warnings(new, old)
     }
 
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
@@ -314,6 +322,10 @@ impl Rules for StatefulSet {
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         strategy::status_update(new, old);
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        template_warnings(new, old)
     }
 
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
@@ -386,4 +398,13 @@ fn only_some_fields_change(new: &Value, old: &Value, errors: &mut Errors) {
         let message = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
         errors.forbidden("spec", message);
     }
+}
+
+/// Warnings about a template that is new.
+fn template_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let template = new.at("spec.template").unwrap_or(&Value::Null);
+    if old.is_some_and(|old| old.at("spec.template") == Some(template)) {
+        return Vec::new();
+    }
+    warnings::template(template, &Path::root("spec.template"))
 }

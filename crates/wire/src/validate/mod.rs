@@ -20,6 +20,7 @@ pub(crate) mod security;
 pub(crate) mod selector;
 pub(crate) mod volume;
 pub(crate) mod volume_mount;
+pub(crate) mod warnings;
 pub(crate) mod workload;
 
 pub(crate) use path::Path;
