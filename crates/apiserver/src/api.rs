@@ -1,7 +1,6 @@
 //! The front desk: takes a request, finds who asks and what for, and passes it on.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_wire::defaults::order;
@@ -22,9 +21,10 @@ use crate::http::accept::Form;
 use crate::http::body::{self, Body};
 use crate::http::query::Query;
 use crate::http::target::{self, GroupVersion, Target, Unknown};
+use crate::metrics::Metrics;
 use crate::pki::Pki;
 use crate::store::{Draft, REVISION_PLACEHOLDER, Store, WriteError};
-use crate::{discovery, meta, openapi, server};
+use crate::{discovery, meta, openapi, reviews, server};
 
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -53,6 +53,7 @@ pub struct Api {
     address: SocketAddr,
     stop: watch::Receiver<bool>,
     in_flight: Semaphore,
+    metrics: Metrics,
 }
 
 impl Api {
@@ -65,7 +66,16 @@ impl Api {
         stop: watch::Receiver<bool>,
     ) -> Api {
         let in_flight = Semaphore::new(config.requests_in_flight);
-        Api { config, catalog, store, token: pki.token.clone(), address, stop, in_flight }
+        Api {
+            config,
+            catalog,
+            store,
+            token: pki.token.clone(),
+            address,
+            stop,
+            in_flight,
+            metrics: Metrics::default(),
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -80,10 +90,6 @@ impl Api {
         &self.config
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Turns true when the server stops.
     pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
         self.stop.clone()
@@ -92,10 +98,6 @@ impl Api {
     /// Unix time in seconds.
     pub(crate) fn now(&self) -> i64 {
         server::unix_seconds()
-    }
-
-    pub(crate) async fn sweep_events(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let _ = stop.wait_for(|stopped| *stopped).await;
     }
 
     /// Encodes an object for the store, its fields in their order. The object keeps the order, and gets the
@@ -157,6 +159,11 @@ impl Api {
             ["apis"] if wants_aggregated(&request) => Ok(aggregated(&request, false)),
             ["api"] => Ok(body::json(200, &discovery::api_versions(self.address))),
             ["apis"] => Ok(body::json(200, &discovery::group_list())),
+            ["metrics"] => Ok(body::text(200, self.metrics.text(&self.store, &self.object_counts()))),
+            ["apis", group, "v1", plural] if is_review(group, plural) => {
+                let (group, plural) = ((*group).to_owned(), (*plural).to_owned());
+                self.review(user, request, &group, &plural).await
+            }
             ["openapi", "v2"] => self.openapi_two(&request),
             ["openapi", "v3"] => Ok(body::json(200, &openapi::index())),
             ["openapi", "v3", "api", version] => Ok(document(openapi::group_document("", version))),
@@ -168,19 +175,43 @@ impl Api {
             ["apis", group, version] => Ok(document(discovery::resource_list(group, version))),
             ["api", version, _, ..] => {
                 let at = GroupVersion { group: "", version };
-                self.resource(user, request, at, &segments[2..]).await
+                self.resource(request, at, &segments[2..]).await
             }
             ["apis", group, version, _, ..] => {
                 let at = GroupVersion { group, version };
-                self.resource(user, request, at, &segments[3..]).await
+                self.resource(request, at, &segments[3..]).await
             }
             _ => Ok(body::text(404, "404 page not found\n")),
         }
     }
 
+    async fn review(
+        &self,
+        user: Option<User>,
+        request: Request<Incoming>,
+        group: &str,
+        plural: &str,
+    ) -> Result<Response<Body>, Status> {
+        if request.method() != http::Method::POST {
+            return Err(Status::method_not_allowed());
+        }
+        let user = user.ok_or_else(Status::unauthorized)?;
+        let bytes = self.read(request.into_body()).await?;
+        let answer = reviews::review(group, plural, &bytes, user).ok_or_else(Status::unknown_path)?;
+        Ok(body::json(201, &answer))
+    }
+
+    fn object_counts(&self) -> Vec<(String, usize)> {
+        let shelves = self.catalog.shelves();
+        let name = |resource: &Resource| match resource.group {
+            "" => resource.plural.to_owned(),
+            group => format!("{}.{group}", resource.plural),
+        };
+        shelves.map(|(shelf, resource)| (name(resource), self.store.count(shelf))).collect()
+    }
+
     async fn resource(
         &self,
-        _user: Option<User>,
         request: Request<Incoming>,
         at: GroupVersion<'_>,
         rest: &[String],
@@ -192,6 +223,21 @@ impl Api {
         };
         let query = Query::parse(request.uri().query());
         let verb = self.verb(&request, &target, &query)?;
+        let (resource, subresource) = (target.resource, target.subresource.clone().unwrap_or_default());
+        let answered = self.carry_out(request, target, query, verb).await;
+        let code = answered.as_ref().map_or_else(Status::code, |response| response.status().as_u16());
+        let series = (verb.name(), resource.group, resource.version, resource.plural, subresource, code);
+        self.metrics.count(series);
+        answered
+    }
+
+    async fn carry_out(
+        &self,
+        request: Request<Incoming>,
+        target: Target,
+        query: Query,
+        verb: Verb,
+    ) -> Result<Response<Body>, Status> {
         let form = Form::negotiate(header_text(&request, header::ACCEPT))?;
         let content_type = header_text(&request, header::CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
@@ -302,6 +348,10 @@ impl Api {
             Err(status) => Err(status),
         }
     }
+}
+
+fn is_review(group: &str, plural: &str) -> bool {
+    discovery::REVIEWS.iter().any(|review| review.0 == group && review.1 == plural)
 }
 
 fn header_text(request: &Request<Incoming>, name: header::HeaderName) -> Option<&str> {

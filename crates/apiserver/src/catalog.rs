@@ -51,6 +51,11 @@ impl Catalog {
         self.shelves.get(&(resource.group, resource.version, resource.plural)).copied()
     }
 
+    /// All shelves with the resources that are stored on them.
+    pub fn shelves(&self) -> impl Iterator<Item = (ShelfId, &'static Resource)> {
+        self.stored.iter().enumerate().map(|(id, resource)| (ShelfId(id as u16), *resource))
+    }
+
     /// The shelf of a resource of the table by name.
     pub fn shelf_named(&self, group: &str, version: &str, plural: &str) -> Option<ShelfId> {
         resource_for(group, version, plural).and_then(|resource| self.shelf(resource))

@@ -9,12 +9,16 @@ mod discovery;
 mod handlers;
 mod http;
 mod meta;
+mod metrics;
 mod openapi;
 mod patch;
 mod pki;
+mod protobuf;
+mod reviews;
 mod selection;
 mod server;
 pub mod store;
+mod sweeper;
 mod tls;
 mod view;
 

@@ -3,6 +3,7 @@
 use everynode_wire::Value;
 use everynode_wire::patch;
 use everynode_wire::resource::Resource;
+use everynode_wire::schema::Type;
 use everynode_wire::status::{Reason, Status};
 
 use crate::handlers::type_of;
@@ -62,7 +63,16 @@ impl<'a> Patch<'a> {
         old: &Value,
         validation: FieldValidation,
     ) -> Result<Patched, Status> {
-        let ty = type_of(resource)?;
+        self.apply_as(type_of(resource)?, old, validation)
+    }
+
+    /// The same for an object of any type.
+    pub fn apply_as(
+        &self,
+        ty: &'static Type,
+        old: &Value,
+        validation: FieldValidation,
+    ) -> Result<Patched, Status> {
         let patched = match self.form {
             Form::Json => patch::json_patch(ty, old, self.bytes),
             Form::Merge => patch::merge_patch(ty, old, self.bytes),

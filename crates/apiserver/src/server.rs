@@ -17,7 +17,7 @@ use crate::config::{Config, Storage};
 use crate::http::serve;
 use crate::pki::{Pki, PkiError};
 use crate::store::{Backend, BackendError, Durable, Memory, Store};
-use crate::tls;
+use crate::{sweeper, tls};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ impl Server {
         api.bootstrap().await.map_err(|status| Error::Bootstrap(status.message))?;
         let tasks = vec![
             tokio::spawn(serve::run(listener, tls, api.clone(), stopped.clone())),
-            tokio::spawn(api.clone().sweep_events(stopped)),
+            tokio::spawn(sweeper::run(api.clone(), stopped)),
         ];
         Ok(Server { address, pki, api, stop, tasks })
     }

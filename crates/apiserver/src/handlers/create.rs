@@ -8,12 +8,12 @@ use everynode_wire::{Value, time};
 use http::Response;
 
 use super::Call;
+use crate::admission;
 use crate::api::Api;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
 use crate::store::{Action, Expect, Stored, Write, WriteError};
-use crate::{admission, view};
 use everynode_wire::validate::meta::validate_metadata_create;
 
 /// Names that are tried for one `generateName`.
@@ -121,14 +121,4 @@ async fn store(
     }
     let write = Write { shelf, namespace, name, expect: Expect::Absent, action: Action::Put(draft) };
     api.store().write(write).await.map(Created::Stored)
-}
-
-impl Created {
-    /// The object as its resource shows it.
-    pub fn into_value(self, resource: &Resource) -> Value {
-        match self {
-            Created::Stored(stored) => view::decode(resource, stored.bytes()),
-            Created::Dry(object) => object,
-        }
-    }
 }

@@ -5,6 +5,7 @@ pub mod create;
 pub mod delete;
 pub mod list;
 pub mod pods;
+pub mod scale;
 pub mod watch;
 
 use everynode_wire::Value;
@@ -19,6 +20,7 @@ use crate::http::accept::{AVAILABLE, Form};
 use crate::http::body::{self, Body};
 use crate::http::query::{FieldValidation, Query};
 use crate::http::target::Target;
+use crate::protobuf;
 use crate::store::{ShelfId, Stored};
 use crate::view::{self, Include, Shape};
 
@@ -91,12 +93,16 @@ impl Call<'_> {
         bytes: &[u8],
         validation: FieldValidation,
     ) -> Result<Value, Status> {
-        let is_yaml = match self.content_type.as_str() {
-            "" | "application/json" => false,
-            "application/yaml" => true,
+        let decoded = match self.content_type.as_str() {
+            "" | "application/json" => decode::decode_body(expected, bytes, false)?,
+            "application/yaml" => decode::decode_body(expected, bytes, true)?,
+            "application/vnd.kubernetes.protobuf" => {
+                let json = protobuf::to_json(expected.ty, bytes)
+                    .map_err(|error| Status::bad_request(error.to_string()))?;
+                decode::decode_body(expected, &json, false)?
+            }
             _ => return Err(Status::unsupported_media_type(AVAILABLE)),
         };
-        let decoded = decode::decode_body(expected, bytes, is_yaml)?;
         match validation {
             FieldValidation::Strict => expected.strict(decoded),
             FieldValidation::Warn => {
@@ -240,6 +246,7 @@ pub async fn subresource(
     let part = match name {
         "status" => change::Part::Status,
         "finalize" => change::Part::Finalize,
+        "scale" => return scale::subresource(call, verb, bytes).await,
         _ => return pods::subresource(call, verb, name, bytes).await,
     };
     match verb {

@@ -1,0 +1,53 @@
+//! Counters in the Prometheus text format, under the names that the field knows.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+
+use crate::store::Store;
+
+/// What is counted apart: verb, group, version, resource, subresource, code.
+type Series = (&'static str, &'static str, &'static str, &'static str, String, u16);
+
+/// Series that are kept at most; a client cannot make more by asking for nonsense.
+const SERIES: usize = 10_000;
+
+/// The counters of a server.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    requests: Mutex<BTreeMap<Series, u64>>,
+}
+
+impl Metrics {
+    /// Counts an answered request.
+    pub fn count(&self, series: Series) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if requests.len() < SERIES || requests.contains_key(&series) {
+            *requests.entry(series).or_default() += 1;
+        }
+    }
+
+    /// All counters as text.
+    pub fn text(&self, store: &Store, objects: &[(String, usize)]) -> String {
+        let mut out = String::new();
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        out.push_str("# HELP apiserver_request_total Requests by verb, resource and code.\n");
+        out.push_str("# TYPE apiserver_request_total counter\n");
+        for ((verb, group, version, resource, subresource, code), count) in &*requests {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                out,
+                "apiserver_request_total{{verb=\"{verb}\",group=\"{group}\",version=\"{version}\",resource=\"{resource}\",subresource=\"{subresource}\",code=\"{code}\"}} {count}"
+            );
+        }
+        out.push_str("# HELP apiserver_resource_objects Stored objects by resource.\n");
+        out.push_str("# TYPE apiserver_resource_objects gauge\n");
+        for (resource, count) in objects {
+            let _ = writeln!(out, "apiserver_resource_objects{{resource=\"{resource}\"}} {count}");
+        }
+        out.push_str("# HELP everynode_store_revision The last revision of the store.\n");
+        out.push_str("# TYPE everynode_store_revision counter\n");
+        let _ = writeln!(out, "everynode_store_revision {}", store.revision());
+        out
+    }
+}
