@@ -34,7 +34,7 @@ impl Engine {
                 if matches!(place, Place::Adopting(_)) {
                     slot.adopting.insert(id);
                 }
-                *slot.live.entry(labels).or_default() += 1;
+                slot.add_live(labels);
                 let cell = slot.cell(&mut self.nodes, node);
                 row.next = std::mem::replace(&mut cell.first, id);
                 self.touch(owner, node);
@@ -63,13 +63,7 @@ impl Engine {
             Place::Member(owner) | Place::Adopting(owner) => {
                 let Some(slot) = self.slots.get_mut(owner) else { return };
                 slot.adopting.remove(&id);
-                if let Some(count) = slot.live.get_mut(&labels) {
-                    *count -= 1;
-                    if *count == 0 {
-                        slot.live.remove(&labels);
-                        slot.cleanup_dirty = true;
-                    }
-                }
+                slot.remove_live(labels);
                 self.unlink(owner, node, id, next);
                 self.touch(owner, node);
             }

@@ -324,8 +324,11 @@ impl Engine {
         self.out.push(Action { id, daemonset: slot.key.clone(), work });
     }
 
-    /// Asks for an event (1.L).
+    /// Asks for an event (1.L), as long as there is something to record it on.
     pub(crate) fn record(&mut self, slot: &Slot, warning: bool, reason: &'static str, message: String) {
+        if slot.spec.is_none() {
+            return;
+        }
         let id = self.next_id();
         let work = Work::RecordEvent(Event { warning, reason, message });
         self.out.push(Action { id, daemonset: slot.key.clone(), work });
@@ -377,8 +380,7 @@ impl Engine {
             self.timers.set(at, Wake::Cell(slot.id, node));
         }
         let is_unused = marks == 0 && cell.first == PodId::NONE && !slot.creating.contains_key(&node);
-        if is_unused && (!self.nodes.is_present(node) || !slot.failed.contains_key(&node)) {
-            slot.failed.remove(&node);
+        if is_unused && !slot.failed.contains_key(&node) {
             slot.cells.remove(&node);
             self.nodes.release(node);
         }

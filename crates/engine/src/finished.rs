@@ -227,13 +227,10 @@ impl Engine {
         None
     }
 
-    /// What the patch changed holds at once; older states that the watch still brings are ignored.
+    /// What the patch changed holds at once. The watch's event of the patch itself is still taken in, because it
+    /// carries what others changed meanwhile; older ones are not.
     fn apply_patch(&mut self, slot: &mut Slot, id: crate::pods::PodId, patch: Patch, version: u64) {
-        let Some(row) = self.pods.get_mut(id) else { return };
-        if row.resource_version >= version && version != 0 {
-            return;
-        }
-        row.resource_version = row.resource_version.max(version);
+        let Some(row) = self.pods.get_mut(id).filter(|row| row.resource_version < version) else { return };
         let (node, labels) = (row.node, row.labels);
         match patch {
             Patch::Adopt if row.place == Place::Adopting(slot.id) => {
@@ -242,17 +239,13 @@ impl Engine {
             }
             Patch::Label(hash) if row.place == Place::Member(slot.id) => {
                 row.labels = self.labels.acquire_changed(labels, HASH_LABEL, &hash);
-                *slot.live.entry(row.labels).or_default() += 1;
-                if let Some(count) = slot.live.get_mut(&labels) {
-                    *count -= 1;
-                    if *count == 0 {
-                        slot.live.remove(&labels);
-                    }
-                }
+                slot.add_live(row.labels);
+                slot.remove_live(labels);
                 self.labels.release(labels);
             }
             _ => return,
         }
+        row.resource_version = version - 1;
         slot.touch(&mut self.nodes, node);
     }
 

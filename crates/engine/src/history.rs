@@ -43,10 +43,12 @@ impl Engine {
         if !slot.history_dirty {
             return slot.current.is_some();
         }
-        if self.must_wait(slot, |slot| &slot.retries.history, now) {
+        let step = self.next_step(slot);
+        let is_write = !matches!(step, Step::Established(_));
+        if is_write && self.must_wait(slot, |slot| &slot.retries.history, now) {
             return false;
         }
-        match self.next_step(slot) {
+        match step {
             Step::Write(writes) => {
                 for (work, write) in writes {
                     self.write_revision(slot, work, write);

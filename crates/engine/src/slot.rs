@@ -346,6 +346,22 @@ impl Slot {
             || (spec.generation_text.is_some() && labels.generation(set) == spec.generation_text.as_deref())
     }
 
+    /// One more pod carries these labels.
+    pub fn add_live(&mut self, labels: LabelSetId) {
+        *self.live.entry(labels).or_default() += 1;
+    }
+
+    /// One pod less carries these labels; with the last one a revision may have become dead (J10).
+    pub fn remove_live(&mut self, labels: LabelSetId) {
+        if let Some(count) = self.live.get_mut(&labels) {
+            *count -= 1;
+            if *count == 0 {
+                self.live.remove(&labels);
+                self.cleanup_dirty = true;
+            }
+        }
+    }
+
     /// Nothing is to be decided for it now (M3, M6).
     pub fn rests(&self) -> bool {
         self.spec.as_ref().is_none_or(|spec| {

@@ -389,7 +389,10 @@ pub fn daemonset(uid: Uid, name: &str, change: impl FnOnce(&mut Value)) -> Daemo
         "status": {},
     });
     change(&mut object);
-    DaemonSetFact::from_json(&object).expect("a proper DaemonSet")
+    match DaemonSetFact::from_json(&object) {
+        Some(fact) => fact,
+        None => panic!("not a proper DaemonSet: {object}"),
+    }
 }
 
 /// The template with another image.
