@@ -176,3 +176,63 @@ pub(crate) fn sources(volume: &mut Value) {
     set("scaleIO", "storageMode", "ThinProvisioned".into());
     set("scaleIO", "fsType", "xfs".into());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Checks one field of a spec after defaults for a template, or for a pod.
+    fn check(of_pod: bool, mut spec: Value, field: &str, expected: Value) {
+        if of_pod {
+            pod_only(&mut spec);
+        }
+        self::spec(&mut spec);
+        assert_eq!(spec.pointer(field), Some(&expected), "{field} of {spec}");
+    }
+
+    fn container(fields: Value) -> Value {
+        json!({"containers": [fields]})
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        check(false, json!({}), "/terminationGracePeriodSeconds", json!(30));
+        check(false, json!({"serviceAccount": "a"}), "/serviceAccountName", json!("a"));
+        check(
+            false,
+            json!({"serviceAccount": "a", "serviceAccountName": "b"}),
+            "/serviceAccount",
+            json!("b"),
+        );
+        let port = container(json!({"ports": [{"containerPort": 80}]}));
+        check(false, port, "/containers/0/ports/0/protocol", json!("TCP"));
+        let probe = container(json!({"livenessProbe": {"httpGet": {"port": 1}, "periodSeconds": 5}}));
+        check(false, probe.clone(), "/containers/0/livenessProbe/httpGet/path", json!("/"));
+        check(false, probe.clone(), "/containers/0/livenessProbe/periodSeconds", json!(5));
+        check(false, probe, "/containers/0/livenessProbe/failureThreshold", json!(3));
+        let env = container(json!({"env": [{"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "a"}}}]}));
+        check(false, env, "/containers/0/env/0/valueFrom/fieldRef/apiVersion", json!("v1"));
+        let volume = |source: Value| json!({"volumes": [source]});
+        check(false, volume(json!({"name": "v"})), "/volumes/0/emptyDir", json!({}));
+        let secret = volume(json!({"name": "v", "secret": {"secretName": "s"}}));
+        check(false, secret, "/volumes/0/secret/defaultMode", json!(420));
+        check(false, volume(json!({"hostPath": {"path": "/"}})), "/volumes/0/hostPath/type", json!(""));
+    }
+
+    #[test]
+    fn pods_get_more_than_templates() {
+        let ports = |network: bool| {
+            let mut spec = container(json!({"ports": [{"containerPort": 80}]}));
+            spec.put("hostNetwork", network);
+            spec
+        };
+        check(true, ports(true), "/containers/0/ports/0/hostPort", json!(80));
+        check(true, ports(false), "/containers/0/ports/0", json!({"containerPort": 80, "protocol": "TCP"}));
+        check(false, ports(true), "/containers/0/ports/0", json!({"containerPort": 80, "protocol": "TCP"}));
+        let limits = container(json!({"resources": {"limits": {"cpu": "1"}}}));
+        check(true, limits.clone(), "/containers/0/resources/requests", json!({"cpu": "1"}));
+        check(false, limits, "/containers/0/resources", json!({"limits": {"cpu": "1"}}));
+        check(true, json!({}), "/enableServiceLinks", json!(true));
+    }
+}

@@ -162,3 +162,30 @@ fn needed_keys(secret: &Value, path: &Path<'_>, errors: &mut Errors) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn texts_of_a_secret_become_data() {
+        let mut secret = json!({"data": {"a": "eA==", "b": "eQ=="}, "stringData": {"b": "v"}});
+        Secret.default(&mut secret);
+        assert_eq!(secret, json!({"data": {"a": "eA==", "b": "dg=="}, "type": "Opaque"}));
+    }
+
+    #[test]
+    fn keys_sizes_and_types_are_checked() {
+        let check = |object: Value, expected: &[&str]| {
+            let mut errors = Vec::new();
+            Secret.validate_create(&object, &mut errors);
+            let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+            assert_eq!(fields, expected, "{object}");
+        };
+        check(json!({"type": "Opaque", "data": {"a.b_c": "eA=="}}), &[]);
+        check(json!({"type": "Opaque", "data": {"a/b": "eA=="}}), &["data[a/b]"]);
+        check(json!({"type": "kubernetes.io/tls", "data": {"tls.crt": "eA=="}}), &["data[tls.key]"]);
+        check(json!({"type": "Opaque", "data": {"a": "A".repeat(1_500_000)}}), &["data"]);
+    }
+}

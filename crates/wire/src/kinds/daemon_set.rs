@@ -215,3 +215,114 @@ fn set_template_generation(object: &mut Value, generation: i64) {
         annotations.put(TEMPLATE_GENERATION, generation.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A valid DaemonSet with these fields of the spec changed; null takes a field out.
+    fn daemon_set(changes: Value) -> Value {
+        let mut object = json!({
+            "metadata": {"name": "agent", "namespace": "default"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "agent"}},
+                "template": {
+                    "metadata": {"labels": {"app": "agent"}},
+                    "spec": {"containers": [{"name": "main", "image": "agent:1"}]}
+                }
+            }
+        });
+        for (field, value) in changes.as_object().expect("fields") {
+            match value {
+                Value::Null => drop(object["spec"].take_out(field)),
+                value => object["spec"].put(field, value.clone()),
+            }
+        }
+        DaemonSet.default(&mut object);
+        object
+    }
+
+    fn check(changes: Value, expected: &[&str]) {
+        let object = daemon_set(changes);
+        let mut errors = Vec::new();
+        DaemonSet.validate_create(&object, &mut errors);
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, expected, "{object}");
+    }
+
+    #[test]
+    fn specs_are_checked_as_the_api_checks_them() {
+        check(json!({}), &[]);
+        check(
+            json!({"selector": null}),
+            &[
+                "spec.template.metadata.labels: Invalid value: {\"app\":\"agent\"}: `selector` does not match template `labels`",
+            ],
+        );
+        check(
+            json!({"selector": {}}),
+            &["spec.selector: Invalid value: {}: empty selector is invalid for daemonset"],
+        );
+        check(json!({"updateStrategy": {"type": "OnDelete"}}), &[]);
+        check(
+            json!({"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}),
+            &[
+                "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero",
+            ],
+        );
+        check(json!({"updateStrategy": {"rollingUpdate": {"maxSurge": "30%", "maxUnavailable": 0}}}), &[]);
+        check(
+            json!({"minReadySeconds": -1}),
+            &["spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0"],
+        );
+    }
+
+    #[test]
+    fn only_a_changed_template_raises_the_generation_of_the_template() {
+        let mut old = daemon_set(json!({}));
+        DaemonSet.prepare_create(&mut old);
+        assert_eq!((old.number("metadata.generation"), template_generation(&old)), (1, 1));
+        let check = |change: fn(&mut Value), expected: (i64, i64)| {
+            let mut new = old.clone();
+            change(&mut new);
+            DaemonSet.prepare_update(&mut new, &old);
+            assert_eq!((new.number("metadata.generation"), template_generation(&new)), expected, "{new}");
+        };
+        check(|_| {}, (1, 1));
+        check(|new| new["metadata"].put("labels", json!({"a": "b"})), (1, 1));
+        check(|new| new["metadata"].put("annotations", json!({})), (1, 1));
+        check(|new| new["status"].put("numberReady", 5), (1, 1));
+        check(|new| new["spec"].put("minReadySeconds", 5), (2, 1));
+        check(|new| new["spec"]["template"]["spec"]["containers"][0].put("image", "agent:2"), (2, 2));
+    }
+
+    #[test]
+    fn a_client_may_start_with_a_generation_of_the_template_if_it_is_a_number() {
+        let check = |text: &str, expected: Result<i64, &str>| {
+            let mut object = daemon_set(json!({}));
+            object["metadata"].put("annotations", json!({TEMPLATE_GENERATION: text}));
+            let converted = DaemonSet.convert(&object);
+            DaemonSet.prepare_create(&mut object);
+            let got = converted.map(|()| template_generation(&object));
+            assert_eq!(got.as_ref().map_err(String::as_str).copied(), expected, "{text}");
+        };
+        check("7", Ok(7));
+        check("-3", Ok(1));
+        check("x", Err("strconv.ParseInt: parsing \"x\": invalid syntax"));
+    }
+
+    #[test]
+    fn the_status_changes_through_its_subresource_alone() {
+        let mut old = daemon_set(json!({}));
+        DaemonSet.prepare_create(&mut old);
+        let mut new = old.clone();
+        new["status"].put("numberReady", 3);
+        new["spec"].put("minReadySeconds", 9);
+        let mut through_main = new.clone();
+        DaemonSet.prepare_update(&mut through_main, &old);
+        assert_eq!(through_main.number("status.numberReady"), 0);
+        DaemonSet.prepare_status_update(&mut new, &old);
+        assert_eq!((new.number("status.numberReady"), new.number("spec.minReadySeconds")), (3, 0));
+    }
+}

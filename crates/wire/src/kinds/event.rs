@@ -255,3 +255,42 @@ fn series(event: &Value, errors: &mut Errors) {
         errors.required("series.lastObservedTime", "");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_event_of_either_group_is_the_same_event() {
+        let core = json!({
+            "kind": "Event", "apiVersion": "v1", "metadata": {"name": "e"},
+            "involvedObject": {"kind": "Pod", "name": "p"}, "reason": "Started", "message": "m",
+            "source": {"component": "kubelet"}, "firstTimestamp": null, "lastTimestamp": null, "count": 2,
+            "type": "Normal", "eventTime": null, "reportingComponent": "", "reportingInstance": ""
+        });
+        let events = events_from_core(core.clone());
+        assert_eq!(events["note"], "m");
+        assert_eq!(events["regarding"]["name"], "p");
+        assert_eq!(events["deprecatedCount"], 2);
+        assert!(events.get("reportingController").is_none());
+        assert_eq!(core_from_events(events).to_string(), core.to_string());
+    }
+
+    #[test]
+    fn an_event_stands_in_the_namespace_of_its_object() {
+        let check = |namespace: &str, of_object: &str, is_valid: bool| {
+            let event = json!({
+                "metadata": {"name": "e", "namespace": namespace},
+                "involvedObject": {"kind": "Node", "namespace": of_object}
+            });
+            let mut errors = Vec::new();
+            CoreEvent.validate_create(&event, &mut errors);
+            assert_eq!(errors.is_empty(), is_valid, "{namespace} {of_object}: {errors:?}");
+        };
+        check("default", "", true);
+        check("a", "a", true);
+        check("a", "", false);
+        check("a", "b", false);
+    }
+}

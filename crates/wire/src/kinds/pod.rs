@@ -290,3 +290,76 @@ fn add(sums: &mut BTreeMap<&'static str, Quantity>, list: Option<&Value>) -> usi
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quality_of_service_follows_from_requests_and_limits() {
+        let check = |resources: &[Value], expected: &str| {
+            let containers: Vec<Value> = resources.iter().map(|r| json!({"resources": r})).collect();
+            assert_eq!(quality_of_service(&json!({"containers": containers})), expected, "{resources:?}");
+        };
+        let both = json!({"cpu": "1", "memory": "1Gi"});
+        let full = json!({"requests": both, "limits": both});
+        check(&[], "BestEffort");
+        check(&[json!({})], "BestEffort");
+        check(&[json!({"requests": {"cpu": "0"}})], "BestEffort");
+        check(&[json!({"requests": {"cpu": "100m"}})], "Burstable");
+        check(&[json!({"limits": {"nvidia.com/gpu": "1"}})], "BestEffort");
+        check(&[full.clone()], "Guaranteed");
+        check(&[full.clone(), json!({})], "Burstable");
+        check(&[json!({"requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": both})], "Guaranteed");
+        check(&[json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": both})], "Burstable");
+    }
+
+    fn pod() -> Value {
+        let mut pod = json!({
+            "metadata": {"name": "p", "namespace": "default", "generation": 1},
+            "spec": {"containers": [{"name": "c", "image": "i:1"}]}
+        });
+        Pod.default(&mut pod);
+        Pod.prepare_create(&mut pod);
+        pod
+    }
+
+    /// Checks whether a change of a pod is allowed, by the beginning of the refusal.
+    fn check(change: fn(&mut Value), expected: Option<&str>) {
+        let old = pod();
+        let mut new = old.clone();
+        change(&mut new["spec"]);
+        let mut errors = Vec::new();
+        Pod.validate_update(&new, &old, &mut errors);
+        let first = errors.first().map(ToString::to_string);
+        match (first, expected) {
+            (None, None) => {}
+            (Some(error), Some(start)) if error.starts_with(start) => {}
+            (error, _) => panic!("{new}: {error:?}"),
+        }
+    }
+
+    #[test]
+    fn a_pod_stays_as_it_is_but_for_images_and_added_tolerations() {
+        check(|_| {}, None);
+        check(|spec| spec["containers"][0].put("image", "i:2"), None);
+        check(|spec| spec.put("tolerations", json!([{"operator": "Exists"}])), None);
+        check(|spec| spec["containers"][0].put("image", " i"), Some("spec.containers[0].image: Invalid"));
+        check(
+            |spec| spec["containers"][0].put("command", json!(["x"])),
+            Some("spec: Forbidden: pod updates"),
+        );
+        check(|spec| spec.put("nodeName", "n"), Some("spec: Forbidden: pod updates"));
+        check(|spec| spec.put("containers", json!([])), Some("spec.containers: Required value"));
+    }
+
+    #[test]
+    fn profiles_in_annotations_become_fields() {
+        let mut pod = pod();
+        let key = "container.apparmor.security.beta.kubernetes.io/c";
+        pod["metadata"].put("annotations", json!({key: "localhost/agent"}));
+        Pod.prepare_create(&mut pod);
+        let profile = &pod["spec"]["containers"][0]["securityContext"]["appArmorProfile"];
+        assert_eq!(*profile, json!({"type": "Localhost", "localhostProfile": "agent"}));
+    }
+}

@@ -200,3 +200,55 @@ fn no_new_finalizers(new: &Value, old: &Value, path: &Path<'_>, errors: &mut Err
 pub(crate) fn subdomain(name: &str) -> Messages {
     names::dns_subdomain(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(metadata: Value, namespaced: bool, expected: &[&str]) {
+        let mut errors = Vec::new();
+        let object = json!({"metadata": metadata});
+        validate_metadata_create(&object, namespaced, NameRule::Subdomain, &mut errors);
+        let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, expected, "{object}");
+    }
+
+    #[test]
+    fn metadata_of_new_objects_is_checked() {
+        check(json!({"name": "a", "namespace": "n"}), true, &[]);
+        check(json!({"name": "a", "namespace": "n"}), false, &["metadata.namespace"]);
+        check(json!({"name": "a"}), true, &["metadata.namespace"]);
+        check(json!({}), false, &["metadata.name"]);
+        check(json!({"name": "A"}), false, &["metadata.name"]);
+        check(json!({"generateName": "a-", "name": "a-x"}), false, &[]);
+        check(json!({"name": "a", "labels": {"a b": "x"}}), false, &["metadata.labels"]);
+        check(json!({"name": "a", "annotations": {"A/B": "any text"}}), false, &[]);
+        check(
+            json!({"name": "a", "annotations": {"a": "x".repeat(262_145)}}),
+            false,
+            &["metadata.annotations"],
+        );
+        check(json!({"name": "a", "finalizers": ["a/b/c"]}), false, &["metadata.finalizers"]);
+        let owner = json!({"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u", "controller": true});
+        check(json!({"name": "a", "ownerReferences": [owner]}), false, &[]);
+        check(json!({"name": "a", "ownerReferences": [owner, owner]}), false, &["metadata.ownerReferences"]);
+    }
+
+    #[test]
+    fn what_identifies_an_object_stays() {
+        let old = json!({"metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "generation": 2}});
+        let check = |field: &str, value: Value, is_valid: bool| {
+            let mut new = old.clone();
+            new["metadata"][field] = value;
+            let mut errors = Vec::new();
+            validate_metadata_update(&new, &old, &mut errors);
+            assert_eq!(errors.is_empty(), is_valid, "{field}: {errors:?}");
+        };
+        check("labels", json!({"a": "b"}), true);
+        check("uid", json!("v"), false);
+        check("name", json!("b"), false);
+        check("generation", json!(1), false);
+        check("resourceVersion", Value::Null, false);
+    }
+}

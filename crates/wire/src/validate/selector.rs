@@ -104,3 +104,30 @@ fn requirement_matches(requirement: &Value, labels: &Value) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_selector_matches_when_all_its_requirements_do() {
+        let labels = json!({"app": "a", "tier": "x"});
+        let check = |selector: Value, expected: Option<bool>| {
+            assert_eq!(matches(Some(&selector), &labels), expected, "{selector}");
+        };
+        let one = |key: &str, operator: &str, values: &[&str]| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
+        assert_eq!(matches(None, &labels), Some(false));
+        check(json!({}), Some(true));
+        check(json!({"matchLabels": {"app": "a"}}), Some(true));
+        check(json!({"matchLabels": {"app": "b"}}), Some(false));
+        check(one("app", "In", &["a", "b"]), Some(true));
+        check(one("app", "NotIn", &["b"]), Some(true));
+        check(one("no", "NotIn", &["b"]), Some(true));
+        check(one("app", "Exists", &[]), Some(true));
+        check(one("app", "DoesNotExist", &[]), Some(false));
+        check(one("app", "Like", &["a"]), None);
+        check(one("app", "In", &[]), None);
+        check(json!({"matchLabels": {"app": "not a value"}}), None);
+    }
+}
