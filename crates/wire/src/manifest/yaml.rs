@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
-use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::scalar::resolve;
 use crate::{Object, Value};
@@ -54,7 +54,10 @@ pub struct YamlError {
 /// # Errors
 /// The text is no YAML, or holds what JSON cannot.
 pub fn parse_yaml(text: &str) -> Result<Yaml, YamlError> {
-    let parser = Parser::new_from_str(text);
+    // Another crate of a build may switch the parser's comments on; they are no data.
+    let mut options = Options::default();
+    options.set_emit_comments(false);
+    let parser = Parser::new_from_str_with_options(text, options);
     let mut reader = Reader { parser, anchors: HashMap::new(), duplicates: Vec::new(), aliased: 0, depth: 0 };
     let value = reader.document()?;
     Ok(Yaml { value, duplicates: reader.duplicates })
