@@ -33,6 +33,7 @@ pub(crate) fn spec(spec: &mut Value) {
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in spec.items_mut(list) {
             self::container(container);
+            resources::round_up(container);
         }
     }
 }

@@ -124,3 +124,34 @@ pub(super) fn name_with_default(object: &Value, annotations: &[&str]) -> Value {
     let name = object.text("metadata.name");
     if is_default { format!("{name} (default)").into() } else { name.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn selectors_and_labels_are_shown_sorted() {
+        let check = |selector: Value, expected: &str| {
+            assert_eq!(selector_text(Some(&selector)), expected, "{selector}");
+        };
+        let one = |key: &str, operator: &str, values: &[&str]| json!({"key": key, "operator": operator, "values": values});
+        check(json!({}), "<none>");
+        check(json!({"matchLabels": {"b": "1", "a": "2"}}), "a=2,b=1");
+        check(json!({"matchExpressions": [one("x", "In", &["b", "a"])]}), "x in (a,b)");
+        check(
+            json!({"matchLabels": {"m": "1"}, "matchExpressions": [one("z", "DoesNotExist", &[]), one("c", "Exists", &[])]}),
+            "c,m=1,!z",
+        );
+        assert_eq!(labels(Some(&json!({"b": "1", "a": "2"}))), "a=2,b=1");
+        assert_eq!(labels(Some(&json!({}))), NONE);
+        assert_eq!(labels(None), NONE);
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let list: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        assert_eq!(some_of(&list, 3), "a,b,c + 1 more...");
+        assert_eq!(some_of(&list[..3], 3), "a,b,c");
+    }
+}

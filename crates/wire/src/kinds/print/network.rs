@@ -174,3 +174,34 @@ pub(in crate::kinds) const NETWORK_POLICY: &[Column] =
 pub(in crate::kinds) fn network_policy(object: &Value, now: i64) -> Vec<Value> {
     vec![name(object), selector_text(object.at("spec.podSelector")).into(), age(object, now)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn services_show_their_addresses_and_ports() {
+        let check = |spec: Value, status: Value, expected: [&str; 4]| {
+            let service = json!({"metadata": {"name": "s"}, "spec": spec, "status": status});
+            let cells = service_cells(&service);
+            assert_eq!(cells, expected.map(Value::from), "{service}");
+        };
+        check(json!({"type": "ClusterIP"}), json!({}), ["ClusterIP", "<none>", "<none>", "<none>"]);
+        check(
+            json!({"type": "NodePort", "clusterIPs": ["10.0.0.1"], "ports": [
+                {"port": 80, "protocol": "TCP", "nodePort": 30080}, {"port": 53, "protocol": "UDP"}
+            ]}),
+            json!({}),
+            ["NodePort", "10.0.0.1", "<none>", "80:30080/TCP,53/UDP"],
+        );
+        let balanced = json!({"loadBalancer": {"ingress": [{"hostname": "h"}, {"ip": "1.2.3.4"}]}});
+        check(json!({"type": "LoadBalancer"}), balanced, ["LoadBalancer", "<none>", "1.2.3.4,h", "<none>"]);
+        check(json!({"type": "LoadBalancer"}), json!({}), ["LoadBalancer", "<none>", "<pending>", "<none>"]);
+    }
+
+    fn service_cells(object: &Value) -> [Value; 4] {
+        let cells = service(object, 0);
+        [1, 2, 3, 4].map(|index| cells[index].clone())
+    }
+}

@@ -322,3 +322,40 @@ fn metric_target(metric: &Value) -> String {
         None => format!("{prefix}<unknown>"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn jobs_show_how_far_they_are() {
+        let check = |spec: Value, status: Value, expected: [&str; 3]| {
+            let object = json!({"metadata": {"name": "j"}, "spec": spec, "status": status});
+            let cells = job(&object, 600);
+            assert_eq!(cells[1..4], expected.map(Value::from), "{object}");
+        };
+        check(json!({"completions": 3}), json!({"succeeded": 1}), ["Running", "1/3", ""]);
+        check(json!({"parallelism": 2}), json!({}), ["Running", "0/1 of 2", ""]);
+        let complete = json!([{"type": "Complete", "status": "True"}]);
+        check(
+            json!({"completions": 1}),
+            json!({
+                "succeeded": 1, "conditions": complete,
+                "startTime": "1970-01-01T00:00:00Z", "completionTime": "1970-01-01T00:00:30Z"
+            }),
+            ["Complete", "1/1", "30s"],
+        );
+    }
+
+    #[test]
+    fn revisions_name_their_controller_with_its_group() {
+        let check = |owners: Value, expected: &str| {
+            let object = json!({"metadata": {"name": "r", "ownerReferences": owners}, "revision": 2});
+            assert_eq!(revision(&object, 0)[1], expected, "{object}");
+        };
+        check(json!([]), "<none>");
+        let owner = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "a", "controller": true});
+        check(json!([owner]), "daemonset.apps/a");
+    }
+}
