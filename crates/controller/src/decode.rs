@@ -1,15 +1,12 @@
 //! From the bytes of a watched object to a fact: borrowed text, and no field that the engine does not read.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use everynode_engine::placement::{Effect, Taint};
 use everynode_engine::{
     DaemonSetFact, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Uid,
 };
+use everynode_wire::lean::{self, Metadata};
+use everynode_wire::time;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 /// An object that cannot be told to the engine.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +50,12 @@ pub(crate) fn gone(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Re
     match kind {
         Kind::Node if metadata.name.is_empty() => return Err(Unreadable::Lacks("name")),
         Kind::Node => tell(Fact::NodeGone(&metadata.name)),
-        Kind::DaemonSet => tell(Fact::DaemonSetGone(metadata.uid()?)),
-        Kind::Revision => tell(Fact::RevisionGone(metadata.uid()?)),
-        Kind::Pod => {
-            tell(Fact::PodGone { uid: metadata.uid()?, resource_version: metadata.resource_version() })
-        }
+        Kind::DaemonSet => tell(Fact::DaemonSetGone(uid(metadata)?)),
+        Kind::Revision => tell(Fact::RevisionGone(uid(metadata)?)),
+        Kind::Pod => tell(Fact::PodGone {
+            uid: uid(metadata)?,
+            resource_version: metadata.version().unwrap_or_default(),
+        }),
     }
     Ok(())
 }
@@ -65,8 +63,8 @@ pub(crate) fn gone(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Re
 /// The `namespace/name` of an object, for messages; as much of it as can be read.
 pub(crate) fn name_of(object: &[u8]) -> String {
     match serde_json::from_slice::<Headed<'_>>(object) {
-        Ok(object) if object.metadata.namespace.is_empty() => object.metadata.name.into_owned(),
-        Ok(object) => format!("{}/{}", object.metadata.namespace, object.metadata.name),
+        Ok(object) if object.metadata.namespace.is_empty() => object.metadata.name.to_string(),
+        Ok(object) => format!("{}/{}", &*object.metadata.namespace, &*object.metadata.name),
         Err(_) => String::new(),
     }
 }
@@ -89,12 +87,12 @@ pub(crate) struct Written {
 /// # Errors
 /// [`Unreadable`] when there is no object with a proper uid in the bytes.
 pub(crate) fn written(object: &[u8]) -> Result<Written, Unreadable> {
-    let Headed { metadata } = serde_json::from_slice(object)?;
+    let Headed { metadata } = &serde_json::from_slice(object)?;
     Ok(Written {
-        uid: metadata.uid()?,
-        resource_version: metadata.resource_version(),
-        deleting: metadata.deletion_timestamp.is_some(),
-        name: metadata.name.into_owned(),
+        name: metadata.name.to_string(),
+        uid: uid(metadata)?,
+        resource_version: metadata.version().unwrap_or_default(),
+        deleting: metadata.is_deleting(),
     })
 }
 
@@ -103,290 +101,86 @@ pub(crate) fn written(object: &[u8]) -> Result<Written, Unreadable> {
 /// # Errors
 /// [`Unreadable`] when there is none in the bytes.
 pub(crate) fn revision(object: &[u8]) -> Result<RevisionFact, Unreadable> {
-    let object: Revision<'_> = serde_json::from_slice(object)?;
-    let metadata = object.metadata;
-    let owned = |(key, value): &(Cow<'_, str>, Cow<'_, str>)| (key.to_string(), value.to_string());
+    let lean::ControllerRevision { metadata, data, revision } = &serde_json::from_slice(object)?;
+    let labels = metadata.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
     Ok(RevisionFact {
-        uid: metadata.uid()?,
-        resource_version: metadata.resource_version(),
-        labels: metadata.labels.0.iter().map(owned).collect(),
-        controller: metadata.controller(),
-        deleting: metadata.deletion_timestamp.is_some(),
-        namespace: metadata.namespace.into_owned(),
-        name: metadata.name.into_owned(),
-        revision: object.revision,
-        data: object.data.map(|data| data.get().as_bytes().into()).unwrap_or_default(),
+        namespace: metadata.namespace.to_string(),
+        name: metadata.name.to_string(),
+        uid: uid(metadata)?,
+        resource_version: metadata.version().unwrap_or_default(),
+        labels: labels.collect(),
+        controller: controller(metadata),
+        deleting: metadata.is_deleting(),
+        revision: *revision,
+        data: data.map(|data| data.get().as_bytes().into()).unwrap_or_default(),
     })
 }
 
-fn node(object: &Node<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
+fn node(object: &lean::Node<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
     if object.metadata.name.is_empty() {
         return Err(Unreadable::Lacks("name"));
     }
-    let labels = object.metadata.labels.borrowed();
-    let taints: Vec<Taint<'_>> = object.spec.taints.iter().flatten().map(TaintText::borrowed).collect();
+    let labels: Vec<(&str, &str)> = object.metadata.labels.iter().collect();
+    let taints: Vec<Taint<'_>> = object
+        .taints()
+        .iter()
+        .map(|one| Taint { key: &one.key, value: &one.value, effect: Effect::parse(&one.effect) })
+        .collect();
     tell(Fact::Node(NodeFact { name: &object.metadata.name, labels: &labels, taints: &taints }));
     Ok(())
 }
 
-fn pod(object: &Pod<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
-    let Pod { metadata, spec, status } = object;
+fn pod(object: &lean::Pod<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
+    let metadata = &object.metadata;
     if metadata.name.is_empty() || metadata.namespace.is_empty() {
         return Err(Unreadable::Lacks("name or namespace"));
     }
-    let bound = !spec.node_name.is_empty();
-    let pinned = if bound { None } else { spec.affinity.and_then(pinned_node) };
-    let labels = metadata.labels.borrowed();
+    let bound_to = Some(object.node_name()).filter(|node| !node.is_empty());
+    let pinned_to = if bound_to.is_some() { None } else { object.target_node() };
+    let labels: Vec<(&str, &str)> = metadata.labels.iter().collect();
+    let ready = object.ready();
     tell(Fact::Pod(PodFact {
         namespace: &metadata.namespace,
         name: &metadata.name,
-        uid: metadata.uid()?,
-        resource_version: metadata.resource_version(),
+        uid: uid(metadata)?,
+        resource_version: metadata.version().unwrap_or_default(),
         labels: &labels,
-        controller: metadata.controller(),
-        node: if bound { Some(&spec.node_name) } else { pinned.as_deref() },
-        bound,
-        phase: Phase::parse(&status.phase),
-        ready: status.conditions.ready,
-        ready_since: status.conditions.since.as_deref().and_then(time),
-        deleting: metadata.deletion_timestamp.is_some(),
-        created: metadata.creation_timestamp.as_deref().and_then(time).unwrap_or_default(),
+        controller: controller(metadata),
+        node: bound_to.or(pinned_to.as_deref()),
+        bound: bound_to.is_some(),
+        phase: Phase::parse(object.phase()),
+        ready: ready.is_true,
+        ready_since: ready
+            .last_transition_time
+            .as_deref()
+            .and_then(|text| time::parse(text).ok())
+            .map(Time::from_seconds),
+        deleting: metadata.is_deleting(),
+        created: metadata.created_seconds().map(Time::from_seconds).unwrap_or_default(),
     }));
     Ok(())
 }
 
-/// The value of the first matchFields requirement `metadata.name In [x]` (specification D1).
-fn pinned_node(affinity: &RawValue) -> Option<String> {
-    let affinity: serde_json::Value = serde_json::from_str(affinity.get()).ok()?;
-    let required = &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
-    let terms = required["nodeSelectorTerms"].as_array()?;
-    let mut fields = terms.iter().filter_map(|term| term["matchFields"].as_array()).flatten();
-    fields.find_map(|field| match (field["key"].as_str()?, field["operator"].as_str()?) {
-        ("metadata.name", "In") => match field["values"].as_array()?.as_slice() {
-            [value] => value.as_str().map(str::to_owned),
-            _ => None,
-        },
-        _ => None,
-    })
+fn uid(metadata: &Metadata<'_>) -> Result<Uid, Unreadable> {
+    Uid::parse(&metadata.uid).ok_or(Unreadable::Lacks("uid"))
 }
 
-fn time(text: &str) -> Option<Time> {
-    text.parse::<jiff::Timestamp>().ok().map(|time| Time(time.as_millisecond()))
+/// The owner with `controller: true`. The group of its apiVersion is not looked at (specification A15).
+fn controller(metadata: &Metadata<'_>) -> PodController {
+    match metadata.controller() {
+        None => PodController::Nobody,
+        Some(owner) if owner.kind == "DaemonSet" => {
+            Uid::parse(&owner.uid).map_or(PodController::Other, PodController::DaemonSet)
+        }
+        Some(_) => PodController::Other,
+    }
 }
 
+/// An object of any kind.
 #[derive(Deserialize)]
 struct Headed<'a> {
     #[serde(borrow)]
     metadata: Metadata<'a>,
-}
-
-#[derive(Deserialize)]
-struct Node<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-    #[serde(borrow, default)]
-    spec: NodeSpec<'a>,
-}
-
-#[derive(Deserialize)]
-struct Pod<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-    #[serde(borrow, default)]
-    spec: PodSpec<'a>,
-    #[serde(borrow, default)]
-    status: PodStatus<'a>,
-}
-
-#[derive(Deserialize)]
-struct Revision<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-    #[serde(default)]
-    revision: i64,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    namespace: Cow<'a, str>,
-    #[serde(borrow)]
-    uid: Cow<'a, str>,
-    #[serde(borrow)]
-    resource_version: Cow<'a, str>,
-    #[serde(borrow)]
-    labels: Pairs<'a>,
-    #[serde(borrow)]
-    owner_references: Option<Vec<Owner<'a>>>,
-    #[serde(borrow)]
-    creation_timestamp: Option<Text<'a>>,
-    #[serde(borrow)]
-    deletion_timestamp: Option<Text<'a>>,
-}
-
-impl Metadata<'_> {
-    fn uid(&self) -> Result<Uid, Unreadable> {
-        Uid::parse(&self.uid).ok_or(Unreadable::Lacks("uid"))
-    }
-
-    fn resource_version(&self) -> u64 {
-        self.resource_version.parse().unwrap_or_default()
-    }
-
-    /// The owner with `controller: true`. The group of its apiVersion is not looked at (specification A15).
-    fn controller(&self) -> PodController {
-        match self.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)) {
-            None => PodController::Nobody,
-            Some(owner) if owner.kind == "DaemonSet" => {
-                Uid::parse(&owner.uid).map_or(PodController::Other, PodController::DaemonSet)
-            }
-            Some(_) => PodController::Other,
-        }
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Owner<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    uid: Cow<'a, str>,
-    controller: Option<bool>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct NodeSpec<'a> {
-    #[serde(borrow)]
-    taints: Option<Vec<TaintText<'a>>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct TaintText<'a> {
-    #[serde(borrow)]
-    key: Cow<'a, str>,
-    #[serde(borrow)]
-    value: Cow<'a, str>,
-    #[serde(borrow)]
-    effect: Cow<'a, str>,
-}
-
-impl TaintText<'_> {
-    fn borrowed(&self) -> Taint<'_> {
-        Taint { key: &self.key, value: &self.value, effect: Effect::parse(&self.effect) }
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct PodSpec<'a> {
-    #[serde(borrow)]
-    node_name: Cow<'a, str>,
-    #[serde(borrow)]
-    affinity: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PodStatus<'a> {
-    #[serde(borrow)]
-    phase: Cow<'a, str>,
-    #[serde(borrow)]
-    conditions: Ready<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Condition<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-    #[serde(borrow)]
-    last_transition_time: Option<Text<'a>>,
-}
-
-/// A text that borrows where it can; inside of other types, serde borrows only through a type of its own.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl std::ops::Deref for Text<'_> {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The entries of an object with text values, in their order.
-#[derive(Default)]
-struct Pairs<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-impl Pairs<'_> {
-    fn borrowed(&self) -> Vec<(&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value)).collect()
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor;
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with text values")
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Pairs::default())
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::with_capacity(8);
-                while let Some((key, value)) = map.next_entry::<Text<'de>, Text<'de>>()? {
-                    pairs.push((key.0, value.0));
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_any(PairsVisitor)
-    }
-}
-
-/// The Ready condition among status.conditions; the others are passed over.
-#[derive(Default)]
-struct Ready<'a> {
-    ready: bool,
-    since: Option<Text<'a>>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Ready<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ReadyVisitor;
-        impl<'de> Visitor<'de> for ReadyVisitor {
-            type Value = Ready<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of conditions")
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Ready::default())
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                while let Some(one) = list.next_element::<Condition<'de>>()? {
-                    if one.kind == "Ready" {
-                        while list.next_element::<IgnoredAny>()?.is_some() {}
-                        return Ok(Ready { ready: one.status == "True", since: one.last_transition_time });
-                    }
-                }
-                Ok(Ready::default())
-            }
-        }
-        deserializer.deserialize_any(ReadyVisitor)
-    }
 }
 
 #[cfg(test)]

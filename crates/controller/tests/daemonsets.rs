@@ -1,7 +1,7 @@
 //! The controller against the embedded API server: the state that a cluster comes to.
 
 // A test may panic anywhere, its helpers too.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::print_stderr)]
 
 mod cluster;
 

@@ -48,6 +48,7 @@ pub(crate) struct Writer {
     recorder: Recorder,
     metrics: Metrics,
     workers: usize,
+    grace: Duration,
     queue: Queue,
     running: FuturesUnordered<BoxFuture<'static, Ending>>,
     in_flight: HashSet<ActionId>,
@@ -69,6 +70,7 @@ impl Writer {
             recorder,
             metrics,
             workers,
+            grace: GRACE,
             queue: Queue::default(),
             running: FuturesUnordered::new(),
             in_flight: HashSet::new(),
@@ -157,7 +159,7 @@ impl Writer {
         for id in waiting {
             self.report(id, stopped(Failure::Refused)).await;
         }
-        let deadline = tokio::time::sleep(GRACE);
+        let deadline = tokio::time::sleep(self.grace);
         tokio::pin!(deadline);
         loop {
             tokio::select! {
@@ -186,3 +188,6 @@ async fn sleep_until(deadline: Option<Instant>) {
         tokio::time::sleep_until(deadline).await;
     }
 }
+
+#[cfg(test)]
+mod tests;
