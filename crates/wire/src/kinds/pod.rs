@@ -308,7 +308,7 @@ mod tests {
         check(&[json!({"requests": {"cpu": "0"}})], "BestEffort");
         check(&[json!({"requests": {"cpu": "100m"}})], "Burstable");
         check(&[json!({"limits": {"nvidia.com/gpu": "1"}})], "BestEffort");
-        check(&[full.clone()], "Guaranteed");
+        check(std::slice::from_ref(&full), "Guaranteed");
         check(&[full.clone(), json!({})], "Burstable");
         check(&[json!({"requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": both})], "Guaranteed");
         check(&[json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": both})], "Burstable");

@@ -247,7 +247,7 @@ fn csi(source: &Value, path: &Path<'_>, errors: &mut Errors) {
 /// Checks the name of a CSI driver.
 pub(crate) fn driver_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
     if name.is_empty() {
-        errors.required(path, "");
+        return errors.required(path, "");
     }
     if name.len() > 63 {
         errors.push(crate::status::FieldError::too_long(path, 63));
