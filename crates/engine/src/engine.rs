@@ -13,7 +13,7 @@ use crate::labels::LabelSets;
 use crate::namespaces::{Namespaces, Slots};
 use crate::nodes::{NodeId, Nodes};
 use crate::pods::{PodId, Pods};
-use crate::slot::{Creating, Slot, SlotId};
+use crate::slot::{Creating, Slot, SlotId, mark};
 use crate::timers::{Retry, Timers, Wake};
 
 /// The bounds of an engine. The defaults are the built-in controller's where it has the same bound.
@@ -72,6 +72,8 @@ pub struct Engine {
     pub(crate) unseen: Unseen,
     /// How far the pods' watch has come.
     pub(crate) pods_seen: u64,
+    /// How far the revisions' watch has come.
+    pub(crate) revisions_seen: u64,
     pub(crate) slot_stamp: u8,
     pub(crate) revision_stamp: u8,
     active: Vec<SlotId>,
@@ -122,6 +124,7 @@ impl Engine {
             pending: HashMap::new(),
             unseen: Unseen::default(),
             pods_seen: 0,
+            revisions_seen: 0,
             slot_stamp: 0,
             revision_stamp: 0,
             active: Vec::new(),
@@ -225,11 +228,14 @@ impl Engine {
         }
         self.evaluate_dirty(slot, now);
         self.manage_deletes(slot, now);
-        let may_roll = self.may_roll(slot, now);
-        if may_roll {
+        let mut asked = self.create(slot, false, now);
+        if self.may_roll(slot, now) {
             self.roll_deletes(slot, now);
+            asked |= self.create(slot, true, now);
         }
-        self.create(slot, may_roll, now);
+        if !asked && slot.in_flight.creates == 0 && slot.queue(mark::CREATE).is_empty() {
+            slot.batch = 1;
+        }
         if slot.retries.creates.blocked(now).is_none() && slot.retries.deletes.blocked(now).is_none() {
             self.clean_up_history(slot, now);
         }

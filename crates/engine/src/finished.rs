@@ -68,6 +68,11 @@ impl Engine {
             | Pending::Cleanup { slot, .. }
             | Pending::Status { slot, .. } => *slot,
         };
+        let pod = match &pending {
+            Pending::Delete { pod, .. } => Some(pod.uid),
+            Pending::Patch { pod, .. } => Some(*pod),
+            _ => None,
+        };
         let Some(mut slot) = self.slots.take(slot) else { return };
         let gone = self.settle_write(&mut slot, pending, outcome, now);
         let id = slot.id;
@@ -76,6 +81,20 @@ impl Engine {
             self.remove_pod(pod);
         }
         self.activate(id);
+        if let Some(pod) = pod.and_then(|uid| self.pods.find(uid)) {
+            self.touch_pod(pod);
+        }
+    }
+
+    /// Has the DaemonSet look at a pod that it has by now, which need not be the one that asked for the write.
+    fn touch_pod(&mut self, id: crate::pods::PodId) {
+        let Some(row) = self.pods.get(id) else { return };
+        let node = row.node;
+        match row.place {
+            Place::Member(slot) | Place::Adopting(slot) => self.touch(slot, node),
+            Place::Unselected(slot) => self.activate(slot),
+            Place::Orphan => {}
+        }
     }
 
     /// Works an outcome into its DaemonSet; a pod that turned out to be gone is the result.
@@ -181,18 +200,11 @@ impl Engine {
                 slot.retries.deletes.fail(now, limits.retry_first_millis, limits.retry_last_millis);
                 let (_, message) = failure(other);
                 self.record(slot, true, "FailedDelete", format!("Error deleting: {message}"));
-                self.delete_again(slot, pod.uid);
+                if let Some(row) = self.pods.find(pod.uid).and_then(|id| self.pods.get_mut(id)) {
+                    row.delete_sent = false;
+                }
                 None
             }
-        }
-    }
-
-    fn delete_again(&mut self, slot: &mut Slot, uid: Uid) {
-        let Some(id) = self.pods.find(uid) else { return };
-        let Some(row) = self.pods.get_mut(id) else { return };
-        row.delete_sent = false;
-        if row.place == Place::Member(slot.id) {
-            slot.touch(&mut self.nodes, row.node);
         }
     }
 
@@ -273,8 +285,8 @@ impl Engine {
                 return;
             }
             (write, Outcome::Done | Outcome::Gone) if write.uid().is_some() => {
-                if let (Some(uid), Some(row)) = (write.uid(), self.namespaces.get_mut(slot.namespace)) {
-                    row.revisions.remove(&uid);
+                if let Some(row) = write.uid().and_then(|uid| self.revision_mut(slot, uid)) {
+                    row.delete_sent = true;
                 }
             }
             _ => {
@@ -293,6 +305,8 @@ impl Engine {
         match namespace.revisions.get_mut(&fact.uid) {
             Some(known) if known.fact.resource_version >= fact.resource_version => {}
             Some(known) => known.fact = fact,
+            // The watch has come further than the write: the revision is gone again.
+            None if fact.resource_version != 0 && fact.resource_version <= self.revisions_seen => {}
             None => {
                 let row = RevisionRow { fact, writing: false, delete_sent: false, stamp };
                 namespace.revisions.insert(row.fact.uid, row);
@@ -312,10 +326,8 @@ impl Engine {
 
     fn cleaned_up(&mut self, slot: &mut Slot, revision: Uid, outcome: Outcome, now: Time) {
         slot.in_flight.cleanup -= 1;
+        // One that is gone stays hidden until the watch takes it away; older events cannot bring it back.
         if matches!(outcome, Outcome::Done | Outcome::Gone) {
-            if let Some(namespace) = self.namespaces.get_mut(slot.namespace) {
-                namespace.revisions.remove(&revision);
-            }
             return;
         }
         if let Some(row) = self.revision_mut(slot, revision) {

@@ -79,32 +79,29 @@ impl Engine {
         slot.failed.insert(node, FailedBackoff { generation, delay_millis, updated: now });
     }
 
-    /// Asks for the next batch of creations. Batches of 1, 2, 4, ... follow each other as long as none fails (C8);
-    /// nodes are taken by name.
-    pub(crate) fn create(&mut self, slot: &mut Slot, may_roll: bool, now: Time) {
+    /// Asks for the next batch of creations, of manage or of the roll-out, and says whether there were any. Batches
+    /// of 1, 2, 4, ... follow each other as long as none fails (C8); nodes are taken by name.
+    pub(crate) fn create(&mut self, slot: &mut Slot, roll: bool, now: Time) -> bool {
         if slot.in_flight.creates > 0 {
-            return;
+            return false;
         }
         let mut asked = 0;
         while asked < slot.batch {
-            let Some(node) = self.next_create(slot, may_roll) else { break };
+            let Some(node) = self.next_create(slot, roll) else { break };
             if self.must_wait(slot, |slot| &slot.retries.creates, now) {
-                return;
+                break;
             }
             self.create_on(slot, node);
             self.evaluate(slot, node, now);
             asked += 1;
         }
-        if asked == 0 {
-            slot.batch = 1;
-        }
+        asked > 0
     }
 
-    /// The next node to create a pod on: first what manage wants, else what the roll-out wants.
-    fn next_create(&self, slot: &Slot, may_roll: bool) -> Option<NodeId> {
-        let manage = slot.first(mark::CREATE);
-        if manage.is_some() || !may_roll {
-            return manage;
+    /// The next node to create a pod on.
+    fn next_create(&self, slot: &Slot, roll: bool) -> Option<NodeId> {
+        if !roll {
+            return slot.first(mark::CREATE);
         }
         let Budget::Surge(max_surge) = Budget::of(slot)? else { return None };
         if slot.count(mark::MISSING_OLD) > 0 {

@@ -105,6 +105,11 @@ impl Slots {
         id
     }
 
+    /// The slot of a uid.
+    pub fn find(&self, namespace: NamespaceId, uid: Uid) -> Option<SlotId> {
+        self.by_uid.get(&(namespace, uid)).copied()
+    }
+
     /// The slot of a number.
     pub fn get(&self, id: SlotId) -> Option<&Slot> {
         self.rows.get(id.0 as usize)?.as_deref()

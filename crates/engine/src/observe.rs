@@ -241,6 +241,7 @@ impl Engine {
     }
 
     pub(crate) fn observe_revision(&mut self, fact: RevisionFact) {
+        self.revisions_seen = self.revisions_seen.max(fact.resource_version);
         if fact.controller == PodController::Other {
             self.observe_revision_gone(fact.uid);
             return;
@@ -263,9 +264,10 @@ impl Engine {
             }
             None => {
                 row.revisions.insert(uid, RevisionRow { fact, writing: false, delete_sent: false, stamp });
-                // A9: one that comes with its owner concerns nobody yet; an orphan may be adopted.
-                if controller == PodController::Nobody {
-                    self.revisions_changed(namespace, controller);
+                // A9: one that comes with its owner is no reason to look at the history; an orphan may be adopted.
+                match controller {
+                    PodController::DaemonSet(uid) => self.activate_owner(namespace, uid),
+                    _ => self.revisions_changed(namespace, controller),
                 }
             }
         }
@@ -276,6 +278,13 @@ impl Engine {
         if let Some((namespace, row)) = found {
             self.revisions_changed(namespace, row.fact.controller);
             self.namespaces.free_if_empty(namespace);
+        }
+    }
+
+    /// A DaemonSet that waits for its revision may go on.
+    fn activate_owner(&mut self, namespace: NamespaceId, uid: Uid) {
+        if let Some(id) = self.slots.find(namespace, uid) {
+            self.activate(id);
         }
     }
 

@@ -87,6 +87,7 @@ pub struct Naive {
     sets: BTreeMap<Uid, Set>,
     pending: BTreeMap<u64, Pending>,
     pods_seen: u64,
+    revisions_seen: u64,
     last_id: u64,
     out: Vec<(u64, Arc<DaemonSetRef>, Work)>,
 }
@@ -115,6 +116,7 @@ impl Naive {
             sets: BTreeMap::new(),
             pending: BTreeMap::new(),
             pods_seen: 0,
+            revisions_seen: 0,
             last_id: 0,
             out: Vec::new(),
         }
@@ -131,7 +133,10 @@ impl Naive {
                 self.saw(*uid, *version);
                 self.pods.remove(uid);
             }
-            Told::Revision(fact) => self.revision(fact.clone()),
+            Told::Revision(fact) => {
+                self.revisions_seen = self.revisions_seen.max(fact.resource_version);
+                self.revision(fact.clone());
+            }
             Told::RevisionGone(uid) => drop(self.revisions.remove(uid)),
         }
     }
@@ -233,6 +238,13 @@ impl Naive {
         }
     }
 
+    /// A revision as a write has left it, unless the watch has come further and it is gone again.
+    fn written(&mut self, fact: RevisionFact) {
+        if self.revisions.contains_key(&fact.uid) || fact.resource_version > self.revisions_seen {
+            self.revision(fact);
+        }
+    }
+
     fn selects(&self, uid: Uid, labels: &[(String, String)]) -> bool {
         self.sets.get(&uid).is_some_and(|set| {
             set.fact
@@ -294,14 +306,23 @@ impl Naive {
             set.failed.retain(|_, (.., at)| now.millis_since(*at) <= 2 * limits.failed_pod_last_millis);
         }
         self.manage_deletes(uid, now);
-        let may_roll = self.wanted(uid, now).is_empty()
+        let wanted = self.wanted(uid);
+        self.create(uid, wanted, now);
+        let may_roll = self.wanted(uid).is_empty()
             && self.excess(uid, now).is_empty()
             && !self.blocked(uid, "creates", now)
             && !self.blocked(uid, "deletes", now);
         if may_roll {
             self.roll(uid, now);
+            let nodes = self.surge(uid, now);
+            self.create(uid, nodes, now);
         }
-        self.create(uid, may_roll, now);
+        if self.in_flight(uid, "creates") == 0
+            && self.wanted(uid).is_empty()
+            && let Some(set) = self.sets.get_mut(&uid)
+        {
+            set.batch = 1;
+        }
         if !self.blocked(uid, "creates", now) && !self.blocked(uid, "deletes", now) {
             self.clean_up(uid, now);
         }
@@ -580,14 +601,13 @@ impl Naive {
 
     // 1.D
 
-    fn wanted(&self, uid: Uid, now: Time) -> Vec<String> {
+    fn wanted(&self, uid: Uid) -> Vec<String> {
         let surge = self.sets[&uid].fact.strategy.allows_surge();
         let wants = |cell: &Cell<'_>| {
             let run = cell.verdict == Some(Verdict::RUN) && cell.settled;
             let running = cell.pods.iter().any(|one| !one.leaving() && !one.pod.phase.is_terminal());
             run && (cell.pods.is_empty() || surge && !running)
         };
-        let _ = now;
         self.cells(uid).into_iter().filter(wants).map(|cell| cell.name.to_owned()).collect()
     }
 
@@ -795,19 +815,8 @@ impl Naive {
         now_list.into_iter().chain(candidates).collect()
     }
 
-    fn create(&mut self, uid: Uid, may_roll: bool, now: Time) {
-        if self.in_flight(uid, "creates") > 0 {
-            return;
-        }
-        let wanted = self.wanted(uid, now);
-        let nodes = if wanted.is_empty() && may_roll { self.surge(uid, now) } else { wanted };
-        if nodes.is_empty() {
-            if let Some(set) = self.sets.get_mut(&uid) {
-                set.batch = 1;
-            }
-            return;
-        }
-        if self.blocked(uid, "creates", now) {
+    fn create(&mut self, uid: Uid, nodes: Vec<String>, now: Time) {
+        if self.in_flight(uid, "creates") > 0 || self.blocked(uid, "creates", now) {
             return;
         }
         let batch = self.sets[&uid].batch;
@@ -884,7 +893,7 @@ impl Naive {
             Pending::Patch(uid, pod, work) => self.patched(uid, pod, &work, outcome, now),
             Pending::History(uid, revision, work) => self.history_written(uid, revision, &work, outcome, now),
             Pending::Cleanup(uid, revision) => match outcome {
-                Outcome::Done | Outcome::Gone => drop(self.revisions.remove(&revision)),
+                Outcome::Done | Outcome::Gone => {}
                 _ => {
                     if let Some(row) = self.revisions.get_mut(&revision) {
                         row.delete_sent = false;
@@ -1004,14 +1013,14 @@ impl Naive {
             row.writing = false;
         }
         match (work, outcome) {
-            (_, Outcome::Revision(fact)) => self.revision(*fact),
+            (_, Outcome::Revision(fact)) => self.written(*fact),
             (_, Outcome::RevisionExists(fact)) => {
                 let Some(set) = self.sets.get_mut(&uid) else { return };
                 let equal = *revision::data(set.fact.template.value()) == *fact.data;
                 set.collision = !equal;
                 if equal {
                     set.borrowed = Some(fact.uid);
-                    self.revision(*fact);
+                    self.written(*fact);
                 }
             }
             (Work::ReleaseRevision(one), Outcome::Done) => {
@@ -1029,7 +1038,9 @@ impl Naive {
                 return;
             }
             (_, Outcome::Done | Outcome::Gone) if revision.is_some() => {
-                revision.map(|one| self.revisions.remove(&one));
+                if let Some(row) = revision.and_then(|one| self.revisions.get_mut(&one)) {
+                    row.delete_sent = true;
+                }
             }
             _ => {
                 if let Some(set) = self.sets.get_mut(&uid) {
