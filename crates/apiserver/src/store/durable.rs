@@ -30,10 +30,26 @@ impl Durable {
     /// Opens or creates `store.redb` in a directory that exists.
     pub fn open(directory: &Path) -> Result<Durable, BackendError> {
         let path = directory.join("store.redb");
+        Durable::open_with(path.clone(), directory, &|builder| builder.create(&path))
+    }
+
+    /// Opens or creates a store on a disk of the caller's making.
+    #[cfg(test)]
+    pub(super) fn open_on(disk: impl redb::StorageBackend + Clone) -> Result<Durable, BackendError> {
+        Durable::open_with(PathBuf::from("disk"), Path::new("disk"), &|builder| {
+            builder.create_with_backend(disk.clone())
+        })
+    }
+
+    fn open_with(
+        path: PathBuf,
+        directory: &Path,
+        create: &dyn Fn(&redb::Builder) -> Result<Database, DatabaseError>,
+    ) -> Result<Durable, BackendError> {
         let mut builder = redb::Builder::new();
         builder.set_cache_size(CACHE_BYTES);
         // A damaged file can make the reader fail in ways that are not errors; none may end the process.
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.create(&path)));
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| create(&builder)));
         let database = match opened {
             Ok(Ok(database)) => database,
             Ok(Err(error)) => return Err(open_error(&path, directory, error)),
