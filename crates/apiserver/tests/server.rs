@@ -1,0 +1,195 @@
+//! The server as a whole: who may ask, how much, and what stays.
+
+mod support;
+
+use everynode_apiserver::{Config, Error, Server, Storage};
+use everynode_wire::Value;
+use support::{Answer, start};
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+fn reason(answer: &Answer) -> String {
+    answer.json()["reason"].as_str().unwrap_or("").to_owned()
+}
+
+#[tokio::test]
+async fn strangers_see_health_and_version_and_nothing_else() {
+    let (server, client) = start(Config::default()).await;
+    let stranger = client.clone().without_token();
+    for path in ["/livez", "/readyz", "/healthz", "/version"] {
+        assert_eq!(stranger.get(path).await.status, 200, "{path}");
+    }
+    for path in ["/api", "/api/v1/pods", "/openapi/v3", "/metrics", "/"] {
+        let answer = stranger.get(path).await;
+        assert_eq!(answer.status, 401, "{path}");
+        assert_eq!(reason(&answer), "Unauthorized");
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn requests_have_limits() {
+    let config = Config { body_limit_bytes: 1_000, requests_in_flight: 0, ..Config::default() };
+    let (server, client) = start(config).await;
+    let busy = client.get("/api/v1/pods").await;
+    assert_eq!((busy.status.as_u16(), busy.headers["retry-after"].to_str().unwrap()), (429, "1"));
+    server.shutdown().await;
+
+    let (server, client) = start(Config { body_limit_bytes: 1_000, ..Config::default() }).await;
+    let large = client.post(MAPS, &"x".repeat(1_001)).await;
+    assert_eq!((large.status.as_u16(), reason(&large)), (413, "RequestEntityTooLarge".into()));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_with_its_address() {
+    let (server, _) = start(Config::default()).await;
+    let error = Server::start(Config { listen: server.address(), ..Config::default() }).await.unwrap_err();
+    assert!(matches!(error, Error::AddressInUse(address) if address == server.address()), "{error}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_data_directory_belongs_to_one_server_at_a_time_and_keeps_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let config = || Config { storage: Storage::Directory(data.clone()), ..Config::default() };
+    let (server, client) = start(config()).await;
+    let made = client.post(MAPS, r#"{"metadata":{"name":"a"}}"#).await.json();
+    let error = Server::start(config()).await.unwrap_err().to_string();
+    assert!(error.contains("in use by another process"), "{error}");
+    let token = server.token().to_owned();
+    server.shutdown().await;
+
+    let (server, client) = start(config()).await;
+    assert_eq!(client.get(&format!("{MAPS}/a")).await.json(), made);
+    assert_eq!(server.token(), token);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_eviction_spends_the_budget_and_is_refused_when_it_is_spent() {
+    let (server, client) = start(Config { service_account_admission: false, ..Config::default() }).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    for name in ["p1", "p2"] {
+        let pod = format!(
+            r#"{{"metadata":{{"name":"{name}","labels":{{"app":"p"}}}},"spec":{{"nodeName":"n","containers":[{{"name":"c","image":"i"}}]}}}}"#
+        );
+        assert_eq!(client.post(pods, &pod).await.status, 201);
+        let running =
+            client.merge(&format!("{pods}/{name}/status"), r#"{"status":{"phase":"Running"}}"#).await;
+        assert_eq!(running.status, 200, "{}", running.text());
+    }
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget =
+        r#"{"metadata":{"name":"b"},"spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"p"}}}}"#;
+    assert_eq!(client.post(budgets, budget).await.status, 201);
+    let allowed =
+        r#"{"status":{"disruptionsAllowed":1,"currentHealthy":2,"desiredHealthy":1,"expectedPods":2}}"#;
+    assert_eq!(client.merge(&format!("{budgets}/b/status"), allowed).await.status, 200);
+
+    let evict = async |name: &str| {
+        let body =
+            format!(r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{name}"}}}}"#);
+        client.post(&format!("{pods}/{name}/eviction"), &body).await
+    };
+    let first = evict("p1").await;
+    assert_eq!(first.status, 201, "{}", first.text());
+    let second = evict("p2").await;
+    assert_eq!(second.status, 429, "{}", second.text());
+    assert_eq!(second.json()["details"]["causes"][0]["reason"], "DisruptionBudget");
+    let spent = client.get(&format!("{budgets}/b")).await.json();
+    assert_eq!(spent.pointer("/status/disruptionsAllowed").and_then(Value::as_i64), Some(0));
+    assert!(spent.pointer("/status/disruptedPods/p1").is_some(), "{spent}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn services_get_addresses_of_their_own_and_keep_them() {
+    let (server, client) = start(Config::default()).await;
+    let services = "/api/v1/namespaces/default/services";
+    let make = async |name: &str, spec: &str| {
+        let answer =
+            client.post(services, &format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{spec}}}"#)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()["spec"].clone()
+    };
+    let a = make("a", r#"{"ports":[{"port":80}]}"#).await;
+    let b = make("b", r#"{"ports":[{"port":80}],"type":"NodePort"}"#).await;
+    let none = make("none", r#"{"ports":[{"port":80}],"clusterIP":"None"}"#).await;
+    assert!(a["clusterIP"].as_str().unwrap().starts_with("10.96."), "{a}");
+    assert_ne!(a["clusterIP"], b["clusterIP"]);
+    assert_eq!(none["clusterIP"], "None");
+    assert!(b["ports"][0]["nodePort"].as_u64().unwrap() >= 30_000, "{b}");
+    let replaced = r#"{"metadata":{"name":"b"},"spec":{"ports":[{"port":80}],"type":"NodePort"}}"#;
+    let replaced = client.put(&format!("{services}/b"), replaced).await.json();
+    assert_eq!(replaced["spec"]["clusterIP"], b["clusterIP"]);
+    assert_eq!(replaced["spec"]["ports"][0]["nodePort"], b["ports"][0]["nodePort"]);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn pods_get_the_token_of_their_account_or_are_refused_without_one() {
+    let (server, client) = start(Config::default()).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = r#"{"metadata":{"generateName":"p-"},"spec":{"containers":[{"name":"c","image":"i"}]}}"#;
+    let refused = client.post(pods, pod).await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(
+        refused.json()["message"],
+        "pods \"p-\" is forbidden: error looking up service account default/default: serviceaccount \"default\" not found"
+    );
+    let account = r#"{"metadata":{"name":"default"}}"#;
+    assert_eq!(client.post("/api/v1/namespaces/default/serviceaccounts", account).await.status, 201);
+    let made = client.post(pods, pod).await.json();
+    let volume = &made["spec"]["volumes"][0];
+    assert!(volume["name"].as_str().unwrap().starts_with("kube-api-access-"), "{made}");
+    let mount = &made["spec"]["containers"][0]["volumeMounts"][0];
+    assert_eq!(mount["name"], volume["name"]);
+    assert_eq!(mount["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_namespace_goes_when_its_finalizers_go() {
+    let (server, client) = start(Config::default()).await;
+    let made = client.post("/api/v1/namespaces", r#"{"metadata":{"name":"x"}}"#).await.json();
+    assert_eq!(made["spec"]["finalizers"][0], "kubernetes");
+    let refused = client.delete("/api/v1/namespaces/default").await;
+    assert_eq!((refused.status.as_u16(), reason(&refused)), (403, "Forbidden".into()));
+    let going = client.delete("/api/v1/namespaces/x").await.json();
+    assert_eq!(going["status"]["phase"], "Terminating");
+    let finalized =
+        client.put("/api/v1/namespaces/x/finalize", r#"{"metadata":{"name":"x"},"spec":{}}"#).await;
+    assert_eq!(finalized.status, 200, "{}", finalized.text());
+    assert_eq!(client.get("/api/v1/namespaces/x").await.status, 404);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn server_side_apply_is_refused_in_clear_words() {
+    let (server, client) = start(Config::default()).await;
+    let headers = [("Content-Type", "application/apply-patch+yaml")];
+    let answer = client.request("PATCH", &format!("{MAPS}/a?fieldManager=x"), &headers, "{}").await;
+    assert_eq!(answer.status, 415);
+    assert!(answer.text().contains("server-side apply is not served yet"), "{}", answer.text());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn discovery_in_one_document_is_not_sent_twice() {
+    let (server, client) = start(Config::default()).await;
+    let accept =
+        ("Accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json");
+    let first = client.request("GET", "/apis", &[accept], "").await;
+    let etag = first.headers["etag"].to_str().unwrap().to_owned();
+    let again = client.request("GET", "/apis", &[accept, ("If-None-Match", &etag)], "").await;
+    assert_eq!(again.status, 304);
+    assert!(first.text().contains("\"daemonsets\""));
+    server.shutdown().await;
+}
