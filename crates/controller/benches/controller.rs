@@ -40,24 +40,25 @@ fn main() {
             Controller::run(client, config, cancel).await
         }
     });
-    report("list of the nodes", nodes, &world, async || metrics.is_synced());
+    report("list of the nodes", nodes, &world, async {}, async || metrics.is_synced());
 
-    world.block_on(client.post(DAEMONSETS, daemonset().to_string())).expect("a DaemonSet is made");
-    report("pods created", nodes, &world, async || {
-        status(&client, "currentNumberScheduled").await == nodes as i64
+    let creation = async {
+        client.post(DAEMONSETS, daemonset().to_string()).await.expect("a DaemonSet is made");
+    };
+    let count = nodes as i64;
+    report("pods created", nodes, &world, creation, async || {
+        status(&client, "currentNumberScheduled").await == count
     });
     println!("{}", latencies(&metrics));
 
     let pods = world.block_on(pod_names(&client));
-    let done = world.spawn(make_ready(client.clone(), pods));
-    report("pods bound and made ready", nodes, &world, async || {
-        done.is_finished() && status(&client, "numberReady").await == nodes as i64
+    report("pods bound and made ready", nodes, &world, make_ready(&client, pods), async || {
+        status(&client, "numberReady").await == count
     });
 
     let before = facts(&metrics, "node");
-    let done = world.spawn(heartbeats(client.clone(), nodes));
-    report("node heartbeats", nodes, &world, async || {
-        done.is_finished() && facts(&metrics, "node") >= before + nodes as u64
+    report("node heartbeats", nodes, &world, heartbeats(&client, nodes), async || {
+        facts(&metrics, "node") >= before + nodes as u64
     });
 
     cancel.cancel();
@@ -74,10 +75,11 @@ async fn start() -> (Server, Client) {
     (server, client)
 }
 
-/// Waits for a condition; prints the time and the controller's CPU time until it holds.
-fn report(what: &str, count: usize, world: &Runtime, holds: impl AsyncFn() -> bool) {
+/// Does some work, waits for a condition, and prints the time and the controller's CPU time until it holds.
+fn report(what: &str, count: usize, world: &Runtime, work: impl Future, holds: impl AsyncFn() -> bool) {
     let (began, cpu) = (Instant::now(), cpu_seconds());
     world.block_on(async {
+        work.await;
         while !holds().await {
             assert!(began.elapsed() < Duration::from_secs(300), "{what}: never done");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -104,16 +106,17 @@ fn cpu_seconds() -> f64 {
 }
 
 async fn for_each<T>(items: impl IntoIterator<Item = T>, f: impl AsyncFn(T)) {
-    stream::iter(items).for_each_concurrent(REQUESTS, f).await;
+    stream::iter(items).for_each_concurrent(REQUESTS, |item| f(item)).await;
 }
 
 async fn make_nodes(client: &Client, count: usize) {
     for_each(0..count, async |node| {
         let name = format!("node-{node:05}");
-        let labels = json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "zone": node % 3});
+        let zone = format!("zone-{}", node % 3);
+        let labels = json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "zone": zone});
         let images: Vec<Value> =
             (0..40).map(|image| json!({"names": [format!("registry.example/image-{image}:v1")]})).collect();
-        let object = json!({"metadata": {"name": name, "labels": labels_as_text(labels)}, "status": {"images": images}});
+        let object = json!({"metadata": {"name": name, "labels": labels}, "status": {"images": images}});
         client.post("/api/v1/nodes", object.to_string()).await.expect("a node is made");
         let patch = json!({"spec": {"taints": null}}).to_string();
         let path = format!("/api/v1/nodes/{name}");
@@ -122,12 +125,7 @@ async fn make_nodes(client: &Client, count: usize) {
     .await;
 }
 
-fn labels_as_text(labels: Value) -> Value {
-    let pairs = labels.as_object().into_iter().flatten();
-    pairs.map(|(key, value)| (key.clone(), value.to_string().trim_matches('"').into())).collect()
-}
-
-async fn heartbeats(client: Client, count: usize) {
+async fn heartbeats(client: &Client, count: usize) {
     for_each(0..count, async |node| {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let condition = json!({"type": "Ready", "status": "True", "lastHeartbeatTime": now});
@@ -152,7 +150,7 @@ async fn pod_names(client: &Client) -> Vec<(String, String)> {
     pods.iter().filter_map(pair).collect()
 }
 
-async fn make_ready(client: Client, pods: Vec<(String, String)>) {
+async fn make_ready(client: &Client, pods: Vec<(String, String)>) {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": now});
     let status = json!({"status": {"phase": "Running", "conditions": [ready]}}).to_string();

@@ -6,7 +6,7 @@
 mod cluster;
 
 use cluster::{Cluster, DAEMONSETS, EVENTS, PODS, REVISIONS, daemonset, image, target};
-use everynode_apiserver::Config;
+use everynode_apiserver::{Config, Storage};
 use serde_json::{Value, json};
 
 async fn with_nodes(count: usize) -> Cluster {
@@ -246,5 +246,39 @@ async fn a_restarted_controller_finds_nothing_to_write() {
     assert_eq!(cluster.daemonset("calm").await, before);
     let requests = ["POST", "PUT", "PATCH", "DELETE", "GET"].map(|method| cluster.requests(method));
     assert_eq!(requests, [1, 1, 0, 0, 0], "a revision and a status, both of the later DaemonSet");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_restarts_is_waited_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let storage = Storage::Directory(directory.path().join("data"));
+    let config = Config { service_account_admission: false, storage, ..Config::default() };
+    let mut cluster = Cluster::start_with(config.clone()).await;
+    cluster.add_node("n0", json!({})).await;
+    cluster.create(DAEMONSETS, daemonset("patient", "v1")).await;
+    cluster.settled("patient", 1).await;
+    let before = names(&cluster.pods("patient").await);
+
+    cluster.restart_server(config).await;
+    cluster.add_node("n1", json!({})).await;
+    cluster.settled("patient", 2).await;
+    let after = names(&cluster.pods("patient").await);
+    assert!(before.iter().all(|name| after.contains(name)), "{before:?} {after:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_of_one_namespace_leaves_the_others_alone() {
+    let mut cluster = with_nodes(2).await;
+    cluster.stop_controller().await;
+    cluster.start_controller_of(Some("default"));
+    cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "other"}})).await;
+    cluster.create("/apis/apps/v1/namespaces/other/daemonsets", daemonset("theirs", "v1")).await;
+    cluster.create(DAEMONSETS, daemonset("ours", "v1")).await;
+    cluster.settled("ours", 2).await;
+    let theirs = cluster.get("/apis/apps/v1/namespaces/other/daemonsets/theirs").await.unwrap_or_default();
+    assert!(theirs["status"]["observedGeneration"].is_null(), "{theirs}");
+    assert!(cluster.list("/api/v1/namespaces/other/pods").await.is_empty());
     cluster.stop().await;
 }

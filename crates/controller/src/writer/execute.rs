@@ -1,12 +1,16 @@
 //! How each kind of write is carried out.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::Error;
 use everynode_engine::{
-    Action, DaemonSetRef, Failure, NewPod, NewRevision, Outcome, PodRef, RevisionRef, Status, Work,
+    Action, DaemonSetRef, Failure, NewPod, NewRevision, Outcome, PodRef, RevisionRef, Status, Uid, Work,
 };
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::decode::{self, Written};
@@ -20,7 +24,12 @@ pub(crate) struct Executor {
     pub(crate) api: Api,
     pub(crate) served: Served,
     pub(crate) pod_bodies: PodBodies,
+    /// When the server said of a DaemonSet that it may adopt.
+    pub(crate) may_adopt: Arc<Mutex<HashMap<Uid, Instant>>>,
 }
+
+/// How long an answer of the server is good for further adoptions.
+const ADOPTION_CHECK_LIFE: Duration = Duration::from_secs(1);
 
 /// How a write ended.
 #[derive(Debug)]
@@ -174,8 +183,22 @@ impl Executor {
         Ok(Outcome::PodPatched { resource_version })
     }
 
-    /// Asks the server, not the watch, whether the DaemonSet may take objects in (specification G4).
+    /// Asks the server, not the watch, whether the DaemonSet may take objects in (specification G4). One answer is
+    /// good for all adoptions of a short time, as it is for one pass of the built-in controller; the lock is held
+    /// while it is waited for, so that the others of a row wait for it too.
     async fn check_may_adopt(&self, daemonset: &DaemonSetRef) -> Result<(), Stopped> {
+        let mut checked = self.may_adopt.lock().await;
+        checked.retain(|_, at| at.elapsed() < ADOPTION_CHECK_LIFE);
+        if checked.contains_key(&daemonset.uid) {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        self.ask_may_adopt(daemonset).await?;
+        checked.insert(daemonset.uid, asked);
+        Ok(())
+    }
+
+    async fn ask_may_adopt(&self, daemonset: &DaemonSetRef) -> Result<(), Stopped> {
         let DaemonSetRef { namespace, name, uid } = daemonset;
         let live = written(&self.api.get(&daemonset_path(daemonset)).await.map_err(plain)?)?;
         if live.uid != *uid {

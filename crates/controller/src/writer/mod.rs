@@ -7,6 +7,7 @@ mod queue;
 mod refusal;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_engine::{Action, ActionId, Failure, Outcome, Work};
@@ -66,7 +67,7 @@ impl Writer {
         outcomes: mpsc::Sender<Finished>,
     ) -> Writer {
         Writer {
-            executor: Executor { api, served, pod_bodies: PodBodies::default() },
+            executor: Executor { api, served, pod_bodies: PodBodies::default(), may_adopt: Arc::default() },
             recorder,
             metrics,
             workers,

@@ -54,10 +54,28 @@ impl Cluster {
         cluster
     }
 
+    /// Ends the server and starts one on the same address.
+    pub async fn restart_server(&mut self, config: Config) {
+        let server = self.server.take().expect("a server runs");
+        let listen = server.address();
+        server.shutdown().await;
+        let config = Config { listen, ..config };
+        self.server = Some(Server::start(config).await.expect("the server starts again"));
+    }
+
     /// Starts a controller with new figures.
     pub fn start_controller(&mut self) {
+        self.start_controller_of(None);
+    }
+
+    /// Starts a controller of one namespace or all.
+    pub fn start_controller_of(&mut self, namespace: Option<&str>) {
         let (cancel, metrics) = (CancellationToken::new(), Metrics::new());
-        let config = ControllerConfig { metrics: metrics.clone(), ..ControllerConfig::default() };
+        let config = ControllerConfig {
+            namespace: namespace.map(str::to_owned),
+            metrics: metrics.clone(),
+            ..ControllerConfig::default()
+        };
         let task = tokio::spawn(Controller::run(self.client.clone(), config, cancel.clone()));
         self.controller = Some(Running { cancel, task, metrics });
     }
