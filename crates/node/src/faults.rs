@@ -29,6 +29,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use everynode_wire::selector::LabelSelector;
+
 /// What all annotation keys start with.
 pub const PREFIX: &str = "simulate.everynode.dev/";
 
@@ -179,8 +181,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn matches_nodes(selector: &str, labels: &[(String, String)]) -> Result<bool, String> {
-    let _ = (selector, labels);
-    Ok(true)
+    let selector =
+        LabelSelector::parse(selector).map_err(|error| format!("is no label selector: {error}"))?;
+    Ok(selector.matches(|key| labels.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())))
 }
 
 #[cfg(test)]
@@ -222,6 +225,15 @@ mod tests {
         check(
             &[("ready-after", "1s"), ("start-delay", "1s")],
             PodFaults { ready_after: second, start_delay: second, ..none() },
+        );
+    }
+
+    #[test]
+    fn faults_are_limited_to_the_nodes_that_match() {
+        check(&[("never-ready", "true"), ("fail-on-nodes", "zone=b")], PodFaults::default());
+        check(
+            &[("never-ready", "true"), ("fail-on-nodes", "zone in (a, b)")],
+            PodFaults { never_ready: true, ..PodFaults::default() },
         );
     }
 

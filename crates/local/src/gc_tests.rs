@@ -1,0 +1,178 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::core::Kind;
+use crate::facts::Object;
+
+const NOW: Now = Now { millis: 0, wall_seconds: 0 };
+
+/// A collector over a pretended API that holds `objects`, by uid, as `(source, object)`.
+struct Bench {
+    collector: Collector,
+    objects: HashMap<String, (usize, Value)>,
+    now: Now,
+}
+
+const POD: usize = 0;
+const DAEMON_SET: usize = 1;
+
+impl Bench {
+    fn new() -> Bench {
+        let kinds: Arc<[ResourceKind]> = Arc::new([
+            ResourceKind::for_tests("v1", "Pod", "pods", true),
+            ResourceKind::for_tests("apps/v1", "DaemonSet", "daemonsets", true),
+        ]);
+        let mut collector = Collector::new(kinds, fastrand::Rng::with_seed(1));
+        for source in [POD, DAEMON_SET] {
+            collector.observe(&Fact::Listed { source, kind: Kind::Other }, NOW);
+        }
+        Bench { collector, objects: HashMap::new(), now: NOW }
+    }
+
+    /// Creates or changes an object whose name is its uid.
+    fn put(&mut self, source: usize, uid: &str, owners: &[(&str, bool)], more: Value) {
+        let owners: Vec<Value> = owners
+            .iter()
+            .map(|(owner, blocks)| {
+                json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": owner, "uid": owner, "blockOwnerDeletion": blocks})
+            })
+            .collect();
+        let mut metadata = json!({
+            "name": uid, "namespace": "ns", "uid": uid, "resourceVersion": "1", "ownerReferences": owners,
+        });
+        for (key, value) in more.as_object().unwrap() {
+            metadata[key] = value.clone();
+        }
+        let object = json!({ "metadata": metadata });
+        self.objects.insert(uid.to_owned(), (source, object.clone()));
+        self.show(source, &object, true);
+    }
+
+    fn show(&mut self, source: usize, object: &Value, exists: bool) {
+        let text = object.to_string();
+        let object: Object<'_> = serde_json::from_str(&text).unwrap();
+        let metadata = &object.metadata;
+        let fact = match exists {
+            true => Fact::Object { source, metadata },
+            false => Fact::ObjectGone { source, metadata },
+        };
+        self.collector.observe(&fact, self.now);
+    }
+
+    fn remove(&mut self, uid: &str) {
+        let (source, object) = self.objects.remove(uid).unwrap();
+        self.show(source, &object, false);
+    }
+
+    /// Carries out what the collector wants, and tells it in words.
+    fn settle(&mut self) -> Vec<String> {
+        let mut told = Vec::new();
+        while let Some(write) = self.collector.next_write(self.now) {
+            let name = write.path.rsplit('/').next().unwrap().to_owned();
+            let body: Value = serde_json::from_slice(&write.body).unwrap_or_default();
+            let answer = match (write.method.as_str(), self.objects.get(&name)) {
+                (_, None) => {
+                    Err(Error::Api(Box::new(everynode_client::ApiStatus { code: 404, ..Default::default() })))
+                }
+                (_, Some((_, object))) => Ok(object.to_string().into()),
+            };
+            let existed = answer.is_ok();
+            told.push(match write.method.as_str() {
+                "GET" => format!("is {name} there"),
+                "DELETE" => format!("delete {name} {}", body["propagationPolicy"].as_str().unwrap()),
+                _ => match body["metadata"].get("finalizers") {
+                    Some(finalizers) => format!("finalizers of {name} {finalizers}"),
+                    None => format!(
+                        "strip {} from {name}",
+                        body["metadata"]["ownerReferences"][0]["uid"].as_str().unwrap()
+                    ),
+                },
+            });
+            self.collector.done(write.ticket, answer, self.now);
+            if existed && write.method == Method::DELETE {
+                self.remove(&name);
+            }
+        }
+        told.sort();
+        told
+    }
+}
+
+#[test]
+fn the_dependents_of_a_deleted_owner_go() {
+    let mut bench = Bench::new();
+    bench.put(DAEMON_SET, "ds", &[], json!({}));
+    bench.put(POD, "p", &[("ds", true)], json!({}));
+    bench.put(POD, "q", &[("ds", true)], json!({}));
+    bench.put(POD, "free", &[], json!({}));
+    assert_eq!(bench.settle(), [""; 0]);
+    bench.remove("ds");
+    assert_eq!(bench.settle(), ["delete p Background", "delete q Background"]);
+    assert!(bench.collector.dependents.is_empty());
+}
+
+#[test]
+fn an_owner_that_was_never_seen_is_asked_for_once_before_anything_goes() {
+    let mut bench = Bench::new();
+    bench.put(POD, "p", &[("ghost", true)], json!({}));
+    bench.put(POD, "q", &[("ghost", true)], json!({}));
+    assert_eq!(bench.settle(), ["delete p Background", "delete q Background", "is ghost there"]);
+}
+
+#[test]
+fn an_owner_that_the_watch_has_not_shown_yet_keeps_its_dependents() {
+    let mut bench = Bench::new();
+    bench.objects.insert("late".into(), (DAEMON_SET, json!({"metadata": {"uid": "late"}})));
+    bench.put(POD, "p", &[("late", true)], json!({}));
+    assert_eq!(bench.settle(), ["is late there"]);
+}
+
+#[test]
+fn an_owner_whose_name_another_object_has_is_gone() {
+    let mut bench = Bench::new();
+    bench.objects.insert("old".into(), (DAEMON_SET, json!({"metadata": {"uid": "new"}})));
+    bench.put(POD, "p", &[("old", true)], json!({}));
+    assert_eq!(bench.settle(), ["delete p Background", "is old there"]);
+}
+
+#[test]
+fn a_lost_owner_is_taken_out_where_another_one_remains() {
+    let mut bench = Bench::new();
+    bench.put(DAEMON_SET, "a", &[], json!({}));
+    bench.put(DAEMON_SET, "b", &[], json!({}));
+    bench.put(POD, "p", &[("a", true), ("b", true)], json!({}));
+    bench.remove("a");
+    assert_eq!(bench.settle(), ["strip a from p"]);
+}
+
+#[test]
+fn a_foreground_deletion_waits_for_what_blocks_it() {
+    let mut bench = Bench::new();
+    bench.put(DAEMON_SET, "ds", &[], json!({}));
+    bench.put(POD, "p", &[("ds", true)], json!({}));
+    bench.put(POD, "loose", &[("ds", false)], json!({}));
+    let deleting =
+        json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/y", "foregroundDeletion"]});
+    bench.put(DAEMON_SET, "ds", &[], deleting);
+    assert_eq!(bench.settle(), ["delete p Background", "finalizers of ds [\"x/y\"]"]);
+}
+
+#[test]
+fn an_orphan_deletion_frees_the_dependents_first() {
+    let mut bench = Bench::new();
+    bench.put(DAEMON_SET, "ds", &[], json!({}));
+    bench.put(POD, "p", &[("ds", true)], json!({}));
+    let deleting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]});
+    bench.put(DAEMON_SET, "ds", &[], deleting);
+    assert_eq!(bench.settle(), ["finalizers of ds []", "strip ds from p"]);
+    bench.remove("ds");
+    assert_eq!(bench.settle(), [""; 0]);
+}
+
+#[test]
+fn owners_of_kinds_that_are_not_served_are_believed_in() {
+    let mut bench = Bench::new();
+    let owner = json!([{"apiVersion": "example.com/v1", "kind": "Widget", "name": "w", "uid": "w"}]);
+    bench.put(POD, "p", &[], json!({ "ownerReferences": owner }));
+    assert_eq!(bench.settle(), [""; 0]);
+}

@@ -1,0 +1,317 @@
+//! One task reads the API and drives all cores.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everynode_client::{Client, Error, Event, ListWatch};
+use futures::StreamExt;
+use futures::stream::SelectAll;
+use serde::Deserialize;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::binder::Binder;
+use crate::core::{Core, Fact, Kind, Now, Write};
+use crate::disruption::Disruption;
+use crate::facts::{Budget, Lease, Metadata, Node, Object, Pod};
+use crate::gc::Collector;
+use crate::kinds::{ResourceKind, discover};
+use crate::lifecycle::Lifecycle;
+use crate::namespaces;
+use crate::pod_gc::PodGc;
+
+/// How the loops behave.
+#[derive(Debug, Clone)]
+pub struct LoopsConfig {
+    /// The certificate authority of the API, in PEM: every namespace gets it as ConfigMap `kube-root-ca.crt`.
+    pub ca_certificate_pem: String,
+    /// How long a node may be silent before it counts as unreachable.
+    pub node_grace: Duration,
+    /// How long a node may be missing before the pods on it are removed.
+    pub missing_node_grace: Duration,
+    /// Requests under way at one time.
+    pub concurrency: usize,
+    /// Fixes jitter, for tests.
+    pub seed: Option<u64>,
+}
+
+impl LoopsConfig {
+    /// The times of Kubernetes.
+    pub fn new(ca_certificate_pem: impl Into<String>) -> LoopsConfig {
+        LoopsConfig {
+            ca_certificate_pem: ca_certificate_pem.into(),
+            node_grace: Duration::from_secs(40),
+            missing_node_grace: Duration::from_secs(40),
+            concurrency: 64,
+            seed: None,
+        }
+    }
+}
+
+/// Runs all loops until `cancelled`. One that fails is started anew, from what the API shows.
+pub async fn loops(client: Client, config: LoopsConfig, cancelled: CancellationToken) {
+    let work = async {
+        let kinds = kinds(&client).await;
+        let config = Arc::new(config);
+        let host = supervised("cluster loops", || host(client.clone(), config.clone(), kinds.clone()));
+        let ca = config.ca_certificate_pem.clone();
+        let spaces = supervised("namespaces", || namespaces::run(client.clone(), kinds.clone(), ca.clone()));
+        tokio::join!(host, spaces);
+    };
+    tokio::select! {
+        () = cancelled.cancelled() => {}
+        () = work => {}
+    }
+}
+
+/// The kinds of the server, asked for until it answers.
+async fn kinds(client: &Client) -> Arc<[ResourceKind]> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match discover(client).await {
+            Ok(kinds) => return kinds.into(),
+            Err(error) => tracing::warn!(%error, "cannot read the kinds of the server"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
+    }
+}
+
+/// Runs a loop as a task of its own, and again when it fails.
+async fn supervised<F>(name: &str, start: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(start());
+        if let Some(Err(error)) = tasks.join_next().await {
+            tracing::error!(%error, "{name} failed and start anew");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn host(client: Client, config: Arc<LoopsConfig>, kinds: Arc<[ResourceKind]>) {
+    Host::new(client, &config, &kinds).run(config.concurrency.max(1)).await;
+}
+
+/// One kind that is followed.
+struct Source {
+    kind: Kind,
+    /// The objects known: for the sweep after a new listing.
+    known: HashMap<Box<str>, Known>,
+    listing: u64,
+}
+
+struct Known {
+    namespace: Box<str>,
+    name: Box<str>,
+    listing: u64,
+}
+
+struct Host {
+    client: Client,
+    sources: Vec<Source>,
+    events: SelectAll<futures::stream::BoxStream<'static, (usize, Event)>>,
+    cores: Vec<Box<dyn Core>>,
+    requests: JoinSet<(usize, u64, Result<Bytes, Error>)>,
+    started: Instant,
+}
+
+impl Host {
+    fn new(client: Client, config: &LoopsConfig, kinds: &[ResourceKind]) -> Host {
+        let followed: Arc<[ResourceKind]> =
+            kinds.iter().filter(|kind| kind.can_be_collected()).cloned().collect();
+        let mut random = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let mut events = SelectAll::new();
+        let mut sources = Vec::new();
+        for (index, kind) in followed.iter().enumerate() {
+            let stream = ListWatch::new(kind.path()).seed(random.u64(..)).run(client.clone());
+            events.push(stream.map(move |event| (index, event)).boxed());
+            sources.push(Source { kind: special(kind), known: HashMap::new(), listing: 0 });
+        }
+        let cores: Vec<Box<dyn Core>> = vec![
+            Box::new(Binder::new(random.fork())),
+            Box::new(Lifecycle::new(config.node_grace, random.fork())),
+            Box::new(PodGc::new(config.missing_node_grace, random.fork())),
+            Box::new(Disruption::new(random.fork())),
+            Box::new(Collector::new(followed, random.fork())),
+        ];
+        Host { client, sources, events, cores, requests: JoinSet::new(), started: Instant::now() }
+    }
+
+    async fn run(&mut self, concurrency: usize) {
+        loop {
+            let now = self.now();
+            self.send(concurrency, now);
+            let wake = self.cores.iter().filter_map(|core| core.next_wake()).min();
+            let wake = self.started + Duration::from_millis(wake.unwrap_or(u64::from(u32::MAX)));
+            tokio::select! {
+                Some(answer) = self.requests.join_next() => match answer {
+                    Ok((core, ticket, result)) => {
+                        let now = self.now();
+                        self.cores[core].done(ticket, result, now);
+                    }
+                    Err(error) => tracing::error!(%error, "a request was lost"),
+                },
+                Some((source, event)) = self.events.next() => self.event(source, event),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Sends what the cores want to send, each in turn.
+    fn send(&mut self, concurrency: usize, now: Now) {
+        for core in &mut self.cores {
+            core.wake(now);
+        }
+        let mut idle = 0;
+        let mut turn = 0;
+        while self.requests.len() < concurrency && idle < self.cores.len() {
+            match self.cores[turn].next_write(now) {
+                Some(write) => {
+                    idle = 0;
+                    self.requests.spawn(request(self.client.clone(), turn, write));
+                }
+                None => idle += 1,
+            }
+            turn = (turn + 1) % self.cores.len();
+        }
+    }
+
+    fn now(&self) -> Now {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { millis, wall_seconds: jiff::Timestamp::now().as_second() }
+    }
+
+    fn event(&mut self, source: usize, event: Event) {
+        match event {
+            Event::InitialObject(object) | Event::Applied(object) => self.object(source, &object, true),
+            Event::Deleted(object) => self.object(source, &object, false),
+            Event::Restarted => self.sources[source].listing += 1,
+            Event::InitialDone(_) => self.listed(source),
+            Event::Interrupted(error) => tracing::warn!(%error, "a watch was interrupted"),
+            Event::Bookmark(_) => {}
+        }
+    }
+
+    /// Objects that did not come again in a new listing are gone.
+    fn listed(&mut self, index: usize) {
+        let source = &self.sources[index];
+        let stale = source.known.iter().filter(|(_, known)| known.listing != source.listing);
+        let stale: Vec<Box<str>> = stale.map(|(uid, _)| uid.clone()).collect();
+        let kind = source.kind;
+        for uid in stale {
+            if let Some(known) = self.sources[index].known.remove(&uid) {
+                let metadata = Metadata {
+                    name: (&*known.name).into(),
+                    namespace: (&*known.namespace).into(),
+                    uid: (&*uid).into(),
+                    ..Metadata::default()
+                };
+                self.gone(index, &metadata);
+            }
+        }
+        self.tell(&Fact::Listed { source: index, kind });
+    }
+
+    fn gone(&mut self, index: usize, metadata: &Metadata<'_>) {
+        match self.sources[index].kind {
+            Kind::Pods => self.tell(&Fact::PodGone(metadata)),
+            Kind::Nodes => self.tell(&Fact::NodeGone(metadata)),
+            Kind::Budgets => self.tell(&Fact::BudgetGone(metadata)),
+            Kind::Leases | Kind::Other => {}
+        }
+        self.tell(&Fact::ObjectGone { source: index, metadata });
+    }
+
+    fn object(&mut self, index: usize, object: &[u8], exists: bool) {
+        match self.sources[index].kind {
+            Kind::Pods => {
+                if let Some(pod) = read::<Pod<'_>>(object) {
+                    self.seen(index, &pod.metadata, exists, &Fact::Pod(&pod));
+                }
+            }
+            Kind::Nodes => {
+                if let Some(node) = read::<Node<'_>>(object) {
+                    self.seen(index, &node.metadata, exists, &Fact::Node(&node));
+                }
+            }
+            Kind::Leases => {
+                if let Some(lease) = read::<Lease<'_>>(object) {
+                    self.seen(index, &lease.metadata, exists, &Fact::Lease(&lease));
+                }
+            }
+            Kind::Budgets => {
+                if let Some(budget) = read::<Budget<'_>>(object) {
+                    self.seen(index, &budget.metadata, exists, &Fact::Budget(&budget));
+                }
+            }
+            Kind::Other => {
+                if let Some(object) = read::<Object<'_>>(object) {
+                    let fact = Fact::Object { source: index, metadata: &object.metadata };
+                    self.seen(index, &object.metadata, exists, &fact);
+                }
+            }
+        }
+    }
+
+    fn seen(&mut self, index: usize, metadata: &Metadata<'_>, exists: bool, fact: &Fact<'_>) {
+        let source = &mut self.sources[index];
+        if !exists {
+            source.known.remove(&*metadata.uid);
+            return self.gone(index, metadata);
+        }
+        match source.known.get_mut(&*metadata.uid) {
+            Some(known) => known.listing = source.listing,
+            None => {
+                let known = Known {
+                    namespace: (*metadata.namespace).into(),
+                    name: (*metadata.name).into(),
+                    listing: source.listing,
+                };
+                source.known.insert((*metadata.uid).into(), known);
+            }
+        }
+        self.tell(fact);
+        if !matches!(fact, Fact::Object { .. }) {
+            self.tell(&Fact::Object { source: index, metadata });
+        }
+    }
+
+    fn tell(&mut self, fact: &Fact<'_>) {
+        let now = self.now();
+        for core in &mut self.cores {
+            core.observe(fact, now);
+        }
+    }
+}
+
+fn special(kind: &ResourceKind) -> Kind {
+    match (kind.api_version.as_str(), kind.plural.as_str()) {
+        ("v1", "pods") => Kind::Pods,
+        ("v1", "nodes") => Kind::Nodes,
+        ("coordination.k8s.io/v1", "leases") => Kind::Leases,
+        ("policy/v1", "poddisruptionbudgets") => Kind::Budgets,
+        _ => Kind::Other,
+    }
+}
+
+async fn request(client: Client, core: usize, write: Write) -> (usize, u64, Result<Bytes, Error>) {
+    let Write { ticket, method, path, content_type, body } = write;
+    (core, ticket, client.request(method, &path, content_type, body.into()).await)
+}
+
+fn read<'a, T: Deserialize<'a>>(object: &'a [u8]) -> Option<T> {
+    match serde_json::from_slice(object) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(%error, "an object of the watch cannot be read");
+            None
+        }
+    }
+}
