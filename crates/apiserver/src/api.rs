@@ -338,8 +338,7 @@ impl Api {
         let mut object = Value::Object(object);
         meta::set(&mut object, "name", name);
         let ty = handlers::type_of(resource)?;
-        let mut object =
-            everynode_wire::decode::normalize(ty, &object).map_err(|error| Status::internal(error))?;
+        let mut object = everynode_wire::decode::normalize(ty, &object).map_err(Status::internal)?;
         handlers::convert_and_default(resource, &mut object)?;
         let created = handlers::create::create_object(self, resource, object, false, &mut Vec::new()).await;
         match created {

@@ -1,5 +1,12 @@
 //! Replays the exchanges that were recorded from a real Kubernetes API server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop and speak"
+)]
+
 mod support;
 
 use std::collections::HashMap;

@@ -1,5 +1,12 @@
 //! Real manifests, applied twice with the real kubectl: it prints what it prints on a real cluster.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop and speak"
+)]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,12 @@
 //! The server as a whole: who may ask, how much, and what stays.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop and speak"
+)]
+
 mod support;
 
 use everynode_apiserver::{Config, Error, Server, Storage};

@@ -1,5 +1,12 @@
 //! Watches over real connections.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop and speak"
+)]
+
 mod support;
 
 use std::time::Duration;

@@ -41,12 +41,15 @@ pub enum PageError {
     },
 }
 
+/// Objects with their keys, in order.
+type Items = Arc<Vec<(Key, Arc<Stored>)>>;
+
 #[derive(Debug)]
 struct Snapshot {
     shelf: ShelfId,
     namespace: Option<Box<str>>,
     revision: u64,
-    items: Arc<Vec<(Key, Arc<Stored>)>>,
+    items: Items,
 }
 
 /// The latest lists that were read in pages.
@@ -61,12 +64,7 @@ impl Snapshots {
         Snapshots { limit, kept: Mutex::new(VecDeque::new()) }
     }
 
-    fn find(
-        &self,
-        shelf: ShelfId,
-        namespace: Option<&str>,
-        revision: u64,
-    ) -> Option<Arc<Vec<(Key, Arc<Stored>)>>> {
+    fn find(&self, shelf: ShelfId, namespace: Option<&str>, revision: u64) -> Option<Items> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter()
             .find(|s| s.shelf == shelf && s.namespace.as_deref() == namespace && s.revision == revision)
@@ -118,7 +116,7 @@ impl Store {
         shelf: ShelfId,
         namespace: Option<&str>,
         start: Option<&PageStart>,
-    ) -> Result<(Arc<Vec<(Key, Arc<Stored>)>>, u64), PageError> {
+    ) -> Result<(Items, u64), PageError> {
         let Some(start) = start else {
             let Listing { items, revision } = self.list(shelf, namespace);
             return Ok((Arc::new(items), revision));
