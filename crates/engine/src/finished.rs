@@ -10,7 +10,7 @@ use crate::nodes::NodeId;
 use crate::observe::touch_failed;
 use crate::pod_body::HASH_LABEL;
 use crate::pods::Place;
-use crate::slot::{Creating, RevisionRow, Slot, SlotId};
+use crate::slot::{Creating, NamespaceId, RevisionRow, Slot, SlotId};
 use crate::timers::Wake;
 
 /// A write whose outcome is awaited.
@@ -73,7 +73,13 @@ impl Engine {
             Pending::Patch { pod, .. } => Some(*pod),
             _ => None,
         };
+        let revision = match &pending {
+            Pending::Revision { write, .. } => write.uid(),
+            Pending::Cleanup { revision, .. } => Some(*revision),
+            _ => None,
+        };
         let Some(mut slot) = self.slots.take(slot) else { return };
+        let namespace = slot.namespace;
         let gone = self.settle_write(&mut slot, pending, outcome, now);
         let id = slot.id;
         self.slots.put_back(slot);
@@ -83,6 +89,17 @@ impl Engine {
         self.activate(id);
         if let Some(pod) = pod.and_then(|uid| self.pods.find(uid)) {
             self.touch_pod(pod);
+        }
+        if let Some(uid) = revision {
+            self.touch_revision(namespace, uid);
+        }
+    }
+
+    /// Has the DaemonSets look at a revision whose write has ended; its owner need not be the one that asked for it.
+    fn touch_revision(&mut self, namespace: NamespaceId, uid: Uid) {
+        let row = self.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
+        if let Some(controller) = row.map(|row| row.fact.controller) {
+            self.revisions_changed(namespace, controller);
         }
     }
 

@@ -289,7 +289,7 @@ impl Engine {
     }
 
     /// The history of a revision's owner, or of everybody who may adopt it, is to be looked at.
-    fn revisions_changed(&mut self, namespace: NamespaceId, controller: PodController) {
+    pub(crate) fn revisions_changed(&mut self, namespace: NamespaceId, controller: PodController) {
         let Some(row) = self.namespaces.get(namespace) else { return };
         for id in row.slots.clone() {
             let Some(slot) = self.slots.get_mut(id) else { continue };
