@@ -61,6 +61,9 @@ fn main() {
         facts(&metrics, "node") >= before + nodes as u64
     });
 
+    let rest = async { tokio::time::sleep(Duration::from_secs(5)).await };
+    report("seconds at rest", 5, &world, rest, async || true);
+
     cancel.cancel();
     own.block_on(controller).expect("no panic").expect("a good end");
     world.block_on(server.shutdown());

@@ -127,19 +127,15 @@ impl Controller {
         for kind in KINDS {
             let path = ingest::path(kind, namespace.as_deref());
             let arrivals = arrivals_in.clone();
-            parts.spawn(ingest::follow(
-                kind,
-                path,
-                client.clone(),
-                metrics.clone(),
-                arrivals,
-                cancel.clone(),
-            ));
+            let (client, metrics) = (client.clone(), metrics.clone());
+            let watch = ingest::follow(kind, path, client, metrics, arrivals, cancel.clone());
+            parts.spawn(named("a watch", watch));
         }
         drop(arrivals_in);
-        parts.spawn(lane.run(cancel.clone()));
-        parts.spawn(writer.run(intake, cancel.clone()));
-        parts.spawn(driver.run(Channels { arrivals, outcomes, decided }, cancel.clone()));
+        parts.spawn(named("the lane of events", lane.run(cancel.clone())));
+        parts.spawn(named("the writer", writer.run(intake, cancel.clone())));
+        let channels = Channels { arrivals, outcomes, decided };
+        parts.spawn(named("the engine's driver", driver.run(channels, cancel.clone())));
         wait(parts, &cancel).await
     }
 }
@@ -156,15 +152,39 @@ fn check(config: &ControllerConfig) -> Result<(), Error> {
     }
 }
 
-/// Waits until all parts have ended, which they do when cancelled. When one ends before that, so do the others.
-async fn wait(mut parts: JoinSet<()>, cancel: &CancellationToken) -> Result<(), Error> {
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+/// Waits until all parts have ended, which they do when cancelled. When one ends before that, the others end too.
+async fn wait(mut parts: JoinSet<&'static str>, cancel: &CancellationToken) -> Result<(), Error> {
     while let Some(ended) = parts.join_next().await {
-        if let Err(error) = ended {
-            return Err(Error::Stopped(error.to_string()));
-        }
-        if !cancel.is_cancelled() {
-            return Err(Error::Stopped("it ended by itself".to_owned()));
+        match ended {
+            Err(error) => return Err(Error::Stopped(error.to_string())),
+            Ok(name) if !cancel.is_cancelled() => {
+                return Err(Error::Stopped(format!("{name} ended by itself")));
+            }
+            Ok(_) => {}
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_cannot_work_is_refused() {
+        let default = ControllerConfig::default;
+        assert!(check(&default()).is_ok());
+        assert!(check(&ControllerConfig { workers: 0, ..default() }).is_err());
+        for (qps, burst, is_good) in
+            [(20.0, 30, true), (0.0, 30, false), (f64::NAN, 1, false), (1.0, 0, false)]
+        {
+            let config = ControllerConfig { rate_limit: Some(WriteRate { qps, burst }), ..default() };
+            assert_eq!(check(&config).is_ok(), is_good, "{qps} {burst}");
+        }
+    }
 }
