@@ -38,10 +38,7 @@ pub(crate) enum Fact<'a> {
         source: usize,
         metadata: &'a Metadata<'a>,
     },
-    ObjectGone {
-        source: usize,
-        metadata: &'a Metadata<'a>,
-    },
+    ObjectGone(&'a Metadata<'a>),
     /// All objects of a kind have been told.
     Listed {
         source: usize,

@@ -455,7 +455,7 @@ impl Core for Collector {
     fn observe(&mut self, fact: &Fact<'_>, _now: Now) {
         match fact {
             Fact::Object { source, metadata } => self.applied(*source, metadata),
-            Fact::ObjectGone { metadata, .. } => self.gone(&metadata.uid),
+            Fact::ObjectGone(metadata) => self.gone(&metadata.uid),
             Fact::Listed { source, .. } => {
                 self.unlisted.remove(source);
             }

@@ -54,7 +54,7 @@ impl Bench {
         let metadata = &object.metadata;
         let fact = match exists {
             true => Fact::Object { source, metadata },
-            false => Fact::ObjectGone { source, metadata },
+            false => Fact::ObjectGone(metadata),
         };
         self.collector.observe(&fact, self.now);
     }

@@ -226,7 +226,7 @@ impl Host {
             Kind::Budgets => self.tell(&Fact::BudgetGone(metadata)),
             Kind::Leases | Kind::Other => {}
         }
-        self.tell(&Fact::ObjectGone { source: index, metadata });
+        self.tell(&Fact::ObjectGone(metadata));
     }
 
     fn object(&mut self, index: usize, object: &[u8], exists: bool) {

@@ -1,0 +1,295 @@
+//! The loops and simulated nodes against the embedded API server, with the controller.
+
+use std::time::{Duration, Instant};
+
+use everynode_apiserver::{Config, Server};
+use everynode_client::{Client, content_type};
+use everynode_controller::{Controller, ControllerConfig};
+use everynode_local::{LoopsConfig, loops};
+use everynode_node::{Fleet, FleetConfig, NodeSpec};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The longest wait for a condition.
+const LIMIT: Duration = Duration::from_secs(30);
+
+const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// A whole cluster.
+struct Cluster {
+    client: Client,
+    server: Server,
+    cancel: CancellationToken,
+    parts: JoinSet<()>,
+}
+
+impl Cluster {
+    async fn start(nodes: usize) -> Cluster {
+        let server = Server::start(Config::default()).await.expect("the server starts");
+        let client =
+            Client::from_kubeconfig_text(&server.kubeconfig()).await.expect("its kubeconfig is good");
+        let cancel = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        let config = LoopsConfig {
+            node_grace: Duration::from_secs(2),
+            missing_node_grace: Duration::from_millis(200),
+            seed: Some(1),
+            ..LoopsConfig::new(server.authority_certificate())
+        };
+        parts.spawn(loops(client.clone(), config, cancel.clone()));
+        let fleet = FleetConfig {
+            lease_interval: Duration::from_millis(500),
+            seed: Some(1),
+            ..FleetConfig::new(NodeSpec::numbered("node-", nodes))
+        };
+        parts.spawn(Fleet::run(client.clone(), fleet, cancel.clone()));
+        let controller = Controller::run(client.clone(), ControllerConfig::default(), cancel.clone());
+        parts.spawn(async move { controller.await.expect("the controller runs") });
+        Cluster { client, server, cancel, parts }
+    }
+
+    async fn stop(mut self) {
+        self.cancel.cancel();
+        while self.parts.join_next().await.is_some() {}
+        self.server.shutdown().await;
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        match self.client.get(path).await {
+            Ok(body) => serde_json::from_slice(&body).expect("the server answers in JSON"),
+            Err(error) if error.is_not_found() => Value::Null,
+            Err(error) => panic!("GET {path}: {error}"),
+        }
+    }
+
+    async fn items(&self, path: &str) -> Vec<Value> {
+        self.get(path).await["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    async fn create(&self, path: &str, object: Value) {
+        self.client
+            .post(path, object.to_string())
+            .await
+            .unwrap_or_else(|error| panic!("POST {path}: {error}"));
+    }
+
+    async fn merge(&self, path: &str, patch: Value) {
+        let result = self.client.patch(path, content_type::MERGE_PATCH, patch.to_string()).await;
+        result.unwrap_or_else(|error| panic!("PATCH {path}: {error}"));
+    }
+
+    /// Waits until what the path shows is as wanted.
+    async fn until(&self, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let shown = self.get(path).await;
+            if wanted(&shown) {
+                return shown;
+            }
+            assert!(Instant::now() < end, "{what} did not happen; {path} shows {shown:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A DaemonSet `agent` that is available on so many nodes.
+    async fn daemon(&self, annotations: Value, available: u64) {
+        let body = json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "agent"}},
+                "template": {
+                    "metadata": {"labels": {"app": "agent"}, "annotations": annotations},
+                    "spec": {"containers": [{"name": "agent", "image": "agent:1"}]},
+                },
+            },
+        });
+        self.until("/api/v1/namespaces/default/serviceaccounts/default", "the account is made", |a| {
+            !a.is_null()
+        })
+        .await;
+        self.create(DAEMON_SETS, body).await;
+        self.available(available).await;
+    }
+
+    async fn available(&self, count: u64) {
+        let path = format!("{DAEMON_SETS}/agent");
+        self.until(&path, "the daemon is available", |ds| {
+            ds["status"]["numberAvailable"].as_u64() == Some(count)
+        })
+        .await;
+    }
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {
+    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().find(|c| c["type"] == kind).and_then(|c| c["status"].as_str()).unwrap_or_default()
+}
+
+fn taints(node: &Value) -> Vec<&str> {
+    let taints = node["spec"]["taints"].as_array().map(Vec::as_slice).unwrap_or_default();
+    taints.iter().filter_map(|taint| taint["key"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_runs_on_every_node_and_goes_with_its_owner() {
+    let cluster = Cluster::start(3).await;
+    cluster.daemon(json!({}), 3).await;
+    for pod in cluster.items(PODS).await {
+        assert_eq!(pod["status"]["phase"], "Running", "{pod:#}");
+        assert_eq!(condition(&pod, "PodScheduled"), "True");
+    }
+    let authority = cluster.get("/api/v1/namespaces/default/configmaps/kube-root-ca.crt").await;
+    assert_eq!(authority["data"]["ca.crt"], cluster.server.authority_certificate());
+    cluster.client.delete(&format!("{DAEMON_SETS}/agent"), "").await.unwrap();
+    cluster.until(PODS, "the pods go", |pods| pods["items"] == json!([])).await;
+    let revisions = "/apis/apps/v1/namespaces/default/controllerrevisions";
+    cluster.until(revisions, "the revisions go", |list| list["items"] == json!([])).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_pod_is_replaced_and_an_orphaned_one_stays() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemon(json!({}), 2).await;
+    let first = cluster.items(PODS).await[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    cluster.client.delete(&format!("{PODS}/{first}"), "").await.unwrap();
+    cluster.until(&format!("{PODS}/{first}"), "the pod goes", Value::is_null).await;
+    cluster.available(2).await;
+    let orphan = r#"{"apiVersion":"v1","kind":"DeleteOptions","propagationPolicy":"Orphan"}"#;
+    cluster.client.delete(&format!("{DAEMON_SETS}/agent"), orphan).await.unwrap();
+    cluster.until(&format!("{DAEMON_SETS}/agent"), "the owner goes", Value::is_null).await;
+    let pods = cluster.items(PODS).await;
+    assert_eq!(pods.len(), 2);
+    assert!(pods.iter().all(|pod| pod["metadata"].get("ownerReferences").is_none()), "{pods:#?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreground_deletion_ends_after_the_pods() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemon(json!({"simulate.everynode.dev/termination-delay": "300ms"}), 2).await;
+    let foreground = r#"{"apiVersion":"v1","kind":"DeleteOptions","propagationPolicy":"Foreground"}"#;
+    cluster.client.delete(&format!("{DAEMON_SETS}/agent"), foreground).await.unwrap();
+    assert!(!cluster.get(&format!("{DAEMON_SETS}/agent")).await.is_null());
+    cluster.until(&format!("{DAEMON_SETS}/agent"), "the owner goes", Value::is_null).await;
+    assert_eq!(cluster.items(PODS).await.len(), 0);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_node_is_unreachable_until_it_speaks_again() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemon(json!({}), 2).await;
+    let (node, key) = ("/api/v1/nodes/node-1", "simulate.everynode.dev/silent");
+    cluster.merge(node, json!({"metadata": {"annotations": {key: "true"}}})).await;
+    let unreachable = |node: &Value| {
+        condition(node, "Ready") == "Unknown"
+            && taints(node) == ["node.kubernetes.io/unreachable", "node.kubernetes.io/unreachable"]
+    };
+    cluster.until(node, "the node is lost", unreachable).await;
+    cluster
+        .until(PODS, "its pod is not ready", |pods| {
+            pods["items"].as_array().unwrap().iter().any(|pod| condition(pod, "Ready") == "False")
+        })
+        .await;
+    cluster.merge(node, json!({"metadata": {"annotations": {key: null}}})).await;
+    cluster
+        .until(node, "the node is back", |node| condition(node, "Ready") == "True" && taints(node).is_empty())
+        .await;
+    cluster.available(2).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pods_of_a_deleted_node_are_removed() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemon(json!({}), 2).await;
+    cluster.client.delete("/api/v1/nodes/node-2", "").await.unwrap();
+    cluster.until(PODS, "its pod goes", |pods| pods["items"].as_array().unwrap().len() == 1).await;
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-2";
+    cluster.until(leases, "its lease goes", Value::is_null).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_takes_its_contents_along() {
+    let cluster = Cluster::start(1).await;
+    cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "team"}})).await;
+    let accounts = "/api/v1/namespaces/team/serviceaccounts/default";
+    cluster.until(accounts, "the account is made", |account| !account.is_null()).await;
+    cluster.create("/api/v1/namespaces/team/configmaps", json!({"metadata": {"name": "c"}})).await;
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    cluster.create("/api/v1/namespaces/team/pods", pod).await;
+    cluster
+        .until("/api/v1/namespaces/team/pods/p", "the pod runs", |pod| condition(pod, "Ready") == "True")
+        .await;
+    cluster.client.delete("/api/v1/namespaces/team", "").await.unwrap();
+    cluster.until("/api/v1/namespaces/team", "the namespace goes", Value::is_null).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_fits_nowhere_says_why_and_runs_when_there_is_room() {
+    let cluster = Cluster::start(1).await;
+    cluster.daemon(json!({}), 1).await;
+    let pod = |name: &str| {
+        let resources = json!({"requests": {"cpu": "20"}});
+        json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}})
+    };
+    cluster.create(PODS, pod("first")).await;
+    cluster.until(&format!("{PODS}/first"), "it runs", |pod| condition(pod, "Ready") == "True").await;
+    cluster.create(PODS, pod("second")).await;
+    let path = format!("{PODS}/second");
+    let shown = cluster.until(&path, "it is refused", |pod| condition(pod, "PodScheduled") == "False").await;
+    assert_eq!(shown["status"]["conditions"][0]["reason"], "Unschedulable", "{shown:#}");
+    cluster.client.delete(&format!("{PODS}/first"), "").await.unwrap();
+    cluster.until(&path, "it runs", |pod| condition(pod, "Ready") == "True").await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_is_counted_and_guards_evictions() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemon(json!({"simulate.everynode.dev/termination-delay": "1s"}), 2).await;
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "agent"}}},
+    });
+    let path = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    cluster.create(path, budget).await;
+    let path = format!("{path}/b");
+    cluster.until(&path, "it is counted", |b| b["status"]["disruptionsAllowed"].as_u64() == Some(1)).await;
+    let names: Vec<String> = cluster
+        .items(PODS)
+        .await
+        .iter()
+        .map(|p| p["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect();
+    let evict = |name: &str| {
+        let body = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+        (format!("{PODS}/{name}/eviction"), body.to_string())
+    };
+    let (first, body) = evict(&names[0]);
+    cluster.client.post(&first, body).await.unwrap();
+    let (second, body) = evict(&names[1]);
+    assert_eq!(cluster.client.post(&second, body).await.unwrap_err().code(), Some(429));
+    cluster.stop().await;
+}
+
+/// Prints how long it takes until a DaemonSet is available on `EVERYNODE_NODES` nodes.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: cargo test --release -p everynode-local --test loops -- --ignored --nocapture"]
+async fn measure_saturation() {
+    let nodes = std::env::var("EVERYNODE_NODES").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
+    let start = Instant::now();
+    let cluster = Cluster::start(nodes).await;
+    println!("{:?} parts started", start.elapsed());
+    cluster.daemon(json!({}), nodes as u64).await;
+    println!(
+        "{:?} a DaemonSet is available on {nodes} nodes that were registered meanwhile",
+        start.elapsed()
+    );
+    cluster.stop().await;
+}
