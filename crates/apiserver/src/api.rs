@@ -29,6 +29,9 @@ use crate::{discovery, meta, openapi, reviews, server};
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// Namespaces that every cluster has.
+const SYSTEM_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
+
 /// Priority classes that every cluster has: name, value, description.
 const SYSTEM_PRIORITIES: &[(&str, i64, &str)] = &[
     (
@@ -166,9 +169,9 @@ impl Api {
             }
             ["openapi", "v2"] => self.openapi_two(&request),
             ["openapi", "v3"] => Ok(body::json(200, &openapi::index())),
-            ["openapi", "v3", "api", version] => Ok(document(openapi::group_document("", version))),
+            ["openapi", "v3", "api", version] => Ok(schema_document(openapi::group_document("", version))),
             ["openapi", "v3", "apis", group, version] => {
-                Ok(document(openapi::group_document(group, version)))
+                Ok(schema_document(openapi::group_document(group, version)))
             }
             ["apis", group] => Ok(document(discovery::group(group))),
             ["api", version] => Ok(document(discovery::resource_list("", version))),
@@ -311,16 +314,18 @@ impl Api {
 
     /// Makes the objects that every cluster has.
     pub(crate) async fn bootstrap(&self) -> Result<(), Status> {
-        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-            self.ensure("", "v1", "namespaces", name, Object::new()).await?;
-        }
-        for (name, value, description) in SYSTEM_PRIORITIES {
+        let namespaces = SYSTEM_NAMESPACES.iter().map(|name| (("", "namespaces"), *name, Object::new()));
+        let classes = SYSTEM_PRIORITIES.iter().map(|(name, value, description)| {
             let mut class = Object::new();
             class.insert("value".into(), (*value).into());
             class.insert("description".into(), (*description).into());
-            self.ensure("scheduling.k8s.io", "v1", "priorityclasses", name, class).await?;
-        }
-        Ok(())
+            (("scheduling.k8s.io", "priorityclasses"), *name, class)
+        });
+        // All at once, so that a durable store commits them together.
+        let made = namespaces.chain(classes).map(|((group, plural), name, object)| async move {
+            self.ensure(group, "v1", plural, name, object).await
+        });
+        futures::future::try_join_all(made).await.map(drop)
     }
 
     /// Creates an object outside of namespaces when it is not there.
@@ -360,6 +365,10 @@ fn header_text(request: &Request<Incoming>, name: header::HeaderName) -> Option<
 /// A discovery document, or the plain 404 of a path that nobody serves.
 fn document(found: Option<Value>) -> Response<Body> {
     found.map_or_else(|| body::text(404, "404 page not found\n"), |value| body::json(200, &value))
+}
+
+fn schema_document(found: Option<Bytes>) -> Response<Body> {
+    found.map_or_else(|| document(None), |bytes| body::respond(200, body::JSON, bytes))
 }
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";

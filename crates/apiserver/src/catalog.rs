@@ -20,7 +20,7 @@ impl Catalog {
     pub fn new() -> Catalog {
         let mut stored: Vec<&'static Resource> = Vec::new();
         let mut shelves = HashMap::new();
-        for resource in resources().iter().filter(|r| r.stored_as.is_none() && r.verbs.contains(&"create")) {
+        for resource in resources().iter().filter(|r| r.stored_as.is_none() && r.verbs.contains(&"watch")) {
             let id = ShelfId(stored.len() as u16);
             shelves.insert((resource.group, resource.version, resource.plural), id);
             stored.push(resource);

@@ -1,4 +1,36 @@
 //! The embedded Kubernetes API: a revisioned store, watches and one set of handlers.
+//!
+//! # The way of a request
+//!
+//! ```text
+//!  connection      http::serve     TLS, HTTP/1.1 or 2, limits on connections and headers
+//!      |
+//!  request         api             who asks (authn), which resource (http::target), which verb,
+//!      |                           limits on bodies, time and requests in flight
+//!  call            handlers        decode by schema -> change -> admission -> rules -> checks
+//!      |                           (the resource table of `wire` says what each kind needs)
+//!  write           store           queue -> one thread: decide, commit, publish, answer
+//!      |                                    |                        |
+//!  answer          view                 backend (redb or none)    ring of events per resource
+//!                  objects, tables,                                  |
+//!                  metadata                                      watchers (handlers::watch)
+//! ```
+//!
+//! A write is a compare-and-swap on one object: it names the revision that it was computed from, and is
+//! computed again when somebody was faster. The writer thread takes everything that is queued, gives each
+//! write the next revision, commits all of it in one transaction, and only then shows it to readers and
+//! watchers. So what anybody has seen is on the disk, and watchers see revisions in order.
+//!
+//! An object is encoded once, as the watch event that announces it; the stored object is a slice of that
+//! line. Reads, lists and watches of whole objects copy bytes and decode nothing.
+//!
+//! # Invariants
+//!
+//! - An acknowledged write survives the process and a power failure (durable storage).
+//! - After a failed commit the store takes no more writes, since what is on the disk is not known; reads go on.
+//! - A watcher sees every event after its revision once and in order, or is told that it fell behind (410).
+//! - Nothing here knows what a DaemonSet does. Rules of kinds are in `wire`, decisions about clusters in
+//!   `controller` and `local`.
 
 mod admission;
 mod api;

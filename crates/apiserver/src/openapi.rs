@@ -4,10 +4,12 @@
 //! client-side `apply`.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
+use bytes::Bytes;
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Field, Kind, ListType, Type};
-use everynode_wire::{Object, Value, resources};
+use everynode_wire::{Object, Value, encode, resources};
 
 use crate::discovery;
 use crate::http::accept::AVAILABLE;
@@ -26,21 +28,39 @@ fn object(fields: Vec<(&str, Value)>) -> Value {
     Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
+/// A document of version 3, encoded once.
+#[derive(Debug)]
+struct Document {
+    group: &'static str,
+    version: &'static str,
+    bytes: Bytes,
+    hash: String,
+}
+
+/// Made when somebody asks for the first of them: a server that nobody asks does not pay for them.
+static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
+    let made = group_versions().into_iter().map(|(group, version)| {
+        let document = document(group, version);
+        let hash = discovery::etag(&document).trim_matches('"').to_owned();
+        Document { group, version, bytes: Bytes::from(encode::to_vec(&document)), hash }
+    });
+    made.collect()
+});
+
 /// `/openapi/v3`: where the documents are, with a hash by which clients keep them.
 pub fn index() -> Value {
     let mut paths = Object::new();
-    for (group, version) in group_versions() {
+    for Document { group, version, hash, .. } in &*DOCUMENTS {
         let path = path_of(group, version);
-        let hash = discovery::etag(&document(group, version));
-        let url = format!("/openapi/v3/{path}?hash={}", hash.trim_matches('"'));
+        let url = format!("/openapi/v3/{path}?hash={hash}");
         paths.insert(path, object(vec![("serverRelativeURL", url.into())]));
     }
     object(vec![("paths", Value::Object(paths))])
 }
 
-/// `/openapi/v3/apis/GROUP/VERSION`; nothing when nobody serves them.
-pub fn group_document(group: &str, version: &str) -> Option<Value> {
-    group_versions().contains(&(group, version)).then(|| document(group, version))
+/// `/openapi/v3/apis/GROUP/VERSION`, encoded; nothing when nobody serves them.
+pub fn group_document(group: &str, version: &str) -> Option<Bytes> {
+    DOCUMENTS.iter().find(|d| d.group == group && d.version == version).map(|d| d.bytes.clone())
 }
 
 /// `/openapi/v2`

@@ -43,8 +43,8 @@ pub async fn sweep(api: &Api, shelf: ShelfId, now: i64) {
     for (_, (_, key, stored)) in doomed.take(DELETIONS) {
         let write = Write {
             shelf,
-            namespace: key.0.into(),
-            name: key.1.into(),
+            namespace: key.0.to_string(),
+            name: key.1.to_string(),
             expect: Expect::Revision(stored.revision),
             action: Action::Remove(None),
         };

@@ -49,7 +49,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { ring: RingLimits { events: 16_384, bytes: 32 << 20 }, queued_writes: 4_096, snapshots: 16 }
+        Limits { ring: RingLimits { events: 10_000, bytes: 16 << 20 }, queued_writes: 4_096, snapshots: 16 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the store keeps of an object: its encoded bytes, and the little that selectors need.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -36,9 +36,9 @@ impl Change {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `metadata.namespace`, empty for objects that live in none.
-    pub namespace: Box<str>,
+    pub namespace: Arc<str>,
     /// `metadata.name`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// `metadata.labels` as written.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// Values of the resource's selectable fields, in the order of [`ShelfSpec::fields`](super::ShelfSpec).
@@ -128,6 +128,11 @@ impl Stored {
         Stored { line, bytes, revision_at: at as u32, revision_len: len as u32, revision, facts }
     }
 
+    /// Its key, which shares its texts.
+    pub fn key(&self) -> super::Key {
+        (self.facts.namespace.clone(), self.facts.name.clone())
+    }
+
     /// The encoded object, resourceVersion included.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -156,19 +161,15 @@ pub struct Event {
     /// What happened.
     pub change: Change,
     /// The object after the change; the last state of a deleted object.
-    pub object: std::sync::Arc<Stored>,
+    pub object: Arc<Stored>,
     /// The state before the change, for watchers whose selector it matched.
-    pub previous: Option<std::sync::Arc<Stored>>,
+    pub previous: Option<Arc<Stored>>,
     as_added: OnceLock<Bytes>,
     as_deleted: OnceLock<Bytes>,
 }
 
 impl Event {
-    pub(super) fn new(
-        change: Change,
-        object: std::sync::Arc<Stored>,
-        previous: Option<std::sync::Arc<Stored>>,
-    ) -> Event {
+    pub(super) fn new(change: Change, object: Arc<Stored>, previous: Option<Arc<Stored>>) -> Event {
         Event { change, object, previous, as_added: OnceLock::new(), as_deleted: OnceLock::new() }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::object::{Event, Stored};
 
 /// Namespace and name; the namespace is empty for objects that live in none.
-pub type Key = (Box<str>, Box<str>);
+pub type Key = (Arc<str>, Arc<str>);
 
 /// One resource as the store sees it.
 #[derive(Debug, Clone)]

@@ -179,7 +179,7 @@ fn publish(inner: &Inner, accepted: Vec<Accepted>) {
         let mut contents = inner.shelf(write.shelf).write();
         match write.change {
             Change::Deleted => contents.objects.remove(&write.key),
-            _ => contents.objects.insert(write.key.clone(), write.object.clone()),
+            _ => contents.objects.insert(write.object.key(), write.object.clone()),
         };
         contents.revision = write.object.revision;
         let event = Event::new(write.change, write.object.clone(), write.previous.clone());

@@ -41,12 +41,16 @@ pub fn memory() -> Store {
 }
 
 pub fn draft(name: &str, content: u64) -> Draft {
+    draft_in("n", name, content)
+}
+
+pub fn draft_in(namespace: &str, name: &str, content: u64) -> Draft {
     let value = json!({
-        "metadata": {"name": name, "namespace": "n", "resourceVersion": REVISION_PLACEHOLDER},
+        "metadata": {"name": name, "namespace": namespace, "resourceVersion": REVISION_PLACEHOLDER},
         "content": content,
     });
     let bytes = serde_json::to_vec(&value).unwrap();
-    let facts = Facts { namespace: "n".into(), name: name.into(), ..Facts::default() };
+    let facts = Facts { namespace: namespace.into(), name: name.into(), ..Facts::default() };
     Draft::new(bytes, facts).unwrap()
 }
 

@@ -52,7 +52,8 @@ async fn a_list_shows_one_namespace_or_all_in_the_order_of_names() {
     for name in ["b", "a", "c"] {
         create(&store, name, 0).await.unwrap();
     }
-    let elsewhere = Write { namespace: "m".into(), ..write("z", Expect::Absent, Action::Put(draft("z", 0))) };
+    let elsewhere =
+        Write { namespace: "m".into(), ..write("z", Expect::Absent, Action::Put(draft_in("m", "z", 0))) };
     store.write(elsewhere).await.unwrap();
     let names = |namespace| {
         let listing = store.list(SHELF, namespace);
