@@ -99,7 +99,7 @@ impl Engine {
     fn touch_revision(&mut self, namespace: NamespaceId, uid: Uid) {
         let row = self.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
         if let Some(controller) = row.map(|row| row.fact.controller) {
-            self.revisions_changed(namespace, controller);
+            self.revisions_changed(namespace, uid, controller);
         }
     }
 

@@ -259,15 +259,15 @@ impl Engine {
                 let old_controller = known.fact.controller;
                 known.fact = fact;
                 // A10: an update concerns the owner, and the former one.
-                self.revisions_changed(namespace, old_controller);
-                self.revisions_changed(namespace, controller);
+                self.revisions_changed(namespace, uid, old_controller);
+                self.revisions_changed(namespace, uid, controller);
             }
             None => {
                 row.revisions.insert(uid, RevisionRow { fact, writing: false, delete_sent: false, stamp });
                 // A9: one that comes with its owner is no reason to look at the history; an orphan may be adopted.
                 match controller {
                     PodController::DaemonSet(uid) => self.activate_owner(namespace, uid),
-                    _ => self.revisions_changed(namespace, controller),
+                    _ => self.revisions_changed(namespace, uid, controller),
                 }
             }
         }
@@ -276,7 +276,7 @@ impl Engine {
     pub(crate) fn observe_revision_gone(&mut self, uid: Uid) {
         let found = self.namespaces.iter_mut().find_map(|(id, row)| Some((id, row.revisions.remove(&uid)?)));
         if let Some((namespace, row)) = found {
-            self.revisions_changed(namespace, row.fact.controller);
+            self.revisions_changed(namespace, uid, row.fact.controller);
             self.namespaces.free_if_empty(namespace);
         }
     }
@@ -288,8 +288,13 @@ impl Engine {
         }
     }
 
-    /// The history of a revision's owner, or of everybody who may adopt it, is to be looked at.
-    pub(crate) fn revisions_changed(&mut self, namespace: NamespaceId, controller: PodController) {
+    /// The history of a revision's owner, of who uses it, or of everybody who may adopt it, is to be looked at.
+    pub(crate) fn revisions_changed(
+        &mut self,
+        namespace: NamespaceId,
+        revision: Uid,
+        controller: PodController,
+    ) {
         let Some(row) = self.namespaces.get(namespace) else { return };
         for id in row.slots.clone() {
             let Some(slot) = self.slots.get_mut(id) else { continue };
@@ -298,7 +303,7 @@ impl Engine {
                 PodController::Nobody => true,
                 PodController::Other => false,
             };
-            if concerned {
+            if concerned || slot.borrowed == Some(revision) {
                 slot.history_dirty = true;
                 self.activate(id);
             }

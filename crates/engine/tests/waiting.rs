@@ -1,0 +1,193 @@
+//! What the engine waits for: complete lists (A5), its own writes (1.H), retries, and what it can say about it.
+
+mod common;
+
+use common::{Cluster, node_name, refused};
+use everynode_engine::placement::{Reason, Verdict};
+use everynode_engine::{Action, Engine, Fact, Failure, Kind, Limits, Outcome, Scope, Time, Work};
+use serde_json::Value;
+
+fn plain(_: &mut Value) {}
+
+/// A cluster with a DaemonSet whose revision is there, and the first creation that it asks for.
+fn first_creation(nodes: usize) -> (Cluster, Action) {
+    let mut cluster = Cluster::new(nodes);
+    cluster.add("ds", plain);
+    cluster.step();
+    cluster.tell();
+    let actions = cluster.engine.decide(cluster.now);
+    let creation = actions.into_iter().find(|one| matches!(one.work, Work::CreatePod(_)));
+    (cluster, creation.unwrap())
+}
+
+fn creations(cluster: &mut Cluster) -> usize {
+    let actions = cluster.engine.decide(cluster.now);
+    actions.iter().filter(|one| matches!(one.work, Work::CreatePod(_))).count()
+}
+
+#[test]
+fn a5_nothing_is_decided_before_every_kind_was_listed() {
+    let mut engine = Engine::new(Limits::default());
+    let now = Time::from_seconds(1);
+    let mut source = Cluster::new(2);
+    source.add("ds", plain);
+    for told in source.objects.told.drain(..) {
+        told.tell(&mut engine, now);
+    }
+    for kind in [Kind::Node, Kind::DaemonSet, Kind::Pod] {
+        engine.observe(Fact::RelistEnded { kind, resource_version: 0 }, now);
+        // What was told outside of a list counts as listed.
+        assert!(engine.decide(now).is_empty(), "{kind:?}");
+    }
+    engine.observe(Fact::RelistEnded { kind: Kind::Revision, resource_version: 0 }, now);
+    assert_eq!(engine.decide(now).len(), 1, "the revision is created");
+}
+
+#[test]
+fn h3_a_node_is_left_alone_until_the_created_pod_is_seen() {
+    let (mut cluster, action) = first_creation(1);
+    let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
+    cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+    // The watch is late; the pod is deleted before it comes.
+    assert_eq!(creations(&mut cluster), 0);
+    cluster.tell();
+    assert_eq!(creations(&mut cluster), 0, "it is there");
+}
+
+#[test]
+fn h3_a_created_pod_that_the_watch_has_passed_is_gone_again() {
+    for by_list in [false, true] {
+        let (mut cluster, action) = first_creation(1);
+        let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
+        cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+        let resource_version = cluster.objects.version;
+        let kind = Kind::Pod;
+        if by_list {
+            cluster.engine.observe(Fact::RelistBegun(kind), cluster.now);
+            cluster.engine.observe(Fact::RelistEnded { kind, resource_version }, cluster.now);
+        } else {
+            cluster.engine.observe(Fact::Progress { kind, resource_version }, cluster.now);
+        }
+        assert_eq!(creations(&mut cluster), 1);
+    }
+}
+
+#[test]
+fn h1_a_pod_that_is_never_seen_is_given_up_after_five_minutes() {
+    let (mut cluster, action) = first_creation(1);
+    let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
+    cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+    cluster.now = cluster.now.plus_millis(299_999);
+    assert_eq!(creations(&mut cluster), 0);
+    cluster.now = cluster.now.plus_millis(1);
+    assert_eq!(creations(&mut cluster), 1);
+}
+
+#[test]
+fn a_creation_without_an_answer_is_not_repeated_at_once() {
+    let (mut cluster, action) = first_creation(1);
+    let outcome = Outcome::Failed { failure: Failure::Unknown, message: "timeout".to_owned() };
+    cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+    cluster.now = cluster.now.plus_millis(29_999);
+    assert_eq!(creations(&mut cluster), 0);
+    cluster.now = cluster.now.plus_millis(1);
+    assert_eq!(creations(&mut cluster), 1);
+}
+
+#[test]
+fn c9_a_namespace_that_is_going_away_gets_no_pods_and_no_event() {
+    let (mut cluster, action) = first_creation(2);
+    let outcome = Outcome::Failed { failure: Failure::NamespaceTerminating, message: "x".to_owned() };
+    cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+    let actions = cluster.engine.decide(cluster.now);
+    assert!(!actions.iter().any(|one| matches!(one.work, Work::CreatePod(_) | Work::RecordEvent(_))));
+    cluster.now = cluster.now.plus_millis(300_000);
+    assert_eq!(creations(&mut cluster), 1);
+}
+
+#[test]
+fn a3_failures_wait_twice_as_long_each_time_up_to_a_limit() {
+    let (mut cluster, mut action) = first_creation(1);
+    let mut waits = Vec::new();
+    for _ in 0..16 {
+        cluster.engine.observe(Fact::Finished { id: action.id, outcome: refused("no") }, cluster.now);
+        let failed_at = cluster.now;
+        action = loop {
+            let actions = cluster.engine.decide(cluster.now);
+            if let Some(found) = actions.into_iter().find(|one| matches!(one.work, Work::CreatePod(_))) {
+                break found;
+            }
+            cluster.now = cluster.engine.next_deadline().unwrap();
+        };
+        waits.push(cluster.now.millis_since(failed_at));
+    }
+    assert_eq!(waits[..5], [5, 10, 20, 40, 80]);
+    assert_eq!(waits[14..], [60_000, 60_000]);
+}
+
+#[test]
+fn l1_failures_are_told_as_events() {
+    let (mut cluster, action) = first_creation(1);
+    cluster.engine.observe(Fact::Finished { id: action.id, outcome: refused("quota") }, cluster.now);
+    let actions = cluster.engine.decide(cluster.now);
+    let event = actions.iter().find_map(|one| match &one.work {
+        Work::RecordEvent(event) => Some(event.clone()),
+        _ => None,
+    });
+    let event = event.unwrap();
+    assert_eq!(
+        (event.warning, event.reason, event.message.as_str()),
+        (true, "FailedCreate", "Error creating: quota")
+    );
+}
+
+#[test]
+fn a_list_takes_away_what_it_does_not_name() {
+    let mut cluster = Cluster::new(3);
+    let uid = cluster.add("ds", plain);
+    cluster.settle();
+    cluster.engine.observe(Fact::RelistBegun(Kind::Node), cluster.now);
+    for index in 0..2 {
+        common::Told::Node(common::plain_node(index)).tell(&mut cluster.engine, cluster.now);
+    }
+    cluster.engine.observe(Fact::RelistEnded { kind: Kind::Node, resource_version: 0 }, cluster.now);
+    cluster.settle();
+    assert_eq!(cluster.daemonset(uid).status.desired_number_scheduled, 2);
+}
+
+#[test]
+fn status_is_written_no_more_often_than_the_limit_allows() {
+    let mut cluster = Cluster::new(10);
+    let uid = cluster.add("ds", plain);
+    cluster.settle();
+    let before = cluster.statuses;
+    for pod in cluster.objects.pods.keys().copied().collect::<Vec<_>>() {
+        cluster.objects.change_pod(pod, |pod| pod.ready = true);
+        cluster.settle_now();
+        cluster.now = cluster.now.plus_millis(10);
+    }
+    cluster.settle();
+    assert_eq!((cluster.statuses - before, cluster.daemonset(uid).status.number_ready), (2, 10));
+}
+
+#[test]
+fn it_can_be_asked_why() {
+    let mut cluster = Cluster::new(1);
+    cluster.add("ds", |object| {
+        object["spec"]["template"]["spec"]["nodeSelector"] = serde_json::json!({"color": "blue"});
+    });
+    let mut blue = common::plain_node(1);
+    blue.labels.push(("color".to_owned(), "blue".to_owned()));
+    cluster.objects.set_node(blue);
+    cluster.settle();
+    let explain = |node: &str| cluster.engine.explain("default", "ds", node, cluster.now).unwrap();
+    let plain = explain(&node_name(0));
+    assert_eq!((plain.scope, plain.verdict, plain.pods.len()), (Scope::Known, Verdict::AWAY, 0));
+    let wanted = Reason::NodeSelector { key: "color".to_owned(), wanted: "blue".to_owned(), actual: None };
+    assert_eq!(plain.reason, Some(wanted));
+    let blue = explain(&node_name(1));
+    assert_eq!((blue.verdict, blue.reason), (Verdict::RUN, Some(Reason::Eligible)));
+    assert!(blue.pods[0].updated && !blue.pods[0].ready);
+    assert_eq!(explain("nowhere").scope, Scope::NodeMissing);
+    assert_eq!(cluster.engine.explain("default", "other", "n000", cluster.now), None);
+}
