@@ -1,3 +1,35 @@
-//! The everynode command.
+//! The everynode command: reads the command line and starts what the other crates hold.
 
-fn main() {}
+mod args;
+mod controller;
+mod failure;
+mod logging;
+mod nodes;
+mod up;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    logging::start(&args.logging);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::report(&format!("cannot start threads: {error}"), None),
+    };
+    let result = runtime.block_on(async {
+        match args.command {
+            Command::Up(args) => up::run(args).await,
+            Command::Nodes(args) => nodes::run(args).await,
+            Command::Controller(args) => controller::run(args).await,
+        }
+    });
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure::report(&failure.message, failure.hint.as_deref()),
+    }
+}

@@ -14,6 +14,7 @@ mod kinds;
 mod lifecycle;
 mod namespaces;
 mod pod_gc;
+pub mod up;
 
 pub use host::{LoopsConfig, loops};
 

@@ -1,0 +1,173 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// One copy of a daemon on every eligible node: the DaemonSet system of Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "everynode", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Args {
+    /// How to log.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Logs go to standard error.
+#[derive(Debug, clap::Args)]
+pub struct LoggingArgs {
+    /// Log more: -v for what is done, -vv for why; EVERYNODE_LOG takes filters
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Format of the log lines
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// Formats of log lines.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a small cluster in this process: API server, controller, simulated nodes
+    Up(UpArgs),
+    /// Join simulated nodes to any cluster
+    Nodes(NodesArgs),
+    /// Run the DaemonSet controller against a cluster
+    Controller(ControllerArgs),
+}
+
+/// Arguments of `up`.
+#[derive(Debug, clap::Args)]
+pub struct UpArgs {
+    /// Apply this manifest, or the manifests of this directory (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Number of simulated nodes; simulated nodes of an earlier start come back in any case
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "fleet")]
+    pub nodes: u32,
+    /// Simulate these nodes: Node objects as `kubectl get nodes -o yaml` of a real cluster prints them
+    #[arg(long, value_name = "FILE")]
+    pub fleet: Option<PathBuf>,
+    /// Address of the API server; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443")]
+    pub listen: SocketAddr,
+    /// Keep the state here [default: everynode in the user's data directory]
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub data_dir: Option<PathBuf>,
+    /// Keep the state in memory only; it is gone when the command ends
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// Write the kubeconfig here [default: `kubeconfig` in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// How long a simulated pod takes from being bound to being ready
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    pub pod_start: Duration,
+    /// Leave with status 0 once every DaemonSet is fully available, or 1 after --timeout
+    #[arg(long)]
+    pub exit_when_ready: bool,
+    /// How long --exit-when-ready waits
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, requires = "exit_when_ready")]
+    pub timeout: Duration,
+    /// Print plain lines also on a terminal
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// Which cluster to talk to.
+#[derive(Debug, clap::Args)]
+pub struct ClusterArgs {
+    /// Kubeconfig of the cluster [default: as kubectl; in a pod, its service account]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// Arguments of `nodes`.
+#[derive(Debug, clap::Args)]
+pub struct NodesArgs {
+    /// The cluster to join.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Number of nodes to simulate
+    #[arg(long, value_name = "N", required_unless_present = "fleet", conflicts_with = "fleet")]
+    pub simulate: Option<u32>,
+    /// Simulate these nodes: Node objects as `kubectl get nodes -o yaml` prints them
+    #[arg(long, value_name = "FILE")]
+    pub fleet: Option<PathBuf>,
+    /// Names of the nodes begin with this
+    #[arg(long, value_name = "PREFIX", default_value = "node-")]
+    pub name_prefix: String,
+    /// How long a simulated pod takes from being bound to being ready
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    pub pod_start: Duration,
+    /// Requests under way at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub concurrency: u32,
+    /// Delete the Node objects of this run when it is stopped
+    #[arg(long)]
+    pub clean_up: bool,
+}
+
+/// Arguments of `controller`.
+#[derive(Debug, clap::Args)]
+pub struct ControllerArgs {
+    /// The cluster to control.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Only the DaemonSets of this namespace
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Requests per second on average
+    #[arg(long, value_name = "QPS", default_value_t = 50.0)]
+    pub kube_api_qps: f64,
+    /// Requests at once above the average
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub kube_api_burst: u32,
+    /// Writes under way at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub workers: u32,
+}
+
+/// A duration such as `500ms`, `2s` or `1m30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let hint = || format!("{text:?} is not a duration; write for example 500ms, 2s or 1m30s");
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| hint())?;
+    Duration::try_from(signed).map_err(|_| hint())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, millis) in [("500ms", 500), ("2s", 2_000), ("1m30s", 90_000), ("0s", 0)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "5", "-3s", "soon"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `everynode up`: a cluster in this process, shown live or as lines.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_local::up::model::Snapshot;
+use everynode_local::up::{NodesWanted, Storage, Up, UpConfig};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::UpArgs;
+use crate::failure::Failure;
+use crate::view::{Header, Screen, report};
+
+/// How often the live view is drawn at most.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// Starts the cluster, shows it until it is told to stop, and stops it.
+pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone());
+    let live = std::io::stdout().is_terminal() && !args.plain && !args.exit_when_ready;
+    let config = config_of(&args)?;
+    let up = Up::start(config).await?;
+    report::started(&up);
+    let refused = up.apply(&args.files, report::applied, report::refused).await;
+    let code = if args.exit_when_ready {
+        wait_until_available(&up, &stop, args.timeout, refused).await
+    } else if live {
+        show_live(&up, &stop, refused).await.map(|()| ExitCode::SUCCESS)
+    } else {
+        show_lines(&up, &stop).await;
+        Ok(ExitCode::SUCCESS)
+    };
+    report::stopping(&up);
+    up.stop().await;
+    Ok(code?)
+}
+
+fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
+    let storage = match (&args.data_dir, args.ephemeral) {
+        (_, true) => Storage::Ephemeral,
+        (Some(dir), false) => Storage::Directory(dir.clone()),
+        (None, false) => Storage::Directory(default_data_dir()?),
+    };
+    let nodes = match &args.fleet {
+        Some(file) => NodesWanted::Fleet(file.clone()),
+        None => NodesWanted::Count { count: args.nodes, prefix: "node-".into() },
+    };
+    Ok(UpConfig {
+        listen: args.listen,
+        storage,
+        kubeconfig: args.kubeconfig.clone(),
+        nodes,
+        pod_start: args.pod_start,
+    })
+}
+
+fn default_data_dir() -> Result<PathBuf, Failure> {
+    let base = match (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME")) {
+        (Some(data), _) if !data.is_empty() => PathBuf::from(data),
+        (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".local/share"),
+        _ => {
+            return Err(Failure::with_hint(
+                "neither XDG_DATA_HOME nor HOME is set, so there is no place for the state",
+                "name one with --data-dir DIR, or keep it in memory with --ephemeral",
+            ));
+        }
+    };
+    Ok(base.join("everynode"))
+}
+
+/// Cancels `stop` on Ctrl-C and on SIGTERM.
+pub fn stop_on_signals(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let stop = stop.clone();
+        match signal(kind) {
+            Ok(mut signal) => {
+                tokio::spawn(async move {
+                    signal.recv().await;
+                    stop.cancel();
+                });
+            }
+            Err(error) => tracing::warn!(%error, "signals cannot be caught; stop with SIGKILL"),
+        }
+    }
+}
+
+async fn wait_until_available(
+    up: &Up,
+    stop: &CancellationToken,
+    timeout: Duration,
+    refused: usize,
+) -> Result<ExitCode, std::io::Error> {
+    let mut snapshots = up.snapshots();
+    let deadline = Instant::now() + timeout;
+    loop {
+        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        let done = snapshot.all_available();
+        if done || stop.is_cancelled() || Instant::now() >= deadline {
+            report::table(&snapshot);
+            if !done {
+                report::reasons(&snapshot, timeout);
+            }
+            return Ok(if done && refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            changed = snapshots.changed() => if changed.is_err() { stop.cancel(); },
+        }
+    }
+}
+
+async fn show_live(up: &Up, stop: &CancellationToken, refused: usize) -> Result<(), std::io::Error> {
+    let header = Header {
+        server: up.server_url().to_owned(),
+        kubeconfig: up.kubeconfig_path().display().to_string(),
+        state: up.state_note(),
+        refused,
+        colour: std::env::var_os("NO_COLOR").is_none(),
+    };
+    let mut screen = Screen::open(stop.clone())?;
+    let mut snapshots = up.snapshots();
+    let mut redraw = tokio::time::interval(Duration::from_secs(1));
+    while !stop.is_cancelled() {
+        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        screen.draw(&header, &snapshot)?;
+        tokio::time::sleep(FRAME).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            changed = snapshots.changed() => if changed.is_err() { stop.cancel(); },
+            // The size of the terminal may have changed.
+            _ = redraw.tick() => {}
+        }
+    }
+    Ok(())
+}
+
+async fn show_lines(up: &Up, stop: &CancellationToken) {
+    let mut snapshots = up.snapshots();
+    let mut lines = report::Lines::default();
+    while !stop.is_cancelled() {
+        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        lines.print_changes(&snapshot);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            changed = snapshots.changed() => if changed.is_err() { stop.cancel(); },
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The live view of `up`: a row per DaemonSet, a strip of nodes, the last events.
+
+pub mod report;
+mod screen;
+
+pub use screen::Screen;
+
+use everynode_local::up::model::{DaemonSetRow, EventLine, NodeState, Snapshot};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, Wrap};
+
+/// What stands above and below the moving parts.
+#[derive(Debug, Clone, Default)]
+pub struct Header {
+    /// Address of the API, such as `https://127.0.0.1:7443`.
+    pub server: String,
+    /// Path of the kubeconfig.
+    pub kubeconfig: String,
+    /// Where the state is kept, or that it is not.
+    pub state: String,
+    /// How many documents of the manifests were refused.
+    pub refused: usize,
+    /// Whether colours may be used.
+    pub colour: bool,
+}
+
+/// Draws one frame.
+pub fn draw(frame: &mut Frame<'_>, header: &Header, snapshot: &Snapshot) {
+    let rows = u16::try_from(snapshot.daemonsets.len()).unwrap_or(u16::MAX).saturating_add(2);
+    let area = frame.area();
+    let strip = strip_height(snapshot.nodes.len(), area.width);
+    let [top, table, nodes, events, bottom] = Layout::vertical([
+        Constraint::Length(3),
+        Constraint::Max(rows),
+        Constraint::Length(strip + 2),
+        Constraint::Min(2),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    draw_header(frame, top, header, snapshot);
+    draw_daemonsets(frame, table, header, &snapshot.daemonsets);
+    draw_nodes(frame, nodes, header, snapshot);
+    draw_events(frame, events, header, &snapshot.events);
+    let line = format!("Ctrl-C stops the cluster; {}.", header.state);
+    frame.render_widget(Paragraph::new(line).style(dim()), bottom);
+}
+
+fn draw_header(frame: &mut Frame<'_>, area: Rect, header: &Header, snapshot: &Snapshot) {
+    let nodes = snapshot.nodes.len();
+    let first = Line::from(vec![
+        Span::styled("everynode", Style::new().add_modifier(Modifier::BOLD)),
+        Span::raw(format!("  {}  {nodes} {}", header.server, if nodes == 1 { "node" } else { "nodes" })),
+    ]);
+    let mut lines = vec![first, Line::raw(format!("export KUBECONFIG={}", header.kubeconfig))];
+    if header.refused > 0 {
+        let text = format!(
+            "{} documents were refused; the reasons are on the screen below this one",
+            header.refused
+        );
+        lines.push(Line::styled(text, paint(header.colour, Color::Red)));
+    }
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+fn draw_daemonsets(frame: &mut Frame<'_>, area: Rect, header: &Header, daemonsets: &[DaemonSetRow]) {
+    if daemonsets.is_empty() {
+        let text = "No DaemonSet yet: kubectl apply -f FILE, or start with `up -f FILE`.";
+        frame.render_widget(Paragraph::new(text).style(dim()), area);
+        return;
+    }
+    let titles = ["NAMESPACE", "NAME", "DESIRED", "READY", "UPDATED", "AVAILABLE", ""];
+    let widths = [
+        Constraint::Max(16),
+        Constraint::Fill(1),
+        Constraint::Length(7),
+        Constraint::Length(6),
+        Constraint::Length(7),
+        Constraint::Length(9),
+        Constraint::Length(12),
+    ];
+    let rows = daemonsets.iter().map(|row| daemonset_row(row, header.colour));
+    let table = Table::new(rows, widths).header(Row::new(titles).style(dim()));
+    frame.render_widget(table, area);
+}
+
+fn daemonset_row(row: &DaemonSetRow, colour: bool) -> Row<'_> {
+    let done = row.available.min(row.up_to_date);
+    let colour_of_bar = match (row.is_available(), row.reasons.is_empty()) {
+        (true, _) => Color::Green,
+        (false, true) => Color::Blue,
+        (false, false) => Color::Yellow,
+    };
+    let bar = Span::styled(progress_bar(done, row.desired), paint(colour, colour_of_bar));
+    Row::new(vec![
+        Cell::from(row.namespace.as_str()),
+        Cell::from(row.name.as_str()),
+        Cell::from(format!("{:>7}", row.desired)),
+        Cell::from(format!("{:>5}", row.ready)),
+        Cell::from(format!("{:>7}", row.up_to_date)),
+        Cell::from(format!("{:>9}", row.available)),
+        Cell::from(bar),
+    ])
+}
+
+/// A bar of twelve cells, full when `done` reaches `desired`.
+fn progress_bar(done: i64, desired: i64) -> String {
+    const CELLS: i64 = 12;
+    let filled = if desired <= 0 { CELLS } else { (done.clamp(0, desired) * CELLS) / desired };
+    let (filled, empty) = (filled as usize, (CELLS - filled) as usize);
+    format!("{}{}", "━".repeat(filled), "┄".repeat(empty))
+}
+
+/// Rows of the strip of nodes: one cell per node, at most four rows.
+fn strip_height(nodes: usize, width: u16) -> u16 {
+    let rows = nodes.div_ceil(usize::from(width.max(1)));
+    u16::try_from(rows.clamp(1, 4)).unwrap_or(4)
+}
+
+fn draw_nodes(frame: &mut Frame<'_>, area: Rect, header: &Header, snapshot: &Snapshot) {
+    let cells = usize::from(area.width) * usize::from(area.height.saturating_sub(2));
+    let shown = snapshot.nodes.iter().take(cells);
+    let strip: Vec<Span<'_>> = shown
+        .map(|cell| Span::styled(node_symbol(cell.state), paint(header.colour, node_colour(cell.state))))
+        .collect();
+    let width = usize::from(area.width.max(1));
+    let mut lines = vec![Line::from(node_counts(header, snapshot))];
+    lines.extend(strip.chunks(width).map(|chunk| Line::from(chunk.to_vec())));
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+fn node_counts(header: &Header, snapshot: &Snapshot) -> Vec<Span<'static>> {
+    let states = [
+        (NodeState::Available, "available"),
+        (NodeState::Progressing, "progressing"),
+        (NodeState::Failing, "failing"),
+        (NodeState::Empty, "without a daemon"),
+        (NodeState::NotReady, "not ready"),
+    ];
+    let mut spans = vec![Span::styled("NODES ", dim())];
+    for (state, text) in states {
+        let count = snapshot.nodes.iter().filter(|cell| cell.state == state).count();
+        if count > 0 {
+            spans.push(Span::styled(node_symbol(state), paint(header.colour, node_colour(state))));
+            spans.push(Span::raw(format!(" {count} {text}  ")));
+        }
+    }
+    spans
+}
+
+fn node_symbol(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Available => "■",
+        NodeState::Progressing => "▪",
+        NodeState::Failing => "✗",
+        NodeState::Empty => "·",
+        NodeState::NotReady => "□",
+    }
+}
+
+fn node_colour(state: NodeState) -> Color {
+    match state {
+        NodeState::Available => Color::Green,
+        NodeState::Progressing => Color::Blue,
+        NodeState::Failing => Color::Red,
+        NodeState::Empty => Color::DarkGray,
+        NodeState::NotReady => Color::Magenta,
+    }
+}
+
+fn draw_events(frame: &mut Frame<'_>, area: Rect, header: &Header, events: &[EventLine]) {
+    let room = usize::from(area.height).saturating_sub(1);
+    let skipped = events.len().saturating_sub(room);
+    let mut lines = vec![Line::styled("EVENTS", dim())];
+    for event in &events[skipped..] {
+        let style = if event.warning { paint(header.colour, Color::Yellow) } else { Style::new() };
+        lines.push(Line::from(vec![
+            Span::styled(format!("{:<18} ", event.reason), style),
+            Span::raw(format!("{}: {}", event.object, event.message)),
+        ]));
+    }
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), area);
+}
+
+fn dim() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
+}
+
+fn paint(colour: bool, value: Color) -> Style {
+    if colour { Style::new().fg(value) } else { Style::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use everynode_local::up::model::NodeCell;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    fn screen(snapshot: &Snapshot) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(80, 16)).unwrap();
+        let header = Header {
+            server: "https://127.0.0.1:7443".into(),
+            kubeconfig: "/home/me/.local/share/everynode/kubeconfig".into(),
+            state: "its state stays".into(),
+            refused: 0,
+            colour: true,
+        };
+        terminal.draw(|frame| draw(frame, &header, snapshot)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let row = |y| (0..80).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+        (0..16).map(row).collect()
+    }
+
+    #[test]
+    fn a_daemonset_fills_one_row_of_eighty_columns() {
+        let row = DaemonSetRow {
+            namespace: "kube-system".into(),
+            name: "network-plugin".into(),
+            desired: 4,
+            current: 4,
+            ready: 3,
+            up_to_date: 2,
+            available: 3,
+            ..DaemonSetRow::default()
+        };
+        let node = |state| NodeCell { name: "n".into(), state };
+        let nodes = vec![node(NodeState::Available), node(NodeState::NotReady)];
+        let lines = screen(&Snapshot { daemonsets: vec![row], nodes, events: Vec::new() });
+        assert_eq!(lines[3], "NAMESPACE        NAME                  DESIRED READY  UPDATED AVAILABLE");
+        assert_eq!(
+            lines[4],
+            "kube-system      network-plugin              4     3       2         3 ━━━━━━┄┄┄┄┄┄"
+        );
+        assert!(lines.iter().any(|line| line == "■□"), "{lines:#?}");
+    }
+
+    #[test]
+    fn an_empty_cluster_says_what_to_do() {
+        let lines = screen(&Snapshot::default());
+        assert!(lines.iter().any(|line| line.contains("kubectl apply -f")), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_progress_bar_is_full_only_at_the_end() {
+        assert_eq!(progress_bar(99, 100), "━━━━━━━━━━━┄");
+        assert_eq!(progress_bar(100, 100), "━━━━━━━━━━━━");
+        assert_eq!(progress_bar(0, 0), "━━━━━━━━━━━━");
+    }
+}

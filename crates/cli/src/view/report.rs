@@ -1,0 +1,98 @@
+//! What `up` prints as lines: on standard output what happened, on standard error what was refused.
+//! A reader that goes away (`up | head`) ends the lines, not the cluster.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::time::Duration;
+
+use everynode_local::up::model::{DaemonSetRow, Snapshot};
+use everynode_local::up::{Applied, SourceError, Up};
+
+macro_rules! out {
+    ($($text:tt)*) => { drop(writeln!(std::io::stdout(), $($text)*)) };
+}
+
+macro_rules! err {
+    ($($text:tt)*) => { drop(writeln!(std::io::stderr(), $($text)*)) };
+}
+
+/// Says where the cluster is and how to point kubectl at it.
+pub fn started(up: &Up) {
+    out!("everynode is up at {}", up.server_url());
+    out!("export KUBECONFIG={}", up.kubeconfig_path().display());
+}
+
+/// Says what became of one object of a manifest.
+pub fn applied(applied: &Applied) {
+    out!("{applied}");
+}
+
+/// Says which document was refused, and why.
+pub fn refused(error: &SourceError) {
+    err!("error: {error}");
+}
+
+/// Says that the cluster ends, and what remains of it.
+pub fn stopping(up: &Up) {
+    out!("stopping; {}", up.state_note());
+}
+
+/// The table of DaemonSets, in kubectl's columns.
+pub fn table(snapshot: &Snapshot) {
+    let width = |of: fn(&DaemonSetRow) -> &str, least: usize| {
+        snapshot.daemonsets.iter().map(|row| of(row).len()).max().unwrap_or(0).max(least)
+    };
+    let (namespace, name) = (width(|row| &row.namespace, 9), width(|row| &row.name, 4));
+    out!("{:<namespace$}  {:<name$}  DESIRED  CURRENT  READY  UP-TO-DATE  AVAILABLE", "NAMESPACE", "NAME");
+    for row in &snapshot.daemonsets {
+        out!(
+            "{:<namespace$}  {:<name$}  {:<7}  {:<7}  {:<5}  {:<10}  {}",
+            row.namespace,
+            row.name,
+            row.desired,
+            row.current,
+            row.ready,
+            row.up_to_date,
+            row.available
+        );
+    }
+}
+
+/// Why the wait for availability ended without it.
+pub fn reasons(snapshot: &Snapshot, timeout: Duration) {
+    if snapshot.daemonsets.is_empty() {
+        err!("error: there is no DaemonSet to wait for");
+        err!("hint: name manifests with -f");
+        return;
+    }
+    err!("error: not every DaemonSet became available within {timeout:?}");
+    for row in snapshot.daemonsets.iter().filter(|row| !row.is_available()) {
+        for reason in &row.reasons {
+            err!("  daemonset.apps/{} in {}: {reason}", row.name, row.namespace);
+        }
+    }
+}
+
+/// Prints a line for each DaemonSet whose numbers changed.
+#[derive(Debug, Default)]
+pub struct Lines {
+    printed: HashMap<(String, String), String>,
+}
+
+impl Lines {
+    /// Prints what differs from what was printed before.
+    pub fn print_changes(&mut self, snapshot: &Snapshot) {
+        for row in &snapshot.daemonsets {
+            let state = if row.is_available() { "available" } else { "progressing" };
+            let line = format!(
+                "daemonset.apps/{} in {}: {state}, {} desired, {} updated, {} available",
+                row.name, row.namespace, row.desired, row.up_to_date, row.available
+            );
+            let known = self.printed.entry((row.namespace.clone(), row.name.clone())).or_default();
+            if *known != line {
+                out!("{line}");
+                *known = line;
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Starts clusters for the tests of the whole, and talks to them with kubectl and with requests.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use everynode_client::Client;
+use serde_json::Value;
+
+/// How long a condition is waited for unless a test says otherwise.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A cluster in a process of its own, killed when dropped.
+pub struct Cluster {
+    process: Child,
+    pub url: String,
+    pub kubeconfig: PathBuf,
+    directory: tempfile::TempDir,
+}
+
+/// The everynode binary under test.
+pub fn everynode() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_everynode"))
+}
+
+impl Cluster {
+    /// Starts `everynode up` in memory on a free port, with these arguments besides.
+    pub fn start(args: &[&str]) -> Cluster {
+        let directory = tempfile::tempdir().unwrap();
+        let kubeconfig = directory.path().join("kubeconfig");
+        let mut arguments = vec!["--ephemeral", "--kubeconfig", kubeconfig.to_str().unwrap()];
+        arguments.extend(args);
+        let (process, url) = spawn(&arguments);
+        Cluster { process, url, kubeconfig, directory }
+    }
+
+    /// A directory that lives as long as the cluster.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Runs kubectl against the cluster.
+    pub fn kubectl(&self, args: &[&str]) -> Output {
+        kubectl(&self.kubeconfig).args(args).output().unwrap()
+    }
+
+    /// Runs kubectl, demands success, and returns what it printed.
+    pub fn kubectl_ok(&self, args: &[&str]) -> String {
+        let output = self.kubectl(args);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "kubectl {args:?}\n{out}{err}");
+        out.into_owned()
+    }
+
+    /// A client of the cluster.
+    pub async fn client(&self) -> Client {
+        Client::from_file(&self.kubeconfig).await.unwrap()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts `everynode up` on a free port and waits until it says where it is.
+pub fn spawn(args: &[&str]) -> (Child, String) {
+    let mut process = everynode()
+        .args(["up", "--listen", "127.0.0.1:0"])
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let url = loop {
+        let line = lines.next().expect("up ended before it said where it is").unwrap();
+        if let Some(url) = line.strip_prefix("everynode is up at ") {
+            break url.to_owned();
+        }
+    };
+    // What follows is read and dropped, so that the process never waits for a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    (process, url)
+}
+
+/// A kubectl that knows nothing but this kubeconfig.
+pub fn kubectl(kubeconfig: &Path) -> Command {
+    let mut command = Command::new("kubectl");
+    command.env("KUBECONFIG", kubeconfig).env("HOME", kubeconfig.parent().unwrap()).stdin(Stdio::null());
+    command
+}
+
+/// Whether kubectl is here; says so where it is not.
+pub fn have_kubectl() -> bool {
+    let found =
+        Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success());
+    if !found {
+        println!("skipped: kubectl is not here");
+    }
+    found
+}
+
+/// A directory of the recordings beside the checkout; says so where it is missing.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(name);
+    if directory.is_dir() {
+        return Some(directory);
+    }
+    println!("skipped: ../shared/{name} is not here");
+    None
+}
+
+/// Reads an object or list.
+pub async fn get(client: &Client, path: &str) -> Value {
+    serde_json::from_slice(&client.get(path).await.unwrap()).unwrap()
+}
+
+/// Waits until `condition` gives a value, and fails with what it said last when the limit is over.
+pub async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        match condition().await {
+            Ok(value) => return value,
+            Err(last) if Instant::now() >= deadline => panic!("{what}: not within {limit:?}; last: {last}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
+        }
+    }
+}

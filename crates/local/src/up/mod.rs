@@ -1,0 +1,220 @@
+//! `up`: a whole small cluster in one process.
+//!
+//! The embedded API server, the DaemonSet controller, the loops of this crate and the simulated nodes, each
+//! of which talks to the server over HTTP on loopback as it would to any other. What a user sees comes from
+//! watches too ([`model`]), so the view cannot know more than kubectl could.
+
+pub mod model;
+
+mod apply;
+mod files;
+mod nodes;
+mod sources;
+mod three_way;
+mod views;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_apiserver as apiserver;
+use everynode_client::Client;
+use everynode_controller::{Controller, ControllerConfig};
+use everynode_node::{Fleet, FleetConfig, NodeSpec};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use apply::{Applied, Outcome};
+pub use everynode_apiserver::Storage;
+pub use nodes::wanted as simulated_nodes;
+pub use sources::SourceError;
+
+use crate::LoopsConfig;
+use model::Snapshot;
+
+/// How long the parts may take to end.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Requests that `up` and its parts have under way at once, per part.
+const CONCURRENCY: usize = 64;
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct UpConfig {
+    /// Address of the API server; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Where the state is kept.
+    pub storage: Storage,
+    /// Where the kubeconfig goes; by default into the data directory, or a temporary one.
+    pub kubeconfig: Option<PathBuf>,
+    /// Which nodes to simulate.
+    pub nodes: NodesWanted,
+    /// How long a pod takes from being bound to being ready.
+    pub pod_start: Duration,
+}
+
+/// Which nodes to simulate.
+#[derive(Debug, Clone)]
+pub enum NodesWanted {
+    /// Numbered ones, alike but for their zones, every third with accelerators.
+    Count {
+        /// How many.
+        count: u32,
+        /// What their names begin with.
+        prefix: String,
+    },
+    /// The Node objects of this file.
+    Fleet(PathBuf),
+}
+
+/// Why a cluster did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// The API server did not start: the port, the data directory or the store.
+    #[error(transparent)]
+    Server(#[from] apiserver::Error),
+    /// The kubeconfig was not written.
+    #[error("cannot write the kubeconfig {path}: {source}")]
+    Kubeconfig {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The fleet file cannot be used.
+    #[error("fleet file {0}")]
+    Fleet(SourceError),
+    /// The server does not answer.
+    #[error(transparent)]
+    Client(#[from] everynode_client::Error),
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Up {
+    server: apiserver::Server,
+    client: Client,
+    kubeconfig: files::Kubeconfig,
+    storage: Storage,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    parts: JoinSet<()>,
+    cancel: CancellationToken,
+}
+
+impl Up {
+    /// Starts all parts. The API answers when this returns; nodes and controllers are on their way.
+    ///
+    /// # Errors
+    /// [`UpError`]; nothing is left running then.
+    pub async fn start(config: UpConfig) -> Result<Up, UpError> {
+        let wanted = nodes::wanted(&config.nodes).map_err(UpError::Fleet)?;
+        let server = apiserver::Server::start(server_config(&config)).await?;
+        let text = server.kubeconfig();
+        let kubeconfig = files::Kubeconfig::write(&config, &text)
+            .map_err(|(path, source)| UpError::Kubeconfig { path: path.display().to_string(), source })?;
+        let client = Client::from_kubeconfig_text(&text).await?;
+        let nodes = nodes::with_known(wanted, &client).await?;
+        let cancel = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        let loops = LoopsConfig::new(server.authority_certificate());
+        start_parts(&mut parts, &client, &cancel, loops, fleet_config(nodes, config.pod_start));
+        let snapshots =
+            views::follow(&mut parts, client.clone().with_user_agent("everynode-view"), cancel.clone());
+        Ok(Up { server, client, kubeconfig, storage: config.storage, snapshots, parts, cancel })
+    }
+
+    /// Address of the API, such as `https://127.0.0.1:7443`.
+    pub fn server_url(&self) -> &str {
+        self.client.server_url()
+    }
+
+    /// The kubeconfig that was written.
+    pub fn kubeconfig_path(&self) -> &Path {
+        self.kubeconfig.path()
+    }
+
+    /// A clause that says what becomes of the state: `its state stays in DIR`.
+    pub fn state_note(&self) -> String {
+        match &self.storage {
+            Storage::Ephemeral => "its state is in memory and goes with it".into(),
+            Storage::Directory(dir) => format!("its state stays in {}", dir.display()),
+        }
+    }
+
+    /// The fleet as a view shows it, renewed on every change but not more than a few times a second.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// Applies the manifests of these files and directories: namespaces first, then everything in order.
+    /// Tells what became of each object, and returns how many documents were refused.
+    pub async fn apply(
+        &self,
+        paths: &[PathBuf],
+        applied: impl Fn(&Applied),
+        refused: impl Fn(&SourceError),
+    ) -> usize {
+        let client = self.client.clone().with_user_agent("everynode-apply");
+        let (documents, errors) = sources::read(paths);
+        errors.iter().for_each(&refused);
+        let mut count = errors.len();
+        match apply::create_missing_namespaces(&client, &documents).await {
+            Ok(created) => created.iter().for_each(&applied),
+            Err(error) => refused(&error),
+        }
+        for document in apply::in_order(documents) {
+            match apply::apply(&client, &document).await {
+                Ok(outcome) => applied(&outcome),
+                Err(error) => {
+                    refused(&error);
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    /// Stops all parts, then the server. What was acknowledged is kept.
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        let all = async { while self.parts.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_LIMIT, all).await.is_err() {
+            tracing::warn!("some parts did not end in {STOP_LIMIT:?} and are aborted");
+            self.parts.abort_all();
+        }
+        self.server.shutdown().await;
+    }
+}
+
+fn server_config(config: &UpConfig) -> apiserver::Config {
+    apiserver::Config {
+        listen: config.listen,
+        storage: config.storage.clone(),
+        ..apiserver::Config::default()
+    }
+}
+
+fn fleet_config(nodes: Vec<NodeSpec>, pod_start: Duration) -> FleetConfig {
+    FleetConfig { pod_start: (pod_start, pod_start), concurrency: CONCURRENCY, ..FleetConfig::new(nodes) }
+}
+
+fn start_parts(
+    parts: &mut JoinSet<()>,
+    client: &Client,
+    cancel: &CancellationToken,
+    loops: LoopsConfig,
+    fleet: FleetConfig,
+) {
+    let named = |name: &str| client.clone().with_user_agent(name);
+    parts.spawn(Fleet::run(named("everynode-nodes"), fleet, cancel.clone()));
+    parts.spawn(crate::loops(named("everynode-local"), loops, cancel.clone()));
+    let config = ControllerConfig { workers: CONCURRENCY, ..ControllerConfig::default() };
+    let controller = Controller::run(named("everynode-controller"), config, cancel.clone());
+    parts.spawn(async {
+        if let Err(error) = controller.await {
+            tracing::error!(%error, "the controller ended");
+        }
+    });
+}

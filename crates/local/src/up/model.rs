@@ -1,0 +1,562 @@
+//! What `up` shows: DaemonSets, nodes and events, kept current from watch events.
+//!
+//! Pure state: objects go in as JSON, a [`Snapshot`] comes out. Nothing here waits or draws.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+/// How many events a snapshot keeps.
+const EVENTS_KEPT: usize = 6;
+
+/// How many reasons are named for one DaemonSet.
+const REASONS_NAMED: usize = 4;
+
+/// Everything that a view needs at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// DaemonSets by namespace and name.
+    pub daemonsets: Vec<DaemonSetRow>,
+    /// Nodes by name.
+    pub nodes: Vec<NodeCell>,
+    /// The last events, oldest first.
+    pub events: Vec<EventLine>,
+}
+
+impl Snapshot {
+    /// Whether there is a DaemonSet, and each is fully available.
+    pub fn all_available(&self) -> bool {
+        !self.daemonsets.is_empty() && self.daemonsets.iter().all(DaemonSetRow::is_available)
+    }
+}
+
+/// One DaemonSet, in the numbers of its status.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DaemonSetRow {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
+    /// Nodes that should run the daemon.
+    pub desired: i64,
+    /// Nodes that have at least one of its pods.
+    pub current: i64,
+    /// Nodes whose pod is ready.
+    pub ready: i64,
+    /// Nodes whose pod has the current template.
+    pub up_to_date: i64,
+    /// Nodes whose pod has been ready for `minReadySeconds`.
+    pub available: i64,
+    /// Nodes that have a pod and should not.
+    pub misscheduled: i64,
+    /// Why it is not fully available, most frequent reason first; empty where it is.
+    pub reasons: Vec<String>,
+}
+
+impl DaemonSetRow {
+    /// Whether the status is current and every eligible node runs an available pod of the current template.
+    pub fn is_available(&self) -> bool {
+        self.observed_generation >= self.generation
+            && self.current >= self.desired
+            && self.up_to_date >= self.desired
+            && self.available >= self.desired
+    }
+}
+
+/// State of one node in the strip of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeState {
+    /// Ready, and all its daemon pods are.
+    Available,
+    /// A daemon pod is on its way.
+    Progressing,
+    /// A daemon pod fails: it crashes, or its image cannot be pulled.
+    Failing,
+    /// Ready, without any daemon pod.
+    Empty,
+    /// The node itself is not ready.
+    NotReady,
+}
+
+/// One node in the strip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeCell {
+    /// Name.
+    pub name: Arc<str>,
+    /// Its state.
+    pub state: NodeState,
+}
+
+/// One event, as a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventLine {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// Kind and name of the object, such as `DaemonSet/agent`.
+    pub object: String,
+    /// Reason, such as `SuccessfulCreate`.
+    pub reason: String,
+    /// The sentence.
+    pub message: String,
+}
+
+/// The kinds that the model follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// `apps/v1` DaemonSets.
+    DaemonSets,
+    /// Nodes.
+    Nodes,
+    /// Pods.
+    Pods,
+    /// Core events.
+    Events,
+}
+
+#[derive(Debug)]
+struct PodRow {
+    owner: Option<Arc<str>>,
+    node: Option<Arc<str>>,
+    state: PodState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum PodState {
+    Ready,
+    Progressing(Cow<'static, str>),
+    Failing(String),
+}
+
+/// The state behind the snapshots.
+#[derive(Debug, Default)]
+pub struct Model {
+    daemonsets: BTreeMap<(String, String), (Arc<str>, DaemonSetRow)>,
+    nodes: BTreeMap<Arc<str>, bool>,
+    pods: HashMap<String, PodRow>,
+    events: VecDeque<EventLine>,
+}
+
+impl Model {
+    /// Takes over one object. Objects that cannot be read are passed over: the view is not the judge of them.
+    pub fn apply(&mut self, followed: Followed, object: &[u8]) {
+        match followed {
+            Followed::DaemonSets => self.apply_daemonset(object),
+            Followed::Nodes => self.apply_node(object),
+            Followed::Pods => self.apply_pod(object),
+            Followed::Events => self.apply_event(object),
+        }
+    }
+
+    /// Removes one object.
+    pub fn delete(&mut self, followed: Followed, object: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<Named<'_>>(object) else { return };
+        match followed {
+            Followed::DaemonSets => {
+                let key = (object.metadata.namespace.into_owned(), object.metadata.name.into_owned());
+                self.daemonsets.remove(&key);
+            }
+            Followed::Nodes => {
+                self.nodes.remove(object.metadata.name.as_ref());
+            }
+            Followed::Pods => {
+                self.pods.remove(object.metadata.uid.as_ref());
+            }
+            Followed::Events => {}
+        }
+    }
+
+    /// Forgets everything of one kind, before a new list of it arrives.
+    pub fn reset(&mut self, followed: Followed) {
+        match followed {
+            Followed::DaemonSets => self.daemonsets.clear(),
+            Followed::Nodes => self.nodes.clear(),
+            Followed::Pods => self.pods.clear(),
+            Followed::Events => {}
+        }
+    }
+
+    fn apply_daemonset(&mut self, object: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<DaemonSet<'_>>(object) else { return };
+        let row = DaemonSetRow {
+            namespace: object.metadata.namespace.clone().into_owned(),
+            name: object.metadata.name.clone().into_owned(),
+            generation: object.metadata.generation,
+            observed_generation: object.status.observed_generation,
+            desired: object.status.desired_number_scheduled,
+            current: object.status.current_number_scheduled,
+            ready: object.status.number_ready,
+            up_to_date: object.status.updated_number_scheduled,
+            available: object.status.number_available,
+            misscheduled: object.status.number_misscheduled,
+            reasons: Vec::new(),
+        };
+        let uid = Arc::from(object.metadata.uid.as_ref());
+        self.daemonsets.insert((row.namespace.clone(), row.name.clone()), (uid, row));
+    }
+
+    fn apply_node(&mut self, object: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<Node<'_>>(object) else { return };
+        let ready = condition(&object.status.conditions, "Ready").is_some_and(|c| c.status == "True");
+        match self.nodes.get_mut(object.metadata.name.as_ref()) {
+            Some(entry) => *entry = ready,
+            None => {
+                self.nodes.insert(Arc::from(object.metadata.name.as_ref()), ready);
+            }
+        }
+    }
+
+    fn apply_pod(&mut self, object: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<Pod<'_>>(object) else { return };
+        let owner = object.metadata.owner_references.iter().find(|owner| owner.kind == "DaemonSet");
+        let owner = owner.map(|owner| self.owner_name(&owner.uid));
+        let node = object.spec.node_name.as_deref().map(|name| self.node_name(name));
+        let row = PodRow { owner, node, state: object.state() };
+        match self.pods.get_mut(object.metadata.uid.as_ref()) {
+            Some(entry) => *entry = row,
+            None => {
+                self.pods.insert(object.metadata.uid.into_owned(), row);
+            }
+        }
+    }
+
+    fn apply_event(&mut self, object: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<Event<'_>>(object) else { return };
+        if self.events.len() == EVENTS_KEPT {
+            self.events.pop_front();
+        }
+        self.events.push_back(EventLine {
+            warning: object.kind == "Warning",
+            object: format!("{}/{}", object.involved_object.kind, object.involved_object.name),
+            reason: object.reason.into_owned(),
+            message: object.message.into_owned(),
+        });
+    }
+
+    fn owner_name(&self, uid: &str) -> Arc<str> {
+        let known = self.daemonsets.values().find(|(known, _)| known.as_ref() == uid);
+        known.map_or_else(|| Arc::from(uid), |(known, _)| known.clone())
+    }
+
+    fn node_name(&self, name: &str) -> Arc<str> {
+        self.nodes.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| name.clone())
+    }
+
+    /// The present state. Costs one pass over the pods.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut worst: HashMap<&str, NodeState> = HashMap::new();
+        let mut reasons: HashMap<&str, BTreeMap<String, (usize, &str)>> = HashMap::new();
+        for pod in self.pods.values() {
+            let Some(owner) = &pod.owner else { continue };
+            let (state, reason) = match &pod.state {
+                PodState::Ready => (NodeState::Available, None),
+                PodState::Progressing(reason) => (NodeState::Progressing, Some(reason.to_string())),
+                PodState::Failing(reason) => (NodeState::Failing, Some(reason.clone())),
+            };
+            let node = pod.node.as_deref().unwrap_or_default();
+            let entry = worst.entry(node).or_insert(state);
+            *entry = (*entry).max(state);
+            if let Some(reason) = reason {
+                reasons.entry(owner).or_default().entry(reason).or_insert((0, node)).0 += 1;
+            }
+        }
+        Snapshot {
+            daemonsets: self
+                .daemonsets
+                .values()
+                .map(|(uid, row)| with_reasons(row, reasons.get(uid.as_ref())))
+                .collect(),
+            nodes: self
+                .nodes
+                .iter()
+                .map(|(name, ready)| cell(name, *ready, worst.get(name.as_ref())))
+                .collect(),
+            events: self.events.iter().cloned().collect(),
+        }
+    }
+}
+
+fn cell(name: &Arc<str>, ready: bool, worst: Option<&NodeState>) -> NodeCell {
+    let state = match (ready, worst) {
+        (false, _) => NodeState::NotReady,
+        (true, Some(state)) => *state,
+        (true, None) => NodeState::Empty,
+    };
+    NodeCell { name: name.clone(), state }
+}
+
+fn with_reasons(row: &DaemonSetRow, pods: Option<&BTreeMap<String, (usize, &str)>>) -> DaemonSetRow {
+    let mut row = row.clone();
+    if row.is_available() {
+        return row;
+    }
+    if row.observed_generation < row.generation {
+        row.reasons.push("the controller has not seen the latest change yet".into());
+    }
+    let mut counted: Vec<_> = pods.into_iter().flatten().collect();
+    counted.sort_by_key(|(reason, (count, _))| (std::cmp::Reverse(*count), reason.as_str()));
+    for (reason, (count, node)) in counted.into_iter().take(REASONS_NAMED) {
+        let place = if node.is_empty() { String::new() } else { format!(", for example on {node}") };
+        row.reasons.push(format!("{count} {}: {reason}{place}", if *count == 1 { "pod" } else { "pods" }));
+    }
+    if row.current < row.desired {
+        row.reasons.push(format!("{} nodes have no pod yet", row.desired - row.current));
+    } else if row.up_to_date < row.desired {
+        row.reasons.push(format!("{} pods have an older template", row.desired - row.up_to_date));
+    }
+    row
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    uid: Cow<'a, str>,
+    #[serde(default)]
+    generation: i64,
+    #[serde(borrow, default)]
+    deletion_timestamp: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    owner_references: Vec<Owner<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Owner<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Condition<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow, default)]
+    reason: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+}
+
+fn condition<'c, 'a>(conditions: &'c [Condition<'a>], kind: &str) -> Option<&'c Condition<'a>> {
+    conditions.iter().find(|condition| condition.kind == kind)
+}
+
+#[derive(Deserialize)]
+struct DaemonSet<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(default)]
+    status: DaemonSetStatus,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct DaemonSetStatus {
+    observed_generation: i64,
+    desired_number_scheduled: i64,
+    current_number_scheduled: i64,
+    number_ready: i64,
+    updated_number_scheduled: i64,
+    number_available: i64,
+    number_misscheduled: i64,
+}
+
+#[derive(Deserialize)]
+struct Node<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default)]
+    status: NodeStatus<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct NodeStatus<'a> {
+    #[serde(borrow, default)]
+    conditions: Vec<Condition<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Pod<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default)]
+    spec: PodSpec<'a>,
+    #[serde(borrow, default)]
+    status: PodStatus<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct PodSpec<'a> {
+    #[serde(borrow, default)]
+    node_name: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct PodStatus<'a> {
+    #[serde(borrow, default)]
+    phase: Cow<'a, str>,
+    #[serde(borrow, default)]
+    conditions: Vec<Condition<'a>>,
+    #[serde(borrow, default)]
+    init_container_statuses: Vec<ContainerStatus<'a>>,
+    #[serde(borrow, default)]
+    container_statuses: Vec<ContainerStatus<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerStatus<'a> {
+    #[serde(borrow, default)]
+    state: ContainerState<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct ContainerState<'a> {
+    #[serde(borrow, default)]
+    waiting: Option<Waiting<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Waiting<'a> {
+    #[serde(borrow, default)]
+    reason: Cow<'a, str>,
+}
+
+/// Waiting reasons that are part of a normal start.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+impl Pod<'_> {
+    fn state(&self) -> PodState {
+        let status = &self.status;
+        if self.metadata.deletion_timestamp.is_some() {
+            return PodState::Progressing("terminating".into());
+        }
+        if condition(&status.conditions, "Ready").is_some_and(|ready| ready.status == "True") {
+            return PodState::Ready;
+        }
+        if status.phase == "Failed" || status.phase == "Succeeded" {
+            return PodState::Failing(format!("phase {}", status.phase));
+        }
+        let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses);
+        let waiting =
+            containers.find_map(|c| c.state.waiting.as_ref().filter(|w| !STARTING.contains(&&*w.reason)));
+        if let Some(waiting) = waiting.filter(|waiting| !waiting.reason.is_empty()) {
+            return PodState::Failing(waiting.reason.to_string());
+        }
+        if let Some(scheduled) = condition(&status.conditions, "PodScheduled").filter(|c| c.status == "False")
+        {
+            return PodState::Failing(format!("{}: {}", scheduled.reason, scheduled.message));
+        }
+        match &*status.phase {
+            "Running" => PodState::Progressing("running, not ready".into()),
+            _ if self.spec.node_name.is_some() => PodState::Progressing("starting".into()),
+            _ => PodState::Progressing("waiting for its node".into()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow, rename = "type", default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    reason: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+    #[serde(borrow)]
+    involved_object: InvolvedObject<'a>,
+}
+
+#[derive(Deserialize)]
+struct InvolvedObject<'a> {
+    #[serde(borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn apply(model: &mut Model, followed: Followed, object: serde_json::Value) {
+        model.apply(followed, object.to_string().as_bytes());
+    }
+
+    fn fleet() -> Model {
+        let mut model = Model::default();
+        apply(
+            &mut model,
+            Followed::DaemonSets,
+            json!({"metadata": {"name": "agent", "namespace": "n", "uid": "d", "generation": 2},
+                   "status": {"observedGeneration": 2, "desiredNumberScheduled": 2,
+                              "currentNumberScheduled": 2, "updatedNumberScheduled": 2, "numberReady": 1,
+                              "numberAvailable": 1}}),
+        );
+        for (name, ready) in [("a", "True"), ("b", "True"), ("c", "False"), ("d", "True")] {
+            let status = json!({"conditions": [{"type": "Ready", "status": ready}]});
+            apply(&mut model, Followed::Nodes, json!({"metadata": {"name": name}, "status": status}));
+        }
+        model
+    }
+
+    fn pod(uid: &str, node: &str, status: serde_json::Value) -> serde_json::Value {
+        json!({"metadata": {"name": uid, "uid": uid, "ownerReferences": [{"kind": "DaemonSet", "uid": "d"}]},
+               "spec": {"nodeName": node}, "status": status})
+    }
+
+    #[test]
+    fn a_node_shows_the_worst_of_its_daemon_pods() {
+        let mut model = fleet();
+        let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+        let pulling = json!({"phase": "Pending", "containerStatuses": [
+            {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]});
+        apply(&mut model, Followed::Pods, pod("p1", "a", ready.clone()));
+        apply(&mut model, Followed::Pods, pod("p2", "b", pulling));
+        apply(&mut model, Followed::Pods, pod("p3", "b", ready));
+        let states: Vec<_> = model.snapshot().nodes.iter().map(|cell| cell.state).collect();
+        let expected = [NodeState::Available, NodeState::Failing, NodeState::NotReady, NodeState::Empty];
+        assert_eq!(states, expected);
+    }
+
+    #[test]
+    fn a_daemonset_that_is_not_available_says_why() {
+        let mut model = fleet();
+        let pulling = json!({"phase": "Pending", "containerStatuses": [
+            {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]});
+        apply(&mut model, Followed::Pods, pod("p2", "b", pulling));
+        let snapshot = model.snapshot();
+        assert!(!snapshot.all_available());
+        assert_eq!(snapshot.daemonsets[0].reasons, ["1 pod: ImagePullBackOff, for example on b"]);
+    }
+
+    #[test]
+    fn a_deleted_object_leaves_the_snapshot() {
+        let mut model = fleet();
+        let object = json!({"metadata": {"name": "agent", "namespace": "n"}}).to_string();
+        model.delete(Followed::DaemonSets, object.as_bytes());
+        assert!(model.snapshot().daemonsets.is_empty());
+    }
+}
