@@ -5,9 +5,14 @@
 
 mod cluster;
 
-use cluster::{Cluster, DAEMONSETS, EVENTS, PODS, REVISIONS, daemonset, image, target};
+use std::collections::{HashMap, HashSet};
+
+use cluster::{Cluster, DAEMONSETS, EVENTS, PODS, REVISIONS, daemonset, image, parse, target};
 use everynode_apiserver::{Config, Storage};
+use everynode_client::{Client, Event, ListWatch};
+use futures::StreamExt;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 async fn with_nodes(count: usize) -> Cluster {
     let cluster = Cluster::start().await;
@@ -280,5 +285,80 @@ async fn a_controller_of_one_namespace_leaves_the_others_alone() {
     let theirs = cluster.get("/apis/apps/v1/namespaces/other/daemonsets/theirs").await.unwrap_or_default();
     assert!(theirs["status"]["observedGeneration"].is_null(), "{theirs}");
     assert!(cluster.list("/api/v1/namespaces/other/pods").await.is_empty());
+    cluster.stop().await;
+}
+
+/// Follows all pods and panics when a node gets a second live pod of an app; gives how many pods it saw.
+async fn watch_for_twins(client: Client, cancel: CancellationToken) -> usize {
+    let mut events = ListWatch::new(PODS).run(client);
+    let mut live: HashMap<String, (String, String)> = HashMap::new();
+    let mut seen = HashSet::new();
+    while let Some(Some(event)) = cancel.run_until_cancelled(events.next()).await {
+        let (object, is_gone) = match event {
+            Event::InitialObject(object) | Event::Applied(object) => (parse(&object), false),
+            Event::Deleted(object) => (parse(&object), true),
+            _ => continue,
+        };
+        let uid = object["metadata"]["uid"].to_string();
+        if is_gone {
+            live.remove(&uid);
+            continue;
+        }
+        let place = (object["metadata"]["labels"]["app"].to_string(), target(&object));
+        seen.insert(uid.clone());
+        let twin = live.iter().find(|(other, there)| **other != uid && **there == place);
+        assert!(twin.is_none(), "{place:?} has {uid} beside {twin:?}");
+        live.insert(uid, place);
+    }
+    seen.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_node_has_two_pods_of_a_daemonset_whatever_happens() {
+    const SEED: u64 = 20_261_123;
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let mut cluster = with_nodes(6).await;
+    let cancel = CancellationToken::new();
+    let watcher = tokio::spawn(watch_for_twins(cluster.client.clone(), cancel.clone()));
+    for app in ["a", "b"] {
+        let mut object = daemonset(app, "v0");
+        object["spec"]["updateStrategy"] =
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%"}});
+        object["spec"]["template"]["spec"]["nodeSelector"] = json!({"zone": "even"});
+        cluster.create(DAEMONSETS, object).await;
+    }
+    for step in 0..60 {
+        let (app, node) = (*random.choice(&["a", "b"]).expect("one of two"), random.usize(0..6));
+        match random.u8(0..10) {
+            0..4 => {
+                let zone = if random.bool() { "even" } else { "odd" };
+                let patch = json!({"metadata": {"labels": {"zone": zone}}});
+                cluster.merge(&format!("/api/v1/nodes/n{node}"), patch).await;
+            }
+            4..7 => {
+                for name in names(&cluster.pods(app).await).iter().take(2) {
+                    // It may be gone by now.
+                    let _ = cluster.client.delete(&format!("{PODS}/{name}"), "").await;
+                }
+            }
+            7..9 => {
+                cluster.merge(&format!("{DAEMONSETS}/{app}"), image(&format!("v{step}"))).await;
+            }
+            _ => {
+                cluster.stop_controller().await;
+                cluster.start_controller();
+            }
+        }
+    }
+    for node in 0..6 {
+        cluster
+            .merge(&format!("/api/v1/nodes/n{node}"), json!({"metadata": {"labels": {"zone": "even"}}}))
+            .await;
+    }
+    cluster.settled("a", 6).await;
+    cluster.settled("b", 6).await;
+    cancel.cancel();
+    let seen = watcher.await.unwrap_or_else(|error| panic!("seed {SEED}: {error}"));
+    assert!(seen > 12, "{seen} pods were seen");
     cluster.stop().await;
 }
