@@ -157,7 +157,7 @@ fn pod_event(bencher: Bencher<'_, '_>, nodes: usize) {
     bencher.bench_local(move || {
         turn += 1;
         let index = turn.wrapping_mul(7919) % fleet.nodes;
-        fleet.pod(0, index, turn % 2 == 0);
+        fleet.pod(0, index, turn.is_multiple_of(2));
         divan::black_box(fleet.engine.decide(NOW));
     });
 }
@@ -178,7 +178,7 @@ fn node_event(bencher: Bencher<'_, '_>, mut fleet: Fleet) {
     let mut turn = 0_usize;
     bencher.bench_local(move || {
         turn += 1;
-        fleet.node(turn.wrapping_mul(7919) % fleet.nodes, turn / fleet.nodes % 2 == 0);
+        fleet.node(turn.wrapping_mul(7919) % fleet.nodes, (turn / fleet.nodes).is_multiple_of(2));
         divan::black_box(fleet.engine.decide(NOW));
     });
 }

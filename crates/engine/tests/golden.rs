@@ -1,4 +1,9 @@
 //! Placement and pods against the recordings of a real cluster.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panic, and says when it is skipped"
+)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

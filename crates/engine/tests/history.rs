@@ -1,4 +1,5 @@
 //! Revisions: specification 1.J.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod common;
 

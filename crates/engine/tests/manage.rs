@@ -1,4 +1,5 @@
 //! Which pods are created and deleted: specification 1.C and 1.D.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod common;
 

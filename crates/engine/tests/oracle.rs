@@ -2,6 +2,7 @@
 //! ask for the same writes.
 //!
 //! `EVERYNODE_ORACLE_STEPS` sets the number of steps (default 6,000), `EVERYNODE_ORACLE_SEED` the first seed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod common;
 mod naive;

@@ -1,4 +1,5 @@
 //! Which nodes a pod can be on: specification 1.B, and the body of a pod, 1.C.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! Roll-outs: specification 1.E and 1.F.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod common;
 

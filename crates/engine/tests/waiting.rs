@@ -1,4 +1,5 @@
 //! What the engine waits for: complete lists (A5), its own writes (1.H), retries, and what it can say about it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod common;
 
