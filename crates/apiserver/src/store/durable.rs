@@ -30,6 +30,7 @@ impl Durable {
     /// Opens or creates `store.redb` in a directory that exists.
     pub fn open(directory: &Path) -> Result<Durable, BackendError> {
         let path = directory.join("store.redb");
+        make_private(&path).map_err(|error| io_error(&error))?;
         Durable::open_with(path.clone(), directory, &|builder| builder.create(&path))
     }
 
@@ -135,6 +136,18 @@ impl Backend for Durable {
         }
         transaction.commit().map_err(|e| self.error(e))
     }
+}
+
+/// Makes the file, when it is missing, for its owner only.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path).map(drop)
 }
 
 fn open_error(path: &Path, directory: &Path, error: DatabaseError) -> BackendError {

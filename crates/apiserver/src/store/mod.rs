@@ -90,7 +90,7 @@ impl Inner {
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
-    queue: mpsc::Sender<writer::Request>,
+    queue: mpsc::Sender<writer::Message>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -157,7 +157,8 @@ impl Store {
     /// Queues a write and waits until it is durable and visible, or refused.
     pub async fn write(&self, write: Write) -> Result<Arc<Stored>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(writer::Request { write, reply }).await.map_err(|_| WriteError::Closed)?;
+        let message = writer::Message::Write(writer::Request { write, reply });
+        self.queue.send(message).await.map_err(|_| WriteError::Closed)?;
         answer.await.unwrap_or(Err(WriteError::Closed))
     }
 
@@ -192,15 +193,15 @@ impl Store {
         self.inner.broken()
     }
 
-    /// Waits until all queued writes are done and the backend is closed. The caller drops its other clones.
+    /// Waits until all queued writes are done and the backend is closed. Writes through other clones fail
+    /// from now on; reads go on.
     pub async fn close(self) {
-        let Store { inner, queue, thread } = self;
-        drop(queue);
-        let handle = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // When the thread has ended already there is nothing to tell it.
+        let _ = self.queue.send(writer::Message::Close).await;
+        let handle = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(handle) = handle {
             let _ = tokio::task::spawn_blocking(move || handle.join()).await;
         }
-        drop(inner);
     }
 }
 

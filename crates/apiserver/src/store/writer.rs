@@ -68,6 +68,14 @@ pub enum WriteError {
     Closed,
 }
 
+/// What the queue carries.
+pub(super) enum Message {
+    /// A write that waits for its answer.
+    Write(Request),
+    /// The end: what is queued before it is done, what comes after it is not.
+    Close,
+}
+
 pub(super) struct Request {
     pub write: Write,
     pub reply: oneshot::Sender<Result<Arc<Stored>, WriteError>>,
@@ -84,15 +92,17 @@ struct Accepted {
 
 type Refused = (oneshot::Sender<Result<Arc<Stored>, WriteError>>, WriteError);
 
-/// Runs until the queue closes.
-pub(super) fn run(inner: &Inner, mut backend: Box<dyn Backend>, mut queue: mpsc::Receiver<Request>) {
+/// Runs until it is told to close, or until nobody can write any more.
+pub(super) fn run(inner: &Inner, mut backend: Box<dyn Backend>, mut queue: mpsc::Receiver<Message>) {
     let mut batch = Vec::with_capacity(BATCH_WRITES);
-    loop {
-        batch.clear();
-        if queue.blocking_recv_many(&mut batch, BATCH_WRITES) == 0 {
-            return;
-        }
-        let (accepted, refused) = judge(inner, batch.drain(..));
+    let mut closing = false;
+    while !closing && queue.blocking_recv_many(&mut batch, BATCH_WRITES) > 0 {
+        closing = batch.iter().any(|message| matches!(message, Message::Close));
+        let writes = batch.drain(..).map_while(|message| match message {
+            Message::Write(request) => Some(request),
+            Message::Close => None,
+        });
+        let (accepted, refused) = judge(inner, writes);
         match commit(inner, backend.as_mut(), &accepted) {
             Ok(()) => publish(inner, accepted),
             Err(error) => refuse_all(inner, accepted, &error),

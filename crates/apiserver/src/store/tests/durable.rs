@@ -46,6 +46,16 @@ async fn damaged_and_foreign_files_are_refused_and_left_as_they_are() {
     check(&[7; 100_000]);
 }
 
+#[tokio::test]
+async fn closing_does_not_wait_for_those_who_still_hold_the_store() {
+    let store = memory();
+    let other = store.clone();
+    create(&store, "a", 1).await.unwrap();
+    store.close().await;
+    assert!(matches!(create(&other, "b", 2).await, Err(WriteError::Closed)));
+    assert!(other.get(SHELF, "n", "a").is_some());
+}
+
 /// Fails from a moment on, like a disk that is full.
 struct Failing {
     fails: Arc<AtomicBool>,
