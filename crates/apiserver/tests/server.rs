@@ -184,6 +184,24 @@ async fn a_namespace_goes_when_its_finalizers_go() {
 }
 
 #[tokio::test]
+async fn delete_options_come_in_any_group_and_form() {
+    let (server, client) = start(Config::default()).await;
+    let json =
+        (("Content-Type", "application/json"), &br#"{"kind":"DeleteOptions","apiVersion":"apps/v1"}"#[..]);
+    let yaml = (("Content-Type", "application/yaml"), &b"kind: DeleteOptions\napiVersion: v1\n"[..]);
+    let protobuf = (
+        ("Content-Type", "application/vnd.kubernetes.protobuf"),
+        &b"k8s\0\x0a\x17\x0a\x06apps/x\x12\x0dDeleteOptions"[..],
+    );
+    for (content_type, body) in [json, yaml, protobuf] {
+        client.post(MAPS, r#"{"metadata":{"name":"a"}}"#).await;
+        let answer = client.request("DELETE", &format!("{MAPS}/a"), &[content_type], body).await;
+        assert_eq!(answer.status, 200, "{content_type:?} {}", answer.text());
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn server_side_apply_is_refused_in_clear_words() {
     let (server, client) = start(Config::default()).await;
     let headers = [("Content-Type", "application/apply-patch+yaml")];

@@ -1,16 +1,15 @@
 //! Deletion: preconditions, grace, finalizers.
 
-use everynode_wire::decode::Body as Expected;
 use everynode_wire::resource::Resource;
 use everynode_wire::schema;
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::{Object, Value, time};
+use everynode_wire::{Object, Value, decode, time};
 use http::Response;
 
 use super::Call;
 use crate::api::Api;
 use crate::http::body::Body;
-use crate::http::query::{self, FieldValidation, Query};
+use crate::http::query::{self, Query};
 use crate::selection::Selection;
 use crate::store::{Action, Expect, ShelfId, Stored, Write, WriteError};
 use crate::view::{self, ListMeta};
@@ -58,18 +57,10 @@ pub async fn delete(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>,
     let options = read_options(call, bytes)?;
     call.find()?;
     let deleted = delete_object(call.api, call.resource, &call.namespace, &call.name, &options).await?;
-    let resource = call.resource;
-    if !deleted.gone && !shows_deleted(resource) && is_deleted_already(&deleted) {
+    if shows_deleted(call.resource) || !deleted.gone {
         return Ok(call.answer_value(200, deleted.object));
     }
-    if shows_deleted(resource) || !deleted.gone {
-        return Ok(call.answer_value(200, deleted.object));
-    }
-    Ok(crate::http::body::json(200, &success(resource, &deleted.object)))
-}
-
-fn is_deleted_already(deleted: &Deleted) -> bool {
-    meta::has(&deleted.object, "deletionTimestamp")
+    Ok(crate::http::body::json(200, &success(call.resource, &deleted.object)))
 }
 
 /// DELETE of a collection.
@@ -128,16 +119,19 @@ fn success(resource: &Resource, object: &Value) -> Value {
 
 /// Reads the options from the body, or from the parameters when there is none.
 fn read_options(call: &mut Call<'_>, bytes: &[u8]) -> Result<DeleteOptions, Status> {
-    let value = if bytes.is_empty() {
-        options_of_query(&call.query)?
-    } else {
-        let ty = schema::type_named("meta.v1.DeleteOptions")
-            .ok_or_else(|| Status::internal("no schema for DeleteOptions"))?;
-        // DeleteOptions is known in every group and version.
-        let expected = Expected { group: "", version: "v1", kind: "DeleteOptions", ty };
-        call.read_body(&expected, bytes, FieldValidation::Ignore)?
-    };
+    let value = if bytes.is_empty() { options_of_query(&call.query)? } else { options_of_body(call, bytes)? };
     options_of(&value)
+}
+
+/// DeleteOptions come with the group and version of whoever sends them, so these are not looked at.
+fn options_of_body(call: &Call<'_>, bytes: &[u8]) -> Result<Value, Status> {
+    let ty = schema::type_named("meta.v1.DeleteOptions")
+        .ok_or_else(|| Status::internal("no schema for DeleteOptions"))?;
+    let json = call.body_as_json(ty, bytes)?;
+    let decoded = decode::decode(ty, &json);
+    decoded.map(|decoded| decoded.value).map_err(|error| {
+        Status::cannot_be_handled("DeleteOptions", call.resource.version, "DeleteOptions", &error.to_string())
+    })
 }
 
 fn options_of_query(query: &Query) -> Result<Value, Status> {

@@ -8,11 +8,13 @@ pub mod pods;
 pub mod scale;
 pub mod watch;
 
-use everynode_wire::Value;
+use std::borrow::Cow;
+
 use everynode_wire::decode::{self, Body as Expected};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Type};
 use everynode_wire::status::Status;
+use everynode_wire::{Value, encode, manifest};
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 
 use crate::api::Api;
@@ -94,14 +96,8 @@ impl Call<'_> {
         validation: FieldValidation,
     ) -> Result<Value, Status> {
         let decoded = match self.content_type.as_str() {
-            "" | "application/json" => decode::decode_body(expected, bytes, false)?,
             "application/yaml" => decode::decode_body(expected, bytes, true)?,
-            "application/vnd.kubernetes.protobuf" => {
-                let json = protobuf::to_json(expected.ty, bytes)
-                    .map_err(|error| Status::bad_request(error.to_string()))?;
-                decode::decode_body(expected, &json, false)?
-            }
-            _ => return Err(Status::unsupported_media_type(AVAILABLE)),
+            _ => decode::decode_body(expected, &self.body_as_json(expected.ty, bytes)?, false)?,
         };
         match validation {
             FieldValidation::Strict => expected.strict(decoded),
@@ -110,6 +106,23 @@ impl Call<'_> {
                 Ok(decoded.value)
             }
             FieldValidation::Ignore => Ok(decoded.value),
+        }
+    }
+
+    /// The body as JSON text, whatever form it came in.
+    pub fn body_as_json<'b>(&self, ty: &'static Type, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, Status> {
+        match self.content_type.as_str() {
+            "" | "application/json" => Ok(Cow::Borrowed(bytes)),
+            "application/yaml" => {
+                let text = String::from_utf8_lossy(bytes);
+                let yaml = manifest::parse_yaml(&text).map_err(|e| Status::bad_request(e.to_string()))?;
+                Ok(Cow::Owned(encode::to_vec(&yaml.value)))
+            }
+            "application/vnd.kubernetes.protobuf" => {
+                let json = protobuf::to_json(ty, bytes);
+                json.map(Cow::Owned).map_err(|error| Status::bad_request(error.to_string()))
+            }
+            _ => Err(Status::unsupported_media_type(AVAILABLE)),
         }
     }
 
