@@ -13,8 +13,8 @@ use common::{Node, Objects, Pod, Told, daemonset, node_name, refused};
 use everynode_engine::placement::Effect;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::{
-    ActionId, DaemonSetRef, Engine, Fact, Failure, IntOrPercent, Kind, Limits, Outcome, Phase, PodController,
-    RevisionFact, Strategy, Template, Time, Uid, Work, revision,
+    ActionId, DaemonSetRef, Engine, Fact, Failure, Footprint, IntOrPercent, Kind, Limits, Outcome, Phase,
+    PodController, RevisionFact, Strategy, Template, Time, Uid, Work, revision,
 };
 use naive::Naive;
 use serde_json::json;
@@ -427,6 +427,34 @@ impl World {
     }
 }
 
+/// Everything goes: nothing of it may stay in the engine.
+fn check_empty(world: &mut World) -> Result<(), String> {
+    let objects = &mut world.objects;
+    objects
+        .daemonsets
+        .keys()
+        .copied()
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|uid| objects.remove_daemonset(uid));
+    objects.pods.keys().copied().collect::<Vec<_>>().into_iter().for_each(|uid| objects.remove_pod(uid));
+    objects
+        .revisions
+        .keys()
+        .copied()
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|uid| objects.remove_revision(uid));
+    objects.nodes.keys().cloned().collect::<Vec<_>>().iter().for_each(|name| objects.remove_node(name));
+    world.heal()?;
+    let footprint = world.engine.footprint();
+    // The keys that were read last stay known until others are read.
+    if footprint.names > 3 || (Footprint { names: 0, ..footprint }) != Footprint::default() {
+        return Err(format!("left behind: {footprint:?}"));
+    }
+    Ok(())
+}
+
 /// A write as text, without its id.
 fn render(daemonset: &DaemonSetRef, work: &Work) -> String {
     let work = match work {
@@ -450,7 +478,8 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
         world.decide().map_err(|difference| format!("step {step}: {difference}"))?;
     }
     world.heal().map_err(|difference| format!("while healing: {difference}"))?;
-    world.check_rest()
+    world.check_rest()?;
+    check_empty(&mut world)
 }
 
 fn number(name: &str, default: u64) -> u64 {
