@@ -183,6 +183,27 @@ async fn a_namespace_goes_when_its_finalizers_go() {
     server.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_at_the_same_time_all_go_through_and_updates_of_old_versions_do_not() {
+    let (server, client) = start(Config::default()).await;
+    let made = client.post(MAPS, r#"{"metadata":{"name":"a"}}"#).await.json();
+    let patches = (0..24).map(|number| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let body = format!(r#"{{"data":{{"k{number}":"v"}}}}"#);
+            client.merge(&format!("{MAPS}/a"), &body).await.status
+        })
+    });
+    for patch in patches.collect::<Vec<_>>() {
+        assert_eq!(patch.await.unwrap(), 200);
+    }
+    let after = client.get(&format!("{MAPS}/a")).await.json();
+    assert_eq!(after["data"].as_object().unwrap().len(), 24);
+    let stale = client.put(&format!("{MAPS}/a"), &made.to_string()).await;
+    assert_eq!((stale.status.as_u16(), reason(&stale)), (409, "Conflict".into()));
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn delete_options_come_in_any_group_and_form() {
     let (server, client) = start(Config::default()).await;

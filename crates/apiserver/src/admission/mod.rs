@@ -4,11 +4,14 @@ mod pod;
 mod runtime_class;
 mod service;
 mod service_account;
+mod topology;
 
 use everynode_wire::Object;
 use everynode_wire::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
+
+pub use topology::label_pod;
 
 use crate::api::Api;
 use crate::meta;
@@ -31,6 +34,7 @@ pub fn create(api: &Api, resource: &'static Resource, object: &mut Value) -> Res
             pod::priority(api, resource, object)?;
             pod::default_tolerations(object);
             runtime_class::admit(api, resource, object)?;
+            topology::label_pod(api, object);
         }
         ("", "Node") => taint_new_node(object),
         ("scheduling.k8s.io", "PriorityClass") => one_default_class(api, resource, object)?,

@@ -53,6 +53,8 @@ pub struct Change<'a> {
     pub part: Part,
     /// Whether nothing is to be stored.
     pub dry_run: bool,
+    /// Whether the client named the version that it changes, so that a newer one must not be changed.
+    pub pinned: bool,
 }
 
 /// PUT.
@@ -69,7 +71,7 @@ pub async fn update(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Res
         Ok(object.clone())
     };
     let mut warnings = Vec::new();
-    let how = of(call, part, options.dry_run);
+    let how = Change { pinned: meta::has(&object, "resourceVersion"), ..of(call, part, options.dry_run) };
     let changed = apply(call.api, &how, &mut change, &mut warnings).await?;
     call.warnings.append(&mut warnings);
     Ok(answer(call, changed))
@@ -119,6 +121,7 @@ fn of<'a>(call: &'a Call<'_>, part: Part, dry_run: bool) -> Change<'a> {
         name: &call.name,
         part,
         dry_run,
+        pinned: false,
     }
 }
 
@@ -169,7 +172,7 @@ pub async fn apply(
         let stored = found.ok_or_else(|| Status::not_found(resource.group, resource.plural, how.name))?;
         let old = view::decode(resource, stored.bytes());
         let mut new = change(&old)?;
-        let pinned = check_version(resource, how, &mut new, &stored)?;
+        check_version(resource, how, &mut new, &stored)?;
         warnings.clear();
         if how.part == Part::Main {
             admission::update(api, resource, &mut new, &old)?;
@@ -187,7 +190,7 @@ pub async fn apply(
         match write(api, how, stored.revision, action).await {
             Ok(_) if gone => return Ok(Changed::Shown(new)),
             Ok(stored) => return Ok(Changed::Stored(stored)),
-            Err(WriteError::Changed) if !pinned => {}
+            Err(WriteError::Changed) if !how.pinned => {}
             Err(error) => return Err(api.write_error(resource, how.name, error)),
         }
     }
@@ -210,25 +213,24 @@ async fn write(
     api.store().write(write).await
 }
 
-/// Refuses a version that is not the present one; says whether the client named a version.
+/// Refuses a version that is not the present one, and a missing one where the resource demands it.
 fn check_version(
     resource: &Resource,
     how: &Change<'_>,
     new: &mut Value,
     stored: &Stored,
-) -> Result<bool, Status> {
+) -> Result<(), Status> {
     let present = stored.revision.to_string();
     let given = meta::text(new, "resourceVersion");
     if !given.is_empty() && given != present {
         return Err(Status::modified(resource.group, resource.plural, how.name));
     }
-    let pinned = !given.is_empty();
-    if !pinned && !resource.unconditional_update && how.part != Part::Anything {
+    if given.is_empty() && !resource.unconditional_update && how.part != Part::Anything {
         let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
         return Err(Status::invalid(resource.group, resource.kind, how.name, &[error]));
     }
     meta::set(new, "resourceVersion", present);
-    Ok(pinned)
+    Ok(())
 }
 
 /// Takes over what a client may not change, and checks the rest.

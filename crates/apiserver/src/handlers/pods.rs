@@ -8,6 +8,7 @@ use http::Response;
 use super::change::{self, Change, Part};
 use super::delete::{self, DeleteOptions};
 use super::{Call, Verb};
+use crate::admission;
 use crate::http::body::{self, Body};
 use crate::http::query::{FieldValidation, WriteOptions};
 use crate::{meta, view};
@@ -63,7 +64,12 @@ async fn bind(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Statu
     check_binding(&binding, &call.name)?;
     let node = binding.pointer("/target/name").and_then(Value::as_str).unwrap_or("").to_owned();
     let (name, now) = (call.name.clone(), call.now);
-    let mut bound = |pod: &Value| bound(pod, &binding, &name, &node, now);
+    let api = call.api;
+    let mut bound = |pod: &Value| {
+        let mut pod = bound(pod, &binding, &name, &node, now)?;
+        admission::label_pod(api, &mut pod);
+        Ok(pod)
+    };
     change::apply(call.api, &whole(call, options.dry_run), &mut bound, &mut Vec::new()).await?;
     Ok(success(201))
 }
@@ -166,6 +172,7 @@ fn whole<'a>(call: &'a Call<'_>, dry_run: bool) -> Change<'a> {
         name: &call.name,
         part: Part::Anything,
         dry_run,
+        pinned: false,
     }
 }
 
@@ -233,8 +240,15 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
         }
         Ok(budget)
     };
-    let how =
-        Change { resource, shelf, namespace: &call.namespace, name: budget, part: Part::Anything, dry_run };
+    let how = Change {
+        resource,
+        shelf,
+        namespace: &call.namespace,
+        name: budget,
+        part: Part::Anything,
+        dry_run,
+        pinned: false,
+    };
     change::apply(call.api, &how, &mut spend, &mut Vec::new()).await.map(drop)
 }
 

@@ -38,7 +38,12 @@ pub async fn subresource(call: &mut Call<'_>, verb: Verb, bytes: &[u8]) -> Resul
 
 fn patched(call: &Call<'_>, ty: &'static Type, current: &Value, bytes: &[u8]) -> Result<Value, Status> {
     let patch = Patch::read(&call.content_type, bytes)?;
-    let patch::Patched { object, .. } = patch.apply_as(ty, &scale_of(current), FieldValidation::Ignore)?;
+    let patch::Patched { mut object, .. } =
+        patch.apply_as(ty, &scale_of(current), FieldValidation::Ignore)?;
+    // A patch that says nothing about the version does not insist on one.
+    if meta::text(&object, "resourceVersion") == meta::text(current, "resourceVersion") {
+        meta::set(&mut object, "resourceVersion", Value::Null);
+    }
     Ok(object)
 }
 
@@ -60,6 +65,7 @@ async fn set(call: &Call<'_>, scale: &Value, dry_run: bool) -> Result<Response<B
         name: &call.name,
         part: Part::Main,
         dry_run,
+        pinned: !version.is_empty(),
     };
     let object = match change::apply(call.api, &how, &mut change, &mut Vec::new()).await? {
         Changed::Stored(stored) => view::decode(call.resource, stored.bytes()),
