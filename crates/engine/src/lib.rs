@@ -10,6 +10,23 @@
 //! engine.next_deadline();             // call decide again by then, even without a new fact
 //! ```
 //!
+//! # Shape
+//!
+//! A DaemonSet on a node is a *cell*. A fact changes rows (`nodes`, `pods`, `slot`) and marks cells dirty; `decide`
+//! looks at dirty cells only (`cells`), keeps what they count as by differences, and takes work from queues that are
+//! in the order of node names (`manage`, `rollout`). Nothing scans all nodes because of one event.
+//!
+//! # Where it differs from the built-in controller
+//!
+//! - Order: where the built-in one iterates a map, nodes are taken by name, and orphans go to the first DaemonSet by
+//!   name.
+//! - H1 to H3: writes are waited for by uid and per cell, not by counters per DaemonSet. A roll-out goes on while
+//!   writes are under way, as these count against its budget; it stops while creations or deletions fail or queue.
+//! - A17 to A19: status follows a node's removal or new taint at once.
+//! - C8: batches go on growing up to the limit while there is work, instead of starting again every 250 pods.
+//! - F12: pods that surge outside the budget (F10) use it up for the others.
+//! - A3: retries wait a minute at most. D7: a failed pod is selected only when it is deleted.
+//!
 //! Statements such as "D3" in the documentation of this crate name statements of the specification of the built-in
 //! controller of Kubernetes 1.36.
 

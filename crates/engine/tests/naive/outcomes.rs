@@ -1,0 +1,202 @@
+//! How writes ended.
+
+use super::*;
+
+impl Naive {
+    pub fn finished(&mut self, id: u64, outcome: Outcome, now: Time) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        let (uid, kind) = match &pending {
+            Pending::Create(uid, _) => (*uid, "creates"),
+            Pending::Delete(uid, _) => (*uid, "deletes"),
+            Pending::Patch(uid, ..) => (*uid, "patches"),
+            Pending::History(uid, ..) => (*uid, "history"),
+            Pending::Cleanup(uid, _) => (*uid, "cleanup"),
+            Pending::Status(uid, _) => (*uid, "status"),
+        };
+        if let Some(count) = self.sets.get_mut(&uid).and_then(|set| set.in_flight.get_mut(kind)) {
+            *count -= 1;
+        }
+        match pending {
+            Pending::Create(uid, node) => self.created(uid, &node, outcome, now),
+            Pending::Delete(uid, pod) => self.deleted(uid, &pod, outcome, now),
+            Pending::Patch(uid, pod, work) => self.patched(uid, pod, &work, outcome, now),
+            Pending::History(uid, revision, work) => self.history_written(uid, revision, &work, outcome, now),
+            Pending::Cleanup(uid, revision) => match outcome {
+                Outcome::Done | Outcome::Gone => {}
+                _ => {
+                    if let Some(row) = self.revisions.get_mut(&revision) {
+                        row.delete_sent = false;
+                    }
+                    self.fail(uid, "history", now);
+                }
+            },
+            Pending::Status(uid, status) => self.status_written(uid, status, outcome, now),
+        }
+    }
+
+    pub(super) fn created(&mut self, uid: Uid, node: &str, outcome: Outcome, now: Time) {
+        let limits = self.limits;
+        let mut next = None;
+        match outcome {
+            Outcome::PodCreated { name, uid: pod, resource_version: version } => {
+                self.event(uid, false, "SuccessfulCreate", format!("Created pod: {name}"));
+                if !self.pods.contains_key(&pod) && version > self.pods_seen {
+                    next = Some(Creating::Unseen {
+                        uid: pod,
+                        version,
+                        until: now.plus_millis(limits.expectation_millis),
+                    });
+                }
+            }
+            Outcome::Failed { failure: Failure::NamespaceTerminating, .. } => {
+                if let Some(set) = self.sets.get_mut(&uid) {
+                    let retry = set.retry.entry("creates").or_default();
+                    retry.not_before = retry.not_before.max(Some(now.plus_millis(limits.expectation_millis)));
+                }
+            }
+            Outcome::Failed { failure, message } => {
+                self.event(uid, true, "FailedCreate", format!("Error creating: {message}"));
+                if let Some(set) = self.sets.get_mut(&uid) {
+                    set.batch_failed = true;
+                }
+                let until = now.plus_millis(limits.unknown_outcome_millis);
+                next = (failure == Failure::Unknown).then_some(Creating::Unknown { until });
+            }
+            other => panic!("{other:?}"),
+        }
+        let Some(set) = self.sets.get_mut(&uid) else { return };
+        if set.creating.get(node) == Some(&Creating::InFlight) {
+            set.creating.remove(node);
+            set.creating.extend(next.map(|next| (node.to_owned(), next)));
+        }
+        if set.in_flight.get("creates") != Some(&0) {
+            return;
+        }
+        if std::mem::take(&mut set.batch_failed) {
+            set.batch = 1;
+            self.fail(uid, "creates", now);
+        } else if !self.blocked(uid, "creates", now) {
+            if let Some(set) = self.sets.get_mut(&uid) {
+                set.batch = (set.batch * 2).min(limits.creates_in_flight);
+            }
+            self.succeed(uid, "creates");
+        }
+    }
+
+    pub(super) fn deleted(&mut self, uid: Uid, pod: &PodRef, outcome: Outcome, now: Time) {
+        match outcome {
+            Outcome::Done => {
+                self.succeed(uid, "deletes");
+                self.event(uid, false, "SuccessfulDelete", format!("Deleted pod: {}", pod.name));
+                if let Some(row) = self.pods.get_mut(&pod.uid) {
+                    row.delete_done = Some(now);
+                }
+            }
+            Outcome::Gone => {
+                self.succeed(uid, "deletes");
+                self.pods.remove(&pod.uid);
+            }
+            Outcome::Failed { message, .. } => {
+                self.fail(uid, "deletes", now);
+                self.event(uid, true, "FailedDelete", format!("Error deleting: {message}"));
+                if let Some(row) = self.pods.get_mut(&pod.uid) {
+                    row.delete_sent = false;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn patched(&mut self, uid: Uid, pod: Uid, work: &Work, outcome: Outcome, now: Time) {
+        let place = self.pods.get(&pod).map(|one| self.place(&one.pod));
+        if let Some(row) = self.pods.get_mut(&pod) {
+            row.patching = matches!((work, &outcome), (Work::ReleasePod(_), Outcome::Done))
+                && place == Some(Place::Unselected(uid));
+        }
+        match outcome {
+            Outcome::Gone => drop(self.pods.remove(&pod)),
+            Outcome::Done => self.succeed(uid, "patches"),
+            Outcome::PodPatched { resource_version } => {
+                self.succeed(uid, "patches");
+                let Some(row) = self.pods.get_mut(&pod).filter(|row| row.version < resource_version) else {
+                    return;
+                };
+                match work {
+                    Work::AdoptPod(_) if place == Some(Place::Adopting(uid)) => {
+                        row.pod.controller = PodController::DaemonSet(uid);
+                    }
+                    Work::LabelPod { hash, .. } if place == Some(Place::Member(uid)) => {
+                        row.pod.labels.retain(|(key, _)| key != HASH_LABEL);
+                        row.pod.labels.push((HASH_LABEL.to_owned(), hash.to_string()));
+                    }
+                    _ => return,
+                }
+                row.version = resource_version - 1;
+            }
+            _ => self.fail(uid, "patches", now),
+        }
+    }
+
+    pub(super) fn history_written(
+        &mut self,
+        uid: Uid,
+        revision: Option<Uid>,
+        work: &Work,
+        outcome: Outcome,
+        now: Time,
+    ) {
+        if let Some(row) = revision.and_then(|one| self.revisions.get_mut(&one)) {
+            row.writing = false;
+        }
+        match (work, outcome) {
+            (_, Outcome::Revision(fact)) => self.written(*fact),
+            (_, Outcome::RevisionExists(fact)) => {
+                let Some(set) = self.sets.get_mut(&uid) else { return };
+                let equal = *revision::data(set.fact.template.value()) == *fact.data;
+                set.collision = !equal;
+                if equal {
+                    set.borrowed = Some(fact.uid);
+                    self.written(*fact);
+                }
+            }
+            (Work::ReleaseRevision(one), Outcome::Done) => {
+                if let Some(row) = self.revisions.get_mut(&one.uid) {
+                    row.fact.controller = PodController::Nobody;
+                }
+            }
+            (_, Outcome::CollisionCount { count, resource_version }) => {
+                if let Some(set) = self.sets.get_mut(&uid) {
+                    set.stored.collision_count = Some(count);
+                    set.version = set.version.max(resource_version);
+                    set.collision = false;
+                }
+                self.fail(uid, "history", now);
+                return;
+            }
+            (_, Outcome::Done | Outcome::Gone) if revision.is_some() => {
+                if let Some(row) = revision.and_then(|one| self.revisions.get_mut(&one)) {
+                    row.delete_sent = true;
+                }
+            }
+            _ => {
+                if let Some(set) = self.sets.get_mut(&uid) {
+                    set.collision = false;
+                }
+                self.fail(uid, "history", now);
+                return;
+            }
+        }
+        self.succeed(uid, "history");
+    }
+
+    pub(super) fn status_written(&mut self, uid: Uid, status: Status, outcome: Outcome, now: Time) {
+        let Outcome::StatusWritten { resource_version } = outcome else {
+            self.fail(uid, "status", now);
+            return;
+        };
+        self.succeed(uid, "status");
+        let Some(set) = self.sets.get_mut(&uid).filter(|set| set.version <= resource_version) else { return };
+        set.version = resource_version;
+        set.stored = Status { collision_count: set.stored.collision_count, ..status };
+    }
+}
