@@ -505,7 +505,8 @@ impl Core for Collector {
                 }
             }
             Some(Ticket::Strip(uid, owners)) => {
-                if self.changed(&uid, result, now) {
+                let written = self.changed(&uid, result, now);
+                if written {
                     self.stripped(&uid, &owners);
                 }
             }

@@ -139,10 +139,8 @@ impl Core for PodGc {
         match fact {
             Fact::Pod(pod) => self.pod_applied(pod, now),
             Fact::PodGone(metadata) => self.pod_gone(&metadata.uid),
-            Fact::Node(node) => {
-                if !self.nodes.contains(&*node.metadata.name) {
-                    self.nodes.insert((*node.metadata.name).into());
-                }
+            Fact::Node(node) if !self.nodes.contains(&*node.metadata.name) => {
+                self.nodes.insert((*node.metadata.name).into());
             }
             Fact::NodeGone(metadata) => {
                 self.nodes.remove(&*metadata.name);

@@ -1,5 +1,8 @@
 //! The loops and simulated nodes against the embedded API server, with the controller.
 
+// A test may panic anywhere, its helpers too.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
+
 use std::time::{Duration, Instant};
 
 use everynode_apiserver::{Config, Server};

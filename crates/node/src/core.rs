@@ -1,20 +1,20 @@
 //! The fleet without I/O: what the API shows goes in, writes come out.
 
+mod notes;
+mod requests;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
-use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
-use everynode_client::{Error, Method, content_type};
+use everynode_client::Method;
+use everynode_client::event::{Allowance, NewEvent};
 
 use crate::config::FleetConfig;
-use crate::events;
 use crate::facts;
 use crate::faults::PodFaults;
-use crate::identity;
 use crate::node::{NodeAgent, Registration};
-use crate::pod::{Effects, Note, Now, PodFacts, PodMachine};
-use crate::status;
+use crate::pod::{Effects, Now, PodMachine};
 
 /// One request to send.
 #[derive(Debug)]
@@ -82,11 +82,6 @@ pub(crate) struct FleetCore {
     failure_events: Allowance,
     random: fastrand::Rng,
 }
-
-/// Events that wait for a free request; more are dropped.
-const EVENT_QUEUE_LIMIT: usize = 1000;
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_LAST: Duration = Duration::from_secs(30);
 
 impl FleetCore {
     pub(crate) fn new(config: FleetConfig) -> FleetCore {
@@ -429,274 +424,14 @@ impl FleetCore {
             agent.status_at = now.millis + jittered(self.config.status_interval, &mut self.random);
         }
         if lease_due && renews {
-            self.owe(Task::Lease(index));
+            let exists = self.nodes[index].lease_exists;
+            self.owe(if exists { Task::Lease(index) } else { Task::CreateLease(index) });
         }
         if status_due {
             self.owe(Task::NodeStatus(index));
         }
         self.arm_node(index);
     }
-
-    /// The next request to send, if there is one.
-    pub(crate) fn next_write(&mut self, now: Now) -> Option<Write> {
-        while let Some(task) = self.queue.pop_front() {
-            match self.write(task, now) {
-                Some(write) => return Some(write),
-                None => self.dropped(task),
-            }
-        }
-        let event = self.events.pop_front()?;
-        Some(Write {
-            task: Task::Event,
-            method: Method::POST,
-            path: event.path,
-            content_type: content_type::JSON,
-            body: event.body,
-        })
-    }
-
-    /// A queued request turned out to be needless.
-    fn dropped(&mut self, task: Task) {
-        if let Some(owed) = self.owed(task) {
-            *owed = false;
-        }
-    }
-
-    fn write(&mut self, task: Task, now: Now) -> Option<Write> {
-        let (method, path, content_type, body) = match task {
-            Task::Register(index) => {
-                let node = identity::node_object(&self.nodes[index].spec, index, now.wall);
-                (Method::POST, "/api/v1/nodes".to_owned(), content_type::JSON, node.to_string().into_bytes())
-            }
-            Task::NodeStatus(index) => {
-                let agent = self.nodes.get(index).filter(|agent| agent.lives())?;
-                let body = identity::heartbeat(agent.mode_now(), agent.status_differs(), now.wall);
-                let path = format!("/api/v1/nodes/{}/status", agent.spec.name);
-                (Method::PATCH, path, content_type::STRATEGIC_MERGE_PATCH, body)
-            }
-            Task::Lease(index) => {
-                let agent = self.nodes.get(index).filter(|agent| agent.renews())?;
-                let path = format!("{LEASES}/{}", agent.spec.name);
-                let body = format!(r#"{{"spec":{{"renewTime":"{}"}}}}"#, micro_time());
-                (Method::PATCH, path, content_type::MERGE_PATCH, body.into_bytes())
-            }
-            Task::CreateLease(index) => {
-                let agent = self.nodes.get(index).filter(|agent| agent.renews())?;
-                (
-                    Method::POST,
-                    LEASES.to_owned(),
-                    content_type::JSON,
-                    lease(agent, self.config.lease_duration),
-                )
-            }
-            Task::ListPods(index) => {
-                let agent = self.nodes.get(index).filter(|agent| agent.runs_pods())?;
-                let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{}", agent.spec.name);
-                (Method::GET, path, content_type::JSON, Vec::new())
-            }
-            Task::PodStatus(id) => {
-                let entry = self.pods.get_mut(&id)?;
-                entry.owes_status = false;
-                let Some(view) = entry.machine.status() else {
-                    self.queue_pod(id);
-                    return None;
-                };
-                let facts = &entry.machine.facts;
-                let path = format!("/api/v1/namespaces/{}/pods/{}/status", facts.namespace, facts.name);
-                let body = status::patch(&view, &self.nodes[entry.node].host_ip, &entry.pod_ip);
-                (Method::PATCH, path, content_type::STRATEGIC_MERGE_PATCH, body)
-            }
-            Task::PodDelete(id) => {
-                let facts = &self.pods.get(&id)?.machine.facts;
-                let path = format!("/api/v1/namespaces/{}/pods/{}", facts.namespace, facts.name);
-                let body = format!(
-                    r#"{{"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0,"preconditions":{{"uid":"{}"}}}}"#,
-                    facts.uid
-                );
-                (Method::DELETE, path, content_type::JSON, body.into_bytes())
-            }
-            Task::Event => return None,
-        };
-        Some(Write { task, method, path, content_type, body })
-    }
-
-    /// A request has been answered.
-    pub(crate) fn done(&mut self, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
-        if let Some(owed) = self.owed(task) {
-            *owed = false;
-        }
-        match task {
-            Task::PodStatus(id) | Task::PodDelete(id) => self.pod_done(id, task, result, now),
-            Task::Event => {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "event not created");
-                }
-            }
-            Task::Register(index)
-            | Task::NodeStatus(index)
-            | Task::Lease(index)
-            | Task::CreateLease(index)
-            | Task::ListPods(index) => self.node_done(index, task, result, now),
-        }
-    }
-
-    fn node_done(&mut self, index: usize, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
-        match (task, result) {
-            (Task::Register(_), Ok(body)) => self.node_answered(&body, now),
-            (Task::Register(_), Err(error)) if error.is_already_exists() => {}
-            (Task::ListPods(_), Ok(body)) => self.pods_answered(&body, now),
-            (Task::CreateLease(_), Ok(_)) => self.nodes[index].lease_exists = true,
-            (Task::CreateLease(_), Err(error)) if error.is_already_exists() => {
-                self.nodes[index].lease_exists = true
-            }
-            (Task::Lease(_), Err(error)) if error.is_not_found() => {
-                self.nodes[index].lease_exists = false;
-                self.owe(Task::CreateLease(index));
-            }
-            // The watch will tell that the Node was deleted.
-            (Task::NodeStatus(_), Err(error)) if error.is_not_found() => {}
-            (_, Ok(_)) => {}
-            (_, Err(error)) => {
-                tracing::warn!(node = %self.nodes[index].spec.name, ?task, %error, "request failed");
-                self.nodes[index].failures += 1;
-                let at = now.millis + retry_delay(self.nodes[index].failures, &mut self.random);
-                self.timers.push(Reverse((at, Timer::Retry(task))));
-                return;
-            }
-        }
-        self.nodes[index].failures = 0;
-    }
-
-    /// The answer to a registration shows the Node before the watch does.
-    fn node_answered(&mut self, body: &[u8], now: Now) {
-        match serde_json::from_slice::<facts::Node<'_>>(body) {
-            Ok(node) => self.node_applied(&node, now),
-            Err(error) => tracing::warn!(%error, "cannot read the registered Node"),
-        }
-    }
-
-    fn pods_answered(&mut self, body: &[u8], now: Now) {
-        let list = match serde_json::from_slice::<facts::PodList<'_>>(body) {
-            Ok(list) => list,
-            Err(error) => return tracing::warn!(%error, "cannot read a list of pods"),
-        };
-        for item in list.items {
-            match serde_json::from_str::<facts::Pod<'_>>(item.get()) {
-                Ok(pod) => self.pod_applied(&pod, now),
-                Err(error) => tracing::warn!(%error, "cannot read a pod"),
-            }
-        }
-    }
-
-    fn pod_done(&mut self, id: u64, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
-        let Some(entry) = self.pods.get_mut(&id) else { return };
-        match result {
-            Ok(_) => {
-                entry.failures = 0;
-                if matches!(task, Task::PodDelete(_)) {
-                    // With finalizers the pod stays, and others see to it.
-                    entry.owes_delete = false;
-                }
-                self.queue_pod(id);
-            }
-            // The pod is gone, or another one has its name.
-            Err(error) if matches!(error.code(), Some(404 | 409 | 422)) => {
-                tracing::debug!(pod = %entry.machine.facts.name, %error, "pod forgotten");
-                self.forget_pod(id);
-            }
-            Err(error) => {
-                tracing::warn!(pod = %entry.machine.facts.name, ?task, %error, "request failed");
-                entry.owes_status |= matches!(task, Task::PodStatus(_));
-                entry.failures += 1;
-                let at = now.millis + retry_delay(entry.failures, &mut self.random);
-                self.timers.push(Reverse((at, Timer::Retry(task))));
-            }
-        }
-    }
-
-    fn pod_note(&mut self, id: u64, note: Note, now: Now) {
-        let Some(entry) = self.pods.get(&id) else { return };
-        let facts = &entry.machine.facts;
-        let ordinary = matches!(note, Note::Started | Note::Killing);
-        let node = &self.nodes[entry.node].spec.name;
-        for (index, kind, reason, message) in events::wording(note, facts) {
-            let allowance = if ordinary { &mut self.ordinary_events } else { &mut self.failure_events };
-            if self.events.len() >= EVENT_QUEUE_LIMIT || !allowance.take(now.millis) {
-                return;
-            }
-            let field_path = format!("spec.containers{{{}}}", facts.containers[index].name);
-            let about = About { field_path: &field_path, ..pod_about(facts) };
-            let wording = Wording { kind, reason, message: &message };
-            self.events.push_back(new_event(&about, node, wording, now, &mut self.random));
-        }
-    }
-
-    fn pod_problems(&mut self, id: u64, problems: &[String], now: Now) {
-        let Some(entry) = self.pods.get(&id) else { return };
-        let node = &self.nodes[entry.node].spec.name;
-        for problem in problems {
-            tracing::warn!(pod = %entry.machine.facts.name, "{problem}");
-            if self.events.len() < EVENT_QUEUE_LIMIT && self.failure_events.take(now.millis) {
-                let about = pod_about(&entry.machine.facts);
-                self.events.push_back(new_event(&about, node, ignored(problem), now, &mut self.random));
-            }
-        }
-    }
-
-    fn node_problem(&mut self, index: usize, problem: &str, now: Now) {
-        let NodeAgent { spec, uid, .. } = &self.nodes[index];
-        tracing::warn!(node = %spec.name, "{problem}");
-        if self.events.len() < EVENT_QUEUE_LIMIT && self.failure_events.take(now.millis) {
-            let about = About { api_version: "v1", kind: "Node", name: &spec.name, uid, ..About::default() };
-            self.events.push_back(new_event(&about, &spec.name, ignored(problem), now, &mut self.random));
-        }
-    }
-}
-
-fn pod_about(facts: &PodFacts) -> About<'_> {
-    let PodFacts { namespace, name, uid, .. } = facts;
-    About { api_version: "v1", kind: "Pod", namespace, name, uid, field_path: "" }
-}
-
-fn ignored(problem: &str) -> Wording<'_> {
-    Wording { kind: "Warning", reason: "AnnotationIgnored", message: problem }
-}
-
-fn new_event(
-    about: &About<'_>,
-    node: &str,
-    wording: Wording<'_>,
-    now: Now,
-    random: &mut fastrand::Rng,
-) -> NewEvent {
-    let source = Source { component: "kubelet", host: node };
-    NewEvent::new(about, source, wording, &now.wall.to_string(), random.u64(..))
-}
-
-const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
-
-fn lease(agent: &NodeAgent, duration: Duration) -> Vec<u8> {
-    let name = &agent.spec.name;
-    let body = serde_json::json!({
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {
-            "name": name,
-            "namespace": "kube-node-lease",
-            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": agent.uid }],
-        },
-        "spec": {
-            "holderIdentity": name,
-            "leaseDurationSeconds": duration.as_secs(),
-            "renewTime": micro_time(),
-        },
-    });
-    body.to_string().into_bytes()
-}
-
-/// The present as Lease writes it, with microseconds.
-fn micro_time() -> String {
-    format!("{:.6}", jiff::Timestamp::now())
 }
 
 fn shown_ready(pod: &facts::Pod<'_>) -> bool {
@@ -720,11 +455,6 @@ fn millis(duration: Duration) -> u64 {
 /// The interval, up to a twentieth shorter or longer.
 fn jittered(interval: Duration, random: &mut fastrand::Rng) -> u64 {
     millis(interval.mul_f64(0.95 + random.f64() * 0.1)).max(1)
-}
-
-fn retry_delay(failures: u32, random: &mut fastrand::Rng) -> u64 {
-    let nominal = RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(RETRY_LAST);
-    millis(nominal.mul_f64(0.5 + random.f64() / 2.0))
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use everynode_client::Error;
 use serde_json::{Value, json};
 
 use super::*;
@@ -101,8 +102,10 @@ fn leases_are_renewed_every_ten_seconds_and_created_when_missing() {
     for second in 1..=60 {
         bench.at(second);
     }
+    let creations = bench.writes.iter().filter(|w| w.starts_with("POST")).count();
+    assert_eq!(creations, 2, "one for each node: {:?}", bench.writes);
     let renewals = bench.writes.iter().filter(|w| w.contains("/leases/a")).count();
-    assert!((5..=7).contains(&renewals), "{:?}", bench.writes);
+    assert!((4..=6).contains(&renewals), "{:?}", bench.writes);
     let missing = Error::Api(Box::new(everynode_client::ApiStatus { code: 404, ..Default::default() }));
     bench.writes.clear();
     bench.core.done(Task::Lease(0), Err(missing), bench.now);
@@ -164,12 +167,13 @@ fn a_pod_that_takes_its_node_down_stops_the_lease_until_it_is_gone() {
     bench.check(&["PATCH /api/v1/nodes/a/status", "PATCH /api/v1/namespaces/ns/pods/p/status"]);
     bench.node("a", "False", json!({}));
     bench.at(60);
-    assert!(!bench.writes.iter().any(|w| w.contains("leases/a")), "{:?}", bench.writes);
+    let leases = bench.writes.iter().filter(|w| w.contains("/leases")).count();
+    assert_eq!(leases, 1, "only b has one: {:?}", bench.writes);
     bench.writes.clear();
     bench.core.pod_deleted("p");
     bench.at(61);
     assert!(bench.writes.iter().any(|w| w.contains("nodes/a/status")), "{:?}", bench.writes);
-    assert!(bench.writes.iter().any(|w| w.contains("leases/a")), "{:?}", bench.writes);
+    assert!(bench.writes.iter().any(|w| w.contains("/leases")), "{:?}", bench.writes);
 }
 
 #[test]

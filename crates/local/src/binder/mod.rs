@@ -182,7 +182,7 @@ impl Binder {
         let Some(pod) = self.pods.get_mut(&id) else { return };
         let before = std::mem::replace(&mut pod.state, PodState::Bound(index));
         match before {
-            PodState::Bound(old) | PodState::Binding(old, _) if old == index => return,
+            PodState::Bound(old) | PodState::Binding(old, _) if old == index => {}
             PodState::Bound(old) | PodState::Binding(old, _) => {
                 self.nodes[old].remove(&pod.demand);
                 self.nodes[index].add(&pod.demand);

@@ -1,0 +1,228 @@
+//! What the fleet sends, and what it makes of the answers.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use everynode_client::{Error, Method, content_type};
+
+use super::{FleetCore, Task, Timer, Write, millis};
+use crate::facts;
+use crate::identity;
+use crate::node::NodeAgent;
+use crate::pod::Now;
+use crate::status;
+
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+impl FleetCore {
+    /// The next request to send, if there is one.
+    pub(crate) fn next_write(&mut self, now: Now) -> Option<Write> {
+        while let Some(task) = self.queue.pop_front() {
+            match self.write(task, now) {
+                Some(write) => return Some(write),
+                None => self.dropped(task),
+            }
+        }
+        let event = self.events.pop_front()?;
+        Some(Write {
+            task: Task::Event,
+            method: Method::POST,
+            path: event.path,
+            content_type: content_type::JSON,
+            body: event.body,
+        })
+    }
+
+    /// A queued request turned out to be needless.
+    fn dropped(&mut self, task: Task) {
+        if let Some(owed) = self.owed(task) {
+            *owed = false;
+        }
+    }
+
+    fn write(&mut self, task: Task, now: Now) -> Option<Write> {
+        let (method, path, content_type, body) = match task {
+            Task::Register(index) => {
+                let node = identity::node_object(&self.nodes[index].spec, index, now.wall);
+                (Method::POST, "/api/v1/nodes".to_owned(), content_type::JSON, node.to_string().into_bytes())
+            }
+            Task::NodeStatus(index) => {
+                let agent = self.nodes.get(index).filter(|agent| agent.lives())?;
+                let body = identity::heartbeat(agent.mode_now(), agent.status_differs(), now.wall);
+                let path = format!("/api/v1/nodes/{}/status", agent.spec.name);
+                (Method::PATCH, path, content_type::STRATEGIC_MERGE_PATCH, body)
+            }
+            Task::Lease(index) => {
+                let agent = self.nodes.get(index).filter(|agent| agent.renews())?;
+                let path = format!("{LEASES}/{}", agent.spec.name);
+                let body = format!(r#"{{"spec":{{"renewTime":"{}"}}}}"#, micro_time());
+                (Method::PATCH, path, content_type::MERGE_PATCH, body.into_bytes())
+            }
+            Task::CreateLease(index) => {
+                let agent = self.nodes.get(index).filter(|agent| agent.renews())?;
+                (
+                    Method::POST,
+                    LEASES.to_owned(),
+                    content_type::JSON,
+                    lease(agent, self.config.lease_duration),
+                )
+            }
+            Task::ListPods(index) => {
+                let agent = self.nodes.get(index).filter(|agent| agent.runs_pods())?;
+                let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{}", agent.spec.name);
+                (Method::GET, path, content_type::JSON, Vec::new())
+            }
+            Task::PodStatus(id) => {
+                let entry = self.pods.get_mut(&id)?;
+                entry.owes_status = false;
+                let Some(view) = entry.machine.status() else {
+                    self.queue_pod(id);
+                    return None;
+                };
+                let facts = &entry.machine.facts;
+                let path = format!("/api/v1/namespaces/{}/pods/{}/status", facts.namespace, facts.name);
+                let body = status::patch(&view, &self.nodes[entry.node].host_ip, &entry.pod_ip);
+                (Method::PATCH, path, content_type::STRATEGIC_MERGE_PATCH, body)
+            }
+            Task::PodDelete(id) => {
+                let facts = &self.pods.get(&id)?.machine.facts;
+                let path = format!("/api/v1/namespaces/{}/pods/{}", facts.namespace, facts.name);
+                let body = format!(
+                    r#"{{"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0,"preconditions":{{"uid":"{}"}}}}"#,
+                    facts.uid
+                );
+                (Method::DELETE, path, content_type::JSON, body.into_bytes())
+            }
+            Task::Event => return None,
+        };
+        Some(Write { task, method, path, content_type, body })
+    }
+
+    /// A request has been answered.
+    pub(crate) fn done(&mut self, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
+        if let Some(owed) = self.owed(task) {
+            *owed = false;
+        }
+        match task {
+            Task::PodStatus(id) | Task::PodDelete(id) => self.pod_done(id, task, result, now),
+            Task::Event => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "event not created");
+                }
+            }
+            Task::Register(index)
+            | Task::NodeStatus(index)
+            | Task::Lease(index)
+            | Task::CreateLease(index)
+            | Task::ListPods(index) => self.node_done(index, task, result, now),
+        }
+    }
+
+    fn node_done(&mut self, index: usize, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
+        match (task, result) {
+            (Task::Register(_), Ok(body)) => {
+                self.nodes[index].lease_exists = false;
+                self.node_answered(&body, now);
+            }
+            (Task::Register(_), Err(error)) if error.is_already_exists() => {}
+            (Task::ListPods(_), Ok(body)) => self.pods_answered(&body, now),
+            (Task::CreateLease(_), Ok(_)) => self.nodes[index].lease_exists = true,
+            (Task::CreateLease(_), Err(error)) if error.is_already_exists() => {
+                self.nodes[index].lease_exists = true
+            }
+            (Task::Lease(_), Err(error)) if error.is_not_found() => {
+                self.nodes[index].lease_exists = false;
+                self.owe(Task::CreateLease(index));
+            }
+            // The watch will tell that the Node was deleted.
+            (Task::NodeStatus(_), Err(error)) if error.is_not_found() => {}
+            (_, Ok(_)) => {}
+            (_, Err(error)) => {
+                tracing::warn!(node = %self.nodes[index].spec.name, ?task, %error, "request failed");
+                self.nodes[index].failures += 1;
+                let at = now.millis + retry_delay(self.nodes[index].failures, &mut self.random);
+                self.timers.push(Reverse((at, Timer::Retry(task))));
+                return;
+            }
+        }
+        self.nodes[index].failures = 0;
+    }
+
+    /// The answer to a registration shows the Node before the watch does.
+    fn node_answered(&mut self, body: &[u8], now: Now) {
+        match serde_json::from_slice::<facts::Node<'_>>(body) {
+            Ok(node) => self.node_applied(&node, now),
+            Err(error) => tracing::warn!(%error, "cannot read the registered Node"),
+        }
+    }
+
+    fn pods_answered(&mut self, body: &[u8], now: Now) {
+        let list = match serde_json::from_slice::<facts::PodList<'_>>(body) {
+            Ok(list) => list,
+            Err(error) => return tracing::warn!(%error, "cannot read a list of pods"),
+        };
+        for item in list.items {
+            match serde_json::from_str::<facts::Pod<'_>>(item.get()) {
+                Ok(pod) => self.pod_applied(&pod, now),
+                Err(error) => tracing::warn!(%error, "cannot read a pod"),
+            }
+        }
+    }
+
+    fn pod_done(&mut self, id: u64, task: Task, result: Result<bytes::Bytes, Error>, now: Now) {
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        match result {
+            Ok(_) => {
+                entry.failures = 0;
+                if matches!(task, Task::PodDelete(_)) {
+                    // With finalizers the pod stays, and others see to it.
+                    entry.owes_delete = false;
+                }
+                self.queue_pod(id);
+            }
+            // The pod is gone, or another one has its name.
+            Err(error) if matches!(error.code(), Some(404 | 409 | 422)) => {
+                tracing::debug!(pod = %entry.machine.facts.name, %error, "pod forgotten");
+                self.forget_pod(id);
+            }
+            Err(error) => {
+                tracing::warn!(pod = %entry.machine.facts.name, ?task, %error, "request failed");
+                entry.owes_status |= matches!(task, Task::PodStatus(_));
+                entry.failures += 1;
+                let at = now.millis + retry_delay(entry.failures, &mut self.random);
+                self.timers.push(Reverse((at, Timer::Retry(task))));
+            }
+        }
+    }
+}
+
+fn lease(agent: &NodeAgent, duration: Duration) -> Vec<u8> {
+    let name = &agent.spec.name;
+    let body = serde_json::json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": name,
+            "namespace": "kube-node-lease",
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": agent.uid }],
+        },
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": duration.as_secs(),
+            "renewTime": micro_time(),
+        },
+    });
+    body.to_string().into_bytes()
+}
+
+/// The present as Lease writes it, with microseconds.
+fn micro_time() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}
+
+fn retry_delay(failures: u32, random: &mut fastrand::Rng) -> u64 {
+    let nominal = RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(RETRY_LAST);
+    millis(nominal.mul_f64(0.5 + random.f64() / 2.0))
+}
