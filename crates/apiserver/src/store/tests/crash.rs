@@ -94,6 +94,9 @@ impl redb::StorageBackend for Disk {
     }
 }
 
+/// More writes than the disk has syncs left.
+const WRITES: u64 = 1_000;
+
 /// Writes until the disk fails, crashes, and compares.
 async fn crash_once(random: &mut fastrand::Rng) {
     let disk = Disk::default();
@@ -102,7 +105,7 @@ async fn crash_once(random: &mut fastrand::Rng) {
     let mut acknowledged: BTreeMap<String, u64> = BTreeMap::new();
     // The write that failed may be on the disk or not.
     let mut doubtful = None;
-    for number in 0.. {
+    for number in 0..WRITES {
         let name = format!("{}", random.u8(0..6));
         let found = store.get(SHELF, "n", &name);
         let (result, expected) = match &found {
@@ -119,6 +122,7 @@ async fn crash_once(random: &mut fastrand::Rng) {
             }
         }
     }
+    assert!(doubtful.is_some(), "writes were acknowledged without reaching the disk");
     let revision = store.revision();
     let after = disk.crashed(random);
     let store = open(Durable::open_on(after).unwrap(), Limits::default());
