@@ -29,21 +29,26 @@ struct Cluster {
 }
 
 impl Cluster {
+    /// A cluster in which nodes renew often, and are given up soon.
     async fn start(nodes: usize) -> Cluster {
+        Cluster::start_with(nodes, Duration::from_millis(500), Duration::from_secs(2)).await
+    }
+
+    async fn start_with(nodes: usize, lease_interval: Duration, node_grace: Duration) -> Cluster {
         let server = Server::start(Config::default()).await.expect("the server starts");
         let client =
             Client::from_kubeconfig_text(&server.kubeconfig()).await.expect("its kubeconfig is good");
         let cancel = CancellationToken::new();
         let mut parts = JoinSet::new();
         let config = LoopsConfig {
-            node_grace: Duration::from_secs(2),
+            node_grace,
             missing_node_grace: Duration::from_millis(200),
             seed: Some(1),
             ..LoopsConfig::new(server.authority_certificate())
         };
         parts.spawn(loops(client.clone(), config, cancel.clone()));
         let fleet = FleetConfig {
-            lease_interval: Duration::from_millis(500),
+            lease_interval,
             seed: Some(1),
             ..FleetConfig::new(NodeSpec::numbered("node-", nodes))
         };
@@ -287,7 +292,7 @@ async fn a_budget_is_counted_and_guards_evictions() {
 async fn measure_saturation() {
     let nodes = std::env::var("EVERYNODE_NODES").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
     let start = Instant::now();
-    let cluster = Cluster::start(nodes).await;
+    let cluster = Cluster::start_with(nodes, Duration::from_secs(10), Duration::from_secs(40)).await;
     println!("{:?} parts started", start.elapsed());
     cluster.daemon(json!({}), nodes as u64).await;
     println!(
