@@ -1,25 +1,41 @@
-//! Logs on standard error, off unless asked for.
+//! Logs on standard error: errors only unless more is asked for, and none while the live view has the terminal.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, LoggingArgs};
 
+static SILENT: AtomicBool = AtomicBool::new(false);
+
 /// Starts logging at the level that the command line or `EVERYNODE_LOG` asks for.
 pub fn start(args: &LoggingArgs) {
     let level = match args.verbose {
-        0 => "warn",
+        0 => "error",
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("EVERYNODE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},kube_client=off")));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // The client's transport logs each refusal as an error; whoever sent the request knows better.
+    let usual = || EnvFilter::new(format!("{level},kube_client=off"));
+    let filter = EnvFilter::try_from_env("EVERYNODE_LOG").unwrap_or_else(|_| usual());
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match args.log_format {
         LogFormat::Text => builder.with_ansi(colour).init(),
         LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// Drops log lines that would land in the live view; those that go to a file are kept.
+pub fn silence_terminal(silent: bool) {
+    SILENT.store(silent && io::stderr().is_terminal(), Ordering::Relaxed);
+}
+
+fn writer() -> Box<dyn Write> {
+    match SILENT.load(Ordering::Relaxed) {
+        true => Box::new(io::sink()),
+        false => Box::new(io::stderr()),
     }
 }

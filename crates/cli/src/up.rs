@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::UpArgs;
 use crate::failure::Failure;
+use crate::logging;
 use crate::view::{Header, Screen, report};
 
 /// How often the live view is drawn at most.
@@ -30,7 +31,10 @@ pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     let code = if args.exit_when_ready {
         wait_until_available(&up, &stop, args.timeout, refused).await
     } else if live {
-        show_live(&up, &stop, refused).await.map(|()| ExitCode::SUCCESS)
+        logging::silence_terminal(true);
+        let shown = show_live(&up, &stop, refused).await;
+        logging::silence_terminal(false);
+        shown.map(|()| ExitCode::SUCCESS)
     } else {
         show_lines(&up, &stop).await;
         Ok(ExitCode::SUCCESS)

@@ -204,7 +204,13 @@ impl Driver {
                 Ok(first)
             }
             State::Paging { continue_token } => self.page(&continue_token).await.map_err(|e| self.relist(e)),
-            State::Streaming(lines) => self.initial(lines).await.map_err(|e| self.relist(e)),
+            State::Streaming(lines) => self.initial(lines).await.map_err(|error| {
+                // Some servers (with an old etcd, for example) accept such a watch and refuse within it. Lists in
+                // pages work everywhere, so any refusal but that of a busy server leads there.
+                let refused = error.status().is_some_and(|status| status.code != 429);
+                self.streams_lists &= !refused;
+                self.relist(error)
+            }),
             State::Resuming(position) => self.resume(position).await,
             State::Watching { lines, position, opened, brought } => {
                 self.change(lines, position, opened, brought).await
