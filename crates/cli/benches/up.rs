@@ -1,6 +1,12 @@
 //! The figures of `everynode up` in SPECIFICATION.md, measured on the built binary from outside.
 //!
 //! `cargo bench -p everynode-cli` prints a table; a word after `--` narrows it to the rows that contain it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it found"
+)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;

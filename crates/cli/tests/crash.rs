@@ -2,6 +2,12 @@
 //! write is missing, no node ever has two live pods of the DaemonSet, and the roll-out ends.
 //!
 //! `EVERYNODE_CRASHES` sets the number of crashes, `EVERYNODE_SEED` the moments.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it found"
+)]
 
 mod common;
 

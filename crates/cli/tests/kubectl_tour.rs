@@ -1,4 +1,10 @@
 //! The tour of a kubectl user, on one small cluster, in the order in which one would take it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it found"
+)]
 
 mod common;
 

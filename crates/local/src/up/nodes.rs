@@ -27,7 +27,7 @@ pub fn wanted(nodes: &NodesWanted) -> Result<Vec<NodeSpec>, SourceError> {
 /// A node of the standard shape. Every third has accelerators, so that there is a subset to target.
 fn numbered(prefix: &str, number: u32) -> NodeSpec {
     let name = format!("{prefix}{number}");
-    if number % ACCELERATED_EVERY != 0 {
+    if !number.is_multiple_of(ACCELERATED_EVERY) {
         return NodeSpec::new(name);
     }
     let resources = json!({
