@@ -125,7 +125,9 @@ impl FleetCore {
         }
         match (ran_pods, runs_pods) {
             (true, false) => self.forget_pods_of(index),
-            (false, true) if self.listing > 0 => self.owe(Task::ListPods(index)),
+            (false, true) if std::mem::take(&mut self.nodes[index].missed_pods) => {
+                self.owe(Task::ListPods(index));
+            }
             _ => {}
         }
         if !was_present || ran_pods != runs_pods {
@@ -190,6 +192,7 @@ impl FleetCore {
     fn forget_pods_of(&mut self, index: usize) {
         let gone: Vec<u64> =
             self.pods.iter().filter(|(_, pod)| pod.node == index).map(|(id, _)| *id).collect();
+        self.nodes[index].missed_pods |= !gone.is_empty();
         for id in gone {
             self.forget_pod(id);
         }
@@ -214,6 +217,7 @@ impl FleetCore {
     pub(crate) fn pod_applied(&mut self, pod: &facts::Pod<'_>, now: Now) {
         let Some(&node) = self.node_by_name.get(&*pod.spec.node_name) else { return };
         if !self.nodes[node].runs_pods() {
+            self.nodes[node].missed_pods = true;
             return;
         }
         match self.pod_by_uid.get(&*pod.metadata.uid) {

@@ -90,6 +90,24 @@ fn missing_nodes_are_registered_and_known_ones_are_not() {
 }
 
 #[test]
+fn a_new_node_asks_for_its_pods_only_when_some_were_shown_before() {
+    for (early_pod, expected) in [
+        (false, vec!["POST /api/v1/nodes"]),
+        (true, vec!["POST /api/v1/nodes", "GET /api/v1/pods?fieldSelector=spec.nodeName%3Da"]),
+    ] {
+        let mut bench = Bench::new(vec![NodeSpec::new("a")]);
+        bench.core.nodes_restarted();
+        bench.core.pods_restarted();
+        if early_pod {
+            bench.pod("p", "a", json!({}));
+        }
+        bench.core.nodes_listed();
+        bench.settle();
+        bench.check(&expected);
+    }
+}
+
+#[test]
 fn a_node_that_the_api_shows_as_unknown_reports_at_once() {
     let mut bench = Bench::ready();
     bench.node("a", "Unknown", json!({}));

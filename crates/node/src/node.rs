@@ -27,6 +27,8 @@ pub(crate) struct NodeAgent {
     /// Writes that wait or are under way.
     pub owes: Owes,
     pub failures: u32,
+    /// Pods were shown while the agent ran none: they are to be read when it runs pods again.
+    pub missed_pods: bool,
     /// The listing in which the Node was last seen.
     pub seen: u64,
 }
@@ -67,6 +69,7 @@ impl NodeAgent {
             lease_exists: true,
             owes: Owes::default(),
             failures: 0,
+            missed_pods: false,
             seen: 0,
         }
     }
