@@ -28,7 +28,7 @@ const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const LONGEST_LIFE: Duration = Duration::from_millis(400);
 
 /// What the server acknowledged, which must be there after every start.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Acknowledged {
     config_maps: BTreeSet<String>,
     revision: usize,
@@ -78,7 +78,8 @@ async fn a_killed_cluster_loses_nothing_and_doubles_nothing() {
         }
         let _ = writer.await;
         life = start(directory.path()).await;
-        check(&life.client, &acknowledged.lock().unwrap(), crash).await;
+        let expected = acknowledged.lock().unwrap().clone();
+        check(&life.client, &expected, crash).await;
     }
     rolled_out(&life.client).await;
     let kept = acknowledged.lock().unwrap().config_maps.len();
