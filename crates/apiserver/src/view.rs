@@ -1,32 +1,11 @@
 //! Objects and lists in the form in which they are answered.
 
 use everynode_wire::resource::Resource;
+use everynode_wire::table::{self, IncludeObject};
 use everynode_wire::{Object, Value, encode};
 
 use crate::http::accept::View;
 use crate::store::Stored;
-
-/// What the rows of a table carry beside their cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Include {
-    /// Nothing.
-    None,
-    /// The object's metadata.
-    Metadata,
-    /// The whole object.
-    Object,
-}
-
-impl Include {
-    /// Reads `includeObject`.
-    pub fn parse(text: Option<&str>) -> Include {
-        match text {
-            Some("None") => Include::None,
-            Some("Object") => Include::Object,
-            _ => Include::Metadata,
-        }
-    }
-}
 
 /// How a request wants its objects.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +13,7 @@ pub struct Shape {
     /// Object, table or metadata.
     pub view: View,
     /// What table rows carry.
-    pub include: Include,
+    pub include: IncludeObject,
     /// Unix time in seconds, for ages.
     pub now: i64,
 }
@@ -58,17 +37,17 @@ pub fn object(resource: &Resource, stored: &Stored, shape: Shape) -> Vec<u8> {
 
 /// One object that may never have been stored, encoded.
 pub fn value(resource: &Resource, object: Value, shape: Shape) -> Vec<u8> {
-    let shown = match shape.view {
-        View::Object => object,
-        View::Metadata => partial(&object, true),
-        View::Table => {
-            let version = object.pointer("/metadata/resourceVersion").cloned();
-            let mut metadata = Object::new();
-            metadata.insert("resourceVersion".into(), version.unwrap_or_default());
-            table(resource, Value::Object(metadata), std::iter::once(object), shape, true)
-        }
-    };
+    let shown = shown(resource, object, shape, true);
     with_line_feed(encode::to_vec(&shown))
+}
+
+/// An object in the form that is asked for. A watch sends the columns of its tables only once.
+pub fn shown(resource: &Resource, object: Value, shape: Shape, with_columns: bool) -> Value {
+    match shape.view {
+        View::Object => object,
+        View::Metadata => table::partial(resource, &object),
+        View::Table => table::of_object(resource, &object, shape.include, with_columns, shape.now),
+    }
 }
 
 /// The metadata of a list.
@@ -106,14 +85,10 @@ pub fn list<'a>(
     if shape.view == View::Object {
         return with_line_feed(plain_list(resource, items, &metadata));
     }
-    let decoded = items.map(|stored| decode(resource, stored.bytes()));
+    let decoded: Vec<Value> = items.map(|stored| decode(resource, stored.bytes())).collect();
     let shown = match shape.view {
-        View::Table => table(resource, metadata, decoded, shape, true),
-        _ => {
-            let mut list = header("PartialObjectMetadataList", "meta.k8s.io/v1", metadata);
-            list.insert("items".into(), Value::Array(decoded.map(|object| partial(&object, true)).collect()));
-            Value::Object(list)
-        }
+        View::Table => table::of_list(resource, metadata, decoded.iter(), shape.include, shape.now),
+        _ => table::partial_list(resource, metadata, decoded.iter()),
     };
     with_line_feed(encode::to_vec(&shown))
 }
@@ -149,64 +124,6 @@ fn plain_list<'a>(
     }
     out.extend_from_slice(b"]}");
     out
-}
-
-/// A table of objects.
-pub fn table(
-    resource: &Resource,
-    metadata: Value,
-    objects: impl Iterator<Item = Value>,
-    shape: Shape,
-    with_columns: bool,
-) -> Value {
-    let mut table = header("Table", "meta.k8s.io/v1", metadata);
-    let columns = if with_columns { columns(resource) } else { Value::Null };
-    table.insert("columnDefinitions".into(), columns);
-    let rows = objects.map(|object| row(resource, object, shape)).collect();
-    table.insert("rows".into(), Value::Array(rows));
-    Value::Object(table)
-}
-
-fn columns(resource: &Resource) -> Value {
-    let columns = resource.rules.columns().iter().map(|column| {
-        let mut object = Object::new();
-        object.insert("name".into(), column.name.into());
-        object.insert("type".into(), column.kind.into());
-        object.insert("format".into(), column.format.into());
-        object.insert("description".into(), column.description.into());
-        object.insert("priority".into(), column.priority.into());
-        Value::Object(object)
-    });
-    Value::Array(columns.collect())
-}
-
-fn row(resource: &Resource, object: Value, shape: Shape) -> Value {
-    let mut row = Object::new();
-    row.insert("cells".into(), Value::Array(resource.rules.cells(&object, shape.now)));
-    let shown = match shape.include {
-        Include::None => Value::Null,
-        Include::Metadata => partial(&object, false),
-        Include::Object => object,
-    };
-    row.insert("object".into(), shown);
-    Value::Object(row)
-}
-
-/// The metadata of an object.
-pub fn partial(object: &Value, annotations: bool) -> Value {
-    let mut metadata = object.get("metadata").cloned().unwrap_or_default();
-    if !annotations && let Some(fields) = metadata.as_object_mut() {
-        fields.shift_remove("annotations");
-    }
-    Value::Object(header("PartialObjectMetadata", "meta.k8s.io/v1", metadata))
-}
-
-fn header(kind: &str, api_version: &str, metadata: Value) -> Object {
-    let mut object = Object::new();
-    object.insert("kind".into(), kind.into());
-    object.insert("apiVersion".into(), api_version.into());
-    object.insert("metadata".into(), metadata);
-    object
 }
 
 fn with_line_feed(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -14,6 +14,7 @@ use everynode_wire::decode::{self, Body as Expected};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Type};
 use everynode_wire::status::Status;
+use everynode_wire::table::IncludeObject;
 use everynode_wire::{Value, encode, manifest};
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 
@@ -24,7 +25,7 @@ use crate::http::query::{FieldValidation, Query};
 use crate::http::target::Target;
 use crate::protobuf;
 use crate::store::{ShelfId, Stored};
-use crate::view::{self, Include, Shape};
+use crate::view::{self, Shape};
 
 /// One request about a resource, on its way through a handler.
 pub struct Call<'a> {
@@ -55,7 +56,7 @@ impl Call<'_> {
     pub fn shape(&self) -> Shape {
         Shape {
             view: self.form.view,
-            include: Include::parse(self.query.get("includeObject")),
+            include: IncludeObject::parse(self.query.get("includeObject").unwrap_or("")).unwrap_or_default(),
             now: self.now,
         }
     }

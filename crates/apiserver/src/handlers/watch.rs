@@ -202,17 +202,8 @@ impl Feed {
         let revision = event.map_or(stored.revision, Event::revision);
         let mut object = view::decode(self.resource, stored.bytes());
         crate::meta::set(&mut object, "resourceVersion", revision.to_string());
-        let shown = match self.shape.view {
-            View::Object => object,
-            View::Metadata => view::partial(&object, true),
-            View::Table => {
-                let mut metadata = Object::new();
-                metadata.insert("resourceVersion".into(), revision.to_string().into());
-                let with_columns = std::mem::take(&mut self.first_table);
-                let one = std::iter::once(object);
-                view::table(self.resource, Value::Object(metadata), one, self.shape, with_columns)
-            }
-        };
+        let with_columns = std::mem::take(&mut self.first_table);
+        let shown = view::shown(self.resource, object, self.shape, with_columns);
         line(seen_as.name(), shown)
     }
 
