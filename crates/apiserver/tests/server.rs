@@ -168,6 +168,50 @@ async fn pods_get_the_token_of_their_account_or_are_refused_without_one() {
 }
 
 #[tokio::test]
+async fn pods_carry_the_region_and_zone_of_their_node_once_they_are_bound() {
+    let config = Config { service_account_admission: false, ..Config::default() };
+    let (server, client) = start(config).await;
+    let (region, zone) = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone");
+    let node =
+        format!(r#"{{"metadata":{{"name":"n","labels":{{"{region}":"r","{zone}":"z","other":"x"}}}}}}"#);
+    assert_eq!(client.post("/api/v1/nodes", &node).await.status, 201);
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = |name: &str, spec: &str| {
+        format!(
+            r#"{{"metadata":{{"name":"{name}","labels":{{"app":"a","{zone}":"own"}}}},"spec":{{{spec}"containers":[{{"name":"c","image":"i"}}]}}}}"#
+        )
+    };
+    let labels_of =
+        async |name: &str| client.get(&format!("{pods}/{name}")).await.json()["metadata"]["labels"].clone();
+    let of_the_node = serde_json::json!({"app": "a", region: "r", zone: "z"});
+
+    let made = client.post(pods, &pod("placed", r#""nodeName":"n","#)).await;
+    assert_eq!((made.status.as_u16(), labels_of("placed").await), (201, of_the_node.clone()));
+
+    assert_eq!(client.post(pods, &pod("bound", "")).await.status, 201);
+    assert_eq!(labels_of("bound").await, serde_json::json!({"app": "a", zone: "own"}));
+    let binding = r#"{"metadata":{"name":"bound"},"target":{"kind":"Node","name":"n"}}"#;
+    assert_eq!(client.post(&format!("{pods}/bound/binding"), binding).await.status, 201);
+    assert_eq!(labels_of("bound").await, of_the_node);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_update_with_a_bad_finalizer_name_is_refused_and_says_so_once() {
+    let (server, client) = start(Config::default()).await;
+    let made = client.post(MAPS, r#"{"metadata":{"name":"a"}}"#).await;
+    assert_eq!(made.status, 201);
+    let json = [("Content-Type", "application/json")];
+    let body = r#"{"metadata":{"name":"a","finalizers":["no name"]}}"#;
+    let refused = client.request("PUT", &format!("{MAPS}/a"), &json, body).await;
+    assert_eq!((refused.status.as_u16(), reason(&refused)), (422, "Invalid".into()));
+    let causes = refused.json()["details"]["causes"].as_array().unwrap().clone();
+    let fields: Vec<&str> = causes.iter().filter_map(|cause| cause["field"].as_str()).collect();
+    assert_eq!(fields, ["metadata.finalizers"], "{causes:?}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_namespace_goes_when_its_finalizers_go() {
     let (server, client) = start(Config::default()).await;
     let made = client.post("/api/v1/namespaces", r#"{"metadata":{"name":"x"}}"#).await.json();

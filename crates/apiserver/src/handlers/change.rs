@@ -13,7 +13,7 @@ use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::store::{Action, Expect, ShelfId, Stored, Write, WriteError};
 use crate::{admission, meta, patch, view};
-use everynode_wire::validate::meta::validate_metadata_update;
+use everynode_wire::validate::meta::{NameRule, validate_metadata_create, validate_metadata_update};
 
 /// How often a change is tried anew when the object changes under it.
 const ATTEMPTS: usize = 64;
@@ -263,8 +263,9 @@ fn complete(
         }
     }
     let mut errors = Vec::new();
-    // The API checks labels, annotations and owners three times in an update and reports each time.
-    validate_metadata_common(new, &mut errors);
+    // The API checks metadata by itself, then against the old object, then once more with the kind, and
+    // reports a mistake each time. Names are not checked by the kind's rule again: they cannot change.
+    validate_metadata_create(new, resource.namespaced, NameRule::PathSegment, &mut errors);
     validate_metadata_update(new, old, &mut errors);
     validate_metadata_update(new, old, &mut errors);
     match part {
@@ -278,11 +279,6 @@ fn complete(
         warnings.extend(resource.rules.warnings(new, Some(old)));
     }
     Ok(())
-}
-
-/// The checks of metadata that do not look at the old object, as an update against itself.
-fn validate_metadata_common(new: &Value, errors: &mut Vec<FieldError>) {
-    validate_metadata_update(new, new, errors);
 }
 
 fn keep_all_but_finalizers(new: &mut Value, old: &Value) {
