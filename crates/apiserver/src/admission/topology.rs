@@ -2,7 +2,6 @@
 
 use everynode_wire::{Object, Value};
 
-use super::look_up;
 use crate::api::Api;
 
 const COPIED: [&str; 2] = ["topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
@@ -14,9 +13,9 @@ pub fn label_pod(api: &Api, pod: &mut Value) {
     else {
         return;
     };
-    let Some(node) = look_up(api, "", "nodes", "", node) else { return };
-    let copied: Vec<_> =
-        COPIED.iter().filter_map(|key| Some((*key, node["metadata"]["labels"].get(*key)?.clone()))).collect();
+    let nodes = api.catalog().shelf_named("", "v1", "nodes");
+    let Some(node) = nodes.and_then(|nodes| api.store().get(nodes, "", node)) else { return };
+    let copied: Vec<_> = COPIED.iter().filter_map(|key| Some((*key, node.facts.label(key)?))).collect();
     let Some(metadata) =
         pod.get_mut("metadata").and_then(Value::as_object_mut).filter(|_| !copied.is_empty())
     else {
@@ -24,6 +23,6 @@ pub fn label_pod(api: &Api, pod: &mut Value) {
     };
     let labels = metadata.entry("labels").or_insert_with(|| Value::Object(Object::new()));
     if let Some(labels) = labels.as_object_mut() {
-        labels.extend(copied.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        labels.extend(copied.into_iter().map(|(key, value)| (key.to_owned(), value.into())));
     }
 }

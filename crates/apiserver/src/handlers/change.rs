@@ -266,8 +266,10 @@ fn complete(
     // The API checks metadata by itself, then against the old object, then once more with the kind, and
     // reports a mistake each time. Names are not checked by the kind's rule again: they cannot change.
     validate_metadata_create(new, resource.namespaced, NameRule::PathSegment, &mut errors);
-    validate_metadata_update(new, old, &mut errors);
-    validate_metadata_update(new, old, &mut errors);
+    let mut changed = Vec::new();
+    validate_metadata_update(new, old, &mut changed);
+    errors.extend(changed.iter().cloned());
+    errors.append(&mut changed);
     match part {
         Part::Status => resource.rules.validate_status_update(new, old, &mut errors),
         _ => resource.rules.validate_update(new, old, &mut errors),
