@@ -4,9 +4,8 @@ use everynode_engine::placement::{Effect, Taint};
 use everynode_engine::{
     DaemonSetFact, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Uid,
 };
-use everynode_wire::lean::{self, Metadata};
+use everynode_wire::lean::{self, AnyObject, Metadata};
 use everynode_wire::time;
-use serde::Deserialize;
 
 /// An object that cannot be told to the engine.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +44,7 @@ pub(crate) fn applied(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) ->
 /// # Errors
 /// As [`applied`].
 pub(crate) fn gone(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
-    let object: Headed<'_> = serde_json::from_slice(object)?;
+    let object: AnyObject<'_> = serde_json::from_slice(object)?;
     let metadata = &object.metadata;
     match kind {
         Kind::Node if metadata.name.is_empty() => return Err(Unreadable::Lacks("name")),
@@ -62,7 +61,7 @@ pub(crate) fn gone(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Re
 
 /// The `namespace/name` of an object, for messages; as much of it as can be read.
 pub(crate) fn name_of(object: &[u8]) -> String {
-    match serde_json::from_slice::<Headed<'_>>(object) {
+    match serde_json::from_slice::<AnyObject<'_>>(object) {
         Ok(object) if object.metadata.namespace.is_empty() => object.metadata.name.to_string(),
         Ok(object) => format!("{}/{}", &*object.metadata.namespace, &*object.metadata.name),
         Err(_) => String::new(),
@@ -87,7 +86,7 @@ pub(crate) struct Written {
 /// # Errors
 /// [`Unreadable`] when there is no object with a proper uid in the bytes.
 pub(crate) fn written(object: &[u8]) -> Result<Written, Unreadable> {
-    let Headed { metadata } = &serde_json::from_slice(object)?;
+    let AnyObject { metadata } = &serde_json::from_slice(object)?;
     Ok(Written {
         name: metadata.name.to_string(),
         uid: uid(metadata)?,
@@ -122,7 +121,8 @@ fn node(object: &lean::Node<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unre
     }
     let labels: Vec<(&str, &str)> = object.metadata.labels.iter().collect();
     let taints: Vec<Taint<'_>> = object
-        .taints()
+        .spec
+        .taints
         .iter()
         .map(|one| Taint { key: &one.key, value: &one.value, effect: Effect::parse(&one.effect) })
         .collect();
@@ -174,13 +174,6 @@ fn controller(metadata: &Metadata<'_>) -> PodController {
         }
         Some(_) => PodController::Other,
     }
-}
-
-/// An object of any kind.
-#[derive(Deserialize)]
-struct Headed<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use everynode_client::{Error, Method};
+use everynode_wire::lean::{Metadata, Node};
 
-use crate::facts::{Budget, Lease, Metadata, Node, Pod};
+use crate::facts::{Budget, Lease, Pod};
 
 /// The present: for durations, and for time stamps.
 #[derive(Debug, Clone, Copy)]

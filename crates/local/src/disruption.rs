@@ -23,8 +23,8 @@ type Name = (Box<str>, Box<str>);
 pub(crate) struct Disruption {
     budgets: HashMap<Name, BudgetRow>,
     pods: HashMap<Box<str>, HashMap<Box<str>, PodRow>>,
-    /// Label sets by their text; the pods of one template share theirs.
-    labels: HashMap<Box<str>, Labels>,
+    /// Label sets; the pods of one template share theirs.
+    labels: HashSet<Labels>,
     dirty: VecDeque<Name>,
     timers: BinaryHeap<Reverse<(u64, Name)>>,
     outbox: Outbox<Name>,
@@ -61,7 +61,7 @@ impl Disruption {
         Disruption {
             budgets: HashMap::new(),
             pods: HashMap::new(),
-            labels: HashMap::new(),
+            labels: HashSet::new(),
             dirty: VecDeque::new(),
             timers: BinaryHeap::new(),
             outbox: Outbox::default(),
@@ -111,15 +111,14 @@ impl Disruption {
     }
 
     fn pod_applied(&mut self, pod: &Pod<'_>) {
-        let text = pod.metadata.labels.map(|raw| raw.get()).unwrap_or_default();
-        let labels = match self.labels.get(text) {
-            Some(labels) => labels.clone(),
+        let labels: Labels = crate::strings(&pod.metadata.labels).into();
+        let labels = match self.labels.get(&labels) {
+            Some(known) => known.clone(),
             None => {
                 if self.labels.len() >= KNOWN_LABELS_LIMIT {
                     self.labels.clear();
                 }
-                let labels: Labels = crate::strings(pod.metadata.labels).into();
-                self.labels.insert(text.into(), labels.clone());
+                self.labels.insert(labels.clone());
                 labels
             }
         };

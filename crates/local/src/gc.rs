@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
+use everynode_wire::lean::{AnyObject, Metadata};
 use serde_json::json;
 
 use crate::core::{Core, Fact, Now, Outbox, Write, retry_millis};
-use crate::facts::Metadata;
 use crate::kinds::ResourceKind;
 
 type Uid = Arc<str>;
@@ -106,7 +106,8 @@ impl Collector {
                 row.deleting = metadata.deletion_timestamp.is_some();
                 let same = row.owners.len() == metadata.owner_references.len()
                     && row.owners.iter().zip(&metadata.owner_references).all(|(owner, reference)| {
-                        *owner.uid == *reference.uid && owner.blocks == reference.block_owner_deletion
+                        *owner.uid == *reference.uid
+                            && owner.blocks == (reference.block_owner_deletion == Some(true))
                     });
                 row.finalizers = metadata.finalizers.iter().map(|finalizer| (**finalizer).into()).collect();
                 if !same {
@@ -153,7 +154,7 @@ impl Collector {
                 kind: (*reference.kind).into(),
                 name: (*reference.name).into(),
                 uid: self.shared_uid(&reference.uid),
-                blocks: reference.block_owner_deletion,
+                blocks: reference.block_owner_deletion == Some(true),
             })
             .collect();
         self.unlink(uid);
@@ -375,7 +376,7 @@ impl Collector {
     fn verified(&mut self, owner: &Uid, result: Result<Bytes, Error>, now: Now) {
         let waiting = self.verifying.remove(owner).unwrap_or_default();
         let exists = match result {
-            Ok(body) => match serde_json::from_slice::<crate::facts::Object<'_>>(&body) {
+            Ok(body) => match serde_json::from_slice::<AnyObject<'_>>(&body) {
                 // Another object has its name now.
                 Ok(object) => *object.metadata.uid == **owner,
                 Err(_) => true,

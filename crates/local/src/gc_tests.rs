@@ -2,7 +2,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::core::Kind;
-use crate::facts::Object;
 
 const NOW: Now = Now { millis: 0, wall_seconds: 0 };
 
@@ -50,7 +49,7 @@ impl Bench {
 
     fn show(&mut self, source: usize, object: &Value, exists: bool) {
         let text = object.to_string();
-        let object: Object<'_> = serde_json::from_str(&text).unwrap();
+        let object: AnyObject<'_> = serde_json::from_str(&text).unwrap();
         let metadata = &object.metadata;
         let fact = match exists {
             true => Fact::Object { source, metadata },

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::{Client, Error, Event, ListWatch};
+use everynode_wire::lean::{AnyObject, Metadata, Node};
 use futures::StreamExt;
 use futures::stream::SelectAll;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::binder::Binder;
 use crate::core::{Core, Fact, Kind, Now, Write};
 use crate::disruption::Disruption;
-use crate::facts::{Budget, Lease, Metadata, Node, Object, Pod};
+use crate::facts::{Budget, Lease, Pod};
 use crate::gc::Collector;
 use crate::kinds::{ResourceKind, discover};
 use crate::lifecycle::Lifecycle;
@@ -252,7 +253,7 @@ impl Host {
                 }
             }
             Kind::Other => {
-                if let Some(object) = read::<Object<'_>>(object) {
+                if let Some(object) = read::<AnyObject<'_>>(object) {
                     let fact = Fact::Object { source: index, metadata: &object.metadata };
                     self.seen(index, &object.metadata, exists, &fact);
                 }

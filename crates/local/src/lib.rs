@@ -18,15 +18,9 @@ pub mod up;
 
 pub use host::{LoopsConfig, loops};
 
-use serde_json::value::RawValue;
+use everynode_wire::lean::Labels;
 
-/// Labels, or another map of strings, in the order of the object.
-fn strings(raw: Option<&RawValue>) -> Vec<(Box<str>, Box<str>)> {
-    match facts::value(raw) {
-        serde_json::Value::Object(map) => map
-            .iter()
-            .map(|(key, value)| (key.as_str().into(), value.as_str().unwrap_or_default().into()))
-            .collect(),
-        _ => Vec::new(),
-    }
+/// Labels, kept.
+fn strings(labels: &Labels<'_>) -> Vec<(Box<str>, Box<str>)> {
+    labels.iter().map(|(key, value)| (key.into(), value.into())).collect()
 }

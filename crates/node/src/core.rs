@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use everynode_client::Method;
 use everynode_client::event::{Allowance, NewEvent};
+use everynode_wire::lean;
 
 use crate::config::FleetConfig;
 use crate::facts;
@@ -113,7 +114,7 @@ impl FleetCore {
     }
 
     /// Takes a Node as the API shows it.
-    pub(crate) fn node_applied(&mut self, node: &facts::Node<'_>, now: Now) {
+    pub(crate) fn node_applied(&mut self, node: &lean::Node<'_>, now: Now) {
         let Some(&index) = self.node_by_name.get(&*node.metadata.name) else { return };
         let agent = &mut self.nodes[index];
         let (was_present, ran_pods) = (agent.registration == Registration::Present, agent.runs_pods());
@@ -227,7 +228,7 @@ impl FleetCore {
     }
 
     fn pod_admitted(&mut self, node: usize, pod: &facts::Pod<'_>, now: Now) {
-        let fault_text = pod.metadata.fault_text();
+        let fault_text = facts::fault_text(&pod.metadata);
         let (faults, problems) = read_faults(fault_text, &self.nodes[node].labels);
         let start_delay = match self.nodes[node].faults.start_delay {
             Some(delay) => delay,
@@ -266,7 +267,7 @@ impl FleetCore {
         let was_shown_ready = std::mem::replace(&mut entry.shown_ready, shown_ready(pod));
         let taken_away = was_shown_ready && !entry.shown_ready;
         effects.report |= taken_away && entry.machine.is_ready() && self.nodes[entry.node].down_by.is_empty();
-        let fault_text = pod.metadata.fault_text();
+        let fault_text = facts::fault_text(&pod.metadata);
         let mut problems = Vec::new();
         if *fault_text != *entry.fault_text {
             entry.fault_text = fault_text.into();
@@ -439,16 +440,13 @@ impl FleetCore {
 }
 
 fn shown_ready(pod: &facts::Pod<'_>) -> bool {
-    facts::condition(&pod.status.conditions, "Ready") == Some("True")
+    lean::condition_status(&pod.status.conditions, "Ready") == Some("True")
 }
 
 fn read_faults(text: &str, labels: &[(String, String)]) -> (PodFaults, Vec<String>) {
-    if text.is_empty() {
-        return (PodFaults::default(), Vec::new());
-    }
-    match serde_json::from_str(text) {
+    match facts::annotations(text) {
         Ok(annotations) => PodFaults::read(&annotations, labels),
-        Err(error) => (PodFaults::default(), vec![format!("annotations cannot be read: {error}")]),
+        Err(problem) => (PodFaults::default(), vec![problem]),
     }
 }
 

@@ -1,13 +1,10 @@
-//! What an agent reads of Pods and Nodes: borrowed from the watch's bytes, then kept in a few words.
+//! What an agent reads of Pods: borrowed from the watch's bytes, then kept in a few words.
 
-use std::borrow::Cow;
-
+use everynode_wire::lean::{Condition, Labels, Metadata, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::faults::{PREFIX, StringMap};
-
-type Text<'a> = Cow<'a, str>;
+use crate::faults::PREFIX;
 
 /// A Pod as an agent sees it.
 #[derive(Debug, Deserialize)]
@@ -20,31 +17,19 @@ pub(crate) struct Pod<'a> {
     pub status: PodStatus<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Metadata<'a> {
-    #[serde(borrow)]
-    pub name: Text<'a>,
-    #[serde(borrow)]
-    pub namespace: Text<'a>,
-    #[serde(borrow)]
-    pub uid: Text<'a>,
-    pub generation: i64,
-    #[serde(borrow)]
-    pub deletion_timestamp: Option<Text<'a>>,
-    pub deletion_grace_period_seconds: Option<u64>,
-    /// Left unread unless something in them is for the agents.
-    #[serde(borrow)]
-    pub annotations: Option<&'a RawValue>,
+/// The annotations for the agents: the text by which a change is noticed, or nothing.
+pub(crate) fn fault_text<'a>(metadata: &Metadata<'a>) -> &'a str {
+    match metadata.annotations {
+        Some(raw) if raw.get().contains(PREFIX) => raw.get(),
+        _ => "",
+    }
 }
 
-impl Metadata<'_> {
-    /// The annotations for the agents: the text by which a change is noticed, or nothing.
-    pub(crate) fn fault_text(&self) -> &str {
-        match self.annotations {
-            Some(raw) if raw.get().contains(PREFIX) => raw.get(),
-            _ => "",
-        }
+/// The annotations of such a text, or a sentence about why they cannot be read.
+pub(crate) fn annotations(fault_text: &str) -> Result<Labels<'_>, String> {
+    match fault_text {
+        "" => Ok(Labels::default()),
+        text => serde_json::from_str(text).map_err(|error| format!("annotations cannot be read: {error}")),
     }
 }
 
@@ -116,15 +101,6 @@ pub(crate) struct PodStatus<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(crate) struct Condition<'a> {
-    #[serde(borrow, rename = "type")]
-    pub kind: Text<'a>,
-    #[serde(borrow)]
-    pub status: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
 pub(crate) struct ContainerStatus<'a> {
     pub restart_count: u32,
     #[serde(borrow)]
@@ -143,51 +119,6 @@ pub(crate) struct ContainerState<'a> {
 pub(crate) struct RunningState<'a> {
     #[serde(borrow)]
     pub started_at: Option<Text<'a>>,
-}
-
-/// A Node as its own agent sees it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Node<'a> {
-    #[serde(borrow)]
-    pub metadata: NodeMetadata<'a>,
-    #[serde(borrow, default)]
-    pub status: NodeStatus<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct NodeMetadata<'a> {
-    #[serde(borrow)]
-    pub name: Text<'a>,
-    #[serde(borrow)]
-    pub uid: Text<'a>,
-    #[serde(borrow)]
-    pub labels: StringMap<'a>,
-    #[serde(borrow)]
-    pub annotations: StringMap<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct NodeStatus<'a> {
-    #[serde(borrow)]
-    pub conditions: Vec<Condition<'a>>,
-    #[serde(borrow)]
-    pub addresses: Vec<Address<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Address<'a> {
-    #[serde(borrow, rename = "type")]
-    pub kind: Text<'a>,
-    #[serde(borrow)]
-    pub address: Text<'a>,
-}
-
-/// The status of one condition in a list, if it is there.
-pub(crate) fn condition<'a>(conditions: &'a [Condition<'_>], kind: &str) -> Option<&'a str> {
-    conditions.iter().find(|condition| condition.kind == kind).map(|condition| condition.status.as_ref())
 }
 
 /// The pods of one node, as a list gives them.

@@ -25,17 +25,13 @@
 //!
 //! A value that cannot be read is ignored, and an event on the object says so.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use everynode_wire::lean::Labels;
 use everynode_wire::selector::LabelSelector;
 
 /// What all annotation keys start with.
 pub const PREFIX: &str = "simulate.everynode.dev/";
-
-/// The annotations or labels of an object.
-pub(crate) type StringMap<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 /// What the annotations of a pod ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,7 +71,7 @@ impl PodFaults {
     /// Reads a pod's annotations, for a pod on a node with these labels. The second part tells what could not
     /// be read, a sentence each.
     pub(crate) fn read(
-        annotations: &StringMap<'_>,
+        annotations: &Labels<'_>,
         node_labels: &[(String, String)],
     ) -> (PodFaults, Vec<String>) {
         let mut faults = PodFaults::default();
@@ -114,7 +110,7 @@ impl PodFaults {
 
 impl NodeFaults {
     /// Reads a Node's annotations, and tells what could not be read.
-    pub(crate) fn read(annotations: &StringMap<'_>) -> (NodeFaults, Vec<String>) {
+    pub(crate) fn read(annotations: &Labels<'_>) -> (NodeFaults, Vec<String>) {
         let mut faults = NodeFaults::default();
         let mut problems = Vec::new();
         for (key, value) in own(annotations) {
@@ -129,8 +125,8 @@ impl NodeFaults {
     }
 }
 
-fn own<'a>(annotations: &'a StringMap<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
-    annotations.iter().filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value.as_ref())))
+fn own<'a>(annotations: &'a Labels<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    annotations.iter().filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value)))
 }
 
 fn sentence(key: &str, value: &str, problem: &str) -> String {
@@ -188,10 +184,13 @@ fn matches_nodes(selector: &str, labels: &[(String, String)]) -> Result<bool, St
 
 #[cfg(test)]
 mod tests {
+    use everynode_wire::lean::Text;
+
     use super::*;
 
-    fn map<'a>(pairs: &[(&'a str, &'a str)]) -> StringMap<'a> {
-        pairs.iter().map(|(k, v)| (format!("{PREFIX}{k}").into(), (*v).into())).collect()
+    fn map<'a>(pairs: &[(&'a str, &'a str)]) -> Labels<'a> {
+        let pairs = pairs.iter().map(|(k, v)| (Text(format!("{PREFIX}{k}").into()), Text::from(*v)));
+        Labels(pairs.collect())
     }
 
     fn check(pairs: &[(&str, &str)], expected: PodFaults) {
@@ -240,7 +239,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_read_is_named_and_the_others_count() {
         let (faults, problems) =
-            PodFaults::read(&map(&[("crash", "maybe"), ("never-ready", "true"), ("colour", "red")]), &[]);
+            PodFaults::read(&map(&[("colour", "red"), ("crash", "maybe"), ("never-ready", "true")]), &[]);
         assert!(faults.never_ready);
         assert_eq!(
             problems,

@@ -1,5 +1,7 @@
 //! One simulated node: what its agent knows and owes.
 
+use everynode_wire::lean;
+
 use crate::config::{Mode, NodeSpec};
 use crate::facts;
 use crate::faults::NodeFaults;
@@ -75,27 +77,28 @@ impl NodeAgent {
     }
 
     /// Takes the Node as the API shows it. Returns what of its annotations cannot be read, when they changed.
-    pub(crate) fn observe(&mut self, node: &facts::Node<'_>) -> Vec<String> {
+    pub(crate) fn observe(&mut self, node: &lean::Node<'_>) -> Vec<String> {
         self.registration = Registration::Present;
         self.shown_ready.clear();
-        self.shown_ready.push_str(facts::condition(&node.status.conditions, "Ready").unwrap_or_default());
+        self.shown_ready
+            .push_str(lean::condition_status(&node.status.conditions, "Ready").unwrap_or_default());
         if let Some(ip) = node.status.addresses.iter().find(|a| a.kind == "InternalIP")
             && *ip.address != *self.host_ip
         {
             self.host_ip = ip.address.to_string();
         }
-        let same = |labels: &[(String, String)]| {
-            labels.len() == node.metadata.labels.len()
-                && labels.iter().zip(&node.metadata.labels).all(|(a, b)| a.0 == *b.0 && a.1 == *b.1)
-        };
-        if !same(&self.labels) {
-            self.labels = node.metadata.labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let labels = &node.metadata.labels;
+        if !self.labels.iter().map(|(k, v)| (&**k, &**v)).eq(labels.iter()) {
+            self.labels = labels.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         }
-        let is_new = self.uid != node.metadata.uid;
+        let is_new = *self.uid != *node.metadata.uid;
         if is_new {
             self.uid = node.metadata.uid.to_string();
         }
-        let (faults, problems) = NodeFaults::read(&node.metadata.annotations);
+        let (faults, problems) = match facts::annotations(facts::fault_text(&node.metadata)) {
+            Ok(annotations) => NodeFaults::read(&annotations),
+            Err(problem) => (NodeFaults::default(), vec![problem]),
+        };
         let changed = is_new || faults != self.faults;
         self.faults = faults;
         if changed { problems } else { Vec::new() }

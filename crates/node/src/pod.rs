@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use everynode_wire::lean;
+
 use crate::facts;
 use crate::faults::PodFaults;
 use crate::status::{ContainerView, StatusView, Timestamp};
@@ -154,7 +156,7 @@ impl PodMachine {
         now: Now,
     ) -> (PodMachine, Effects) {
         let start_time = pod.status.start_time.as_deref().and_then(Timestamp::parse);
-        let ready = facts::condition(&pod.status.conditions, "Ready") == Some("True");
+        let ready = lean::condition_status(&pod.status.conditions, "Ready") == Some("True");
         let mut machine = PodMachine {
             facts: PodFacts::read(pod),
             faults,
@@ -199,7 +201,8 @@ impl PodMachine {
             self.wake_at = None;
         }
         if pod.metadata.deletion_timestamp.is_some() {
-            let grace = Duration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(0));
+            let grace_seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+            let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
             self.terminate(grace, now, &mut effects);
         }
         self.facts.generation = pod.metadata.generation;

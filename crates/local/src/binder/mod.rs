@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use bytes::Bytes;
 use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
 use everynode_client::{Error, Method, content_type};
+use everynode_wire::lean::Node;
 use serde_json::json;
 
 use self::demand::{Demand, DemandSpec};
@@ -92,7 +93,7 @@ impl Binder {
         }
     }
 
-    fn node_applied(&mut self, node: &facts::Node<'_>) {
+    fn node_applied(&mut self, node: &Node<'_>) {
         let index = self.node_index(&node.metadata.name);
         let was_present = self.nodes[index].present;
         if !self.nodes[index].observe(node) {

@@ -1,6 +1,7 @@
 //! Nodes and pods as the binder keeps them.
 
 use everynode_engine::placement::{Effect, NodeView, Placement, Taint, untolerated};
+use everynode_wire::lean::Node;
 
 use super::demand::{Amounts, Demand, HostPort};
 use crate::facts;
@@ -59,8 +60,8 @@ impl NodeRow {
     }
 
     /// Takes a Node; true when something changed that decides about pods.
-    pub(crate) fn observe(&mut self, node: &facts::Node<'_>) -> bool {
-        let labels = crate::strings(node.metadata.labels);
+    pub(crate) fn observe(&mut self, node: &Node<'_>) -> bool {
+        let labels = crate::strings(&node.metadata.labels);
         let taints: Vec<_> = node
             .spec
             .taints

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
 use everynode_client::{Error, Method, content_type};
+use everynode_wire::lean::Node;
 use serde_json::json;
 
 use self::eviction::{Stay, TimedToleration, Tolerations};
@@ -125,7 +126,7 @@ impl Lifecycle {
         }
     }
 
-    fn node_applied(&mut self, node: &facts::Node<'_>, now: Now) {
+    fn node_applied(&mut self, node: &Node<'_>, now: Now) {
         let index = self.node_index(&node.metadata.name);
         let row = &mut self.nodes[index];
         let was_ready = row.condition("Ready") == Some("True");
@@ -334,7 +335,7 @@ impl Lifecycle {
             Ok(body) => {
                 row.failures = 0;
                 // The answer shows the Node before the watch does.
-                match serde_json::from_slice::<facts::Node<'_>>(&body) {
+                match serde_json::from_slice::<Node<'_>>(&body) {
                     Ok(node) => self.node_applied(&node, now),
                     Err(error) => tracing::warn!(%error, "cannot read the answer about a node"),
                 }
@@ -431,7 +432,7 @@ impl PodRow {
 
 impl NodeRow {
     /// Takes a Node; true when it is another one than before.
-    fn observe(&mut self, node: &facts::Node<'_>, now: Now) -> bool {
+    fn observe(&mut self, node: &Node<'_>, now: Now) -> bool {
         let is_new = !self.present || *self.uid != *node.metadata.uid;
         let version = node.metadata.resource_version.parse().unwrap_or(0);
         if !is_new && version < self.resource_version {

@@ -1,8 +1,7 @@
 //! The taints that follow from a node's conditions (specification B10).
 
+use everynode_wire::lean::Taint;
 use serde_json::{Value, json};
-
-use crate::facts;
 
 /// A taint as the lifecycle keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +13,7 @@ pub(crate) struct TaintRow {
 }
 
 impl TaintRow {
-    pub(crate) fn read(taint: &facts::Taint<'_>) -> TaintRow {
+    pub(crate) fn read(taint: &Taint<'_>) -> TaintRow {
         TaintRow {
             key: (*taint.key).into(),
             value: (*taint.value).into(),

@@ -1,19 +1,23 @@
-//! Watched objects reduced to what placement and roll-outs read, borrowed from the bytes of the watch.
+//! Watched objects reduced to what their readers need, borrowed from the bytes of the watch.
 //!
 //! A watch of 100,000 pods brings mostly fields that nobody here reads. These structs skip them, and copy a
-//! text only where it holds an escape.
+//! text only where it holds an escape. Readers that need other parts of a kind put their own struct together
+//! from [`Metadata`], [`Condition`] and the other common ones.
 
+mod condition;
 mod daemon_set;
 mod node;
 mod pod;
 mod text;
 
+pub use condition::{Condition, condition_status};
 pub use daemon_set::{ControllerRevision, DaemonSet, DaemonSetSpec, Placement};
-pub use node::{Node, Taint};
+pub use node::{Address, Node, NodeSpec, NodeStatus, Taint};
 pub use pod::{Pod, Ready};
 pub use text::{Labels, Text};
 
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::time;
 
@@ -52,8 +56,16 @@ pub fn event<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<WatchEvent<T>, se
     serde_json::from_slice(line)
 }
 
+/// An object of any kind.
+#[derive(Debug, Deserialize)]
+pub struct AnyObject<'a> {
+    /// Metadata.
+    #[serde(borrow)]
+    pub metadata: Metadata<'a>,
+}
+
 /// What every object says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Metadata<'a> {
     /// Name.
@@ -73,12 +85,20 @@ pub struct Metadata<'a> {
     /// Labels.
     #[serde(borrow)]
     pub labels: Labels<'a>,
+    /// Annotations, unread: they can be large, and few readers want them. Read them as [`Labels`].
+    #[serde(borrow)]
+    pub annotations: Option<&'a RawValue>,
     /// When the object was made.
     #[serde(borrow)]
     pub creation_timestamp: Option<Text<'a>>,
     /// When the object was asked to go; it goes when its finalizers and its grace period have ended.
     #[serde(borrow)]
     pub deletion_timestamp: Option<Text<'a>>,
+    /// The time that it has for that, in seconds.
+    pub deletion_grace_period_seconds: Option<i64>,
+    /// Who has to agree before the object goes.
+    #[serde(borrow, deserialize_with = "null_as_default")]
+    pub finalizers: Vec<Text<'a>>,
     /// The objects that it depends on.
     #[serde(borrow, deserialize_with = "null_as_default")]
     pub owner_references: Vec<Owner<'a>>,
@@ -102,6 +122,8 @@ pub struct Owner<'a> {
     pub uid: Text<'a>,
     /// Whether it is the one owner that manages the object.
     pub controller: Option<bool>,
+    /// Whether a foreground deletion of the owner waits for the object.
+    pub block_owner_deletion: Option<bool>,
 }
 
 impl Metadata<'_> {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Metadata, Text};
+use super::{Condition, Metadata, Text};
 use crate::Value;
 
 /// A Pod: where it is or should go, and how it is.
@@ -83,17 +83,6 @@ impl Pod<'_> {
             }
         })
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Condition<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    status: Text<'a>,
-    #[serde(borrow)]
-    last_transition_time: Option<Text<'a>>,
 }
 
 /// Reads a list of conditions and keeps one of them, without a list in between.

@@ -31,20 +31,29 @@ fn a_pod_event_gives_what_the_engine_reads_and_borrows_its_texts() {
 
 #[test]
 fn nulls_and_absent_parts_read_as_nothing() {
-    let text = br#"{"metadata":{"name":"n","labels":null,"ownerReferences":null},"spec":{"taints":null}}"#;
+    let text = br#"{"metadata":{"name":"n","labels":null,"ownerReferences":null,"finalizers":null,
+        "annotations":null},"spec":{"taints":null},"status":{"conditions":null,"addresses":null}}"#;
     let node: Node<'_> = serde_json::from_slice(text).expect("a node");
-    assert!(node.taints().is_empty() && node.metadata.labels.0.is_empty());
+    assert!(node.spec.taints.is_empty() && node.metadata.labels.0.is_empty());
+    assert!(node.metadata.annotations.is_none() && node.status.conditions.is_empty());
     let bookmark = br#"{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"9"}}}"#;
     let bookmark: WatchEvent<Pod<'_>> = event(bookmark).expect("a bookmark");
     assert_eq!((bookmark.kind, bookmark.object.metadata.version()), (EventKind::Bookmark, Some(9)));
 }
 
 #[test]
-fn a_node_tells_its_taints() {
-    let text = br#"{"metadata":{"name":"n"},"spec":{"unschedulable":true,"taints":[{"key":"k","effect":"NoExecute"}]}}"#;
+fn a_node_tells_its_taints_and_what_its_kubelet_reports() {
+    let text = br#"{"metadata":{"name":"n","annotations":{"a":"b"}},"spec":{"unschedulable":true,"taints":[{"key":"k",
+        "effect":"NoExecute"}]},"status":{"allocatable":{"cpu":"1"},"conditions":[{"type":"Ready","status":"False"}],
+        "addresses":[{"type":"InternalIP","address":"10.0.0.1"}]}}"#;
     let node: Node<'_> = serde_json::from_slice(text).expect("a node");
-    assert!(node.is_unschedulable());
-    assert_eq!((&*node.taints()[0].key, &*node.taints()[0].effect), ("k", "NoExecute"));
+    assert_eq!(condition_status(&node.status.conditions, "Ready"), Some("False"));
+    assert_eq!(condition_status(&node.status.conditions, "DiskPressure"), None);
+    assert_eq!(&*node.status.addresses[0].address, "10.0.0.1");
+    assert_eq!(node.status.allocatable.map(|raw| raw.get()), Some(r#"{"cpu":"1"}"#));
+    assert_eq!(node.metadata.annotations.map(|raw| raw.get()), Some(r#"{"a":"b"}"#));
+    assert!(node.spec.unschedulable);
+    assert_eq!((&*node.spec.taints[0].key, &*node.spec.taints[0].effect), ("k", "NoExecute"));
 }
 
 #[test]
