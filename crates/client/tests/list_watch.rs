@@ -129,6 +129,24 @@ async fn a_server_that_cannot_stream_lists_is_read_in_pages() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_within_a_streamed_list_is_read_in_pages() {
+    let refusal = concat!(
+        r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+        r#""message":"etcd does not tell its progress","code":500}}"#,
+        "\n",
+    );
+    let script: Vec<Exchange> = vec![
+        ("sendInitialEvents=true", 200, refusal),
+        ("/x?limit=2 ", 200, r#"{"metadata":{"resourceVersion":"8"},"items":[{"a":1}]}"#),
+        ("resourceVersion=8", 410, r#"{"code":410,"reason":"Expired"}"#),
+        // It is not asked for a streamed list a second time.
+        ("/x?limit=2 ", 200, r#"{"metadata":{"resourceVersion":"9"},"items":[]}"#),
+    ];
+    let expected = ["restarted", "restarted", r#"initial {"a":1}"#, "done 8", "restarted", "done 9"];
+    check(Box::leak(script.into_boxed_slice()), &expected).await;
+}
+
+#[tokio::test]
 async fn a_version_that_is_gone_starts_the_list_over() {
     let end = "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"5\",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n";
     let script: Vec<Exchange> = vec![
