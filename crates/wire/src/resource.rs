@@ -4,6 +4,7 @@ use base64::Engine as _;
 use sha2::{Digest, Sha256};
 
 use crate::Value;
+use crate::kinds::strategy;
 use crate::status::FieldError;
 use crate::validate::meta::NameRule;
 
@@ -126,23 +127,43 @@ pub trait Rules: Sync + std::fmt::Debug {
     /// Fills in what the client left out. Runs after decoding on create, update and patch.
     fn default(&self, _object: &mut Value) {}
 
+    /// The type of the status, for kinds where clients write the spec and controllers the status, and a change
+    /// of the spec raises `metadata.generation`. The preparations below do that, unless a kind has its own.
+    fn status_type(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Clears or sets what a client may not choose on create (status, `metadata.generation`).
-    fn prepare_create(&self, _object: &mut Value) {}
+    fn prepare_create(&self, object: &mut Value) {
+        if let Some(status_type) = self.status_type() {
+            strategy::create(object, status_type);
+        }
+    }
 
     /// Takes over from `old` what an update of the main resource may not change (status) and raises
     /// `metadata.generation` when the spec changed. Expects that `metadata.generation` of `new` has
     /// been set to that of `old`.
-    fn prepare_update(&self, _new: &mut Value, _old: &Value) {}
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        if self.status_type().is_some() {
+            strategy::update(new, old);
+        }
+    }
 
     /// Takes over from `old` what an update of the status subresource may not change (spec).
-    fn prepare_status_update(&self, _new: &mut Value, _old: &Value) {}
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        if self.status_type().is_some() {
+            strategy::status_update(new, old);
+        }
+    }
 
     /// Checks a new object.
     fn validate_create(&self, _object: &Value, _errors: &mut Vec<FieldError>) {}
 
-    /// Checks a changed object against the one it replaces. Includes the checks of `validate_create`
-    /// where the API repeats them.
-    fn validate_update(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}
+    /// Checks a changed object against the one it replaces: as a new object, unless a kind has its own
+    /// checks, which include those of `validate_create` where the API repeats them.
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Vec<FieldError>) {
+        self.validate_create(new, errors);
+    }
 
     /// Checks an update of the status subresource.
     fn validate_status_update(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}

@@ -139,16 +139,8 @@ impl Rules for CronJob {
         }
     }
 
-    fn prepare_create(&self, object: &mut Value) {
-        strategy::create(object, "batch.v1.CronJobStatus");
-    }
-
-    fn prepare_update(&self, new: &mut Value, old: &Value) {
-        strategy::update(new, old);
-    }
-
-    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
-        strategy::status_update(new, old);
+    fn status_type(&self) -> Option<&'static str> {
+        Some("batch.v1.CronJobStatus")
     }
 
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
@@ -164,10 +156,6 @@ impl Rules for CronJob {
         for field in limits {
             errors.not_negative(&path.child(field), object.number(&format!("spec.{field}")));
         }
-    }
-
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
-        self.validate_create(new, errors);
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -40,10 +40,6 @@ impl Rules for Lease {
         errors.not_negative(&path.child("leaseTransitions"), object.number("spec.leaseTransitions"));
     }
 
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
-        self.validate_create(new, errors);
-    }
-
     fn columns(&self) -> &'static [Column] {
         print::cluster::LEASE
     }

@@ -29,7 +29,7 @@ mod scheduling;
 mod service;
 mod service_account;
 mod storage;
-mod strategy;
+pub(crate) mod strategy;
 mod volume;
 mod workload;
 

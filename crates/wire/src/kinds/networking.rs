@@ -44,16 +44,8 @@ pub(super) const RESOURCES: &[Resource] = &[
 struct Ingress;
 
 impl Rules for Ingress {
-    fn prepare_create(&self, object: &mut Value) {
-        strategy::create(object, "networking.v1.IngressStatus");
-    }
-
-    fn prepare_update(&self, new: &mut Value, old: &Value) {
-        strategy::update(new, old);
-    }
-
-    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
-        strategy::status_update(new, old);
+    fn status_type(&self) -> Option<&'static str> {
+        Some("networking.v1.IngressStatus")
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -138,10 +130,6 @@ impl Rules for NetworkPolicy {
                 errors.not_supported(list.index(index), kind, &["Ingress", "Egress"]);
             }
         }
-    }
-
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
-        self.validate_create(new, errors);
     }
 
     fn columns(&self) -> &'static [Column] {

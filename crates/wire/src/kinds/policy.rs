@@ -1,6 +1,6 @@
 //! Pod disruption budgets.
 
-use super::{ROW, print, status, strategy};
+use super::{ROW, print, status};
 use crate::Value;
 use crate::access::Read;
 use crate::resource::{Column, Resource, Rules};
@@ -23,16 +23,8 @@ pub(super) const RESOURCES: &[Resource] = &[Resource {
 struct PodDisruptionBudget;
 
 impl Rules for PodDisruptionBudget {
-    fn prepare_create(&self, object: &mut Value) {
-        strategy::create(object, "policy.v1.PodDisruptionBudgetStatus");
-    }
-
-    fn prepare_update(&self, new: &mut Value, old: &Value) {
-        strategy::update(new, old);
-    }
-
-    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
-        strategy::status_update(new, old);
+    fn status_type(&self) -> Option<&'static str> {
+        Some("policy.v1.PodDisruptionBudgetStatus")
     }
 
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
@@ -55,10 +47,6 @@ impl Rules for PodDisruptionBudget {
         {
             errors.not_supported(path.child("unhealthyPodEvictionPolicy"), policy, policies);
         }
-    }
-
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
-        self.validate_create(new, errors);
     }
 
     fn columns(&self) -> &'static [Column] {

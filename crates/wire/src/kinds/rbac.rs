@@ -80,10 +80,6 @@ impl Rules for Role {
             selector::label_selector(Some(selector), false, &list.index(index), errors);
         }
     }
-
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
-        self.validate_create(new, errors);
-    }
 }
 
 /// Rules of role bindings and cluster role bindings.

@@ -161,10 +161,6 @@ impl Rules for Service {
         }
     }
 
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
-        self.validate_create(new, errors);
-    }
-
     fn columns(&self) -> &'static [Column] {
         print::network::SERVICE
     }

@@ -5,7 +5,7 @@ use crate::access::Fill;
 use crate::defaults::zero;
 
 /// A new object starts with an empty status of that type and generation 1.
-pub(super) fn create(object: &mut Value, status_type: &str) {
+pub(crate) fn create(object: &mut Value, status_type: &str) {
     reset_status(object, status_type);
     first_generation(object);
 }
@@ -23,13 +23,13 @@ pub(super) fn first_generation(object: &mut Value) {
 }
 
 /// An update leaves the status alone and raises the generation when the spec changed.
-pub(super) fn update(new: &mut Value, old: &Value) {
+pub(crate) fn update(new: &mut Value, old: &Value) {
     keep(new, old, "status");
     raise_generation(new, old, new.get("spec") != old.get("spec"));
 }
 
 /// An update of the status leaves the spec alone.
-pub(super) fn status_update(new: &mut Value, old: &Value) {
+pub(crate) fn status_update(new: &mut Value, old: &Value) {
     keep(new, old, "spec");
 }
 

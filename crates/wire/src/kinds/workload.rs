@@ -90,10 +90,6 @@ impl Rules for PodTemplate {
         pod_spec::template(object.get("template").unwrap_or(&Value::Null), &Path::root("template"), errors);
     }
 
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
-        self.validate_create(new, errors);
-    }
-
     fn columns(&self) -> &'static [Column] {
         print::workload::POD_TEMPLATE
     }
@@ -122,16 +118,8 @@ impl Rules for ReplicationController {
         }
     }
 
-    fn prepare_create(&self, object: &mut Value) {
-        strategy::create(object, "core.v1.ReplicationControllerStatus");
-    }
-
-    fn prepare_update(&self, new: &mut Value, old: &Value) {
-        strategy::update(new, old);
-    }
-
-    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
-        strategy::status_update(new, old);
+    fn status_type(&self) -> Option<&'static str> {
+        Some("core.v1.ReplicationControllerStatus")
     }
 
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
@@ -157,10 +145,6 @@ impl Rules for ReplicationController {
                 workload::always_running(template, &template_path, &words, errors);
             }
         }
-    }
-
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
-        self.validate_create(new, errors);
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -242,16 +226,8 @@ impl Rules for ReplicaSet {
         defaults::pod::template(spec);
     }
 
-    fn prepare_create(&self, object: &mut Value) {
-        strategy::create(object, "apps.v1.ReplicaSetStatus");
-    }
-
-    fn prepare_update(&self, new: &mut Value, old: &Value) {
-        strategy::update(new, old);
-    }
-
-    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
-        strategy::status_update(new, old);
+    fn status_type(&self) -> Option<&'static str> {
+        Some("apps.v1.ReplicaSetStatus")
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
@@ -312,16 +288,8 @@ impl Rules for StatefulSet {
         }
     }
 
-    fn prepare_create(&self, object: &mut Value) {
-        strategy::create(object, "apps.v1.StatefulSetStatus");
-    }
-
-    fn prepare_update(&self, new: &mut Value, old: &Value) {
-        strategy::update(new, old);
-    }
-
-    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
-        strategy::status_update(new, old);
+    fn status_type(&self) -> Option<&'static str> {
+        Some("apps.v1.StatefulSetStatus")
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
