@@ -29,7 +29,7 @@ pub enum Error {
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
     /// The data directory cannot be made or read.
-    #[error("data directory {0}: {1}")]
+    #[error("the data directory {0} cannot be used: {1}")]
     Directory(String, io::Error),
     /// The certificates cannot be made or read.
     #[error(transparent)]
@@ -146,7 +146,11 @@ fn make_directory(path: &Path) -> Result<(), Error> {
         use std::os::unix::fs::DirBuilderExt as _;
         builder.mode(0o700);
     }
-    builder.create(path).map_err(|error| Error::Directory(path.display().to_string(), error))
+    let error = |error| Error::Directory(path.display().to_string(), error);
+    if path.exists() && !path.is_dir() {
+        return Err(error(io::Error::from(io::ErrorKind::NotADirectory)));
+    }
+    builder.create(path).map_err(error)
 }
 
 /// Seconds since 1970.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,23 +46,26 @@ pub enum Command {
     /// Join simulated nodes to any cluster
     Nodes(NodesArgs),
     /// Run the DaemonSet controller against a cluster
+    ///
+    /// Exactly one may run per cluster: it elects no leader yet. The cluster's own DaemonSet controller must be
+    /// off (kube-controller-manager --controllers=*,-daemonset-controller).
     Controller(ControllerArgs),
 }
 
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
 pub struct UpArgs {
-    /// Apply this manifest, or the manifests of this directory (repeatable)
+    /// Apply this manifest, the manifests of this directory, or those on standard input with `-` (repeatable)
     #[arg(short, long = "filename", value_name = "FILE|DIR")]
     pub files: Vec<PathBuf>,
     /// Number of simulated nodes; simulated nodes of an earlier start come back in any case
-    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "fleet")]
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "fleet", value_parser = node_count())]
     pub nodes: u32,
     /// Simulate these nodes: Node objects as `kubectl get nodes -o yaml` of a real cluster prints them
     #[arg(long, value_name = "FILE")]
     pub fleet: Option<PathBuf>,
-    /// Address of the API server; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443")]
+    /// Loopback address of the API server; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443", value_parser = loopback)]
     pub listen: SocketAddr,
     /// Keep the state here [default: everynode in the user's data directory]
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
@@ -76,7 +79,8 @@ pub struct UpArgs {
     /// How long a simulated pod takes from being bound to being ready
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub pod_start: Duration,
-    /// Leave with status 0 once every DaemonSet is fully available, or 1 after --timeout
+    /// Leave with status 0 once every DaemonSet is fully available, or 1 after --timeout or when a manifest was
+    /// refused. A DaemonSet for which no node is eligible counts as available
     #[arg(long)]
     pub exit_when_ready: bool,
     /// How long --exit-when-ready waits
@@ -105,7 +109,13 @@ pub struct NodesArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Number of nodes to simulate
-    #[arg(long, value_name = "N", required_unless_present = "fleet", conflicts_with = "fleet")]
+    #[arg(
+        long,
+        value_name = "N",
+        required_unless_present = "fleet",
+        conflicts_with = "fleet",
+        value_parser = node_count()
+    )]
     pub simulate: Option<u32>,
     /// Simulate these nodes: Node objects as `kubectl get nodes -o yaml` prints them
     #[arg(long, value_name = "FILE")]
@@ -134,14 +144,45 @@ pub struct ControllerArgs {
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Requests per second on average
-    #[arg(long, value_name = "QPS", default_value_t = 50.0)]
+    #[arg(long, value_name = "QPS", default_value_t = 50.0, value_parser = rate)]
     pub kube_api_qps: f64,
     /// Requests at once above the average
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub kube_api_burst: u32,
     /// Writes under way at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub workers: u32,
+}
+
+/// Nodes that one process simulates at most.
+const NODES_LIMIT: i64 = 100_000;
+
+fn node_count() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(0..=NODES_LIMIT)
+}
+
+/// An address such as `127.0.0.1:7443`, `[::1]:0` or `localhost:7443`; others cannot be certified.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = match text.strip_prefix("localhost:").map(str::parse::<u16>) {
+        Some(Ok(port)) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        _ => {
+            text.parse().map_err(|_| "write an address and a port, for example 127.0.0.1:7443 or [::1]:0")?
+        }
+    };
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err(
+            "the API server listens on loopback only, such as 127.0.0.1 or [::1]: its certificate is for \
+                      this machine, and its kubeconfig makes everybody an administrator"
+                .into(),
+        ),
+    }
+}
+
+/// A rate of requests above zero.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "write a number, for example 50")?;
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("a rate is above zero".into()) }
 }
 
 /// A duration such as `500ms`, `2s` or `1m30s`.
@@ -159,6 +200,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn only_loopback_addresses_are_listened_on() {
+        for text in ["127.0.0.1:7443", "127.8.8.8:0", "[::1]:0", "localhost:0"] {
+            assert!(loopback(text).is_ok(), "{text}");
+        }
+        for text in ["0.0.0.0:0", "[::]:0", "192.0.2.7:7443", "7443", "localhost", "127.0.0.1:80000"] {
+            assert!(loopback(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use everynode_apiserver::{BackendError, Error as ServerError};
+use everynode_local::up::UpError;
+
 /// Why a command ends with status 1.
 #[derive(Debug)]
 pub struct Failure {
@@ -18,10 +21,49 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure { message: error.to_string(), hint: None }
+        let hint = hint(&error).map(str::to_owned);
+        Failure { message: error.to_string(), hint }
     }
+}
+
+/// What to do about errors that users meet.
+fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    if let Some(UpError::Server(error)) = error.downcast_ref() {
+        return hint_of_server(error);
+    }
+    match error.downcast_ref()? {
+        everynode_client::Error::Config(_) => Some(
+            "name a kubeconfig with --kubeconfig FILE or the variable KUBECONFIG, and a context with --context",
+        ),
+        _ => None,
+    }
+}
+
+fn hint_of_server(error: &ServerError) -> Option<&'static str> {
+    Some(match error {
+        ServerError::AddressInUse(_) => {
+            "choose another port with --listen 127.0.0.1:PORT; port 0 takes any free one"
+        }
+        ServerError::Directory(..) => {
+            "name another directory with --data-dir, or keep nothing with --ephemeral"
+        }
+        ServerError::Pki(_) => {
+            "restore pki.json from a copy, or delete it: it is made anew, and older kubeconfigs are void then"
+        }
+        ServerError::Store(BackendError::InUse(_)) => {
+            "stop the other `everynode up`, or name another directory with --data-dir"
+        }
+        ServerError::Store(BackendError::Damaged { .. }) => {
+            "the file is left as it is: restore it from a copy, or start with an empty --data-dir"
+        }
+        ServerError::Store(BackendError::Foreign { .. }) => {
+            "the file is left as it is: use the version that wrote it, or another --data-dir"
+        }
+        ServerError::Store(BackendError::Full) => "make room, and start again: nothing acknowledged is lost",
+        _ => return None,
+    })
 }
 
 /// Prints the failure on standard error. The status is 1.

@@ -20,7 +20,8 @@ pub fn start(args: &LoggingArgs) {
     // The client's transport logs each refusal as an error; whoever sent the request knows better.
     let usual = || EnvFilter::new(format!("{level},kube_client=off"));
     let filter = EnvFilter::try_from_env("EVERYNODE_LOG").unwrap_or_else(|_| usual());
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match args.log_format {
         LogFormat::Text => builder.with_ansi(colour).init(),

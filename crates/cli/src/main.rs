@@ -16,6 +16,7 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    end_on_panic();
     logging::start(&args.logging);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -32,4 +33,14 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure::report(&failure.message, failure.hint.as_deref()),
     }
+}
+
+/// A panic is a bug: no part goes on without the one that failed. What was acknowledged is on disk.
+fn end_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        view::restore_terminal();
+        print(info);
+        std::process::abort();
+    }));
 }

@@ -25,9 +25,20 @@ pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     stop_on_signals(stop.clone());
     let live = std::io::stdout().is_terminal() && !args.plain && !args.exit_when_ready;
     let config = config_of(&args)?;
-    let up = Up::start(config).await?;
+    let Some(started) = stop.run_until_cancelled(Up::start(config)).await else {
+        return Err(Failure::with_hint(
+            "stopped before the cluster was up",
+            "nothing was lost; start it again",
+        ));
+    };
+    let up = started?;
     report::started(&up);
-    let refused = up.apply(&args.files, report::applied, report::refused).await;
+    let applied = up.apply(&args.files, report::applied, report::refused);
+    let Some(refused) = stop.run_until_cancelled(applied).await else {
+        report::stopping(&up);
+        up.stop().await;
+        return Ok(ExitCode::FAILURE);
+    };
     let code = if args.exit_when_ready {
         wait_until_available(&up, &stop, args.timeout, refused).await
     } else if live {
@@ -77,7 +88,11 @@ fn default_data_dir() -> Result<PathBuf, Failure> {
     Ok(base.join("everynode"))
 }
 
-/// Cancels `stop` on Ctrl-C and on SIGTERM.
+/// Status of a process that a second signal ended, as shells have it for Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
+/// Cancels `stop` on Ctrl-C and on SIGTERM. The second one ends the process at once; every acknowledged write is
+/// on disk by then.
 pub fn stop_on_signals(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
@@ -85,8 +100,13 @@ pub fn stop_on_signals(stop: CancellationToken) {
         match signal(kind) {
             Ok(mut signal) => {
                 tokio::spawn(async move {
-                    signal.recv().await;
-                    stop.cancel();
+                    while signal.recv().await.is_some() {
+                        if stop.is_cancelled() {
+                            crate::view::restore_terminal();
+                            std::process::exit(INTERRUPTED);
+                        }
+                        stop.cancel();
+                    }
                 });
             }
             Err(error) => tracing::warn!(%error, "signals cannot be caught; stop with SIGKILL"),
@@ -108,7 +128,7 @@ async fn wait_until_available(
         if done || stop.is_cancelled() || Instant::now() >= deadline {
             report::table(&snapshot);
             if !done {
-                report::reasons(&snapshot, timeout);
+                report::reasons(&snapshot, timeout, stop.is_cancelled(), up.write_failure());
             }
             return Ok(if done && refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -121,18 +141,20 @@ async fn wait_until_available(
 }
 
 async fn show_live(up: &Up, stop: &CancellationToken, refused: usize) -> Result<(), std::io::Error> {
-    let header = Header {
+    let mut header = Header {
         server: up.server_url().to_owned(),
         kubeconfig: up.kubeconfig_path().display().to_string(),
         state: up.state_note(),
         refused,
-        colour: std::env::var_os("NO_COLOR").is_none(),
+        colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        write_failure: None,
     };
     let mut screen = Screen::open(stop.clone())?;
     let mut snapshots = up.snapshots();
     let mut redraw = tokio::time::interval(Duration::from_secs(1));
     while !stop.is_cancelled() {
         let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        header.write_failure = up.write_failure();
         screen.draw(&header, &snapshot)?;
         tokio::time::sleep(FRAME).await;
         tokio::select! {
@@ -148,11 +170,13 @@ async fn show_live(up: &Up, stop: &CancellationToken, refused: usize) -> Result<
 async fn show_lines(up: &Up, stop: &CancellationToken) {
     let mut snapshots = up.snapshots();
     let mut lines = report::Lines::default();
+    let mut look = tokio::time::interval(Duration::from_secs(1));
     while !stop.is_cancelled() {
         let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
-        lines.print_changes(&snapshot);
+        lines.print_changes(&snapshot, up.write_failure());
         tokio::select! {
             () = stop.cancelled() => {}
+            _ = look.tick() => {}
             changed = snapshots.changed() => if changed.is_err() { stop.cancel(); },
         }
     }

@@ -1,6 +1,8 @@
 //! The durable backend: one redb file in the data directory.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
@@ -30,6 +32,11 @@ impl Durable {
     /// Opens or creates `store.redb` in a directory that exists.
     pub fn open(directory: &Path) -> Result<Durable, BackendError> {
         let path = directory.join("store.redb");
+        // The secrets are made after the store, so beside an empty one they say that it held something.
+        let empty = std::fs::metadata(&path).is_ok_and(|found| found.len() == 0);
+        if empty && directory.join("pki.json").exists() {
+            return Err(damaged(&path, "it is empty"));
+        }
         make_private(&path).map_err(|error| io_error(&error))?;
         Durable::open_with(path.clone(), directory, &|builder| builder.create(&path))
     }
@@ -50,14 +57,14 @@ impl Durable {
         let mut builder = redb::Builder::new();
         builder.set_cache_size(CACHE_BYTES);
         // A damaged file can make the reader fail in ways that are not errors; none may end the process.
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| create(&builder)));
+        let opened = guarded(|| create(&builder));
         let database = match opened {
             Ok(Ok(database)) => database,
             Ok(Err(error)) => return Err(open_error(&path, directory, error)),
-            Err(_) => return Err(damaged(&path, "its pages cannot be read")),
+            Err(_) => return Err(unreadable(&path)),
         };
         let mut durable = Durable { database, path };
-        durable.check_format()?;
+        guarded(|| durable.check_format()).unwrap_or_else(|_| Err(unreadable(&durable.path)))?;
         Ok(durable)
     }
 
@@ -115,8 +122,7 @@ impl Durable {
 
 impl Backend for Durable {
     fn load(&mut self) -> Result<Loaded, BackendError> {
-        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.read_all()));
-        read.unwrap_or_else(|_| Err(damaged(&self.path, "its pages cannot be read")))
+        guarded(|| self.read_all()).unwrap_or_else(|_| Err(unreadable(&self.path)))
     }
 
     fn commit(&mut self, records: &[Record], revision: u64) -> Result<(), BackendError> {
@@ -168,6 +174,32 @@ fn open_error(path: &Path, directory: &Path, error: DatabaseError) -> BackendErr
         DatabaseError::Storage(StorageError::Io(io)) => io_error(&io),
         other => BackendError::Io(format!("{}: {other}", path.display())),
     }
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what may panic on a damaged file. Such a panic is a result, so the hooks of the process, which may print
+/// it or end the process, are not told.
+fn guarded<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                others(info);
+            }
+        }));
+    });
+    GUARDED.set(true);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    GUARDED.set(false);
+    result
+}
+
+fn unreadable(path: &Path) -> BackendError {
+    damaged(path, "its pages cannot be read")
 }
 
 fn damaged(path: &Path, detail: &str) -> BackendError {

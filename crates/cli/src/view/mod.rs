@@ -3,14 +3,14 @@
 pub mod report;
 mod screen;
 
-pub use screen::Screen;
+pub use screen::{Screen, restore_terminal};
 
 use everynode_local::up::model::{DaemonSetRow, EventLine, NodeState, Snapshot};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Paragraph, Row, Table, Wrap};
+use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 /// What stands above and below the moving parts.
 #[derive(Debug, Clone, Default)]
@@ -23,18 +23,22 @@ pub struct Header {
     pub state: String,
     /// How many documents of the manifests were refused.
     pub refused: usize,
+    /// Why the store takes no more writes, when it does not.
+    pub write_failure: Option<String>,
     /// Whether colours may be used.
     pub colour: bool,
 }
 
 /// Draws one frame.
 pub fn draw(frame: &mut Frame<'_>, header: &Header, snapshot: &Snapshot) {
-    let rows = u16::try_from(snapshot.daemonsets.len()).unwrap_or(u16::MAX).saturating_add(2);
     let area = frame.area();
     let strip = strip_height(snapshot.nodes.len(), area.width);
+    // The rows get what the other parts leave; two lines of events give way to them.
+    let room = area.height.saturating_sub(3 + strip + 2 + 2 + 1).max(3);
+    let rows = u16::try_from(snapshot.daemonsets.len()).unwrap_or(u16::MAX).saturating_add(2).min(room);
     let [top, table, nodes, events, bottom] = Layout::vertical([
         Constraint::Length(3),
-        Constraint::Max(rows),
+        Constraint::Length(rows),
         Constraint::Length(strip + 2),
         Constraint::Min(2),
         Constraint::Length(1),
@@ -55,10 +59,14 @@ fn draw_header(frame: &mut Frame<'_>, area: Rect, header: &Header, snapshot: &Sn
         Span::raw(format!("  {}  {nodes} {}", header.server, if nodes == 1 { "node" } else { "nodes" })),
     ]);
     let mut lines = vec![first, Line::raw(format!("export KUBECONFIG={}", header.kubeconfig))];
-    if header.refused > 0 {
+    if let Some(reason) = &header.write_failure {
+        let text = format!("No more writes: {reason}. Reads go on; make room, then start again.");
+        lines.push(Line::styled(text, paint(header.colour, Color::Red)));
+    } else if header.refused > 0 {
         let text = format!(
-            "{} documents were refused; the reasons are on the screen below this one",
-            header.refused
+            "{} {} refused; the reasons are shown when this view ends.",
+            header.refused,
+            if header.refused == 1 { "document was" } else { "documents were" }
         );
         lines.push(Line::styled(text, paint(header.colour, Color::Red)));
     }
@@ -81,9 +89,33 @@ fn draw_daemonsets(frame: &mut Frame<'_>, area: Rect, header: &Header, daemonset
         Constraint::Length(9),
         Constraint::Length(12),
     ];
-    let rows = daemonsets.iter().map(|row| daemonset_row(row, header.colour));
+    let (shown, hidden) = rows_shown(daemonsets, usize::from(area.height).saturating_sub(1));
+    let mut rows: Vec<_> = shown.iter().map(|row| daemonset_row(row, header.colour)).collect();
+    if hidden > 0 {
+        rows.push(Row::new(["", hidden_rows(daemonsets, &shown).as_str()].map(str::to_owned)).style(dim()));
+    }
     let table = Table::new(rows, widths).header(Row::new(titles).style(dim()));
     frame.render_widget(table, area);
+}
+
+/// As many DaemonSets as there is room for, and the number of others. Those that are not available are shown
+/// first where not all fit; one line of the room is left for the others' number.
+fn rows_shown(daemonsets: &[DaemonSetRow], room: usize) -> (Vec<&DaemonSetRow>, usize) {
+    let mut rows: Vec<_> = daemonsets.iter().collect();
+    if rows.len() <= room {
+        return (rows, 0);
+    }
+    rows.sort_by_key(|row| row.is_available());
+    rows.truncate(room.saturating_sub(1));
+    let hidden = daemonsets.len() - rows.len();
+    (rows, hidden)
+}
+
+fn hidden_rows(daemonsets: &[DaemonSetRow], shown: &[&DaemonSetRow]) -> String {
+    let available = |rows: &mut dyn Iterator<Item = &DaemonSetRow>| rows.filter(|r| r.is_available()).count();
+    let hidden = daemonsets.len() - shown.len();
+    let done = available(&mut daemonsets.iter()) - available(&mut shown.iter().copied());
+    format!("and {hidden} more, {done} available")
 }
 
 fn daemonset_row(row: &DaemonSetRow, colour: bool) -> Row<'_> {
@@ -128,6 +160,9 @@ fn draw_nodes(frame: &mut Frame<'_>, area: Rect, header: &Header, snapshot: &Sna
     let width = usize::from(area.width.max(1));
     let mut lines = vec![Line::from(node_counts(header, snapshot))];
     lines.extend(strip.chunks(width).map(|chunk| Line::from(chunk.to_vec())));
+    if snapshot.nodes.len() > cells {
+        lines.push(Line::styled(format!("and {} more", snapshot.nodes.len() - cells), dim()));
+    }
     frame.render_widget(Paragraph::new(lines), area);
 }
 
@@ -173,15 +208,27 @@ fn node_colour(state: NodeState) -> Color {
 fn draw_events(frame: &mut Frame<'_>, area: Rect, header: &Header, events: &[EventLine]) {
     let room = usize::from(area.height).saturating_sub(1);
     let skipped = events.len().saturating_sub(room);
+    let width = usize::from(area.width);
     let mut lines = vec![Line::styled("EVENTS", dim())];
     for event in &events[skipped..] {
         let style = if event.warning { paint(header.colour, Color::Yellow) } else { Style::new() };
-        lines.push(Line::from(vec![
-            Span::styled(format!("{:<18} ", event.reason), style),
-            Span::raw(format!("{}: {}", event.object, event.message)),
-        ]));
+        let reason = format!("{:<18} ", event.reason);
+        let rest = format!("{}: {}", event.object, event.message);
+        let rest = shorten(&rest, width.saturating_sub(reason.chars().count()));
+        lines.push(Line::from(vec![Span::styled(reason, style), Span::raw(rest)]));
     }
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), area);
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+/// The text on one line of `width` characters, with an ellipsis where it is cut.
+fn shorten(text: &str, width: usize) -> String {
+    let text = text.replace(['\n', '\r', '\t'], " ");
+    if text.chars().count() <= width {
+        return text;
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
 }
 
 fn dim() -> Style {
@@ -205,8 +252,8 @@ mod tests {
             server: "https://127.0.0.1:7443".into(),
             kubeconfig: "/home/me/.local/share/everynode/kubeconfig".into(),
             state: "its state stays".into(),
-            refused: 0,
             colour: true,
+            ..Header::default()
         };
         terminal.draw(|frame| draw(frame, &header, snapshot)).unwrap();
         let buffer = terminal.backend().buffer();
@@ -229,10 +276,10 @@ mod tests {
         let node = |state| NodeCell { name: "n".into(), state };
         let nodes = vec![node(NodeState::Available), node(NodeState::NotReady)];
         let lines = screen(&Snapshot { daemonsets: vec![row], nodes, events: Vec::new() });
-        assert_eq!(lines[3], "NAMESPACE        NAME                  DESIRED READY  UPDATED AVAILABLE");
+        assert_eq!(lines[3], "NAMESPACE        NAME              DESIRED READY  UPDATED AVAILABLE");
         assert_eq!(
             lines[4],
-            "kube-system      network-plugin              4     3       2         3 ━━━━━━┄┄┄┄┄┄"
+            "kube-system      network-plugin          4     3        2         3 ━━━━━━┄┄┄┄┄┄"
         );
         assert!(lines.iter().any(|line| line == "■□"), "{lines:#?}");
     }

@@ -59,13 +59,19 @@ pub fn table(snapshot: &Snapshot) {
 }
 
 /// Why the wait for availability ended without it.
-pub fn reasons(snapshot: &Snapshot, timeout: Duration) {
+pub fn reasons(snapshot: &Snapshot, timeout: Duration, stopped: bool, write_failure: Option<String>) {
+    if let Some(reason) = write_failure {
+        writes_end(&reason);
+    }
     if snapshot.daemonsets.is_empty() {
         err!("error: there is no DaemonSet to wait for");
         err!("hint: name manifests with -f");
         return;
     }
-    err!("error: not every DaemonSet became available within {timeout:?}");
+    match stopped {
+        true => err!("error: stopped before every DaemonSet was available"),
+        false => err!("error: not every DaemonSet became available within {timeout:?}"),
+    }
     for row in snapshot.daemonsets.iter().filter(|row| !row.is_available()) {
         for reason in &row.reasons {
             err!("  daemonset.apps/{} in {}: {reason}", row.name, row.namespace);
@@ -73,15 +79,25 @@ pub fn reasons(snapshot: &Snapshot, timeout: Duration) {
     }
 }
 
+fn writes_end(reason: &str) {
+    err!("error: the store takes no more writes: {reason}; reads go on, and nothing acknowledged is lost");
+    err!("hint: make room, then stop this cluster and start it again");
+}
+
 /// Prints a line for each DaemonSet whose numbers changed.
 #[derive(Debug, Default)]
 pub struct Lines {
     printed: HashMap<(String, String), String>,
+    write_failure: bool,
 }
 
 impl Lines {
     /// Prints what differs from what was printed before.
-    pub fn print_changes(&mut self, snapshot: &Snapshot) {
+    pub fn print_changes(&mut self, snapshot: &Snapshot, write_failure: Option<String>) {
+        if let Some(reason) = write_failure.filter(|_| !self.write_failure) {
+            self.write_failure = true;
+            writes_end(&reason);
+        }
         for row in &snapshot.daemonsets {
             let state = if row.is_available() { "available" } else { "progressing" };
             let line = format!(

@@ -1,6 +1,7 @@
 //! The terminal behind the live view: the alternate screen, restored however the program ends.
 
 use std::io::{self, Stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use everynode_local::up::model::Snapshot;
 use ratatui::Terminal;
@@ -17,6 +18,8 @@ use super::{Header, draw};
 /// How long the thread that reads keys waits before it looks whether it should end.
 const KEY_POLL_MILLIS: u64 = 100;
 
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// A terminal in the alternate screen. Dropping it gives the terminal back.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
@@ -26,10 +29,10 @@ impl Screen {
     /// Takes the terminal over. Ctrl-C, `q` and Escape cancel `stop`.
     pub fn open(stop: CancellationToken) -> io::Result<Screen> {
         enable_raw_mode()?;
+        TAKEN.store(true, Ordering::Relaxed);
         let restore = RestoreOnError(true);
         execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        restore_on_panic();
         std::thread::Builder::new().name("keys".into()).spawn(move || read_keys(&stop))?;
         restore.disarm();
         Ok(Screen { terminal })
@@ -43,7 +46,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        restore();
+        restore_terminal();
     }
 }
 
@@ -58,8 +61,15 @@ impl RestoreOnError {
 impl Drop for RestoreOnError {
     fn drop(&mut self) {
         if self.0 {
-            restore();
+            restore_terminal();
         }
+    }
+}
+
+/// Gives the terminal back where it was taken over, before the process ends without unwinding.
+pub fn restore_terminal() {
+    if TAKEN.swap(false, Ordering::Relaxed) {
+        restore();
     }
 }
 
@@ -67,14 +77,6 @@ impl Drop for RestoreOnError {
 fn restore() {
     let _ = disable_raw_mode();
     let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
-}
-
-fn restore_on_panic() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        restore();
-        before(info);
-    }));
 }
 
 fn read_keys(stop: &CancellationToken) {

@@ -101,11 +101,20 @@ impl<'a> Target<'a> {
         }
         let (group, version_name) = version.split_once('/').unwrap_or(("", version));
         let resource = everynode_wire::resource_for_kind(group, version_name, kind).ok_or_else(|| {
-            format!("no kind \"{kind}\" in version \"{version}\" is served here; docs/api.md lists the kinds")
+            let hint = kind_hint(group, version_name, kind);
+            format!("no kind \"{kind}\" in version \"{version}\" is served here; {hint}")
         })?;
         let name = text("/metadata/name");
         if name.is_empty() {
             return Err(format!("{kind}: metadata.name must be set (generateName cannot be applied)"));
+        }
+        for (field, value) in [("name", name), ("namespace", text("/metadata/namespace"))] {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+            if !value.chars().all(fits) || value == ".." {
+                return Err(format!(
+                    "{kind}: metadata.{field}: Invalid value: {value:?}: no object can be named so"
+                ));
+            }
         }
         let namespace = match (resource.namespaced, text("/metadata/namespace")) {
             (false, _) => "",
@@ -156,6 +165,29 @@ impl<'a> Target<'a> {
     }
 }
 
+/// What to do about a kind that is not served.
+fn kind_hint(group: &str, version: &str, kind: &str) -> String {
+    let resources = everynode_wire::resources();
+    let served = |r: &&Resource| r.kind.eq_ignore_ascii_case(kind);
+    if let Some(found) = resources.iter().find(|r| served(r) && r.group == group && r.version == version) {
+        return format!("kinds are written as they are: did you mean \"{}\"?", found.kind);
+    }
+    match resources.iter().find(served) {
+        Some(Resource { group, version, kind, .. }) if group.is_empty() => {
+            format!("\"{kind}\" is served in version \"{version}\"")
+        }
+        Some(Resource { group, version, kind, .. }) => {
+            format!("\"{kind}\" is served in version \"{group}/{version}\"")
+        }
+        None if kind == "CustomResourceDefinition"
+            || (group.contains('.') && !group.ends_with(".k8s.io")) =>
+        {
+            "custom resources are not supported, and the daemons run without them".into()
+        }
+        None => "docs/api.md lists the kinds".into(),
+    }
+}
+
 /// Namespaces first, as they hold the others; otherwise in the order of the files.
 pub fn in_order(mut documents: Vec<Document>) -> Vec<Document> {
     documents.sort_by_key(|document| document.object["kind"] != "Namespace");
@@ -193,7 +225,11 @@ fn missing_namespaces(documents: &[Document]) -> Vec<(&str, &str)> {
     let brought: Vec<Value> = documents.iter().filter(is_namespace).map(name).collect();
     let mut missing: Vec<(&str, &str)> = Vec::new();
     for document in documents {
-        let Some(name) = document.object["metadata"]["namespace"].as_str() else { continue };
+        // What cannot be applied needs no namespace; it is refused when its turn comes.
+        let Ok(Target { namespace: name, .. }) = Target::of(&document.object) else { continue };
+        if name.is_empty() || name == "default" {
+            continue;
+        }
         if !brought.iter().any(|brought| brought == name) && !missing.iter().any(|(known, _)| *known == name)
         {
             missing.push((name, &document.place));
@@ -207,7 +243,12 @@ mod tests {
     use super::*;
 
     fn document(kind: &str, name: &str, namespace: Option<&str>) -> Document {
-        let mut object = json!({"kind": kind, "metadata": {"name": name}});
+        let version = match kind {
+            "DaemonSet" => "apps/v1",
+            "ClusterRole" => "rbac.authorization.k8s.io/v1",
+            _ => "v1",
+        };
+        let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}});
         if let Some(namespace) = namespace {
             object["metadata"]["namespace"] = namespace.into();
         }
@@ -221,9 +262,24 @@ mod tests {
             document("ConfigMap", "b", Some("one")),
             document("DaemonSet", "c", Some("two")),
             document("Namespace", "two", None),
-            document("ClusterRole", "d", None),
+            document("ClusterRole", "d", Some("three")),
+            document("Unknown", "e", Some("four")),
         ];
         assert_eq!(missing_namespaces(&documents), [("one", "a.yaml:1")]);
+    }
+
+    #[test]
+    fn a_kind_that_is_not_served_is_refused_with_advice() {
+        let check = |version: &str, kind: &str, advice: &str| {
+            let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x"}});
+            let message = Target::of(&object).err().unwrap_or_default();
+            assert!(message.ends_with(advice), "{message}");
+        };
+        check("apps/v1", "Daemonset", "did you mean \"DaemonSet\"?");
+        check("apps/v1beta1", "DaemonSet", "is served in version \"apps/v1\"");
+        check("v1", "ClusterRole", "is served in version \"rbac.authorization.k8s.io/v1\"");
+        check("monitoring.coreos.com/v1", "ServiceMonitor", "the daemons run without them");
+        check("v1", "Nope", "docs/api.md lists the kinds");
     }
 
     #[test]

@@ -29,6 +29,8 @@ impl Kubeconfig {
             Some(directory) => make_private(directory).and_then(|()| write_private(&path, text)),
             None => write_private(&path, text),
         };
+        // What is printed is used from other directories too.
+        let path = std::path::absolute(&path).unwrap_or(path);
         match written {
             Ok(()) => Ok(Kubeconfig { path, temporary }),
             Err(error) => Err((path, error)),

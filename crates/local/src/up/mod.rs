@@ -135,6 +135,11 @@ impl Up {
         self.kubeconfig.path()
     }
 
+    /// Why the store takes no more writes, when it does not: the disk is full, for example.
+    pub fn write_failure(&self) -> Option<String> {
+        self.server.write_failure()
+    }
+
     /// A clause that says what becomes of the state: `its state stays in DIR`.
     pub fn state_note(&self) -> String {
         match &self.storage {

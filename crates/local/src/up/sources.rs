@@ -1,5 +1,6 @@
 //! The files that `up -f` names, and the documents in them.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use everynode_wire::Value;
@@ -32,6 +33,10 @@ pub struct SourceError {
 pub fn read(paths: &[PathBuf]) -> (Vec<Document>, Vec<SourceError>) {
     let (mut documents, mut errors) = (Vec::new(), Vec::new());
     for path in paths {
+        if path.as_os_str() == "-" {
+            read_standard_input(&mut documents, &mut errors);
+            continue;
+        }
         match files_of(path) {
             Ok(files) => files.iter().for_each(|file| read_file(file, &mut documents, &mut errors)),
             Err(error) => errors.push(error),
@@ -64,13 +69,29 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
 }
 
 fn read_file(file: &Path, documents: &mut Vec<Document>, errors: &mut Vec<SourceError>) {
-    let place = |line: usize| format!("{}:{line}", file.display());
-    let text = match read_text(file) {
+    take_text(&file.display().to_string(), read_text(file), documents, errors);
+}
+
+fn read_standard_input(documents: &mut Vec<Document>, errors: &mut Vec<SourceError>) {
+    let mut bytes = Vec::new();
+    let text = match std::io::stdin().lock().take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes) {
+        Err(error) => Err(format!("cannot be read: {error}")),
+        Ok(length) if length as u64 > FILE_LIMIT_BYTES => Err(too_long()),
+        Ok(_) => utf8(bytes),
+    };
+    take_text("standard input", text, documents, errors);
+}
+
+fn take_text(
+    name: &str,
+    text: Result<String, String>,
+    documents: &mut Vec<Document>,
+    errors: &mut Vec<SourceError>,
+) {
+    let place = |line: usize| format!("{name}:{line}");
+    let text = match text {
         Ok(text) => text,
-        Err(message) => {
-            errors.push(SourceError { place: file.display().to_string(), message });
-            return;
-        }
+        Err(message) => return errors.push(SourceError { place: name.to_owned(), message }),
     };
     for document in manifest::documents(&text) {
         match document {
@@ -83,9 +104,16 @@ fn read_file(file: &Path, documents: &mut Vec<Document>, errors: &mut Vec<Source
 fn read_text(file: &Path) -> Result<String, String> {
     let length = std::fs::metadata(file).map_err(|error| format!("cannot be read: {error}"))?.len();
     if length > FILE_LIMIT_BYTES {
-        return Err(format!("has {length} bytes, more than the {FILE_LIMIT_BYTES} that are read"));
+        return Err(too_long());
     }
-    let bytes = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    utf8(std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?)
+}
+
+fn too_long() -> String {
+    format!("has more than the {FILE_LIMIT_BYTES} bytes that are read")
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         format!("is not UTF-8 text (byte {}); save it as UTF-8", error.utf8_error().valid_up_to())
     })
