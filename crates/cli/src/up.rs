@@ -16,6 +16,9 @@ use crate::failure::Failure;
 use crate::logging;
 use crate::view::{Header, Screen, report};
 
+/// How long everything must have been available without a change: a status may lag behind the last node.
+const SETTLED: Duration = Duration::from_millis(300);
+
 /// How often the live view is drawn at most.
 const FRAME: Duration = Duration::from_millis(100);
 
@@ -124,19 +127,25 @@ async fn wait_until_available(
     let deadline = Instant::now() + timeout;
     loop {
         let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
-        let done = snapshot.all_available();
-        if done || stop.is_cancelled() || Instant::now() >= deadline {
-            report::table(&snapshot);
-            if !done {
-                report::reasons(&snapshot, timeout, stop.is_cancelled(), up.write_failure());
-            }
-            return Ok(if done && refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
+        let available = snapshot.all_available(up.healthy_nodes());
+        let over = stop.is_cancelled() || Instant::now() >= deadline;
         tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep_until(deadline) => {}
-            changed = snapshots.changed() => if changed.is_err() { stop.cancel(); },
+            () = stop.cancelled(), if !over => continue,
+            () = tokio::time::sleep_until(deadline), if !over => continue,
+            changed = snapshots.changed(), if !over => {
+                if changed.is_err() {
+                    stop.cancel();
+                }
+                continue;
+            }
+            () = tokio::time::sleep(SETTLED), if available && !over => {}
+            () = std::future::ready(()), if over => {}
         }
+        report::table(&snapshot);
+        if !available {
+            report::reasons(&snapshot, timeout, stop.is_cancelled(), up.write_failure());
+        }
+        return Ok(if available && refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
 }
 

@@ -173,7 +173,7 @@ fn kind_hint(group: &str, version: &str, kind: &str) -> String {
         return format!("kinds are written as they are: did you mean \"{}\"?", found.kind);
     }
     match resources.iter().find(served) {
-        Some(Resource { group, version, kind, .. }) if group.is_empty() => {
+        Some(Resource { group: "", version, kind, .. }) => {
             format!("\"{kind}\" is served in version \"{version}\"")
         }
         Some(Resource { group, version, kind, .. }) => {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use everynode_apiserver as apiserver;
 use everynode_client::Client;
 use everynode_controller::{Controller, ControllerConfig};
-use everynode_node::{Fleet, FleetConfig, NodeSpec};
+use everynode_node::{Fleet, FleetConfig, Mode, NodeSpec};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -98,6 +98,7 @@ pub struct Up {
     client: Client,
     kubeconfig: files::Kubeconfig,
     storage: Storage,
+    healthy_nodes: usize,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     parts: JoinSet<()>,
     cancel: CancellationToken,
@@ -116,13 +117,23 @@ impl Up {
             .map_err(|(path, source)| UpError::Kubeconfig { path: path.display().to_string(), source })?;
         let client = Client::from_kubeconfig_text(&text).await?;
         let nodes = nodes::with_known(wanted, &client).await?;
+        let healthy_nodes = nodes.iter().filter(|node| node.mode == Mode::Healthy).count();
         let cancel = CancellationToken::new();
         let mut parts = JoinSet::new();
         let loops = LoopsConfig::new(server.authority_certificate());
         start_parts(&mut parts, &client, &cancel, loops, fleet_config(nodes, config.pod_start));
         let snapshots =
             views::follow(&mut parts, client.clone().with_user_agent("everynode-view"), cancel.clone());
-        Ok(Up { server, client, kubeconfig, storage: config.storage, snapshots, parts, cancel })
+        Ok(Up {
+            server,
+            client,
+            kubeconfig,
+            storage: config.storage,
+            healthy_nodes,
+            snapshots,
+            parts,
+            cancel,
+        })
     }
 
     /// Address of the API, such as `https://127.0.0.1:7443`.
@@ -133,6 +144,11 @@ impl Up {
     /// The kubeconfig that was written.
     pub fn kubeconfig_path(&self) -> &Path {
         self.kubeconfig.path()
+    }
+
+    /// How many of the simulated nodes are meant to become ready.
+    pub fn healthy_nodes(&self) -> usize {
+        self.healthy_nodes
     }
 
     /// Why the store takes no more writes, when it does not: the disk is full, for example.

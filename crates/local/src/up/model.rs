@@ -26,9 +26,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether there is a DaemonSet, and each is fully available.
-    pub fn all_available(&self) -> bool {
-        !self.daemonsets.is_empty() && self.daemonsets.iter().all(DaemonSetRow::is_available)
+    /// Whether `nodes` nodes are ready, and there is a DaemonSet, and each is fully available.
+    pub fn all_available(&self, nodes: usize) -> bool {
+        let ready = self.nodes.iter().filter(|cell| cell.state != NodeState::NotReady).count();
+        ready >= nodes
+            && !self.daemonsets.is_empty()
+            && self.daemonsets.iter().all(DaemonSetRow::is_available)
     }
 }
 
@@ -548,8 +551,18 @@ mod tests {
             {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]});
         apply(&mut model, Followed::Pods, pod("p2", "b", pulling));
         let snapshot = model.snapshot();
-        assert!(!snapshot.all_available());
+        assert!(!snapshot.all_available(3));
         assert_eq!(snapshot.daemonsets[0].reasons, ["1 pod: ImagePullBackOff, for example on b"]);
+    }
+
+    #[test]
+    fn a_fleet_without_its_nodes_is_not_available_yet() {
+        let mut model = fleet();
+        let status = json!({"observedGeneration": 2});
+        let metadata = json!({"name": "agent", "namespace": "n", "uid": "d", "generation": 2});
+        apply(&mut model, Followed::DaemonSets, json!({"metadata": metadata, "status": status}));
+        assert!(model.snapshot().all_available(3), "nothing is desired, and the ready nodes are there");
+        assert!(!model.snapshot().all_available(4), "a node that is to come may want a pod");
     }
 
     #[test]
