@@ -33,6 +33,9 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     if let Some(UpError::Server(error)) = error.downcast_ref() {
         return hint_of_server(error);
     }
+    if let Some(UpError::Kubeconfig { .. }) = error.downcast_ref() {
+        return Some("make its directory, make room, or name another file with --kubeconfig");
+    }
     match error.downcast_ref()? {
         everynode_client::Error::Config(_) => Some(
             "name a kubeconfig with --kubeconfig FILE or the variable KUBECONFIG, and a context with --context",

@@ -1,5 +1,10 @@
 //! Bad input to the command: each ends with a sentence that says what is wrong, and with the status of a failure.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it skips"
+)]
 
 mod common;
 

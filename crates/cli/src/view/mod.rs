@@ -29,6 +29,9 @@ pub struct Header {
     pub colour: bool,
 }
 
+/// Below this many columns the table shows neither namespaces nor bars.
+const NARROW: u16 = 72;
+
 /// Draws one frame.
 pub fn draw(frame: &mut Frame<'_>, header: &Header, snapshot: &Snapshot) {
     let area = frame.area();
@@ -80,22 +83,20 @@ fn draw_daemonsets(frame: &mut Frame<'_>, area: Rect, header: &Header, daemonset
         return;
     }
     let titles = ["NAMESPACE", "NAME", "DESIRED", "READY", "UPDATED", "AVAILABLE", ""];
-    let widths = [
-        Constraint::Max(16),
-        Constraint::Fill(1),
-        Constraint::Length(7),
-        Constraint::Length(6),
-        Constraint::Length(7),
-        Constraint::Length(9),
-        Constraint::Length(12),
-    ];
+    let namespace = if area.width < NARROW { 0 } else { 16 };
+    let bar = if area.width < NARROW { 0 } else { 12 };
+    // What the other columns and the gaps between them leave.
+    let name = area.width.saturating_sub(namespace + bar + 7 + 6 + 7 + 9 + 6);
+    let widths = [namespace, name, 7, 6, 7, 9, bar].map(Constraint::Length);
     let (shown, hidden) = rows_shown(daemonsets, usize::from(area.height).saturating_sub(1));
-    let mut rows: Vec<_> = shown.iter().map(|row| daemonset_row(row, header.colour)).collect();
-    if hidden > 0 {
-        rows.push(Row::new(["", hidden_rows(daemonsets, &shown).as_str()].map(str::to_owned)).style(dim()));
-    }
+    let rows = shown.iter().map(|row| daemonset_row(row, name, header.colour));
     let table = Table::new(rows, widths).header(Row::new(titles).style(dim()));
     frame.render_widget(table, area);
+    if hidden > 0 {
+        let below = u16::try_from(shown.len()).unwrap_or(u16::MAX).saturating_add(1);
+        let line = Rect { y: area.y.saturating_add(below), height: 1, ..area }.intersection(area);
+        frame.render_widget(Paragraph::new(hidden_rows(daemonsets, &shown)).style(dim()), line);
+    }
 }
 
 /// As many DaemonSets as there is room for, and the number of others. Those that are not available are shown
@@ -118,7 +119,7 @@ fn hidden_rows(daemonsets: &[DaemonSetRow], shown: &[&DaemonSetRow]) -> String {
     format!("and {hidden} more, {done} available")
 }
 
-fn daemonset_row(row: &DaemonSetRow, colour: bool) -> Row<'_> {
+fn daemonset_row(row: &DaemonSetRow, name_width: u16, colour: bool) -> Row<'_> {
     let done = row.available.min(row.up_to_date);
     let colour_of_bar = match (row.is_available(), row.reasons.is_empty()) {
         (true, _) => Color::Green,
@@ -127,8 +128,8 @@ fn daemonset_row(row: &DaemonSetRow, colour: bool) -> Row<'_> {
     };
     let bar = Span::styled(progress_bar(done, row.desired), paint(colour, colour_of_bar));
     Row::new(vec![
-        Cell::from(row.namespace.as_str()),
-        Cell::from(row.name.as_str()),
+        Cell::from(shorten(&row.namespace, 16)),
+        Cell::from(shorten(&row.name, usize::from(name_width))),
         Cell::from(format!("{:>7}", row.desired)),
         Cell::from(format!("{:>5}", row.ready)),
         Cell::from(format!("{:>7}", row.up_to_date)),
@@ -282,6 +283,29 @@ mod tests {
             "kube-system      network-plugin          4     3        2         3 ━━━━━━┄┄┄┄┄┄"
         );
         assert!(lines.iter().any(|line| line == "■□"), "{lines:#?}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_what_is_not_available_comes_first() {
+        let row = |number: i64| DaemonSetRow {
+            name: format!("agent-{number}"),
+            desired: 1,
+            current: 1,
+            up_to_date: 1,
+            available: i64::from(number != 7),
+            ..DaemonSetRow::default()
+        };
+        let daemonsets: Vec<_> = (0..20).map(row).collect();
+        let lines = screen(&Snapshot { daemonsets, ..Snapshot::default() });
+        assert!(lines[4].contains("agent-7 "), "{lines:#?}");
+        assert!(lines.contains(&"and 15 more, 15 available".to_owned()), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_long_text_ends_in_an_ellipsis() {
+        assert_eq!(shorten("node-1", 6), "node-1");
+        assert_eq!(shorten("node-10", 6), "node-…");
+        assert_eq!(shorten("one\ntwo", 9), "one two");
     }
 
     #[test]

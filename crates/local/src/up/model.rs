@@ -143,6 +143,8 @@ pub struct Model {
     nodes: BTreeMap<Arc<str>, bool>,
     pods: HashMap<String, PodRow>,
     events: VecDeque<EventLine>,
+    /// Why pods could not be created, by namespace and name of the DaemonSet; only of those in `daemonsets`.
+    refusals: HashMap<(String, String), String>,
 }
 
 impl Model {
@@ -163,6 +165,7 @@ impl Model {
             Followed::DaemonSets => {
                 let key = (object.metadata.namespace.into_owned(), object.metadata.name.into_owned());
                 self.daemonsets.remove(&key);
+                self.refusals.remove(&key);
             }
             Followed::Nodes => {
                 self.nodes.remove(object.metadata.name.as_ref());
@@ -230,6 +233,12 @@ impl Model {
 
     fn apply_event(&mut self, object: &[u8]) {
         let Ok(object) = serde_json::from_slice::<Event<'_>>(object) else { return };
+        if object.reason == "FailedCreate" {
+            let key = (object.involved_object.namespace.to_string(), object.involved_object.name.to_string());
+            if object.involved_object.kind == "DaemonSet" && self.daemonsets.contains_key(&key) {
+                self.refusals.insert(key, object.message.to_string());
+            }
+        }
         if self.events.len() == EVENTS_KEPT {
             self.events.pop_front();
         }
@@ -271,8 +280,8 @@ impl Model {
         Snapshot {
             daemonsets: self
                 .daemonsets
-                .values()
-                .map(|(uid, row)| with_reasons(row, reasons.get(uid.as_ref())))
+                .iter()
+                .map(|(key, (uid, row))| with_reasons(row, reasons.get(uid.as_ref()), self.refusals.get(key)))
                 .collect(),
             nodes: self
                 .nodes
@@ -293,7 +302,11 @@ fn cell(name: &Arc<str>, ready: bool, worst: Option<&NodeState>) -> NodeCell {
     NodeCell { name: name.clone(), state }
 }
 
-fn with_reasons(row: &DaemonSetRow, pods: Option<&BTreeMap<String, (usize, &str)>>) -> DaemonSetRow {
+fn with_reasons(
+    row: &DaemonSetRow,
+    pods: Option<&BTreeMap<String, (usize, &str)>>,
+    refusal: Option<&String>,
+) -> DaemonSetRow {
     let mut row = row.clone();
     if row.is_available() {
         return row;
@@ -308,7 +321,10 @@ fn with_reasons(row: &DaemonSetRow, pods: Option<&BTreeMap<String, (usize, &str)
         row.reasons.push(format!("{count} {}: {reason}{place}", if *count == 1 { "pod" } else { "pods" }));
     }
     if row.current < row.desired {
-        row.reasons.push(format!("{} nodes have no pod yet", row.desired - row.current));
+        let missing = row.desired - row.current;
+        let nodes = if missing == 1 { "node has" } else { "nodes have" };
+        let why = refusal.map_or_else(String::new, |message| format!(": {message}"));
+        row.reasons.push(format!("{missing} {nodes} no pod yet{why}"));
     } else if row.up_to_date < row.desired {
         row.reasons.push(format!("{} pods have an older template", row.desired - row.up_to_date));
     }
@@ -494,6 +510,8 @@ struct Event<'a> {
 #[derive(Deserialize)]
 struct InvolvedObject<'a> {
     #[serde(borrow, default)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
     name: Cow<'a, str>,
@@ -563,6 +581,20 @@ mod tests {
         apply(&mut model, Followed::DaemonSets, json!({"metadata": metadata, "status": status}));
         assert!(model.snapshot().all_available(3), "nothing is desired, and the ready nodes are there");
         assert!(!model.snapshot().all_available(4), "a node that is to come may want a pod");
+    }
+
+    #[test]
+    fn a_refused_pod_is_the_reason_of_a_missing_one() {
+        let mut model = fleet();
+        let status =
+            json!({"observedGeneration": 2, "desiredNumberScheduled": 2, "currentNumberScheduled": 0});
+        let metadata = json!({"name": "agent", "namespace": "n", "uid": "d", "generation": 2});
+        apply(&mut model, Followed::DaemonSets, json!({"metadata": metadata, "status": status}));
+        let involved = json!({"kind": "DaemonSet", "namespace": "n", "name": "agent"});
+        let event = json!({"reason": "FailedCreate", "message": "forbidden", "involvedObject": involved});
+        apply(&mut model, Followed::Events, event);
+        let reasons = &model.snapshot().daemonsets[0].reasons;
+        assert!(reasons.contains(&"2 nodes have no pod yet: forbidden".to_owned()), "{reasons:?}");
     }
 
     #[test]
