@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use everynode_wire::lean;
 use serde::Deserialize;
 
 /// How many events a snapshot keeps.
@@ -160,18 +161,18 @@ impl Model {
 
     /// Removes one object.
     pub fn delete(&mut self, followed: Followed, object: &[u8]) {
-        let Ok(object) = serde_json::from_slice::<Named<'_>>(object) else { return };
+        let Ok(object) = serde_json::from_slice::<lean::AnyObject<'_>>(object) else { return };
         match followed {
             Followed::DaemonSets => {
-                let key = (object.metadata.namespace.into_owned(), object.metadata.name.into_owned());
+                let key = (object.metadata.namespace.to_string(), object.metadata.name.to_string());
                 self.daemonsets.remove(&key);
                 self.refusals.remove(&key);
             }
             Followed::Nodes => {
-                self.nodes.remove(object.metadata.name.as_ref());
+                self.nodes.remove(&*object.metadata.name);
             }
             Followed::Pods => {
-                self.pods.remove(object.metadata.uid.as_ref());
+                self.pods.remove(&*object.metadata.uid);
             }
             Followed::Events => {}
         }
@@ -190,8 +191,8 @@ impl Model {
     fn apply_daemonset(&mut self, object: &[u8]) {
         let Ok(object) = serde_json::from_slice::<DaemonSet<'_>>(object) else { return };
         let row = DaemonSetRow {
-            namespace: object.metadata.namespace.clone().into_owned(),
-            name: object.metadata.name.clone().into_owned(),
+            namespace: object.metadata.namespace.to_string(),
+            name: object.metadata.name.to_string(),
             generation: object.metadata.generation,
             observed_generation: object.status.observed_generation,
             desired: object.status.desired_number_scheduled,
@@ -202,17 +203,17 @@ impl Model {
             misscheduled: object.status.number_misscheduled,
             reasons: Vec::new(),
         };
-        let uid = Arc::from(object.metadata.uid.as_ref());
+        let uid = Arc::from(&*object.metadata.uid);
         self.daemonsets.insert((row.namespace.clone(), row.name.clone()), (uid, row));
     }
 
     fn apply_node(&mut self, object: &[u8]) {
-        let Ok(object) = serde_json::from_slice::<Node<'_>>(object) else { return };
-        let ready = condition(&object.status.conditions, "Ready").is_some_and(|c| c.status == "True");
-        match self.nodes.get_mut(object.metadata.name.as_ref()) {
+        let Ok(object) = serde_json::from_slice::<lean::Node<'_>>(object) else { return };
+        let ready = lean::condition_status(&object.status.conditions, "Ready") == Some("True");
+        match self.nodes.get_mut(&*object.metadata.name) {
             Some(entry) => *entry = ready,
             None => {
-                self.nodes.insert(Arc::from(object.metadata.name.as_ref()), ready);
+                self.nodes.insert(Arc::from(&*object.metadata.name), ready);
             }
         }
     }
@@ -223,10 +224,10 @@ impl Model {
         let owner = owner.map(|owner| self.owner_name(&owner.uid));
         let node = object.spec.node_name.as_deref().map(|name| self.node_name(name));
         let row = PodRow { owner, node, state: object.state() };
-        match self.pods.get_mut(object.metadata.uid.as_ref()) {
+        match self.pods.get_mut(&*object.metadata.uid) {
             Some(entry) => *entry = row,
             None => {
-                self.pods.insert(object.metadata.uid.into_owned(), row);
+                self.pods.insert(object.metadata.uid.to_string(), row);
             }
         }
     }
@@ -332,37 +333,6 @@ fn with_reasons(
 }
 
 #[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    namespace: Cow<'a, str>,
-    #[serde(borrow, default)]
-    uid: Cow<'a, str>,
-    #[serde(default)]
-    generation: i64,
-    #[serde(borrow, default)]
-    deletion_timestamp: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    owner_references: Vec<Owner<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Owner<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    uid: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
 struct Condition<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
@@ -381,7 +351,7 @@ fn condition<'c, 'a>(conditions: &'c [Condition<'a>], kind: &str) -> Option<&'c 
 #[derive(Deserialize)]
 struct DaemonSet<'a> {
     #[serde(borrow)]
-    metadata: Metadata<'a>,
+    metadata: lean::Metadata<'a>,
     #[serde(default)]
     status: DaemonSetStatus,
 }
@@ -399,23 +369,9 @@ struct DaemonSetStatus {
 }
 
 #[derive(Deserialize)]
-struct Node<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-    #[serde(borrow, default)]
-    status: NodeStatus<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct NodeStatus<'a> {
-    #[serde(borrow, default)]
-    conditions: Vec<Condition<'a>>,
-}
-
-#[derive(Deserialize)]
 struct Pod<'a> {
     #[serde(borrow)]
-    metadata: Metadata<'a>,
+    metadata: lean::Metadata<'a>,
     #[serde(borrow, default)]
     spec: PodSpec<'a>,
     #[serde(borrow, default)]
@@ -467,7 +423,7 @@ const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 impl Pod<'_> {
     fn state(&self) -> PodState {
         let status = &self.status;
-        if self.metadata.deletion_timestamp.is_some() {
+        if self.metadata.is_deleting() {
             return PodState::Progressing("terminating".into());
         }
         if condition(&status.conditions, "Ready").is_some_and(|ready| ready.status == "True") {
