@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 
+use crate::audit::{Audit, Subject};
 use crate::authn::{self, Connection, User};
 use crate::catalog::{Catalog, facts_of};
 use crate::config::Config;
@@ -52,6 +53,7 @@ pub struct Api {
     config: Config,
     catalog: Catalog,
     store: Store,
+    audit: Option<Audit>,
     token: String,
     address: SocketAddr,
     stop: watch::Receiver<bool>,
@@ -64,6 +66,7 @@ impl Api {
         config: Config,
         catalog: Catalog,
         store: Store,
+        audit: Option<Audit>,
         pki: &Pki,
         address: SocketAddr,
         stop: watch::Receiver<bool>,
@@ -73,6 +76,7 @@ impl Api {
             config,
             catalog,
             store,
+            audit,
             token: pki.token.clone(),
             address,
             stop,
@@ -83,6 +87,19 @@ impl Api {
 
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    pub(crate) fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
+    }
+
+    /// Leaves a note for the audit log, if there is one, of the object that an answer is about.
+    pub(crate) fn note(&self, response: &mut Response<Body>, subject: impl FnOnce() -> Option<Subject>) {
+        if self.audit.is_some()
+            && let Some(subject) = subject()
+        {
+            response.extensions_mut().insert(subject);
+        }
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -145,6 +162,13 @@ impl Api {
     /// Answers one request.
     pub(crate) async fn serve(&self, connection: Connection, request: Request<Incoming>) -> Response<Body> {
         let user = authn::authenticate(connection, request.headers(), &self.token);
+        let Some(audit) = &self.audit else { return self.answer(user, request).await };
+        let entry = audit.begin(connection, user, &request);
+        let response = self.answer(user, request).await;
+        audit.end(entry, response).await
+    }
+
+    async fn answer(&self, user: Option<User>, request: Request<Incoming>) -> Response<Body> {
         let answered = match user {
             None if !authn::is_public(request.uri().path()) => Err(Status::unauthorized()),
             _ => self.route(user, request).await,
@@ -162,7 +186,7 @@ impl Api {
             ["apis"] if wants_aggregated(&request) => Ok(aggregated(&request, false)),
             ["api"] => Ok(body::json(200, &discovery::api_versions(self.address))),
             ["apis"] => Ok(body::json(200, &discovery::group_list())),
-            ["metrics"] => Ok(body::text(200, self.metrics.text(&self.store, &self.object_counts()))),
+            ["metrics"] => Ok(body::text(200, self.metrics_text())),
             ["apis", group, "v1", plural] if is_review(group, plural) => {
                 let (group, plural) = ((*group).to_owned(), (*plural).to_owned());
                 self.review(user, request, &group, &plural).await
@@ -202,6 +226,11 @@ impl Api {
         let bytes = self.read(request.into_body()).await?;
         let answer = reviews::review(group, plural, &bytes, user).ok_or_else(Status::unknown_path)?;
         Ok(body::json(201, &answer))
+    }
+
+    fn metrics_text(&self) -> String {
+        let audit = self.audit.as_ref().map(Audit::counters);
+        self.metrics.text(&self.store, &self.object_counts(), audit)
     }
 
     fn object_counts(&self) -> Vec<(String, usize)> {

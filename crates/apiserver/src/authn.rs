@@ -1,5 +1,7 @@
 //! Who asks. Every identity that is recognised is the admin; there is no finer authorisation.
 
+use std::net::IpAddr;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
@@ -10,6 +12,8 @@ use crate::pki::{ADMIN_GROUP, ADMIN_USER};
 pub struct Connection {
     /// Whether it showed a client certificate of the cluster's own authority.
     pub certified: bool,
+    /// Its address.
+    pub peer: IpAddr,
 }
 
 /// A recognised client.
@@ -51,12 +55,13 @@ mod tests {
 
     #[test]
     fn a_client_is_recognised_by_certificate_or_token_and_by_nothing_else() {
+        let peer = IpAddr::from([127, 0, 0, 1]);
         let check = |certified, header: Option<&str>, expected: bool| {
             let mut headers = HeaderMap::new();
             if let Some(header) = header {
                 headers.insert(AUTHORIZATION, header.parse().unwrap());
             }
-            let user = authenticate(Connection { certified }, &headers, "secret");
+            let user = authenticate(Connection { certified, peer }, &headers, "secret");
             assert_eq!(user.is_some(), expected, "{certified} {header:?}");
         };
         check(true, None, true);

@@ -36,6 +36,8 @@ pub struct Config {
     pub body_limit_bytes: usize,
     /// How long a request, watches excepted, may take.
     pub request_timeout: Duration,
+    /// Where every request is taken down, one line of JSON each; `None` takes nothing down.
+    pub audit_log: Option<PathBuf>,
     /// Limits of the store.
     pub store_limits: crate::store::Limits,
 }
@@ -53,6 +55,7 @@ impl Default for Config {
             requests_in_flight: 800,
             body_limit_bytes: 3 << 20,
             request_timeout: Duration::from_secs(60),
+            audit_log: None,
             store_limits: crate::store::Limits::default(),
         }
     }

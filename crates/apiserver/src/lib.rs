@@ -34,6 +34,7 @@
 
 mod admission;
 mod api;
+mod audit;
 mod authn;
 mod catalog;
 mod config;

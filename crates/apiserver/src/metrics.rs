@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
+use crate::audit::Counters;
 use crate::store::Store;
 
 /// What is counted apart: verb, group, version, resource, subresource, code.
@@ -28,7 +29,7 @@ impl Metrics {
     }
 
     /// All counters as text.
-    pub fn text(&self, store: &Store, objects: &[(String, usize)]) -> String {
+    pub fn text(&self, store: &Store, objects: &[(String, usize)], audit: Option<&Counters>) -> String {
         let mut out = String::new();
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         out.push_str("# HELP apiserver_request_total Requests by verb, resource and code.\n");
@@ -48,6 +49,14 @@ impl Metrics {
         out.push_str("# HELP everynode_store_revision The last revision of the store.\n");
         out.push_str("# TYPE everynode_store_revision counter\n");
         let _ = writeln!(out, "everynode_store_revision {}", store.revision());
+        if let Some(audit) = audit {
+            out.push_str("# HELP apiserver_audit_event_total Lines written to the audit log.\n");
+            out.push_str("# TYPE apiserver_audit_event_total counter\n");
+            let _ = writeln!(out, "apiserver_audit_event_total {}", audit.written());
+            out.push_str("# HELP apiserver_audit_error_total Lines of the audit log that are lost.\n");
+            out.push_str("# TYPE apiserver_audit_error_total counter\n");
+            let _ = writeln!(out, "apiserver_audit_error_total{{plugin=\"log\"}} {}", audit.lost());
+        }
         out
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
+use crate::audit::Audit;
 use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
 use crate::http::serve;
@@ -31,6 +32,9 @@ pub enum Error {
     /// The data directory cannot be made or read.
     #[error("the data directory {0} cannot be used: {1}")]
     Directory(String, io::Error),
+    /// The audit log cannot be opened.
+    #[error("cannot open the audit log {0}: {1}")]
+    AuditLog(String, io::Error),
     /// The certificates cannot be made or read.
     #[error(transparent)]
     Pki(#[from] PkiError),
@@ -75,6 +79,10 @@ impl Server {
                 Pki::load_or_generate(path, now)?
             }
         };
+        let open = |path: &PathBuf| {
+            Audit::open(path).map_err(|error| Error::AuditLog(path.display().to_string(), error))
+        };
+        let audit = config.audit_log.as_ref().map(open).transpose()?;
         let tls = TlsAcceptor::from(tls::server_config(&pki)?);
         let listener = TcpListener::bind(config.listen).await.map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => Error::AddressInUse(config.listen),
@@ -87,7 +95,7 @@ impl Server {
             catalog.read_facts(shelf, bytes)
         })?;
         let (stop, stopped) = watch::channel(false);
-        let api = Arc::new(Api::new(config, catalog, store, &pki, address, stopped.clone()));
+        let api = Arc::new(Api::new(config, catalog, store, audit, &pki, address, stopped.clone()));
         api.bootstrap().await.map_err(|status| Error::Bootstrap(status.message))?;
         let tasks = vec![
             tokio::spawn(serve::run(listener, tls, api.clone(), stopped.clone())),
@@ -131,6 +139,9 @@ impl Server {
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await;
+        }
+        if let Some(audit) = self.api.audit() {
+            audit.close().await;
         }
         let store = self.api.store().clone();
         drop(self.api);

@@ -8,6 +8,7 @@ use http::Response;
 
 use super::Call;
 use crate::api::Api;
+use crate::audit::Subject;
 use crate::http::body::Body;
 use crate::http::query::{self, Query};
 use crate::selection::Selection;
@@ -60,7 +61,9 @@ pub async fn delete(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>,
     if shows_deleted(call.resource) || !deleted.gone {
         return Ok(call.answer_value(200, deleted.object));
     }
-    Ok(crate::http::body::json(200, &success(call.resource, &deleted.object)))
+    let mut response = crate::http::body::json(200, &success(call.resource, &deleted.object));
+    call.api.note(&mut response, || Subject::of_value(&deleted.object));
+    Ok(response)
 }
 
 /// DELETE of a collection.

@@ -19,6 +19,7 @@ use everynode_wire::{Value, encode, manifest};
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 
 use crate::api::Api;
+use crate::audit::Subject;
 use crate::http::accept::{AVAILABLE, Form};
 use crate::http::body::{self, Body};
 use crate::http::query::{FieldValidation, Query};
@@ -129,12 +130,17 @@ impl Call<'_> {
 
     /// Answers with a stored object.
     pub fn answer_stored(&self, code: u16, stored: &Stored) -> Response<Body> {
-        self.answer(code, view::object(self.resource, stored, self.shape()))
+        let mut response = self.answer(code, view::object(self.resource, stored, self.shape()));
+        self.api.note(&mut response, || Subject::of_bytes(stored.bytes()));
+        response
     }
 
     /// Answers with an object that may not be stored.
     pub fn answer_value(&self, code: u16, object: Value) -> Response<Body> {
-        self.answer(code, view::value(self.resource, object, self.shape()))
+        let subject = self.api.audit().and_then(|_| Subject::of_value(&object));
+        let mut response = self.answer(code, view::value(self.resource, object, self.shape()));
+        self.api.note(&mut response, || subject);
+        response
     }
 
     /// Answers with encoded bytes.

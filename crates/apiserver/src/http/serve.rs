@@ -1,5 +1,6 @@
 //! The accept loop: TLS, HTTP/1.1 and HTTP/2, limits on connections, and a graceful end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ pub async fn run(listener: TcpListener, tls: TlsAcceptor, api: Arc<Api>, mut sto
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stopped| *stopped) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Usually out of file descriptors; they come back when connections close.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -50,7 +51,7 @@ pub async fn run(listener: TcpListener, tls: TlsAcceptor, api: Arc<Api>, mut sto
         };
         let (tls, api, watcher, stop) = (tls.clone(), api.clone(), graceful.watcher(), stop.clone());
         tokio::spawn(async move {
-            connection(stream, tls, api, watcher, stop).await;
+            connection(stream, peer.ip(), tls, api, watcher, stop).await;
             drop(permit);
         });
     }
@@ -62,6 +63,7 @@ pub async fn run(listener: TcpListener, tls: TlsAcceptor, api: Arc<Api>, mut sto
 
 async fn connection(
     stream: TcpStream,
+    peer: IpAddr,
     tls: TlsAcceptor,
     api: Arc<Api>,
     watcher: hyper_util::server::graceful::Watcher,
@@ -79,7 +81,7 @@ async fn connection(
     };
     // The verifier has let in only certificates of our own authority.
     let certified = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
-    let connection = Connection { certified };
+    let connection = Connection { certified, peer };
     let service = service_fn(move |request| {
         let api = api.clone();
         async move { Ok::<_, std::convert::Infallible>(api.serve(connection, request).await) }
