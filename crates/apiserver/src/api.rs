@@ -7,7 +7,7 @@ use everynode_wire::defaults::order;
 use everynode_wire::resource::Resource;
 use everynode_wire::schema;
 use everynode_wire::status::Status;
-use everynode_wire::{Object, Value, encode};
+use everynode_wire::{Value, encode};
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -29,23 +29,6 @@ use crate::{discovery, meta, openapi, reviews, server};
 
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
-
-/// Namespaces that every cluster has.
-const SYSTEM_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
-
-/// Priority classes that every cluster has: name, value, description.
-const SYSTEM_PRIORITIES: &[(&str, i64, &str)] = &[
-    (
-        "system-node-critical",
-        2_000_001_000,
-        "Used for system critical pods that must not be moved from their current node.",
-    ),
-    (
-        "system-cluster-critical",
-        2_000_000_000,
-        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
-    ),
-];
 
 /// Everything that a request needs.
 #[derive(Debug)]
@@ -338,47 +321,6 @@ impl Api {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(limit)),
             Err(error) => Err(Status::bad_request(format!("the body cannot be read: {error}"))),
-        }
-    }
-
-    /// Makes the objects that every cluster has.
-    pub(crate) async fn bootstrap(&self) -> Result<(), Status> {
-        let namespaces = SYSTEM_NAMESPACES.iter().map(|name| (("", "namespaces"), *name, Object::new()));
-        let classes = SYSTEM_PRIORITIES.iter().map(|(name, value, description)| {
-            let mut class = Object::new();
-            class.insert("value".into(), (*value).into());
-            class.insert("description".into(), (*description).into());
-            (("scheduling.k8s.io", "priorityclasses"), *name, class)
-        });
-        // All at once, so that a durable store commits them together.
-        let made = namespaces.chain(classes).map(|((group, plural), name, object)| async move {
-            self.ensure(group, "v1", plural, name, object).await
-        });
-        futures::future::try_join_all(made).await.map(drop)
-    }
-
-    /// Creates an object outside of namespaces when it is not there.
-    pub(crate) async fn ensure(
-        &self,
-        group: &str,
-        version: &str,
-        plural: &str,
-        name: &str,
-        mut object: Object,
-    ) -> Result<(), Status> {
-        let Some(resource) = everynode_wire::resource_for(group, version, plural) else { return Ok(()) };
-        object.insert("kind".into(), resource.kind.into());
-        object.insert("apiVersion".into(), resource.api_version().into());
-        let mut object = Value::Object(object);
-        meta::set(&mut object, "name", name);
-        let ty = handlers::type_of(resource)?;
-        let mut object = everynode_wire::decode::normalize(ty, &object).map_err(Status::internal)?;
-        handlers::convert_and_default(resource, &mut object)?;
-        let created = handlers::create::create_object(self, resource, object, false, &mut Vec::new()).await;
-        match created {
-            Ok(_) => Ok(()),
-            Err(status) if status.reason == everynode_wire::status::Reason::AlreadyExists => Ok(()),
-            Err(status) => Err(status),
         }
     }
 }

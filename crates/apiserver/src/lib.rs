@@ -36,6 +36,7 @@ mod admission;
 mod api;
 mod audit;
 mod authn;
+mod bootstrap;
 mod catalog;
 mod config;
 mod discovery;

@@ -18,7 +18,7 @@ use crate::config::{Config, Storage};
 use crate::http::serve;
 use crate::pki::{Pki, PkiError};
 use crate::store::{Backend, BackendError, Durable, Memory, Store};
-use crate::{sweeper, tls};
+use crate::{bootstrap, sweeper, tls};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +96,7 @@ impl Server {
         })?;
         let (stop, stopped) = watch::channel(false);
         let api = Arc::new(Api::new(config, catalog, store, audit, &pki, address, stopped.clone()));
-        api.bootstrap().await.map_err(|status| Error::Bootstrap(status.message))?;
+        bootstrap::run(&api, address.port()).await.map_err(|status| Error::Bootstrap(status.message))?;
         let tasks = vec![
             tokio::spawn(serve::run(listener, tls, api.clone(), stopped.clone())),
             tokio::spawn(sweeper::run(api.clone(), stopped)),

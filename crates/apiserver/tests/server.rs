@@ -146,6 +146,23 @@ async fn services_get_addresses_of_their_own_and_keep_them() {
 }
 
 #[tokio::test]
+async fn every_cluster_has_the_service_of_its_api() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = || Config { storage: Storage::Directory(directory.path().to_owned()), ..Config::default() };
+    let path = "/api/v1/namespaces/default/services/kubernetes";
+    let (server, client) = start(config()).await;
+    let service = client.get(path).await.json();
+    assert_eq!(service["spec"]["clusterIP"], "10.96.0.1", "{service}");
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], server.address().port());
+    assert_eq!(client.delete(path).await.status, 200);
+    server.shutdown().await;
+
+    let (server, client) = start(config()).await;
+    assert_eq!(client.get(path).await.status, 200);
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn pods_get_the_token_of_their_account_or_are_refused_without_one() {
     let (server, client) = start(Config::default()).await;
     let pods = "/api/v1/namespaces/default/pods";

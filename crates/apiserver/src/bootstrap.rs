@@ -1,0 +1,80 @@
+//! The objects that every cluster has.
+
+use everynode_wire::status::{Reason, Status};
+use everynode_wire::{Object, Value};
+use serde_json::json;
+
+use crate::api::Api;
+use crate::handlers;
+
+/// Namespaces that every cluster has.
+const SYSTEM_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Priority classes that every cluster has: name, value, description.
+const SYSTEM_PRIORITIES: &[(&str, i64, &str)] = &[
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
+
+/// Makes what every cluster has and this one has not yet. The server listens on `port`.
+pub(crate) async fn run(api: &Api, port: u16) -> Result<(), Status> {
+    let namespaces = SYSTEM_NAMESPACES.iter().map(|name| (("", "namespaces"), named(name)));
+    let classes = SYSTEM_PRIORITIES.iter().map(|(name, value, description)| {
+        let mut class = named(name);
+        class["value"] = (*value).into();
+        class["description"] = (*description).into();
+        (("scheduling.k8s.io", "priorityclasses"), class)
+    });
+    // All at once, so that a durable store commits them together.
+    let made = namespaces.chain(classes).map(|((group, plural), object)| ensure(api, group, plural, object));
+    futures::future::try_join_all(made).await?;
+    ensure(api, "", "services", own_service(port)).await
+}
+
+fn named(name: &str) -> Value {
+    json!({ "metadata": { "name": name } })
+}
+
+/// The service by which programs in a cluster reach the API. Nothing listens on its address, since nothing
+/// runs on simulated nodes; clients read from it which IP family the cluster has.
+fn own_service(port: u16) -> Value {
+    json!({
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": { "component": "apiserver", "provider": "kubernetes" },
+        },
+        "spec": {
+            "clusterIP": "10.96.0.1",
+            "ports": [{ "name": "https", "protocol": "TCP", "port": 443, "targetPort": port }],
+        },
+    })
+}
+
+/// Creates an object when it is not there.
+async fn ensure(api: &Api, group: &str, plural: &str, object: Value) -> Result<(), Status> {
+    let Some(resource) = everynode_wire::resource_for(group, "v1", plural) else { return Ok(()) };
+    let mut whole = Object::new();
+    whole.insert("kind".into(), resource.kind.into());
+    whole.insert("apiVersion".into(), resource.api_version().into());
+    if let Value::Object(fields) = object {
+        whole.extend(fields);
+    }
+    let ty = handlers::type_of(resource)?;
+    let mut object =
+        everynode_wire::decode::normalize(ty, &Value::Object(whole)).map_err(Status::internal)?;
+    handlers::convert_and_default(resource, &mut object)?;
+    match handlers::create::create_object(api, resource, object, false, &mut Vec::new()).await {
+        Ok(_) => Ok(()),
+        Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
+        Err(status) => Err(status),
+    }
+}
