@@ -79,6 +79,9 @@ pub struct UpArgs {
     /// How long a simulated pod takes from being bound to being ready
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub pod_start: Duration,
+    /// Append a line to this file for every request to the API, as Kubernetes' audit log has them (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
     /// Leave with status 0 once every DaemonSet is fully available, or 1 after --timeout or when a manifest was
     /// refused. A DaemonSet for which no node is eligible counts as available
     #[arg(long)]

@@ -52,6 +52,7 @@ fn hint_of_server(error: &ServerError) -> Option<&'static str> {
         ServerError::Directory(..) => {
             "name another directory with --data-dir, or keep nothing with --ephemeral"
         }
+        ServerError::AuditLog(..) => "make its directory, or name another file with --audit-log",
         ServerError::Pki(_) => {
             "restore pki.json from a copy, or delete it: it is made anew, and older kubeconfigs are void then"
         }

@@ -74,6 +74,7 @@ fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
         kubeconfig: args.kubeconfig.clone(),
         nodes,
         pod_start: args.pod_start,
+        audit_log: args.audit_log.clone(),
     })
 }
 

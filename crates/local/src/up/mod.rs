@@ -53,6 +53,8 @@ pub struct UpConfig {
     pub nodes: NodesWanted,
     /// How long a pod takes from being bound to being ready.
     pub pod_start: Duration,
+    /// Where every request to the API is taken down; `None` takes nothing down.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// Which nodes to simulate.
@@ -213,6 +215,7 @@ fn server_config(config: &UpConfig) -> apiserver::Config {
     apiserver::Config {
         listen: config.listen,
         storage: config.storage.clone(),
+        audit_log: config.audit_log.clone(),
         ..apiserver::Config::default()
     }
 }
