@@ -264,6 +264,7 @@ pub(crate) fn work_kind(work: &Work) -> &'static str {
         Work::WriteStatus { .. } => "write_status",
         Work::BumpCollisionCount { .. } => "bump_collision_count",
         Work::RecordEvent(_) => "record_event",
+        Work::Relist(_) => "relist",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::Uid;
-use crate::facts::Status;
+use crate::facts::{Kind, Status};
 use crate::template::Template;
 
 /// Names one action of one engine; never used twice.
@@ -84,6 +84,9 @@ pub enum Work {
         /// The count to write.
         next: i32,
     },
+    /// List a kind anew, with a consistent read, and watch on from there: the watch stays behind. The facts
+    /// RelistBegun to RelistEnded follow; the engine asks again when they do not. Outcome: none is needed.
+    Relist(Kind),
     /// Record an event on the DaemonSet, source component daemonset-controller. Outcome: none is needed.
     RecordEvent(Event),
 }

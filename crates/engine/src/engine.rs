@@ -10,6 +10,7 @@ use crate::cells;
 use crate::facts::{Fact, Kind};
 use crate::finished::Pending;
 use crate::labels::LabelSets;
+use crate::lists::Listing;
 use crate::namespaces::{Namespaces, Slots};
 use crate::nodes::{NodeId, Nodes};
 use crate::pods::{PodId, Pods};
@@ -29,10 +30,15 @@ pub struct Limits {
     pub retry_first_millis: i64,
     /// The longest delay after a failed write.
     pub retry_last_millis: i64,
-    /// How long a write without a visible effect is waited for (A2, ExpectationsTimeout).
-    pub expectation_millis: i64,
-    /// How long a creation without an answer is waited for.
-    pub unknown_outcome_millis: i64,
+    /// How long the effect of a write is waited for, or, when no answer came back, the write itself. A list decides
+    /// after that (H3).
+    pub stale_millis: i64,
+    /// The first pause after a list was asked for; it doubles with each further one of the kind.
+    pub relist_first_millis: i64,
+    /// The longest such pause.
+    pub relist_last_millis: i64,
+    /// How long nothing is created in a namespace that is being deleted (C9).
+    pub terminating_millis: i64,
     /// The shortest time between two status writes of one DaemonSet.
     pub status_interval_millis: i64,
     /// The first window in which no further failed pod is deleted on a node (D6).
@@ -49,8 +55,10 @@ impl Default for Limits {
             patches_in_flight: 250,
             retry_first_millis: 5,
             retry_last_millis: 60_000,
-            expectation_millis: 300_000,
-            unknown_outcome_millis: 30_000,
+            stale_millis: 30_000,
+            relist_first_millis: 30_000,
+            relist_last_millis: 300_000,
+            terminating_millis: 300_000,
             status_interval_millis: 100,
             failed_pod_first_millis: 1_000,
             failed_pod_last_millis: 900_000,
@@ -70,6 +78,7 @@ pub struct Engine {
     pub(crate) timers: Timers,
     pub(crate) pending: HashMap<ActionId, Pending>,
     pub(crate) unseen: Unseen,
+    pub(crate) lists: [Listing; 4],
     /// How far the pods' watch has come.
     pub(crate) pods_seen: u64,
     /// How far the revisions' watch has come.
@@ -78,7 +87,7 @@ pub struct Engine {
     pub(crate) revision_stamp: u8,
     active: Vec<SlotId>,
     listed: [bool; 4],
-    out: Vec<Action>,
+    pub(crate) out: Vec<Action>,
     last_id: u64,
 }
 
@@ -123,6 +132,7 @@ impl Engine {
             timers: Timers::default(),
             pending: HashMap::new(),
             unseen: Unseen::default(),
+            lists: Default::default(),
             pods_seen: 0,
             revisions_seen: 0,
             slot_stamp: 0,
@@ -175,9 +185,13 @@ impl Engine {
             }
             Fact::Revision(revision) => self.observe_revision(*revision),
             Fact::RevisionGone(uid) => self.observe_revision_gone(uid),
-            Fact::RelistBegun(kind) => self.begin_relist(kind),
+            Fact::RelistBegun(kind) => {
+                self.lists[kind as usize].begin();
+                self.begin_relist(kind);
+            }
             Fact::RelistEnded { kind, resource_version } => {
                 self.end_relist(kind, resource_version);
+                self.decide_overdue(kind, resource_version, now);
                 self.listed[kind as usize] = true;
             }
             Fact::Progress { kind: Kind::Pod, resource_version } => self.saw_pods(resource_version),
@@ -193,7 +207,7 @@ impl Engine {
             return Vec::new();
         }
         while let Some(wake) = self.timers.pop_due(now) {
-            self.wake(wake);
+            self.wake(wake, now);
         }
         let mut active = std::mem::take(&mut self.active);
         for id in active.drain(..) {
@@ -207,12 +221,14 @@ impl Engine {
         if self.active.is_empty() {
             self.active = active;
         }
+        self.ask_for_lists(now);
         std::mem::take(&mut self.out)
     }
 
     /// When `decide` has something to do next without a further fact.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.timers.next().filter(|_| self.is_synced())
+        let next = self.timers.next().into_iter().chain(self.next_list()).min();
+        next.filter(|_| self.is_synced())
     }
 
     /// The sync of one DaemonSet: the specification's section 0, on what has changed.
@@ -269,7 +285,7 @@ impl Engine {
         self.slots.forget(&mut self.namespaces, &slot);
     }
 
-    fn wake(&mut self, wake: Wake) {
+    fn wake(&mut self, wake: Wake, now: Time) {
         match wake {
             Wake::Cell(id, node) => {
                 let Some(slot) = self.slots.get_mut(id) else { return };
@@ -284,7 +300,7 @@ impl Engine {
                     self.activate(id);
                 }
             }
-            Wake::Delete(uid) => self.give_up_delete(uid),
+            Wake::Stale(wait) => self.is_overdue(wait, now),
         }
     }
 
@@ -340,7 +356,7 @@ impl Engine {
         self.out.push(Action { id, daemonset: slot.key.clone(), work });
     }
 
-    fn next_id(&mut self) -> ActionId {
+    pub(crate) fn next_id(&mut self) -> ActionId {
         self.last_id += 1;
         ActionId(self.last_id)
     }
@@ -362,11 +378,6 @@ impl Engine {
         if let Some(cell) = slot.cells.get_mut(&node) {
             cell.dirty = false;
         }
-        if let Some(Creating::Unseen { until, .. } | Creating::Unknown { until }) = slot.creating.get(&node)
-            && *until <= now
-        {
-            self.forget_creating(slot, node);
-        }
         if slot.failed.get(&node).is_some_and(|entry| now.millis_since(entry.updated) > forget_millis) {
             slot.failed.remove(&node);
         }
@@ -374,12 +385,8 @@ impl Engine {
         let strategy = slot.spec.as_ref().map(|spec| spec.fact.strategy);
         let marks = strategy.filter(|_| node != NodeId::NONE).map_or(0, |strategy| view.marks(strategy));
         slot.set_marks(&self.nodes, node, marks);
-        let creating = match slot.creating.get(&node) {
-            Some(Creating::Unseen { until, .. } | Creating::Unknown { until }) => Some(*until),
-            _ => None,
-        };
         let forget = slot.failed.get(&node).map(|entry| entry.updated.plus_millis(forget_millis + 1));
-        let wake = view.wake().into_iter().chain(creating).chain(forget).min();
+        let wake = view.wake().into_iter().chain(forget).min();
         let Some(cell) = slot.cells.get_mut(&node) else { return };
         if let Some(at) = wake.filter(|at| *at < cell.wake) {
             cell.wake = at;
@@ -411,16 +418,6 @@ impl Engine {
             && let Some((version, ..)) = self.unseen.by_uid.remove(&uid)
         {
             self.unseen.by_version.remove(&(version, uid));
-        }
-    }
-
-    fn give_up_delete(&mut self, uid: Uid) {
-        let Some(id) = self.pods.find(uid) else { return };
-        let Some(row) = self.pods.get_mut(id).filter(|row| row.delete_sent) else { return };
-        row.delete_sent = false;
-        let node = row.node;
-        if let crate::pods::Place::Member(slot) = row.place {
-            self.touch(slot, node);
         }
     }
 }

@@ -6,12 +6,12 @@ use crate::actions::{ActionId, PodRef};
 use crate::base::{Time, Uid};
 use crate::engine::Engine;
 use crate::facts::{Failure, Outcome, PodController, RevisionFact, Status};
+use crate::lists::Wait;
 use crate::nodes::NodeId;
 use crate::observe::touch_failed;
 use crate::pod_body::HASH_LABEL;
 use crate::pods::Place;
 use crate::slot::{Creating, NamespaceId, RevisionRow, Slot, SlotId};
-use crate::timers::Wake;
 
 /// A write whose outcome is awaited.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Engine {
     }
 
     /// Has the DaemonSets look at a revision whose write has ended; its owner need not be the one that asked for it.
-    fn touch_revision(&mut self, namespace: NamespaceId, uid: Uid) {
+    pub(crate) fn touch_revision(&mut self, namespace: NamespaceId, uid: Uid) {
         let row = self.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
         if let Some(controller) = row.map(|row| row.fact.controller) {
             self.revisions_changed(namespace, uid, controller);
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// Has the DaemonSet look at a pod that it has by now, which need not be the one that asked for the write.
-    fn touch_pod(&mut self, id: crate::pods::PodId) {
+    pub(crate) fn touch_pod(&mut self, id: crate::pods::PodId) {
         let Some(row) = self.pods.get(id) else { return };
         let node = row.node;
         match row.place {
@@ -143,14 +143,16 @@ impl Engine {
                 next = self.await_pod(slot, node, uid, resource_version, now).filter(|_| is_awaited);
             }
             Outcome::Failed { failure: Failure::NamespaceTerminating, .. } => {
-                slot.retries.creates.hold(now.plus_millis(self.limits.expectation_millis));
+                slot.retries.creates.hold(now.plus_millis(self.limits.terminating_millis));
             }
             other => {
                 slot.batch_failed = true;
                 let (failure, message) = failure(other);
                 self.record(slot, true, "FailedCreate", format!("Error creating: {message}"));
-                let until = now.plus_millis(self.limits.unknown_outcome_millis);
-                next = (failure == Failure::Unknown && is_awaited).then_some(Creating::Unknown { until });
+                if failure == Failure::Unknown && is_awaited {
+                    let stale_at = self.expect(Wait::Creation(slot.id, node), now);
+                    next = Some(Creating::Unknown { stale_at });
+                }
             }
         }
         match next {
@@ -180,8 +182,11 @@ impl Engine {
             return None;
         }
         self.unseen.by_uid.insert(uid, (version, slot.id, node));
-        self.unseen.by_version.insert((version, uid));
-        Some(Creating::Unseen { uid, until: now.plus_millis(self.limits.expectation_millis) })
+        if version != 0 {
+            self.unseen.by_version.insert((version, uid));
+        }
+        let stale_at = self.expect(Wait::Creation(slot.id, node), now);
+        Some(Creating::Unseen { uid, stale_at })
     }
 
     /// C8: the next batch is twice as large, unless one of this batch failed.
@@ -202,9 +207,8 @@ impl Engine {
             Outcome::Done => {
                 slot.retries.deletes.succeed();
                 self.record(slot, false, "SuccessfulDelete", format!("Deleted pod: {}", pod.name));
-                let at = now.plus_millis(self.limits.expectation_millis);
                 if self.pods.find(pod.uid).is_some() {
-                    self.timers.set(at, Wake::Delete(pod.uid));
+                    self.expect(Wait::Delete(slot.id, pod.uid), now);
                 }
                 None
             }
@@ -239,6 +243,9 @@ impl Engine {
             // A release that went well stays marked until the watch shows it.
             let is_released = matches!((&patch, &outcome), (Patch::Release, Outcome::Done));
             row.patching = is_released && row.place == Place::Unselected(slot.id);
+            if row.patching {
+                self.expect(Wait::Release(slot.id, uid), now);
+            }
         }
         match (outcome, id) {
             (Outcome::Gone, _) => return Some(uid),
@@ -302,8 +309,11 @@ impl Engine {
                 return;
             }
             (write, Outcome::Done | Outcome::Gone) if write.uid().is_some() => {
-                if let Some(row) = write.uid().and_then(|uid| self.revision_mut(slot, uid)) {
+                if let Some(uid) = write.uid()
+                    && let Some(row) = self.revision_mut(slot, uid)
+                {
                     row.delete_sent = true;
+                    self.expect(Wait::Revision(slot.id, uid), now);
                 }
             }
             _ => {
@@ -345,6 +355,9 @@ impl Engine {
         slot.in_flight.cleanup -= 1;
         // One that is gone stays hidden until the watch takes it away; older events cannot bring it back.
         if matches!(outcome, Outcome::Done | Outcome::Gone) {
+            if self.revision_mut(slot, revision).is_some() {
+                self.expect(Wait::Revision(slot.id, revision), now);
+            }
             return;
         }
         if let Some(row) = self.revision_mut(slot, revision) {

@@ -22,6 +22,7 @@
 //!   name.
 //! - H1 to H3: writes are waited for by uid and per cell, not by counters per DaemonSet. A roll-out goes on while
 //!   writes are under way, as these count against its budget; it stops while creations or deletions fail or queue.
+//!   Time alone ends no wait: when a write does not become visible, a fresh list decides (`lists`).
 //! - A17 to A19: status follows a node's removal or new taint at once.
 //! - C8: batches go on growing up to the limit while there is work, instead of starting again every 250 pods.
 //! - F12: pods that surge outside the budget (F10) use it up for the others.
@@ -41,6 +42,7 @@ mod finished;
 mod history;
 mod intern;
 mod labels;
+mod lists;
 mod manage;
 mod namespaces;
 mod nodes;

@@ -8,7 +8,7 @@ use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, PodSel
 use crate::nodes::{Change, NodeId};
 use crate::pods::{NEVER, Place, PodId, PodRow};
 use crate::revision;
-use crate::slot::{NamespaceId, RevisionRow, Slot, SlotId, Spec};
+use crate::slot::{Creating, NamespaceId, RevisionRow, Slot, SlotId, Spec};
 
 impl Engine {
     pub(crate) fn observe_node(&mut self, fact: &NodeFact<'_>) {
@@ -137,6 +137,17 @@ impl Engine {
         row.update(fact);
         let id = self.pods.insert(row);
         self.attach(id, fact.controller);
+        self.settle_unknown(id);
+    }
+
+    /// A new pod where the outcome of a creation is not known: it was carried out.
+    fn settle_unknown(&mut self, id: PodId) {
+        let Some(&PodRow { place: Place::Member(slot), node, .. }) = self.pods.get(id) else { return };
+        if let Some(slot) = self.slots.get_mut(slot)
+            && matches!(slot.creating.get(&node), Some(Creating::Unknown { .. }))
+        {
+            slot.creating.remove(&node);
+        }
     }
 
     fn update_pod(&mut self, id: PodId, fact: &PodFact<'_>) {
@@ -223,7 +234,7 @@ impl Engine {
     pub(crate) fn saw_pods(&mut self, version: u64) {
         self.pods_seen = self.pods_seen.max(version);
         while let Some(&(first, uid)) = self.unseen.by_version.first() {
-            if first == 0 || first > self.pods_seen {
+            if first > self.pods_seen {
                 break;
             }
             self.unseen.by_version.remove(&(first, uid));
@@ -233,7 +244,7 @@ impl Engine {
         }
     }
 
-    fn settle(&mut self, id: SlotId, node: NodeId) {
+    pub(crate) fn settle(&mut self, id: SlotId, node: NodeId) {
         let Some(mut slot) = self.slots.take(id) else { return };
         self.forget_creating(&mut slot, node);
         self.slots.put_back(slot);
@@ -349,6 +360,7 @@ impl Engine {
                     .map(|row| row.fact.uid)
                     .collect();
                 gone.into_iter().for_each(|uid| self.observe_revision_gone(uid));
+                self.revisions_seen = self.revisions_seen.max(version);
             }
         }
         if kind == Kind::Pod {

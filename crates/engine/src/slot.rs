@@ -115,14 +115,24 @@ pub(crate) enum Creating {
     Unseen {
         /// Its uid.
         uid: Uid,
-        /// When it is given up.
-        until: Time,
+        /// When it should have been seen: from then on a list decides.
+        stale_at: Time,
     },
     /// No answer came back: the pod may exist.
     Unknown {
-        /// When it is given up.
-        until: Time,
+        /// When it should have been seen: from then on a list decides.
+        stale_at: Time,
     },
+}
+
+impl Creating {
+    /// When the pod should have been seen, if the write has ended.
+    pub fn stale_at(&self) -> Option<Time> {
+        match self {
+            Creating::InFlight => None,
+            Creating::Unseen { stale_at, .. } | Creating::Unknown { stale_at } => Some(*stale_at),
+        }
+    }
 }
 
 /// Failed pods of one node (D6).

@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::base::{Time, Uid};
+use crate::base::Time;
+use crate::lists::Wait;
 use crate::nodes::NodeId;
 use crate::slot::SlotId;
 
@@ -11,12 +12,12 @@ use crate::slot::SlotId;
 /// it leads to is computed from the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wake {
-    /// A cell: a pod becomes available, a backoff ends, an expectation runs out.
+    /// A cell: a pod becomes available, a backoff ends.
     Cell(SlotId, NodeId),
     /// A DaemonSet: a retry is due, or a status write.
     Slot(SlotId),
-    /// A deletion that was acknowledged should have become visible by now.
-    Delete(Uid),
+    /// A write: its effect should have become visible by now.
+    Stale(Wait),
 }
 
 /// Wakes by time.

@@ -71,7 +71,8 @@ impl World {
             48..68 => self.write_happens(),
             68..92 => self.deliver(),
             92..99 => self.now = self.now.plus_millis(self.step_millis()),
-            _ => self.relist_pods(),
+            _ if self.random.bool() => self.relist(Kind::Pod),
+            _ => self.relist(Kind::Revision),
         }
         while let Some(told) = self.objects.told.pop_front() {
             self.watches[told.kind() as usize].push_back(told);
@@ -269,6 +270,9 @@ impl World {
         }
         let index = self.random.usize(0..self.writes.len());
         let write = self.writes.swap_remove(index);
+        if let Work::Relist(kind) = write.work {
+            return self.relist(kind);
+        }
         let outcome = match self.random.u32(0..30) {
             0 | 1 => refused("no"),
             2 => Outcome::Failed { failure: Failure::Unknown, message: "no answer".to_owned() },
@@ -304,16 +308,18 @@ impl World {
         self.naive.tell(told);
     }
 
-    /// The pods' watch broke: it starts again with a complete list.
-    fn relist_pods(&mut self) {
-        self.watches[Kind::Pod as usize].clear();
-        self.engine.observe(Fact::RelistBegun(Kind::Pod), self.now);
-        for pod in self.objects.pods.values() {
-            Told::Pod(pod.clone()).tell(&mut self.engine, self.now);
+    /// A watch broke, or a list was asked for: it starts again with a complete list.
+    fn relist(&mut self, kind: Kind) {
+        while let Some(told) = self.objects.told.pop_front() {
+            self.watches[told.kind() as usize].push_back(told);
         }
-        let resource_version = self.objects.version;
-        self.engine.observe(Fact::RelistEnded { kind: Kind::Pod, resource_version }, self.now);
-        self.naive.relist_pods(&self.objects.pods, resource_version);
+        self.watches[kind as usize].clear();
+        self.objects.list(kind, &mut self.engine, self.now);
+        let version = self.objects.version;
+        match kind {
+            Kind::Revision => self.naive.relist_revisions(&self.objects.revisions, version, self.now),
+            _ => self.naive.relist_pods(&self.objects.pods, version, self.now),
+        }
     }
 
     /// Both decide, and must ask for the same.
@@ -362,6 +368,10 @@ impl World {
             let writes = std::mem::take(&mut self.writes);
             let is_idle = writes.is_empty();
             for write in writes {
+                if let Work::Relist(kind) = write.work {
+                    self.relist(kind);
+                    continue;
+                }
                 let outcome = self.objects.carry_out(&write.daemonset, &write.work, self.now);
                 self.finish(write, outcome);
             }
@@ -458,6 +468,7 @@ fn check_empty(world: &mut World) -> Result<(), String> {
 /// A write as text, without its id.
 fn render(daemonset: &DaemonSetRef, work: &Work) -> String {
     let work = match work {
+        Work::Relist(kind) => return format!("Relist {kind:?}"),
         Work::CreatePod(new) => format!(
             "CreatePod {} {} {:?} {}",
             new.node,

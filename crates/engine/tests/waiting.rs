@@ -73,26 +73,118 @@ fn h3_a_created_pod_that_the_watch_has_passed_is_gone_again() {
     }
 }
 
-#[test]
-fn h1_a_pod_that_is_never_seen_is_given_up_after_five_minutes() {
+/// What the next decision asks for: creations, and lists.
+fn asked(cluster: &mut Cluster) -> (usize, usize) {
+    let actions = cluster.engine.decide(cluster.now);
+    let count = |is: fn(&Work) -> bool| actions.iter().filter(|one| is(&one.work)).count();
+    (count(|work| matches!(work, Work::CreatePod(_))), count(|work| matches!(work, Work::Relist(Kind::Pod))))
+}
+
+/// A creation that ended so and that the watch does not show, until just before a list is asked for.
+fn unseen_creation(is_known: bool) -> Cluster {
     let (mut cluster, action) = first_creation(1);
-    let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
+    let outcome = match is_known {
+        true => cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now),
+        false => Outcome::Failed { failure: Failure::Unknown, message: "timeout".to_owned() },
+    };
     cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
-    cluster.now = cluster.now.plus_millis(299_999);
-    assert_eq!(creations(&mut cluster), 0);
-    cluster.now = cluster.now.plus_millis(1);
-    assert_eq!(creations(&mut cluster), 1);
+    cluster.now = cluster.now.plus_millis(29_999);
+    assert_eq!(asked(&mut cluster), (0, 0));
+    assert_eq!(cluster.engine.next_deadline(), Some(cluster.now.plus_millis(1)));
+    cluster
 }
 
 #[test]
-fn a_creation_without_an_answer_is_not_repeated_at_once() {
+fn h1_no_second_pod_is_created_because_time_has_passed() {
+    for is_known in [true, false] {
+        let mut cluster = unseen_creation(is_known);
+        let (start, mut at) = (cluster.now.plus_millis(1), Vec::new());
+        while cluster.now.millis_since(start) < 3_600_000 {
+            cluster.now = cluster.engine.next_deadline().unwrap();
+            let (created, lists) = asked(&mut cluster);
+            assert_eq!(created, 0, "known {is_known}");
+            at.extend((lists > 0).then(|| cluster.now.millis_since(start) / 1000));
+        }
+        assert_eq!(at[..7], [0, 30, 90, 210, 450, 750, 1050], "seconds between are 30, doubled, up to 300");
+    }
+}
+
+#[test]
+fn h1_only_a_list_that_began_after_the_limit_decides() {
+    for is_known in [true, false] {
+        let mut cluster = unseen_creation(is_known);
+        // Somebody has removed the pod, and the watch has shown neither that nor the pod.
+        let pods: Vec<_> = cluster.objects.pods.keys().copied().collect();
+        pods.into_iter().for_each(|uid| cluster.objects.remove_pod(uid));
+        let (kind, version) = (Kind::Pod, cluster.objects.version);
+        cluster.engine.observe(Fact::RelistBegun(kind), cluster.now);
+        cluster.now = cluster.now.plus_millis(1);
+        assert_eq!(asked(&mut cluster), (0, 0), "one list at a time");
+        // The state that this list shows is older than what it would have to decide.
+        cluster.engine.observe(Fact::RelistEnded { kind, resource_version: 1 }, cluster.now);
+        assert_eq!(asked(&mut cluster), (0, 1), "known {is_known}");
+        cluster.engine.observe(Fact::RelistBegun(kind), cluster.now);
+        assert_eq!(asked(&mut cluster), (0, 0));
+        cluster.engine.observe(Fact::RelistEnded { kind, resource_version: version }, cluster.now);
+        assert_eq!(asked(&mut cluster), (1, 0), "known {is_known}");
+    }
+}
+
+#[test]
+fn h3_a_list_that_is_older_than_a_creation_says_nothing_about_it() {
+    let mut cluster = unseen_creation(true);
+    cluster.now = cluster.now.plus_millis(1);
+    assert_eq!(asked(&mut cluster), (0, 1));
+    let (kind, version) = (Kind::Pod, cluster.objects.version - 1);
+    cluster.engine.observe(Fact::RelistBegun(kind), cluster.now);
+    cluster.engine.observe(Fact::RelistEnded { kind, resource_version: version }, cluster.now);
+    assert_eq!(asked(&mut cluster), (0, 0));
+    cluster.now = cluster.now.plus_millis(30_000);
+    assert_eq!(asked(&mut cluster), (0, 1), "it is asked for again");
+    cluster.objects.list(kind, &mut cluster.engine, cluster.now);
+    assert_eq!(asked(&mut cluster), (0, 0), "the pod is there");
+}
+
+#[test]
+fn a_creation_without_an_answer_ends_with_the_pod_that_it_made() {
     let (mut cluster, action) = first_creation(1);
+    cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
     let outcome = Outcome::Failed { failure: Failure::Unknown, message: "timeout".to_owned() };
     cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
-    cluster.now = cluster.now.plus_millis(29_999);
-    assert_eq!(creations(&mut cluster), 0);
-    cluster.now = cluster.now.plus_millis(1);
-    assert_eq!(creations(&mut cluster), 1);
+    cluster.tell();
+    cluster.now = cluster.now.plus_millis(60_000);
+    assert_eq!(asked(&mut cluster), (0, 0));
+    let uid = *cluster.objects.pods.keys().next().unwrap();
+    cluster.objects.remove_pod(uid);
+    cluster.tell();
+    assert_eq!(asked(&mut cluster), (1, 0));
+}
+
+#[test]
+fn h1_a_deletion_that_is_never_seen_is_repeated_after_a_list_has_shown_the_pod() {
+    let mut cluster = Cluster::new(1);
+    cluster.add("ds", plain);
+    cluster.settle();
+    cluster.make_ready();
+    let pod = cluster.objects.pods.values().next().unwrap().clone();
+    cluster.objects.remove_node(&node_name(0));
+    cluster.tell();
+    cluster.objects.set_node(common::Node {
+        taints: vec![("full".to_owned(), String::new(), everynode_engine::placement::Effect::NoExecute)],
+        ..common::plain_node(0)
+    });
+    cluster.tell();
+    let deletes = |cluster: &mut Cluster| {
+        let actions = cluster.engine.decide(cluster.now);
+        actions.into_iter().find(|one| matches!(one.work, Work::DeletePod(_)))
+    };
+    let delete = deletes(&mut cluster).unwrap();
+    cluster.engine.observe(Fact::Finished { id: delete.id, outcome: Outcome::Done }, cluster.now);
+    cluster.now = cluster.now.plus_millis(30_000);
+    assert!(deletes(&mut cluster).is_none());
+    cluster.objects.list(Kind::Pod, &mut cluster.engine, cluster.now);
+    let Work::DeletePod(again) = deletes(&mut cluster).unwrap().work else { unreachable!() };
+    assert_eq!(again.uid, pod.uid);
 }
 
 #[test]

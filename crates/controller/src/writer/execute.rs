@@ -159,8 +159,8 @@ impl Executor {
             Work::BumpCollisionCount { expected, next } => {
                 self.bump_collision_count(daemonset, *expected, *next).await
             }
-            // Events have a lane of their own.
-            Work::RecordEvent(_) => Ok(Outcome::Done),
+            // Events have a lane of their own, and lists are the watches' work.
+            Work::RecordEvent(_) | Work::Relist(_) => Ok(Outcome::Done),
         }
     }
 

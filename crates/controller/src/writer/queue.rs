@@ -38,9 +38,10 @@ impl Class {
             | Work::DeleteRevision(_)
             | Work::AdoptRevision(_)
             | Work::ReleaseRevision(_) => Class::Revisions,
-            Work::WriteStatus { .. } | Work::BumpCollisionCount { .. } | Work::RecordEvent(_) => {
-                Class::Status
-            }
+            Work::WriteStatus { .. }
+            | Work::BumpCollisionCount { .. }
+            | Work::RecordEvent(_)
+            | Work::Relist(_) => Class::Status,
         }
     }
 }

@@ -139,6 +139,16 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// Tells an engine a complete list of pods or revisions.
+    pub fn list(&self, kind: Kind, engine: &mut Engine, now: Time) {
+        engine.observe(Fact::RelistBegun(kind), now);
+        match kind {
+            Kind::Pod => self.pods.values().for_each(|one| Told::Pod(one.clone()).tell(engine, now)),
+            _ => self.revisions.values().for_each(|one| Told::Revision(one.clone()).tell(engine, now)),
+        }
+        engine.observe(Fact::RelistEnded { kind, resource_version: self.version }, now);
+    }
+
     pub fn bump(&mut self) -> u64 {
         self.version += 1;
         self.version
@@ -274,7 +284,7 @@ impl Objects {
                     _ => refused("the collision count is another one"),
                 }
             }
-            Work::RecordEvent(_) => Outcome::Done,
+            Work::RecordEvent(_) | Work::Relist(_) => Outcome::Done,
             _ => self.write_revision(daemonset, work),
         }
     }
@@ -457,6 +467,9 @@ impl Cluster {
             self.count(&action);
             let outcome = self.objects.carry_out(&action.daemonset, &action.work, self.now);
             self.engine.observe(Fact::Finished { id: action.id, outcome }, self.now);
+            if let Work::Relist(kind) = action.work {
+                self.objects.list(kind, &mut self.engine, self.now);
+            }
         }
         count
     }

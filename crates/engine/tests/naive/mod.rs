@@ -3,6 +3,7 @@
 //! It shares the pure predicates of placement and the revision's bytes with the engine, and nothing else.
 
 mod history;
+mod lists;
 mod outcomes;
 mod pods;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use everynode_engine::placement::{NodeView as _, Taint, Verdict};
 use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{
-    DaemonSetFact, DaemonSetRef, Event, Failure, Limits, NewPod, NewRevision, NodeFact, Outcome, Phase,
+    DaemonSetFact, DaemonSetRef, Event, Failure, Kind, Limits, NewPod, NewRevision, NodeFact, Outcome, Phase,
     PodController, PodRef, RevisionFact, RevisionRef, Status, Strategy, Time, Uid, Work, revision,
 };
 
@@ -27,8 +28,8 @@ struct Retry {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Creating {
     InFlight,
-    Unseen { uid: Uid, version: u64, until: Time },
-    Unknown { until: Time },
+    Unseen { uid: Uid, version: u64, stale_at: Time },
+    Unknown { stale_at: Time },
 }
 
 #[derive(Clone, Debug)]
@@ -36,7 +37,6 @@ struct NaivePod {
     pod: Pod,
     version: u64,
     delete_sent: bool,
-    delete_done: Option<Time>,
     patching: bool,
 }
 
@@ -82,6 +82,26 @@ enum Pending {
     Status(Uid, Status),
 }
 
+/// A write whose effect is waited for.
+#[derive(Clone, Debug, PartialEq)]
+enum Wait {
+    Creation(Uid, String),
+    Delete(Uid),
+    Release(Uid),
+    Revision(Uid),
+}
+
+/// The lists of one kind.
+#[derive(Debug)]
+struct Lists {
+    kind: Kind,
+    begun: u64,
+    /// What a list has to decide, and how many had begun when that became so.
+    overdue: Vec<(Wait, u64)>,
+    asked_at: Option<Time>,
+    pause_millis: i64,
+}
+
 /// The reference.
 pub struct Naive {
     limits: Limits,
@@ -92,6 +112,9 @@ pub struct Naive {
     pending: BTreeMap<u64, Pending>,
     pods_seen: u64,
     revisions_seen: u64,
+    /// When each write should have become visible.
+    waits: Vec<(Time, Wait)>,
+    lists: [Lists; 2],
     last_id: u64,
     out: Vec<(u64, Arc<DaemonSetRef>, Work)>,
 }
@@ -121,6 +144,14 @@ impl Naive {
             pending: BTreeMap::new(),
             pods_seen: 0,
             revisions_seen: 0,
+            waits: Vec::new(),
+            lists: [Kind::Pod, Kind::Revision].map(|kind| Lists {
+                kind,
+                begun: 0,
+                overdue: Vec::new(),
+                asked_at: None,
+                pause_millis: 0,
+            }),
             last_id: 0,
             out: Vec::new(),
         }
@@ -143,15 +174,6 @@ impl Naive {
             }
             Told::RevisionGone(uid) => drop(self.revisions.remove(uid)),
         }
-    }
-
-    /// A complete list: what it does not name is gone.
-    pub fn relist_pods(&mut self, pods: &BTreeMap<Uid, Pod>, version: u64) {
-        for pod in pods.values() {
-            self.pod(pod);
-        }
-        self.pods.retain(|uid, _| pods.contains_key(uid));
-        self.saw(Uid(0), version);
     }
 
     fn daemonset(&mut self, fact: &DaemonSetFact) {
@@ -201,13 +223,7 @@ impl Naive {
             }
             None => {
                 let version = pod.resource_version;
-                let row = NaivePod {
-                    pod: pod.clone(),
-                    version,
-                    delete_sent: false,
-                    delete_done: None,
-                    patching: false,
-                };
+                let row = NaivePod { pod: pod.clone(), version, delete_sent: false, patching: false };
                 self.pods.insert(pod.uid, row);
             }
         }
@@ -218,6 +234,13 @@ impl Naive {
         let after = self.place(pod);
         if let Some(known) = self.pods.get_mut(&pod.uid) {
             known.patching &= before == Some(after);
+        }
+        // A new pod where the outcome of a creation is not known.
+        if let (None, Place::Member(uid), Some(node)) = (before, after, &pod.node)
+            && let Some(set) = self.sets.get_mut(&uid)
+            && matches!(set.creating.get(node), Some(Creating::Unknown { .. }))
+        {
+            set.creating.remove(node);
         }
     }
 
@@ -282,17 +305,13 @@ impl Naive {
     }
 
     pub fn decide(&mut self, now: Time) -> Vec<(u64, Arc<DaemonSetRef>, Work)> {
-        let expectation = self.limits.expectation_millis;
-        for pod in self.pods.values_mut() {
-            if pod.delete_sent && pod.delete_done.is_some_and(|at| at.plus_millis(expectation) <= now) {
-                (pod.delete_sent, pod.delete_done) = (false, None);
-            }
-        }
+        self.find_overdue(now);
         for uid in self.sets.keys().copied().collect::<Vec<_>>() {
             if !self.sets[&uid].fact.deleting {
                 self.sync(uid, now);
             }
         }
+        self.ask_for_lists(now);
         std::mem::take(&mut self.out)
     }
 
@@ -303,10 +322,6 @@ impl Naive {
         }
         let limits = self.limits;
         if let Some(set) = self.sets.get_mut(&uid) {
-            set.creating.retain(|_, one| match one {
-                Creating::Unseen { until, .. } | Creating::Unknown { until } => *until > now,
-                Creating::InFlight => true,
-            });
             set.failed.retain(|_, (.., at)| now.millis_since(*at) <= 2 * limits.failed_pod_last_millis);
         }
         self.manage_deletes(uid, now);

@@ -22,7 +22,7 @@ impl Naive {
             Pending::Patch(uid, pod, work) => self.patched(uid, pod, &work, outcome, now),
             Pending::History(uid, revision, work) => self.history_written(uid, revision, &work, outcome, now),
             Pending::Cleanup(uid, revision) => match outcome {
-                Outcome::Done | Outcome::Gone => {}
+                Outcome::Done | Outcome::Gone => self.expect(Wait::Revision(revision), now),
                 _ => {
                     if let Some(row) = self.revisions.get_mut(&revision) {
                         row.delete_sent = false;
@@ -41,17 +41,14 @@ impl Naive {
             Outcome::PodCreated { name, uid: pod, resource_version: version } => {
                 self.event(uid, false, "SuccessfulCreate", format!("Created pod: {name}"));
                 if !self.pods.contains_key(&pod) && version > self.pods_seen {
-                    next = Some(Creating::Unseen {
-                        uid: pod,
-                        version,
-                        until: now.plus_millis(limits.expectation_millis),
-                    });
+                    let stale_at = now.plus_millis(limits.stale_millis);
+                    next = Some(Creating::Unseen { uid: pod, version, stale_at });
                 }
             }
             Outcome::Failed { failure: Failure::NamespaceTerminating, .. } => {
                 if let Some(set) = self.sets.get_mut(&uid) {
                     let retry = set.retry.entry("creates").or_default();
-                    retry.not_before = retry.not_before.max(Some(now.plus_millis(limits.expectation_millis)));
+                    retry.not_before = retry.not_before.max(Some(now.plus_millis(limits.terminating_millis)));
                 }
             }
             Outcome::Failed { failure, message } => {
@@ -59,15 +56,18 @@ impl Naive {
                 if let Some(set) = self.sets.get_mut(&uid) {
                     set.batch_failed = true;
                 }
-                let until = now.plus_millis(limits.unknown_outcome_millis);
-                next = (failure == Failure::Unknown).then_some(Creating::Unknown { until });
+                let stale_at = now.plus_millis(limits.stale_millis);
+                next = (failure == Failure::Unknown).then_some(Creating::Unknown { stale_at });
             }
             other => panic!("{other:?}"),
         }
         let Some(set) = self.sets.get_mut(&uid) else { return };
         if set.creating.get(node) == Some(&Creating::InFlight) {
             set.creating.remove(node);
-            set.creating.extend(next.map(|next| (node.to_owned(), next)));
+            if let Some(next) = next {
+                set.creating.insert(node.to_owned(), next);
+                self.waits.push((now.plus_millis(limits.stale_millis), Wait::Creation(uid, node.to_owned())));
+            }
         }
         if set.in_flight.get("creates") != Some(&0) {
             return;
@@ -88,9 +88,7 @@ impl Naive {
             Outcome::Done => {
                 self.succeed(uid, "deletes");
                 self.event(uid, false, "SuccessfulDelete", format!("Deleted pod: {}", pod.name));
-                if let Some(row) = self.pods.get_mut(&pod.uid) {
-                    row.delete_done = Some(now);
-                }
+                self.expect(Wait::Delete(pod.uid), now);
             }
             Outcome::Gone => {
                 self.succeed(uid, "deletes");
@@ -112,6 +110,9 @@ impl Naive {
         if let Some(row) = self.pods.get_mut(&pod) {
             row.patching = matches!((work, &outcome), (Work::ReleasePod(_), Outcome::Done))
                 && place == Some(Place::Unselected(uid));
+            if row.patching {
+                self.expect(Wait::Release(pod), now);
+            }
         }
         match outcome {
             Outcome::Gone => drop(self.pods.remove(&pod)),
@@ -174,8 +175,10 @@ impl Naive {
                 return;
             }
             (_, Outcome::Done | Outcome::Gone) if revision.is_some() => {
-                if let Some(row) = revision.and_then(|one| self.revisions.get_mut(&one)) {
+                if let Some((one, row)) = revision.and_then(|one| Some((one, self.revisions.get_mut(&one)?)))
+                {
                     row.delete_sent = true;
+                    self.expect(Wait::Revision(one), now);
                 }
             }
             _ => {
