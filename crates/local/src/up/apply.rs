@@ -42,17 +42,17 @@ impl std::fmt::Display for Applied {
     }
 }
 
-/// Applies one document. Unknown fields are refused, as kubectl refuses them.
+/// Applies one document in the name of a field manager. Unknown fields are refused, as kubectl refuses them.
 ///
 /// # Errors
 /// The server's refusal with the place in the file.
-pub async fn apply(client: &Client, document: &Document) -> Result<Applied, SourceError> {
+pub async fn apply(client: &Client, document: &Document, manager: &str) -> Result<Applied, SourceError> {
     let refuse = |message: String| SourceError { place: document.place.clone(), message };
     let target = Target::of(&document.object).map_err(&refuse)?;
     let mut tries = 0;
     loop {
         tries += 1;
-        match apply_once(client, &target, &document.object).await {
+        match apply_once(client, &target, &document.object, manager).await {
             Ok(outcome) => return Ok(Applied { object: target.title(), outcome }),
             Err(error) if error.is_conflict() && tries < CONFLICT_TRIES => {}
             Err(error) => return Err(refuse(format!("{}: {error}", target.title()))),
@@ -60,18 +60,23 @@ pub async fn apply(client: &Client, document: &Document) -> Result<Applied, Sour
     }
 }
 
-async fn apply_once(client: &Client, target: &Target<'_>, manifest: &Value) -> Result<Outcome, Error> {
+async fn apply_once(
+    client: &Client,
+    target: &Target<'_>,
+    manifest: &Value,
+    manager: &str,
+) -> Result<Outcome, Error> {
     let path = target.path();
     let live: Value = match client.get(&path).await {
         Ok(live) => serde_json::from_slice(&live).map_err(|error| Error::Decode(error.to_string()))?,
-        Err(error) if error.is_not_found() => return create(client, target, manifest).await,
+        Err(error) if error.is_not_found() => return create(client, target, manifest, manager).await,
         Err(error) => return Err(error),
     };
     let last = live["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap_or("null");
     let last: Value = serde_json::from_str(last).unwrap_or_default();
     let ty = schema::type_named(target.resource.type_name);
     let patch = three_way::patch(ty, &last, &target.annotated(manifest));
-    let query = format!("{path}?fieldManager=everynode-up&fieldValidation=Strict");
+    let query = format!("{path}?fieldManager={manager}&fieldValidation=Strict");
     let body = everynode_wire::encode::to_vec(&patch);
     let after = client.patch(&query, content_type::STRATEGIC_MERGE_PATCH, body).await?;
     let after: Value = serde_json::from_slice(&after).map_err(|error| Error::Decode(error.to_string()))?;
@@ -79,21 +84,26 @@ async fn apply_once(client: &Client, target: &Target<'_>, manifest: &Value) -> R
     Ok(if version(&after) == version(&live) { Outcome::Unchanged } else { Outcome::Configured })
 }
 
-async fn create(client: &Client, target: &Target<'_>, manifest: &Value) -> Result<Outcome, Error> {
-    let path = format!("{}?fieldManager=everynode-up&fieldValidation=Strict", target.collection());
+async fn create(
+    client: &Client,
+    target: &Target<'_>,
+    manifest: &Value,
+    manager: &str,
+) -> Result<Outcome, Error> {
+    let path = format!("{}?fieldManager={manager}&fieldValidation=Strict", target.collection());
     client.post(&path, everynode_wire::encode::to_vec(&target.annotated(manifest))).await?;
     Ok(Outcome::Created)
 }
 
 /// Where an object belongs.
-struct Target<'a> {
+pub(super) struct Target<'a> {
     resource: &'static Resource,
     namespace: &'a str,
     name: &'a str,
 }
 
 impl<'a> Target<'a> {
-    fn of(object: &'a Value) -> Result<Target<'a>, String> {
+    pub(super) fn of(object: &'a Value) -> Result<Target<'a>, String> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (version, kind) = (text("/apiVersion"), text("/kind"));
         if version.is_empty() || kind.is_empty() {
@@ -152,11 +162,11 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("{}/{}", self.collection(), self.name)
     }
 
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let Resource { singular, group, .. } = self.resource;
         match group.is_empty() {
             true => format!("{singular}/{}", self.name),

@@ -9,6 +9,7 @@ pub mod model;
 mod apply;
 mod files;
 mod nodes;
+mod remove;
 mod sources;
 mod three_way;
 mod views;
@@ -26,10 +27,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use apply::{Applied, Outcome};
+pub use apply::{Applied, Outcome, apply};
 pub use everynode_apiserver::Storage;
 pub use nodes::wanted as simulated_nodes;
-pub use sources::SourceError;
+pub use remove::{Removed, live, remove};
+pub use sources::{Document, SourceError, parse};
 
 use crate::LoopsConfig;
 use model::Snapshot;
@@ -188,7 +190,7 @@ impl Up {
             Err(error) => refused(&error),
         }
         for document in apply::in_order(documents) {
-            match apply::apply(&client, &document).await {
+            match apply::apply(&client, &document, "everynode-up").await {
                 Ok(outcome) => applied(&outcome),
                 Err(error) => {
                     refused(&error);

@@ -45,6 +45,19 @@ pub fn read(paths: &[PathBuf]) -> (Vec<Document>, Vec<SourceError>) {
     (documents, errors)
 }
 
+/// The documents of a manifest that is there as text; `name` stands for the file in their places.
+///
+/// # Errors
+/// The first document that cannot be read.
+pub fn parse(name: &str, text: &str) -> Result<Vec<Document>, SourceError> {
+    let (mut documents, mut errors) = (Vec::new(), Vec::new());
+    take_text(name, Ok(text.to_owned()), &mut documents, &mut errors);
+    match errors.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(documents),
+    }
+}
+
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let refuse = |message: String| SourceError { place: path.display().to_string(), message };
     if path.to_str().is_some_and(|text| text.starts_with("http://") || text.starts_with("https://")) {
