@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::install::{InstallArgs, UninstallArgs};
+
 /// One copy of a daemon on every eligible node: the DaemonSet system of Kubernetes.
 #[derive(Debug, Parser)]
 #[command(name = "everynode", version, max_term_width = 100, arg_required_else_help = true)]
@@ -47,9 +49,13 @@ pub enum Command {
     Nodes(NodesArgs),
     /// Run the DaemonSet controller against a cluster
     ///
-    /// Exactly one may run per cluster: it elects no leader yet. The cluster's own DaemonSet controller must be
-    /// off (kube-controller-manager --controllers=*,-daemonset-controller).
+    /// The cluster's own DaemonSet controller must be off for --scope all (kube-controller-manager
+    /// --controllers=*,-daemonset-controller). Of several replicas one leads and the others stand by.
     Controller(ControllerArgs),
+    /// Install the controller to a cluster: namespace, permissions, two replicas
+    Install(InstallArgs),
+    /// Remove what `install` made
+    Uninstall(UninstallArgs),
 }
 
 /// Arguments of `up`.
@@ -143,18 +149,67 @@ pub struct ControllerArgs {
     /// The cluster to control.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// What to take care of
+    #[arg(long, value_enum, default_value = "all", value_name = "SCOPE")]
+    pub scope: ScopeArg,
     /// Only the DaemonSets of this namespace
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Requests per second on average
+    /// Serve /livez, /readyz and /metrics here, over plain HTTP; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Writes per second on average
     #[arg(long, value_name = "QPS", default_value_t = 50.0, value_parser = rate)]
     pub kube_api_qps: f64,
-    /// Requests at once above the average
+    /// Writes at once above the average
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub kube_api_burst: u32,
     /// Writes under way at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub workers: u32,
+    /// How one of several replicas is chosen.
+    #[command(flatten)]
+    pub election: ElectionArgs,
+}
+
+/// What a controller takes care of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScopeArg {
+    /// Everything that the built-in DaemonSet controller does, in its place
+    All,
+    /// Nothing but roll-outs by policy: the built-in controller places the pods
+    Rollouts,
+}
+
+/// Arguments of the election of a leader, with the names that the controllers of Kubernetes use.
+#[derive(Debug, clap::Args)]
+pub struct ElectionArgs {
+    /// Work only while holding a Lease, so that several replicas can run
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub leader_elect: bool,
+    /// How long the others leave a leader alone that they do not hear of
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub leader_elect_lease_duration: Duration,
+    /// How long a leader goes on without a renewal
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub leader_elect_renew_deadline: Duration,
+    /// Time between two attempts
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub leader_elect_retry_period: Duration,
+    /// Name of the Lease
+    #[arg(long, value_name = "NAME", default_value = "everynode-controller")]
+    pub leader_elect_resource_name: String,
+    /// Namespace of the Lease [default: the pod's namespace, else kube-system]
+    #[arg(long, value_name = "NAME")]
+    pub leader_elect_resource_namespace: Option<String>,
 }
 
 /// Nodes that one process simulates at most.

@@ -9,17 +9,16 @@ use crate::args::{LogFormat, LoggingArgs};
 
 static SILENT: AtomicBool = AtomicBool::new(false);
 
-/// Starts logging at the level that the command line or `EVERYNODE_LOG` asks for.
-pub fn start(args: &LoggingArgs) {
-    let level = match args.verbose {
+/// Starts logging at the level that the command line or `EVERYNODE_LOG` asks for. What runs unattended has nothing
+/// but its log to speak with, so it begins one level further.
+pub fn start(args: &LoggingArgs, unattended: bool) {
+    let level = match args.verbose.saturating_add(unattended.into()) {
         0 => "error",
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
-    // The client's transport logs each refusal as an error; whoever sent the request knows better.
-    let usual = || EnvFilter::new(format!("{level},kube_client=off"));
-    let filter = EnvFilter::try_from_env("EVERYNODE_LOG").unwrap_or_else(|_| usual());
+    let filter = EnvFilter::try_from_env("EVERYNODE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let colour =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);

@@ -3,6 +3,7 @@
 mod args;
 mod controller;
 mod failure;
+mod install;
 mod logging;
 mod nodes;
 mod up;
@@ -17,7 +18,7 @@ use args::{Args, Command};
 fn main() -> ExitCode {
     let args = Args::parse();
     end_on_panic();
-    logging::start(&args.logging);
+    logging::start(&args.logging, matches!(args.command, Command::Controller(_)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::report(&format!("cannot start threads: {error}"), None),
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
             Command::Up(args) => up::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
             Command::Controller(args) => controller::run(args).await,
+            Command::Install(args) => install::run(args).await,
+            Command::Uninstall(args) => install::remove(args).await,
         }
     });
     match result {

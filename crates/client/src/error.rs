@@ -24,6 +24,9 @@ pub enum Error {
     /// The server's answer is not what the API promises.
     #[error("cannot read the answer of the Kubernetes API: {0}")]
     Decode(String),
+    /// The request was not sent: its [`Fence`](crate::Fence) is shut.
+    #[error("not sent: {}", crate::fence::LOST)]
+    Fenced,
     /// No answer within the limit.
     #[error("no answer from the Kubernetes API within {0:?}")]
     TimedOut(Duration),
@@ -151,14 +154,8 @@ impl Error {
         match self {
             Error::Transport { .. } | Error::TimedOut(_) => true,
             Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
-            Error::Config(_) | Error::Decode(_) => false,
+            Error::Config(_) | Error::Decode(_) | Error::Fenced => false,
         }
-    }
-}
-
-impl From<kube::Error> for Error {
-    fn from(error: kube::Error) -> Error {
-        transport(&error)
     }
 }
 

@@ -2,19 +2,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::Stream;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Limited};
-use kube::client::Body;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tower::ServiceExt;
 
-use crate::error::{ApiStatus, Error, chain};
+use crate::error::{ApiStatus, Error, chain, transport};
+use crate::fence::Fence;
 use crate::lines::LineSplitter;
 use crate::rate_limit::RateLimit;
+use crate::transport::{Transport, connect};
 
 /// The content types of request bodies.
 pub mod content_type {
@@ -37,11 +40,21 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection to one API server. Clones share the connections and the rate limit.
 #[derive(Clone)]
 pub struct Client {
-    inner: kube::Client,
+    transport: Transport,
+    config: Arc<kube::Config>,
+    fence: Option<Fence>,
     server_url: Arc<str>,
     user_agent: HeaderValue,
     rate_limit: Option<Arc<RateLimit>>,
     request_timeout: Duration,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// Is told of every request, for figures.
+pub trait Observer: Send + Sync {
+    /// A request ended: with the HTTP status code of the answer, or without an answer. Of a watch it is the opening.
+    /// The host is the server's name or address with its port.
+    fn request(&self, method: &Method, host: &str, code: Option<u16>, took: Duration);
 }
 
 impl std::fmt::Debug for Client {
@@ -106,17 +119,17 @@ impl Client {
         Client::from_config(config)
     }
 
-    fn from_config(mut config: kube::Config) -> Result<Client, Error> {
-        // Retries are decided by the callers, which know whether a request may be repeated.
-        config.default_retry = false;
+    fn from_config(config: kube::Config) -> Result<Client, Error> {
         let server_url = config.cluster_url.to_string();
-        let inner = kube::Client::try_from(config).map_err(|e| Error::Config(chain(&e)))?;
         Ok(Client {
-            inner,
+            transport: connect(&config, None)?,
+            config: Arc::new(config),
+            fence: None,
             server_url: server_url.trim_end_matches('/').into(),
             user_agent: HeaderValue::from_static(concat!("everynode/", env!("CARGO_PKG_VERSION"))),
             rate_limit: None,
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
+            observer: None,
         })
     }
 
@@ -136,6 +149,21 @@ impl Client {
         self
     }
 
+    /// The same connection; `observer` is told of every request.
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Client {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// A client of the same server with connections of its own, on which nothing is sent once the fence is shut.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the credentials of the configuration cannot be used any more.
+    pub fn fenced(&self, fence: Fence) -> Result<Client, Error> {
+        let transport = connect(&self.config, Some(fence.clone()))?;
+        Ok(Client { transport, fence: Some(fence), ..self.clone() })
+    }
+
     /// The same connection with another limit on the time of a request (60 seconds unless set).
     pub fn with_request_timeout(mut self, timeout: Duration) -> Client {
         self.request_timeout = timeout;
@@ -149,7 +177,7 @@ impl Client {
 
     /// The namespace of the configuration's context, or `default`.
     pub fn default_namespace(&self) -> &str {
-        self.inner.default_namespace()
+        &self.config.default_namespace
     }
 
     /// Sends one request and returns the body of the answer. `content_type` may be empty when `body` is.
@@ -166,13 +194,8 @@ impl Client {
     ) -> Result<Bytes, Error> {
         let request = self.build(method, path_and_query, content_type, body)?;
         let answer = async {
-            let response = self.inner.send(request).await?;
-            let (status, retry_after) = (response.status(), retry_after_seconds(&response));
-            let body = read_body(response).await?;
-            match status.is_success() {
-                true => Ok(body),
-                false => Err(Error::Api(Box::new(ApiStatus::from_body(status.as_u16(), retry_after, &body)))),
-            }
+            let response = self.send(request).await?;
+            answer(response).await
         };
         if let Some(limit) = &self.rate_limit {
             limit.wait().await;
@@ -241,18 +264,15 @@ impl Client {
         if let Some(limit) = &self.rate_limit {
             limit.wait().await;
         }
-        let response = match tokio::time::timeout(self.request_timeout, self.inner.send(request)).await {
+        let response = match tokio::time::timeout(self.request_timeout, self.send(request)).await {
             Ok(response) => response?,
             Err(_) => return Err(Error::TimedOut(self.request_timeout)),
         };
-        let status = response.status();
-        if !status.is_success() {
-            let retry_after = retry_after_seconds(&response);
-            let body = match tokio::time::timeout(self.request_timeout, read_body(response)).await {
-                Ok(body) => body?,
-                Err(_) => return Err(Error::TimedOut(self.request_timeout)),
+        if !response.status().is_success() {
+            return match tokio::time::timeout(self.request_timeout, answer(response)).await {
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(_)) | Err(_) => Err(Error::TimedOut(self.request_timeout)),
             };
-            return Err(Error::Api(Box::new(ApiStatus::from_body(status.as_u16(), retry_after, &body))));
         }
         let state = Some((response.into_body(), LineSplitter::new(WATCH_LINE_LIMIT_BYTES)));
         Ok(futures::stream::unfold(state, |state| async move {
@@ -265,13 +285,30 @@ impl Client {
         }))
     }
 
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Error> {
+        if self.fence.as_ref().is_some_and(|fence| !fence.is_open()) {
+            return Err(Error::Fenced);
+        }
+        let (began, method) = (Instant::now(), request.method().clone());
+        let answer = self.transport.clone().oneshot(request).await;
+        if let Some(observer) = &self.observer {
+            let code = answer.as_ref().ok().map(|response| response.status().as_u16());
+            observer.request(&method, self.host(), code, began.elapsed());
+        }
+        answer.map_err(|error| transport(error.as_ref()))
+    }
+
+    fn host(&self) -> &str {
+        self.config.cluster_url.authority().map_or("", |authority| authority.as_str())
+    }
+
     fn build(
         &self,
         method: Method,
         path_and_query: &str,
         content_type: &str,
         body: Bytes,
-    ) -> Result<Request<Body>, Error> {
+    ) -> Result<Request<Full<Bytes>>, Error> {
         let mut request = Request::builder()
             .method(method)
             .uri(path_and_query)
@@ -281,21 +318,31 @@ impl Client {
             request = request.header(CONTENT_TYPE, content_type);
         }
         request
-            .body(Body::from(body))
+            .body(Full::new(body))
             .map_err(|e| Error::Config(format!("request to {path_and_query:?}: {e}")))
     }
 }
 
-async fn read_body(response: Response<Body>) -> Result<Bytes, Error> {
+/// The body of an answer, or the refusal that it is.
+async fn answer(response: Response<Incoming>) -> Result<Bytes, Error> {
+    let (status, retry_after) = (response.status(), retry_after_seconds(&response));
+    let body = read_body(response).await?;
+    match status.is_success() {
+        true => Ok(body),
+        false => Err(Error::Api(Box::new(ApiStatus::from_body(status.as_u16(), retry_after, &body)))),
+    }
+}
+
+async fn read_body(response: Response<Incoming>) -> Result<Bytes, Error> {
     match Limited::new(response.into_body(), ANSWER_LIMIT_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) => Err(crate::error::transport(error.as_ref())),
+        Err(error) => Err(transport(error.as_ref())),
     }
 }
 
 /// The next line of a watch; `None` when the server has closed the stream. What is left of a line that the
 /// server did not finish is dropped: the event comes again when the watch is resumed.
-async fn next_line(body: &mut Body, lines: &mut LineSplitter) -> Result<Option<Bytes>, Error> {
+async fn next_line(body: &mut Incoming, lines: &mut LineSplitter) -> Result<Option<Bytes>, Error> {
     loop {
         match lines.next_line() {
             Ok(Some(line)) => return Ok(Some(line)),
@@ -309,11 +356,11 @@ async fn next_line(body: &mut Body, lines: &mut LineSplitter) -> Result<Option<B
                     lines.push(data);
                 }
             }
-            Some(Err(error)) => return Err(error.into()),
+            Some(Err(error)) => return Err(transport(&error)),
         }
     }
 }
 
-fn retry_after_seconds(response: &Response<Body>) -> Option<u32> {
+fn retry_after_seconds(response: &Response<Incoming>) -> Option<u32> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }

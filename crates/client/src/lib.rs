@@ -4,18 +4,21 @@
 //! the API needs is here once: typed errors with the server's own `Status`, a rate limit, and [`list_watch`],
 //! which turns a collection into a stream of events that survives disconnections.
 //!
-//! kube gives the connection settings (kubeconfig, in-cluster, exec plugins, TLS) and the transport. Its
+//! kube gives the connection settings (kubeconfig, in-cluster, exec plugins, TLS), hyper the connections. Their
 //! types do not appear in this crate's interface.
 
 pub mod error;
 pub mod event;
+mod fence;
 mod http_client;
 mod lines;
 pub mod list_watch;
 mod rate_limit;
+mod transport;
 
 pub use error::{ApiStatus, Error};
+pub use fence::{Fence, Uptime};
 pub use http::Method;
-pub use http_client::{Client, content_type, ensure_crypto_provider};
+pub use http_client::{Client, Observer, content_type, ensure_crypto_provider};
 pub use lines::LineSplitter;
 pub use list_watch::{Event, ListWatch};

@@ -4,19 +4,19 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use everynode_client::Event;
-use everynode_engine::{Engine, Fact, Kind, Limits, Time};
+use everynode_engine::{Engine, Fact, Kind, Limits, Time, Work};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Metrics;
 use crate::clock::now;
 use crate::decode::{self, Unreadable};
-use crate::ingest::{Arrival, KINDS};
+use crate::ingest::{Arrival, KINDS, Relists};
 use crate::metrics::kind_name;
 use crate::served::Served;
 use crate::writer::{Decided, Finished};
+use crate::{Health, Metrics};
 
 /// Facts between two decisions.
 const BATCH: usize = 256;
@@ -34,6 +34,8 @@ pub(crate) struct Driver {
     engine: Engine,
     served: Served,
     metrics: Metrics,
+    health: Health,
+    relists: Relists,
     unlisted: Vec<Kind>,
     /// When to say what is not listed yet; `None` once that is said or all is listed.
     slow_start: Option<Instant>,
@@ -55,11 +57,19 @@ pub(crate) struct Channels {
 }
 
 impl Driver {
-    pub(crate) fn new(limits: Limits, served: Served, metrics: Metrics) -> Driver {
+    pub(crate) fn new(
+        limits: Limits,
+        served: Served,
+        metrics: Metrics,
+        health: Health,
+        relists: Relists,
+    ) -> Driver {
         Driver {
             engine: Engine::new(limits),
             served,
             metrics,
+            health,
+            relists,
             unlisted: KINDS.to_vec(),
             slow_start: Some(Instant::now() + SLOW_START),
             unreadable: HashSet::new(),
@@ -84,6 +94,7 @@ impl Driver {
             if !decided {
                 break;
             }
+            self.health.turn();
             self.observe(&mut arrivals, &mut finished);
             self.say_what_is_missing();
             self.decide(&channels.decided);
@@ -189,6 +200,7 @@ impl Driver {
         if self.unlisted.is_empty() {
             self.slow_start = None;
             self.metrics.set_synced();
+            self.health.synced();
             tracing::info!("nodes, pods, DaemonSets and their revisions are known; deciding begins");
         }
     }
@@ -205,7 +217,8 @@ impl Driver {
     fn decide(&mut self, writer: &mpsc::Sender<Decided>) {
         if self.outbox.len() == 0 {
             let decided_at = Instant::now();
-            let actions = self.engine.decide(now());
+            let mut actions = self.engine.decide(now());
+            actions.retain(|action| !self.list_anew(&action.work));
             if let Some(event_at) = self.oldest_event.take() {
                 self.metrics.decided(event_at.elapsed());
             }
@@ -220,6 +233,14 @@ impl Driver {
                 None => break,
             }
         }
+    }
+
+    /// Whether this is no write but a list that the engine wants; then it is asked for.
+    fn list_anew(&self, work: &Work) -> bool {
+        let Work::Relist(kind) = work else { return false };
+        self.metrics.action(work);
+        self.relists.ask(*kind);
+        true
     }
 
     /// Hands one decision over; false when the writer is gone.

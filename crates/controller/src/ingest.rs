@@ -1,9 +1,11 @@
 //! What the watches bring, on its way to the engine.
 
+use std::sync::Arc;
+
 use everynode_client::{Client, Error, Event, ListWatch};
 use everynode_engine::Kind;
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,18 +38,46 @@ pub(crate) fn path(kind: Kind, namespace: Option<&str>) -> String {
     }
 }
 
+/// Requests to list a kind anew, because its watch has not shown what is known to be there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Relists {
+    asked: [Arc<Notify>; KINDS.len()],
+}
+
+impl Relists {
+    /// Has the watch of a kind start over with a list. Asking again before it has begun changes nothing.
+    pub(crate) fn ask(&self, kind: Kind) {
+        self.asked[kind as usize].notify_one();
+    }
+
+    async fn asked(&self, kind: Kind) {
+        self.asked[kind as usize].notified().await;
+    }
+}
+
 /// Follows one kind until cancelled, or until nobody listens.
 pub(crate) async fn follow(
     kind: Kind,
     path: String,
     client: Client,
     metrics: Metrics,
+    relists: Relists,
     arrivals: mpsc::Sender<Arrival>,
     cancel: CancellationToken,
 ) {
-    let mut events = ListWatch::new(path.as_str()).run(client);
+    let mut events = ListWatch::new(path.as_str()).run(client.clone());
     let mut complaint = Complaint::default();
-    while let Some(Some(event)) = cancel.run_until_cancelled(events.next()).await {
+    loop {
+        let event = tokio::select! {
+            () = cancel.cancelled() => break,
+            event = events.next() => event,
+            () = relists.asked(kind) => {
+                tracing::warn!("the watch of {path} is behind: it does not show what was written; listing anew");
+                events = ListWatch::new(path.as_str()).run(client.clone());
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
         if let Event::Interrupted(error) = &event {
             metrics.interruption(kind);
             complaint.about(kind, &path, error);

@@ -17,11 +17,17 @@ mod api;
 mod clock;
 mod decode;
 mod driver;
+mod endpoints;
 mod events;
+mod health;
 mod ingest;
+mod leader;
 mod metrics;
 mod served;
+mod server;
 mod writer;
+
+use std::sync::Arc;
 
 use everynode_client::Client;
 use everynode_engine::Limits;
@@ -29,12 +35,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use endpoints::Endpoints;
+pub use health::Health;
+pub use leader::{Election, LeaseConfig, unique_identity};
 pub use metrics::Metrics;
+pub use server::wait_for_server;
 
 use crate::api::Api;
 use crate::driver::{Channels, Driver};
 use crate::events::Recorder;
-use crate::ingest::KINDS;
+use crate::ingest::{KINDS, Relists};
 use crate::served::Served;
 use crate::writer::Writer;
 
@@ -56,6 +66,8 @@ pub struct ControllerConfig {
     pub limits: Limits,
     /// Where the figures go; keep a clone to read them.
     pub metrics: Metrics,
+    /// Where the state for probes goes; keep a clone to read it.
+    pub health: Health,
 }
 
 /// A limit on the rate of writes, events included.
@@ -75,6 +87,7 @@ impl Default for ControllerConfig {
             rate_limit: None,
             limits: Limits::default(),
             metrics: Metrics::new(),
+            health: Health::default(),
         }
     }
 }
@@ -85,6 +98,9 @@ pub enum Error {
     /// The configuration makes no sense.
     #[error("{0}")]
     Config(&'static str),
+    /// The API server refuses what it is asked before anything else.
+    #[error("the API server refuses this user: {0}")]
+    Server(#[source] everynode_client::Error),
     /// A part of the controller ended that should have gone on.
     #[error("a part of the controller has stopped: {0}")]
     Stopped(String),
@@ -109,26 +125,28 @@ impl Controller {
         cancel: CancellationToken,
     ) -> Result<(), Error> {
         check(&config)?;
-        let ControllerConfig { namespace, workers, rate_limit, limits, metrics } = config;
+        let ControllerConfig { namespace, workers, rate_limit, limits, metrics, health } = config;
+        let client = client.with_observer(Arc::new(metrics.clone()));
+        health.leading();
         let write_client = match rate_limit {
             Some(WriteRate { qps, burst }) => client.clone().with_rate_limit(qps, burst),
             None => client.clone(),
         };
-        let api = Api::new(write_client, metrics.clone());
-        let served = Served::default();
+        let api = Api::new(write_client);
+        let (served, relists) = (Served::default(), Relists::default());
         let (arrivals_in, arrivals) = mpsc::channel(ARRIVALS);
         let (decided, intake) = mpsc::channel(WRITES);
         let (outcomes_in, outcomes) = mpsc::channel(WRITES);
         let (recorder, lane) = Recorder::new(api.clone(), metrics.clone());
         let writer = Writer::new(api, served.clone(), recorder, metrics.clone(), workers, outcomes_in);
-        let driver = Driver::new(limits, served, metrics.clone());
+        let driver = Driver::new(limits, served, metrics.clone(), health, relists.clone());
 
         let mut parts = JoinSet::new();
         for kind in KINDS {
             let path = ingest::path(kind, namespace.as_deref());
             let arrivals = arrivals_in.clone();
-            let (client, metrics) = (client.clone(), metrics.clone());
-            let watch = ingest::follow(kind, path, client, metrics, arrivals, cancel.clone());
+            let (client, metrics, relists) = (client.clone(), metrics.clone(), relists.clone());
+            let watch = ingest::follow(kind, path, client, metrics, relists, arrivals, cancel.clone());
             parts.spawn(named("a watch", watch));
         }
         drop(arrivals_in);

@@ -1,9 +1,11 @@
 //! Figures of the controller, under the names that the field uses.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use everynode_client::Method;
+use everynode_client::{Method, Observer};
 use everynode_engine::{Fact, Kind, Work};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::time::Instant;
 
 /// What the controller counts and measures. Clones share the figures.
 #[derive(Clone, Debug)]
@@ -21,11 +24,17 @@ pub struct Metrics {
     unreadable: Family<KindLabel, Counter>,
     interruptions: Family<KindLabel, Counter>,
     requests: Family<RequestLabels, Counter>,
+    request_duration: Family<VerbLabels, Histogram, fn() -> Histogram>,
+    leading: Family<QueueLabel, Gauge>,
     depth: Family<QueueLabel, Gauge>,
     adds: Family<QueueLabel, Counter>,
     retries: Family<QueueLabel, Counter>,
     queue_duration: Family<QueueLabel, Histogram, fn() -> Histogram>,
     work_duration: Family<QueueLabel, Histogram, fn() -> Histogram>,
+    unfinished: Family<QueueLabel, Gauge<f64, AtomicU64>>,
+    longest_running: Family<QueueLabel, Gauge<f64, AtomicU64>>,
+    /// When each write that is under way began, by its action's number.
+    under_way: Arc<Mutex<BTreeMap<u64, Instant>>>,
     event_to_decision: Histogram,
     decision_to_write: Histogram,
     events_dropped: Counter,
@@ -46,10 +55,20 @@ struct QueueLabel {
 struct RequestLabels {
     code: String,
     method: String,
+    host: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerbLabels {
+    verb: String,
+    host: String,
 }
 
 /// The name of the controller's one queue, as upstream has it.
 const QUEUE: QueueLabel = QueueLabel { name: "daemonset" };
+
+/// The name of the election, as the Lease has it unless told otherwise.
+const ELECTION: QueueLabel = QueueLabel { name: "everynode-controller" };
 
 /// 10 ns to 10 s in powers of ten: the buckets of the field's workqueue metrics.
 fn workqueue_histogram() -> Histogram {
@@ -59,6 +78,11 @@ fn workqueue_histogram() -> Histogram {
 /// 100 us to about 26 s, doubling.
 fn latency_histogram() -> Histogram {
     Histogram::new((0..19).map(|step| 0.0001 * f64::from(1u32 << step)))
+}
+
+/// 5 ms to 60 s: the buckets of the field's rest_client metrics.
+fn request_histogram() -> Histogram {
+    Histogram::new([0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0])
 }
 
 impl Default for Metrics {
@@ -71,6 +95,7 @@ impl Metrics {
     /// All figures at zero.
     pub fn new() -> Metrics {
         let histogram: fn() -> Histogram = workqueue_histogram;
+        let requests: fn() -> Histogram = request_histogram;
         let mut metrics = Metrics {
             registry: Arc::default(),
             facts: Family::default(),
@@ -78,11 +103,16 @@ impl Metrics {
             unreadable: Family::default(),
             interruptions: Family::default(),
             requests: Family::default(),
+            request_duration: Family::new_with_constructor(requests),
+            leading: Family::default(),
             depth: Family::default(),
             adds: Family::default(),
             retries: Family::default(),
             queue_duration: Family::new_with_constructor(histogram),
             work_duration: Family::new_with_constructor(histogram),
+            unfinished: Family::default(),
+            longest_running: Family::default(),
+            under_way: Arc::default(),
             event_to_decision: latency_histogram(),
             decision_to_write: latency_histogram(),
             events_dropped: Counter::default(),
@@ -114,10 +144,33 @@ impl Metrics {
             s.clone(),
             self.work_duration.clone(),
         );
+        all.register_with_unit(
+            "workqueue_unfinished_work",
+            "Time that the writes under way have taken so far, summed",
+            s.clone(),
+            self.unfinished.clone(),
+        );
+        all.register_with_unit(
+            "workqueue_longest_running_processor",
+            "Time that the oldest write under way has taken so far",
+            s.clone(),
+            self.longest_running.clone(),
+        );
         all.register(
             "rest_client_requests",
-            "Requests by answer and method; code <error> when there was none",
+            "Requests by answer, method and server; code <error> when there was no answer",
             self.requests.clone(),
+        );
+        all.register_with_unit(
+            "rest_client_request_duration",
+            "Time from a request to the head of its answer",
+            s.clone(),
+            self.request_duration.clone(),
+        );
+        all.register(
+            "leader_election_master_status",
+            "1 while this replica leads, 0 while it stands by",
+            self.leading.clone(),
         );
         all.register("everynode_facts", "Facts told to the engine", self.facts.clone());
         all.register("everynode_actions", "Actions that the engine asked for", self.actions.clone());
@@ -154,10 +207,16 @@ impl Metrics {
 
     /// The figures in the OpenMetrics text format.
     pub fn encode(&self) -> String {
+        self.measure_under_way();
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+
+    /// The figures with those of the DaemonSets, for a scraper.
+    pub async fn scrape(&self) -> String {
+        self.encode()
     }
 
     /// Whether all kinds have been listed: before that nothing is decided.
@@ -185,10 +244,9 @@ impl Metrics {
         self.interruptions.get_or_create(&KindLabel { kind: kind_name(kind) }).inc();
     }
 
-    /// Counts a request; no code means that no answer came.
-    pub(crate) fn request(&self, method: &Method, code: Option<u16>) {
-        let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
-        self.requests.get_or_create(&RequestLabels { code, method: method.as_str().to_owned() }).inc();
+    pub(crate) fn set_leading(&self, leads: bool) {
+        self.leading.get_or_create(&ELECTION).set(leads.into());
+        self.synced.set(0);
     }
 
     pub(crate) fn queued(&self) {
@@ -203,13 +261,34 @@ impl Metrics {
         self.depth.get_or_create(&QUEUE).set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn write_began(&self, waited: Duration) {
+    pub(crate) fn write_began(&self, number: u64, now: Instant, waited: Duration) {
         self.queue_duration.get_or_create(&QUEUE).observe(waited.as_secs_f64());
+        self.under_way().insert(number, now);
+    }
+
+    /// A write is not under way any more, however it ended.
+    pub(crate) fn write_left(&self, number: u64) {
+        self.under_way().remove(&number);
     }
 
     pub(crate) fn write_ended(&self, took: Duration, since_decision: Duration) {
         self.work_duration.get_or_create(&QUEUE).observe(took.as_secs_f64());
         self.decision_to_write.observe(since_decision.as_secs_f64());
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        match self.under_way.lock() {
+            Ok(guard) => guard,
+            // No step under the lock leaves the map half changed.
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+
+    fn measure_under_way(&self) {
+        let (now, under_way) = (Instant::now(), self.under_way());
+        let taken = |began: &Instant| now.saturating_duration_since(*began).as_secs_f64();
+        self.unfinished.get_or_create(&QUEUE).set(under_way.values().map(taken).sum());
+        self.longest_running.get_or_create(&QUEUE).set(under_way.values().map(taken).fold(0.0, f64::max));
     }
 
     pub(crate) fn decided(&self, since_event: Duration) {
@@ -218,6 +297,16 @@ impl Metrics {
 
     pub(crate) fn event_dropped(&self) {
         self.events_dropped.inc();
+    }
+}
+
+impl Observer for Metrics {
+    fn request(&self, method: &Method, host: &str, code: Option<u16>, took: Duration) {
+        let (method, host) = (method.as_str().to_owned(), host.to_owned());
+        let verb = VerbLabels { verb: method.clone(), host: host.clone() };
+        self.request_duration.get_or_create(&verb).observe(took.as_secs_f64());
+        let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
+        self.requests.get_or_create(&RequestLabels { code, method, host }).inc();
     }
 }
 
@@ -277,17 +366,23 @@ mod tests {
         let metrics = Metrics::new();
         metrics.queued();
         metrics.set_depth(3);
-        metrics.request(&Method::POST, Some(201));
-        metrics.request(&Method::GET, None);
-        metrics.write_began(Duration::from_millis(2));
+        let millis = Duration::from_millis;
+        metrics.request(&Method::POST, "10.0.0.1:443", Some(201), millis(3));
+        metrics.request(&Method::GET, "10.0.0.1:443", None, millis(3));
+        metrics.write_began(1, Instant::now(), millis(2));
+        metrics.set_leading(true);
         metrics.write_ended(Duration::from_millis(5), Duration::from_millis(7));
         metrics.decided(Duration::from_micros(90));
         let text = metrics.encode();
         for line in [
             r#"workqueue_depth{name="daemonset"} 3"#,
             r#"workqueue_adds_total{name="daemonset"} 1"#,
-            r#"rest_client_requests_total{code="201",method="POST"} 1"#,
-            r#"rest_client_requests_total{code="<error>",method="GET"} 1"#,
+            r#"rest_client_requests_total{code="201",method="POST",host="10.0.0.1:443"} 1"#,
+            r#"rest_client_requests_total{code="<error>",method="GET",host="10.0.0.1:443"} 1"#,
+            r#"rest_client_request_duration_seconds_count{verb="POST",host="10.0.0.1:443"} 1"#,
+            r#"leader_election_master_status{name="everynode-controller"} 1"#,
+            r#"workqueue_unfinished_work_seconds{name="daemonset"}"#,
+            r#"workqueue_longest_running_processor_seconds{name="daemonset"}"#,
             r#"workqueue_queue_duration_seconds_count{name="daemonset"} 1"#,
             r#"workqueue_work_duration_seconds_sum{name="daemonset"} 0.005"#,
             r#"everynode_event_to_decision_seconds_bucket{le="0.0001"} 1"#,

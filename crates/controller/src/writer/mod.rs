@@ -114,7 +114,7 @@ impl Writer {
         let now = Instant::now();
         while self.running.len() < self.workers {
             let Some(job) = self.queue.take(now) else { break };
-            self.metrics.write_began(now - job.decided);
+            self.metrics.write_began(job.action.id.0, now, now - job.decided);
             self.in_flight.insert(job.action.id);
             let executor = self.executor.clone();
             self.running.push(Box::pin(async move {
@@ -127,7 +127,7 @@ impl Writer {
 
     async fn end(&mut self, (mut job, began, ended): Ending) {
         let now = Instant::now();
-        self.in_flight.remove(&job.action.id);
+        self.left(job.action.id);
         if let Some(pause) = ended.retry_after.filter(|_| job.put_back < PUT_BACK_LIMIT) {
             job.put_back += 1;
             self.metrics.put_back();
@@ -143,6 +143,12 @@ impl Writer {
             );
         }
         self.report(job.action.id, ended.outcome).await;
+    }
+
+    /// A write is not under way any more.
+    fn left(&mut self, id: ActionId) {
+        self.in_flight.remove(&id);
+        self.metrics.write_left(id.0);
     }
 
     async fn report(&mut self, id: ActionId, outcome: Outcome) {
@@ -166,7 +172,7 @@ impl Writer {
             tokio::select! {
                 ending = self.running.next() => match ending {
                     Some((job, _, ended)) => {
-                        self.in_flight.remove(&job.action.id);
+                        self.left(job.action.id);
                         self.report(job.action.id, ended.outcome).await;
                     }
                     None => break,
@@ -175,6 +181,7 @@ impl Writer {
             }
         }
         for id in std::mem::take(&mut self.in_flight) {
+            self.metrics.write_left(id.0);
             self.report(id, stopped(Failure::Unknown)).await;
         }
     }

@@ -44,7 +44,7 @@ pub(crate) fn retry_after(error: &Error) -> Option<Duration> {
 
 fn failure(error: &Error) -> Failure {
     match error {
-        Error::Config(_) => Failure::Refused,
+        Error::Config(_) | Error::Fenced => Failure::Refused,
         // The transport says so when it did not even get a connection.
         Error::Transport { message, .. } if message.contains("(Connect)") => Failure::Refused,
         Error::Transport { .. } | Error::TimedOut(_) | Error::Decode(_) => Failure::Unknown,

@@ -47,7 +47,7 @@ async fn world_at(url: &str, requests: Arc<AtomicUsize>) -> World {
     });
     let client = Client::from_kubeconfig_text(&kubeconfig.to_string()).await.unwrap();
     let metrics = Metrics::new();
-    let api = Api::new(client, metrics.clone());
+    let api = Api::new(client);
     let (recorder, _) = Recorder::new(api.clone(), metrics.clone());
     let (outcomes_in, outcomes) = mpsc::channel(64);
     let mut writer = Writer::new(api, Served::default(), recorder, metrics.clone(), 2, outcomes_in);
