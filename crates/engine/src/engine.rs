@@ -66,10 +66,51 @@ impl Default for Limits {
     }
 }
 
+/// What an engine is responsible for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All of a DaemonSet: placement, updates, revisions, status and history. No other controller may do the same.
+    #[default]
+    All,
+    /// The conduct of roll-outs only. Placement, revisions, status and history belong to the built-in controller, so
+    /// that the engine asks for none of their writes and events; it observes, counts and explains as with `All`.
+    /// What it may ask for is the deletion of old pods as a roll-out policy has it; without a policy it asks for
+    /// nothing.
+    Rollouts,
+}
+
+/// How an engine works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// The bounds it works under.
+    pub limits: Limits,
+    /// What it is responsible for.
+    pub scope: Scope,
+}
+
+impl From<Limits> for EngineConfig {
+    fn from(limits: Limits) -> Self {
+        EngineConfig { limits, scope: Scope::All }
+    }
+}
+
+/// How often something was left undecided because an own write was not visible yet (H3). The counters only rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StaleSkips {
+    /// Nodes of a DaemonSet that were passed over because of a pod that was created, or may have been.
+    pub pods: u64,
+    /// States of a DaemonSet whose status was passed over because it is older than the one that was written.
+    pub daemonsets: u64,
+    /// States of a ControllerRevision that were passed over because they are older than the one that was written.
+    pub revisions: u64,
+}
+
 /// The state machine. One owner calls it; it never blocks.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) limits: Limits,
+    pub(crate) scope: Scope,
+    pub(crate) skips: StaleSkips,
     pub(crate) nodes: Nodes,
     pub(crate) pods: Pods,
     pub(crate) labels: LabelSets,
@@ -121,9 +162,12 @@ pub struct Footprint {
 
 impl Engine {
     /// An engine that knows nothing yet.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(config: impl Into<EngineConfig>) -> Self {
+        let EngineConfig { limits, scope } = config.into();
         Engine {
             limits,
+            scope,
+            skips: StaleSkips::default(),
             nodes: Nodes::default(),
             pods: Pods::default(),
             labels: LabelSets::default(),
@@ -147,6 +191,16 @@ impl Engine {
     /// The bounds it works under.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What it is responsible for.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// How often something was left undecided because an own write was not visible yet.
+    pub fn stale_skips(&self) -> StaleSkips {
+        self.skips
     }
 
     /// All four kinds have been listed once (A5).
@@ -231,8 +285,22 @@ impl Engine {
         next.filter(|_| self.is_synced())
     }
 
-    /// The sync of one DaemonSet: the specification's section 0, on what has changed.
+    /// Looks at one DaemonSet.
     fn run(&mut self, slot: &mut Slot, now: Time) {
+        match self.scope {
+            Scope::All => self.sync(slot, now),
+            Scope::Rollouts => self.follow(slot, now),
+        }
+    }
+
+    /// Another controller places pods and keeps revisions: what it does is counted and can be explained.
+    fn follow(&mut self, slot: &mut Slot, now: Time) {
+        self.follow_revision(slot);
+        self.evaluate_dirty(slot, now);
+    }
+
+    /// The sync of one DaemonSet: the specification's section 0, on what has changed.
+    fn sync(&mut self, slot: &mut Slot, now: Time) {
         if slot.rests() {
             self.evaluate_dirty(slot, now);
             self.warn_of_empty_selector(slot);
@@ -380,6 +448,9 @@ impl Engine {
         }
         if slot.failed.get(&node).is_some_and(|entry| now.millis_since(entry.updated) > forget_millis) {
             slot.failed.remove(&node);
+        }
+        if slot.creating.get(&node).is_some_and(|creating| creating.stale_at().is_some()) {
+            self.skips.pods += 1;
         }
         let view = self.view(slot, node, now);
         let strategy = slot.spec.as_ref().map(|spec| spec.fact.strategy);

@@ -13,7 +13,7 @@ use crate::slot::Slot;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// Whether placement looks at this node at all.
-    pub scope: Scope,
+    pub standing: Standing,
     /// What the node gets and keeps.
     pub verdict: Verdict,
     /// The predicate that decided; `None` when there was nothing to decide about.
@@ -28,7 +28,7 @@ pub struct Explanation {
 
 /// Whether placement looks at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum Standing {
     /// Both are known.
     Known,
     /// There is no such node.
@@ -76,18 +76,18 @@ impl Engine {
         let node = self.nodes.find(node);
         let present = node.filter(|node| self.nodes.is_present(*node));
         let placement = spec.fact.template.placement();
-        let scope = match present {
-            None => Scope::NodeMissing,
-            Some(_) if spec.fact.selector == PodSelector::Everything => Scope::SelectsEverything,
-            Some(_) if spec.fact.deleting => Scope::Deleting,
-            Some(_) if slot.current.is_none() => Scope::WaitingForRevision,
-            Some(_) => Scope::Known,
+        let standing = match present {
+            None => Standing::NodeMissing,
+            Some(_) if spec.fact.selector == PodSelector::Everything => Standing::SelectsEverything,
+            Some(_) if spec.fact.deleting => Standing::Deleting,
+            Some(_) if slot.current.is_none() => Standing::WaitingForRevision,
+            Some(_) => Standing::Known,
         };
         let retries = &slot.retries;
         let blocked =
             [retries.creates, retries.deletes, retries.patches, retries.history].map(|one| one.blocked(now));
         Some(Explanation {
-            scope,
+            standing,
             verdict: present.map_or(Verdict::AWAY, |node| placement.verdict(&self.nodes.view(node))),
             reason: present.map(|node| placement.reason(&self.nodes.view(node))),
             pods: node.map(|node| self.pod_states(slot, node, now)).unwrap_or_default(),

@@ -176,6 +176,8 @@ pub struct DaemonSetFact {
     pub resource_version: u64,
     /// metadata.generation.
     pub generation: i64,
+    /// metadata.creationTimestamp.
+    pub created: Option<Time>,
     /// metadata.deletionTimestamp is set.
     pub deleting: bool,
     /// metadata.annotations; ControllerRevisions get a copy (J6).
@@ -359,6 +361,7 @@ impl DaemonSetFact {
             uid: Uid::parse(metadata["uid"].as_str()?)?,
             resource_version: resource_version(metadata),
             generation: metadata["generation"].as_i64().unwrap_or_default(),
+            created: metadata["creationTimestamp"].as_str().and_then(time),
             deleting: metadata["deletionTimestamp"].is_string(),
             template_generation: generation.and_then(|(_, value)| value.parse().ok()),
             annotations,
@@ -374,6 +377,10 @@ impl DaemonSetFact {
 
 /// The annotation by which apps/v1 carries the template generation (K1).
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn time(text: &str) -> Option<Time> {
+    everynode_wire::time::parse(text).ok().map(Time::from_seconds)
+}
 
 fn int32(value: &Value) -> Option<i32> {
     value.as_i64().and_then(|value| i32::try_from(value).ok())

@@ -66,14 +66,41 @@ impl Engine {
             Step::Established(current) => {
                 slot.history_dirty = false;
                 slot.cleanup_dirty = true;
-                if slot.marked_hash.as_ref() != Some(&current.hash) {
-                    slot.marked_hash = Some(current.hash.clone());
-                    slot.touch_all();
-                }
-                slot.current = Some(current);
+                slot.use_revision(Some(current));
                 true
             }
         }
+    }
+
+    /// Takes the revision for the current template as another controller has established it, if it has.
+    pub(crate) fn follow_revision(&mut self, slot: &mut Slot) {
+        if !std::mem::take(&mut slot.history_dirty) {
+            return;
+        }
+        slot.borrowed = None;
+        let newest = self.newest_match(slot).or_else(|| {
+            slot.borrowed = self.revision_by_name(slot);
+            self.newest_match(slot)
+        });
+        slot.use_revision(
+            newest.map(|one| Current { uid: one.reference.uid, hash: one.hash.as_str().into() }),
+        );
+    }
+
+    fn newest_match(&self, slot: &Slot) -> Option<Claimed> {
+        let claimed = self.claimed_revisions(slot);
+        claimed.into_iter().rfind(|one| one.matches && !one.hash.is_empty())
+    }
+
+    /// The revision that a controller finds when it wants to create one for the current template (J7).
+    fn revision_by_name(&self, slot: &Slot) -> Option<Uid> {
+        let data = &slot.spec.as_ref()?.data;
+        let mut rows = self.namespaces.get(slot.namespace)?.revisions.values();
+        let found = rows.find(|row| {
+            let hash = label(row, HASH_LABEL).unwrap_or_default();
+            *row.fact.data == **data && row.fact.name == format!("{}-{hash}", slot.key.name)
+        });
+        found.map(|row| row.fact.uid)
     }
 
     fn next_step(&self, slot: &Slot) -> Step {

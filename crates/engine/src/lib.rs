@@ -38,6 +38,7 @@ mod claim;
 mod engine;
 mod explain;
 mod facts;
+mod figures;
 mod finished;
 mod history;
 mod intern;
@@ -59,10 +60,11 @@ mod timers;
 
 pub use actions::{Action, ActionId, DaemonSetRef, Event, NewPod, NewRevision, PodRef, RevisionRef, Work};
 pub use base::{Time, Uid};
-pub use engine::{Engine, Footprint, Limits};
-pub use explain::{Explanation, PodState, Scope};
+pub use engine::{Engine, EngineConfig, Footprint, Limits, Scope, StaleSkips};
+pub use explain::{Explanation, PodState, Standing};
 pub use facts::{
     DaemonSetFact, Fact, Failure, IntOrPercent, Kind, NodeFact, Outcome, Phase, PodController, PodFact,
     PodSelector, RevisionFact, Status, Strategy,
 };
+pub use figures::Figures;
 pub use template::{Template, pod_placement};

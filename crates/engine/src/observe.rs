@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::Uid;
-use crate::engine::Engine;
+use crate::engine::{Engine, Scope};
 use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, PodSelector, RevisionFact};
 use crate::nodes::{Change, NodeId};
 use crate::pods::{NEVER, Place, PodId, PodRow};
@@ -47,6 +47,8 @@ impl Engine {
         }
         if old.is_none() || version == 0 || version >= slot.resource_version {
             take_status(slot, &fact);
+        } else {
+            self.skips.daemonsets += 1;
         }
         let diff = Diff::new(slot, &fact);
         take_spec(slot, fact, &diff);
@@ -265,6 +267,8 @@ impl Engine {
             Some(known) => {
                 known.stamp = stamp;
                 if fact.resource_version != 0 && fact.resource_version <= known.fact.resource_version {
+                    let is_older = fact.resource_version < known.fact.resource_version;
+                    self.skips.revisions += u64::from(is_older);
                     return;
                 }
                 let old_controller = known.fact.controller;
@@ -277,7 +281,9 @@ impl Engine {
                 row.revisions.insert(uid, RevisionRow { fact, writing: false, delete_sent: false, stamp });
                 // A9: one that comes with its owner is no reason to look at the history; an orphan may be adopted.
                 match controller {
-                    PodController::DaemonSet(uid) => self.activate_owner(namespace, uid),
+                    PodController::DaemonSet(uid) if self.scope == Scope::All => {
+                        self.activate_owner(namespace, uid);
+                    }
                     _ => self.revisions_changed(namespace, uid, controller),
                 }
             }
@@ -314,7 +320,7 @@ impl Engine {
                 PodController::Nobody => true,
                 PodController::Other => false,
             };
-            if concerned || slot.borrowed == Some(revision) {
+            if concerned || slot.borrowed == Some(revision) || self.scope == Scope::Rollouts {
                 slot.history_dirty = true;
                 self.activate(id);
             }

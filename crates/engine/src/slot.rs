@@ -356,6 +356,16 @@ impl Slot {
             || (spec.generation_text.is_some() && labels.generation(set) == spec.generation_text.as_deref())
     }
 
+    /// Has a revision stand for the current template, or none yet; cells depend on its hash.
+    pub fn use_revision(&mut self, current: Option<Current>) {
+        let hash = current.as_ref().map(|current| current.hash.clone());
+        if self.marked_hash != hash {
+            self.marked_hash = hash;
+            self.touch_all();
+        }
+        self.current = current;
+    }
+
     /// One more pod carries these labels.
     pub fn add_live(&mut self, labels: LabelSetId) {
         *self.live.entry(labels).or_default() += 1;

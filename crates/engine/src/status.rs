@@ -28,8 +28,15 @@ impl Engine {
 /// The status that is to be written, when one is.
 fn due(slot: &Slot) -> Option<Status> {
     let generation = slot.spec.as_ref()?.fact.generation;
+    let wanted = live(slot);
+    let is_stored = wanted == slot.stored && slot.stored.observed_generation >= generation;
+    (!is_stored).then_some(Status { observed_generation: generation, ..wanted })
+}
+
+/// The status by the counters; observedGeneration and collisionCount as the API server has them.
+pub(crate) fn live(slot: &Slot) -> Status {
     let (desired, available) = (slot.count(mark::DESIRED), slot.count(mark::AVAILABLE));
-    let wanted = Status {
+    Status {
         observed_generation: slot.stored.observed_generation,
         current_number_scheduled: slot.count(mark::CURRENT),
         number_misscheduled: slot.count(mark::MISSCHEDULED),
@@ -39,7 +46,5 @@ fn due(slot: &Slot) -> Option<Status> {
         number_available: available,
         number_unavailable: desired - available,
         collision_count: slot.stored.collision_count,
-    };
-    let is_stored = wanted == slot.stored && slot.stored.observed_generation >= generation;
-    (!is_stored).then_some(Status { observed_generation: generation, ..wanted })
+    }
 }

@@ -13,8 +13,9 @@ use common::{Node, Objects, Pod, Told, daemonset, node_name, refused};
 use everynode_engine::placement::Effect;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::{
-    ActionId, DaemonSetRef, Engine, Fact, Failure, Footprint, IntOrPercent, Kind, Limits, Outcome, Phase,
-    PodController, RevisionFact, Strategy, Template, Time, Uid, Work, revision,
+    ActionId, DaemonSetRef, Engine, EngineConfig, Fact, Failure, Figures, Footprint, IntOrPercent, Kind,
+    Limits, Outcome, Phase, PodController, RevisionFact, Scope, Strategy, Template, Time, Uid, Work,
+    revision,
 };
 use naive::Naive;
 use serde_json::json;
@@ -32,6 +33,8 @@ struct World {
     random: fastrand::Rng,
     objects: Objects,
     engine: Engine,
+    /// Sees all that the engine sees, and leaves everything to it.
+    follower: Engine,
     naive: Naive,
     now: Time,
     watches: [VecDeque<Told>; 4],
@@ -47,14 +50,18 @@ impl World {
             ..Limits::default()
         };
         let mut engine = Engine::new(limits);
+        let mut follower = Engine::new(EngineConfig { limits, scope: Scope::Rollouts });
         let now = Time::from_seconds(1_000_000);
-        for kind in KINDS {
-            engine.observe(Fact::RelistBegun(kind), now);
-            engine.observe(Fact::RelistEnded { kind, resource_version: 0 }, now);
+        for engine in [&mut engine, &mut follower] {
+            for kind in KINDS {
+                engine.observe(Fact::RelistBegun(kind), now);
+                engine.observe(Fact::RelistEnded { kind, resource_version: 0 }, now);
+            }
         }
         let objects = Objects { next_uid: 1000, graceful: random.bool(), ..Objects::default() };
         let watches = Default::default();
-        World { random, objects, engine, naive: Naive::new(limits), now, watches, writes: Vec::new() }
+        let naive = Naive::new(limits);
+        World { random, objects, engine, follower, naive, now, watches, writes: Vec::new() }
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
@@ -305,6 +312,7 @@ impl World {
 
     fn tell(&mut self, told: &Told) {
         told.tell(&mut self.engine, self.now);
+        told.tell(&mut self.follower, self.now);
         self.naive.tell(told);
     }
 
@@ -315,6 +323,7 @@ impl World {
         }
         self.watches[kind as usize].clear();
         self.objects.list(kind, &mut self.engine, self.now);
+        self.objects.list(kind, &mut self.follower, self.now);
         let version = self.objects.version;
         match kind {
             Kind::Revision => self.naive.relist_revisions(&self.objects.revisions, version, self.now),
@@ -324,6 +333,9 @@ impl World {
 
     /// Both decide, and must ask for the same.
     fn decide(&mut self) -> Result<usize, String> {
+        if let [first, ..] = &self.follower.decide(self.now)[..] {
+            return Err(format!("an engine for roll-outs asks for {first:?}"));
+        }
         let mut engine: Vec<_> = self
             .engine
             .decide(self.now)
@@ -411,6 +423,13 @@ impl World {
 
     /// What must hold when all is at rest.
     fn check_rest(&self) -> Result<(), String> {
+        let ours: Vec<Figures<'_>> =
+            figures(&self.engine).into_iter().filter(|one| self.owns_its_revision(one)).collect();
+        let mut theirs = figures(&self.follower);
+        theirs.retain(|one| ours.iter().any(|our| our.uid == one.uid));
+        if ours != theirs {
+            return Err(format!("engine {ours:#?}\nfollower {theirs:#?}"));
+        }
         for set in self.objects.daemonsets.values().filter(|set| !set.deleting) {
             let status = set.status;
             if status.observed_generation != set.generation {
@@ -437,6 +456,25 @@ impl World {
     }
 }
 
+impl World {
+    /// The revision in use is its own, and not one that it has found under the name that it wanted to give (J7):
+    /// of several such, who did not choose cannot tell which it is.
+    fn owns_its_revision(&self, one: &Figures<'_>) -> bool {
+        let mut own = self
+            .objects
+            .revisions
+            .values()
+            .filter(|revision| revision.controller == PodController::DaemonSet(one.uid));
+        own.any(|revision| Some(revision.name.as_str()) == one.revision)
+    }
+}
+
+fn figures(engine: &Engine) -> Vec<Figures<'_>> {
+    let mut all: Vec<Figures<'_>> = engine.daemonsets().filter(|one| !one.deleting).collect();
+    all.sort_by_key(|one| one.uid);
+    all
+}
+
 /// Everything goes: nothing of it may stay in the engine.
 fn check_empty(world: &mut World) -> Result<(), String> {
     let objects = &mut world.objects;
@@ -457,10 +495,12 @@ fn check_empty(world: &mut World) -> Result<(), String> {
         .for_each(|uid| objects.remove_revision(uid));
     objects.nodes.keys().cloned().collect::<Vec<_>>().iter().for_each(|name| objects.remove_node(name));
     world.heal()?;
-    let footprint = world.engine.footprint();
-    // The keys that were read last stay known until others are read.
-    if footprint.names > 3 || (Footprint { names: 0, ..footprint }) != Footprint::default() {
-        return Err(format!("left behind: {footprint:?}"));
+    for engine in [&world.engine, &world.follower] {
+        let footprint = engine.footprint();
+        // The keys that were read last stay known until others are read.
+        if footprint.names > 3 || (Footprint { names: 0, ..footprint }) != Footprint::default() {
+            return Err(format!("left behind: {footprint:?}"));
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Cluster, node_name, refused};
 use everynode_engine::placement::{Reason, Verdict};
-use everynode_engine::{Action, Engine, Fact, Failure, Kind, Limits, Outcome, Scope, Time, Work};
+use everynode_engine::{Action, Engine, Fact, Failure, Kind, Limits, Outcome, Standing, Time, Work};
 use serde_json::Value;
 
 fn plain(_: &mut Value) {}
@@ -275,12 +275,49 @@ fn it_can_be_asked_why() {
     cluster.settle();
     let explain = |node: &str| cluster.engine.explain("default", "ds", node, cluster.now).unwrap();
     let plain = explain(&node_name(0));
-    assert_eq!((plain.scope, plain.verdict, plain.pods.len()), (Scope::Known, Verdict::AWAY, 0));
+    assert_eq!((plain.standing, plain.verdict, plain.pods.len()), (Standing::Known, Verdict::AWAY, 0));
     let wanted = Reason::NodeSelector { key: "color".to_owned(), wanted: "blue".to_owned(), actual: None };
     assert_eq!(plain.reason, Some(wanted));
     let blue = explain(&node_name(1));
     assert_eq!((blue.verdict, blue.reason), (Verdict::RUN, Some(Reason::Eligible)));
     assert!(blue.pods[0].updated && !blue.pods[0].ready);
-    assert_eq!(explain("nowhere").scope, Scope::NodeMissing);
+    assert_eq!(explain("nowhere").standing, Standing::NodeMissing);
     assert_eq!(cluster.engine.explain("default", "other", "n000", cluster.now), None);
+}
+
+#[test]
+fn its_figures_are_those_of_the_counters() {
+    let mut cluster = Cluster::new(3);
+    let uid = cluster.add("ds", |object| {
+        object["metadata"]["creationTimestamp"] = "2001-09-09T01:46:40Z".into();
+    });
+    cluster.settle();
+    cluster.make_ready();
+    cluster.tell();
+    cluster.engine.decide(cluster.now);
+    let figures: Vec<_> = cluster.engine.daemonsets().collect();
+    let [one] = figures[..] else { panic!("{figures:?}") };
+    assert_eq!((one.namespace, one.name, one.uid, one.generation), ("default", "ds", uid, 1));
+    assert_eq!(one.created, Some(Time::from_seconds(1_000_000_000)));
+    assert_eq!((one.status.number_ready, one.status.observed_generation), (3, 1));
+    assert_eq!(cluster.daemonset(uid).status.number_ready, 0, "the status is not written yet");
+    assert_eq!(one.revision.unwrap(), format!("ds-{}", one.hash.unwrap()));
+    assert!(!one.is_rolling);
+    let template = common::with_image(&cluster.daemonset(uid).template.clone(), "i:2");
+    cluster.objects.change_daemonset(uid, true, |one| one.template = template);
+    cluster.settle();
+    assert!(cluster.engine.daemonsets().all(|one| one.is_rolling));
+}
+
+#[test]
+fn it_counts_what_it_passes_over_because_an_own_write_is_not_visible() {
+    let (mut cluster, action) = first_creation(1);
+    let before = cluster.engine.stale_skips().pods;
+    let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
+    cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+    cluster.engine.decide(cluster.now);
+    assert_eq!(cluster.engine.stale_skips().pods, before + 1);
+    cluster.tell();
+    cluster.engine.decide(cluster.now);
+    assert_eq!(cluster.engine.stale_skips().pods, before + 1, "it is visible");
 }
