@@ -46,15 +46,16 @@ pub async fn live(client: &Client, document: &Document) -> Result<(String, Optio
 pub async fn remove(client: &Client, document: &Document, limit: Duration) -> Result<Removed, SourceError> {
     let target = target(document)?;
     let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"});
-    let found = match client.delete(&target.path(), options.to_string()).await {
-        Ok(_) => true,
-        Err(error) if error.is_not_found() => false,
+    let object = target.title();
+    match client.delete(&target.path(), options.to_string()).await {
+        Ok(_) => {}
+        Err(error) if error.is_not_found() => return Ok(Removed { object, found: false }),
         Err(error) => return Err(refusal(document, &target, &error)),
-    };
+    }
     let deadline = Instant::now() + limit;
-    while found {
+    loop {
         match client.get(&target.path()).await {
-            Err(error) if error.is_not_found() => break,
+            Err(error) if error.is_not_found() => return Ok(Removed { object, found: true }),
             Err(error) => return Err(refusal(document, &target, &error)),
             Ok(_) if Instant::now() >= deadline => {
                 let waited = format!("deleted, but still there after {} s", limit.as_secs());
@@ -63,7 +64,6 @@ pub async fn remove(client: &Client, document: &Document, limit: Duration) -> Re
             Ok(_) => sleep(LOOK).await,
         }
     }
-    Ok(Removed { object: target.title(), found })
 }
 
 fn target(document: &Document) -> Result<Target<'_>, SourceError> {
