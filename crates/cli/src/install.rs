@@ -212,7 +212,8 @@ mod tests {
             .filter(|name| name != "kustomization.yaml")
             .collect();
         let mut named: Vec<String> = named.into_iter().map(str::to_owned).collect();
-        (there.sort(), named.sort());
+        there.sort();
+        named.sort();
         assert_eq!(there, named);
     }
 
