@@ -88,6 +88,9 @@ pub struct UpArgs {
     /// Append a line to this file for every request to the API, as Kubernetes' audit log has them (JSON)
     #[arg(long, value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+    /// Run no DaemonSet controller, to bring another one: `everynode controller --kubeconfig FILE`, for example
+    #[arg(long)]
+    pub no_controller: bool,
     /// Leave with status 0 once every DaemonSet is fully available, or 1 after --timeout or when a manifest was
     /// refused. A DaemonSet for which no node is eligible counts as available
     #[arg(long)]

@@ -19,7 +19,9 @@ const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 /// Runs the controller until it is told to stop.
 pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
     let client = Client::infer(args.cluster.kubeconfig.as_deref(), args.cluster.context.as_deref()).await?;
-    let client = client.with_user_agent(concat!("everynode-controller/", env!("CARGO_PKG_VERSION")));
+    let identity = unique_identity();
+    let client =
+        client.with_user_agent(&format!("everynode-controller/{} ({identity})", env!("CARGO_PKG_VERSION")));
     let (metrics, health, stop) = (Metrics::new(), Health::default(), CancellationToken::new());
     stop_on_signals(stop.clone());
     let endpoints = Endpoints::bind(args.listen, health.clone(), metrics.clone()).await.map_err(|error| {
@@ -42,8 +44,8 @@ pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
         ..ControllerConfig::default()
     };
     if args.election.leader_elect {
-        let election = Election::new(client, lease(args.election), metrics, health)?;
-        let work = async |client, term| Controller::run(client, config.clone(), term).await;
+        let election = Election::new(client, lease(args.election, identity), metrics, health)?;
+        let work = |client, term| Controller::run(client, config.clone(), term);
         election.run(stop, work).await?;
     } else {
         Controller::run(client, config, stop).await?;
@@ -51,13 +53,13 @@ pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn lease(args: ElectionArgs) -> LeaseConfig {
+fn lease(args: ElectionArgs, identity: String) -> LeaseConfig {
     let pod_namespace = || std::fs::read_to_string(POD_NAMESPACE).ok();
     let namespace = args.leader_elect_resource_namespace.or_else(pod_namespace);
     LeaseConfig {
         namespace: namespace.unwrap_or_else(|| "kube-system".to_owned()).trim().to_owned(),
         name: args.leader_elect_resource_name,
-        identity: unique_identity(),
+        identity,
         lease_duration: args.leader_elect_lease_duration,
         renew_deadline: args.leader_elect_renew_deadline,
         retry_period: args.leader_elect_retry_period,

@@ -75,6 +75,7 @@ fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
         nodes,
         pod_start: args.pod_start,
         audit_log: args.audit_log.clone(),
+        controller: !args.no_controller,
     })
 }
 

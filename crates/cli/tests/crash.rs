@@ -11,19 +11,20 @@
 
 mod common;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::doubles::{assert_no_doubles, live_on, watch_for_doubles};
 use common::{eventually, get, spawn};
-use everynode_client::{Client, Event, ListWatch, content_type};
-use futures::StreamExt;
+use everynode_client::{Client, content_type};
 use serde_json::{Value, json};
 
 const NODES: usize = 5;
 const DAEMONSET: &str = "/apis/apps/v1/namespaces/default/daemonsets/agent";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const PODS: &str = "/api/v1/namespaces/default/pods";
 /// The longest time from the start of a roll-out to the kill.
 const LONGEST_LIFE: Duration = Duration::from_millis(400);
 
@@ -65,7 +66,7 @@ async fn a_killed_cluster_loses_nothing_and_doubles_nothing() {
     let mut life = start(directory.path()).await;
     create_daemonset(&life.client).await;
     for crash in 0..crashes {
-        let watcher = tokio::spawn(watch_for_doubles(life.client.clone()));
+        let watcher = tokio::spawn(watch_for_doubles(life.client.clone(), PODS.to_owned()));
         let writer = tokio::spawn(write(life.client.clone(), acknowledged.clone(), crash as usize + 1));
         // The random moment is what this test is about.
         tokio::time::sleep(LONGEST_LIFE.mul_f64(random.f64())).await;
@@ -122,46 +123,6 @@ async fn write(client: Client, acknowledged: Arc<Mutex<Acknowledged>>, revision:
     }
 }
 
-/// Follows the pods and panics when a node has two live ones.
-async fn watch_for_doubles(client: Client) {
-    let mut live: HashMap<String, String> = HashMap::new();
-    let mut events = ListWatch::new("/api/v1/namespaces/default/pods").run(client);
-    while let Some(event) = events.next().await {
-        match event {
-            Event::Restarted => live.clear(),
-            Event::InitialObject(pod) | Event::Applied(pod) => {
-                let pod: Value = serde_json::from_slice(&pod).unwrap();
-                let uid = pod["metadata"]["uid"].as_str().unwrap().to_owned();
-                match live_on(&pod) {
-                    Some(node) => drop(live.insert(uid, node)),
-                    None => drop(live.remove(&uid)),
-                }
-                assert_no_doubles(live.values());
-            }
-            Event::Deleted(pod) => {
-                let pod: Value = serde_json::from_slice(&pod).unwrap();
-                live.remove(pod["metadata"]["uid"].as_str().unwrap());
-            }
-            Event::InitialDone(_) | Event::Bookmark(_) | Event::Interrupted(_) => {}
-        }
-    }
-}
-
-/// The node of a pod that is neither terminating nor ended.
-fn live_on(pod: &Value) -> Option<String> {
-    let ended = matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
-    let field = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
-    let node = pod.pointer(field).and_then(Value::as_str).map(str::to_owned);
-    node.filter(|_| pod["metadata"]["deletionTimestamp"].is_null() && !ended)
-}
-
-fn assert_no_doubles<'a>(nodes: impl Iterator<Item = &'a String>) {
-    let mut seen = BTreeSet::new();
-    for node in nodes {
-        assert!(seen.insert(node), "two live pods on {node}");
-    }
-}
-
 async fn check(client: &Client, acknowledged: &Acknowledged, crash: u64) {
     let found = get(client, CONFIG_MAPS).await;
     let name = |item: &Value| item["metadata"]["name"].as_str().unwrap().to_owned();
@@ -172,7 +133,7 @@ async fn check(client: &Client, acknowledged: &Acknowledged, crash: u64) {
     let revision = &daemonset["spec"]["template"]["metadata"]["annotations"]["revision"];
     let revision: usize = revision.as_str().unwrap_or("0").parse().unwrap();
     assert!(revision >= acknowledged.revision, "after crash {crash} the template is back at {revision}");
-    let pods = get(client, "/api/v1/namespaces/default/pods").await;
+    let pods = get(client, PODS).await;
     let live: Vec<_> = pods["items"].as_array().unwrap().iter().filter_map(live_on).collect();
     assert_no_doubles(live.iter());
 }

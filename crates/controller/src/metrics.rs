@@ -287,7 +287,9 @@ impl Metrics {
     fn measure_under_way(&self) {
         let (now, under_way) = (Instant::now(), self.under_way());
         let taken = |began: &Instant| now.saturating_duration_since(*began).as_secs_f64();
-        self.unfinished.get_or_create(&QUEUE).set(under_way.values().map(taken).sum());
+        self.unfinished
+            .get_or_create(&QUEUE)
+            .set(under_way.values().map(taken).fold(0.0, |sum, one| sum + one));
         self.longest_running.get_or_create(&QUEUE).set(under_way.values().map(taken).fold(0.0, f64::max));
     }
 

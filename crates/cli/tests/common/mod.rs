@@ -1,6 +1,9 @@
 //! Starts clusters for the tests of the whole, and talks to them with kubectl and with requests.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod bare;
+pub mod doubles;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

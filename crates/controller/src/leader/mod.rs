@@ -54,6 +54,7 @@ impl Election {
         if let Some(problem) = config.problem() {
             return Err(Error::Config(problem));
         }
+        metrics.set_leading(false);
         let client = client.with_observer(Arc::new(metrics.clone()));
         let lease_client = client.clone().with_request_timeout(config.renew_deadline / 2);
         let candidate = Candidate::new(config.clone());
@@ -67,10 +68,10 @@ impl Election {
     ///
     /// # Errors
     /// The error of `work`, or [`Error::Stopped`] when it ended by itself.
-    pub async fn run(
+    pub async fn run<F: Future<Output = Result<(), Error>>>(
         mut self,
         cancel: CancellationToken,
-        mut work: impl AsyncFnMut(Client, CancellationToken) -> Result<(), Error>,
+        mut work: impl FnMut(Client, CancellationToken) -> F,
     ) -> Result<(), Error> {
         while let Some(fence) = self.acquire(&cancel).await {
             let client = self.client.fenced(fence.clone()).map_err(|e| Error::Stopped(e.to_string()))?;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use everynode_apiserver as apiserver;
 use everynode_client::Client;
-use everynode_controller::{Controller, ControllerConfig};
+use everynode_controller::{Controller, ControllerConfig, Election, LeaseConfig};
 use everynode_node::{Fleet, FleetConfig, Mode, NodeSpec};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -57,6 +57,8 @@ pub struct UpConfig {
     pub pod_start: Duration,
     /// Where every request to the API is taken down; `None` takes nothing down.
     pub audit_log: Option<PathBuf>,
+    /// Whether a DaemonSet controller runs; without, somebody brings another one.
+    pub controller: bool,
 }
 
 /// Which nodes to simulate.
@@ -126,6 +128,9 @@ impl Up {
         let mut parts = JoinSet::new();
         let loops = LoopsConfig::new(server.authority_certificate());
         start_parts(&mut parts, &client, &cancel, loops, fleet_config(nodes, config.pod_start));
+        if config.controller {
+            parts.spawn(control(client.clone().with_user_agent("everynode-controller"), cancel.clone()));
+        }
         let snapshots =
             views::follow(&mut parts, client.clone().with_user_agent("everynode-view"), cancel.clone());
         Ok(Up {
@@ -236,11 +241,19 @@ fn start_parts(
     let named = |name: &str| client.clone().with_user_agent(name);
     parts.spawn(Fleet::run(named("everynode-nodes"), fleet, cancel.clone()));
     parts.spawn(crate::loops(named("everynode-local"), loops, cancel.clone()));
+}
+
+/// The same election as that of `everynode controller`, so that one run against this cluster stands by. The identity
+/// is the same in every life of the cluster: its store has one owner at a time, so the next need not wait.
+async fn control(client: Client, cancel: CancellationToken) {
     let config = ControllerConfig { workers: CONCURRENCY, ..ControllerConfig::default() };
-    let controller = Controller::run(named("everynode-controller"), config, cancel.clone());
-    parts.spawn(async {
-        if let Err(error) = controller.await {
-            tracing::error!(%error, "the controller ended");
-        }
-    });
+    let lease = LeaseConfig::new("kube-system", "everynode-controller", "everynode-up");
+    let work = |client, term| Controller::run(client, config.clone(), term);
+    let ended = match Election::new(client, lease, config.metrics.clone(), config.health.clone()) {
+        Ok(election) => election.run(cancel, work).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        tracing::error!(%error, "the controller ended");
+    }
 }
