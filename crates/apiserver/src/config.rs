@@ -30,6 +30,8 @@ pub struct Config {
     pub bookmark_interval: Duration,
     /// How long a watch without `timeoutSeconds` lasts at least; it lasts at most twice as long.
     pub watch_life: Duration,
+    /// Whether a watch may begin with the present objects (`sendInitialEvents`); servers before 1.34 need not have it.
+    pub streaming_lists: bool,
     /// Requests, watches excepted, that are served at the same time; others get 429.
     pub requests_in_flight: usize,
     /// The largest request body, in bytes.
@@ -52,6 +54,7 @@ impl Default for Config {
             event_limit: 20_000,
             bookmark_interval: Duration::from_secs(60),
             watch_life: Duration::from_secs(1_800),
+            streaming_lists: true,
             requests_in_flight: 800,
             body_limit_bytes: 3 << 20,
             request_timeout: Duration::from_secs(60),

@@ -134,3 +134,13 @@ async fn events_are_followed_in_both_their_forms() {
     assert_eq!(seen["object"]["note"], "m");
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_server_without_streaming_lists_says_so_and_lists_in_pages() {
+    let (server, client) = start(Config { streaming_lists: false, ..Config::default() }).await;
+    let path = "/api/v1/nodes?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    let refused = client.get(path).await;
+    assert_eq!((refused.status.as_u16(), refused.json()["reason"].as_str()), (422, Some("Invalid")));
+    assert_eq!(client.get("/api/v1/nodes?limit=1").await.status, 200);
+    server.shutdown().await;
+}

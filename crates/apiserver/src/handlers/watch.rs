@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
+use everynode_wire::status::{FieldError, Status};
 use everynode_wire::{Object, Value, encode};
 use futures::stream;
 use http::{HeaderValue, Response, header};
@@ -32,6 +32,11 @@ const FRAME_BYTES: usize = 64 << 10;
 /// GET of a collection with `watch`.
 pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let options = ListOptions::parse(&call.query)?;
+    if options.initial_events.is_some() && !call.api.config().streaming_lists {
+        let why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        let error = FieldError::forbidden("sendInitialEvents", why);
+        return Err(Status::invalid("meta.k8s.io", "ListOptions", "", &[error]));
+    }
     let selection = Selection::parse(call)?;
     let version = match options.resource_version.as_deref() {
         None => None,

@@ -1,0 +1,347 @@
+//! The role that is installed grants what the controller uses, and nothing else.
+//!
+//! The controller runs as a process of its own against the embedded API, which writes an audit log. A life of
+//! DaemonSets makes it use everything that it can do; what the log shows of its user agent is compared with the
+//! rules of the kustomize base.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop and speak"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use common::{LIMIT, eventually, everynode, get};
+use everynode_apiserver::{Config, Server};
+use everynode_client::{Client, content_type};
+use everynode_local::LoopsConfig;
+use everynode_node::{Fleet, FleetConfig, NodeSpec};
+use everynode_wire::manifest;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+const DAEMONSETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
+const REVISIONS: &str = "/apis/apps/v1/namespaces/default/controllerrevisions";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const EVENTS: &str = "/api/v1/namespaces/default/events";
+const SYSTEM: &str = "everynode-system";
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/everynode-system/leases/everynode-controller";
+
+/// Granted without being called, and why.
+const CHECKED_BY_THE_SERVER: (&str, &str) = (
+    "update apps/daemonsets/finalizers",
+    "OwnerReferencesPermissionEnforcement demands it of whoever sets blockOwnerDeletion",
+);
+
+/// `verb group/resource/subresource`, and behind it what narrows it: a namespace, a name.
+type Permissions = BTreeSet<String>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_role_grants_what_a_life_of_daemonsets_uses_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("audit.log");
+    // Without streaming lists, as on servers that have none: with them the verb `list` is not used.
+    let config = Config { audit_log: Some(log.clone()), streaming_lists: false, ..Config::default() };
+    let server = Server::start(config).await.unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, server.kubeconfig()).unwrap();
+    let client = Client::from_file(&kubeconfig).await.unwrap();
+    let stop = CancellationToken::new();
+    start_cluster(&client, &server, &stop);
+    create(&client, "/api/v1/namespaces", json!({"metadata": {"name": SYSTEM}})).await;
+    let mut controller = start_controller(&kubeconfig);
+
+    live(&client).await;
+
+    controller.kill().unwrap();
+    controller.wait().unwrap();
+    stop.cancel();
+    server.shutdown().await;
+    let (granted, used) = (granted(), used(&log));
+    let mut unused: Vec<&String> = granted.difference(&used).collect();
+    unused.retain(|permission| **permission != CHECKED_BY_THE_SERVER.0);
+    assert_eq!(unused, Vec::<&String>::new(), "granted and not used");
+    assert_eq!(used.difference(&granted).collect::<Vec<_>>(), Vec::<&String>::new(), "used and not granted");
+    assert!(granted.contains(CHECKED_BY_THE_SERVER.0), "{}", CHECKED_BY_THE_SERVER.1);
+}
+
+/// Nodes, and the loops that every cluster has.
+fn start_cluster(client: &Client, server: &Server, stop: &CancellationToken) {
+    let fleet = FleetConfig::new(NodeSpec::numbered("node-", 4));
+    let named = |name: &str| client.clone().with_user_agent(name);
+    tokio::spawn(Fleet::run(named("nodes"), fleet, stop.clone()));
+    let loops = LoopsConfig::new(server.authority_certificate());
+    tokio::spawn(everynode_local::loops(named("loops"), loops, stop.clone()));
+}
+
+/// The controller as it is deployed, but for a renewal of its lease every 200 ms.
+fn start_controller(kubeconfig: &Path) -> Controller {
+    let child = everynode()
+        .args(["controller", "--listen", "127.0.0.1:0", "--leader-elect", "--kubeconfig"])
+        .arg(kubeconfig)
+        .args(["--leader-elect-resource-namespace", SYSTEM, "--leader-elect-retry-period", "200ms"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    Controller(child)
+}
+
+/// Killed when dropped.
+struct Controller(Child);
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl std::ops::Deref for Controller {
+    type Target = Child;
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Controller {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+/// Everything that happens to DaemonSets.
+async fn live(client: &Client) {
+    create(client, DAEMONSETS, daemonset("agent", &json!({"maxUnavailable": 2}))).await;
+    settled(client, "agent", 4).await;
+    roll_roll_back_and_clean_up(client).await;
+
+    create(client, DAEMONSETS, daemonset("surging", &json!({"maxUnavailable": 0, "maxSurge": 1}))).await;
+    settled(client, "surging", 4).await;
+    merge(client, &format!("{DAEMONSETS}/surging"), template_annotation("roll")).await;
+    settled(client, "surging", 4).await;
+
+    adopt_and_release(client).await;
+    narrow_by_a_label(client).await;
+    be_refused(client).await;
+
+    client.delete("/api/v1/nodes/node-4", "").await.unwrap();
+    settled(client, "surging", 3).await;
+    renewed(client).await;
+}
+
+/// Makes revisions, deletes the oldest, and makes an old one the newest.
+async fn roll_roll_back_and_clean_up(client: &Client) {
+    let path = format!("{DAEMONSETS}/agent");
+    for template in ["one", "two", "three"] {
+        merge(client, &path, template_annotation(template)).await;
+        settled(client, "agent", 4).await;
+    }
+    merge(client, &path, template_annotation("two")).await;
+    settled(client, "agent", 4).await;
+    eventually("old revisions are deleted", LIMIT, async || {
+        let numbers: Vec<Value> =
+            list(client, REVISIONS, "app%3Dagent").await.iter().map(|one| one["revision"].clone()).collect();
+        let done = numbers.len() == 2 && numbers.contains(&json!(5));
+        if done { Ok(()) } else { Err(format!("{numbers:?}")) }
+    })
+    .await;
+}
+
+/// Deletes a DaemonSet without its pods and creates it anew; then takes a pod out of its selector.
+async fn adopt_and_release(client: &Client) {
+    let path = format!("{DAEMONSETS}/agent");
+    let before = names(&list(client, PODS, "app%3Dagent").await);
+    let live = get(client, &path).await;
+    client.delete(&path, json!({"propagationPolicy": "Orphan"}).to_string()).await.unwrap();
+    eventually("the DaemonSet is gone", LIMIT, async || match client.get(&path).await {
+        Err(error) if error.is_not_found() => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let mut again = json!({"metadata": {"name": "agent"}});
+    again["spec"] = live["spec"].clone();
+    create(client, DAEMONSETS, again).await;
+    settled(client, "agent", 4).await;
+    assert_eq!(names(&list(client, PODS, "app%3Dagent").await), before, "all are adopted");
+    let let_go = format!("{PODS}/{}", before[0]);
+    merge(client, &let_go, json!({"metadata": {"labels": {"app": "let-go"}}})).await;
+    eventually("the pod is released", LIMIT, async || {
+        let owners = get(client, &let_go).await["metadata"]["ownerReferences"].clone();
+        if owners.is_null() { Ok(()) } else { Err(owners.to_string()) }
+    })
+    .await;
+    settled(client, "agent", 4).await;
+}
+
+/// A node label takes pods away and brings them back.
+async fn narrow_by_a_label(client: &Client) {
+    let selector = json!({"spec": {"template": {"spec": {"nodeSelector": {"disk": "ssd"}}}}});
+    merge(client, &format!("{DAEMONSETS}/agent"), selector).await;
+    merge(client, "/api/v1/nodes/node-1", json!({"metadata": {"labels": {"disk": "ssd"}}})).await;
+    settled(client, "agent", 1).await;
+}
+
+/// A pod that is refused again and again: the same event, counted.
+async fn be_refused(client: &Client) {
+    let mut refused = daemonset("refused", &json!({"maxUnavailable": 1}));
+    refused["spec"]["template"]["spec"]["serviceAccountName"] = "missing".into();
+    create(client, DAEMONSETS, refused).await;
+    eventually("an event is counted", LIMIT, async || {
+        let events = list(client, EVENTS, "").await;
+        let counts: Vec<u64> = events
+            .iter()
+            .filter(|event| event["reason"] == "FailedCreate")
+            .filter_map(|event| event["count"].as_u64())
+            .collect();
+        if counts.iter().any(|count| *count > 1) { Ok(()) } else { Err(format!("{counts:?}")) }
+    })
+    .await;
+    let account = json!({"metadata": {"name": "missing"}});
+    create(client, "/api/v1/namespaces/default/serviceaccounts", account).await;
+    settled(client, "refused", 4).await;
+}
+
+async fn renewed(client: &Client) {
+    let first = get(client, LEASE).await["spec"]["renewTime"].clone();
+    eventually("the lease is renewed", LIMIT, async || {
+        let now = get(client, LEASE).await["spec"]["renewTime"].clone();
+        if now != first { Ok(()) } else { Err(now.to_string()) }
+    })
+    .await;
+}
+
+fn daemonset(name: &str, rolling_update: &Value) -> Value {
+    json!({
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "revisionHistoryLimit": 1,
+            "selector": {"matchLabels": {"app": name}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "main", "image": "example/agent:1"}]}
+            }
+        }
+    })
+}
+
+fn template_annotation(value: &str) -> Value {
+    json!({"spec": {"template": {"metadata": {"annotations": {"version": value}}}}})
+}
+
+async fn create(client: &Client, path: &str, object: Value) {
+    client.post(path, object.to_string()).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+async fn merge(client: &Client, path: &str, patch: Value) {
+    let patched = client.patch(path, content_type::MERGE_PATCH, patch.to_string()).await;
+    patched.unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+async fn list(client: &Client, path: &str, selector: &str) -> Vec<Value> {
+    let list = get(client, &format!("{path}?labelSelector={selector}")).await;
+    list["items"].as_array().cloned().unwrap_or_default()
+}
+
+fn names(objects: &[Value]) -> Vec<String> {
+    let living = objects.iter().filter(|object| object["metadata"]["deletionTimestamp"].is_null());
+    let mut names: Vec<String> =
+        living.map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Waits until so many pods of the present template are available.
+async fn settled(client: &Client, name: &str, count: u64) {
+    eventually(&format!("{name} has {count} available pods"), LIMIT, async || {
+        let object = get(client, &format!("{DAEMONSETS}/{name}")).await;
+        let status = &object["status"];
+        let numbers = ["desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable"];
+        let done = status["observedGeneration"] == object["metadata"]["generation"]
+            && numbers.iter().all(|key| status[*key].as_u64().unwrap_or(0) == count);
+        if done { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+}
+
+/// The rules of the kustomize base.
+fn granted() -> Permissions {
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kustomize/base").join(name);
+        manifest::parse_yaml(&std::fs::read_to_string(path).unwrap()).unwrap().value
+    };
+    let mut all = Permissions::new();
+    for (file, place) in [("cluster-role.yaml", String::new()), ("role.yaml", format!(" in {SYSTEM}"))] {
+        for rule in read(file)["rules"].as_array().unwrap() {
+            let texts = |key: &str| -> Vec<String> {
+                let list = rule[key].as_array().cloned().unwrap_or_default();
+                list.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+            };
+            let named = match texts("resourceNames").as_slice() {
+                [] => String::new(),
+                names => format!(" named {}", names.join(",")),
+            };
+            for (group, resource, verb) in triples(&texts("apiGroups"), &texts("resources"), &texts("verbs"))
+            {
+                let group = if group.is_empty() { "core" } else { group };
+                assert!(![group, resource, verb].contains(&"*"), "{file}: a star grants too much");
+                all.insert(format!("{verb} {group}/{resource}{place}{named}"));
+            }
+        }
+    }
+    all
+}
+
+fn triples<'a>(
+    groups: &'a [String],
+    resources: &'a [String],
+    verbs: &'a [String],
+) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
+    groups.iter().flat_map(move |group| {
+        resources.iter().flat_map(move |resource| {
+            verbs.iter().map(move |verb| (group.as_str(), resource.as_str(), verb.as_str()))
+        })
+    })
+}
+
+/// What the log shows of the controller.
+fn used(log: &Path) -> Permissions {
+    let mut all = Permissions::new();
+    let mut agents = BTreeSet::new();
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        agents.insert(text("/userAgent").to_owned());
+        if !text("/userAgent").starts_with("everynode-controller/") {
+            continue;
+        }
+        let (verb, reference) = (text("/verb"), |field: &str| text(&format!("/objectRef/{field}")));
+        if reference("resource").is_empty() {
+            // Every authenticated user may read it.
+            assert_eq!(text("/requestURI"), "/version");
+            continue;
+        }
+        let group = if reference("apiGroup").is_empty() { "core" } else { reference("apiGroup") };
+        let subresource = match reference("subresource") {
+            "" => String::new(),
+            name => format!("/{name}"),
+        };
+        let mut permission = format!("{verb} {group}/{}{subresource}", reference("resource"));
+        if reference("resource") == "leases" {
+            permission.push_str(&format!(" in {}", reference("namespace")));
+            // The name of an object that is created is not known to rules.
+            if verb != "create" {
+                permission.push_str(&format!(" named {}", reference("name")));
+            }
+        }
+        all.insert(permission);
+    }
+    assert!(!all.is_empty(), "no request of the controller among those of {agents:?}");
+    all
+}
