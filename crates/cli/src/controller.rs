@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use everynode_client::Client;
 use everynode_controller::{
-    Controller, ControllerConfig, Election, Endpoints, Health, LeaseConfig, Metrics, WriteRate,
+    Controller, ControllerConfig, Election, Endpoints, Health, LeaseConfig, Metrics, Scope, WriteRate,
     unique_identity, wait_for_server,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{ControllerArgs, ElectionArgs};
+use crate::args::{ControllerArgs, ElectionArgs, ScopeArg};
 use crate::failure::Failure;
 use crate::up::stop_on_signals;
 
@@ -36,6 +36,10 @@ pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = ControllerConfig {
+        scope: match args.scope {
+            ScopeArg::All => Scope::All,
+            ScopeArg::Rollouts => Scope::Rollouts,
+        },
         namespace: args.namespace,
         workers: usize::try_from(args.workers).unwrap_or(1),
         rate_limit: Some(WriteRate { qps: args.kube_api_qps, burst: args.kube_api_burst }),

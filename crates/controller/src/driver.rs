@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use everynode_client::Event;
-use everynode_engine::{Engine, Fact, Kind, Limits, Time, Work};
+use everynode_engine::{Engine, EngineConfig, Fact, Kind, Time, Work};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::now;
 use crate::decode::{self, Unreadable};
 use crate::ingest::{Arrival, KINDS, Relists};
-use crate::metrics::kind_name;
+use crate::metrics::{Question, fleet, kind_name};
 use crate::served::Served;
 use crate::writer::{Decided, Finished};
 use crate::{Health, Metrics};
@@ -54,18 +54,20 @@ pub(crate) struct Channels {
     pub(crate) outcomes: mpsc::Receiver<Finished>,
     /// To the writer.
     pub(crate) decided: mpsc::Sender<Decided>,
+    /// From scrapers.
+    pub(crate) questions: mpsc::Receiver<Question>,
 }
 
 impl Driver {
     pub(crate) fn new(
-        limits: Limits,
+        engine: EngineConfig,
         served: Served,
         metrics: Metrics,
         health: Health,
         relists: Relists,
     ) -> Driver {
         Driver {
-            engine: Engine::new(limits),
+            engine: Engine::new(engine),
             served,
             metrics,
             health,
@@ -88,6 +90,7 @@ impl Driver {
                 () = cancel.cancelled() => break,
                 count = channels.outcomes.recv_many(&mut finished, BATCH) => count > 0,
                 count = channels.arrivals.recv_many(&mut arrivals, BATCH) => count > 0,
+                Some(question) = channels.questions.recv() => self.answer(question),
                 permit = channels.decided.reserve(), if self.outbox.len() > 0 => self.hand_over_one(permit),
                 () = tokio::time::sleep_until(wake_at), if self.outbox.len() == 0 => true,
             };
@@ -104,6 +107,13 @@ impl Driver {
         while let Some((id, outcome)) = channels.outcomes.recv().await {
             self.tell(Fact::Finished { id, outcome }, now());
         }
+    }
+
+    /// Tells the figures of the DaemonSets.
+    fn answer(&self, question: Question) -> bool {
+        // A scraper that has gone needs no answer.
+        let _ = question.send(fleet::encode(&self.engine));
+        true
     }
 
     fn wake_at(&self) -> Instant {

@@ -30,12 +30,13 @@ mod writer;
 use std::sync::Arc;
 
 use everynode_client::Client;
-use everynode_engine::Limits;
+use everynode_engine::{EngineConfig, Limits};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use endpoints::Endpoints;
+pub use everynode_engine::Scope;
 pub use health::Health;
 pub use leader::{Election, LeaseConfig, unique_identity};
 pub use metrics::Metrics;
@@ -62,6 +63,8 @@ pub struct ControllerConfig {
     pub workers: usize,
     /// The limit on writes per second; `None` means none.
     pub rate_limit: Option<WriteRate>,
+    /// What it is responsible for.
+    pub scope: Scope,
     /// The engine's own limits.
     pub limits: Limits,
     /// Where the figures go; keep a clone to read them.
@@ -85,6 +88,7 @@ impl Default for ControllerConfig {
             namespace: None,
             workers: 64,
             rate_limit: None,
+            scope: Scope::All,
             limits: Limits::default(),
             metrics: Metrics::new(),
             health: Health::default(),
@@ -125,7 +129,7 @@ impl Controller {
         cancel: CancellationToken,
     ) -> Result<(), Error> {
         check(&config)?;
-        let ControllerConfig { namespace, workers, rate_limit, limits, metrics, health } = config;
+        let ControllerConfig { namespace, workers, rate_limit, scope, limits, metrics, health } = config;
         let client = client.with_observer(Arc::new(metrics.clone()));
         health.leading();
         let write_client = match rate_limit {
@@ -139,7 +143,8 @@ impl Controller {
         let (outcomes_in, outcomes) = mpsc::channel(WRITES);
         let (recorder, lane) = Recorder::new(api.clone(), metrics.clone());
         let writer = Writer::new(api, served.clone(), recorder, metrics.clone(), workers, outcomes_in);
-        let driver = Driver::new(limits, served, metrics.clone(), health, relists.clone());
+        let engine = EngineConfig { scope, limits };
+        let driver = Driver::new(engine, served, metrics.clone(), health, relists.clone());
 
         let mut parts = JoinSet::new();
         for kind in KINDS {
@@ -152,7 +157,7 @@ impl Controller {
         drop(arrivals_in);
         parts.spawn(named("the lane of events", lane.run(cancel.clone())));
         parts.spawn(named("the writer", writer.run(intake, cancel.clone())));
-        let channels = Channels { arrivals, outcomes, decided };
+        let channels = Channels { arrivals, outcomes, decided, questions: metrics.questions() };
         parts.spawn(named("the engine's driver", driver.run(channels, cancel.clone())));
         wait(parts, &cancel).await
     }

@@ -1,5 +1,7 @@
 //! Figures of the controller, under the names that the field uses.
 
+pub(crate) mod fleet;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// What the controller counts and measures. Clones share the figures.
@@ -39,7 +42,17 @@ pub struct Metrics {
     decision_to_write: Histogram,
     events_dropped: Counter,
     synced: Gauge,
+    /// Who knows the figures of the DaemonSets, while somebody does.
+    fleet: Arc<Mutex<Option<mpsc::Sender<Question>>>>,
 }
+
+/// Asks for the figures of the DaemonSets, in the OpenMetrics text format without its last line.
+pub(crate) type Question = oneshot::Sender<String>;
+
+/// Questions that may wait.
+const QUESTIONS: usize = 4;
+/// How long the figures of the DaemonSets are waited for; a scrape goes without them after that.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
@@ -117,6 +130,7 @@ impl Metrics {
             decision_to_write: latency_histogram(),
             events_dropped: Counter::default(),
             synced: Gauge::default(),
+            fleet: Arc::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -205,18 +219,47 @@ impl Metrics {
         all
     }
 
-    /// The figures in the OpenMetrics text format.
+    /// The figures of the controller in the OpenMetrics text format.
     pub fn encode(&self) -> String {
+        self.encode_with("")
+    }
+
+    /// The figures of the controller and those of each DaemonSet, for a scraper.
+    pub async fn scrape(&self) -> String {
+        let fleet = self.fleet().clone();
+        let answered = async {
+            let (answer, answered) = oneshot::channel();
+            fleet?.try_send(answer).ok()?;
+            answered.await.ok()
+        };
+        let fleet = tokio::time::timeout(ANSWER_TIMEOUT, answered).await.ok().flatten();
+        self.encode_with(&fleet.unwrap_or_default())
+    }
+
+    fn encode_with(&self, more: &str) -> String {
+        use prometheus_client::encoding::text::{encode_eof, encode_registry};
         self.measure_under_way();
         let mut text = String::new();
         // Writing to a String does not fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry);
+        text.push_str(more);
+        let _ = encode_eof(&mut text);
         text
     }
 
-    /// The figures with those of the DaemonSets, for a scraper.
-    pub async fn scrape(&self) -> String {
-        self.encode()
+    /// From now on the receiver's owner is asked for the figures of the DaemonSets.
+    pub(crate) fn questions(&self) -> mpsc::Receiver<Question> {
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        *self.fleet() = Some(questions);
+        asked
+    }
+
+    fn fleet(&self) -> MutexGuard<'_, Option<mpsc::Sender<Question>>> {
+        match self.fleet.lock() {
+            Ok(guard) => guard,
+            // No step under the lock leaves the option half changed.
+            Err(poisoned) => poisoned.into_inner(),
+        }
     }
 
     /// Whether all kinds have been listed: before that nothing is decided.
