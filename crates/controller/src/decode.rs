@@ -24,7 +24,7 @@ pub(crate) enum Unreadable {
 /// [`Unreadable`] when there is no such fact in the bytes; `tell` was not called.
 pub(crate) fn applied(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
     match kind {
-        Kind::Node => node(&serde_json::from_slice(object)?, tell),
+        Kind::Node => node(&lean::NodePlacement::read(object)?, tell),
         Kind::Pod => pod(&serde_json::from_slice(object)?, tell),
         Kind::DaemonSet => {
             let value: serde_json::Value = serde_json::from_slice(object)?;
@@ -115,18 +115,17 @@ pub(crate) fn revision(object: &[u8]) -> Result<RevisionFact, Unreadable> {
     })
 }
 
-fn node(object: &lean::Node<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
-    if object.metadata.name.is_empty() {
+fn node(object: &lean::NodePlacement<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
+    if object.name.is_empty() {
         return Err(Unreadable::Lacks("name"));
     }
-    let labels: Vec<(&str, &str)> = object.metadata.labels.iter().collect();
+    let labels: Vec<(&str, &str)> = object.labels.iter().collect();
     let taints: Vec<Taint<'_>> = object
-        .spec
         .taints
         .iter()
         .map(|one| Taint { key: &one.key, value: &one.value, effect: Effect::parse(&one.effect) })
         .collect();
-    tell(Fact::Node(NodeFact { name: &object.metadata.name, labels: &labels, taints: &taints }));
+    tell(Fact::Node(NodeFact { name: &object.name, labels: &labels, taints: &taints }));
     Ok(())
 }
 

@@ -7,12 +7,14 @@
 mod condition;
 mod daemon_set;
 mod node;
+mod node_placement;
 mod pod;
 mod text;
 
 pub use condition::{Condition, condition_status};
 pub use daemon_set::{ControllerRevision, DaemonSet, DaemonSetSpec, Placement};
 pub use node::{Address, Node, NodeSpec, NodeStatus, Taint};
+pub use node_placement::NodePlacement;
 pub use pod::{Pod, Ready};
 pub use text::{Labels, Text};
 
