@@ -35,7 +35,9 @@ pub struct DaemonSetRef {
 /// The kinds of write.
 #[derive(Clone, Debug)]
 pub enum Work {
-    /// POST a pod; [`crate::pod_body::body`] gives the body. Outcome: PodCreated or Failed.
+    /// POST a pod; [`crate::pod_body::body`] gives the body. When it has a name and that is taken, GET the pod of
+    /// that name: one that the DaemonSet controls and that is not being deleted was made by an earlier such write.
+    /// Outcome: PodCreated or Failed.
     CreatePod(NewPod),
     /// DELETE a pod by name with its uid as precondition and otherwise empty options (C10). Outcome: Done, Gone or
     /// Failed.
@@ -96,6 +98,8 @@ pub enum Work {
 pub struct NewPod {
     /// The node that it is for.
     pub node: Arc<str>,
+    /// Its name; `None` lets the API server make one from the DaemonSet's.
+    pub name: Option<Arc<str>>,
     /// The template to make it from.
     pub template: Arc<Template>,
     /// The value of its label `controller-revision-hash`.

@@ -143,7 +143,7 @@ pub(crate) fn view(
     View {
         verdict,
         pods: rows.into_iter().map(member).collect(),
-        creating: slot.creating.contains_key(&node),
+        creating: slot.is_creating(nodes, node),
         adopting,
         backoff_until: backoff_until(
             slot.failed.get(&node),

@@ -13,8 +13,9 @@ use crate::labels::LabelSets;
 use crate::lists::Listing;
 use crate::namespaces::{Namespaces, Slots};
 use crate::nodes::{NodeId, Nodes};
+use crate::pod_name::{self, POD_NAMES, PodNames};
 use crate::pods::{PodId, Pods};
-use crate::slot::{Creating, Slot, SlotId, mark};
+use crate::slot::{Creating, Slot, SlotId, Spec, mark};
 use crate::timers::{Retry, Timers, Wake};
 
 /// The bounds of an engine. The defaults are the built-in controller's where it has the same bound.
@@ -39,6 +40,8 @@ pub struct Limits {
     pub relist_last_millis: i64,
     /// How long nothing is created in a namespace that is being deleted (C9).
     pub terminating_millis: i64,
+    /// How long a node is left alone when the name for its pod is another pod's.
+    pub name_taken_millis: i64,
     /// The shortest time between two status writes of one DaemonSet.
     pub status_interval_millis: i64,
     /// The first window in which no further failed pod is deleted on a node (D6).
@@ -59,6 +62,7 @@ impl Default for Limits {
             relist_first_millis: 30_000,
             relist_last_millis: 300_000,
             terminating_millis: 300_000,
+            name_taken_millis: 10_000,
             status_interval_millis: 100,
             failed_pod_first_millis: 1_000,
             failed_pod_last_millis: 900_000,
@@ -306,6 +310,7 @@ impl Engine {
             self.warn_of_empty_selector(slot);
             return;
         }
+        self.warn_of_pod_names(slot);
         self.claim(slot, now);
         if !self.establish_revision(slot, now) {
             return;
@@ -337,6 +342,16 @@ impl Engine {
         let event = Event { warning: true, reason: "SelectingAll", message };
         let id = self.next_id();
         self.out.push(Action { id, daemonset: key, work: Work::RecordEvent(event) });
+    }
+
+    /// The annotation for pod names has a value that is not known.
+    fn warn_of_pod_names(&mut self, slot: &mut Slot) {
+        let is_new = |spec: &&mut Spec| spec.fact.pod_names == PodNames::Unreadable && !spec.warned_of_names;
+        let Some(spec) = slot.spec.as_mut().filter(is_new) else { return };
+        spec.warned_of_names = true;
+        let value = pod_name::annotation(&spec.fact.annotations).unwrap_or_default();
+        let message = format!("{POD_NAMES} must be \"node\" and not {value:?}: pods get random names");
+        self.record(slot, true, "InvalidPodNames", message);
     }
 
     /// A slot that nothing mentions any more is forgotten.
@@ -449,15 +464,25 @@ impl Engine {
         if slot.failed.get(&node).is_some_and(|entry| now.millis_since(entry.updated) > forget_millis) {
             slot.failed.remove(&node);
         }
+        if matches!(slot.creating.get(&node), Some(Creating::Taken { until }) if *until <= now) {
+            slot.creating.remove(&node);
+        }
         if slot.creating.get(&node).is_some_and(|creating| creating.stale_at().is_some()) {
             self.skips.pods += 1;
         }
         let view = self.view(slot, node, now);
         let strategy = slot.spec.as_ref().map(|spec| spec.fact.strategy);
-        let marks = strategy.filter(|_| node != NodeId::NONE).map_or(0, |strategy| view.marks(strategy));
+        let mut marks = strategy.filter(|_| node != NodeId::NONE).map_or(0, |strategy| view.marks(strategy));
+        if marks & mark::CREATES != 0 && self.has_pod_of_that_name(slot, node) {
+            marks &= !mark::CREATES;
+        }
         slot.set_marks(&self.nodes, node, marks);
         let forget = slot.failed.get(&node).map(|entry| entry.updated.plus_millis(forget_millis + 1));
-        let wake = view.wake().into_iter().chain(forget).min();
+        let taken = match slot.creating.get(&node) {
+            Some(Creating::Taken { until }) => Some(*until),
+            _ => None,
+        };
+        let wake = view.wake().into_iter().chain(forget).chain(taken).min();
         let Some(cell) = slot.cells.get_mut(&node) else { return };
         if let Some(at) = wake.filter(|at| *at < cell.wake) {
             cell.wake = at;
@@ -468,6 +493,22 @@ impl Engine {
             slot.cells.remove(&node);
             self.nodes.release(node);
         }
+    }
+
+    /// The pod that is to be created would have the name of one that is still there, terminating.
+    fn has_pod_of_that_name(&self, slot: &Slot, node: NodeId) -> bool {
+        let mut next = slot.cells.get(&node).map_or(PodId::NONE, |cell| cell.first);
+        if next == PodId::NONE {
+            return false;
+        }
+        let Some(name) = slot.pod_name(&self.nodes, node) else { return false };
+        while let Some(row) = self.pods.get(next) {
+            if *row.name == *name {
+                return true;
+            }
+            next = row.next;
+        }
+        false
     }
 
     /// The cell as it is now.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::actions::ActionId;
 use crate::base::{Time, Uid};
 use crate::placement::{Operator, Requirement, Taint};
+use crate::pod_name::{self, PodNames};
 use crate::template::{Template, items, requirement, string_pairs};
 
 /// One thing that the engine is told.
@@ -184,6 +185,8 @@ pub struct DaemonSetFact {
     pub annotations: Vec<(String, String)>,
     /// The annotation `deprecated.daemonset.template.generation`, when it is an integer (K1).
     pub template_generation: Option<i64>,
+    /// How its pods are named, by the annotation [`crate::POD_NAMES`].
+    pub pod_names: PodNames,
     /// spec.selector.
     pub selector: PodSelector,
     /// spec.template.
@@ -295,7 +298,7 @@ pub struct RevisionFact {
 /// How an action ended. The variant must fit the action; another one is treated as a failure.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// CreatePod: the pod exists.
+    /// CreatePod: the pod exists, now or by an earlier write of the same name.
     PodCreated {
         /// The name that the API server gave it.
         name: String,
@@ -343,6 +346,9 @@ pub enum Outcome {
 pub enum Failure {
     /// The API server said no, or the write never left: it was not carried out.
     Refused,
+    /// CreatePod of a pod with a name: another pod has it, which the DaemonSet does not control or which is being
+    /// deleted. A pod of that name that the DaemonSet does control is the outcome PodCreated.
+    AlreadyExists,
     /// The namespace is being deleted (status cause NamespaceTerminating; C9).
     NamespaceTerminating,
     /// No answer came back: the write may have been carried out.
@@ -364,6 +370,7 @@ impl DaemonSetFact {
             created: metadata["creationTimestamp"].as_str().and_then(time),
             deleting: metadata["deletionTimestamp"].is_string(),
             template_generation: generation.and_then(|(_, value)| value.parse().ok()),
+            pod_names: PodNames::parse(pod_name::annotation(&annotations)),
             annotations,
             selector: PodSelector::from_json(&spec["selector"]),
             template: Arc::new(Template::new(spec["template"].clone())),

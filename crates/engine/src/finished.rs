@@ -16,12 +16,41 @@ use crate::slot::{Creating, NamespaceId, RevisionRow, Slot, SlotId};
 /// A write whose outcome is awaited.
 #[derive(Clone, Debug)]
 pub(crate) enum Pending {
-    Create { slot: SlotId, node: NodeId },
-    Delete { slot: SlotId, pod: PodRef },
-    Patch { slot: SlotId, pod: Uid, patch: Patch },
-    Revision { slot: SlotId, write: RevisionWrite },
-    Cleanup { slot: SlotId, revision: Uid },
-    Status { slot: SlotId, status: Status },
+    Create {
+        slot: SlotId,
+        node: NodeId,
+        /// The name that the pod is given.
+        name: Option<Arc<str>>,
+        /// How an earlier write of the same name ended is not known.
+        is_repeated: bool,
+    },
+    Delete {
+        slot: SlotId,
+        pod: PodRef,
+    },
+    Patch {
+        slot: SlotId,
+        pod: Uid,
+        patch: Patch,
+    },
+    Revision {
+        slot: SlotId,
+        write: RevisionWrite,
+    },
+    Cleanup {
+        slot: SlotId,
+        revision: Uid,
+    },
+    Status {
+        slot: SlotId,
+        status: Status,
+    },
+}
+
+/// What is not known about a creation.
+struct Unknown {
+    name: Option<Arc<str>>,
+    is_repeated: bool,
 }
 
 /// A change of a pod's metadata.
@@ -123,7 +152,10 @@ impl Engine {
         now: Time,
     ) -> Option<Uid> {
         match pending {
-            Pending::Create { node, .. } => self.created(slot, node, outcome, now),
+            Pending::Create { node, name, is_repeated, .. } => {
+                let unknown = Unknown { name, is_repeated };
+                self.created(slot, node, unknown, outcome, now);
+            }
             Pending::Delete { pod, .. } => return self.deleted(slot, &pod, outcome, now),
             Pending::Patch { pod, patch, .. } => return self.patched(slot, pod, patch, outcome, now),
             Pending::Revision { write, .. } => self.revision_written(slot, write, outcome, now),
@@ -133,7 +165,14 @@ impl Engine {
         None
     }
 
-    fn created(&mut self, slot: &mut Slot, node: NodeId, outcome: Outcome, now: Time) {
+    fn created(
+        &mut self,
+        slot: &mut Slot,
+        node: NodeId,
+        Unknown { name, is_repeated }: Unknown,
+        outcome: Outcome,
+        now: Time,
+    ) {
         slot.in_flight.creates -= 1;
         let is_awaited = slot.creating.get(&node) == Some(&Creating::InFlight);
         let mut next = None;
@@ -145,13 +184,18 @@ impl Engine {
             Outcome::Failed { failure: Failure::NamespaceTerminating, .. } => {
                 slot.retries.creates.hold(now.plus_millis(self.limits.terminating_millis));
             }
+            Outcome::Failed { failure: Failure::AlreadyExists, message } => {
+                self.record(slot, true, "FailedCreate", format!("Error creating: {message}"));
+                let until = now.plus_millis(self.limits.name_taken_millis);
+                next = is_awaited.then_some(Creating::Taken { until });
+            }
             other => {
                 slot.batch_failed = true;
                 let (failure, message) = failure(other);
                 self.record(slot, true, "FailedCreate", format!("Error creating: {message}"));
-                if failure == Failure::Unknown && is_awaited {
+                if (failure == Failure::Unknown || is_repeated) && is_awaited {
                     let stale_at = self.expect(Wait::Creation(slot.id, node), now);
-                    next = Some(Creating::Unknown { stale_at });
+                    next = Some(Creating::Unknown { stale_at, name });
                 }
             }
         }
@@ -313,7 +357,7 @@ impl Engine {
                     && let Some(row) = self.revision_mut(slot, uid)
                 {
                     row.delete_sent = true;
-                    self.expect(Wait::Revision(slot.id, uid), now);
+                    self.expect(Wait::Revision(slot.id, slot.namespace, uid), now);
                 }
             }
             _ => {
@@ -356,7 +400,7 @@ impl Engine {
         // One that is gone stays hidden until the watch takes it away; older events cannot bring it back.
         if matches!(outcome, Outcome::Done | Outcome::Gone) {
             if self.revision_mut(slot, revision).is_some() {
-                self.expect(Wait::Revision(slot.id, revision), now);
+                self.expect(Wait::Revision(slot.id, slot.namespace, revision), now);
             }
             return;
         }

@@ -50,6 +50,7 @@ mod nodes;
 mod observe;
 pub mod placement;
 pub mod pod_body;
+mod pod_name;
 mod pods;
 pub mod revision;
 mod rollout;
@@ -67,4 +68,5 @@ pub use facts::{
     PodSelector, RevisionFact, Status, Strategy,
 };
 pub use figures::Figures;
+pub use pod_name::{POD_NAMES, PodNames, pod_name};
 pub use template::{Template, pod_placement};

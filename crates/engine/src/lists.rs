@@ -13,7 +13,7 @@ use crate::engine::{Engine, Limits};
 use crate::facts::Kind;
 use crate::nodes::NodeId;
 use crate::pods::Place;
-use crate::slot::{Creating, SlotId};
+use crate::slot::{Creating, NamespaceId, SlotId};
 use crate::timers::Wake;
 
 /// All kinds, in the order of their numbers.
@@ -29,7 +29,7 @@ pub(crate) enum Wait {
     /// A pod that was released.
     Release(SlotId, Uid),
     /// A revision that was deleted, or was found to be gone.
-    Revision(SlotId, Uid),
+    Revision(SlotId, NamespaceId, Uid),
 }
 
 impl Wait {
@@ -47,7 +47,7 @@ impl Wait {
             Wait::Creation(slot, _)
             | Wait::Delete(slot, _)
             | Wait::Release(slot, _)
-            | Wait::Revision(slot, _) => slot,
+            | Wait::Revision(slot, ..) => slot,
         }
     }
 }
@@ -119,9 +119,8 @@ impl Engine {
             Wait::Release(_, uid) => {
                 self.pod(uid).is_some_and(|row| row.patching && matches!(row.place, Place::Unselected(_)))
             }
-            Wait::Revision(slot, uid) => {
-                let namespace = self.slots.get(slot).and_then(|slot| self.namespaces.get(slot.namespace));
-                let row = namespace.and_then(|namespace| namespace.revisions.get(&uid));
+            Wait::Revision(_, namespace, uid) => {
+                let row = self.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
                 row.is_some_and(|row| row.delete_sent && !row.writing && !row.fact.deleting)
             }
         }
@@ -205,15 +204,15 @@ impl Engine {
                 }
                 self.touch_pod(id);
             }
-            Wait::Revision(slot, uid) => {
-                let Some(slot) = self.slots.get_mut(slot) else { return };
-                slot.cleanup_dirty = true;
-                let (id, namespace) = (slot.id, slot.namespace);
+            Wait::Revision(slot, namespace, uid) => {
+                if let Some(slot) = self.slots.get_mut(slot) {
+                    slot.cleanup_dirty = true;
+                }
                 let row = self.namespaces.get_mut(namespace).and_then(|row| row.revisions.get_mut(&uid));
                 if let Some(row) = row {
                     row.delete_sent = false;
                 }
-                self.activate(id);
+                self.activate(slot);
                 self.touch_revision(namespace, uid);
             }
         }

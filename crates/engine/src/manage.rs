@@ -1,5 +1,7 @@
 //! Creating and deleting pods: specification 1.D, with the bounds and the slow start of 1.C.
 
+use std::sync::Arc;
+
 use crate::actions::{NewPod, PodRef, Work};
 use crate::base::Time;
 use crate::cells::Why;
@@ -113,14 +115,17 @@ impl Engine {
 
     fn create_on(&mut self, slot: &mut Slot, node: NodeId) {
         let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return };
+        let name: Option<Arc<str>> = slot.pod_name(&self.nodes, node).map(Arc::from);
         let pod = NewPod {
             node: self.nodes.name(node).clone(),
+            name: name.clone(),
             template: spec.fact.template.clone(),
             hash: current.hash.clone(),
             template_generation: spec.fact.template_generation,
         };
-        slot.creating.insert(node, Creating::InFlight);
+        let earlier = slot.creating.insert(node, Creating::InFlight);
+        let is_repeated = matches!(earlier, Some(Creating::Unknown { .. }));
         slot.in_flight.creates += 1;
-        self.ask(slot, Work::CreatePod(pod), Pending::Create { slot: slot.id, node });
+        self.ask(slot, Work::CreatePod(pod), Pending::Create { slot: slot.id, node, name, is_repeated });
     }
 }

@@ -6,6 +6,7 @@ use crate::base::Uid;
 use crate::engine::{Engine, Scope};
 use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, PodSelector, RevisionFact};
 use crate::nodes::{Change, NodeId};
+use crate::pod_name;
 use crate::pods::{NEVER, Place, PodId, PodRow};
 use crate::revision;
 use crate::slot::{Creating, NamespaceId, RevisionRow, Slot, SlotId, Spec};
@@ -419,6 +420,7 @@ impl Diff {
                 || claims
                 || old.template_generation != new.template_generation
                 || old.strategy != new.strategy
+                || old.pod_names != new.pod_names
                 || old.min_ready_seconds != new.min_ready_seconds,
         }
     }
@@ -446,6 +448,10 @@ pub(crate) fn touch_failed(slot: &mut Slot) {
 
 fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
     let old = slot.spec.take();
+    let names_same = old.as_ref().is_some_and(|old| {
+        pod_name::annotation(&old.fact.annotations) == pod_name::annotation(&fact.annotations)
+    });
+    let warned_of_names = names_same && old.as_ref().is_some_and(|old| old.warned_of_names);
     let (data, warned) = match old {
         Some(old) if !diff.template => {
             fact.template = old.fact.template;
@@ -481,6 +487,7 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
         generation_text: fact.template_generation.map(|generation| generation.to_string()),
         reads_name: fact.template.placement().reads_name(),
         warned,
+        warned_of_names,
         fact,
     });
 }

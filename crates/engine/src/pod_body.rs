@@ -28,7 +28,10 @@ fn metadata(daemonset: &DaemonSetRef, pod: &NewPod, template: &Value) -> Value {
     }
     labels.insert(HASH_LABEL.to_owned(), Value::from(&*pod.hash));
     let mut metadata = Map::new();
-    metadata.insert("generateName".to_owned(), generate_name(&daemonset.name).into());
+    match &pod.name {
+        Some(name) => metadata.insert("name".to_owned(), Value::from(&**name)),
+        None => metadata.insert("generateName".to_owned(), generate_name(&daemonset.name).into()),
+    };
     metadata.insert("namespace".to_owned(), daemonset.namespace.as_str().into());
     metadata.insert("labels".to_owned(), labels.into());
     for copied in ["annotations", "finalizers"] {

@@ -67,6 +67,8 @@ pub(crate) mod mark {
     /// How many of the bits are counted.
     pub const COUNTED: u32 = 10;
 
+    /// The marks by which pods are created.
+    pub const CREATES: u32 = CREATE | SURGE_NOW | SURGE_CANDIDATE;
     /// A pod is to be created (D3, D10).
     pub const CREATE: u32 = 1 << 10;
     /// Pods are to be deleted (D5 to D13).
@@ -107,7 +109,7 @@ impl Default for Cell {
 }
 
 /// A pod that was asked for and has not been seen (H3). Nothing is decided for its cell until it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Creating {
     /// The write is in flight.
     InFlight,
@@ -122,6 +124,13 @@ pub(crate) enum Creating {
     Unknown {
         /// When it should have been seen: from then on a list decides.
         stale_at: Time,
+        /// The name that the pod would have, if it is given one: a second pod of this name would be refused.
+        name: Option<Arc<str>>,
+    },
+    /// The name for the pod is another pod's.
+    Taken {
+        /// When to try again.
+        until: Time,
     },
 }
 
@@ -129,8 +138,8 @@ impl Creating {
     /// When the pod should have been seen, if the write has ended.
     pub fn stale_at(&self) -> Option<Time> {
         match self {
-            Creating::InFlight => None,
-            Creating::Unseen { stale_at, .. } | Creating::Unknown { stale_at } => Some(*stale_at),
+            Creating::InFlight | Creating::Taken { .. } => None,
+            Creating::Unseen { stale_at, .. } | Creating::Unknown { stale_at, .. } => Some(*stale_at),
         }
     }
 }
@@ -155,6 +164,8 @@ pub(crate) struct Spec {
     pub reads_name: bool,
     /// The event of M6 was recorded.
     pub warned: bool,
+    /// The event about the annotation for pod names was recorded.
+    pub warned_of_names: bool,
 }
 
 /// The revision for the current template.
@@ -354,6 +365,23 @@ impl Slot {
         let hash = self.current.as_ref().map_or("", |current| &*current.hash);
         (!hash.is_empty() && labels.hash(set) == hash)
             || (spec.generation_text.is_some() && labels.generation(set) == spec.generation_text.as_deref())
+    }
+
+    /// The name of the pod for a node, when it derives from that.
+    pub fn pod_name(&self, nodes: &Nodes, node: NodeId) -> Option<String> {
+        self.spec.as_ref()?.fact.pod_name(nodes.name(node), &self.current.as_ref()?.hash)
+    }
+
+    /// A pod was asked for on a node, and another one must not be. One of which nothing is known can be asked for
+    /// again under the same name: the API server makes one of them at most.
+    pub fn is_creating(&self, nodes: &Nodes, node: NodeId) -> bool {
+        match self.creating.get(&node) {
+            None => false,
+            Some(Creating::Unknown { name: Some(name), .. }) => {
+                self.pod_name(nodes, node).is_none_or(|now| **name != *now)
+            }
+            Some(_) => true,
+        }
     }
 
     /// Has a revision stand for the current template, or none yet; cells depend on its hash.

@@ -100,6 +100,7 @@ fn a_created_pod_asks_for_what_the_recorded_one_asks_for() {
         let node = terms["nodeSelectorTerms"][0]["matchFields"][0]["values"][0].as_str().unwrap();
         let new = NewPod {
             node: Arc::from(node),
+            name: None,
             template: Arc::new(Template::new(daemonset["object"]["spec"]["template"].clone())),
             hash: Arc::from(recorded["metadata"]["labels"][pod_body::HASH_LABEL].as_str().unwrap()),
             template_generation: Some(1),

@@ -13,9 +13,9 @@ use common::{Node, Objects, Pod, Told, daemonset, node_name, refused};
 use everynode_engine::placement::Effect;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::{
-    ActionId, DaemonSetRef, Engine, EngineConfig, Fact, Failure, Figures, Footprint, IntOrPercent, Kind,
-    Limits, Outcome, Phase, PodController, RevisionFact, Scope, Strategy, Template, Time, Uid, Work,
-    revision,
+    ActionId, DaemonSetFact, DaemonSetRef, Engine, EngineConfig, Fact, Failure, Figures, Footprint,
+    IntOrPercent, Kind, Limits, Outcome, POD_NAMES, Phase, PodController, PodNames, RevisionFact, Scope,
+    Strategy, Template, Time, Uid, Work, pod_name, revision,
 };
 use naive::Naive;
 use serde_json::json;
@@ -145,6 +145,7 @@ impl World {
             let mut fact = daemonset(uid, name, |_| {});
             fact.template = self.template(name);
             fact.strategy = self.strategy();
+            set_pod_names(&mut fact, self.random.u32(0..5));
             self.objects.add_daemonset(fact);
             return;
         }
@@ -153,7 +154,9 @@ impl World {
         let strategy = self.strategy();
         let template = self.template(&name);
         let (seconds, limit) = (self.random.i32(0..3) * 5, self.random.i32(0..3));
-        match self.random.u32(0..12) {
+        let names = self.random.u32(0..5);
+        match self.random.u32(0..13) {
+            12 => self.objects.change_daemonset(uid, true, |one| set_pod_names(one, names)),
             0..5 => self.objects.change_daemonset(uid, true, |one| one.template = template),
             5..8 => self.objects.change_daemonset(uid, true, |one| one.strategy = strategy),
             8 => self.objects.change_daemonset(uid, true, |one| one.min_ready_seconds = seconds),
@@ -212,9 +215,15 @@ impl World {
         let app = ["ds", "other", "alien"][self.random.usize(0..3)];
         let hash = ["x", "y"][self.random.usize(0..2)];
         let node = self.random.usize(0..9);
+        let squatted = pod_name(app, &node_name(node), None);
+        let is_free = self.objects.pods.values().all(|one| one.name != squatted);
         self.objects.add_pod(Pod {
             namespace: if self.random.u32(0..5) == 0 { "elsewhere" } else { "default" }.to_owned(),
-            name: format!("stray-{:05}", uid.0),
+            name: if is_free && self.random.u32(0..4) == 0 {
+                squatted
+            } else {
+                format!("stray-{:05}", uid.0)
+            },
             uid,
             resource_version: 0,
             labels: vec![("app".to_owned(), app.to_owned()), (HASH_LABEL.to_owned(), hash.to_owned())],
@@ -389,6 +398,7 @@ impl World {
             }
             let asked = self.decide()?;
             if is_idle && asked == 0 && self.objects.told.is_empty() {
+                self.free_names();
                 match self.engine.next_deadline() {
                     Some(at) if at.millis_since(self.now) < 600_000 => self.now = self.now.max(at),
                     _ if self.tidy_up() => {}
@@ -397,6 +407,19 @@ impl World {
             }
         }
         Err("it does not come to rest".to_owned())
+    }
+
+    /// Pods that hold the names of others' pods go.
+    fn free_names(&mut self) {
+        let sets = &self.objects.daemonsets;
+        let holds = |pod: &&Pod| match pod.controller {
+            PodController::DaemonSet(owner) => sets
+                .get(&owner)
+                .is_none_or(|set| !pod.name.starts_with("stray") && !pod.name.starts_with(&set.name)),
+            _ => !pod.name.starts_with("stray"),
+        };
+        let holders: Vec<Uid> = self.objects.pods.values().filter(holds).map(|pod| pod.uid).collect();
+        holders.into_iter().for_each(|uid| self.objects.remove_pod(uid));
     }
 
     /// As kubelets and the garbage collector; whether there was something to do.
@@ -505,13 +528,21 @@ fn check_empty(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
+fn set_pod_names(fact: &mut DaemonSetFact, choice: u32) {
+    let value = ["node", "node", "nodes"].get(choice as usize).copied();
+    fact.annotations.retain(|(key, _)| key != POD_NAMES);
+    fact.annotations.extend(value.map(|value| (POD_NAMES.to_owned(), value.to_owned())));
+    fact.pod_names = PodNames::parse(value);
+}
+
 /// A write as text, without its id.
 fn render(daemonset: &DaemonSetRef, work: &Work) -> String {
     let work = match work {
         Work::Relist(kind) => return format!("Relist {kind:?}"),
         Work::CreatePod(new) => format!(
-            "CreatePod {} {} {:?} {}",
+            "CreatePod {} {:?} {} {:?} {}",
             new.node,
+            new.name,
             new.hash,
             new.template_generation,
             new.template.value()["spec"]

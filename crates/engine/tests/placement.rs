@@ -156,6 +156,7 @@ fn body(spec: Value, metadata: Value, generation: Option<i64>) -> Value {
     let daemonset = DaemonSetRef { namespace: "default".to_owned(), name: "ds".to_owned(), uid: Uid(7) };
     let pod = NewPod {
         node: Arc::from("n1"),
+        name: None,
         template: Arc::new(Template::new(json!({"metadata": metadata, "spec": spec}))),
         hash: Arc::from("abc"),
         template_generation: generation,

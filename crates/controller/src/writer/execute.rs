@@ -9,6 +9,7 @@ use everynode_client::Error;
 use everynode_engine::{
     Action, DaemonSetRef, Failure, NewPod, NewRevision, Outcome, PodRef, RevisionRef, Status, Uid, Work,
 };
+use everynode_wire::lean::AnyObject;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -166,9 +167,28 @@ impl Executor {
 
     async fn create_pod(&self, daemonset: &DaemonSetRef, pod: &NewPod) -> Result<Outcome, Stopped> {
         let path = format!("/api/v1/namespaces/{}/pods", daemonset.namespace);
-        let answer = self.api.post(&path, self.pod_bodies.body(daemonset, pod)).await.map_err(plain)?;
+        let answer = match (self.api.post(&path, self.pod_bodies.body(daemonset, pod)).await, &pod.name) {
+            (Err(error), Some(name)) if error.is_already_exists() => {
+                self.earlier_pod(daemonset, &format!("{path}/{name}")).await?
+            }
+            (answer, _) => answer.map_err(plain)?,
+        };
         let Written { name, uid, resource_version, .. } = written(&answer)?;
         Ok(Outcome::PodCreated { name, uid, resource_version })
+    }
+
+    /// The pod that has the name of a new one, when it was made by an earlier such write whose answer was lost.
+    async fn earlier_pod(&self, daemonset: &DaemonSetRef, path: &str) -> Result<Bytes, Stopped> {
+        let there = self.api.get(path).await.map_err(plain)?;
+        let AnyObject { metadata } = serde_json::from_slice(&there).map_err(|error| unread(error.into()))?;
+        let owner = metadata.controller().and_then(|owner| Uid::parse(&owner.uid));
+        let what = match owner == Some(daemonset.uid) {
+            true if !metadata.is_deleting() => return Ok(there.clone()),
+            true => "is being deleted",
+            false => "belongs to somebody else",
+        };
+        let message = format!("the pod {:?} exists already and {what}", &*metadata.name);
+        Err(Stopped::outcome(Outcome::Failed { failure: Failure::AlreadyExists, message }))
     }
 
     async fn patch_pod(

@@ -294,12 +294,29 @@ impl Objects {
         if self.creations_left == Some(0) {
             return refused("quota exceeded");
         }
+        let known = |one: &&Pod| {
+            one.namespace == daemonset.namespace && Some(one.name.as_str()) == new.name.as_deref()
+        };
+        if let Some(known) = self.pods.values().find(known) {
+            return match known.controller == PodController::DaemonSet(daemonset.uid) && !known.deleting {
+                true => Outcome::PodCreated {
+                    name: known.name.clone(),
+                    uid: known.uid,
+                    resource_version: known.resource_version,
+                },
+                false => Outcome::Failed {
+                    failure: Failure::AlreadyExists,
+                    message: format!("pod {} exists already", known.name),
+                },
+            };
+        }
         self.creations_left = self.creations_left.map(|left| left - 1);
         let uid = self.new_uid();
         let mut labels = new.template.labels().to_vec();
         labels.push((HASH_LABEL.to_owned(), new.hash.to_string()));
         labels.extend(new.template_generation.map(|one| (GENERATION_LABEL.to_owned(), one.to_string())));
-        let name = format!("{}-{:05}", daemonset.name, uid.0);
+        let random_name = || format!("{}-{:05}", daemonset.name, uid.0);
+        let name = new.name.as_ref().map_or_else(random_name, |name| name.to_string());
         self.add_pod(Pod {
             namespace: daemonset.namespace.clone(),
             name: name.clone(),

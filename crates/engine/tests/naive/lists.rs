@@ -10,7 +10,9 @@ impl Naive {
     fn waits(&self, wait: &Wait, now: Time) -> bool {
         match wait {
             Wait::Creation(uid, node) => match self.sets.get(uid).and_then(|set| set.creating.get(node)) {
-                Some(Creating::Unseen { stale_at, .. } | Creating::Unknown { stale_at }) => *stale_at <= now,
+                Some(Creating::Unseen { stale_at, .. } | Creating::Unknown { stale_at, .. }) => {
+                    *stale_at <= now
+                }
                 _ => false,
             },
             Wait::Delete(uid) => self.pods.get(uid).is_some_and(|row| row.delete_sent),

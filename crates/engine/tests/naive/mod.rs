@@ -13,8 +13,9 @@ use std::sync::Arc;
 use everynode_engine::placement::{NodeView as _, Taint, Verdict};
 use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{
-    DaemonSetFact, DaemonSetRef, Event, Failure, Kind, Limits, NewPod, NewRevision, NodeFact, Outcome, Phase,
-    PodController, PodRef, RevisionFact, RevisionRef, Status, Strategy, Time, Uid, Work, revision,
+    DaemonSetFact, DaemonSetRef, Event, Failure, Kind, Limits, NewPod, NewRevision, NodeFact, Outcome,
+    POD_NAMES, Phase, PodController, PodRef, RevisionFact, RevisionRef, Status, Strategy, Time, Uid, Work,
+    revision,
 };
 
 use crate::common::{Node, Pod, Told};
@@ -25,11 +26,12 @@ struct Retry {
     not_before: Option<Time>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Creating {
     InFlight,
     Unseen { uid: Uid, version: u64, stale_at: Time },
-    Unknown { stale_at: Time },
+    Unknown { stale_at: Time, name: Option<Arc<str>> },
+    Taken { until: Time },
 }
 
 #[derive(Clone, Debug)]
@@ -70,11 +72,12 @@ struct Set {
     borrowed: Option<Uid>,
     collision: bool,
     status_not_before: Time,
+    warned_of_names: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Pending {
-    Create(Uid, String),
+    Create { set: Uid, node: String, name: Option<Arc<str>>, is_repeated: bool },
     Delete(Uid, PodRef),
     Patch(Uid, Uid, Work),
     History(Uid, Option<Uid>, Work),
@@ -192,6 +195,7 @@ impl Naive {
                 borrowed: None,
                 collision: false,
                 status_not_before: Time(i64::MIN),
+                warned_of_names: false,
             };
             self.sets.insert(fact.uid, set);
             return;
@@ -205,6 +209,7 @@ impl Naive {
         if set.fact.template != fact.template {
             (set.hash, set.borrowed, set.collision) = (None, None, false);
         }
+        set.warned_of_names &= names(&set.fact) == names(fact);
         if set.fact.generation != fact.generation {
             set.retry.retain(|kind, _| matches!(*kind, "patches" | "status"));
         }
@@ -316,12 +321,14 @@ impl Naive {
     }
 
     fn sync(&mut self, uid: Uid, now: Time) {
+        self.warn_of_names(uid);
         self.claim(uid, now);
         if !self.history(uid, now) {
             return;
         }
         let limits = self.limits;
         if let Some(set) = self.sets.get_mut(&uid) {
+            set.creating.retain(|_, one| !matches!(one, Creating::Taken { until } if *until <= now));
             set.failed.retain(|_, (.., at)| now.millis_since(*at) <= 2 * limits.failed_pod_last_millis);
         }
         self.manage_deletes(uid, now);
@@ -348,7 +355,31 @@ impl Naive {
         self.status(uid, now);
     }
 
+    fn warn_of_names(&mut self, uid: Uid) {
+        let Some(set) = self.sets.get_mut(&uid) else { return };
+        let value = names(&set.fact).filter(|value| *value != "node").map(str::to_owned);
+        let Some(value) = value.filter(|_| !set.warned_of_names) else { return };
+        set.warned_of_names = true;
+        let message = format!("{POD_NAMES} must be \"node\" and not {value:?}: pods get random names");
+        self.event(uid, true, "InvalidPodNames", message);
+    }
+
     // Small helpers.
+
+    fn pod_name(&self, uid: Uid, node: &str) -> Option<Arc<str>> {
+        let set = &self.sets[&uid];
+        Some(set.fact.pod_name(node, set.hash.as_deref()?)?.into())
+    }
+
+    /// The pod that is to be created would have the name of one that is still there.
+    fn is_there(&self, uid: Uid, node: &str) -> bool {
+        let name = self.pod_name(uid, node);
+        self.pods.values().any(|one| {
+            matches!(self.place(&one.pod), Place::Member(owner) | Place::Adopting(owner) if owner == uid)
+                && one.pod.node.as_deref() == Some(node)
+                && Some(one.pod.name.as_str()) == name.as_deref()
+        })
+    }
 
     fn blocked(&self, uid: Uid, kind: &'static str, now: Time) -> bool {
         self.sets[&uid].retry.get(kind).and_then(|retry| retry.not_before).is_some_and(|at| at > now)
@@ -411,7 +442,13 @@ impl Naive {
                 .collect();
             pods.sort_by_key(|one| (!one.pod.bound, one.pod.created, one.pod.name.clone()));
             let verdict = self.nodes.get(name).map(|node| verdict(set, node));
-            let settled = !set.creating.contains_key(name) && !adopting.contains(&Some(name));
+            let creating = match set.creating.get(name) {
+                Some(Creating::Unknown { name: Some(known), .. }) => {
+                    self.pod_name(uid, name).as_deref() != Some(known)
+                }
+                other => other.is_some(),
+            };
+            let settled = !creating && !adopting.contains(&Some(name));
             Cell { name, verdict, pods, settled }
         };
         names.into_iter().map(cell).collect()
@@ -511,6 +548,10 @@ fn verdict(set: &Set, node: &Node) -> Verdict {
     let fact = NodeFact { name: &node.name, labels: &labels, taints: &taints };
     debug_assert_eq!(fact.name(), node.name);
     set.fact.template.placement().verdict(&fact)
+}
+
+fn names(fact: &DaemonSetFact) -> Option<&str> {
+    fact.annotations.iter().find(|(key, _)| key == POD_NAMES).map(|(_, value)| value.as_str())
 }
 
 fn reference(fact: &RevisionFact) -> RevisionRef {

@@ -6,7 +6,7 @@ impl Naive {
     pub fn finished(&mut self, id: u64, outcome: Outcome, now: Time) {
         let Some(pending) = self.pending.remove(&id) else { return };
         let (uid, kind) = match &pending {
-            Pending::Create(uid, _) => (*uid, "creates"),
+            Pending::Create { set, .. } => (*set, "creates"),
             Pending::Delete(uid, _) => (*uid, "deletes"),
             Pending::Patch(uid, ..) => (*uid, "patches"),
             Pending::History(uid, ..) => (*uid, "history"),
@@ -17,7 +17,9 @@ impl Naive {
             *count -= 1;
         }
         match pending {
-            Pending::Create(uid, node) => self.created(uid, &node, outcome, now),
+            Pending::Create { set, node, name, is_repeated } => {
+                self.created(set, &node, (name, is_repeated), outcome, now);
+            }
             Pending::Delete(uid, pod) => self.deleted(uid, &pod, outcome, now),
             Pending::Patch(uid, pod, work) => self.patched(uid, pod, &work, outcome, now),
             Pending::History(uid, revision, work) => self.history_written(uid, revision, &work, outcome, now),
@@ -34,7 +36,14 @@ impl Naive {
         }
     }
 
-    pub(super) fn created(&mut self, uid: Uid, node: &str, outcome: Outcome, now: Time) {
+    fn created(
+        &mut self,
+        uid: Uid,
+        node: &str,
+        (name, is_repeated): (Option<Arc<str>>, bool),
+        outcome: Outcome,
+        now: Time,
+    ) {
         let limits = self.limits;
         let mut next = None;
         match outcome {
@@ -51,13 +60,18 @@ impl Naive {
                     retry.not_before = retry.not_before.max(Some(now.plus_millis(limits.terminating_millis)));
                 }
             }
+            Outcome::Failed { failure: Failure::AlreadyExists, message } => {
+                self.event(uid, true, "FailedCreate", format!("Error creating: {message}"));
+                next = Some(Creating::Taken { until: now.plus_millis(limits.name_taken_millis) });
+            }
             Outcome::Failed { failure, message } => {
                 self.event(uid, true, "FailedCreate", format!("Error creating: {message}"));
                 if let Some(set) = self.sets.get_mut(&uid) {
                     set.batch_failed = true;
                 }
                 let stale_at = now.plus_millis(limits.stale_millis);
-                next = (failure == Failure::Unknown).then_some(Creating::Unknown { stale_at });
+                next = (failure == Failure::Unknown || is_repeated)
+                    .then_some(Creating::Unknown { stale_at, name });
             }
             other => panic!("{other:?}"),
         }
@@ -65,8 +79,11 @@ impl Naive {
         if set.creating.get(node) == Some(&Creating::InFlight) {
             set.creating.remove(node);
             if let Some(next) = next {
+                if !matches!(next, Creating::Taken { .. }) {
+                    let stale_at = now.plus_millis(limits.stale_millis);
+                    self.waits.push((stale_at, Wait::Creation(uid, node.to_owned())));
+                }
                 set.creating.insert(node.to_owned(), next);
-                self.waits.push((now.plus_millis(limits.stale_millis), Wait::Creation(uid, node.to_owned())));
             }
         }
         if set.in_flight.get("creates") != Some(&0) {

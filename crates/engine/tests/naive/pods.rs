@@ -8,7 +8,7 @@ impl Naive {
         let wants = |cell: &Cell<'_>| {
             let run = cell.verdict == Some(Verdict::RUN) && cell.settled;
             let running = cell.pods.iter().any(|one| !one.leaving() && !one.pod.phase.is_terminal());
-            run && (cell.pods.is_empty() || surge && !running)
+            run && (cell.pods.is_empty() || surge && !running) && !self.is_there(uid, cell.name)
         };
         self.cells(uid).into_iter().filter(wants).map(|cell| cell.name.to_owned()).collect()
     }
@@ -206,6 +206,9 @@ impl Naive {
                 (Some(_), None) if !cell.settled => surging += 1,
                 (Some(old), None) if cell.verdict == Some(Verdict::RUN) => {
                     let name = cell.name.to_owned();
+                    if self.is_there(uid, &name) {
+                        continue;
+                    }
                     if self.available(uid, &old.pod, now) {
                         candidates.push(name)
                     } else {
@@ -225,15 +228,19 @@ impl Naive {
         }
         let batch = self.sets[&uid].batch;
         for node in nodes.into_iter().take(batch) {
+            let name = self.pod_name(uid, &node);
             let Some(set) = self.sets.get_mut(&uid) else { return };
             let new = NewPod {
                 node: node.as_str().into(),
+                name: name.clone(),
                 template: set.fact.template.clone(),
                 hash: set.hash.clone().unwrap_or_default().into(),
                 template_generation: set.fact.template_generation,
             };
-            set.creating.insert(node.clone(), Creating::InFlight);
-            self.ask(uid, "creates", Work::CreatePod(new), Some(Pending::Create(uid, node)));
+            let before = set.creating.insert(node.clone(), Creating::InFlight);
+            let is_repeated = matches!(before, Some(Creating::Unknown { .. }));
+            let pending = Pending::Create { set: uid, node, name, is_repeated };
+            self.ask(uid, "creates", Work::CreatePod(new), Some(pending));
         }
     }
 }
