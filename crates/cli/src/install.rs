@@ -173,9 +173,10 @@ async fn refuse_helm(client: &Client, documents: &[Document]) -> Result<(), Fail
 }
 
 fn refused(error: SourceError) -> Failure {
-    let hint = "the objects and the permissions that it takes are listed in docs/install.md; \
-                what was done before stays, and the command can be repeated";
-    Failure::with_hint(error, hint)
+    // The place is a line of a file that the user does not have.
+    let hint = "docs/install.md lists the objects and who may make them; what was done before stays, and the \
+                command can be repeated";
+    Failure::with_hint(error.message, hint)
 }
 
 #[expect(clippy::print_stdout, reason = "what was asked for")]
