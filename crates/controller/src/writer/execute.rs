@@ -307,3 +307,7 @@ impl Executor {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "execute_tests.rs"]
+mod tests;
