@@ -3,6 +3,7 @@
 //! `EVERYNODE_TEST_KUBECONFIG` names the kubeconfig of a cluster whose DaemonSet controller is off; simulated nodes
 //! join it, and leave it at the end. `EVERYNODE_TEST_AUDIT_LOG` names its audit log, where it has one.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -85,18 +86,11 @@ impl Bare {
         })
         .await;
         eventually("the nodes are ready", LIMIT, async || {
-            for name in &self.nodes {
-                let node =
-                    self.client.get(&format!("/api/v1/nodes/{name}")).await.map_err(|e| e.to_string())?;
-                let node: Value = serde_json::from_slice(&node).unwrap();
-                let taints = node["spec"]["taints"].as_array().map_or(0, Vec::len);
-                let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
-                let is_ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
-                if !is_ready || taints > 0 {
-                    return Err(format!("{name}: {}", node["spec"]));
-                }
-            }
-            Ok(())
+            let nodes = get(&self.client, "/api/v1/nodes").await;
+            let ready: HashSet<&str> =
+                nodes["items"].as_array().unwrap().iter().filter_map(ready_name).collect();
+            let missing = self.nodes.iter().filter(|name| !ready.contains(name.as_str())).count();
+            if missing == 0 { Ok(()) } else { Err(format!("{missing} are not")) }
         })
         .await;
     }
@@ -166,6 +160,14 @@ impl Bare {
         command.env("HOSTNAME", name).stdout(Stdio::null());
         command
     }
+}
+
+/// The name of a node that takes pods.
+fn ready_name(node: &Value) -> Option<&str> {
+    let conditions = node["status"]["conditions"].as_array()?;
+    let is_ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+    let is_tainted = node["spec"]["taints"].as_array().is_some_and(|taints| !taints.is_empty());
+    node["metadata"]["name"].as_str().filter(|_| is_ready && !is_tainted)
 }
 
 impl Drop for Bare {
