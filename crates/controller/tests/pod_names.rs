@@ -1,6 +1,7 @@
 //! Pods that are named after their nodes, against the embedded API server.
 
-#![allow(clippy::expect_used, reason = "a test fails by panic")]
+// A test may panic anywhere, its helpers too.
+#![allow(clippy::expect_used, clippy::print_stderr)]
 
 #[allow(dead_code, reason = "another test uses the rest")]
 mod cluster;

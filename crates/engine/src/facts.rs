@@ -38,7 +38,8 @@ pub enum Fact<'a> {
     Revision(Box<RevisionFact>),
     /// The ControllerRevision with this uid is gone.
     RevisionGone(Uid),
-    /// A complete list of a kind is asked for: what it does not name until [`Fact::RelistEnded`] is gone.
+    /// A complete list of a kind begins: what it does not name until [`Fact::RelistEnded`] is gone. It is told when
+    /// the list is asked for, or with its first object at the latest: what is overdue by then is decided by it.
     RelistBegun(Kind),
     /// The complete list of a kind ended; it shows the state as of this resource version (0 when not known).
     RelistEnded {
