@@ -151,6 +151,17 @@ impl Bare {
         .await;
     }
 
+    /// Waits until a controller has looked at the present generation.
+    pub async fn observed(&self, name: &str) {
+        eventually(&format!("{name} is looked at"), LIMIT, async || {
+            let daemonset = get(&self.client, &self.daemonsets(name)).await;
+            let (seen, wanted) =
+                (&daemonset["status"]["observedGeneration"], &daemonset["metadata"]["generation"]);
+            if seen == wanted { Ok(()) } else { Err(format!("{seen} of {wanted}")) }
+        })
+        .await;
+    }
+
     /// A command that runs a controller on this cluster; the name tells it from others.
     pub fn controller(&self, name: &str) -> Command {
         let mut command = everynode();

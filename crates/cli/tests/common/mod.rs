@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod bare;
+pub mod built_in;
 pub mod doubles;
 
 use std::io::{BufRead, BufReader};
