@@ -15,9 +15,10 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use common::audit::{time, writer};
 use common::bare::Bare;
 use common::doubles::watch_for_doubles;
-use common::{LIMIT, eventually};
+use common::{LIMIT, audit, eventually};
 use serde_json::{Value, json};
 
 const NODES: usize = 8;
@@ -131,18 +132,10 @@ async fn a_leader_that_dies_or_sleeps_leaves_no_second_pod_and_writes_no_more() 
 
 /// Every write was received while the Lease was the writer's, by the order in which the server answered.
 async fn check_audit_log(log: &Path, bare: &Bare, failovers: u64) {
-    // What the log tells last is what is asked now.
-    let marker = format!("/api/v1/namespaces/{}/configmaps/the-end", bare.namespace);
-    let _ = bare.client.get(&marker).await;
-    let text = eventually("the audit log is written", LIMIT, async || {
-        let text = std::fs::read_to_string(log).map_err(|e| e.to_string())?;
-        if text.contains(&marker) { Ok(text) } else { Err(format!("{} bytes", text.len())) }
-    })
-    .await;
-    let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut entries: Vec<Value> =
-        entries.filter(|entry| is_write_of_replica(entry, &bare.namespace)).collect();
-    entries.sort_by_key(|entry| time(entry, "stageTimestamp"));
+    let entries = audit::read(log, bare).await;
+    let of_replica =
+        |entry: &&Value| audit::is_write(entry) && writer(entry).starts_with("everynode-controller/");
+    let entries: Vec<&Value> = entries.iter().filter(of_replica).collect();
     let mut terms: Vec<(String, String)> = Vec::new();
     for lease in entries.iter().filter(|entry| entry["objectRef"]["resource"] == "leases") {
         let code = lease["responseStatus"]["code"].as_u64().unwrap_or_default();
@@ -163,21 +156,4 @@ async fn check_audit_log(log: &Path, bare: &Bare, failovers: u64) {
     println!("{count} writes in {} terms, each by the leader of its time", terms.len());
     assert!(late.is_empty(), "writes by a former leader: {late:#?}");
     assert!(terms.len() as u64 > failovers && count > failovers, "the log tells of too little");
-}
-
-fn is_write_of_replica(entry: &Value, namespace: &str) -> bool {
-    let verb = entry["verb"].as_str().unwrap_or_default();
-    entry["stage"] == "ResponseComplete"
-        && ["create", "update", "patch", "delete"].contains(&verb)
-        && entry["objectRef"]["namespace"] == namespace
-        && writer(entry).starts_with("everynode-controller/")
-}
-
-fn writer(entry: &Value) -> String {
-    entry["userAgent"].as_str().unwrap_or_default().to_owned()
-}
-
-/// RFC 3339 with microseconds sorts as text.
-fn time(entry: &Value, field: &str) -> String {
-    entry[field].as_str().unwrap_or_default().to_owned()
 }

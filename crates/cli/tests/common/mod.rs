@@ -1,6 +1,7 @@
 //! Starts clusters for the tests of the whole, and talks to them with kubectl and with requests.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod audit;
 pub mod bare;
 pub mod built_in;
 pub mod doubles;
