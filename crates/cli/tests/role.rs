@@ -130,6 +130,8 @@ async fn live(client: &Client) {
     narrow_by_a_label(client).await;
     be_refused(client).await;
 
+    find_a_name_taken(client).await;
+
     client.delete("/api/v1/nodes/node-4", "").await.unwrap();
     settled(client, "surging", 3).await;
     renewed(client).await;
@@ -205,6 +207,34 @@ async fn be_refused(client: &Client) {
     let account = json!({"metadata": {"name": "missing"}});
     create(client, "/api/v1/namespaces/default/serviceaccounts", account).await;
     settled(client, "refused", 4).await;
+}
+
+/// A pod of somebody else has the name that a pod of the DaemonSet would get.
+async fn find_a_name_taken(client: &Client) {
+    let path = format!("{DAEMONSETS}/named");
+    let mut named = daemonset("named", &json!({"maxUnavailable": 1}));
+    named["metadata"]["annotations"] = json!({"everynode.dev/pod-names": "node"});
+    create(client, DAEMONSETS, named).await;
+    settled(client, "named", 4).await;
+    let names = names(&list(client, PODS, "app%3Dnamed").await);
+    let select = |value: Value| json!({"spec": {"template": {"spec": {"nodeSelector": {"none": value}}}}});
+    merge(client, &path, select(json!("here"))).await;
+    settled(client, "named", 0).await;
+    let container = json!({"name": "main", "image": "example/other:1"});
+    let theirs = json!({"metadata": {"name": names[0]}, "spec": {"containers": [container]}});
+    eventually("the name can be taken", LIMIT, async || {
+        client.post(PODS, theirs.to_string()).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    merge(client, &path, select(Value::Null)).await;
+    eventually("it is told that the name is taken", LIMIT, async || {
+        let events = list(client, EVENTS, "").await;
+        let told = |event: &&Value| {
+            event["reason"] == "FailedCreate" && event["message"].to_string().contains(&names[0])
+        };
+        events.iter().find(told).map(drop).ok_or_else(|| format!("{} events", events.len()))
+    })
+    .await;
 }
 
 async fn renewed(client: &Client) {
