@@ -20,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::bare::Bare;
-use common::{eventually, get};
+use common::{eventually, everynode, get};
 use everynode_client::content_type;
 use futures::StreamExt;
 use serde_json::json;
@@ -95,9 +95,10 @@ impl Contestant {
                 command
             }
             Contestant::Everynode => {
-                let mut command = bare.controller("bench");
-                command.args(["--leader-elect=false", "--kube-api-qps=10000", "--kube-api-burst=10000"]);
-                command.args(["--workers=64"]);
+                let mut command = everynode();
+                command.args(["controller", "--listen", "127.0.0.1:0", "--kubeconfig"]).arg(&bare.kubeconfig);
+                command.args(["--leader-elect=false", "--workers=64"]);
+                command.args(["--kube-api-qps=10000", "--kube-api-burst=10000"]);
                 command
             }
         };
@@ -148,7 +149,7 @@ async fn measure(contestant: Contestant, nodes: usize, daemonsets: usize) -> Mea
     run.phase(&format!("{JOINING} nodes join"), async |bare| {
         for number in 0..JOINING {
             join(bare, number).await;
-            desired(bare, nodes + number + 1, daemonsets).await;
+            has_pods(bare, &joined(bare, number), daemonsets).await;
         }
     })
     .await;
@@ -201,8 +202,14 @@ async fn available(bare: &Bare, nodes: usize, daemonsets: usize) {
     status(bare, "numberAvailable", nodes, daemonsets).await;
 }
 
-async fn desired(bare: &Bare, nodes: usize, daemonsets: usize) {
-    status(bare, "currentNumberScheduled", nodes, daemonsets).await;
+/// Waits until a node has this many pods.
+async fn has_pods(bare: &Bare, node: &str, count: usize) {
+    let path = format!("{}?fieldSelector=spec.nodeName%3D{node}", bare.pods());
+    eventually(&format!("{node} has its pods"), LIMIT, async || {
+        let pods = get(&bare.client, &path).await["items"].as_array().map_or(0, Vec::len);
+        if pods == count { Ok(()) } else { Err(pods.to_string()) }
+    })
+    .await;
 }
 
 /// Waits until this number of this many DaemonSets is at least that.
@@ -225,19 +232,22 @@ fn joined(bare: &Bare, number: usize) -> String {
     format!("joined-{}-{number}", bare.namespace)
 }
 
-/// A node without a kubelet: its pods are made and stay pending.
+/// A node without a kubelet: its pods are made and bound, and stay pending.
 async fn join(bare: &Bare, number: usize) {
     let name = joined(bare, number);
     let labels = json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"});
-    let node = json!({"metadata": {"name": name, "labels": labels}});
+    let resources = json!({"cpu": "8", "memory": "32Gi", "pods": "110"});
+    let ready = json!({"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""});
+    let status = json!({"capacity": resources, "allocatable": resources, "conditions": [ready]});
+    let node = json!({"metadata": {"name": name, "labels": labels}, "status": status});
     bare.client.post("/api/v1/nodes", node.to_string()).await.unwrap();
 }
 
-/// Annotations, which no DaemonSet reads.
+/// Labels that no DaemonSet reads.
 async fn update_nodes(bare: &Bare) {
     let updates = (0..UPDATES).map(|number| async move {
         let path = format!("/api/v1/nodes/{}", bare.nodes[number % bare.nodes.len()]);
-        let patch = json!({"metadata": {"annotations": {"unrelated": number.to_string()}}}).to_string();
+        let patch = json!({"metadata": {"labels": {"unrelated": number.to_string()}}}).to_string();
         bare.client.patch(&path, content_type::MERGE_PATCH, patch).await.unwrap();
     });
     futures::stream::iter(updates).buffer_unordered(32).collect::<Vec<()>>().await;

@@ -5,6 +5,7 @@
 //! the [`Fence`] is asked where bytes go to the socket, under TLS and HTTP: what was prepared in an earlier term
 //! stays in this process, and its connections break.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,56 +19,37 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use tower::Service;
 
-/// Time since the machine was started, by a clock that no one sets and that goes on while the machine sleeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Uptime(Duration);
-
-impl Uptime {
-    /// The time now.
-    pub fn now() -> Uptime {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let clock = rustix::time::ClockId::Boottime;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let clock = rustix::time::ClockId::Monotonic;
-        let time = rustix::time::clock_gettime(clock);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        Uptime(Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default()))
-    }
-
-    /// The time that much later.
-    #[must_use]
-    pub fn plus(self, duration: Duration) -> Uptime {
-        Uptime(self.0.saturating_add(duration))
-    }
-
-    /// The time from `earlier` to this; zero when it is not earlier.
-    pub fn since(self, earlier: Uptime) -> Duration {
-        self.0.saturating_sub(earlier.0)
-    }
-}
+use crate::clock::{Clock, Uptime};
 
 /// Whether the writes of one term may go. Clones share the state. Once shut it stays shut: another term has another
 /// fence.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fence {
+    clock: Arc<dyn Clock>,
     /// Nanoseconds of [`Uptime`]; [`SHUT`] for ever after.
     open_until: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fence").field("left", &self.left()).finish_non_exhaustive()
+    }
 }
 
 const SHUT: u64 = 0;
 
 impl Fence {
-    /// A fence that is open until then.
-    pub fn open_until(deadline: Uptime) -> Fence {
-        Fence { open_until: Arc::new(AtomicU64::new(nanos(deadline).max(1))) }
+    /// A fence that is open until then, by this clock.
+    pub fn open_until(deadline: Uptime, clock: Arc<dyn Clock>) -> Fence {
+        Fence { clock, open_until: Arc::new(AtomicU64::new(deadline.nanos().max(1))) }
     }
 
     /// The term lasts until then, and no less than it did. False when the fence had been shut, or its time was over:
     /// the term is lost.
     pub fn extend(&self, deadline: Uptime) -> bool {
-        let deadline = nanos(deadline);
+        let (deadline, now) = (deadline.nanos(), self.clock.uptime().nanos());
         let longer = self.open_until.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |known| {
-            (known > nanos(Uptime::now())).then_some(known.max(deadline))
+            (known > now).then_some(known.max(deadline))
         });
         longer.is_ok()
     }
@@ -79,18 +61,14 @@ impl Fence {
 
     /// Whether a write may go now.
     pub fn is_open(&self) -> bool {
-        self.open_until.load(Ordering::SeqCst) > nanos(Uptime::now())
+        self.open_until.load(Ordering::SeqCst) > self.clock.uptime().nanos()
     }
 
     /// How much is left of the term.
     pub fn left(&self) -> Duration {
-        let left = self.open_until.load(Ordering::SeqCst).saturating_sub(nanos(Uptime::now()));
+        let left = self.open_until.load(Ordering::SeqCst).saturating_sub(self.clock.uptime().nanos());
         Duration::from_nanos(left)
     }
-}
-
-fn nanos(time: Uptime) -> u64 {
-    u64::try_from(time.0.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Opens connections on which nothing is sent once the fence is shut.
@@ -187,19 +165,28 @@ impl Write for FencedConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
+
+    fn now() -> Uptime {
+        SystemClock.uptime()
+    }
+
+    fn open_until(deadline: Uptime) -> Fence {
+        Fence::open_until(deadline, Arc::new(SystemClock))
+    }
 
     #[test]
     fn a_term_can_be_extended_while_it_lasts_and_not_after() {
         let minute = Duration::from_secs(60);
-        let fence = Fence::open_until(Uptime::now().plus(minute));
-        assert!(fence.is_open() && fence.extend(Uptime::now().plus(minute * 2)));
+        let fence = open_until(now().plus(minute));
+        assert!(fence.is_open() && fence.extend(now().plus(minute * 2)));
         assert!(fence.left() > minute);
-        assert!(fence.extend(Uptime::now()) && fence.left() > minute, "an earlier end shortens nothing");
+        assert!(fence.extend(now()) && fence.left() > minute, "an earlier end shortens nothing");
         fence.clone().shut();
-        assert!(!fence.is_open() && !fence.extend(Uptime::now().plus(minute)) && fence.left().is_zero());
+        assert!(!fence.is_open() && !fence.extend(now().plus(minute)) && fence.left().is_zero());
 
-        let over = Fence::open_until(Uptime::now());
-        assert!(!over.is_open() && !over.extend(Uptime::now().plus(minute)), "what is over stays over");
+        let over = open_until(now());
+        assert!(!over.is_open() && !over.extend(now().plus(minute)), "what is over stays over");
     }
 
     #[tokio::test]
@@ -208,7 +195,7 @@ mod tests {
 
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
-        let fence = Fence::open_until(Uptime::now().plus(Duration::from_secs(60)));
+        let fence = open_until(now().plus(Duration::from_secs(60)));
         let mut connector = FencedConnector { inner: HttpConnector::new(), fence: Some(fence.clone()) };
         let mut connection = connector.call(server.parse().unwrap()).await.unwrap();
         let (mut accepted, _) = listener.accept().await.unwrap();

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tower::ServiceExt;
 
-use crate::error::{ApiStatus, Error, chain, transport};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{ApiStatus, Error, chain};
 use crate::fence::Fence;
 use crate::lines::LineSplitter;
 use crate::rate_limit::RateLimit;
-use crate::transport::{Transport, connect};
+use crate::transport::{AnswerBody, Transport, connect};
 
 /// The content types of request bodies.
 pub mod content_type {
@@ -41,7 +41,10 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Client {
     transport: Transport,
-    config: Arc<kube::Config>,
+    /// What other connections are made from; `None` for a transport that was given.
+    config: Option<Arc<kube::Config>>,
+    default_namespace: Arc<str>,
+    clock: Arc<dyn Clock>,
     fence: Option<Fence>,
     server_url: Arc<str>,
     user_agent: HeaderValue,
@@ -121,16 +124,29 @@ impl Client {
 
     fn from_config(config: kube::Config) -> Result<Client, Error> {
         let server_url = config.cluster_url.to_string();
+        let transport = connect(&config, None)?;
         Ok(Client {
-            transport: connect(&config, None)?,
-            config: Arc::new(config),
+            default_namespace: config.default_namespace.as_str().into(),
+            config: Some(Arc::new(config)),
+            ..Client::over(transport, Arc::new(SystemClock), server_url.trim_end_matches('/'))
+        })
+    }
+
+    /// A client whose requests go to `transport`, and that reads `clock`: for servers within the same process, and
+    /// for tests that own the network and the time.
+    pub fn over(transport: Transport, clock: Arc<dyn Clock>, server_url: &str) -> Client {
+        Client {
+            transport,
+            config: None,
+            default_namespace: "default".into(),
+            clock,
             fence: None,
-            server_url: server_url.trim_end_matches('/').into(),
+            server_url: server_url.into(),
             user_agent: HeaderValue::from_static(concat!("everynode/", env!("CARGO_PKG_VERSION"))),
             rate_limit: None,
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             observer: None,
-        })
+        }
     }
 
     /// The same connection under another user agent, by which servers tell clients apart. A text that is not
@@ -160,7 +176,10 @@ impl Client {
     /// # Errors
     /// [`Error::Config`] when the credentials of the configuration cannot be used any more.
     pub fn fenced(&self, fence: Fence) -> Result<Client, Error> {
-        let transport = connect(&self.config, Some(fence.clone()))?;
+        let transport = match &self.config {
+            Some(config) => connect(config, Some(fence.clone()))?,
+            None => self.transport.clone(),
+        };
         Ok(Client { transport, fence: Some(fence), ..self.clone() })
     }
 
@@ -170,6 +189,11 @@ impl Client {
         self
     }
 
+    /// The clocks that everything about this server goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// The address of the server, as the configuration gives it.
     pub fn server_url(&self) -> &str {
         &self.server_url
@@ -177,7 +201,7 @@ impl Client {
 
     /// The namespace of the configuration's context, or `default`.
     pub fn default_namespace(&self) -> &str {
-        &self.config.default_namespace
+        &self.default_namespace
     }
 
     /// Sends one request and returns the body of the answer. `content_type` may be empty when `body` is.
@@ -285,21 +309,23 @@ impl Client {
         }))
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Error> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, Error> {
         if self.fence.as_ref().is_some_and(|fence| !fence.is_open()) {
             return Err(Error::Fenced);
         }
-        let (began, method) = (Instant::now(), request.method().clone());
+        let (began, method) = (tokio::time::Instant::now(), request.method().clone());
         let answer = self.transport.clone().oneshot(request).await;
         if let Some(observer) = &self.observer {
             let code = answer.as_ref().ok().map(|response| response.status().as_u16());
             observer.request(&method, self.host(), code, began.elapsed());
         }
-        answer.map_err(|error| transport(error.as_ref()))
+        answer
     }
 
     fn host(&self) -> &str {
-        self.config.cluster_url.authority().map_or("", |authority| authority.as_str())
+        self.server_url
+            .split_once("://")
+            .map_or(&*self.server_url, |(_, host)| host.split('/').next().unwrap_or(host))
     }
 
     fn build(
@@ -324,7 +350,7 @@ impl Client {
 }
 
 /// The body of an answer, or the refusal that it is.
-async fn answer(response: Response<Incoming>) -> Result<Bytes, Error> {
+async fn answer(response: Response<AnswerBody>) -> Result<Bytes, Error> {
     let (status, retry_after) = (response.status(), retry_after_seconds(&response));
     let body = read_body(response).await?;
     match status.is_success() {
@@ -333,16 +359,19 @@ async fn answer(response: Response<Incoming>) -> Result<Bytes, Error> {
     }
 }
 
-async fn read_body(response: Response<Incoming>) -> Result<Bytes, Error> {
+async fn read_body(response: Response<AnswerBody>) -> Result<Bytes, Error> {
     match Limited::new(response.into_body(), ANSWER_LIMIT_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) => Err(transport(error.as_ref())),
+        Err(error) => Err(match error.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(too_long) => Error::Decode(too_long.to_string()),
+        }),
     }
 }
 
 /// The next line of a watch; `None` when the server has closed the stream. What is left of a line that the
 /// server did not finish is dropped: the event comes again when the watch is resumed.
-async fn next_line(body: &mut Incoming, lines: &mut LineSplitter) -> Result<Option<Bytes>, Error> {
+async fn next_line(body: &mut AnswerBody, lines: &mut LineSplitter) -> Result<Option<Bytes>, Error> {
     loop {
         match lines.next_line() {
             Ok(Some(line)) => return Ok(Some(line)),
@@ -356,11 +385,11 @@ async fn next_line(body: &mut Incoming, lines: &mut LineSplitter) -> Result<Opti
                     lines.push(data);
                 }
             }
-            Some(Err(error)) => return Err(transport(&error)),
+            Some(Err(error)) => return Err(error),
         }
     }
 }
 
-fn retry_after_seconds(response: &Response<Incoming>) -> Option<u32> {
+fn retry_after_seconds(response: &Response<AnswerBody>) -> Option<u32> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }

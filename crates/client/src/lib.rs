@@ -7,6 +7,7 @@
 //! kube gives the connection settings (kubeconfig, in-cluster, exec plugins, TLS), hyper the connections. Their
 //! types do not appear in this crate's interface.
 
+mod clock;
 pub mod error;
 pub mod event;
 mod fence;
@@ -16,9 +17,11 @@ pub mod list_watch;
 mod rate_limit;
 mod transport;
 
+pub use clock::{Clock, SystemClock, Uptime};
 pub use error::{ApiStatus, Error};
-pub use fence::{Fence, Uptime};
+pub use fence::Fence;
 pub use http::Method;
 pub use http_client::{Client, Observer, content_type, ensure_crypto_provider};
 pub use lines::LineSplitter;
 pub use list_watch::{Event, ListWatch};
+pub use transport::{AnswerBody, Transport};

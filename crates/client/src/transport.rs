@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -11,11 +12,14 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder};
 
 use crate::Error;
-use crate::error::chain;
+use crate::error::{chain, transport};
 use crate::fence::{Fence, FencedConnector};
 
-/// Sends a request with the credentials of a configuration. Clones share the connections.
-pub(crate) type Transport = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incoming>, BoxError>;
+/// The body of an answer.
+pub type AnswerBody = UnsyncBoxBody<Bytes, Error>;
+
+/// Sends requests and returns answers. Clones share the connections, where there are any.
+pub type Transport = BoxCloneSyncService<Request<Full<Bytes>>, Response<AnswerBody>, Error>;
 
 /// Prepares connections; none is opened yet. With a fence nothing is sent once that is shut.
 pub(crate) fn connect(config: &kube::Config, fence: Option<Fence>) -> Result<Transport, Error> {
@@ -34,7 +38,11 @@ pub(crate) fn connect(config: &kube::Config, fence: Option<Fence>) -> Result<Tra
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(unusable)?)
         .layer(config.extra_headers_layer().map_err(unusable)?)
+        .map_response(|answer: Response<Incoming>| {
+            answer.map(|body| body.map_err(|error| transport(&error)).boxed_unsync())
+        })
         .map_err(BoxError::from)
         .service(client);
-    Ok(BoxCloneSyncService::new(stack))
+    let errors = |error: BoxError| transport(error.as_ref());
+    Ok(BoxCloneSyncService::new(ServiceBuilder::new().map_err(errors).service(stack)))
 }

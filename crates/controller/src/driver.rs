@@ -1,16 +1,16 @@
 //! The one owner of the engine: facts go in, decisions go out.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_client::Event;
+use everynode_client::{Clock, Event};
 use everynode_engine::{Engine, EngineConfig, Fact, Kind, Time, Work};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::now;
 use crate::decode::{self, Unreadable};
 use crate::ingest::{Arrival, KINDS, Relists};
 use crate::metrics::{Question, fleet, kind_name};
@@ -32,6 +32,7 @@ const SLOW_START: Duration = Duration::from_secs(10);
 /// The engine and what surrounds it.
 pub(crate) struct Driver {
     engine: Engine,
+    clock: Arc<dyn Clock>,
     served: Served,
     metrics: Metrics,
     health: Health,
@@ -61,6 +62,7 @@ pub(crate) struct Channels {
 impl Driver {
     pub(crate) fn new(
         engine: EngineConfig,
+        clock: Arc<dyn Clock>,
         served: Served,
         metrics: Metrics,
         health: Health,
@@ -68,6 +70,7 @@ impl Driver {
     ) -> Driver {
         Driver {
             engine: Engine::new(engine),
+            clock,
             served,
             metrics,
             health,
@@ -105,7 +108,7 @@ impl Driver {
         drop(channels.decided);
         channels.arrivals.close();
         while let Some((id, outcome)) = channels.outcomes.recv().await {
-            self.tell(Fact::Finished { id, outcome }, now());
+            self.tell(Fact::Finished { id, outcome }, self.now());
         }
     }
 
@@ -116,9 +119,13 @@ impl Driver {
         true
     }
 
+    fn now(&self) -> Time {
+        Time(self.clock.unix_millis())
+    }
+
     fn wake_at(&self) -> Instant {
         let sleep = self.engine.next_deadline().map_or(LONGEST_SLEEP, |deadline| {
-            let millis = u64::try_from(deadline.millis_since(now())).unwrap_or_default();
+            let millis = u64::try_from(deadline.millis_since(self.now())).unwrap_or_default();
             Duration::from_millis(millis).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
         });
         let wake_at = Instant::now() + sleep;
@@ -127,7 +134,7 @@ impl Driver {
 
     /// Takes in what came; the time of the oldest event is kept until the decision.
     fn observe(&mut self, arrivals: &mut Vec<Arrival>, finished: &mut Vec<Finished>) {
-        let now = now();
+        let now = self.now();
         for (id, outcome) in finished.drain(..) {
             self.tell(Fact::Finished { id, outcome }, now);
         }
@@ -227,7 +234,7 @@ impl Driver {
     fn decide(&mut self, writer: &mpsc::Sender<Decided>) {
         if self.outbox.len() == 0 {
             let decided_at = Instant::now();
-            let mut actions = self.engine.decide(now());
+            let mut actions = self.engine.decide(self.now());
             actions.retain(|action| !self.list_anew(&action.work));
             if let Some(event_at) = self.oldest_event.take() {
                 self.metrics.decided(event_at.elapsed());

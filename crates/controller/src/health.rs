@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use everynode_client::Uptime;
+use everynode_client::{Clock, SystemClock, Uptime};
 
 /// The engine's driver wakes at least every 30 seconds; without a turn for this long it hangs.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
@@ -36,7 +36,7 @@ enum Role {
 impl Default for Health {
     fn default() -> Health {
         let (role, turn_millis) = (AtomicU8::new(Role::Starting as u8), AtomicU64::new(0));
-        Health { state: Arc::new(State { since: Uptime::now(), role, turn_millis }) }
+        Health { state: Arc::new(State { since: SystemClock.uptime(), role, turn_millis }) }
     }
 }
 
@@ -59,7 +59,7 @@ impl Health {
 
     /// The driver has made a turn.
     pub(crate) fn turn(&self) {
-        let millis = Uptime::now().since(self.state.since).as_millis();
+        let millis = SystemClock.uptime().since(self.state.since).as_millis();
         self.state.turn_millis.store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
@@ -68,7 +68,7 @@ impl Health {
     /// # Errors
     /// A sentence that says what hangs.
     pub fn alive(&self) -> Result<(), String> {
-        let since_turn = Uptime::now().since(self.last_turn());
+        let since_turn = SystemClock.uptime().since(self.last_turn());
         match self.is(Role::Listing) || self.is(Role::Working) {
             true if since_turn > LONGEST_TURN => {
                 Err(format!("the engine has not had a turn for {} seconds", since_turn.as_secs()))

@@ -14,7 +14,6 @@
 //! Nothing here decides about pods, and no typed pod is kept in memory.
 
 mod api;
-mod clock;
 mod decode;
 mod driver;
 mod endpoints;
@@ -141,10 +140,11 @@ impl Controller {
         let (arrivals_in, arrivals) = mpsc::channel(ARRIVALS);
         let (decided, intake) = mpsc::channel(WRITES);
         let (outcomes_in, outcomes) = mpsc::channel(WRITES);
-        let (recorder, lane) = Recorder::new(api.clone(), metrics.clone());
+        let (recorder, lane) = Recorder::new(api.clone(), client.clock().clone(), metrics.clone());
         let writer = Writer::new(api, served.clone(), recorder, metrics.clone(), workers, outcomes_in);
         let engine = EngineConfig { scope, limits };
-        let driver = Driver::new(engine, served, metrics.clone(), health, relists.clone());
+        let driver =
+            Driver::new(engine, client.clock().clone(), served, metrics.clone(), health, relists.clone());
 
         let mut parts = JoinSet::new();
         for kind in KINDS {

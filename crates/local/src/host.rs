@@ -186,7 +186,7 @@ impl Host {
 
     fn now(&self) -> Now {
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { millis, wall_seconds: jiff::Timestamp::now().as_second() }
+        Now { millis, wall_seconds: self.client.clock().unix_millis().div_euclid(1000) }
     }
 
     fn event(&mut self, source: usize, event: Event) {

@@ -15,7 +15,7 @@ struct Bench {
 impl Bench {
     fn new(specs: Vec<NodeSpec>) -> Bench {
         let config = FleetConfig { seed: Some(1), events_per_second: 0.0, ..FleetConfig::new(specs) };
-        let now = Now { millis: 0, wall: Timestamp(1_700_000_000) };
+        let now = Now { millis: 0, wall: Timestamp(1_700_000_000), wall_millis: 0 };
         Bench { core: FleetCore::new(config), now, writes: Vec::new() }
     }
 

@@ -78,7 +78,9 @@ impl Driver {
 
     fn now(&self) -> Now {
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { millis, wall: Timestamp(jiff::Timestamp::now().as_second()) }
+        let wall = self.client.clock().unix_millis();
+        let wall_millis = u16::try_from(wall.rem_euclid(1000)).unwrap_or_default();
+        Now { millis, wall: Timestamp(wall.div_euclid(1000)), wall_millis }
     }
 
     fn answered(&mut self, answer: Result<(Task, Result<bytes::Bytes, Error>), tokio::task::JoinError>) {

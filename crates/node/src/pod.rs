@@ -18,6 +18,8 @@ pub(crate) struct Now {
     pub millis: u64,
     /// The wall clock, whole seconds.
     pub wall: Timestamp,
+    /// The wall clock's milliseconds above these.
+    pub wall_millis: u16,
 }
 
 impl Now {

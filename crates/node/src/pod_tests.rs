@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 use super::*;
 
 fn now(seconds: u64) -> Now {
-    Now { millis: seconds * 1000, wall: Timestamp(1_700_000_000 + i64::try_from(seconds).unwrap()) }
+    let wall = Timestamp(1_700_000_000 + i64::try_from(seconds).unwrap());
+    Now { millis: seconds * 1000, wall, wall_millis: 0 }
 }
 
 fn pod_object() -> Value {

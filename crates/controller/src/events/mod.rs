@@ -5,6 +5,7 @@ mod correlator;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_client::Clock;
 use everynode_engine::{DaemonSetRef, Event, Time};
 use everynode_wire::encode::to_vec;
 use serde_json::json;
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Metrics;
 use crate::api::Api;
-use crate::clock::now;
 use crate::events::correlator::{Correlator, Decision, Row};
 
 /// The name under which the controller reports (specification 1.L).
@@ -36,9 +36,9 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// A recorder, and what it feeds; [`Lane::run`] is to be run.
-    pub(crate) fn new(api: Api, metrics: Metrics) -> (Recorder, Lane) {
+    pub(crate) fn new(api: Api, clock: Arc<dyn Clock>, metrics: Metrics) -> (Recorder, Lane) {
         let (lane, asked) = mpsc::channel(WAITING);
-        (Recorder { lane, metrics }, Lane { api, asked, correlator: Correlator::default() })
+        (Recorder { lane, metrics }, Lane { api, clock, asked, correlator: Correlator::default() })
     }
 
     /// Has an event recorded, or drops it when too many are waiting.
@@ -53,6 +53,7 @@ impl Recorder {
 #[derive(Debug)]
 pub(crate) struct Lane {
     api: Api,
+    clock: Arc<dyn Clock>,
     asked: mpsc::Receiver<Asked>,
     correlator: Correlator,
 }
@@ -66,7 +67,8 @@ impl Lane {
     async fn next(&mut self) -> Option<()> {
         let (daemonset, event) = self.asked.recv().await?;
         let (reason, warning) = (event.reason, event.warning);
-        let row = match self.correlator.decide(daemonset.uid, &daemonset.name, event, now()) {
+        let now = Time(self.clock.unix_millis());
+        let row = match self.correlator.decide(daemonset.uid, &daemonset.name, event, now) {
             Decision::Drop => return Some(()),
             Decision::Create(row) => self.create(&daemonset, reason, warning, row).await,
             Decision::CountUp(row) => self.count_up(&daemonset, reason, warning, row).await,

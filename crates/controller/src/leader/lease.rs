@@ -210,9 +210,7 @@ mod tests {
     }
 
     fn after(seconds: u64) -> Uptime {
-        // A fixed start: the candidate knows differences only.
-        static START: std::sync::OnceLock<Uptime> = std::sync::OnceLock::new();
-        START.get_or_init(Uptime::now).plus(Duration::from_secs(seconds))
+        Uptime::new(Duration::from_secs(1_000 + seconds))
     }
 
     #[test]

@@ -135,7 +135,8 @@ impl Election {
         loop {
             match cancel.run_until_cancelled(self.attempt()).await? {
                 Attempt::Ours(sent) => {
-                    let fence = Fence::open_until(sent.plus(self.config.renew_deadline));
+                    let fence =
+                        Fence::open_until(sent.plus(self.config.renew_deadline), self.client.clock().clone());
                     if fence.is_open() {
                         return Some(fence);
                     }
@@ -173,22 +174,22 @@ impl Election {
         if self.candidate.holder() != Some(&self.config.identity) {
             self.read().await?;
         }
-        let sent = Uptime::now();
-        let answer = match self.candidate.step(sent, &wall_time()) {
+        let sent = self.now();
+        let answer = match self.candidate.step(sent, &self.wall_time()) {
             Step::StandBy => return Ok(Attempt::Theirs),
             Step::Create(body) => self.lease_client.post(&self.config.collection(), body).await,
             Step::Update(body) => self.lease_client.put(&self.config.path(), body).await,
         };
         match answer {
             Ok(lease) => {
-                self.candidate.observe(Some(&lease), Uptime::now()).map_err(|e| e.to_string())?;
+                self.candidate.observe(Some(&lease), self.now()).map_err(|e| e.to_string())?;
                 self.said.clear();
                 Ok(Attempt::Ours(sent))
             }
             // Somebody was faster, or wrote to it: what it is now decides.
             Err(error) if error.is_conflict() || error.is_already_exists() || error.is_not_found() => {
                 self.read().await?;
-                match self.candidate.step(Uptime::now(), "") {
+                match self.candidate.step(self.now(), "") {
                     Step::StandBy => Ok(Attempt::Theirs),
                     Step::Create(_) | Step::Update(_) => Ok(Attempt::Unclear),
                 }
@@ -203,7 +204,7 @@ impl Election {
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(self.refusal(&error)),
         };
-        self.candidate.observe(lease.as_deref(), Uptime::now()).map_err(|e| e.to_string())
+        self.candidate.observe(lease.as_deref(), self.now()).map_err(|e| e.to_string())
     }
 
     fn refusal(&self, error: &ClientError) -> String {
@@ -220,6 +221,14 @@ impl Election {
         }
     }
 
+    fn now(&self) -> Uptime {
+        self.client.clock().uptime()
+    }
+
+    fn wall_time(&self) -> String {
+        micro_time(self.client.clock().unix_millis())
+    }
+
     fn say(&mut self, text: String, is_trouble: bool) {
         if self.said != text {
             match is_trouble {
@@ -232,7 +241,7 @@ impl Election {
 
     /// Lets others lead at once. When it fails they lead after the lease's duration.
     async fn release(&mut self) {
-        if let Some(body) = self.candidate.release(&wall_time()) {
+        if let Some(body) = self.candidate.release(&self.wall_time()) {
             let path = self.config.path();
             let put = self.lease_client.put(&path, body);
             if !matches!(timeout(self.config.retry_period, put).await, Ok(Ok(_))) {
@@ -251,8 +260,8 @@ pub fn unique_identity() -> String {
 }
 
 /// RFC 3339 with microseconds, the form of Kubernetes' MicroTime.
-fn wall_time() -> String {
-    format!("{:.6}", jiff::Timestamp::now())
+fn micro_time(unix_millis: i64) -> String {
+    format!("{:.6}", jiff::Timestamp::from_millisecond(unix_millis).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -261,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_time_of_day_has_six_digits_after_the_point() {
-        let text = wall_time();
-        assert!(text.len() == 27 && text.ends_with('Z') && text.as_bytes()[19] == b'.', "{text}");
+        let text = micro_time(1_767_323_045_678);
+        assert_eq!(text, "2026-01-02T03:04:05.678000Z");
     }
 }

@@ -48,7 +48,7 @@ async fn world_at(url: &str, requests: Arc<AtomicUsize>) -> World {
     let client = Client::from_kubeconfig_text(&kubeconfig.to_string()).await.unwrap();
     let metrics = Metrics::new();
     let api = Api::new(client);
-    let (recorder, _) = Recorder::new(api.clone(), metrics.clone());
+    let (recorder, _) = Recorder::new(api.clone(), Arc::new(everynode_client::SystemClock), metrics.clone());
     let (outcomes_in, outcomes) = mpsc::channel(64);
     let mut writer = Writer::new(api, Served::default(), recorder, metrics.clone(), 2, outcomes_in);
     writer.grace = Duration::from_millis(20);

@@ -59,7 +59,7 @@ impl FleetCore {
             Task::Lease(index) => {
                 let agent = self.nodes.get(index).filter(|agent| agent.renews())?;
                 let path = format!("{LEASES}/{}", agent.spec.name);
-                let body = format!(r#"{{"spec":{{"renewTime":"{}"}}}}"#, micro_time());
+                let body = format!(r#"{{"spec":{{"renewTime":"{}"}}}}"#, micro_time(now));
                 (Method::PATCH, path, content_type::MERGE_PATCH, body.into_bytes())
             }
             Task::CreateLease(index) => {
@@ -68,7 +68,7 @@ impl FleetCore {
                     Method::POST,
                     LEASES.to_owned(),
                     content_type::JSON,
-                    lease(agent, self.config.lease_duration),
+                    lease(agent, self.config.lease_duration, now),
                 )
             }
             Task::ListPods(index) => {
@@ -200,7 +200,7 @@ impl FleetCore {
     }
 }
 
-fn lease(agent: &NodeAgent, duration: Duration) -> Vec<u8> {
+fn lease(agent: &NodeAgent, duration: Duration, now: Now) -> Vec<u8> {
     let name = &agent.spec.name;
     let body = serde_json::json!({
         "apiVersion": "coordination.k8s.io/v1",
@@ -213,15 +213,16 @@ fn lease(agent: &NodeAgent, duration: Duration) -> Vec<u8> {
         "spec": {
             "holderIdentity": name,
             "leaseDurationSeconds": duration.as_secs(),
-            "renewTime": micro_time(),
+            "renewTime": micro_time(now),
         },
     });
     body.to_string().into_bytes()
 }
 
 /// The present as Lease writes it, with microseconds.
-fn micro_time() -> String {
-    format!("{:.6}", jiff::Timestamp::now())
+fn micro_time(now: Now) -> String {
+    let millis = now.wall.0.saturating_mul(1000).saturating_add(now.wall_millis.into());
+    format!("{:.6}", jiff::Timestamp::from_millisecond(millis).unwrap_or_default())
 }
 
 fn retry_delay(failures: u32, random: &mut fastrand::Rng) -> u64 {
