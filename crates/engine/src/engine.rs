@@ -31,6 +31,8 @@ pub struct Limits {
     pub retry_first_millis: i64,
     /// The longest delay after a failed write.
     pub retry_last_millis: i64,
+    /// The time between two attempts at nodes whose creations fail, when these are so many that it counts.
+    pub refused_spacing_millis: i64,
     /// How long the effect of a write is waited for, or, when no answer came back, the write itself. A list decides
     /// after that (H3).
     pub stale_millis: i64,
@@ -58,6 +60,7 @@ impl Default for Limits {
             patches_in_flight: 250,
             retry_first_millis: 5,
             retry_last_millis: 60_000,
+            refused_spacing_millis: 200,
             stale_millis: 30_000,
             relist_first_millis: 30_000,
             relist_last_millis: 300_000,
@@ -476,20 +479,21 @@ impl Engine {
         if marks & mark::CREATES != 0 && self.has_pod_of_that_name(slot, node) {
             marks &= !mark::CREATES;
         }
+        let (marks, refused) = self.refused_marks(slot, node, marks, now);
         slot.set_marks(&self.nodes, node, marks);
         let forget = slot.failed.get(&node).map(|entry| entry.updated.plus_millis(forget_millis + 1));
         let taken = match slot.creating.get(&node) {
             Some(Creating::Taken { until }) => Some(*until),
             _ => None,
         };
-        let wake = view.wake().into_iter().chain(forget).chain(taken).min();
+        let wake = view.wake().into_iter().chain(forget).chain(taken).chain(refused).min();
         let Some(cell) = slot.cells.get_mut(&node) else { return };
         if let Some(at) = wake.filter(|at| *at < cell.wake) {
             cell.wake = at;
             self.timers.set(at, Wake::Cell(slot.id, node));
         }
         let is_unused = marks == 0 && cell.first == PodId::NONE && !slot.creating.contains_key(&node);
-        if is_unused && !slot.failed.contains_key(&node) {
+        if is_unused && !slot.failed.contains_key(&node) && !slot.refused.contains_key(&node) {
             slot.cells.remove(&node);
             self.nodes.release(node);
         }

@@ -22,7 +22,7 @@ pub struct Explanation {
     pub pods: Vec<PodState>,
     /// A pod was asked for and has not been seen yet.
     pub creating: bool,
-    /// Writes of the DaemonSet that failed are not repeated before this time.
+    /// Writes of the DaemonSet that failed, or the creation on this node, are not repeated before this time.
     pub retry_at: Option<Time>,
 }
 
@@ -86,13 +86,15 @@ impl Engine {
         let retries = &slot.retries;
         let blocked =
             [retries.creates, retries.deletes, retries.patches, retries.history].map(|one| one.blocked(now));
+        let refused = node.and_then(|node| slot.refused.get(&node)).map(|refusal| refusal.until);
+        let refused = refused.filter(|until| *until > now);
         Some(Explanation {
             standing,
             verdict: present.map_or(Verdict::AWAY, |node| placement.verdict(&self.nodes.view(node))),
             reason: present.map(|node| placement.reason(&self.nodes.view(node))),
             pods: node.map(|node| self.pod_states(slot, node, now)).unwrap_or_default(),
             creating: node.is_some_and(|node| slot.creating.contains_key(&node)),
-            retry_at: blocked.into_iter().flatten().max(),
+            retry_at: blocked.into_iter().flatten().chain(refused).max(),
         })
     }
 

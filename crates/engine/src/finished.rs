@@ -11,7 +11,7 @@ use crate::nodes::NodeId;
 use crate::observe::touch_failed;
 use crate::pod_body::HASH_LABEL;
 use crate::pods::Place;
-use crate::slot::{Creating, NamespaceId, RevisionRow, Slot, SlotId};
+use crate::slot::{BatchWent, Creating, NamespaceId, RevisionRow, Slot, SlotId};
 
 /// A write whose outcome is awaited.
 #[derive(Clone, Debug)]
@@ -178,6 +178,7 @@ impl Engine {
         let mut next = None;
         match outcome {
             Outcome::PodCreated { name, uid, resource_version } => {
+                slot.refused.remove(&node);
                 self.record(slot, false, "SuccessfulCreate", format!("Created pod: {name}"));
                 next = self.await_pod(slot, node, uid, resource_version, now).filter(|_| is_awaited);
             }
@@ -190,7 +191,11 @@ impl Engine {
                 next = is_awaited.then_some(Creating::Taken { until });
             }
             other => {
-                slot.batch_failed = true;
+                let went = match self.refuse(slot, node, now) {
+                    true => BatchWent::Badly,
+                    false => BatchWent::BadlyAgain,
+                };
+                slot.batch_went = slot.batch_went.max(went);
                 let (failure, message) = failure(other);
                 self.record(slot, true, "FailedCreate", format!("Error creating: {message}"));
                 if (failure == Failure::Unknown || is_repeated) && is_awaited {
@@ -233,15 +238,20 @@ impl Engine {
         Some(Creating::Unseen { uid, stale_at })
     }
 
-    /// C8: the next batch is twice as large, unless one of this batch failed.
+    /// C8: the next batch is twice as large, unless one of this batch failed. A node that fails again waits alone.
     fn finish_batch(&mut self, slot: &mut Slot, now: Time) {
-        if std::mem::take(&mut slot.batch_failed) {
-            slot.batch = 1;
-            let limits = self.limits;
-            slot.retries.creates.fail(now, limits.retry_first_millis, limits.retry_last_millis);
-        } else if slot.retries.creates.blocked(now).is_none() {
-            slot.batch = (slot.batch * 2).min(self.limits.creates_in_flight);
-            slot.retries.creates.succeed();
+        let limits = self.limits;
+        match std::mem::take(&mut slot.batch_went) {
+            BatchWent::Badly => {
+                slot.batch = 1;
+                slot.retries.creates.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+            }
+            BatchWent::BadlyAgain => slot.batch = 1,
+            BatchWent::Well if slot.retries.creates.blocked(now).is_none() => {
+                slot.batch = (slot.batch * 2).min(limits.creates_in_flight);
+                slot.retries.creates.succeed();
+            }
+            BatchWent::Well => {}
         }
     }
 

@@ -26,6 +26,8 @@
 //! - A17 to A19: status follows a node's removal or new taint at once.
 //! - C8: batches go on growing up to the limit while there is work, instead of starting again every 250 pods.
 //! - F12: pods that surge outside the budget (F10) use it up for the others.
+//! - C8, C13: a node whose creation failed waits behind the others, by itself (`refused`): it holds up neither their
+//!   pods nor their roll-out.
 //! - A3: retries wait a minute at most. D7: a failed pod is selected only when it is deleted.
 //!
 //! Statements such as "D3" in the documentation of this crate name statements of the specification of the built-in
@@ -52,6 +54,7 @@ pub mod placement;
 pub mod pod_body;
 mod pod_name;
 mod pods;
+mod refused;
 pub mod revision;
 mod rollout;
 mod slot;

@@ -82,7 +82,8 @@ impl Engine {
     }
 
     /// Asks for the next batch of creations, of manage or of the roll-out, and says whether there were any. Batches
-    /// of 1, 2, 4, ... follow each other as long as none fails (C8); nodes are taken by name.
+    /// of 1, 2, 4, ... follow each other as long as none fails (C8); nodes are taken by name, those whose creations
+    /// fail after all others.
     pub(crate) fn create(&mut self, slot: &mut Slot, roll: bool, now: Time) -> bool {
         if slot.in_flight.creates > 0 {
             return false;
@@ -103,14 +104,15 @@ impl Engine {
     /// The next node to create a pod on.
     fn next_create(&self, slot: &Slot, roll: bool) -> Option<NodeId> {
         if !roll {
-            return slot.first(mark::CREATE);
+            return slot.next_to_create(mark::CREATE);
         }
         let Budget::Surge(max_surge) = Budget::of(slot)? else { return None };
         if slot.count(mark::MISSING_OLD) > 0 {
             return None;
         }
         let within = slot.count(mark::SURGING) < max_surge;
-        slot.first(mark::SURGE_NOW).or_else(|| slot.first(mark::SURGE_CANDIDATE).filter(|_| within))
+        let at_once = slot.next_to_create(mark::SURGE_NOW);
+        at_once.or_else(|| slot.next_to_create(mark::SURGE_CANDIDATE).filter(|_| within))
     }
 
     fn create_on(&mut self, slot: &mut Slot, node: NodeId) {

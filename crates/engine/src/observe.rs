@@ -92,6 +92,7 @@ impl Engine {
             slot.spec = None;
             slot.current = None;
             slot.failed.clear();
+            slot.refused.clear();
             slot.dirty.clear();
             let nodes: Vec<NodeId> = slot.cells.keys().copied().collect();
             for node in nodes {
@@ -438,12 +439,7 @@ fn take_status(slot: &mut Slot, fact: &DaemonSetFact) {
 /// Failed pods' backoffs hang on observedGeneration (D6): it has changed.
 pub(crate) fn touch_failed(slot: &mut Slot) {
     let nodes: Vec<NodeId> = slot.failed.keys().copied().collect();
-    for node in nodes {
-        if let Some(cell) = slot.cells.get_mut(&node).filter(|cell| !cell.dirty) {
-            cell.dirty = true;
-            slot.dirty.push(node);
-        }
-    }
+    nodes.into_iter().for_each(|node| slot.touch_known(node));
 }
 
 fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
@@ -476,6 +472,8 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
         [&mut retries.creates, &mut retries.deletes, &mut retries.history]
             .into_iter()
             .for_each(|one| one.succeed());
+        let refused: Vec<NodeId> = slot.refused.drain().map(|(node, _)| node).collect();
+        refused.into_iter().for_each(|node| slot.touch_known(node));
     }
     slot.history_dirty |= diff.history;
     slot.cleanup_dirty = true;

@@ -12,6 +12,7 @@ use crate::labels::LabelSetId;
 use crate::nodes::{NodeId, Nodes};
 use crate::placement::Verdict;
 use crate::pods::PodId;
+use crate::refused::Refusal;
 use crate::timers::Retry;
 
 /// Names one DaemonSet, by its uid: one that is deleted and created again is another one (A7).
@@ -175,6 +176,17 @@ pub(crate) struct Current {
     pub hash: Arc<str>,
 }
 
+/// How the creations of a batch have ended so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum BatchWent {
+    #[default]
+    Well,
+    /// Only where they failed before.
+    BadlyAgain,
+    /// One failed on a node where none had failed.
+    Badly,
+}
+
 /// Everything that failed writes of one kind hold up.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
@@ -217,6 +229,7 @@ pub(crate) struct Slot {
     pub verdicts: Vec<(u32, Verdict)>,
     pub creating: HashMap<NodeId, Creating>,
     pub failed: HashMap<NodeId, FailedBackoff>,
+    pub refused: HashMap<NodeId, Refusal>,
     pub live: HashMap<LabelSetId, u32>,
     pub adopting: BTreeSet<PodId>,
     pub unselected: BTreeSet<PodId>,
@@ -229,9 +242,9 @@ pub(crate) struct Slot {
     pub collision: bool,
     pub history_dirty: bool,
     pub cleanup_dirty: bool,
-    /// Pods in the current batch of creations, and whether one of them failed (C8).
+    /// Pods in the current batch of creations, and how it has gone so far (C8).
     pub batch: usize,
-    pub batch_failed: bool,
+    pub batch_went: BatchWent,
     pub in_flight: InFlight,
     pub retries: Retries,
     /// The status that the API server has, as far as known.
@@ -258,6 +271,7 @@ impl Slot {
             verdicts: Vec::new(),
             creating: HashMap::new(),
             failed: HashMap::new(),
+            refused: HashMap::new(),
             live: HashMap::new(),
             adopting: BTreeSet::new(),
             unselected: BTreeSet::new(),
@@ -268,7 +282,7 @@ impl Slot {
             history_dirty: true,
             cleanup_dirty: true,
             batch: 1,
-            batch_failed: false,
+            batch_went: BatchWent::default(),
             in_flight: InFlight::default(),
             retries: Retries::default(),
             stored: Status::default(),
@@ -307,6 +321,14 @@ impl Slot {
     pub fn touch(&mut self, nodes: &mut Nodes, node: NodeId) {
         let cell = self.cell(nodes, node);
         if !cell.dirty {
+            cell.dirty = true;
+            self.dirty.push(node);
+        }
+    }
+
+    /// Has a cell evaluated at the next decision, if there is one.
+    pub fn touch_known(&mut self, node: NodeId) {
+        if let Some(cell) = self.cells.get_mut(&node).filter(|cell| !cell.dirty) {
             cell.dirty = true;
             self.dirty.push(node);
         }

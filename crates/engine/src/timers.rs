@@ -71,6 +71,11 @@ impl Retry {
         *self = Retry::default();
     }
 
+    /// How many failures there were in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// The time until which to wait, when that is not over.
     pub fn blocked(&self, now: Time) -> Option<Time> {
         self.not_before.filter(|at| *at > now)

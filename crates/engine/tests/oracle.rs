@@ -58,7 +58,8 @@ impl World {
                 engine.observe(Fact::RelistEnded { kind, resource_version: 0 }, now);
             }
         }
-        let objects = Objects { next_uid: 1000, graceful: random.bool(), ..Objects::default() };
+        let refusing = if random.u32(0..3) == 0 { vec![node_name(0), node_name(3)] } else { Vec::new() };
+        let objects = Objects { next_uid: 1000, graceful: random.bool(), refusing, ..Objects::default() };
         let watches = Default::default();
         let naive = Naive::new(limits);
         World { random, objects, engine, follower, naive, now, watches, writes: Vec::new() }
@@ -377,6 +378,7 @@ impl World {
 
     /// Disturbance ends: everything is told and carried out until nobody asks for anything.
     fn heal(&mut self) -> Result<(), String> {
+        self.objects.refusing.clear();
         for _ in 0..3000 {
             while let Some(told) = self.objects.told.pop_front() {
                 self.watches[told.kind() as usize].push_back(told);

@@ -136,6 +136,8 @@ pub struct Objects {
     pub graceful: bool,
     /// Further pod creations are refused after so many.
     pub creations_left: Option<usize>,
+    /// Nodes whose pods are refused.
+    pub refusing: Vec<String>,
 }
 
 impl Objects {
@@ -293,6 +295,9 @@ impl Objects {
         let Work::CreatePod(new) = work else { return refused("no pod") };
         if self.creations_left == Some(0) {
             return refused("quota exceeded");
+        }
+        if self.refusing.iter().any(|node| **node == *new.node) {
+            return refused("denied by a webhook");
         }
         let known = |one: &&Pod| {
             one.namespace == daemonset.namespace && Some(one.name.as_str()) == new.name.as_deref()

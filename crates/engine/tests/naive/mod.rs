@@ -66,8 +66,12 @@ struct Set {
     failed: BTreeMap<String, (i64, i64, Time)>,
     retry: BTreeMap<&'static str, Retry>,
     in_flight: BTreeMap<&'static str, usize>,
+    /// Nodes whose creations fail: how often in a row, and when to try again.
+    refused: BTreeMap<String, (u32, Time)>,
     batch: usize,
+    /// One of the batch failed; and on a node where none had failed.
     batch_failed: bool,
+    batch_failed_anew: bool,
     hash: Option<String>,
     borrowed: Option<Uid>,
     collision: bool,
@@ -189,8 +193,10 @@ impl Naive {
                 failed: BTreeMap::new(),
                 retry: BTreeMap::new(),
                 in_flight: BTreeMap::new(),
+                refused: BTreeMap::new(),
                 batch: 1,
                 batch_failed: false,
+                batch_failed_anew: false,
                 hash: None,
                 borrowed: None,
                 collision: false,
@@ -212,6 +218,7 @@ impl Naive {
         set.warned_of_names &= names(&set.fact) == names(fact);
         if set.fact.generation != fact.generation {
             set.retry.retain(|kind, _| matches!(*kind, "patches" | "status"));
+            set.refused.clear();
         }
         set.fact = fact.clone();
     }
@@ -330,11 +337,12 @@ impl Naive {
         if let Some(set) = self.sets.get_mut(&uid) {
             set.creating.retain(|_, one| !matches!(one, Creating::Taken { until } if *until <= now));
             set.failed.retain(|_, (.., at)| now.millis_since(*at) <= 2 * limits.failed_pod_last_millis);
+            set.refused.retain(|_, (_, until)| now.millis_since(*until) < 2 * limits.retry_last_millis);
         }
         self.manage_deletes(uid, now);
-        let wanted = self.wanted(uid);
+        let wanted = self.wanted(uid, now);
         self.create(uid, wanted, now);
-        let may_roll = self.wanted(uid).is_empty()
+        let may_roll = self.wanted(uid, now).is_empty()
             && self.excess(uid, now).is_empty()
             && !self.blocked(uid, "creates", now)
             && !self.blocked(uid, "deletes", now);
@@ -344,7 +352,7 @@ impl Naive {
             self.create(uid, nodes, now);
         }
         if self.in_flight(uid, "creates") == 0
-            && self.wanted(uid).is_empty()
+            && self.wanted(uid, now).is_empty()
             && let Some(set) = self.sets.get_mut(&uid)
         {
             set.batch = 1;

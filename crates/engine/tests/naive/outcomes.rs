@@ -49,6 +49,9 @@ impl Naive {
         match outcome {
             Outcome::PodCreated { name, uid: pod, resource_version: version } => {
                 self.event(uid, false, "SuccessfulCreate", format!("Created pod: {name}"));
+                if let Some(set) = self.sets.get_mut(&uid) {
+                    set.refused.remove(node);
+                }
                 if !self.pods.contains_key(&pod) && version > self.pods_seen {
                     let stale_at = now.plus_millis(limits.stale_millis);
                     next = Some(Creating::Unseen { uid: pod, version, stale_at });
@@ -68,6 +71,14 @@ impl Naive {
                 self.event(uid, true, "FailedCreate", format!("Error creating: {message}"));
                 if let Some(set) = self.sets.get_mut(&uid) {
                     set.batch_failed = true;
+                    let failures = set.refused.get(node).map_or(0, |(failures, _)| *failures);
+                    set.batch_failed_anew |= failures == 0;
+                    set.refused.insert(node.to_owned(), (failures + 1, now));
+                    let doubled =
+                        (limits.retry_first_millis << failures.min(40)).min(limits.retry_last_millis);
+                    let spaced = limits.refused_spacing_millis * (set.refused.len() as i64 - 1);
+                    let until = now.plus_millis(doubled.max(spaced));
+                    set.refused.insert(node.to_owned(), (failures + 1, until));
                 }
                 let stale_at = now.plus_millis(limits.stale_millis);
                 next = (failure == Failure::Unknown || is_repeated)
@@ -89,9 +100,12 @@ impl Naive {
         if set.in_flight.get("creates") != Some(&0) {
             return;
         }
+        let anew = std::mem::take(&mut set.batch_failed_anew);
         if std::mem::take(&mut set.batch_failed) {
             set.batch = 1;
-            self.fail(uid, "creates", now);
+            if anew {
+                self.fail(uid, "creates", now);
+            }
         } else if !self.blocked(uid, "creates", now) {
             if let Some(set) = self.sets.get_mut(&uid) {
                 set.batch = (set.batch * 2).min(limits.creates_in_flight);

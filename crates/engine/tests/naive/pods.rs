@@ -3,14 +3,30 @@
 use super::*;
 
 impl Naive {
-    pub(super) fn wanted(&self, uid: Uid) -> Vec<String> {
+    pub(super) fn wanted(&self, uid: Uid, now: Time) -> Vec<String> {
         let surge = self.sets[&uid].fact.strategy.allows_surge();
         let wants = |cell: &Cell<'_>| {
             let run = cell.verdict == Some(Verdict::RUN) && cell.settled;
             let running = cell.pods.iter().any(|one| !one.leaving() && !one.pod.phase.is_terminal());
             run && (cell.pods.is_empty() || surge && !running) && !self.is_there(uid, cell.name)
         };
-        self.cells(uid).into_iter().filter(wants).map(|cell| cell.name.to_owned()).collect()
+        let nodes = self.cells(uid).into_iter().filter(wants).map(|cell| cell.name.to_owned()).collect();
+        self.in_line(uid, nodes, now)
+    }
+
+    /// Nodes in the order in which pods are created on them, without those that wait after a failure.
+    fn in_line(&self, uid: Uid, nodes: Vec<String>, now: Time) -> Vec<String> {
+        let set = &self.sets[&uid];
+        let (mut again, mut fresh): (Vec<String>, Vec<String>) =
+            nodes.into_iter().partition(|node| set.refused.contains_key(node));
+        again.retain(|node| set.refused[node].1 <= now);
+        again.sort_by_key(|node| (set.refused[node].1, node.clone()));
+        let failures = set.retry.get("creates").map_or(0, |retry| retry.failures);
+        if failures > 0 && !fresh.is_empty() {
+            let elsewhere = fresh.remove(failures as usize * 2_654_435_761 % fresh.len());
+            fresh.insert(0, elsewhere);
+        }
+        fresh.into_iter().chain(again).collect()
     }
 
     pub(super) fn in_backoff(&self, uid: Uid, node: &str, now: Time) -> bool {
@@ -218,6 +234,8 @@ impl Naive {
                 _ => {}
             }
         }
+        let (now_list, mut candidates) =
+            (self.in_line(uid, now_list, now), self.in_line(uid, candidates, now));
         candidates.truncate((max_surge - surging - now_list.len() as i32).max(0) as usize);
         now_list.into_iter().chain(candidates).collect()
     }
