@@ -100,8 +100,9 @@ struct Complaint {
 
 impl Complaint {
     fn about(&mut self, kind: Kind, path: &str, error: &Error) {
-        // A watch that ends, or whose version has become too old, is everyday life.
-        if error.is_expired() {
+        // A watch whose version has become too old, or that nothing happened on, is everyday life.
+        if error.is_expired() || matches!(error, Error::TimedOut(_)) {
+            tracing::debug!("the watch of {path} is opened anew: {error}");
             return;
         }
         let text = error.to_string();
