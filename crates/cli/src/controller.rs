@@ -30,11 +30,6 @@ pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
             "choose another address with --listen 127.0.0.1:PORT; port 0 takes any free one",
         )
     })?;
-    tracing::info!(address = %endpoints.address()?, "serving /livez, /readyz and /metrics");
-    tokio::spawn(endpoints.run(stop.clone()));
-    if !wait_for_server(&client, &stop).await? {
-        return Ok(ExitCode::SUCCESS);
-    }
     let config = ControllerConfig {
         scope: match args.scope {
             ScopeArg::All => Scope::All,
@@ -47,8 +42,16 @@ pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
         health: health.clone(),
         ..ControllerConfig::default()
     };
-    if args.election.leader_elect {
-        let election = Election::new(client, lease(args.election, identity), metrics, health)?;
+    let election = match args.election.leader_elect {
+        true => Some(Election::new(client.clone(), lease(args.election, identity), metrics, health)?),
+        false => None,
+    };
+    tracing::info!(address = %endpoints.address()?, "serving /livez, /readyz and /metrics");
+    tokio::spawn(endpoints.run(stop.clone()));
+    if !wait_for_server(&client, &stop).await? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(election) = election {
         let work = |client, term| Controller::run(client, config.clone(), term);
         election.run(stop, work).await?;
     } else {
