@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use crate::actions::{Action, ActionId, Event, Work};
 use crate::base::{Time, Uid};
 use crate::cells;
-use crate::facts::{Fact, Kind};
+use crate::facts::{Fact, Kind, PodSelector};
 use crate::finished::Pending;
 use crate::labels::LabelSets;
 use crate::lists::Listing;
@@ -241,7 +241,7 @@ impl Engine {
             Fact::DaemonSetGone(uid) => self.observe_daemonset_gone(uid),
             Fact::Pod(pod) => self.observe_pod(&pod),
             Fact::PodGone { uid, resource_version } => {
-                self.saw_pods(resource_version);
+                self.watch_showed_pods(resource_version);
                 self.observe_pod_gone(uid);
             }
             Fact::Revision(revision) => self.observe_revision(*revision),
@@ -255,7 +255,7 @@ impl Engine {
                 self.decide_overdue(kind, resource_version, now);
                 self.listed[kind as usize] = true;
             }
-            Fact::Progress { kind: Kind::Pod, resource_version } => self.saw_pods(resource_version),
+            Fact::Progress { kind: Kind::Pod, resource_version } => self.watch_showed_pods(resource_version),
             Fact::Progress { .. } => {}
             Fact::Finished { id, outcome } => self.finished(id, outcome, now),
         }
@@ -337,9 +337,9 @@ impl Engine {
     /// M6.
     fn warn_of_empty_selector(&mut self, slot: &mut Slot) {
         let key = slot.key.clone();
-        let Some(spec) = slot.spec.as_mut().filter(|spec| !spec.warned && !spec.fact.deleting) else {
-            return;
-        };
+        let is_new = |spec: &&mut Spec| !spec.warned && !spec.fact.deleting;
+        let selects_all = |spec: &&mut Spec| spec.fact.selector == PodSelector::Everything;
+        let Some(spec) = slot.spec.as_mut().filter(is_new).filter(selects_all) else { return };
         spec.warned = true;
         let message = "This daemon set is selecting all pods. A non-empty selector is required.".to_owned();
         let event = Event { warning: true, reason: "SelectingAll", message };

@@ -386,8 +386,11 @@ impl Engine {
         match namespace.revisions.get_mut(&fact.uid) {
             Some(known) if known.fact.resource_version >= fact.resource_version => {}
             Some(known) => known.fact = fact,
-            // The watch has come further than the write: the revision is gone again.
-            None if fact.resource_version != 0 && fact.resource_version <= self.revisions_seen => {}
+            // The watch has come further than the write: the revision is gone again. Of one that somebody else
+            // controls the watch keeps nothing, so that it says nothing.
+            None if fact.controller != PodController::Other
+                && fact.resource_version != 0
+                && fact.resource_version <= self.revisions_seen => {}
             None => {
                 let row = RevisionRow { fact, writing: false, delete_sent: false, stamp };
                 namespace.revisions.insert(row.fact.uid, row);

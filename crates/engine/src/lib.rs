@@ -42,6 +42,7 @@ mod explain;
 mod facts;
 mod figures;
 mod finished;
+pub mod fit;
 mod history;
 mod intern;
 mod labels;

@@ -74,6 +74,12 @@ impl Listing {
         self.is_running = true;
     }
 
+    /// A list is arriving. What it names comes in no order of versions, so that until it is complete no version says
+    /// that everything before it was seen.
+    pub fn is_running(&self) -> bool {
+        self.is_running
+    }
+
     /// When to ask for a list next; `None` when there is no need to, or one is under way.
     fn ask_at(&self) -> Option<Time> {
         let next = self.asked_at.map_or(Time(i64::MIN), |asked| asked.plus_millis(self.pause_millis));

@@ -107,7 +107,7 @@ impl Engine {
 
     pub(crate) fn observe_pod(&mut self, fact: &PodFact<'_>) {
         self.saw_pod(fact.uid);
-        self.saw_pods(fact.resource_version);
+        self.watch_showed_pods(fact.resource_version);
         match self.pods.find(fact.uid) {
             Some(id) => self.update_pod(id, fact),
             None => self.insert_pod(fact),
@@ -234,8 +234,15 @@ impl Engine {
         }
     }
 
-    /// The watch has come this far: what was created before would have been seen, and is gone again (H3).
-    pub(crate) fn saw_pods(&mut self, version: u64) {
+    /// An event of the watch is of this version, or an item of a list, which says less.
+    pub(crate) fn watch_showed_pods(&mut self, version: u64) {
+        if !self.lists[Kind::Pod as usize].is_running() {
+            self.saw_pods(version);
+        }
+    }
+
+    /// Everything up to here was shown: what was created before would have been seen, and is gone again (H3).
+    fn saw_pods(&mut self, version: u64) {
         self.pods_seen = self.pods_seen.max(version);
         while let Some(&(first, uid)) = self.unseen.by_version.first() {
             if first > self.pods_seen {
@@ -256,7 +263,9 @@ impl Engine {
     }
 
     pub(crate) fn observe_revision(&mut self, fact: RevisionFact) {
-        self.revisions_seen = self.revisions_seen.max(fact.resource_version);
+        if !self.lists[Kind::Revision as usize].is_running() {
+            self.revisions_seen = self.revisions_seen.max(fact.resource_version);
+        }
         if fact.controller == PodController::Other {
             self.observe_revision_gone(fact.uid);
             return;

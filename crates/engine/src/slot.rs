@@ -434,8 +434,11 @@ impl Slot {
 
     /// Nothing is to be decided for it now (M3, M6).
     pub fn rests(&self) -> bool {
+        use crate::facts::PodSelector;
         self.spec.as_ref().is_none_or(|spec| {
-            spec.fact.deleting || spec.fact.selector == crate::facts::PodSelector::Everything
+            // What selects nothing would not select its own pods either: they would be made without end.
+            let is_usable = matches!(spec.fact.selector, PodSelector::All(_));
+            spec.fact.deleting || !is_usable
         })
     }
 }

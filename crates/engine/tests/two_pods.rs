@@ -16,7 +16,9 @@ const LATEST_MILLIS: i64 = 29_000;
 struct World {
     random: fastrand::Rng,
     cluster: Cluster,
-    /// What the pods' watch has still to tell.
+    /// What a list of pods that is arriving has still to name, and its version.
+    list: Option<(Vec<Told>, u64)>,
+    /// What the pods' watch has still to tell after that.
     watch: VecDeque<Told>,
     writes: Vec<Action>,
     /// Writes without an answer that are still carried out.
@@ -33,19 +35,27 @@ impl World {
             }
         });
         let random = fastrand::Rng::with_seed(seed);
-        World { random, cluster, watch: VecDeque::new(), writes: Vec::new(), late: Vec::new(), created: 0 }
+        World {
+            random,
+            cluster,
+            list: None,
+            watch: VecDeque::new(),
+            writes: Vec::new(),
+            late: Vec::new(),
+            created: 0,
+        }
     }
 
     fn happen(&mut self) -> Result<(), String> {
         match self.random.u32(0..100) {
             0..30 => self.write_ends()?,
             30..55 => {
-                for told in self.watch.drain(..self.random.usize(0..6).min(self.watch.len())) {
-                    told.tell(&mut self.cluster.engine, self.cluster.now);
+                for _ in 0..self.random.usize(0..6) {
+                    self.deliver();
                 }
             }
             55..70 => self.pod_happens(),
-            70..72 => self.list(),
+            70..74 => self.list(),
             _ => self.time_passes()?,
         }
         self.sort_events();
@@ -125,7 +135,31 @@ impl World {
     fn list(&mut self) {
         self.sort_events();
         self.watch.clear();
-        self.cluster.objects.list(Kind::Pod, &mut self.cluster.engine, self.cluster.now);
+        let objects = &self.cluster.objects;
+        let mut named: Vec<Told> = objects.pods.values().map(|pod| Told::Pod(pod.clone())).collect();
+        self.random.shuffle(&mut named);
+        self.list = Some((named, objects.version));
+        self.cluster.engine.observe(Fact::RelistBegun(Kind::Pod), self.cluster.now);
+    }
+
+    /// The list or, after it, the watch tells one thing.
+    fn deliver(&mut self) {
+        let Cluster { engine, now, .. } = &mut self.cluster;
+        match &mut self.list {
+            Some((named, version)) => match named.pop() {
+                Some(told) => told.tell(engine, *now),
+                None => {
+                    let ended = Fact::RelistEnded { kind: Kind::Pod, resource_version: *version };
+                    engine.observe(ended, *now);
+                    self.list = None;
+                }
+            },
+            None => {
+                if let Some(told) = self.watch.pop_front() {
+                    told.tell(engine, *now);
+                }
+            }
+        }
     }
 
     /// Pods become ready, or are removed by others.

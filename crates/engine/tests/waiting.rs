@@ -131,6 +131,28 @@ fn h1_only_a_list_that_began_after_the_limit_decides() {
 }
 
 #[test]
+fn h3_a_list_says_nothing_before_it_is_complete() {
+    let (mut cluster, action) = first_creation(2);
+    let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
+    cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+    let created = cluster.objects.told.pop_back().unwrap();
+    let stray = cluster.objects.new_uid();
+    cluster.add_pod(stray, "elsewhere", |_| {});
+    cluster.engine.observe(Fact::RelistBegun(Kind::Pod), cluster.now);
+    // Lists come by name: the first that is named may be newer than the pod that is still to come.
+    cluster.tell();
+    let actions = cluster.engine.decide(cluster.now);
+    let first = &action.work;
+    let Work::CreatePod(first) = first else { unreachable!() };
+    let again = |one: &Action| matches!(&one.work, Work::CreatePod(new) if new.node == first.node);
+    assert!(!actions.iter().any(again), "the pod that was created is still to come");
+    created.tell(&mut cluster.engine, cluster.now);
+    let resource_version = cluster.objects.version;
+    cluster.engine.observe(Fact::RelistEnded { kind: Kind::Pod, resource_version }, cluster.now);
+    assert!(!cluster.engine.decide(cluster.now).iter().any(again));
+}
+
+#[test]
 fn h3_a_list_that_is_older_than_a_creation_says_nothing_about_it() {
     let mut cluster = unseen_creation(true);
     cluster.now = cluster.now.plus_millis(1);
@@ -320,4 +342,21 @@ fn it_counts_what_it_passes_over_because_an_own_write_is_not_visible() {
     cluster.tell();
     cluster.engine.decide(cluster.now);
     assert_eq!(cluster.engine.stale_skips().pods, before + 1, "it is visible");
+}
+
+#[test]
+fn h4_a_version_that_cannot_be_compared_is_not_waited_for_and_the_pod_is() {
+    let (mut cluster, action) = first_creation(1);
+    let outcome = match cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now) {
+        Outcome::PodCreated { name, uid, .. } => Outcome::PodCreated { name, uid, resource_version: 0 },
+        other => other,
+    };
+    cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+    // Progress of the watch cannot say that the pod is gone again; the pod itself, or a list, can.
+    cluster.engine.observe(Fact::Progress { kind: Kind::Pod, resource_version: u64::MAX / 2 }, cluster.now);
+    assert_eq!(creations(&mut cluster), 0);
+    cluster.now = cluster.now.plus_millis(30_000);
+    assert_eq!(asked(&mut cluster), (0, 1));
+    cluster.objects.list(Kind::Pod, &mut cluster.engine, cluster.now);
+    assert_eq!(asked(&mut cluster), (0, 0), "it is there");
 }
