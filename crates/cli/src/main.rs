@@ -19,7 +19,13 @@ fn main() -> ExitCode {
     let args = Args::parse();
     end_on_panic();
     logging::start(&args.logging, matches!(args.command, Command::Controller(_)));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    if matches!(args.command, Command::Controller(_)) {
+        // The engine has one owner, and handing events between threads costs more than what they bring to do. The
+        // election runs on the main thread, so that nothing keeps it from its Lease.
+        threads.worker_threads(1);
+    }
+    let runtime = match threads.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::report(&format!("cannot start threads: {error}"), None),
     };

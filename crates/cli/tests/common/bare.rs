@@ -184,8 +184,9 @@ fn ready_name(node: &Value) -> Option<&str> {
 impl Drop for Bare {
     fn drop(&mut self) {
         if let Some(agents) = &mut self.agents {
-            let url = format!("/api/v1/namespaces/{}", self.namespace);
-            let _ = super::kubectl(&self.kubeconfig).args(["delete", "--raw", &url]).output();
+            // Waits until the last pod is gone: what comes next starts with a quiet cluster.
+            let namespace = ["delete", "namespace", &self.namespace, "--timeout=10m"];
+            let _ = super::kubectl(&self.kubeconfig).args(namespace).output();
             let _ = Command::new("kill").arg(agents.id().to_string()).status();
             let deadline = Instant::now() + Duration::from_secs(10);
             while Instant::now() < deadline && matches!(agents.try_wait(), Ok(None)) {
