@@ -31,6 +31,10 @@ pub mod content_type {
     pub const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 }
 
+/// What answers may be: whole objects, or their metadata where the server can take it out.
+const OBJECTS: &str = "application/json";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+
 /// The longest line of a watch stream; etcd refuses objects above 1.5 MB, aggregated servers may have larger ones.
 const WATCH_LINE_LIMIT_BYTES: usize = 64 << 20;
 /// The longest answer to a request; pages of lists are far below it.
@@ -48,6 +52,7 @@ pub struct Client {
     fence: Option<Fence>,
     server_url: Arc<str>,
     user_agent: HeaderValue,
+    accept: HeaderValue,
     rate_limit: Option<Arc<RateLimit>>,
     request_timeout: Duration,
     observer: Option<Arc<dyn Observer>>,
@@ -133,7 +138,8 @@ impl Client {
     }
 
     /// A client whose requests go to `transport`, and that reads `clock`: for servers within the same process, and
-    /// for tests that own the network and the time.
+    /// for tests that own the network and the time. A request of a [`fenced`](Self::fenced) client carries its
+    /// [`Fence`] as an extension.
     pub fn over(transport: Transport, clock: Arc<dyn Clock>, server_url: &str) -> Client {
         Client {
             transport,
@@ -143,6 +149,7 @@ impl Client {
             fence: None,
             server_url: server_url.into(),
             user_agent: HeaderValue::from_static(concat!("everynode/", env!("CARGO_PKG_VERSION"))),
+            accept: HeaderValue::from_static(OBJECTS),
             rate_limit: None,
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             observer: None,
@@ -155,6 +162,13 @@ impl Client {
         if let Ok(value) = HeaderValue::from_str(user_agent) {
             self.user_agent = value;
         }
+        self
+    }
+
+    /// The same connection; of the objects in answers, watches included, the server sends nothing but the metadata, if
+    /// it can.
+    pub fn with_metadata_only(mut self) -> Client {
+        self.accept = HeaderValue::from_static(METADATA);
         self
     }
 
@@ -309,9 +323,13 @@ impl Client {
         }))
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, Error> {
-        if self.fence.as_ref().is_some_and(|fence| !fence.is_open()) {
-            return Err(Error::Fenced);
+    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, Error> {
+        if let Some(fence) = &self.fence {
+            if !fence.is_open() {
+                return Err(Error::Fenced);
+            }
+            // A transport that was given asks it again, where it sends.
+            request.extensions_mut().insert(fence.clone());
         }
         let (began, method) = (tokio::time::Instant::now(), request.method().clone());
         let answer = self.transport.clone().oneshot(request).await;
@@ -338,7 +356,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(path_and_query)
-            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .header(ACCEPT, self.accept.clone())
             .header(USER_AGENT, self.user_agent.clone());
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);

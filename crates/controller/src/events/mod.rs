@@ -83,7 +83,7 @@ impl Lane {
         let path = format!("/api/v1/namespaces/{}/events", daemonset.namespace);
         let body = body(daemonset, reason, warning, &row);
         for _ in 0..ATTEMPTS {
-            match self.api.post(&path, body.clone()).await {
+            match self.api.post_for_metadata(&path, body.clone()).await {
                 Ok(_) => return Some(row),
                 Err(error) if error.is_transient() => tokio::time::sleep(PAUSE).await,
                 Err(error) => {
@@ -102,7 +102,7 @@ impl Lane {
             "lastTimestamp": timestamp(row.last),
             "message": row.message,
         }));
-        match self.api.strategic_patch(&path, patch).await {
+        match self.api.strategic_patch_for_metadata(&path, patch).await {
             Ok(_) => Some(row),
             // Events live for an hour or so.
             Err(error) if error.is_not_found() => self.create(daemonset, reason, warning, row).await,
@@ -149,6 +149,7 @@ mod tests {
 
     use super::*;
 
+    /// Statement A1.
     #[test]
     fn an_event_names_its_daemonset_and_its_source() {
         let daemonset = DaemonSetRef { namespace: "ns".to_owned(), name: "ds".to_owned(), uid: Uid(1) };

@@ -154,7 +154,11 @@ impl Executor {
             Work::ReleaseRevision(revision) => {
                 let (path, body) =
                     (revision_path(daemonset, &revision.name), body::release(daemonset, revision.uid));
-                self.api.strategic_patch(&path, body).await.map_err(released).map(|_| Outcome::Done)
+                self.api
+                    .strategic_patch_for_metadata(&path, body)
+                    .await
+                    .map_err(released)
+                    .map(|_| Outcome::Done)
             }
             Work::WriteStatus { status } => self.write_status(daemonset, status).await,
             Work::BumpCollisionCount { expected, next } => {
@@ -167,7 +171,10 @@ impl Executor {
 
     async fn create_pod(&self, daemonset: &DaemonSetRef, pod: &NewPod) -> Result<Outcome, Stopped> {
         let path = format!("/api/v1/namespaces/{}/pods", daemonset.namespace);
-        let answer = match (self.api.post(&path, self.pod_bodies.body(daemonset, pod)).await, &pod.name) {
+        let answer = match (
+            self.api.post_for_metadata(&path, self.pod_bodies.body(daemonset, pod)).await,
+            &pod.name,
+        ) {
             (Err(error), Some(name)) if error.is_already_exists() => {
                 self.earlier_pod(daemonset, &format!("{path}/{name}")).await?
             }
@@ -197,7 +204,7 @@ impl Executor {
         pod: &PodRef,
         body: Vec<u8>,
     ) -> Result<Outcome, Error> {
-        let answer = self.api.strategic_patch(&pod_path(daemonset, pod), body).await?;
+        let answer = self.api.strategic_patch_for_metadata(&pod_path(daemonset, pod), body).await?;
         // A patch that was made and whose answer cannot be read leaves only the version unknown.
         let resource_version = decode::written(&answer).map_or(0, |written| written.resource_version);
         Ok(Outcome::PodPatched { resource_version })
@@ -220,7 +227,7 @@ impl Executor {
 
     async fn ask_may_adopt(&self, daemonset: &DaemonSetRef) -> Result<(), Stopped> {
         let DaemonSetRef { namespace, name, uid } = daemonset;
-        let live = written(&self.api.get(&daemonset_path(daemonset)).await.map_err(plain)?)?;
+        let live = written(&self.api.get_metadata(&daemonset_path(daemonset)).await.map_err(plain)?)?;
         if live.uid != *uid {
             let message =
                 format!("original DaemonSet {namespace}/{name} is gone: got uid {}, wanted {uid}", live.uid);
