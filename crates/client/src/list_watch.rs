@@ -70,6 +70,11 @@ impl ListWatch {
         }
     }
 
+    /// The collection that is followed.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Narrows the collection by selectors, given as a query that is encoded already, such as
     /// `fieldSelector=spec.nodeName%3Da`.
     pub fn query(mut self, query: impl Into<String>) -> ListWatch {

@@ -58,14 +58,15 @@ impl Relists {
 /// Follows one kind until cancelled, or until nobody listens.
 pub(crate) async fn follow(
     kind: Kind,
-    path: String,
+    list: ListWatch,
     client: Client,
     metrics: Metrics,
     relists: Relists,
     arrivals: mpsc::Sender<Arrival>,
     cancel: CancellationToken,
 ) {
-    let mut events = ListWatch::new(path.as_str()).run(client.clone());
+    let path = list.path();
+    let mut events = list.clone().run(client.clone());
     let mut complaint = Complaint::default();
     loop {
         let event = tokio::select! {
@@ -73,14 +74,14 @@ pub(crate) async fn follow(
             event = events.next() => event,
             () = relists.asked(kind) => {
                 tracing::warn!("the watch of {path} is behind: it does not show what was written; listing anew");
-                events = ListWatch::new(path.as_str()).run(client.clone());
+                events = list.clone().run(client.clone());
                 continue;
             }
         };
         let Some(event) = event else { break };
         if let Event::Interrupted(error) = &event {
             metrics.interruption(kind);
-            complaint.about(kind, &path, error);
+            complaint.about(kind, path, error);
             continue;
         }
         complaint.ended(kind);

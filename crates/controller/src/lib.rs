@@ -27,8 +27,9 @@ mod server;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use everynode_client::Client;
+use everynode_client::{Client, ListWatch};
 use everynode_engine::{EngineConfig, Limits};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -64,6 +65,8 @@ pub struct ControllerConfig {
     pub rate_limit: Option<WriteRate>,
     /// What it is responsible for.
     pub scope: Scope,
+    /// How long a watch may be silent before it is opened anew. API servers send a bookmark each minute.
+    pub watch_silence: Duration,
     /// The engine's own limits.
     pub limits: Limits,
     /// Where the figures go; keep a clone to read them.
@@ -88,6 +91,7 @@ impl Default for ControllerConfig {
             workers: 64,
             rate_limit: None,
             scope: Scope::All,
+            watch_silence: Duration::from_secs(150),
             limits: Limits::default(),
             metrics: Metrics::new(),
             health: Health::default(),
@@ -128,7 +132,16 @@ impl Controller {
         cancel: CancellationToken,
     ) -> Result<(), Error> {
         check(&config)?;
-        let ControllerConfig { namespace, workers, rate_limit, scope, limits, metrics, health } = config;
+        let ControllerConfig {
+            namespace,
+            workers,
+            rate_limit,
+            scope,
+            watch_silence,
+            limits,
+            metrics,
+            health,
+        } = config;
         let client = client.with_observer(Arc::new(metrics.clone()));
         health.leading();
         let write_client = match rate_limit {
@@ -148,10 +161,10 @@ impl Controller {
 
         let mut parts = JoinSet::new();
         for kind in KINDS {
-            let path = ingest::path(kind, namespace.as_deref());
+            let list = ListWatch::new(ingest::path(kind, namespace.as_deref())).stall_timeout(watch_silence);
             let arrivals = arrivals_in.clone();
             let (client, metrics, relists) = (client.clone(), metrics.clone(), relists.clone());
-            let watch = ingest::follow(kind, path, client, metrics, relists, arrivals, cancel.clone());
+            let watch = ingest::follow(kind, list, client, metrics, relists, arrivals, cancel.clone());
             parts.spawn(named("a watch", watch));
         }
         drop(arrivals_in);

@@ -3,14 +3,11 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::print_stderr)]
 
+#[allow(dead_code, reason = "another test uses the rest")]
 mod cluster;
 
-use std::collections::{HashMap, HashSet};
-
-use cluster::{Cluster, DAEMONSETS, EVENTS, PODS, REVISIONS, daemonset, image, parse, target};
+use cluster::{Cluster, DAEMONSETS, EVENTS, PODS, REVISIONS, daemonset, image, target, watch_for_twins};
 use everynode_apiserver::{Config, Storage};
-use everynode_client::{Client, Event, ListWatch};
-use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -286,31 +283,6 @@ async fn a_controller_of_one_namespace_leaves_the_others_alone() {
     assert!(theirs["status"]["observedGeneration"].is_null(), "{theirs}");
     assert!(cluster.list("/api/v1/namespaces/other/pods").await.is_empty());
     cluster.stop().await;
-}
-
-/// Follows all pods and panics when a node gets a second live pod of an app; gives how many pods it saw.
-async fn watch_for_twins(client: Client, cancel: CancellationToken) -> usize {
-    let mut events = ListWatch::new(PODS).run(client);
-    let mut live: HashMap<String, (String, String)> = HashMap::new();
-    let mut seen = HashSet::new();
-    while let Some(Some(event)) = cancel.run_until_cancelled(events.next()).await {
-        let (object, is_gone) = match event {
-            Event::InitialObject(object) | Event::Applied(object) => (parse(&object), false),
-            Event::Deleted(object) => (parse(&object), true),
-            _ => continue,
-        };
-        let uid = object["metadata"]["uid"].to_string();
-        if is_gone {
-            live.remove(&uid);
-            continue;
-        }
-        let place = (object["metadata"]["labels"]["app"].to_string(), target(&object));
-        seen.insert(uid.clone());
-        let twin = live.iter().find(|(other, there)| **other != uid && **there == place);
-        assert!(twin.is_none(), "{place:?} has {uid} beside {twin:?}");
-        live.insert(uid, place);
-    }
-    seen.len()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

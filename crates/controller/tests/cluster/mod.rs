@@ -1,6 +1,6 @@
 //! A cluster for tests: the embedded API server, the controller, and stand-ins for scheduler and kubelets.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,6 +54,13 @@ impl Cluster {
         cluster
     }
 
+    /// A server without nodes; nothing works on it yet.
+    pub async fn start_idle() -> Cluster {
+        let mut cluster = Cluster::start().await;
+        cluster.stop_controller().await;
+        cluster
+    }
+
     /// Ends the server and starts one on the same address.
     pub async fn restart_server(&mut self, config: Config) {
         let server = self.server.take().expect("a server runs");
@@ -70,13 +77,15 @@ impl Cluster {
 
     /// Starts a controller of one namespace or all.
     pub fn start_controller_of(&mut self, namespace: Option<&str>) {
-        let (cancel, metrics) = (CancellationToken::new(), Metrics::new());
-        let config = ControllerConfig {
-            namespace: namespace.map(str::to_owned),
-            metrics: metrics.clone(),
-            ..ControllerConfig::default()
-        };
-        let task = tokio::spawn(Controller::run(self.client.clone(), config, cancel.clone()));
+        let namespace = namespace.map(str::to_owned);
+        let config = ControllerConfig { namespace, ..ControllerConfig::default() };
+        self.start_controller_over(self.client.clone(), config);
+    }
+
+    /// Starts a controller that has another way to the server.
+    pub fn start_controller_over(&mut self, client: Client, config: ControllerConfig) {
+        let (cancel, metrics) = (CancellationToken::new(), config.metrics.clone());
+        let task = tokio::spawn(Controller::run(client, config, cancel.clone()));
         self.controller = Some(Running { cancel, task, metrics });
     }
 
@@ -212,6 +221,31 @@ pub fn target(pod: &Value) -> String {
     let required = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     let value = &required["nodeSelectorTerms"][0]["matchFields"][0]["values"][0];
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Follows all pods and panics when a node gets a second live pod of an app; gives how many pods it saw.
+pub async fn watch_for_twins(client: Client, cancel: CancellationToken) -> usize {
+    let mut events = ListWatch::new("/api/v1/pods").run(client);
+    let mut live: HashMap<String, (String, String)> = HashMap::new();
+    let mut seen = HashSet::new();
+    while let Some(Some(event)) = cancel.run_until_cancelled(events.next()).await {
+        let (object, is_gone) = match event {
+            Event::InitialObject(object) | Event::Applied(object) => (parse(&object), false),
+            Event::Deleted(object) => (parse(&object), true),
+            _ => continue,
+        };
+        let uid = object["metadata"]["uid"].to_string();
+        if is_gone {
+            live.remove(&uid);
+            continue;
+        }
+        let place = (object["metadata"]["labels"]["app"].to_string(), target(&object));
+        seen.insert(uid.clone());
+        let twin = live.iter().find(|(other, there)| **other != uid && **there == place);
+        assert!(twin.is_none(), "{place:?} has {uid} beside {twin:?}");
+        live.insert(uid, place);
+    }
+    seen.len()
 }
 
 /// Binds each pod to its node, makes it ready unless its image is `never-ready`, and ends it when it is deleted.
