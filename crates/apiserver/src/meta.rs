@@ -110,6 +110,7 @@ pub fn random_uid() -> String {
 mod tests {
     use super::*;
 
+    /// Statement C4.
     #[test]
     fn generated_names_keep_their_base_and_fit_a_label() {
         let name = generated_name("agent-");

@@ -66,6 +66,7 @@ fn absent_and_null_parts_of_a_pod_are_the_same() {
     }
 }
 
+/// Statement D1.
 #[test]
 fn a_pod_that_is_not_bound_is_for_the_node_of_its_affinity() {
     let affinity = |fields: &str| {
@@ -86,6 +87,7 @@ fn a_pod_that_is_not_bound_is_for_the_node_of_its_affinity() {
     }
 }
 
+/// Statement A15.
 #[test]
 fn the_controller_of_a_pod_is_the_owner_that_says_so() {
     for (owners, controller) in [
@@ -111,6 +113,7 @@ fn a_node_is_its_labels_and_taints() {
     assert!(told(Kind::Node, r#"{"metadata":{"name":"n"}}"#).is_ok(), "a node without spec is a node");
 }
 
+/// Statement J4.
 #[test]
 fn the_data_of_a_revision_keeps_its_bytes() {
     let data = r#"{"spec":{"template":{"$patch":"replace","x":"\u003c","n":1.50}}}"#;

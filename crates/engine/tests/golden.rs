@@ -65,6 +65,7 @@ fn each_daemonset(golden: &Path, mut visit: impl FnMut(&str, &str, &Value)) -> u
     count
 }
 
+/// Statements B3, B4, B5, B6, B7, B8.
 #[test]
 fn the_same_nodes_get_a_pod_as_in_the_recording() {
     let Some(golden) = golden() else { return };
@@ -83,6 +84,7 @@ fn the_same_nodes_get_a_pod_as_in_the_recording() {
     assert!(count >= 37);
 }
 
+/// Statements C1, C2, C3, C4, C6.
 #[test]
 fn a_created_pod_asks_for_what_the_recorded_one_asks_for() {
     let Some(golden) = golden() else { return };

@@ -68,6 +68,7 @@ fn j3_data_equals_the_recorded_bytes_of_a_real_cluster() {
     assert!(compared >= 37, "only {compared} compared");
 }
 
+/// Statement J9.
 #[test]
 fn j5_each_template_gets_the_next_number() {
     let mut cluster = Cluster::new(0);
@@ -116,6 +117,7 @@ fn j7_a_taken_name_with_other_data_raises_the_collision_count() {
     assert_eq!(cluster.objects.revisions.len(), 2);
 }
 
+/// Statement J12.
 #[test]
 fn j7_a_taken_name_with_equal_data_is_used() {
     let mut cluster = Cluster::new(1);
@@ -187,4 +189,55 @@ fn the_life_of_revisions_as_the_conformance_test_has_it() {
     cluster.objects.remove_revision(second.uid);
     cluster.settle();
     assert_eq!(numbers(&cluster), [3]);
+}
+
+#[test]
+fn j4_revisions_match_by_bytes() {
+    let mut cluster = Cluster::new(0);
+    let uid = cluster.add("ds", plain);
+    let mut same = twin(&mut cluster, uid, "spaced", 1);
+    same.data = String::from_utf8_lossy(&same.data).replace(':', ": ").into_bytes().into_boxed_slice();
+    cluster.objects.put_revision(same);
+    cluster.settle();
+    assert_eq!(numbers(&cluster), [1, 2], "equal in meaning is not equal");
+}
+
+#[test]
+fn j6_a_new_revision_is_named_labelled_and_annotated_after_its_daemonset() {
+    let name = "d".repeat(200);
+    let mut cluster = Cluster::new(0);
+    let uid = cluster.add(&name, |object| {
+        object["metadata"]["annotations"]["kubernetes.io/change-cause"] = "why".into();
+        object["spec"]["template"]["metadata"]["labels"][HASH_LABEL] = "mine".into();
+    });
+    cluster.tell();
+    let actions = cluster.engine.decide(cluster.now);
+    let [everynode_engine::Action { work: everynode_engine::Work::CreateRevision(new), .. }] = &actions[..]
+    else {
+        panic!("{actions:?}")
+    };
+    let hash = revision::hash(&new.data, None);
+    assert_eq!(new.name, format!("{name}-{hash}"), "it is not cut");
+    assert!(
+        hash.len() <= 10 && hash.chars().all(|one| "bcdfghjklmnpqrstvwxz2456789".contains(one)),
+        "{hash}"
+    );
+    let mut labels = new.labels.clone();
+    labels.sort();
+    assert_eq!(labels, [("app".to_owned(), name), (HASH_LABEL.to_owned(), hash)]);
+    assert_eq!(new.annotations, cluster.daemonset(uid).annotations);
+    assert_eq!((new.revision, new.annotations.len()), (1, 2));
+    assert_ne!(revision::hash(&new.data, Some(1)), revision::hash(&new.data, None));
+}
+
+#[test]
+fn j11_the_hash_that_the_current_revision_carries_is_used() {
+    let mut cluster = Cluster::new(1);
+    let uid = cluster.add("ds", plain);
+    let old = twin(&mut cluster, uid, "from-another-hash-function", 1);
+    cluster.objects.put_revision(old);
+    cluster.settle();
+    let pod = cluster.objects.pods.values().next().unwrap();
+    assert_eq!(pod.label(HASH_LABEL), Some("from-another-hash-function"));
+    assert_eq!(cluster.objects.revisions.len(), 1);
 }

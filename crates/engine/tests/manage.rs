@@ -47,6 +47,7 @@ fn tainted(cluster: &mut Cluster, effect: Effect) {
     cluster.objects.set_node(Node { taints, ..common::plain_node(0) });
 }
 
+/// Statements D3, I5.
 #[test]
 fn every_node_gets_one_pod_and_then_there_is_rest() {
     for strategy in [on_delete, rolling, surge] {
@@ -93,6 +94,7 @@ fn d8_the_oldest_bound_pod_stays() {
     assert_eq!(cluster.objects.pods.keys().copied().collect::<Vec<_>>(), [oldest]);
 }
 
+/// Statements D2, D10.
 #[test]
 fn d3_d4_a_terminating_pod_holds_its_place_until_it_ends() {
     check("TestDaemonSetRespectsTermination", (0, 0), |cluster, uid| {
@@ -109,6 +111,7 @@ fn d3_d4_a_terminating_pod_holds_its_place_until_it_ends() {
     });
 }
 
+/// Statement D9.
 #[test]
 fn d5_ended_pods_are_deleted_and_the_next_comes_when_they_are_gone() {
     for (failed, running, expected) in [(0, 1, (0, 0)), (0, 0, (1, 0)), (1, 0, (0, 1)), (1, 3, (0, 3))] {
@@ -157,6 +160,7 @@ fn d6_failed_pods_wait_longer_each_time() {
     assert_eq!((told, cluster.daemonset(uid).status.current_number_scheduled), (5, 1));
 }
 
+/// Statements L1, L2.
 #[test]
 fn d5_a_succeeded_pod_goes_without_backoff_and_says_so() {
     let mut cluster = Cluster::new(1);
@@ -170,6 +174,7 @@ fn d5_a_succeeded_pod_goes_without_backoff_and_says_so() {
     assert!(cluster.events.contains(&("SuccessfulDelete", "Deleted pod: done".to_owned())));
 }
 
+/// Statement D12.
 #[test]
 fn b7_taints_keep_away_and_evict_by_effect() {
     let with_pod = |effect| {
@@ -184,6 +189,7 @@ fn b7_taints_keep_away_and_evict_by_effect() {
     check("PreferNoSchedule does nothing", (1, 0), |cluster, _| tainted(cluster, Effect::PreferNoSchedule));
 }
 
+/// Statements B1, B10, B11.
 #[test]
 fn c1_the_default_tolerations_admit_nodes_in_trouble() {
     let keys = [
@@ -274,6 +280,7 @@ fn m3_nothing_is_done_for_a_daemonset_that_is_being_deleted() {
     assert_eq!(cluster.statuses, statuses);
 }
 
+/// Statements G3, J1.
 #[test]
 fn m4_a_daemonset_that_is_created_again_adopts_what_the_old_one_left() {
     let mut cluster = Cluster::new(3);
@@ -378,4 +385,114 @@ fn a_world_that_is_emptied_leaves_nothing_behind() {
     let footprint = cluster.engine.footprint();
     assert!(footprint.names <= 1, "{footprint:?}");
     assert_eq!(everynode_engine::Footprint { names: 0, ..footprint }, everynode_engine::Footprint::default());
+}
+
+#[test]
+fn c10_a_pod_that_is_gone_already_is_no_failure() {
+    let mut cluster = Cluster::new(2);
+    cluster.add("ds", rolling);
+    cluster.settle();
+    (0..2).for_each(|index| {
+        let taints = vec![("key".to_owned(), String::new(), Effect::NoExecute)];
+        cluster.objects.set_node(Node { taints, ..common::plain_node(index) });
+    });
+    // The server has lost them, and the watch is late.
+    let pods: Vec<Uid> = cluster.objects.pods.keys().copied().collect();
+    pods.into_iter().for_each(|pod| cluster.objects.remove_pod(pod));
+    cluster.objects.told.retain(|told| told.kind() != everynode_engine::Kind::Pod);
+    assert_eq!(cluster.run(), (0, 2), "each is deleted once, both at a time");
+    assert!(cluster.events.iter().all(|(reason, _)| !reason.ends_with("Delete")), "{:?}", cluster.events);
+}
+
+#[test]
+fn c12_no_more_creations_and_deletions_are_under_way_than_the_limit_allows() {
+    let mut cluster = Cluster::new(600);
+    cluster.add("ds", rolling);
+    cluster.settle_now();
+    assert_eq!((cluster.creates, cluster.objects.pods.len()), (600, 600));
+    (0..600).for_each(|index| cluster.objects.remove_node(&node_name(index)));
+    let unbound: Vec<Uid> = cluster.objects.pods.keys().copied().collect();
+    unbound.iter().for_each(|pod| cluster.objects.change_pod(*pod, |pod| pod.bound = false));
+    let deletes: Vec<usize> = (0..4)
+        .map(|_| {
+            let before = cluster.deletes;
+            cluster.step();
+            cluster.deletes - before
+        })
+        .collect();
+    assert_eq!(deletes, [250, 250, 100, 0], "D13: what is not bound to a missing node goes, no slow start");
+}
+
+#[test]
+fn d7_a_failed_pod_beyond_the_limit_keeps_its_turn() {
+    let mut cluster = Cluster::new(300);
+    let uid = cluster.add("ds", on_delete);
+    for node in 0..300 {
+        cluster.add_pod(uid, &node_name(node), |pod| pod.phase = Phase::Failed);
+    }
+    cluster.objects.creations_left = Some(0);
+    cluster.settle_now();
+    assert_eq!((cluster.deletes, cluster.objects.pods.len()), (300, 0), "none waits for another window");
+}
+
+#[test]
+fn d10_with_surge_a_failed_pod_in_backoff_does_not_keep_the_next_one_from_coming() {
+    let mut cluster = Cluster::new(1);
+    cluster.add("ds", surge);
+    let fail_all = |cluster: &mut Cluster| {
+        let pods: Vec<Uid> = cluster.objects.pods.keys().copied().collect();
+        for pod in pods {
+            cluster.objects.change_pod(pod, |pod| (pod.phase, pod.bound) = (Phase::Failed, true));
+        }
+    };
+    cluster.settle_now();
+    // The first failure arms a window; those within it do not end, and each has a successor at once.
+    for expected in [2, 3, 4] {
+        fail_all(&mut cluster);
+        cluster.settle_now();
+        assert_eq!(cluster.creates, expected);
+    }
+    assert_eq!((cluster.deletes, cluster.objects.pods.len()), (1, 3));
+}
+
+#[test]
+fn d11_with_surge_only_the_hash_tells_old_from_new() {
+    let mut cluster = Cluster::new(1);
+    let uid = cluster.add("ds", surge);
+    cluster.settle_now();
+    cluster.make_ready();
+    cluster.settle_now();
+    // Updated by its generation (F1), but not by its hash.
+    let by_generation = cluster.add_pod(uid, "n000", |pod| {
+        (pod.ready, pod.created) = (true, everynode_engine::Time(0));
+    });
+    cluster.settle_now();
+    assert!(
+        !cluster.objects.pods.contains_key(&by_generation),
+        "it counts as old beside an available new one"
+    );
+}
+
+#[test]
+fn l1_l2_l3_events_tell_what_happened_to_pods_and_nothing_of_placement() {
+    let mut cluster = Cluster::new(1);
+    let uid = cluster.add("ds", |object| {
+        object["spec"]["template"]["spec"]["nodeSelector"] = json!({"no": "where"});
+    });
+    cluster.settle();
+    assert_eq!(cluster.events, [], "FailedPlacement is never told");
+    cluster.objects.remove_daemonset(uid);
+    let uid = cluster.add("ds", rolling);
+    cluster.add_pod(uid, "n000", |pod| (pod.phase, pod.name) = (Phase::Failed, "bad".to_owned()));
+    cluster.settle();
+    let created = cluster.objects.pods.values().next().unwrap().name.clone();
+    let expected = [
+        (
+            "FailedDaemonPod",
+            "Found failed daemon pod default/bad on node n000, will try to kill it".to_owned(),
+        ),
+        ("SuccessfulDelete", "Deleted pod: bad".to_owned()),
+        ("SuccessfulCreate", format!("Created pod: {created}")),
+    ];
+    assert_eq!(cluster.events, expected);
 }

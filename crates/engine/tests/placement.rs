@@ -234,3 +234,37 @@ fn c6_c7_the_node_replaces_required_terms_and_nothing_else() {
         assert_eq!(affinity["podAffinity"], spec["affinity"]["podAffinity"]);
     }
 }
+
+#[test]
+fn b9_b11_what_the_scheduler_looks_at_is_not_looked_at() {
+    let container = json!({
+        "name": "c", "ports": [{"hostPort": 80}], "resources": {"requests": {"cpu": "1000", "memory": "1Ti"}},
+    });
+    let spec = json!({
+        "containers": [container],
+        "hostNetwork": true,
+        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "color"}]}},
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "color", "whenUnsatisfiable": "DoNotSchedule"}],
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "none"}}],
+        "tolerations": [{"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}],
+    });
+    check(&spec, &[], Verdict::RUN);
+    check(&spec, &[taint("node.kubernetes.io/unschedulable", "", Effect::NoSchedule)], Verdict::RUN);
+}
+
+#[test]
+fn c4_a_name_that_leaves_no_room_for_a_dash_goes_without() {
+    for (length, expected) in [(1, "-"), (252, "-"), (253, "")] {
+        let name = "d".repeat(length);
+        let daemonset = DaemonSetRef { namespace: "default".to_owned(), name: name.clone(), uid: Uid(7) };
+        let pod = NewPod {
+            node: Arc::from("n1"),
+            name: None,
+            template: Arc::new(Template::new(json!({"metadata": {}, "spec": {}}))),
+            hash: Arc::from("abc"),
+            template_generation: None,
+        };
+        let made = pod_body::body(&daemonset, &pod);
+        assert_eq!(made["metadata"]["generateName"], format!("{name}{expected}"));
+    }
+}

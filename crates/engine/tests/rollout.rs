@@ -5,7 +5,7 @@ mod common;
 
 use common::{Cluster, node_name, with_image};
 use everynode_engine::placement::Effect;
-use everynode_engine::pod_body::HASH_LABEL;
+use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{IntOrPercent, Phase, Strategy, Uid};
 use serde_json::{Value, json};
 
@@ -149,6 +149,7 @@ fn f10_surge_is_not_limited_where_the_old_pod_is_not_available() {
     assert_eq!(updated(&cluster), 5);
 }
 
+/// Statement F3.
 #[test]
 fn d11_an_old_ready_pod_stays_until_the_new_one_is_available() {
     let minimum = |object: &mut Value| {
@@ -222,6 +223,7 @@ fn f7_an_available_old_pod_on_a_missing_node_is_a_candidate_without_surge() {
     assert_eq!(nodes, ["n001"]);
 }
 
+/// Statement J9.
 #[test]
 fn f16_a_rollback_restarts_no_pod_that_is_already_there() {
     let (mut cluster, uid) = saturated(4, rolling(1, 0));
@@ -262,6 +264,7 @@ fn e1_any_percentage_allows_surge() {
     assert!(!Strategy::OnDelete.allows_surge());
 }
 
+/// Statement F1.
 #[test]
 fn k3_pods_of_the_current_generation_are_not_restarted_when_the_history_is_lost() {
     let (mut cluster, uid) = saturated(3, rolling(1, 0));
@@ -279,4 +282,146 @@ fn k3_pods_of_the_current_generation_are_not_restarted_when_the_history_is_lost(
         (cluster.objects.revisions.len(), cluster.daemonset(uid).status.updated_number_scheduled),
         (1, 3)
     );
+}
+
+#[test]
+fn e3_what_is_no_complete_rolling_update_rolls_nothing() {
+    let whole = json!({"maxUnavailable": 1, "maxSurge": 0});
+    for (strategy, rolls) in [
+        (json!({"type": "RollingUpdate", "rollingUpdate": whole}), true),
+        (json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}}), true),
+        (json!({"type": "OnDelete", "rollingUpdate": whole}), false),
+        (json!({"type": "RollingUpdate"}), false),
+        (json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}), false),
+        (json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "1"}}), false),
+    ] {
+        assert_eq!(Strategy::from_json(&strategy) != Strategy::OnDelete, rolls, "{strategy}");
+    }
+}
+
+#[test]
+fn e4_when_both_numbers_are_zero_one_node_may_be_unavailable() {
+    for (unavailable, surge) in [(json!(0), json!(0)), (json!("0%"), json!("0%"))] {
+        let (mut cluster, uid) = saturated(3, rolling(unavailable, surge));
+        change_image(&mut cluster, uid, "i:2");
+        assert_eq!(cluster.run(), (1, 1));
+    }
+}
+
+#[test]
+fn e5_a_node_without_a_pod_uses_the_budget() {
+    let (mut cluster, uid) = saturated(4, rolling(1, 0));
+    cluster.objects.refusing = vec![node_name(4)];
+    cluster.objects.set_node(common::plain_node(4));
+    cluster.settle();
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run().1, 0);
+}
+
+#[test]
+fn e6_where_no_node_should_run_a_pod_a_surge_in_percent_is_none() {
+    for (max_surge, deleted) in [(json!("50%"), 1), (json!(1), 2)] {
+        let (mut cluster, uid) = saturated(2, rolling(0, max_surge.clone()));
+        for index in 0..2 {
+            let mut node = common::plain_node(index);
+            node.taints.push(("dedicated".to_owned(), String::new(), Effect::NoSchedule));
+            cluster.objects.set_node(node);
+        }
+        let sick = *cluster.objects.pods.keys().next().unwrap();
+        cluster.objects.change_pod(sick, |pod| pod.ready = false);
+        cluster.settle();
+        change_image(&mut cluster, uid, "i:2");
+        // In percent of no node: F5 without surge, where only the unavailable one goes. As a number: F13.
+        assert_eq!(cluster.run(), (0, deleted), "{max_surge}");
+        assert!(!cluster.objects.pods.contains_key(&sick));
+    }
+}
+
+#[test]
+fn f1_a_pod_is_updated_by_its_hash_or_by_its_generation() {
+    for (hash, generation, is_updated) in [
+        ("current", "1", true),
+        ("current", "9", true),
+        ("other", "1", true),
+        ("other", "9", false),
+        ("other", "", false),
+        ("", "", false),
+    ] {
+        let (mut cluster, uid) = saturated(1, rolling(1, 0));
+        let pod = *cluster.objects.pods.keys().next().unwrap();
+        cluster.objects.change_pod(pod, |pod| {
+            for (key, value) in &mut pod.labels {
+                match key.as_str() {
+                    HASH_LABEL if hash != "current" => value.replace_range(.., hash),
+                    GENERATION_LABEL => value.replace_range(.., generation),
+                    _ => {}
+                }
+            }
+        });
+        let restarted = cluster.run() != (0, 0);
+        assert_eq!(restarted, !is_updated, "{hash} {generation}");
+        assert_eq!(cluster.daemonset(uid).status.updated_number_scheduled, 1);
+    }
+}
+
+#[test]
+fn f2_f8_a_node_with_two_pods_of_one_template_counts_as_surging() {
+    for (max_surge, created) in [(1, 0), (2, 1)] {
+        let (mut cluster, uid) = saturated(2, rolling(0, max_surge));
+        let relabel = |cluster: &mut Cluster, pod: Uid, hash: &str, generation: &str| {
+            cluster.objects.change_pod(pod, |pod| {
+                for (key, value) in &mut pod.labels {
+                    match key.as_str() {
+                        HASH_LABEL => value.replace_range(.., hash),
+                        GENERATION_LABEL => value.replace_range(.., generation),
+                        _ => {}
+                    }
+                }
+            });
+        };
+        let pods: Vec<Uid> = cluster.objects.pods.keys().copied().collect();
+        let labels = cluster.objects.pods[&pods[0]].labels.clone();
+        // By the hash the first node has an old and a new pod, which stay (D11); by F1 both are new.
+        relabel(&mut cluster, pods[0], "foreign", "1");
+        cluster.add_pod(uid, "n000", |pod| (pod.labels, pod.name) = (labels, "z".to_owned()));
+        relabel(&mut cluster, pods[1], "foreign", "9");
+        assert_eq!(cluster.run(), (created, 0), "{max_surge}");
+    }
+}
+
+#[test]
+fn f3_a_pod_is_available_when_it_has_been_ready_for_long_enough() {
+    for (min_ready_seconds, ready_since, expected) in
+        [(0, None, 1), (0, Some(0), 1), (10, None, 0), (10, Some(10), 1), (10, Some(9), 0), (10, Some(60), 1)]
+    {
+        let mut cluster = Cluster::new(1);
+        let uid = cluster.add("ds", |object| object["spec"]["minReadySeconds"] = min_ready_seconds.into());
+        let now = cluster.now;
+        cluster.add_pod(uid, "n000", |pod| {
+            pod.ready = true;
+            pod.ready_since = ready_since.map(|ago: i64| now.plus_millis(-ago * 1000));
+        });
+        cluster.settle_now();
+        cluster.now = cluster.now.plus_millis(100);
+        cluster.settle_now();
+        let available = cluster.daemonset(uid).status.number_available;
+        assert_eq!(available, expected, "{min_ready_seconds} {ready_since:?}");
+    }
+}
+
+#[test]
+fn f9_f11_f14_a_surge_creates_and_deletes_in_one_round() {
+    let (mut cluster, uid) = saturated(3, rolling(0, 1));
+    change_image(&mut cluster, uid, "i:2");
+    assert_eq!(cluster.run(), (1, 0));
+    // F11: a new pod that is not available counts as surging.
+    assert_eq!(cluster.run(), (0, 0));
+    cluster.make_ready();
+    assert_eq!(cluster.run(), (1, 1), "an old one goes, the next new one comes");
+    cluster.make_ready();
+    assert_eq!(cluster.run(), (1, 1));
+    cluster.make_ready();
+    assert_eq!(cluster.run(), (0, 1));
+    // F9: where no old pod is, nothing is to be done.
+    assert_eq!((cluster.run(), updated(&cluster)), ((0, 0), 3));
 }

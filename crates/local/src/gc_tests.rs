@@ -97,6 +97,7 @@ impl Bench {
     }
 }
 
+/// Statement M1.
 #[test]
 fn the_dependents_of_a_deleted_owner_go() {
     let mut bench = Bench::new();
@@ -144,6 +145,7 @@ fn a_lost_owner_is_taken_out_where_another_one_remains() {
     assert_eq!(bench.settle(), ["strip a from p"]);
 }
 
+/// Statement M2.
 #[test]
 fn a_foreground_deletion_waits_for_what_blocks_it() {
     let mut bench = Bench::new();
@@ -156,6 +158,7 @@ fn a_foreground_deletion_waits_for_what_blocks_it() {
     assert_eq!(bench.settle(), ["delete p Background", "finalizers of ds [\"x/y\"]"]);
 }
 
+/// Statement M2.
 #[test]
 fn an_orphan_deletion_frees_the_dependents_first() {
     let mut bench = Bench::new();

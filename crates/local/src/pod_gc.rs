@@ -256,6 +256,7 @@ mod tests {
         gc
     }
 
+    /// Statement D13.
     #[test]
     fn pods_of_a_vanished_node_are_removed_after_the_quarantine() {
         let mut gc = collector();

@@ -40,6 +40,7 @@ fn daemon_sets() -> Vec<(String, Value, Value)> {
     found
 }
 
+/// Statement N1.
 #[test]
 fn every_recorded_daemon_set_gets_the_defaults_that_the_api_gave_it() {
     let ty = type_named("apps.v1.DaemonSet").unwrap();
@@ -270,6 +271,7 @@ fn update(target: &Target, row: &Value, old: &Value) -> Result<Value, Status> {
     Ok(normalize(ty, &new).unwrap())
 }
 
+/// Statement N5.
 #[test]
 fn recorded_updates_are_accepted_and_refused_as_they_were() {
     let (mut equal, mut all) = (0, 0);

@@ -216,6 +216,7 @@ mod tests {
         }
     }
 
+    /// Statement L4.
     #[test]
     fn the_same_event_again_is_counted_up() {
         let mut correlator = Correlator::default();
@@ -226,6 +227,7 @@ mod tests {
         assert_eq!(second.last.millis_since(first.last), 5000);
     }
 
+    /// Statement L4.
     #[test]
     fn a_roll_out_of_5000_pods_sends_25_events_of_one_type() {
         let mut correlator = Correlator::default();
@@ -239,6 +241,7 @@ mod tests {
         assert_eq!(row.message, "(combined from similar events): Created pod: ds-24");
     }
 
+    /// Statement L4.
     #[test]
     fn after_the_burst_one_event_passes_in_five_minutes() {
         let mut correlator = Correlator::default();

@@ -406,6 +406,7 @@ pub(crate) fn work_kind(work: &Work) -> &'static str {
 mod tests {
     use super::*;
 
+    /// Statement O1.
     #[test]
     fn the_figures_have_the_names_that_dashboards_look_for() {
         let metrics = Metrics::new();

@@ -179,6 +179,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
+    /// Statements G5, G6, G7.
     #[test]
     fn patches_of_owners_are_the_built_in_controllers() {
         let (owner, object) = (Uid(1).to_string(), Uid(2).to_string());
@@ -192,6 +193,7 @@ mod tests {
         assert_eq!(text(release(&daemonset(), Uid(2))), expected);
     }
 
+    /// Statement J4.
     #[test]
     fn the_data_of_a_new_revision_passes_byte_for_byte() {
         let data = r#"{"spec":{"template":{"x":"\u003c","n":1.50}}}"#;
@@ -220,6 +222,7 @@ mod tests {
         assert!(body.contains(r#""data":{"n":1.50}"#), "{body}");
     }
 
+    /// Statement I8.
     #[test]
     fn a_written_status_keeps_what_others_wrote() {
         let served = r#"{"metadata":{"resourceVersion":"5"},"spec":{"future":1.50},"status":{"conditions":[{"type":"X"}],"collisionCount":2,"numberReady":1}}"#;

@@ -65,3 +65,73 @@ async fn a_pod_of_that_name_is_the_success_of_an_earlier_write_or_in_the_way() {
     check_taken(&executor, 7, "is being deleted").await;
     server.shutdown().await;
 }
+
+const DAEMONSETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
+
+/// A DaemonSet `ds` on the server, as an action names it, and its bytes.
+async fn daemonset(client: &Client) -> (Arc<DaemonSetRef>, bytes::Bytes) {
+    let object = json!({
+        "metadata": {"name": "ds"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "ds"}},
+            "template": {
+                "metadata": {"labels": {"app": "ds"}},
+                "spec": {"containers": [{"name": "c", "image": "i"}]},
+            },
+        },
+    });
+    let served = client.post(DAEMONSETS, object.to_string()).await.unwrap();
+    let uid = crate::decode::written(&served).unwrap().uid;
+    (Arc::new(DaemonSetRef { namespace: "default".to_owned(), name: "ds".to_owned(), uid }), served)
+}
+
+#[tokio::test]
+async fn i7_a_status_that_is_refused_is_written_once_more_onto_what_the_server_has() {
+    let (server, client, executor) = world().await;
+    let (daemonset, served) = daemonset(&client).await;
+    executor.served.keep(daemonset.uid, crate::decode::written(&served).unwrap().resource_version, &served);
+    // Somebody changes it, and the watch has not shown that yet.
+    let labels = json!({"metadata": {"labels": {"a": "b"}}}).to_string();
+    let path = format!("{DAEMONSETS}/ds");
+    executor.api.merge_patch(&path, labels.into_bytes()).await.unwrap();
+    let status = everynode_engine::Status { number_ready: 3, observed_generation: 1, ..Default::default() };
+    let work = Work::WriteStatus { status };
+    let action = Action { id: ActionId(1), daemonset: daemonset.clone(), work };
+    let outcome = executor.execute(&action).await.outcome;
+    assert!(matches!(outcome, Outcome::StatusWritten { .. }), "{outcome:?}");
+    let now: serde_json::Value = serde_json::from_slice(&client.get(&path).await.unwrap()).unwrap();
+    assert_eq!((&now["status"]["numberReady"], &now["metadata"]["labels"]["a"]), (&3.into(), &"b".into()));
+    client.delete(&path, "{}".to_owned()).await.unwrap();
+    let outcome = executor.execute(&action).await.outcome;
+    assert!(matches!(outcome, Outcome::Gone), "the error of the GET is what is told: {outcome:?}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn g4_the_server_is_asked_before_an_orphan_is_adopted() {
+    let (server, client, executor) = world().await;
+    let (daemonset, _) = daemonset(&client).await;
+    let pod = json!({
+        "metadata": {"name": "orphan"}, "spec": {"containers": [{"name": "c", "image": "i"}]},
+    });
+    let served = client.post(PODS, pod.to_string()).await.unwrap();
+    let uid = crate::decode::written(&served).unwrap().uid;
+    let adopt = |uid_of_daemonset| {
+        let work = Work::AdoptPod(PodRef { name: "orphan".into(), uid });
+        let daemonset = DaemonSetRef { uid: uid_of_daemonset, ..(*daemonset).clone() };
+        Action { id: ActionId(1), daemonset: Arc::new(daemonset), work }
+    };
+    let refused = async |uid_of_daemonset| match executor.execute(&adopt(uid_of_daemonset)).await.outcome {
+        Outcome::Failed { failure: Failure::Refused, message } => message,
+        other => panic!("{other:?}"),
+    };
+    assert!(refused(Uid(5)).await.contains("is gone"), "one of the same name is another one");
+    let path = format!("{DAEMONSETS}/ds");
+    let options = json!({"propagationPolicy": "Foreground"}).to_string();
+    client.delete(&path, options).await.unwrap();
+    assert!(refused(daemonset.uid).await.ends_with("is being deleted"));
+    let now: serde_json::Value =
+        serde_json::from_slice(&client.get(&format!("{PODS}/orphan")).await.unwrap()).unwrap();
+    assert_eq!(now["metadata"]["ownerReferences"], json!(null));
+    server.shutdown().await;
+}

@@ -111,6 +111,7 @@ mod tests {
         }
     }
 
+    /// Statement C9.
     #[test]
     fn a_refusal_was_not_carried_out_and_silence_may_have_been() {
         check(api(403, "Forbidden", "exceeded quota", None), Failure::Refused);
@@ -128,6 +129,7 @@ mod tests {
         check(Error::Decode("cut".to_owned()), Failure::Unknown);
     }
 
+    /// Statement G7.
     #[test]
     fn an_object_of_another_uid_is_gone() {
         for gone in [

@@ -48,3 +48,32 @@ impl Rules for ControllerRevision {
 fn number(object: &Value, errors: &mut Errors) {
     errors.not_negative(&Path::root("revision"), object.number("revision"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn n9_data_is_an_object_that_stays_and_the_number_may_change() {
+        let check = |old: Option<Value>, new: Value, expected: &[&str]| {
+            let mut errors = Vec::new();
+            match old {
+                None => ControllerRevision.validate_create(&new, &mut errors),
+                Some(old) => ControllerRevision.validate_update(&new, &old, &mut errors),
+            }
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(errors, expected, "{new}");
+        };
+        let revision = |data: Value, number: i64| json!({"data": data, "revision": number});
+        check(None, revision(json!({"a": 1}), 0), &[]);
+        check(None, json!({"revision": 1}), &["data: Required value: data is mandatory"]);
+        check(None, revision(json!([1]), 1), &["data: Required value: data must be a valid JSON object"]);
+        let negative = "revision: Invalid value: -1: must be greater than or equal to 0";
+        check(None, revision(json!({}), -1), &[negative]);
+        check(Some(revision(json!({}), 3)), revision(json!({}), 1), &[]);
+        let changed = "data: Invalid value: {\"b\":1}: field is immutable";
+        check(Some(revision(json!({"a": 1}), 1)), revision(json!({"b": 1}), 1), &[changed]);
+        assert!(RESOURCES[0].unconditional_update);
+    }
+}

@@ -251,6 +251,7 @@ mod tests {
         assert_eq!(errors, expected, "{object}");
     }
 
+    /// Statements N2, N3, N4.
     #[test]
     fn specs_are_checked_as_the_api_checks_them() {
         check(json!({}), &[]);
@@ -278,6 +279,7 @@ mod tests {
         );
     }
 
+    /// Statements K2, N6.
     #[test]
     fn only_a_changed_template_raises_the_generation_of_the_template() {
         let mut old = daemon_set(json!({}));
@@ -297,6 +299,7 @@ mod tests {
         check(|new| new["spec"]["template"]["spec"]["containers"][0].put("image", "agent:2"), (2, 2));
     }
 
+    /// Statements K1, K2.
     #[test]
     fn a_client_may_start_with_a_generation_of_the_template_if_it_is_a_number() {
         let check = |text: &str, expected: Result<i64, &str>| {
@@ -312,6 +315,7 @@ mod tests {
         check("x", Err("strconv.ParseInt: parsing \"x\": invalid syntax"));
     }
 
+    /// Statement N6.
     #[test]
     fn the_status_changes_through_its_subresource_alone() {
         let mut old = daemon_set(json!({}));
@@ -324,5 +328,108 @@ mod tests {
         assert_eq!(through_main.number("status.numberReady"), 0);
         DaemonSet.prepare_status_update(&mut new, &old);
         assert_eq!((new.number("status.numberReady"), new.number("spec.minReadySeconds")), (3, 0));
+    }
+
+    #[test]
+    fn n1_what_is_left_out_is_filled_in() {
+        let spec = |changes: Value| daemon_set(changes)["spec"].clone();
+        let plain = spec(json!({}));
+        let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
+        assert_eq!((&plain["updateStrategy"], &plain["revisionHistoryLimit"]), (&rolling, &json!(10)));
+        assert_eq!(plain.get("minReadySeconds"), None);
+        assert_eq!(plain["template"]["spec"]["restartPolicy"], "Always");
+        let on_delete = json!({"type": "OnDelete"});
+        assert_eq!(spec(json!({"updateStrategy": on_delete}))["updateStrategy"], on_delete);
+        assert_eq!(spec(json!({"revisionHistoryLimit": 0}))["revisionHistoryLimit"], 0);
+    }
+
+    #[test]
+    fn n3_n4_n5_templates_and_strategies_keep_to_what_a_daemon_can_be() {
+        let template = |field: &str, value: Value| {
+            let mut template = daemon_set(json!({}))["spec"]["template"].clone();
+            template["spec"].put(field, value);
+            json!({ "template": template })
+        };
+        let path = "spec.template.spec";
+        check(
+            template("restartPolicy", json!("Never")),
+            &[&format!("{path}.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"")],
+        );
+        check(
+            template("activeDeadlineSeconds", json!(5)),
+            &[&format!(
+                "{path}.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in DaemonSet is not Supported"
+            )],
+        );
+        check(
+            json!({"revisionHistoryLimit": -1}),
+            &["spec.revisionHistoryLimit: Invalid value: -1: must be greater than or equal to 0"],
+        );
+        let strategy = |unavailable: Value, surge: Value| json!({"updateStrategy": {"rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}}});
+        let rolling = "spec.updateStrategy.rollingUpdate";
+        check(
+            strategy(json!(0), json!("0%")),
+            &[&format!("{rolling}.maxUnavailable: Required value: cannot be 0 when maxSurge is 0")],
+        );
+        check(
+            strategy(json!("101%"), json!(0)),
+            &[&format!("{rolling}.maxUnavailable: Invalid value: \"101%\": must not be greater than 100%")],
+        );
+        let (old, mut new) = (daemon_set(json!({})), daemon_set(json!({})));
+        new["spec"]["selector"]["matchLabels"].put("more", "x");
+        new["spec"]["template"]["metadata"]["labels"].put("more", "x");
+        let mut errors = Vec::new();
+        DaemonSet.validate_update(&new, &old, &mut errors);
+        assert!(errors.len() == 1 && errors[0].to_string().ends_with("field is immutable"), "{errors:?}");
+    }
+
+    #[test]
+    fn n7_counts_are_not_negative_and_collisions_are_not_forgotten() {
+        let check = |old: Value, new: Value, expected: &[&str]| {
+            let mut errors = Vec::new();
+            DaemonSet.validate_status_update(&json!({"status": new}), &json!({"status": old}), &mut errors);
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(errors, expected, "{new}");
+        };
+        for count in COUNTS {
+            let message = format!("status.{count}: Invalid value: -1: must be greater than or equal to 0");
+            if *count != "collisionCount" {
+                check(json!({}), json!({*count: -1}), &[&message]);
+            }
+        }
+        let fewer = "status.collisionCount: Invalid value: 1: cannot be decremented";
+        check(json!({"collisionCount": 2}), json!({"collisionCount": 1}), &[fewer]);
+        let none = "status.collisionCount: Invalid value: 0: cannot be decremented";
+        check(json!({"collisionCount": 2}), json!({}), &[none]);
+        check(json!({}), json!({"collisionCount": 1}), &[]);
+    }
+
+    #[test]
+    fn m5_a_daemon_set_cannot_be_paused() {
+        let object = br#"{"apiVersion":"apps/v1","kind":"DaemonSet","spec":{"paused":true}}"#;
+        let kind = crate::schema::type_named("apps.v1.DaemonSet").expect("a type");
+        let decoded = crate::decode::decode(kind, object).expect("a DaemonSet");
+        assert!(format!("{:?}", decoded.problems).contains("spec.paused"), "{:?}", decoded.problems);
+    }
+
+    #[test]
+    fn n8_the_table_says_how_daemon_sets_are_served() {
+        let row = &RESOURCES[0];
+        assert_eq!((row.short_names, row.categories), (&["ds"][..], &["all"][..]));
+        assert_eq!((row.create_on_update, row.unconditional_update), (false, true));
+        assert!(row.subresource("status").is_some() && row.subresource("scale").is_none());
+    }
+
+    #[test]
+    fn n10_an_update_warns_only_when_the_template_changes() {
+        let deprecated = json!({"beta.kubernetes.io/os": "linux"});
+        let mut old = daemon_set(json!({}));
+        old["spec"]["template"]["spec"].put("nodeSelector", deprecated);
+        let mut new = old.clone();
+        new["spec"].put("minReadySeconds", 5);
+        assert_eq!(DaemonSet.warnings(&old, None).len(), 1);
+        assert_eq!(DaemonSet.warnings(&new, Some(&old)).len(), 0);
+        new["spec"]["template"]["spec"]["containers"][0].put("image", "agent:2");
+        assert_eq!(DaemonSet.warnings(&new, Some(&old)).len(), 1);
     }
 }

@@ -278,6 +278,7 @@ mod tests {
         assert_eq!(warnings, expected, "{object}");
     }
 
+    /// Statement N10.
     #[test]
     fn templates_are_warned_of_what_works_differently_now() {
         let container = json!([{"name": "c"}]);

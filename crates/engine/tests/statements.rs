@@ -1,0 +1,165 @@
+//! Every statement of the specification has a test that names it, or a row in docs/deviations.md.
+//!
+//! A test names statements by the beginning of its name (`d3_d4_a_terminating_pod_...`) or by a line of its
+//! documentation, `/// Statement K1.` or `/// Statements N2, N3.` The specification is not part of this repository;
+//! `statements.txt` lists the names of its statements, and is compared with it where it is there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panic, and says when it is skipped"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+const LIST: &str = include_str!("statements.txt");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn listed() -> BTreeSet<&'static str> {
+    LIST.split_whitespace().collect()
+}
+
+/// `D3` and the like: a letter from A to O, and a number.
+fn is_statement(word: &str) -> bool {
+    let mut chars = word.chars();
+    let has_letter = chars.next().is_some_and(|first| ('A'..='O').contains(&first));
+    has_letter && !chars.as_str().is_empty() && chars.all(|one| one.is_ascii_digit())
+}
+
+/// All files of Rust in the crates, without what is built.
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The statements that stand at the beginning of a function's name.
+fn named_by(function: &str) -> Vec<String> {
+    let words = function.split('_').map(str::to_uppercase);
+    words.take_while(|word| is_statement(word)).collect()
+}
+
+/// The statements of a line of documentation, when it is one that names some.
+fn tagged_by(line: &str) -> Vec<String> {
+    let text = line.strip_prefix("/// Statement").and_then(|rest| rest.strip_suffix('.'));
+    let Some(names) = text.and_then(|rest| rest.strip_prefix(' ').or_else(|| rest.strip_prefix("s "))) else {
+        return Vec::new();
+    };
+    names.split(", ").map(str::to_owned).collect()
+}
+
+/// The tests of a file, each with the statements that it names.
+fn tests_of(text: &str) -> Vec<(String, Vec<String>)> {
+    let (mut tests, mut tags, mut is_test) = (Vec::new(), Vec::new(), false);
+    for line in text.lines().map(str::trim) {
+        let name = line.trim_start_matches("async ").strip_prefix("fn ");
+        if let Some(name) = name.and_then(|rest| rest.split(['(', '<']).next()) {
+            if std::mem::take(&mut is_test) {
+                tags.extend(named_by(name));
+                tests.push((name.to_owned(), std::mem::take(&mut tags)));
+            }
+            tags.clear();
+        } else if line.starts_with("///") {
+            tags.extend(tagged_by(line));
+        } else if line.starts_with("#[") {
+            is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
+        } else if line.is_empty() {
+            tags.clear();
+        }
+    }
+    tests
+}
+
+/// Which tests name a statement.
+fn tested() -> BTreeMap<String, Vec<String>> {
+    let mut files = Vec::new();
+    sources(&root().join("crates"), &mut files);
+    let mut tested: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files {
+        let crate_name = file.strip_prefix(root().join("crates")).unwrap().iter().next().unwrap();
+        for (test, statements) in tests_of(&std::fs::read_to_string(&file).unwrap()) {
+            for statement in statements {
+                let test = format!("{}: {test}", crate_name.to_string_lossy());
+                tested.entry(statement).or_default().push(test);
+            }
+        }
+    }
+    tested
+}
+
+/// The statements that the first column of the tables in docs/deviations.md names; `H1 to H3` names three.
+fn deviations() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join("docs/deviations.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let mut all = BTreeSet::new();
+    for cell in rows {
+        let words: Vec<&str> = cell.split([' ', ',', ':']).filter(|word| !word.is_empty()).collect();
+        for (index, word) in words.iter().enumerate().filter(|(_, word)| is_statement(word)) {
+            all.insert((*word).to_owned());
+            if let [_, "to", last, ..] = words[index..] {
+                let number = |one: &str| one[1..].parse::<u32>().unwrap();
+                let letter = &word[..1];
+                all.extend((number(word)..=number(last)).map(|one| format!("{letter}{one}")));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_statement_has_a_test_or_a_deviation() {
+    let (tested, deviations) = (tested(), deviations());
+    for statement in listed() {
+        println!("{statement}: {}", tested.get(statement).map_or(String::new(), |tests| tests.join("; ")));
+    }
+    let is_open = |one: &&str| !tested.contains_key(*one) && !deviations.contains(*one);
+    let open: Vec<&str> = listed().into_iter().filter(is_open).collect();
+    assert!(open.is_empty(), "neither a test nor a row in docs/deviations.md: {open:?}");
+    let without_test = listed().into_iter().filter(|one| !tested.contains_key(*one)).count();
+    let tests: BTreeSet<&String> = tested.values().flatten().collect();
+    println!(
+        "{} statements, {} of them without a test and with a deviation; {} tests; {} statements with a deviation",
+        listed().len(),
+        without_test,
+        tests.len(),
+        deviations.len()
+    );
+}
+
+#[test]
+fn every_named_statement_exists() {
+    let listed = listed();
+    let (tested, deviations) = (tested(), deviations());
+    let strangers: Vec<&String> =
+        tested.keys().chain(&deviations).filter(|one| !listed.contains(one.as_str())).collect();
+    assert!(strangers.is_empty(), "no such statements: {strangers:?}");
+}
+
+#[test]
+fn the_list_is_that_of_the_specification() {
+    let Ok(text) = std::fs::read_to_string(root().join("../shared/spec/daemonset.md")) else {
+        println!("skipped: ../shared is not here");
+        return;
+    };
+    let first_words = text.lines().filter_map(|line| line.split_once(". ").map(|(first, _)| first));
+    let stated: BTreeSet<&str> = first_words.filter(|word| is_statement(word)).collect();
+    assert_eq!(listed(), stated);
+}
+
+#[test]
+fn names_and_tags_are_read() {
+    let text = "/// Statements N2, K1.\n#[tokio::test(flavor = \"x\")]\nasync fn a_server() {}\n\n\
+                /// Statement Z9.\nfn helper() {}\n#[test]\nfn d3_d4_some_pod_a1() {}";
+    let all = |names: &[&str]| names.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    let expected =
+        [("a_server".to_owned(), all(&["N2", "K1"])), ("d3_d4_some_pod_a1".to_owned(), all(&["D3", "D4"]))];
+    assert_eq!(tests_of(text), expected);
+}
