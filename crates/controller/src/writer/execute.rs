@@ -17,6 +17,7 @@ use crate::api::Api;
 use crate::decode::{self, Written};
 use crate::served::Served;
 use crate::writer::bodies::PodBodies;
+use crate::writer::complaints::Cause;
 use crate::writer::{body, refusal};
 
 /// What a write needs.
@@ -38,6 +39,8 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// The server turned the write away for its load and asks to wait this long.
     pub(crate) retry_after: Option<Duration>,
+    /// Why it failed, if it did.
+    pub(crate) cause: Cause,
 }
 
 /// A step that did not lead on.
@@ -45,7 +48,7 @@ struct Stopped(Ended);
 
 impl Stopped {
     fn outcome(outcome: Outcome) -> Stopped {
-        Stopped(Ended { outcome, retry_after: None })
+        Stopped(Ended { outcome, retry_after: None, cause: Cause::Other })
     }
 
     /// The write was not made.
@@ -54,7 +57,7 @@ impl Stopped {
     }
 
     fn by(error: &Error, outcome: Outcome) -> Stopped {
-        Stopped(Ended { outcome, retry_after: refusal::retry_after(error) })
+        Stopped(Ended { outcome, retry_after: refusal::retry_after(error), cause: Cause::of(error) })
     }
 }
 
@@ -113,7 +116,10 @@ impl Executor {
     /// Carries an action out. It may be cut off at any point by dropping the future.
     pub(crate) async fn execute(&self, action: &Action) -> Ended {
         let result = self.work(&action.daemonset, &action.work).await;
-        result.map_or_else(|stopped| stopped.0, |outcome| Ended { outcome, retry_after: None })
+        result.map_or_else(
+            |stopped| stopped.0,
+            |outcome| Ended { outcome, retry_after: None, cause: Cause::Other },
+        )
     }
 
     async fn work(&self, daemonset: &DaemonSetRef, work: &Work) -> Result<Outcome, Stopped> {

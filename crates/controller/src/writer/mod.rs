@@ -2,6 +2,7 @@
 
 mod bodies;
 mod body;
+mod complaints;
 mod execute;
 mod queue;
 mod refusal;
@@ -24,6 +25,7 @@ use crate::events::Recorder;
 use crate::metrics::work_kind;
 use crate::served::Served;
 use crate::writer::bodies::PodBodies;
+use crate::writer::complaints::{Cause, Complaints};
 use crate::writer::execute::{Ended, Executor};
 use crate::writer::queue::{Job, Queue};
 
@@ -51,6 +53,7 @@ pub(crate) struct Writer {
     workers: usize,
     grace: Duration,
     queue: Queue,
+    complaints: Complaints,
     running: FuturesUnordered<BoxFuture<'static, Ending>>,
     in_flight: HashSet<ActionId>,
     outcomes: mpsc::Sender<Finished>,
@@ -73,6 +76,7 @@ impl Writer {
             workers,
             grace: GRACE,
             queue: Queue::default(),
+            complaints: Complaints::default(),
             running: FuturesUnordered::new(),
             in_flight: HashSet::new(),
             outcomes,
@@ -131,18 +135,24 @@ impl Writer {
         if let Some(pause) = ended.retry_after.filter(|_| job.put_back < PUT_BACK_LIMIT) {
             job.put_back += 1;
             self.metrics.put_back();
-            tracing::debug!(work = work_kind(&job.action.work), ?pause, "the API server asks to wait");
+            self.complain(&job.action, Cause::Load, &format!("it asks to wait for {pause:?}"));
             return self.queue.put_back(job, now, pause);
         }
         self.metrics.write_ended(now - began, now - job.decided);
-        if let Outcome::Failed { failure, message } = &ended.outcome {
-            let daemonset = &job.action.daemonset;
-            tracing::warn!(
-                namespace = %daemonset.namespace, daemonset = %daemonset.name,
-                work = work_kind(&job.action.work), ?failure, "{message}"
-            );
+        match &ended.outcome {
+            Outcome::Failed { message, .. } => self.complain(&job.action, ended.cause, message),
+            _ if self.complaints.ended() => tracing::info!("the API server takes writes again"),
+            _ => {}
         }
         self.report(job.action.id, ended.outcome).await;
+    }
+
+    /// Says why a write failed, once for each cause; the engine tries it again.
+    fn complain(&mut self, action: &Action, cause: Cause, text: &str) {
+        match self.complaints.about(action, cause, text, Instant::now()) {
+            Some(complaint) => tracing::warn!("{complaint}"),
+            None => tracing::debug!(work = work_kind(&action.work), "failed again: {text}"),
+        }
     }
 
     /// A write is not under way any more.
