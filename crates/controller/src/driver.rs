@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_client::{Clock, Event};
+use everynode_client::{Clock, Event, Uptime};
 use everynode_engine::{Engine, EngineConfig, Fact, Kind, Time, Work};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
@@ -26,6 +26,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// How many objects that cannot be read are remembered, to say so once for each.
 const UNREADABLE_REMEMBERED: usize = 1000;
+/// A clock that is ahead or behind by less was not set but is being trimmed.
+const SET_CLOCK_MILLIS: i64 = 1000;
 /// What is missing is said when the first lists take longer than this.
 const SLOW_START: Duration = Duration::from_secs(10);
 
@@ -33,6 +35,8 @@ const SLOW_START: Duration = Duration::from_secs(10);
 pub(crate) struct Driver {
     engine: Engine,
     clock: Arc<dyn Clock>,
+    /// Both clocks as they were read last: on the wall in milliseconds, and since the machine was started.
+    read: (i64, Uptime),
     served: Served,
     metrics: Metrics,
     health: Health,
@@ -70,6 +74,7 @@ impl Driver {
     ) -> Driver {
         Driver {
             engine: Engine::new(engine),
+            read: (clock.unix_millis(), clock.uptime()),
             clock,
             served,
             metrics,
@@ -101,6 +106,7 @@ impl Driver {
                 break;
             }
             self.health.turn();
+            self.notice_a_set_clock();
             self.observe(&mut arrivals, &mut finished);
             self.say_what_is_missing();
             self.decide(&channels.decided);
@@ -117,6 +123,18 @@ impl Driver {
         // A scraper that has gone needs no answer.
         let _ = question.send(fleet::encode(&self.engine));
         true
+    }
+
+    /// The clock on the wall may be set at any time; the other one tells how much time has passed.
+    fn notice_a_set_clock(&mut self) {
+        let now = (self.clock.unix_millis(), self.clock.uptime());
+        let (wall, uptime) = std::mem::replace(&mut self.read, now);
+        let passed = i64::try_from(now.1.since(uptime).as_millis()).unwrap_or(i64::MAX);
+        let by_millis = now.0.saturating_sub(wall).saturating_sub(passed);
+        if by_millis.abs() >= SET_CLOCK_MILLIS {
+            tracing::warn!("the clock of this machine was set by {} s", by_millis / 1000);
+            self.engine.clock_was_set(by_millis);
+        }
     }
 
     fn now(&self) -> Time {

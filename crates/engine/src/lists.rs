@@ -74,6 +74,11 @@ impl Listing {
         self.is_running = true;
     }
 
+    /// The time of the last request is told by a clock that was set.
+    pub fn clock_was_set(&mut self, by_millis: i64) {
+        self.asked_at = self.asked_at.map(|asked| asked.plus_millis(by_millis));
+    }
+
     /// A list is arriving. What it names comes in no order of versions, so that until it is complete no version says
     /// that everything before it was seen.
     pub fn is_running(&self) -> bool {

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::base::Time;
+use crate::engine::Engine;
 use crate::lists::Wait;
 use crate::nodes::NodeId;
-use crate::slot::SlotId;
+use crate::slot::{Creating, Slot, SlotId};
 
 /// What to look at. A wake that comes too early, or for a number that has since been used again, does no harm: what
 /// it leads to is computed from the state.
@@ -38,6 +39,11 @@ impl Timers {
             Some(Reverse((at, _))) if *at <= now => self.heap.pop().map(|Reverse((_, wake))| wake),
             _ => None,
         }
+    }
+
+    fn clock_was_set(&mut self, by_millis: i64) {
+        let wakes = std::mem::take(&mut self.heap).into_iter();
+        self.heap = wakes.map(|Reverse((at, wake))| Reverse((at.plus_millis(by_millis), wake))).collect();
     }
 
     /// The time of the next wake.
@@ -79,5 +85,54 @@ impl Retry {
     /// The time until which to wait, when that is not over.
     pub fn blocked(&self, now: Time) -> Option<Time> {
         self.not_before.filter(|at| *at > now)
+    }
+}
+
+impl Engine {
+    /// The clock that `now` comes from was set, forward or back, by so much: what is waited for comes after as long
+    /// as it would have without that. Times that others have written, such as those of pods, stay as they are.
+    pub fn clock_was_set(&mut self, by_millis: i64) {
+        self.timers.clock_was_set(by_millis);
+        for listing in &mut self.lists {
+            listing.clock_was_set(by_millis);
+        }
+        for slot in self.slots.iter_mut() {
+            slot.clock_was_set(by_millis);
+        }
+    }
+}
+
+impl Slot {
+    fn clock_was_set(&mut self, by_millis: i64) {
+        let shift = |time: &mut Time| {
+            // The ends of time stand for never and always.
+            if !matches!(time.0, i64::MIN | i64::MAX) {
+                *time = time.plus_millis(by_millis);
+            }
+        };
+        shift(&mut self.wake);
+        shift(&mut self.status_not_before);
+        self.cells.values_mut().for_each(|cell| shift(&mut cell.wake));
+        self.failed.values_mut().for_each(|backoff| shift(&mut backoff.updated));
+        self.refused.values_mut().for_each(|refusal| shift(&mut refusal.until));
+        for creating in self.creating.values_mut() {
+            match creating {
+                Creating::InFlight => {}
+                Creating::Unseen { stale_at: at, .. }
+                | Creating::Unknown { stale_at: at, .. }
+                | Creating::Taken { until: at } => shift(at),
+            }
+        }
+        let retries = &mut self.retries;
+        [
+            &mut retries.creates,
+            &mut retries.deletes,
+            &mut retries.patches,
+            &mut retries.history,
+            &mut retries.status,
+        ]
+        .into_iter()
+        .filter_map(|retry| retry.not_before.as_mut())
+        .for_each(shift);
     }
 }

@@ -141,3 +141,22 @@ fn a_surge_goes_round_a_node_that_refuses() {
     let status = cluster.daemonset(uid).status;
     assert_eq!((status.updated_number_scheduled, status.number_available), (3, 4));
 }
+
+#[test]
+fn a_clock_that_is_set_makes_nothing_wait_longer_or_shorter() {
+    for hours in [-1, 1] {
+        let by_millis = hours * 3_600_000;
+        let mut cluster = Cluster::new(3);
+        refuse(&mut cluster, 0..3);
+        let uid = cluster.add("ds", plain);
+        pass(&mut cluster, 600_000);
+        let due = cluster.engine.next_deadline().unwrap().millis_since(cluster.now);
+        cluster.now = cluster.now.plus_millis(by_millis);
+        cluster.engine.clock_was_set(by_millis);
+        let due_now = cluster.engine.next_deadline().unwrap().millis_since(cluster.now);
+        assert_eq!(due_now, due, "{hours} hours");
+        cluster.objects.refusing.clear();
+        pass(&mut cluster, 60_200);
+        assert_eq!(current(&cluster, uid), 3, "{hours} hours");
+    }
+}
