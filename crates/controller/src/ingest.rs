@@ -1,10 +1,11 @@
 //! What the watches bring, on its way to the engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use everynode_client::{Client, Error, Event, ListWatch};
 use everynode_engine::Kind;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,10 @@ impl Relists {
     }
 }
 
+/// The rest after changes of nodes. Kubelets write at any time; a look at the network for each of their heartbeats
+/// costs more than the heartbeat, and nothing about a node is that urgent.
+const NODE_REST: Duration = Duration::from_millis(10);
+
 /// Follows one kind until cancelled, or until nobody listens.
 pub(crate) async fn follow(
     kind: Kind,
@@ -67,15 +72,23 @@ pub(crate) async fn follow(
 ) {
     let path = list.path();
     let mut events = list.clone().run(client.clone());
-    let mut complaint = Complaint::default();
+    let (mut complaint, mut has_changed) = (Complaint::default(), false);
     loop {
-        let event = tokio::select! {
-            () = cancel.cancelled() => break,
-            event = events.next() => event,
-            () = relists.asked(kind) => {
-                tracing::warn!("the watch of {path} is behind: it does not show what was written; listing anew");
-                events = list.clone().run(client.clone());
-                continue;
+        let event = match events.next().now_or_never() {
+            Some(event) => event,
+            None => {
+                if std::mem::take(&mut has_changed) && kind == Kind::Node {
+                    let _ = cancel.run_until_cancelled(tokio::time::sleep(NODE_REST)).await;
+                }
+                tokio::select! {
+                    () = cancel.cancelled() => break,
+                    event = events.next() => event,
+                    () = relists.asked(kind) => {
+                        tracing::warn!("the watch of {path} is behind: it does not show what was written; listing anew");
+                        events = list.clone().run(client.clone());
+                        continue;
+                    }
+                }
             }
         };
         let Some(event) = event else { break };
@@ -85,6 +98,7 @@ pub(crate) async fn follow(
             continue;
         }
         complaint.ended(kind);
+        has_changed = matches!(event, Event::Applied(_) | Event::Deleted(_));
         let arrival = Arrival { kind, event, at: Instant::now() };
         match cancel.run_until_cancelled(arrivals.send(arrival)).await {
             Some(Ok(())) => {}
