@@ -112,8 +112,8 @@ pub struct StaleSkips {
     pub revisions: u64,
 }
 
-/// The state machine. One owner calls it; it never blocks.
-#[derive(Debug)]
+/// The state machine. One owner calls it; it never blocks. A copy decides what the original would.
+#[derive(Clone, Debug)]
 pub struct Engine {
     pub(crate) limits: Limits,
     pub(crate) scope: Scope,
@@ -140,7 +140,7 @@ pub struct Engine {
 }
 
 /// Pods that were created and that the watch has not shown, by uid and by resource version.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Unseen {
     pub by_uid: HashMap<Uid, (u64, SlotId, NodeId)>,
     pub by_version: BTreeSet<(u64, Uid)>,

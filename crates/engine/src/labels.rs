@@ -10,14 +10,14 @@ use crate::pod_body::{GENERATION_LABEL, HASH_LABEL};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LabelSetId(u32);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct LabelSet {
     pairs: Box<[(Box<str>, Box<str>)]>,
     users: u32,
 }
 
 /// Label sets by number, counted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct LabelSets {
     sets: Vec<LabelSet>,
     free: Vec<u32>,

@@ -53,7 +53,7 @@ impl Wait {
 }
 
 /// What is overdue, and the lists of one kind.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
     /// How many lists have begun.
     begun: u64,

@@ -10,7 +10,7 @@ use crate::base::Uid;
 use crate::slot::{Namespace, NamespaceId, Slot, SlotId};
 
 /// All namespaces that hold something the engine knows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Namespaces {
     rows: Vec<Option<Namespace>>,
     free: Vec<u32>,
@@ -78,7 +78,7 @@ impl Namespaces {
 }
 
 /// All DaemonSets that are known or that some pod names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Slots {
     rows: Vec<Option<Box<Slot>>>,
     free: Vec<u32>,

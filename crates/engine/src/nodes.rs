@@ -31,7 +31,7 @@ pub(crate) struct ShapeId {
 
 type NameTaint = (Name, Name, Effect);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Row {
     name: Arc<str>,
     labels: Box<[(Name, Name)]>,
@@ -49,7 +49,7 @@ struct Shape {
     taints: Vec<NameTaint>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct ShapeEntry {
     shape: Shape,
     users: u32,
@@ -66,7 +66,7 @@ pub(crate) enum Change {
 }
 
 /// All nodes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Nodes {
     rows: Vec<Row>,
     free: Vec<u32>,

@@ -33,7 +33,7 @@ pub(crate) enum Place {
 }
 
 /// One pod.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PodRow {
     pub uid: Uid,
     pub name: Box<str>,
@@ -85,7 +85,7 @@ impl PodRow {
 const CHUNK: usize = 1024;
 
 /// All pods.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pods {
     chunks: Vec<Vec<Option<PodRow>>>,
     free: Vec<u32>,

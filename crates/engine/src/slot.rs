@@ -24,7 +24,7 @@ pub(crate) struct SlotId(pub u32);
 pub(crate) struct NamespaceId(pub u32);
 
 /// What a namespace holds beside its DaemonSets' pods.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Namespace {
     pub name: Arc<str>,
     pub slots: Vec<SlotId>,
@@ -33,7 +33,7 @@ pub(crate) struct Namespace {
 }
 
 /// A ControllerRevision and what is under way with it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RevisionRow {
     pub fact: RevisionFact,
     /// A write is in flight.
@@ -91,7 +91,7 @@ pub(crate) mod mark {
 }
 
 /// One DaemonSet on one node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cell {
     /// The first pod of the list that hangs together by [`crate::pods::PodRow::next`].
     pub first: PodId,
@@ -155,7 +155,7 @@ pub(crate) struct FailedBackoff {
 }
 
 /// A DaemonSet as last told, with what is derived from it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub fact: DaemonSetFact,
     /// The data of the revision that fits the template (J3).
@@ -188,7 +188,7 @@ pub(crate) enum BatchWent {
 }
 
 /// Everything that failed writes of one kind hold up.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Retries {
     pub creates: Retry,
     pub deletes: Retry,
@@ -198,7 +198,7 @@ pub(crate) struct Retries {
 }
 
 /// Writes in flight.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct InFlight {
     pub creates: usize,
     pub deletes: usize,
@@ -216,7 +216,7 @@ impl InFlight {
 
 /// All that is kept for one DaemonSet. It exists from the first mention of its uid, by itself or by a pod, to the
 /// last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub id: SlotId,
     pub key: Arc<DaemonSetRef>,

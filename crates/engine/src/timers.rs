@@ -22,7 +22,7 @@ pub(crate) enum Wake {
 }
 
 /// Wakes by time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Time, Wake)>>,
 }
