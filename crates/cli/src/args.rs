@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::install::{InstallArgs, UninstallArgs};
+use crate::plan::PlanArgs;
+use crate::snapshot::SnapshotArgs;
 
 /// One copy of a daemon on every eligible node: the DaemonSet system of Kubernetes.
 #[derive(Debug, Parser)]
@@ -52,6 +54,17 @@ pub enum Command {
     /// The cluster's own DaemonSet controller must be off for --scope all (kube-controller-manager
     /// --controllers=*,-daemonset-controller). Of several replicas one leads and the others stand by.
     Controller(ControllerArgs),
+    /// Write the parts of a cluster that decide about DaemonSets to a file, for `plan`
+    ///
+    /// Reads only. Secrets, environment values and annotations that nothing depends on are left out.
+    Snapshot(SnapshotArgs),
+    /// Say what a changed or new DaemonSet will do to a fleet, before it is applied
+    ///
+    /// Runs the controller's engine in virtual time against a model of the fleet. Nothing is written.
+    ///
+    /// Exit status: 0 safe; 2 the roll-out would stall, exceed its budget or leave nodes without their daemon, or
+    /// the fleet has moved since the plan of --check; 1 error, such as a manifest that the API server would refuse.
+    Plan(PlanArgs),
     /// Install the controller to a cluster: namespace, permissions, two replicas
     Install(InstallArgs),
     /// Remove what `install` made

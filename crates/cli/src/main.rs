@@ -6,6 +6,8 @@ mod failure;
 mod install;
 mod logging;
 mod nodes;
+mod plan;
+mod snapshot;
 mod up;
 mod view;
 
@@ -16,7 +18,10 @@ use clap::Parser;
 use args::{Args, Command};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
     end_on_panic();
     logging::start(&args.logging, matches!(args.command, Command::Controller(_)));
     let mut threads = tokio::runtime::Builder::new_multi_thread();
@@ -34,6 +39,8 @@ fn main() -> ExitCode {
             Command::Up(args) => up::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
             Command::Controller(args) => controller::run(args).await,
+            Command::Snapshot(args) => snapshot::run(args).await,
+            Command::Plan(args) => plan::run(args).await,
             Command::Install(args) => install::run(args).await,
             Command::Uninstall(args) => install::remove(args).await,
         }
@@ -42,6 +49,14 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure::report(&failure.message, failure.hint.as_deref()),
     }
+}
+
+/// Help and version go to standard output; a command line that cannot be read is an error like any other, as status
+/// 2 has a meaning of its own.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when standard error is closed.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// A panic is a bug: no part goes on without the one that failed. What was acknowledged is on disk.

@@ -73,4 +73,5 @@ pub use facts::{
 };
 pub use figures::Figures;
 pub use pod_name::{POD_NAMES, PodNames, pod_name};
+pub use rollout::Budget;
 pub use template::{Template, pod_placement};

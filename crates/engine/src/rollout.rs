@@ -7,7 +7,7 @@ use crate::slot::{Slot, mark};
 
 /// What a roll-out may spend (E2 to E6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Budget {
+pub enum Budget {
     /// Old pods go before new ones come; so many nodes may be without an available pod.
     Unavailable(i32),
     /// New pods come before old ones go; so many nodes may have both.
@@ -16,10 +16,13 @@ pub(crate) enum Budget {
 
 impl Budget {
     /// The budget of a DaemonSet as it stands; `None` when it does not roll.
-    pub fn of(slot: &Slot) -> Option<Self> {
-        let strategy = slot.spec.as_ref()?.fact.strategy;
+    pub(crate) fn of(slot: &Slot) -> Option<Self> {
+        Budget::for_nodes(slot.spec.as_ref()?.fact.strategy, slot.count(mark::DESIRED))
+    }
+
+    /// The budget that a strategy gives for so many nodes; `None` when it does not roll.
+    pub fn for_nodes(strategy: Strategy, desired: i32) -> Option<Self> {
         let Strategy::RollingUpdate { max_unavailable, max_surge } = strategy else { return None };
-        let desired = slot.count(mark::DESIRED);
         let (unavailable, surge) = (max_unavailable.scaled(desired), max_surge.scaled(desired));
         Some(match (unavailable, surge) {
             (0, 0) if desired > 0 => Budget::Unavailable(1),

@@ -4,7 +4,6 @@
 //! the most free cpu and memory. Each decision costs what the change costs: a pod that does not fit waits
 //! at its node until that node changes or a pod leaves it. There is no preemption.
 
-mod demand;
 mod rows;
 
 use std::cmp::Reverse;
@@ -13,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use bytes::Bytes;
 use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
 use everynode_client::{Error, Method, content_type};
+use everynode_engine::fit::{Demand, DemandSpec, Misfit};
 use everynode_wire::lean::Node;
 use serde_json::json;
 
-use self::demand::{Demand, DemandSpec};
-use self::rows::{Misfit, NodeRow, PodRow, PodState, Wish};
+use self::rows::{NodeRow, PodRow, PodState, Wish};
 use crate::core::{Core, Fact, Kind, Now, Outbox, Write, retry_millis};
 use crate::facts::{self, Pod};
 
@@ -185,13 +184,13 @@ impl Binder {
         match before {
             PodState::Bound(old) | PodState::Binding(old, _) if old == index => {}
             PodState::Bound(old) | PodState::Binding(old, _) => {
-                self.nodes[old].remove(&pod.demand);
-                self.nodes[index].add(&pod.demand);
+                self.nodes[old].room.remove(&pod.demand);
+                self.nodes[index].room.add(&pod.demand);
                 self.node_improved(old);
             }
             PodState::Pending(_) | PodState::Idle => {
                 self.queue.remove(&(Reverse(pod.priority), id));
-                self.nodes[index].add(&pod.demand);
+                self.nodes[index].room.add(&pod.demand);
             }
         }
     }
@@ -227,7 +226,7 @@ impl Binder {
         self.pod_by_uid.remove(&pod.uid);
         self.queue.remove(&(Reverse(pod.priority), id));
         if let PodState::Bound(index) | PodState::Binding(index, _) = pod.state {
-            self.nodes[index].remove(&pod.demand);
+            self.nodes[index].room.remove(&pod.demand);
             self.node_improved(index);
         }
     }
@@ -272,7 +271,7 @@ impl Binder {
         let Some(pod) = self.pods.get_mut(&id) else { return };
         let PodState::Pending(wish) = std::mem::replace(&mut pod.state, PodState::Idle) else { return };
         pod.state = PodState::Binding(index, wish);
-        self.nodes[index].add(&pod.demand);
+        self.nodes[index].room.add(&pod.demand);
         let body = json!({
             "apiVersion": "v1",
             "kind": "Binding",
@@ -339,7 +338,7 @@ impl Binder {
                 if let PodState::Binding(_, wish) = std::mem::replace(&mut pod.state, PodState::Idle) {
                     pod.state = PodState::Pending(wish);
                 }
-                self.nodes[index].remove(&pod.demand);
+                self.nodes[index].room.remove(&pod.demand);
                 self.retries.push(Reverse((at, id)));
                 self.node_improved(index);
             }
@@ -418,7 +417,7 @@ fn choose(nodes: &[NodeRow], wish: &Wish, demand: &Demand) -> Result<usize, Vec<
         match node.misfit(&wish.placement, demand) {
             Some(misfit) => misfits.push(misfit),
             None => {
-                let score = node.score(demand);
+                let score = node.room.score(demand);
                 if best.is_none_or(|(most, _)| score > most) {
                     best = Some((score, index));
                 }

@@ -1,12 +1,12 @@
 //! Applies manifests to a cluster as `kubectl apply` does, on the client's side.
 
 use everynode_client::{Client, Error, content_type};
+use everynode_wire::patch::three_way;
 use everynode_wire::resource::Resource;
 use everynode_wire::{Value, schema};
 use serde_json::json;
 
 use super::sources::{Document, SourceError};
-use super::three_way;
 
 /// How often an object that somebody else changes meanwhile is tried.
 const CONFLICT_TRIES: usize = 5;

@@ -11,7 +11,6 @@ mod files;
 mod nodes;
 mod remove;
 mod sources;
-mod three_way;
 mod views;
 
 use std::net::SocketAddr;

@@ -1,10 +1,11 @@
-//! The three kinds of patches, applied and refused as the API server does.
+//! The three kinds of patches, applied and refused as the API server does; and the patch of a client-side apply.
 
 mod directive;
 mod json;
 mod merge;
 mod order;
 mod strategic;
+pub mod three_way;
 
 use crate::decode::{DecodeError, Decoded, decode};
 use crate::schema::Type;

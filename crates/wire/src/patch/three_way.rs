@@ -3,8 +3,8 @@
 //! The patch is a strategic merge patch made of the new manifest itself, plus a deletion for everything that
 //! the last one had and the new one has not. Fields that others own are in neither, so they stay.
 
-use everynode_wire::schema::{Field, Kind, Type};
-use everynode_wire::{Object, Value};
+use crate::schema::{Field, Kind, Type};
+use crate::{Object, Value};
 
 /// Annotation in which kubectl, and we, keep the manifest applied last.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -83,7 +83,7 @@ mod tests {
     use serde_json::json;
 
     fn check(last: Value, new: Value, expected: Value) {
-        let ty = everynode_wire::schema::type_named("core.v1.Pod");
+        let ty = crate::schema::type_named("core.v1.Pod");
         assert_eq!(patch(ty, &last, &new), expected);
     }
 

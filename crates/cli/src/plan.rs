@@ -1,0 +1,237 @@
+//! `everynode plan`: what a change will do to a fleet.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use everynode_client::Client;
+use everynode_plan::spread::Spread;
+use everynode_plan::{Change, Failing, Fleet, Manifest, Options, Plan, Token};
+use serde_json::json;
+
+use crate::args::ClusterArgs;
+use crate::failure::Failure;
+
+/// Status of a change that should not be made as it is.
+const UNSAFE: u8 = 2;
+/// Objects of the API are limited to 3 MiB; a manifest may hold several.
+const MANIFEST_LIMIT_BYTES: u64 = 64 << 20;
+
+/// Arguments of `plan`.
+#[derive(Debug, clap::Args)]
+pub struct PlanArgs {
+    /// The manifest to plan; `-` is standard input. Only DaemonSets are planned
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Plan against this snapshot, offline, instead of a cluster
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
+    pub snapshot: Option<PathBuf>,
+    /// The cluster to read.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Namespace of objects that name none [default: the context's]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// From a pod's creation to Ready: 20s, or p50=20s,p99=2m [default: learned from the fleet]
+    #[arg(long, value_name = "SPREAD", value_parser = Spread::parse)]
+    pub start: Option<Spread>,
+    /// From a pod's deletion to its end: 2s, or p50=2s,p99=30s
+    #[arg(long, value_name = "SPREAD", default_value = "2s", value_parser = Spread::parse)]
+    pub stop: Spread,
+    /// Let a node fail: node=NAME is down from the start; node=NAME,after-update runs a new pod that never
+    /// becomes ready (repeatable)
+    #[arg(long, value_name = "node=NAME[,after-update]", value_parser = failing)]
+    pub fail: Vec<Failing>,
+    /// The share of new pods that never become ready, such as 5% or 0.05
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    pub failure_rate: f64,
+    /// Seeded runs for durations and worst cases [default: 4 to 40, by the size of the fleet]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runs: Option<u16>,
+    /// Seed of the runs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Leave with status 2 when the fleet has moved since the plan that printed this token
+    #[arg(long, value_name = "TOKEN", value_parser = Token::parse)]
+    pub check: Option<Token>,
+    /// Format of the plan
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// Formats of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Text,
+    /// For programs; docs/plan.md has the schema
+    Json,
+}
+
+/// Plans what the manifest holds.
+pub async fn run(args: PlanArgs) -> Result<ExitCode, Failure> {
+    let text = read_manifest(&args)?;
+    let client = match args.snapshot {
+        Some(_) => None,
+        None => Some(
+            Client::infer(args.cluster.kubeconfig.as_deref(), args.cluster.context.as_deref())
+                .await?
+                .with_user_agent("everynode-plan"),
+        ),
+    };
+    let context = client.as_ref().map_or("default", |client| client.default_namespace());
+    let namespace = args.namespace.as_deref().unwrap_or(context);
+    let manifest = Manifest::read(&args.file.display().to_string(), &text, namespace);
+    let mut problems = manifest.problems.clone();
+    let mut plans = Vec::new();
+    if !manifest.daemonsets.is_empty() {
+        let wanted: Vec<(String, String)> =
+            manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
+        let fleet = match (&args.snapshot, &client) {
+            (Some(path), _) => {
+                let named = |error: &dyn std::fmt::Display| Failure {
+                    message: format!("snapshot {}: {error}", path.display()),
+                    hint: None,
+                };
+                let file = File::open(path).map_err(|error| named(&error))?;
+                Fleet::from_file(file, &wanted).map_err(|error| named(&error))?
+            }
+            (None, Some(client)) => Fleet::from_cluster(client, &wanted, "").await?,
+            (None, None) => return Err(Failure::with_hint("there is no cluster", "name a --kubeconfig")),
+        };
+        check_nodes(&args, &fleet)?;
+        for written in &manifest.daemonsets {
+            match Change::of(written, &fleet) {
+                Ok(change) => plans.extend(Plan::make(&fleet, &change, &options(&args))),
+                Err(refusals) => problems.extend(refusals),
+            }
+        }
+    }
+    print(&args, &problems, &manifest.ignored, &plans);
+    Ok(status(&args, &problems, &plans))
+}
+
+fn read_manifest(args: &PlanArgs) -> Result<String, Failure> {
+    let cannot = |error: std::io::Error| Failure {
+        message: format!("cannot read {}: {error}", args.file.display()),
+        hint: Some("name a manifest with -f FILE, or - for standard input".into()),
+    };
+    let mut text = String::new();
+    match args.file.as_os_str() == "-" {
+        true => std::io::stdin().take(MANIFEST_LIMIT_BYTES).read_to_string(&mut text),
+        false => {
+            File::open(&args.file).and_then(|file| file.take(MANIFEST_LIMIT_BYTES).read_to_string(&mut text))
+        }
+    }
+    .map_err(cannot)?;
+    Ok(text)
+}
+
+/// A failure on a node that does not exist is a mistake.
+fn check_nodes(args: &PlanArgs, fleet: &Fleet) -> Result<(), Failure> {
+    let is_known = |name: &str| fleet.nodes.iter().any(|node| node.name == name);
+    match args.fail.iter().find(|one| !is_known(&one.node)) {
+        Some(one) => Err(Failure::with_hint(
+            format!("--fail: there is no node {:?} in the fleet", one.node),
+            "write node=NAME with the name of a Node",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn options(args: &PlanArgs) -> Options {
+    Options {
+        start: args.start.clone(),
+        stop: args.stop.clone(),
+        failure_rate: args.failure_rate,
+        failing: args.fail.clone(),
+        runs: args.runs.map(usize::from),
+        seed: args.seed,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is where the command speaks to its user")]
+fn print(args: &PlanArgs, problems: &[String], ignored: &[String], plans: &[Plan]) {
+    let moved = moved(args, plans);
+    if args.output == Output::Json {
+        let all = json!({"errors": problems, "ignored": ignored, "moved": moved, "plans": plans});
+        println!("{all:#}");
+        return;
+    }
+    if !problems.is_empty() {
+        println!("The manifest would be refused:");
+        problems.iter().for_each(|problem| println!("  {problem}"));
+    }
+    if !ignored.is_empty() {
+        println!("Not planned: {}", ignored.join(", "));
+    }
+    plans.iter().for_each(|plan| print!("{}", plan.to_text()));
+    match &args.check {
+        Some(_) if !moved.is_empty() => {
+            println!("The fleet has moved since that plan: {} changed.", moved.join(", "));
+        }
+        Some(_) if problems.is_empty() => println!("Nothing has moved since that plan."),
+        _ => {}
+    }
+}
+
+/// What is no longer as the token has it. A token is of one DaemonSet.
+fn moved(args: &PlanArgs, plans: &[Plan]) -> Vec<&'static str> {
+    let Some(token) = &args.check else { return Vec::new() };
+    let moved = plans.iter().map(|plan| token.moved(&plan.token));
+    moved.min_by_key(Vec::len).unwrap_or_default()
+}
+
+fn status(args: &PlanArgs, problems: &[String], plans: &[Plan]) -> ExitCode {
+    if !problems.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    match plans.iter().all(|plan| plan.safe) && moved(args, plans).is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(UNSAFE),
+    }
+}
+
+/// `node=NAME` or `node=NAME,after-update`.
+fn failing(text: &str) -> Result<Failing, String> {
+    let wrong = || format!("{text:?}: write node=NAME or node=NAME,after-update");
+    let rest = text.strip_prefix("node=").ok_or_else(wrong)?;
+    let (node, when) = rest.split_once(',').unwrap_or((rest, ""));
+    match (node, when) {
+        ("", _) => Err(wrong()),
+        (node, "") => Ok(Failing { node: node.into(), after_update: false }),
+        (node, "after-update") => Ok(Failing { node: node.into(), after_update: true }),
+        _ => Err(wrong()),
+    }
+}
+
+/// `5%` or `0.05`.
+fn share(text: &str) -> Result<f64, String> {
+    let wrong = || format!("{text:?} is not a share: write for example 5% or 0.05");
+    let (number, whole) = match text.strip_suffix('%') {
+        Some(number) => (number, 100.0),
+        None => (text, 1.0),
+    };
+    let share = number.parse::<f64>().map_err(|_| wrong())? / whole;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_and_failures_are_read_as_people_write_them() {
+        assert_eq!((share("5%"), share("0.05"), share("0")), (Ok(0.05), Ok(0.05), Ok(0.0)));
+        for text in ["", "101%", "-1", "x", "2"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+        assert_eq!(failing("node=a"), Ok(Failing { node: "a".into(), after_update: false }));
+        assert_eq!(failing("node=a,after-update"), Ok(Failing { node: "a".into(), after_update: true }));
+        for text in ["a", "node=", "node=a,later"] {
+            assert!(failing(text).is_err(), "{text}");
+        }
+    }
+}

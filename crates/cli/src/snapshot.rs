@@ -1,0 +1,84 @@
+//! `everynode snapshot`: a cluster in a file.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use everynode_client::Client;
+use everynode_plan::file::{FileError, Header, VERSION, Writer};
+use everynode_plan::record::Unseen;
+use everynode_plan::{Mask, collect};
+
+use crate::args::ClusterArgs;
+use crate::failure::Failure;
+
+/// Arguments of `snapshot`.
+#[derive(Debug, clap::Args)]
+pub struct SnapshotArgs {
+    /// The file to write; `-` is standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The cluster to read.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Read this namespace where the whole cluster must not be listed [default: the context's]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+/// Reads the cluster into the file.
+#[expect(clippy::print_stderr, reason = "this is where the command speaks to its user")]
+pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
+    let client = Client::infer(args.cluster.kubeconfig.as_deref(), args.cluster.context.as_deref()).await?;
+    let client = client.with_user_agent("everynode-snapshot");
+    let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace()).to_owned();
+    let (records, unseen) = match args.file.as_os_str() == "-" {
+        true => write(&client, &namespace, std::io::stdout()).await?,
+        false => write_file(&client, &namespace, &args.file).await?,
+    };
+    eprintln!("{records} records of {} written to {}", client.server_url(), args.file.display());
+    for Unseen { what, why } in unseen {
+        eprintln!("not seen: {what}: {why}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes beside the file first, so that no half of a snapshot stands under its name.
+async fn write_file(client: &Client, namespace: &str, path: &Path) -> Result<(u64, Vec<Unseen>), Failure> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let cannot = |error: std::io::Error| {
+        Failure::with_hint(format!("cannot write {}: {error}", path.display()), "name another file")
+    };
+    let file = File::create(&partial).map_err(cannot)?;
+    let written = write(client, namespace, file).await;
+    let written =
+        written.and_then(|written| std::fs::rename(&partial, path).map_err(cannot).map(|()| written));
+    if written.is_err() {
+        // It is of no use; what matters has failed already.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}
+
+async fn write(
+    client: &Client,
+    namespace: &str,
+    out: impl Write + Send,
+) -> Result<(u64, Vec<Unseen>), Failure> {
+    let mask = Mask::new(format!("{:032x}", fastrand::u128(..)));
+    let header = Header {
+        format: VERSION,
+        taken_at: client.clock().unix_millis().div_euclid(1000),
+        salt: mask.salt().to_owned(),
+        writer: concat!("everynode ", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    let mut writer = Writer::new(out, header)?;
+    let mut sink = |record| -> Result<(), FileError> { writer.write(&record) };
+    let unseen = collect(client, &mask, Some(namespace), &mut sink).await?;
+    let (mut out, records) = writer.finish(unseen.clone())?;
+    out.flush()?;
+    Ok((records, unseen))
+}

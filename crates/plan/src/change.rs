@@ -1,0 +1,193 @@
+//! From a manifest to the DaemonSet that the API server would have after `kubectl apply`.
+
+use everynode_wire::decode::{Body, decode_body};
+use everynode_wire::patch::{strategic_merge, three_way};
+use everynode_wire::resource::Resource;
+use everynode_wire::schema::{self, Type};
+use everynode_wire::status::{FieldError, Status};
+use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
+use everynode_wire::{Value, encode, manifest, time};
+
+use sha2::{Digest, Sha256};
+
+use crate::file::hex;
+use crate::fleet::Fleet;
+
+/// What a manifest holds.
+#[derive(Debug, Default)]
+pub struct Manifest {
+    /// The DaemonSets, as written.
+    pub daemonsets: Vec<Written>,
+    /// What else is in it, such as `ConfigMap agent`: it is not planned.
+    pub ignored: Vec<String>,
+    /// What cannot be read, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// A DaemonSet of a manifest.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// File and line.
+    pub place: String,
+    /// metadata.namespace, `default` when there is none.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// The object as written.
+    pub object: Value,
+}
+
+/// A change of one DaemonSet.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// The DaemonSet as it is, with hidden environment values; `None` for a new one.
+    pub live: Option<Value>,
+    /// The DaemonSet as it will be, as the API server would serve it.
+    pub new: Value,
+    /// What the API server warns of.
+    pub warnings: Vec<String>,
+    /// A checksum of the manifest as written.
+    pub(crate) written_sha256: String,
+}
+
+/// The uid of a DaemonSet that does not exist yet.
+const NEW_UID: &str = "00000000-0000-4000-8000-000000000001";
+
+impl Manifest {
+    /// Reads the text of a file.
+    pub fn read(file: &str, text: &str, default_namespace: &str) -> Manifest {
+        let mut result = Manifest::default();
+        for document in manifest::documents(text) {
+            match document {
+                Err(error) => result.problems.push(format!("{file}: {error}")),
+                Ok(document) => {
+                    let place = format!("{file}:{}", document.line);
+                    result.take(place, document.value, default_namespace);
+                }
+            }
+        }
+        if result.daemonsets.is_empty() && result.problems.is_empty() {
+            result.problems.push(format!("{file}: there is no DaemonSet in it"));
+        }
+        result
+    }
+
+    fn take(&mut self, place: String, object: Value, default_namespace: &str) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+        if kind != "DaemonSet" {
+            match kind {
+                "" => self.problems.push(format!("{place}: kind is not set: is this a Kubernetes manifest?")),
+                kind => self.ignored.push(format!("{kind} {name}").trim_end().to_owned()),
+            }
+            return;
+        }
+        if version != "apps/v1" {
+            self.problems.push(format!(
+                "{place}: DaemonSet {name}: no kind \"DaemonSet\" is served in version {version:?}: write apps/v1"
+            ));
+            return;
+        }
+        if name.is_empty() {
+            self.problems.push(format!("{place}: DaemonSet: metadata.name must be set"));
+            return;
+        }
+        let namespace = match text("/metadata/namespace") {
+            "" => default_namespace,
+            namespace => namespace,
+        };
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        self.daemonsets.push(Written { place, namespace, name, object });
+    }
+}
+
+impl Change {
+    /// What applying a DaemonSet to a fleet makes of it.
+    ///
+    /// # Errors
+    /// The refusals of the API server, a sentence each.
+    pub fn of(written: &Written, fleet: &Fleet) -> Result<Change, Vec<String>> {
+        let one = |status: Status| vec![format!("{}: {}", written.place, status.message)];
+        let (resource, ty) = daemonset_kind().map_err(one)?;
+        let live = fleet.daemonset(&written.namespace, &written.name).cloned();
+        let mut manifest = written.object.clone();
+        manifest["metadata"]["namespace"] = written.namespace.as_str().into();
+        let body = Body { group: "apps", version: "v1", kind: "DaemonSet", ty };
+        let decoded = decode_body(&body, &encode::to_vec(&manifest), false).map_err(one)?;
+        let decoded = body.strict(decoded).map_err(one)?;
+        fleet.mask.template(&mut manifest["spec"]["template"]);
+        let mut errors = Vec::new();
+        let (new, warnings) = match &live {
+            None => created(resource, decoded, fleet, &mut errors).map_err(one)?,
+            Some(live) => updated(resource, ty, live, &manifest, &mut errors).map_err(one)?,
+        };
+        if !errors.is_empty() {
+            errors.dedup();
+            return Err(errors.iter().map(|error| format!("{}: {error}", written.place)).collect());
+        }
+        let (namespace, name) = (written.namespace.clone(), written.name.clone());
+        let written_sha256 = hex(&Sha256::digest(encode::canonical(&written.object)));
+        Ok(Change { namespace, name, live, new, warnings, written_sha256 })
+    }
+
+    /// The uid of the DaemonSet.
+    pub fn uid(&self) -> &str {
+        self.new["metadata"]["uid"].as_str().unwrap_or_default()
+    }
+}
+
+fn daemonset_kind() -> Result<(&'static Resource, &'static Type), Status> {
+    let missing = || Status::internal("DaemonSets are not known");
+    let resource = everynode_wire::resource_for_kind("apps", "v1", "DaemonSet").ok_or_else(missing)?;
+    Ok((resource, schema::type_named(resource.type_name).ok_or_else(missing)?))
+}
+
+fn convert_and_default(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    let refuse = |why: String| Status::bad_request(format!("the DaemonSet cannot be handled: {why}"));
+    resource.rules.convert(object).map_err(refuse)?;
+    resource.rules.default(object);
+    Ok(())
+}
+
+fn created(
+    resource: &Resource,
+    mut object: Value,
+    fleet: &Fleet,
+    errors: &mut Vec<FieldError>,
+) -> Result<(Value, Vec<String>), Status> {
+    convert_and_default(resource, &mut object)?;
+    object["metadata"]["uid"] = NEW_UID.into();
+    object["metadata"]["creationTimestamp"] = time::format(fleet.taken_at_millis.div_euclid(1000)).into();
+    resource.rules.prepare_create(&mut object);
+    validate_metadata_create(&object, resource.namespaced, resource.name_rule, errors);
+    resource.rules.validate_create(&object, errors);
+    let warnings = resource.rules.warnings(&object, None);
+    fleet.mask.daemonset(&mut object);
+    Ok((object, warnings))
+}
+
+fn updated(
+    resource: &Resource,
+    ty: &'static Type,
+    live: &Value,
+    manifest: &Value,
+    errors: &mut Vec<FieldError>,
+) -> Result<(Value, Vec<String>), Status> {
+    let last = live["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap_or("null");
+    let last: Value = serde_json::from_str(last).unwrap_or_default();
+    let patch = three_way::patch(Some(ty), &last, manifest);
+    let mut new = strategic_merge(ty, live, &encode::to_vec(&patch))?.strict()?;
+    convert_and_default(resource, &mut new)?;
+    for kept in ["generation", "uid", "creationTimestamp", "resourceVersion"] {
+        new["metadata"][kept] = live["metadata"][kept].clone();
+    }
+    resource.rules.prepare_update(&mut new, live);
+    validate_metadata_update(&new, live, errors);
+    resource.rules.validate_update(&new, live, errors);
+    let warnings = resource.rules.warnings(&new, Some(live));
+    Ok((new, warnings))
+}

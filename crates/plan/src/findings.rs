@@ -1,0 +1,358 @@
+//! What of a plan somebody should know before going on: stalls, losses and their causes.
+
+use everynode_engine::{Budget, IntOrPercent, Strategy, Time};
+use everynode_wire::time;
+use serde::Serialize;
+
+use crate::model::{Model, ModelNode};
+use crate::run::{Left, Run};
+
+/// Something to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is.
+    pub kind: FindingKind,
+    /// How bad it is.
+    pub severity: Severity,
+    /// A sentence or two.
+    pub message: String,
+    /// The nodes concerned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+}
+
+/// Whether a finding makes a change unsafe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// The change would stall, exceed its budget, or leave nodes without their daemon.
+    Unsafe,
+    /// Worth knowing.
+    Note,
+}
+
+/// The kinds of finding. The text forms are part of the JSON schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FindingKind {
+    /// The roll-out stops before its end: nodes that are down use up the budget.
+    DeadNodesUseBudget,
+    /// The roll-out stops before its end, for another reason.
+    Stalls,
+    /// Surging pods want host ports that the old pods hold.
+    SurgeHostPorts,
+    /// Pods do not fit on their nodes.
+    NoRoom,
+    /// New pods do not become ready, as was asked for.
+    NewPodsFail,
+    /// A quota refuses pods.
+    Quota,
+    /// No node is eligible.
+    NoEligibleNode,
+    /// More nodes than the budget allows are without a Ready pod at once.
+    ExceedsBudget,
+    /// Pods younger than minReadySeconds are replaced all at once.
+    YoungPods,
+    /// Nodes that are down keep their old pod, or none.
+    DeadNodes,
+    /// Other pods are pushed out.
+    PushesOut,
+    /// The roll-out waits for somebody to delete pods.
+    OnDelete,
+    /// Something outside the model decides too.
+    NotModelled,
+    /// Somebody else owns the DaemonSet.
+    ManagedElsewhere,
+    /// A part of the cluster could not be seen.
+    NotSeen,
+}
+
+/// Everything that the runs show; the first run is the one with typical times.
+pub(crate) fn of_runs(model: &Model, runs: &[Run]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Some(typical) = runs.first() else { return findings };
+    let desired = model.desired();
+    if desired == 0 {
+        let message = "no node is eligible: every pod is removed and none is created; look at nodeSelector, \
+                       affinity and tolerations";
+        findings.push(finding(FindingKind::NoEligibleNode, Severity::Unsafe, message, Vec::new()));
+    }
+    findings.extend(stall(model, typical));
+    findings.extend(no_room(model, typical));
+    findings.extend(failures(model, typical));
+    findings.extend(excess(model, runs));
+    findings.extend(notes(model, typical));
+    findings
+}
+
+pub(crate) fn finding(
+    kind: FindingKind,
+    severity: Severity,
+    message: impl Into<String>,
+    nodes: Vec<String>,
+) -> Finding {
+    Finding { kind, severity, message: message.into(), nodes }
+}
+
+/// The nodes that were left for a reason.
+fn left<'a>(model: &'a Model, run: &'a Run, is: impl Fn(&Left) -> bool + 'a) -> Vec<&'a ModelNode> {
+    let nodes = run.left.iter().filter(move |(_, why)| is(why));
+    nodes.filter_map(|(index, _)| model.nodes.get(*index as usize)).collect()
+}
+
+fn names(nodes: &[&ModelNode]) -> Vec<String> {
+    nodes.iter().map(|node| node.name.clone()).collect()
+}
+
+/// `n1, n2, n3 and 17 more`.
+pub(crate) fn some(nodes: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = nodes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match nodes.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// `1 node`, `3 nodes`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
+    }
+}
+
+fn budget(model: &Model) -> Option<Budget> {
+    Budget::for_nodes(model.daemonset.strategy, i32::try_from(model.desired()).unwrap_or(i32::MAX))
+}
+
+/// How the budget reads: `the budget of 14 (5%)`.
+fn budget_text(model: &Model) -> String {
+    let of = |value: IntOrPercent, number: i32| match value {
+        IntOrPercent::Int(_) => format!("{number}"),
+        IntOrPercent::Percent(percent) => format!("{number} ({percent}%)"),
+    };
+    match (model.daemonset.strategy, budget(model)) {
+        (Strategy::RollingUpdate { max_unavailable, .. }, Some(Budget::Unavailable(number))) => {
+            format!("the budget of {}", of(max_unavailable, number))
+        }
+        (Strategy::RollingUpdate { max_surge, .. }, Some(Budget::Surge(number))) => {
+            format!("the surge of {}", of(max_surge, number))
+        }
+        _ => "the budget".to_owned(),
+    }
+}
+
+/// Old pods that the roll-out does not come to.
+fn stall(model: &Model, run: &Run) -> Option<Finding> {
+    let behind = left(model, run, |why| *why == Left::NotReached);
+    budget(model)?;
+    if behind.is_empty() {
+        return None;
+    }
+    let updated = model.desired() - run.left.len();
+    let down = left(model, run, |why| *why == Left::Down);
+    let down_names = names(&down);
+    let mut causes = Vec::new();
+    if !down.is_empty() {
+        causes.push(format!("{} down ({})", are(down.len()), some(&down_names)));
+    }
+    let mut group = |is: fn(&Left) -> bool, what: &str| {
+        let nodes = left(model, run, is);
+        if !nodes.is_empty() {
+            causes.push(format!("{} {what} ({})", nodes.len(), some(&names(&nodes))));
+        }
+        nodes.len()
+    };
+    let no_room = group(|why| matches!(why, Left::NoRoom(_)), "whose pod does not fit");
+    let failed = group(|why| *why == Left::Failed, "whose new pod fails");
+    group(|why| *why == Left::NotReady, "whose pod is not ready");
+    group(|why| *why == Left::NotCreated, "without a pod");
+    let ports = is_surge_with_ports(model, run);
+    let kind = match () {
+        () if ports => FindingKind::SurgeHostPorts,
+        () if down.len() > no_room + failed => FindingKind::DeadNodesUseBudget,
+        () => FindingKind::Stalls,
+    };
+    let mut message = format!(
+        "stalls: {} of {} get the new template, {} not reached",
+        updated,
+        count(model.desired(), "node"),
+        are(behind.len())
+    );
+    if !causes.is_empty() {
+        message.push_str(&format!("; {} is used up by: {}", budget_text(model), causes.join(", ")));
+    }
+    if ports {
+        message.push_str(
+            ". The new pods want host ports that the old ones hold until the new ones are available: set maxSurge \
+             to 0 and maxUnavailable above 0",
+        );
+    } else if kind == FindingKind::DeadNodesUseBudget {
+        let number = down.len() + no_room + failed;
+        message.push_str(&format!(". Repair or remove these nodes, or set maxUnavailable above {number}"));
+    }
+    Some(finding(kind, Severity::Unsafe, message, if down.is_empty() { names(&behind) } else { down_names }))
+}
+
+fn are(number: usize) -> String {
+    match number {
+        1 => "1 is".to_owned(),
+        number => format!("{number} are"),
+    }
+}
+
+fn is_surge_with_ports(model: &Model, run: &Run) -> bool {
+    model.daemonset.strategy.allows_surge()
+        && !model.demand.ports.is_empty()
+        && run.left.iter().any(|(_, why)| {
+            matches!(why, Left::NoRoom(misfit) if misfit.reasons.iter().any(|one| one.contains("free ports")))
+        })
+}
+
+fn no_room(model: &Model, run: &Run) -> Option<Finding> {
+    let nodes = left(model, run, |why| matches!(why, Left::NoRoom(_)));
+    if nodes.is_empty() {
+        return None;
+    }
+    let mut reasons: Vec<&str> = run
+        .left
+        .iter()
+        .filter_map(|(_, why)| match why {
+            Left::NoRoom(misfit) => Some(misfit.reasons.iter().map(String::as_str)),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let lost = |(index, why): &&(u32, Left)| {
+        matches!(why, Left::NoRoom(_)) && run.was_available.get(*index as usize) == Some(&true)
+    };
+    let lost = run.left.iter().filter(lost).count();
+    let is_surge = model.daemonset.strategy.allows_surge();
+    let mut message =
+        format!("the pod does not fit on {}: {}", count(nodes.len(), "node"), reasons.join(", "));
+    if lost > 0 && !is_surge {
+        message.push_str(&format!("; {lost} of them have a daemon now and lose it"));
+    }
+    let was_so = lost == 0 && !run.left.iter().any(|(_, why)| *why == Left::NotReached) && !gains(model, run);
+    let severity = if was_so { Severity::Note } else { Severity::Unsafe };
+    Some(finding(FindingKind::NoRoom, severity, message, names(&nodes)))
+}
+
+/// Some node on which the pod does not fit had no pod before at all.
+fn gains(model: &Model, run: &Run) -> bool {
+    let has_pod = |index: u32| model.pods.iter().any(|pod| pod.node == Some(index));
+    run.left.iter().any(|(index, why)| matches!(why, Left::NoRoom(_)) && !has_pod(*index))
+}
+
+fn failures(model: &Model, run: &Run) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let failed = left(model, run, |why| *why == Left::Failed);
+    if !failed.is_empty() {
+        let message =
+            format!("the new pod does not become ready on {}, as asked for", count(failed.len(), "node"));
+        findings.push(finding(FindingKind::NewPodsFail, Severity::Unsafe, message, names(&failed)));
+    }
+    let missing = left(model, run, |why| *why == Left::NotCreated);
+    if let Some(refused) = run.tally.refused.as_ref().filter(|_| !missing.is_empty()) {
+        let message = format!("pods are refused on {}: {refused}", count(missing.len(), "node"));
+        findings.push(finding(FindingKind::Quota, Severity::Unsafe, message, names(&missing)));
+    }
+    findings
+}
+
+/// More nodes without a Ready pod than there may be.
+fn excess(model: &Model, runs: &[Run]) -> Option<Finding> {
+    let allowed = match budget(model)? {
+        Budget::Unavailable(number) => u32::try_from(number).unwrap_or(0),
+        Budget::Surge(_) => 0,
+    };
+    let worst = runs.iter().max_by_key(|run| run.tally.worst_unserved)?;
+    let (most, before) = (worst.tally.worst_unserved, worst.unserved_before);
+    if most <= allowed.max(before) {
+        return None;
+    }
+    let young = young_pods(model);
+    let text =
+        format!("{most} nodes are without a Ready pod at once; {} allows {allowed}", budget_text(model));
+    Some(if young > 0 {
+        let message = format!(
+            "{text}. {young} pods are Ready for less than minReadySeconds ({}s) and so count as unavailable: a new \
+             template replaces them all at once, outside the budget. Wait until they are available",
+            model.daemonset.min_ready_seconds
+        );
+        finding(FindingKind::YoungPods, Severity::Unsafe, message, Vec::new())
+    } else {
+        finding(FindingKind::ExceedsBudget, Severity::Unsafe, text, Vec::new())
+    })
+}
+
+/// Pods that are Ready, but not yet for minReadySeconds.
+fn young_pods(model: &Model) -> usize {
+    let is_young = |since: i64| Time::from_seconds(since).plus_millis(model.min_ready_millis()) > model.begin;
+    let pods = model.pods.iter().filter(|pod| pod.pod.ready && !pod.pod.deleting);
+    pods.filter(|pod| pod.pod.ready_since.is_some_and(is_young)).count()
+}
+
+fn notes(model: &Model, run: &Run) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let down = left(model, run, |why| *why == Left::Down);
+    let stalls = run.left.iter().any(|(_, why)| *why == Left::NotReached) && budget(model).is_some();
+    if !down.is_empty() && !stalls {
+        let since = down.iter().filter_map(|node| node.ready_since).min();
+        let since = since.map(|since| format!(", the first since {}", time::format(since)));
+        let message = format!(
+            "{} down{} and will have no pod of the new template until they are back",
+            are(down.len()),
+            since.unwrap_or_default()
+        );
+        findings.push(finding(FindingKind::DeadNodes, Severity::Note, message, names(&down)));
+    }
+    if !run.pushed_out.is_empty() {
+        let pods: i64 = run.pushed_out.iter().map(|(_, pods)| pods).sum();
+        let nodes: Vec<&ModelNode> =
+            run.pushed_out.iter().filter_map(|(index, _)| model.nodes.get(*index as usize)).collect();
+        let message = format!(
+            "the pod fits on {} only by pushing out pods of lower priority, {pods} at most",
+            count(nodes.len(), "node")
+        );
+        findings.push(finding(FindingKind::PushesOut, Severity::Note, message, names(&nodes)));
+    }
+    if budget(model).is_none() {
+        let behind = left(model, run, |why| *why == Left::NotReached).len();
+        let message = format!(
+            "updateStrategy is OnDelete: {} their old pod until somebody deletes it",
+            match behind {
+                1 => "1 node keeps".to_owned(),
+                behind => format!("{behind} nodes keep"),
+            }
+        );
+        findings.push(finding(FindingKind::OnDelete, Severity::Note, message, Vec::new()));
+    }
+    findings.extend(not_modelled(model));
+    findings
+}
+
+/// Parts of the template that the scheduler reads and the model does not.
+fn not_modelled(model: &Model) -> Option<Finding> {
+    let spec = &model.daemonset.template.value()["spec"];
+    let volumes = spec["volumes"].as_array().into_iter().flatten();
+    let claims = volumes.filter(|volume| !volume["persistentVolumeClaim"].is_null()).count();
+    let parts: Vec<&str> = [
+        (!spec["affinity"]["podAffinity"].is_null(), "podAffinity"),
+        (!spec["affinity"]["podAntiAffinity"].is_null(), "podAntiAffinity"),
+        (!spec["topologySpreadConstraints"].is_null(), "topologySpreadConstraints"),
+        (!spec["resourceClaims"].is_null(), "resourceClaims"),
+        (claims > 0, "volumes of claims"),
+        (model.quotas.iter().any(|quota| quota.scoped), "quotas with scopes"),
+    ]
+    .into_iter()
+    .filter_map(|(is_set, name)| is_set.then_some(name))
+    .collect();
+    (!parts.is_empty()).then(|| {
+        let message = format!("not looked at, and may keep pods from their nodes: {}", parts.join(", "));
+        finding(FindingKind::NotModelled, Severity::Note, message, Vec::new())
+    })
+}

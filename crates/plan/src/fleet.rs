@@ -1,0 +1,236 @@
+//! A cluster in memory, as far as some DaemonSets depend on it.
+
+use std::collections::HashMap;
+
+use everynode_client::Client;
+use serde_json::Value;
+
+use crate::collect::{CollectError, collect};
+use crate::file::{self, FileError, Header};
+use crate::mask::Mask;
+use crate::record::{Need, Node, Pod, PriorityClass, Quota, Record, Revision, Taken, Unseen};
+use crate::spread::Spread;
+
+/// Start times that are kept of pods of other DaemonSets.
+const SAMPLES: usize = 10_000;
+/// With fewer start times of its own pods than this, a DaemonSet's are taken from all DaemonSets' pods.
+const OWN_SAMPLES: usize = 10;
+/// A pod that became ready later than this after its creation was held up by something else than its start.
+const LONGEST_START_SECONDS: i64 = 3600;
+
+/// A cluster at one time.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    /// When it was read, in Unix milliseconds.
+    pub taken_at_millis: i64,
+    /// How environment values are hidden.
+    pub mask: Mask,
+    /// The nodes, by name.
+    pub nodes: Vec<Node>,
+    /// All DaemonSets.
+    pub daemonsets: Vec<Value>,
+    /// The pods of the DaemonSets in question, and those in their namespaces that nobody controls.
+    pub pods: Vec<Pod>,
+    /// What all other pods take.
+    pub taken: Vec<Taken>,
+    /// The revisions of the DaemonSets in question.
+    pub revisions: Vec<Revision>,
+    /// The quotas of their namespaces.
+    pub quotas: Vec<Quota>,
+    /// The priority classes.
+    pub classes: Vec<PriorityClass>,
+    /// What could not be read.
+    pub unseen: Vec<Unseen>,
+    starts: Vec<i64>,
+}
+
+/// Which DaemonSets a fleet is read for: pairs of namespace and name.
+pub type Wanted = [(String, String)];
+
+/// Where the start times of a plan come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Starts {
+    /// The times.
+    pub spread: Spread,
+    /// A clause that says where they come from.
+    pub origin: String,
+}
+
+impl Fleet {
+    /// Reads a cluster.
+    ///
+    /// # Errors
+    /// [`CollectError`]: something without which nothing can be said could not be read.
+    pub async fn from_cluster(
+        client: &Client,
+        wanted: &Wanted,
+        salt: &str,
+    ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
+        let mask = Mask::new(salt);
+        let mut builder = Builder::new(wanted, mask.clone(), client.clock().unix_millis());
+        let namespace = wanted.first().map(|(namespace, _)| namespace.as_str());
+        let mut sink = |record| {
+            builder.take(record);
+            Ok(())
+        };
+        let unseen = collect(client, &mask, namespace, &mut sink).await?;
+        Ok(builder.finish(unseen))
+    }
+
+    /// Reads a snapshot file.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn from_file(file: impl std::io::Read, wanted: &Wanted) -> Result<Fleet, FileError> {
+        let mut builder = Builder::new(wanted, Mask::new(""), 0);
+        let builder_cell = std::cell::RefCell::new(&mut builder);
+        let begin = |header: &Header| {
+            let mut builder = builder_cell.borrow_mut();
+            builder.fleet.mask = Mask::new(header.salt.clone());
+            builder.fleet.taken_at_millis = header.taken_at * 1000;
+        };
+        let unseen = file::read(file, begin, |record| builder_cell.borrow_mut().take(record))?;
+        Ok(builder.finish(unseen))
+    }
+
+    /// A fleet made of records.
+    pub fn from_records(
+        records: impl IntoIterator<Item = Record>,
+        wanted: &Wanted,
+        taken_at_millis: i64,
+    ) -> Fleet {
+        let mut builder = Builder::new(wanted, Mask::new(""), taken_at_millis);
+        records.into_iter().for_each(|record| builder.take(record));
+        builder.finish(Vec::new())
+    }
+
+    /// The DaemonSet of this name.
+    pub fn daemonset(&self, namespace: &str, name: &str) -> Option<&Value> {
+        let is = |object: &&Value| {
+            object["metadata"]["namespace"] == namespace && object["metadata"]["name"] == name
+        };
+        self.daemonsets.iter().find(is)
+    }
+
+    /// How long pods of a DaemonSet take from creation to Ready.
+    pub fn starts(&self, daemonset_uid: &str) -> Starts {
+        let own = self.pods.iter().filter(|pod| pod.daemon_set.as_deref() == Some(daemonset_uid));
+        let own: Vec<i64> = own.filter_map(start_millis).collect();
+        let count = own.len();
+        if count >= OWN_SAMPLES
+            && let Some(spread) = Spread::observed(own)
+        {
+            return Starts { spread, origin: format!("learned from {count} of its pods") };
+        }
+        match Spread::observed(self.starts.clone()) {
+            Some(spread) if self.starts.len() >= OWN_SAMPLES => Starts {
+                spread,
+                origin: format!("learned from {} pods of all DaemonSets", self.starts.len()),
+            },
+            _ => Starts {
+                spread: Spread::LogNormal { p50_millis: 20_000, p99_millis: 120_000 },
+                origin: "assumed: the fleet has too few pods to learn from; see --start".to_owned(),
+            },
+        }
+    }
+}
+
+/// How long a pod took from its creation to Ready, if that can be told.
+fn start_millis(pod: &Pod) -> Option<i64> {
+    let seconds = pod.ready_since.filter(|_| pod.ready && pod.restarts == 0)? - pod.created;
+    (0..=LONGEST_START_SECONDS).contains(&seconds).then_some(seconds * 1000)
+}
+
+struct Builder {
+    fleet: Fleet,
+    wanted: Vec<(String, String)>,
+    wanted_uids: Vec<String>,
+    sums: HashMap<(String, i32), Taken>,
+}
+
+impl Builder {
+    fn new(wanted: &Wanted, mask: Mask, taken_at_millis: i64) -> Builder {
+        Builder {
+            fleet: Fleet {
+                taken_at_millis,
+                mask,
+                nodes: Vec::new(),
+                daemonsets: Vec::new(),
+                pods: Vec::new(),
+                taken: Vec::new(),
+                revisions: Vec::new(),
+                quotas: Vec::new(),
+                classes: Vec::new(),
+                unseen: Vec::new(),
+                starts: Vec::new(),
+            },
+            wanted: wanted.to_vec(),
+            wanted_uids: Vec::new(),
+            sums: HashMap::new(),
+        }
+    }
+
+    fn is_wanted_namespace(&self, namespace: &str) -> bool {
+        self.wanted.iter().any(|(wanted, _)| wanted == namespace)
+    }
+
+    fn is_wanted(&self, uid: &str) -> bool {
+        self.wanted_uids.iter().any(|wanted| wanted == uid)
+    }
+
+    /// Takes a record; DaemonSets come before all others.
+    fn take(&mut self, record: Record) {
+        match record {
+            Record::DaemonSet(object) => {
+                let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+                let (namespace, name) = (text("namespace"), text("name"));
+                if self.wanted.iter().any(|(ns, wanted)| ns == namespace && wanted == name) {
+                    self.wanted_uids.push(text("uid").to_owned());
+                }
+                self.fleet.daemonsets.push(object);
+            }
+            Record::Revision(one) if self.is_wanted(&one.daemon_set) => self.fleet.revisions.push(one),
+            Record::Revision(_) => {}
+            Record::Node(node) => self.fleet.nodes.push(node),
+            Record::Pod(pod) => self.take_pod(*pod),
+            Record::Taken(Taken { node, priority, pods, need }) => self.add(node, priority, pods, &need),
+            Record::Quota(quota) if self.is_wanted_namespace(&quota.namespace) => {
+                self.fleet.quotas.push(quota);
+            }
+            Record::Quota(_) => {}
+            Record::PriorityClass(class) => self.fleet.classes.push(class),
+        }
+    }
+
+    fn take_pod(&mut self, pod: Pod) {
+        if pod.daemon_set.is_some()
+            && self.fleet.starts.len() < SAMPLES
+            && let Some(millis) = start_millis(&pod)
+        {
+            self.fleet.starts.push(millis);
+        }
+        let is_kept = match &pod.daemon_set {
+            Some(uid) => self.is_wanted(uid),
+            None => self.is_wanted_namespace(&pod.namespace),
+        };
+        let has_ended = matches!(pod.phase.as_str(), "Succeeded" | "Failed");
+        match pod.node {
+            _ if is_kept => self.fleet.pods.push(pod),
+            Some(node) if pod.bound && !has_ended => self.add(node, pod.priority, 1, &pod.need),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, node: String, priority: i32, pods: i64, need: &Need) {
+        let new = || Taken { node: node.clone(), priority, ..Taken::default() };
+        self.sums.entry((node.clone(), priority)).or_insert_with(new).add(pods, need);
+    }
+
+    fn finish(mut self, unseen: Vec<Unseen>) -> Fleet {
+        self.fleet.nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        self.fleet.taken = self.sums.into_values().collect();
+        self.fleet.taken.sort_by(|a, b| (&a.node, a.priority).cmp(&(&b.node, b.priority)));
+        self.fleet.unseen = unseen;
+        self.fleet
+    }
+}

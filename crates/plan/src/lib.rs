@@ -1,0 +1,34 @@
+//! What a change of a DaemonSet will do to a fleet, before it is made.
+//!
+//! [`collect`] reads a cluster with read-only requests, page by page, into [`record`]s; [`file`] keeps them in a file.
+//! A [`Fleet`] is a cluster in memory, a [`Change`] what applying a manifest to it makes of a DaemonSet. [`Plan::make`]
+//! runs the engine, the same one as the controller's, in virtual time against a model of the fleet, and says what
+//! came of it.
+
+mod change;
+mod collect;
+pub mod diff;
+pub mod file;
+mod findings;
+mod fleet;
+mod mask;
+mod model;
+mod quota;
+pub mod record;
+mod report;
+mod run;
+pub mod spread;
+mod text;
+mod token;
+mod world;
+
+pub use change::{Change, Manifest, Written};
+pub use collect::{CollectError, collect};
+pub use findings::{Finding, FindingKind, Severity};
+pub use fleet::{Fleet, Starts, Wanted};
+pub use mask::Mask;
+pub use model::{Assumptions, Failing, Model};
+pub use report::{Options, Plan};
+pub use run::{Left, Run};
+pub use token::Token;
+pub use world::{Tally, Touch};

@@ -1,0 +1,255 @@
+//! What a snapshot holds: the parts of a cluster's objects that decide about DaemonSets.
+//!
+//! Pods that a DaemonSet controls, and pods that nobody controls, are kept one by one. All others count only by what
+//! they take of their node, so they are kept as sums per node and priority.
+
+use std::collections::BTreeMap;
+
+use everynode_engine::fit::{Amounts, Demand, HostPort};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One object, or one sum.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Record {
+    /// A DaemonSet, as served but for what [`crate::mask`] takes out.
+    DaemonSet(Value),
+    /// A ControllerRevision of a DaemonSet.
+    Revision(Revision),
+    /// A Node.
+    Node(Node),
+    /// A pod that is kept by itself.
+    Pod(Box<Pod>),
+    /// What the other pods take.
+    Taken(Taken),
+    /// A ResourceQuota.
+    Quota(Quota),
+    /// A PriorityClass.
+    PriorityClass(PriorityClass),
+}
+
+/// A Node.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Node {
+    /// metadata.name.
+    pub name: String,
+    /// metadata.labels.
+    pub labels: BTreeMap<String, String>,
+    /// spec.taints.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<Taint>,
+    /// spec.unschedulable.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unschedulable: bool,
+    /// status.allocatable.
+    pub allocatable: Value,
+    /// The status of the condition Ready: `True`, `False` or `Unknown`.
+    pub ready: String,
+    /// Since when, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_since: Option<i64>,
+}
+
+impl Node {
+    /// Its kubelet answers and is well.
+    pub fn is_up(&self) -> bool {
+        self.ready == "True"
+    }
+}
+
+/// A taint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Taint {
+    /// key.
+    pub key: String,
+    /// value.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// effect.
+    pub effect: String,
+}
+
+/// A pod.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Pod {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// metadata.uid.
+    pub uid: String,
+    /// metadata.labels.
+    pub labels: BTreeMap<String, String>,
+    /// The uid of the DaemonSet that controls it; `None`: nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daemon_set: Option<String>,
+    /// The node that it is on or for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// spec.nodeName is set.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bound: bool,
+    /// status.phase.
+    pub phase: String,
+    /// The Ready condition is True.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ready: bool,
+    /// lastTransitionTime of the Ready condition, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_since: Option<i64>,
+    /// metadata.deletionTimestamp is set.
+    #[serde(skip_serializing_if = "is_default")]
+    pub deleting: bool,
+    /// metadata.creationTimestamp, in Unix seconds.
+    pub created: i64,
+    /// The most restarts of one of its containers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub restarts: i64,
+    /// Why a container waits, such as `CrashLoopBackOff`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub waiting: String,
+    /// spec.priority.
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority: i32,
+    /// What it needs of its node.
+    #[serde(skip_serializing_if = "is_default")]
+    pub need: Need,
+}
+
+/// What pods need of their node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Need {
+    /// cpu, in thousandths.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cpu_millis: i64,
+    /// memory, in bytes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub memory_bytes: i64,
+    /// ephemeral-storage, in bytes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ephemeral_bytes: i64,
+    /// Other resources, in whole units.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<Box<str>, i64>,
+    /// Host ports: number, protocol, address (empty for all).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<(u16, Box<str>, Box<str>)>,
+}
+
+/// What the pods that are not kept one by one take of a node.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Taken {
+    /// The node.
+    pub node: String,
+    /// The priority of these pods.
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority: i32,
+    /// How many.
+    pub pods: i64,
+    /// Their needs together.
+    #[serde(skip_serializing_if = "is_default")]
+    pub need: Need,
+}
+
+/// A ControllerRevision.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Revision {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// metadata.uid.
+    pub uid: String,
+    /// metadata.labels.
+    pub labels: BTreeMap<String, String>,
+    /// The uid of the DaemonSet that controls it.
+    pub daemon_set: String,
+    /// revision.
+    pub revision: i64,
+    /// data, byte for byte but for what [`crate::mask`] takes out.
+    pub data: String,
+}
+
+/// A ResourceQuota, as far as it can keep pods from being created.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Quota {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// status.hard.
+    pub hard: Value,
+    /// status.used.
+    pub used: Value,
+    /// It counts only some pods: scopes are set.
+    #[serde(skip_serializing_if = "is_default")]
+    pub scoped: bool,
+}
+
+/// A PriorityClass.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PriorityClass {
+    /// metadata.name.
+    pub name: String,
+    /// value.
+    pub value: i32,
+    /// Pods without a class get it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub global_default: bool,
+    /// Pods of it push no others out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub never_preempts: bool,
+}
+
+/// A part of the cluster that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// Which, such as `resourcequotas`.
+    pub what: String,
+    /// Why, in the server's words.
+    pub why: String,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl From<&Demand> for Need {
+    fn from(demand: &Demand) -> Need {
+        let Amounts { cpu_millis, memory_bytes, ephemeral_bytes, others } = demand.amounts.clone();
+        let ports = demand.ports.iter().map(|one| (one.port, one.protocol.clone(), one.ip.clone())).collect();
+        Need { cpu_millis, memory_bytes, ephemeral_bytes, others, ports }
+    }
+}
+
+impl From<&Need> for Demand {
+    fn from(need: &Need) -> Demand {
+        let Need { cpu_millis, memory_bytes, ephemeral_bytes, others, ports } = need.clone();
+        let port = |(port, protocol, ip)| HostPort { port, protocol, ip };
+        Demand {
+            amounts: Amounts { cpu_millis, memory_bytes, ephemeral_bytes, others },
+            ports: ports.into_iter().map(port).collect(),
+        }
+    }
+}
+
+impl Taken {
+    /// Counts a pod in.
+    pub fn add(&mut self, pods: i64, need: &Need) {
+        let mut sum = Demand::from(&self.need);
+        let more = Demand::from(need);
+        sum.amounts.add(&more.amounts);
+        sum.ports.extend(more.ports);
+        self.pods += pods;
+        self.need = Need::from(&sum);
+    }
+}

@@ -1,0 +1,143 @@
+//! One run of the engine against the model, from the change until nothing more happens.
+
+use everynode_engine::fit::Misfit;
+use everynode_engine::{Engine, Fact, Limits, Phase, Work};
+
+use crate::model::Model;
+use crate::world::{Tally, World};
+
+/// The engine is woken so often in a row without any progress before a run counts as at its end.
+const IDLE_WAKES: usize = 64;
+/// The engine is asked so often at one instant before a run counts as endless.
+const TURNS_AT_ONCE: usize = 1_000_000;
+/// The longest virtual time.
+const LONGEST_MILLIS: i64 = 10 * 365 * 86_400_000;
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What was counted.
+    pub tally: Tally,
+    /// Nodes without an available pod when the run began.
+    pub unavailable_before: u32,
+    /// Nodes without a Ready pod when the run began.
+    pub unserved_before: u32,
+    /// Nodes that should run an available pod of the new template and do not, in the end.
+    pub left: Vec<(u32, Left)>,
+    /// Nodes on which other pods have to go, and how many at most.
+    pub pushed_out: Vec<(u32, i64)>,
+    /// Which nodes had an available pod when the run began.
+    pub was_available: Vec<bool>,
+}
+
+/// Why a node has no available pod of the new template in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The node is down.
+    Down,
+    /// The new pod does not fit.
+    NoRoom(Misfit),
+    /// The new pod does not become ready: a failure that was asked for.
+    Failed,
+    /// The old pod is still there, available or not: the roll-out did not come here.
+    NotReached,
+    /// The pod of the new template was there before, and is not ready.
+    NotReady,
+    /// No pod could be created.
+    NotCreated,
+}
+
+impl Run {
+    /// Runs the change with a seed.
+    pub fn of(model: &Model, seed: u64) -> Run {
+        let mut engine = Engine::new(Limits::default());
+        let mut world = World::new(model, seed);
+        let before = (world.tally.unavailable, world.tally.unserved);
+        world.list_all(&mut engine);
+        let (mut idle, mut progress) = (0, world.tally.progress);
+        loop {
+            settle(&mut engine, &mut world);
+            world.note_worst();
+            if world.tally.progress > progress {
+                (idle, progress) = (0, world.tally.progress);
+            }
+            let event = world.next_event();
+            idle += usize::from(event.is_none());
+            let next = event.into_iter().chain(engine.next_deadline()).min();
+            let is_done = event.is_none() && is_complete(&engine);
+            let Some(next) = next.filter(|_| !is_done && idle <= IDLE_WAKES) else { break };
+            if next.millis_since(model.begin) > LONGEST_MILLIS {
+                break;
+            }
+            world.now = next.max(world.now);
+            world.pass();
+        }
+        Run::ended(model, &engine, world, before)
+    }
+
+    fn ended(model: &Model, engine: &Engine, world: World<'_>, before: (u32, u32)) -> Run {
+        let mut failing = vec![false; model.nodes.len()];
+        for pod in world.pods.iter().filter(|pod| pod.fails && !pod.is_gone) {
+            if let Some(node) = pod.node {
+                failing[node as usize] = true;
+            }
+        }
+        let mut left = Vec::new();
+        let mut pushed_out = Vec::new();
+        for (index, (node, state)) in model.nodes.iter().zip(&world.nodes).enumerate() {
+            if state.pushed_out > 0 {
+                pushed_out.push((index as u32, state.pushed_out));
+            }
+            if !node.verdict.should_run {
+                continue;
+            }
+            let (namespace, name) = (&model.daemonset.namespace, &model.daemonset.name);
+            let explained = engine.explain(namespace, name, &node.name, world.now);
+            let pods = explained.map(|explained| explained.pods).unwrap_or_default();
+            if pods.iter().any(|pod| pod.updated && pod.available && !pod.terminating) {
+                continue;
+            }
+            let updated = pods.iter().find(|pod| pod.updated && pod.phase == Phase::Pending && !pod.bound);
+            let why = match &state.misfit {
+                Some(misfit) if updated.is_some() => Left::NoRoom(misfit.clone()),
+                _ if !node.is_up => Left::Down,
+                _ if failing[index] => Left::Failed,
+                _ if pods.is_empty() => Left::NotCreated,
+                _ if pods.iter().any(|pod| pod.updated) => Left::NotReady,
+                _ => Left::NotReached,
+            };
+            left.push((index as u32, why));
+        }
+        let (unavailable_before, unserved_before) = before;
+        let was_available = world.nodes.iter().map(|node| node.was_available).collect();
+        Run { tally: world.tally, unavailable_before, unserved_before, left, pushed_out, was_available }
+    }
+}
+
+/// Lets the engine decide until it asks for nothing more at this instant.
+fn settle(engine: &mut Engine, world: &mut World<'_>) {
+    for _ in 0..TURNS_AT_ONCE {
+        let told = world.tell(engine);
+        let actions = engine.decide(world.now);
+        if actions.is_empty() && !told {
+            return;
+        }
+        for action in actions {
+            let outcome = world.carry_out(&action.daemonset, &action.work);
+            engine.observe(Fact::Finished { id: action.id, outcome }, world.now);
+            if let Work::Relist(kind) = action.work {
+                world.list(kind, engine);
+            }
+        }
+    }
+}
+
+/// Everything is as the DaemonSet wants it.
+fn is_complete(engine: &Engine) -> bool {
+    engine.daemonsets().all(|figures| {
+        let status = figures.status;
+        !figures.is_rolling
+            && status.number_available == status.desired_number_scheduled
+            && status.number_misscheduled == 0
+    })
+}

@@ -1,0 +1,170 @@
+//! A plan as text for people.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::findings::{Severity, count};
+use crate::report::{NodeReason, Plan, Wave, some_nodes};
+use crate::spread::human;
+
+/// Waves that are shown at the beginning and at the end.
+const WAVES_SHOWN: usize = 3;
+/// Longest text of a value in the diff.
+const VALUE_LIMIT: usize = 120;
+
+impl Plan {
+    /// The text.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let what = if self.is_new { "first roll-out" } else { "change" };
+        writeln!(out, "DaemonSet {}/{}: {what}", self.namespace, self.name)?;
+        self.write_changes(out)?;
+        self.write_nodes(out)?;
+        self.write_roll_out(out)?;
+        for warning in &self.warnings {
+            writeln!(out, "  warning    {warning}")?;
+        }
+        self.write_findings(out)?;
+        writeln!(out, "  token      {}", self.token)?;
+        match self.safe {
+            true => writeln!(out, "Safe."),
+            false => writeln!(out, "NOT SAFE."),
+        }
+    }
+
+    fn write_changes(&self, out: &mut String) -> std::fmt::Result {
+        if !self.is_new && self.changes.is_empty() {
+            return writeln!(out, "  changes    none");
+        }
+        for (index, change) in self.changes.iter().enumerate() {
+            let head = if index == 0 { "changes" } else { "" };
+            let text = match (&change.before, &change.after) {
+                (Value::Null, after) => format!("+ {}: {}", change.path, short(after)),
+                (before, Value::Null) => format!("- {}: {}", change.path, short(before)),
+                (before, after) => format!("~ {}: {} -> {}", change.path, short(before), short(after)),
+            };
+            writeln!(out, "  {head:<10} {text}")?;
+        }
+        Ok(())
+    }
+
+    fn write_nodes(&self, out: &mut String) -> std::fmt::Result {
+        let nodes = &self.nodes;
+        let (gained, lost) = (nodes.gained.len(), nodes.lost.len());
+        writeln!(
+            out,
+            "  nodes      {} of {} eligible, {gained} gained, {lost} lost",
+            nodes.desired, nodes.total
+        )?;
+        for (sign, list) in [('+', &nodes.gained), ('-', &nodes.lost)] {
+            for (reason, names) in by_reason(list) {
+                writeln!(out, "             {sign} {}: {reason}", some_nodes(&names))?;
+            }
+        }
+        for (reason, names) in by_reason(&self.misfits) {
+            writeln!(out, "  no room    {}: {reason}", some_nodes(&names))?;
+        }
+        Ok(())
+    }
+
+    fn write_roll_out(&self, out: &mut String) -> std::fmt::Result {
+        let touched: usize = self.waves.iter().map(|wave| wave.nodes.len()).sum();
+        if touched == 0 {
+            return writeln!(out, "  order      no pod is replaced");
+        }
+        writeln!(out, "  order      {} in {}", count(touched, "node"), count(self.waves.len(), "wave"))?;
+        let hidden = WAVES_SHOWN..self.waves.len().saturating_sub(1).max(WAVES_SHOWN);
+        for (index, wave) in self.waves.iter().enumerate() {
+            match () {
+                () if index == hidden.start && !hidden.is_empty() => {
+                    writeln!(out, "             ...")?;
+                }
+                () if hidden.contains(&index) => {}
+                () => writeln!(out, "{}", wave_line(index, wave))?,
+            }
+        }
+        let duration = &self.duration;
+        match duration.runs {
+            0 => writeln!(out, "  duration   {}", human(duration.typical_millis))?,
+            runs => writeln!(
+                out,
+                "  duration   {} (p50) to {} (p95) in {runs} runs",
+                human(duration.p50_millis),
+                human(duration.p95_millis)
+            )?,
+        }
+        writeln!(
+            out,
+            "             a pod starts in {} (p50) to {} (p99), {}",
+            human(duration.start_p50_millis),
+            human(duration.start_p99_millis),
+            duration.start_origin
+        )?;
+        self.write_unavailable(out)
+    }
+
+    fn write_unavailable(&self, out: &mut String) -> std::fmt::Result {
+        let Self { unavailable, .. } = self;
+        let allowed = match (unavailable.allowed, unavailable.surge) {
+            (Some(allowed), _) => format!("; maxUnavailable is {allowed}"),
+            (_, Some(surge)) => format!("; maxSurge is {surge}"),
+            _ => String::new(),
+        };
+        let (worst, before) = (unavailable.worst, unavailable.before);
+        writeln!(out, "  worst      {worst} unavailable at once, {before} before{allowed}")?;
+        if unavailable.worst_typical > 0 {
+            let after = human(unavailable.worst_at_millis);
+            writeln!(out, "             after {after}: {}", some_nodes(&unavailable.worst_nodes))?;
+        }
+        Ok(())
+    }
+
+    fn write_findings(&self, out: &mut String) -> std::fmt::Result {
+        for finding in &self.findings {
+            let head = match finding.severity {
+                Severity::Unsafe => "PROBLEM",
+                Severity::Note => "note",
+            };
+            let nodes = match finding.nodes.is_empty() || finding.message.contains(&finding.nodes[0]) {
+                true => String::new(),
+                false => format!(" ({})", some_nodes(&finding.nodes)),
+            };
+            writeln!(out, "  {head:<10} {}{nodes}", finding.message)?;
+        }
+        Ok(())
+    }
+}
+
+fn wave_line(index: usize, wave: &Wave) -> String {
+    let at = human(wave.from_millis);
+    format!("  {:>9}  after {at}: {}", index + 1, some_nodes(&wave.nodes))
+}
+
+/// Nodes grouped by reason, the largest group first.
+fn by_reason(list: &[NodeReason]) -> Vec<(&str, Vec<String>)> {
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    for NodeReason { node, reason } in list {
+        match groups.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, nodes)) => nodes.push(node.clone()),
+            None => groups.push((reason, vec![node.clone()])),
+        }
+    }
+    groups.sort_by_key(|(_, nodes)| std::cmp::Reverse(nodes.len()));
+    groups
+}
+
+/// A value on one line.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(VALUE_LIMIT) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,735 @@
+//! The model of a fleet in virtual time: it answers the engine's writes at once, binds, starts and ends pods.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use everynode_engine::fit::{Demand, Misfit, Room};
+use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
+use everynode_engine::{
+    DaemonSetFact, DaemonSetRef, Engine, Fact, Failure, Kind, NewPod, NodeFact, Outcome, Phase,
+    PodController, PodFact, RevisionFact, Status, Time, Uid, Work,
+};
+
+use crate::model::{Model, ModelPod};
+use crate::quota::Quotas;
+
+/// No wave has come to the node yet.
+const UNTOUCHED: u32 = 0;
+
+/// A node in one run.
+#[derive(Debug)]
+pub(crate) struct NodeState {
+    room: Room,
+    /// Other pods that are still there, as [`crate::model::ModelNode::others`].
+    others: Vec<(i32, i64, Demand)>,
+    /// Pods that do not fit now.
+    waiting: Vec<u32>,
+    /// Pods of the DaemonSet that are available here.
+    pub available: u32,
+    /// Pods of the DaemonSet that are Ready here and not asked to go.
+    ready: u32,
+    /// A pod of the DaemonSet was available here when the run began.
+    pub was_available: bool,
+    /// The wave in which the node's pod was first created or deleted.
+    pub wave: u32,
+    /// Why the latest pod does not fit.
+    pub misfit: Option<Misfit>,
+    /// Pods of others that had to go for it.
+    pub pushed_out: i64,
+}
+
+/// A pod in one run.
+#[derive(Debug)]
+pub(crate) struct PodState {
+    name: Box<str>,
+    uid: Uid,
+    version: u64,
+    labels: Labels,
+    controller: PodController,
+    pub node: Option<u32>,
+    bound: bool,
+    phase: Phase,
+    pub ready: bool,
+    ready_since: Option<Time>,
+    pub deleting: bool,
+    created: Time,
+    demand: Arc<Demand>,
+    pub available: bool,
+    /// It was made in this run.
+    pub is_new: bool,
+    /// It never becomes ready.
+    pub fails: bool,
+    pub is_gone: bool,
+    /// It is in the room of its node.
+    counted: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Labels {
+    Known(Arc<[(String, String)]>),
+    New(Rc<[(String, String)]>),
+}
+
+impl Labels {
+    fn pairs(&self) -> &[(String, String)] {
+        match self {
+            Labels::Known(pairs) => pairs,
+            Labels::New(pairs) => pairs,
+        }
+    }
+}
+
+/// What time brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Ready(u32),
+    Available(u32),
+    Gone(u32),
+}
+
+/// One replacement: when, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// The node, by its place among the model's nodes.
+    pub node: u32,
+    /// Milliseconds after the change.
+    pub at_millis: i64,
+    /// The wave: one more than the latest wave that had a finished node by then.
+    pub wave: u32,
+}
+
+/// What a run counts.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Nodes in the order in which their pods were replaced, created or removed.
+    pub order: Vec<Touch>,
+    /// Nodes that should run a pod and have none available, now.
+    pub unavailable: u32,
+    /// The most of these at once.
+    pub worst: u32,
+    /// Nodes that should run a pod and have none that is Ready, now. These are not served.
+    pub unserved: u32,
+    /// The most of these at once.
+    pub worst_unserved: u32,
+    /// When that was, in milliseconds after the change.
+    pub worst_at_millis: i64,
+    /// Which.
+    pub worst_nodes: Vec<u32>,
+    /// When the last pod became available or went, in milliseconds after the change.
+    pub last_progress_millis: i64,
+    /// Why the latest creation was refused.
+    pub refused: Option<String>,
+    /// Changes of pods that were carried out.
+    pub progress: u64,
+}
+
+/// The fleet.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    model: &'a Model,
+    pub now: Time,
+    random: fastrand::Rng,
+    pub nodes: Vec<NodeState>,
+    pub pods: Vec<PodState>,
+    by_uid: HashMap<Uid, u32>,
+    daemonset: DaemonSetFact,
+    daemonset_changed: bool,
+    revisions: HashMap<Uid, RevisionFact>,
+    quotas: Quotas,
+    events: BinaryHeap<Reverse<(i64, u64, Event)>>,
+    told: Vec<u32>,
+    told_revisions: Vec<(Uid, bool)>,
+    version: u64,
+    last_uid: u128,
+    sequence: u64,
+    finished_wave: u32,
+    new_labels: Option<(Arc<str>, Rc<[(String, String)]>)>,
+    pub tally: Tally,
+}
+
+impl<'a> World<'a> {
+    pub fn new(model: &'a Model, seed: u64) -> World<'a> {
+        let nodes = model.nodes.iter().map(|node| NodeState {
+            room: node.room.clone(),
+            others: node.others.clone(),
+            waiting: Vec::new(),
+            available: 0,
+            ready: 0,
+            was_available: false,
+            wave: UNTOUCHED,
+            misfit: None,
+            pushed_out: 0,
+        });
+        let mut world = World {
+            model,
+            now: model.begin,
+            random: fastrand::Rng::with_seed(seed),
+            nodes: nodes.collect(),
+            pods: Vec::with_capacity(model.pods.len() * 2),
+            by_uid: HashMap::with_capacity(model.pods.len() * 2),
+            daemonset: model.daemonset.clone(),
+            daemonset_changed: false,
+            revisions: model.revisions.iter().map(|one| (one.uid, one.clone())).collect(),
+            quotas: Quotas::new(&model.quotas),
+            events: BinaryHeap::new(),
+            told: Vec::new(),
+            told_revisions: Vec::new(),
+            version: 1,
+            last_uid: 1 << 64,
+            sequence: 0,
+            finished_wave: 0,
+            new_labels: None,
+            tally: Tally {
+                unavailable: model.desired() as u32,
+                unserved: model.desired() as u32,
+                ..Tally::default()
+            },
+        };
+        world.daemonset.resource_version = 1;
+        model.pods.iter().for_each(|pod| world.take_pod(pod));
+        for index in 0..world.pods.len() as u32 {
+            world.bind_if_waiting(index);
+        }
+        world.nodes.iter_mut().for_each(|node| node.was_available = node.available > 0);
+        world.note_worst();
+        world
+    }
+
+    /// A pod that is there when the run begins.
+    fn take_pod(&mut self, known: &ModelPod) {
+        let ModelPod { pod, uid, controller, labels, node, demand, is_starting } = known;
+        let is_up = node.is_some_and(|node| self.model.nodes[node as usize].is_up);
+        let has_ended = Phase::parse(&pod.phase).is_terminal();
+        let index = self.pods.len() as u32;
+        let ready = pod.ready && is_up;
+        let ready_since = pod.ready_since.map(Time::from_seconds);
+        self.pods.push(PodState {
+            name: pod.name.as_str().into(),
+            uid: *uid,
+            version: 1,
+            labels: Labels::Known(labels.clone()),
+            controller: *controller,
+            node: *node,
+            bound: pod.bound,
+            phase: Phase::parse(&pod.phase),
+            ready,
+            ready_since,
+            deleting: pod.deleting,
+            created: Time::from_seconds(pod.created),
+            demand: demand.clone(),
+            available: false,
+            is_new: false,
+            fails: false,
+            is_gone: false,
+            counted: false,
+        });
+        self.by_uid.insert(*uid, index);
+        if let Some(node) = node.filter(|_| pod.bound && !has_ended) {
+            self.nodes[node as usize].room.add(demand);
+            self.pods[index as usize].counted = true;
+        }
+        match (pod.deleting, ready) {
+            (true, _) if is_up => {
+                let delay = self.model.assumptions.stop.draw(&mut self.random);
+                self.after(delay, Event::Gone(index));
+            }
+            (true, _) => {}
+            (false, true) => {
+                self.serves(*node, true);
+                self.await_availability(index);
+            }
+            (false, false) if *is_starting && pod.bound && is_up => self.start(index),
+            (false, false) => {}
+        }
+    }
+
+    fn bind_if_waiting(&mut self, index: u32) {
+        let pod = &self.pods[index as usize];
+        if !pod.bound && !pod.deleting && pod.phase == Phase::Pending {
+            self.bind(index);
+        }
+    }
+
+    /// Tells the engine everything, as its first lists do.
+    pub fn list_all(&mut self, engine: &mut Engine) {
+        let now = self.now;
+        engine.observe(Fact::RelistBegun(Kind::Node), now);
+        for node in &self.model.nodes {
+            let labels: Vec<(&str, &str)> = pairs(&node.labels);
+            let taints: Vec<_> = everynode_engine::placement::NodeView::taints(node).collect();
+            engine.observe(Fact::Node(NodeFact { name: &node.name, labels: &labels, taints: &taints }), now);
+        }
+        engine.observe(Fact::RelistEnded { kind: Kind::Node, resource_version: self.version }, now);
+        engine.observe(Fact::RelistBegun(Kind::DaemonSet), now);
+        engine.observe(Fact::DaemonSet(Box::new(self.daemonset.clone())), now);
+        engine.observe(Fact::RelistEnded { kind: Kind::DaemonSet, resource_version: self.version }, now);
+        self.list(Kind::Revision, engine);
+        self.list(Kind::Pod, engine);
+    }
+
+    /// Tells the engine all objects of a kind.
+    pub fn list(&self, kind: Kind, engine: &mut Engine) {
+        engine.observe(Fact::RelistBegun(kind), self.now);
+        match kind {
+            Kind::Pod => {
+                for pod in self.pods.iter().filter(|pod| !pod.is_gone) {
+                    self.tell_pod(pod, engine);
+                }
+            }
+            Kind::Revision => {
+                for revision in self.revisions.values() {
+                    engine.observe(Fact::Revision(Box::new(revision.clone())), self.now);
+                }
+            }
+            Kind::Node | Kind::DaemonSet => {}
+        }
+        engine.observe(Fact::RelistEnded { kind, resource_version: self.version }, self.now);
+    }
+
+    fn tell_pod(&self, pod: &PodState, engine: &mut Engine) {
+        let labels = pairs(pod.labels.pairs());
+        let fact = PodFact {
+            namespace: &self.daemonset.namespace,
+            name: &pod.name,
+            uid: pod.uid,
+            resource_version: pod.version,
+            labels: &labels,
+            controller: pod.controller,
+            node: pod.node.map(|node| self.model.nodes[node as usize].name.as_str()),
+            bound: pod.bound,
+            phase: pod.phase,
+            ready: pod.ready,
+            ready_since: pod.ready_since,
+            deleting: pod.deleting,
+            created: pod.created,
+        };
+        engine.observe(Fact::Pod(fact), self.now);
+    }
+
+    /// Tells the engine what has changed; false when nothing has.
+    pub fn tell(&mut self, engine: &mut Engine) -> bool {
+        let told = std::mem::take(&mut self.told);
+        let revisions = std::mem::take(&mut self.told_revisions);
+        let any = !told.is_empty() || !revisions.is_empty() || self.daemonset_changed;
+        for index in told {
+            let pod = &self.pods[index as usize];
+            match pod.is_gone {
+                true => {
+                    engine.observe(Fact::PodGone { uid: pod.uid, resource_version: pod.version }, self.now)
+                }
+                false => self.tell_pod(pod, engine),
+            }
+        }
+        for (uid, _) in revisions {
+            match self.revisions.get(&uid) {
+                Some(revision) => engine.observe(Fact::Revision(Box::new(revision.clone())), self.now),
+                None => engine.observe(Fact::RevisionGone(uid), self.now),
+            }
+        }
+        if std::mem::take(&mut self.daemonset_changed) {
+            engine.observe(Fact::DaemonSet(Box::new(self.daemonset.clone())), self.now);
+        }
+        any
+    }
+
+    /// When time brings something next.
+    pub fn next_event(&self) -> Option<Time> {
+        self.events.peek().map(|Reverse((at, ..))| Time(*at))
+    }
+
+    /// Lets everything happen that is due.
+    pub fn pass(&mut self) {
+        while let Some(Reverse((at, _, event))) = self.events.peek().copied()
+            && at <= self.now.0
+        {
+            self.events.pop();
+            match event {
+                Event::Ready(index) => self.becomes_ready(index),
+                Event::Available(index) => self.becomes_available(index),
+                Event::Gone(index) => self.remove(index),
+            }
+        }
+    }
+
+    /// Keeps the worst moment so far; called when an instant has come to rest.
+    pub fn note_worst(&mut self) {
+        self.tally.worst_unserved = self.tally.worst_unserved.max(self.tally.unserved);
+        if self.tally.unavailable <= self.tally.worst {
+            return;
+        }
+        self.tally.worst = self.tally.unavailable;
+        self.tally.worst_at_millis = self.now.millis_since(self.model.begin);
+        let lacking = self.nodes.iter().zip(&self.model.nodes).enumerate();
+        let lacking = lacking.filter(|(_, (state, node))| node.verdict.should_run && state.available == 0);
+        self.tally.worst_nodes = lacking.map(|(index, _)| index as u32).collect();
+    }
+
+    fn after(&mut self, delay_millis: i64, event: Event) {
+        self.at(self.now.plus_millis(delay_millis), event);
+    }
+
+    fn at(&mut self, time: Time, event: Event) {
+        self.sequence += 1;
+        self.events.push(Reverse((time.0, self.sequence, event)));
+    }
+
+    /// The pod has changed.
+    fn changed(&mut self, index: u32) {
+        self.version += 1;
+        self.pods[index as usize].version = self.version;
+        self.told.push(index);
+    }
+
+    fn start(&mut self, index: u32) {
+        let assumptions = &self.model.assumptions;
+        let delay = assumptions.start.draw(&mut self.random);
+        let pod = &self.pods[index as usize];
+        let fails_here = pod.node.is_some_and(|node| self.model.nodes[node as usize].fails_new);
+        let fails = pod.is_new
+            && (fails_here || assumptions.failure_rate > 0.0 && self.random.f64() < assumptions.failure_rate);
+        self.pods[index as usize].fails = fails;
+        if !fails {
+            self.after(delay, Event::Ready(index));
+        }
+    }
+
+    fn becomes_ready(&mut self, index: u32) {
+        let now = self.now;
+        let pod = &mut self.pods[index as usize];
+        if pod.is_gone || pod.deleting || pod.phase.is_terminal() {
+            return;
+        }
+        (pod.phase, pod.ready, pod.ready_since) = (Phase::Running, true, Some(Model::api_time(now)));
+        let node = pod.node;
+        self.changed(index);
+        self.serves(node, true);
+        self.await_availability(index);
+    }
+
+    /// A Ready pod has come to a node, or goes.
+    fn serves(&mut self, node: Option<u32>, comes: bool) {
+        let Some(node) = node else { return };
+        let should_run = self.model.nodes[node as usize].verdict.should_run;
+        let state = &mut self.nodes[node as usize];
+        let before = state.ready;
+        state.ready = if comes { before + 1 } else { before.saturating_sub(1) };
+        match (before, state.ready) {
+            (0, 1) if should_run => self.tally.unserved -= 1,
+            (1, 0) if should_run => self.tally.unserved += 1,
+            _ => {}
+        }
+    }
+
+    /// A ready pod is available after minReadySeconds.
+    fn await_availability(&mut self, index: u32) {
+        let min_ready = self.model.min_ready_millis();
+        match self.pods[index as usize].ready_since {
+            _ if min_ready == 0 => self.becomes_available(index),
+            Some(since) if since.plus_millis(min_ready) <= self.now => self.becomes_available(index),
+            Some(since) => self.at(since.plus_millis(min_ready), Event::Available(index)),
+            None => {}
+        }
+    }
+
+    fn becomes_available(&mut self, index: u32) {
+        let pod = &mut self.pods[index as usize];
+        if pod.is_gone || pod.deleting || pod.available {
+            return;
+        }
+        pod.available = true;
+        let (node, is_new) = (pod.node, pod.is_new);
+        let Some(node) = node else { return };
+        let state = &mut self.nodes[node as usize];
+        state.available += 1;
+        if state.available == 1 && self.model.nodes[node as usize].verdict.should_run {
+            self.tally.unavailable -= 1;
+        }
+        if is_new {
+            self.finished_wave = self.finished_wave.max(state.wave);
+        }
+        self.progressed();
+    }
+
+    /// The pod is asked to go, or is gone.
+    fn goes(&mut self, index: u32) {
+        let pod = &mut self.pods[index as usize];
+        if !std::mem::replace(&mut pod.deleting, true) && pod.ready {
+            let node = pod.node;
+            self.serves(node, false);
+        }
+        let pod = &mut self.pods[index as usize];
+        let Some(node) = pod.node.filter(|_| std::mem::replace(&mut pod.available, false)) else { return };
+        let state = &mut self.nodes[node as usize];
+        state.available -= 1;
+        if state.available == 0 && self.model.nodes[node as usize].verdict.should_run {
+            self.tally.unavailable += 1;
+        }
+    }
+
+    fn progressed(&mut self) {
+        self.tally.progress += 1;
+        self.tally.last_progress_millis = self.now.millis_since(self.model.begin);
+    }
+
+    /// The pod is no more.
+    fn remove(&mut self, index: u32) {
+        self.goes(index);
+        let pod = &mut self.pods[index as usize];
+        if std::mem::replace(&mut pod.is_gone, true) {
+            return;
+        }
+        let (node, counted, demand) = (pod.node, pod.counted, pod.demand.clone());
+        self.by_uid.remove(&pod.uid);
+        self.quotas.release(&demand);
+        self.changed(index);
+        self.progressed();
+        let Some(node) = node else { return };
+        let state = &mut self.nodes[node as usize];
+        if counted {
+            state.room.remove(&demand);
+        }
+        for waiting in std::mem::take(&mut state.waiting) {
+            self.bind(waiting);
+        }
+    }
+
+    /// As the scheduler: puts a pod on its node if it fits there.
+    fn bind(&mut self, index: u32) {
+        let pod = &self.pods[index as usize];
+        let (Some(node), false, false) = (pod.node, pod.bound, pod.is_gone) else { return };
+        let demand = pod.demand.clone();
+        let state = &mut self.nodes[node as usize];
+        state.misfit = state.room.misfit(&demand);
+        if state.misfit.is_some() && !push_out(state, &demand, self.model) {
+            state.waiting.push(index);
+            return;
+        }
+        state.misfit = None;
+        state.room.add(&demand);
+        let pod = &mut self.pods[index as usize];
+        (pod.bound, pod.counted) = (true, true);
+        self.changed(index);
+        if self.model.nodes[node as usize].is_up {
+            self.start(index);
+        }
+    }
+
+    /// A wave comes to a node.
+    fn touch(&mut self, node: u32) {
+        let wave = self.finished_wave + 1;
+        let state = &mut self.nodes[node as usize];
+        if state.wave == UNTOUCHED {
+            state.wave = wave;
+            let at_millis = self.now.millis_since(self.model.begin);
+            self.tally.order.push(Touch { node, at_millis, wave });
+        }
+    }
+
+    /// Carries a write of the engine out.
+    pub fn carry_out(&mut self, daemonset: &DaemonSetRef, work: &Work) -> Outcome {
+        match work {
+            Work::CreatePod(new) => self.create_pod(new),
+            Work::DeletePod(pod) => self.delete_pod(pod.uid),
+            Work::AdoptPod(pod) => {
+                self.patch(pod.uid, |one| one.controller = PodController::DaemonSet(daemonset.uid))
+            }
+            Work::ReleasePod(pod) => {
+                match self.patch(pod.uid, |one| one.controller = PodController::Nobody) {
+                    Outcome::PodPatched { .. } => Outcome::Done,
+                    other => other,
+                }
+            }
+            Work::LabelPod { pod, hash } => self.patch(pod.uid, |one| {
+                let known = one.labels.pairs().iter().filter(|(key, _)| key != HASH_LABEL);
+                let added = [(HASH_LABEL.to_owned(), hash.to_string())];
+                one.labels = Labels::New(known.cloned().chain(added).collect());
+            }),
+            Work::WriteStatus { status } => {
+                let collision_count = self.daemonset.status.collision_count;
+                self.daemonset.status = Status { collision_count, ..*status };
+                Outcome::StatusWritten { resource_version: self.daemonset_version() }
+            }
+            Work::BumpCollisionCount { next, .. } => {
+                self.daemonset.status.collision_count = Some(*next);
+                Outcome::CollisionCount { count: *next, resource_version: self.daemonset_version() }
+            }
+            Work::RecordEvent(_) | Work::Relist(_) => Outcome::Done,
+            _ => self.write_revision(daemonset, work),
+        }
+    }
+
+    fn daemonset_version(&mut self) -> u64 {
+        self.version += 1;
+        self.daemonset.resource_version = self.version;
+        self.daemonset_changed = true;
+        self.version
+    }
+
+    fn patch(&mut self, uid: Uid, change: impl FnOnce(&mut PodState)) -> Outcome {
+        let Some(&index) = self.by_uid.get(&uid) else { return Outcome::Gone };
+        change(&mut self.pods[index as usize]);
+        self.changed(index);
+        Outcome::PodPatched { resource_version: self.version }
+    }
+
+    fn create_pod(&mut self, new: &NewPod) -> Outcome {
+        let node = self.model.node_by_name.get(&*new.node).copied();
+        if let Some(message) = self.quotas.refuse(&self.model.demand) {
+            self.tally.refused = Some(message.clone());
+            return Outcome::Failed { failure: Failure::Refused, message };
+        }
+        self.last_uid += 1;
+        let (uid, index) = (Uid(self.last_uid), self.pods.len() as u32);
+        let made_name = || format!("{}-{:x}", self.daemonset.name, self.last_uid - (1 << 64));
+        let name = new.name.as_ref().map_or_else(made_name, |name| name.to_string());
+        let labels = self.labels_of(new);
+        self.pods.push(PodState {
+            name: name.as_str().into(),
+            uid,
+            version: 0,
+            labels,
+            controller: PodController::DaemonSet(self.daemonset.uid),
+            node,
+            bound: false,
+            phase: Phase::Pending,
+            ready: false,
+            ready_since: None,
+            deleting: false,
+            created: Model::api_time(self.now),
+            demand: self.model.demand.clone(),
+            available: false,
+            is_new: true,
+            fails: false,
+            is_gone: false,
+            counted: false,
+        });
+        self.by_uid.insert(uid, index);
+        self.changed(index);
+        let resource_version = self.version;
+        self.tally.progress += 1;
+        if let Some(node) = node {
+            self.touch(node);
+        }
+        self.bind(index);
+        Outcome::PodCreated { name, uid, resource_version }
+    }
+
+    /// All pods of a run have the same labels, unless its revision changes.
+    fn labels_of(&mut self, new: &NewPod) -> Labels {
+        if let Some((hash, labels)) = &self.new_labels
+            && *hash == new.hash
+        {
+            return Labels::New(labels.clone());
+        }
+        let mut labels = new.template.labels().to_vec();
+        labels.push((HASH_LABEL.to_owned(), new.hash.to_string()));
+        labels.extend(new.template_generation.map(|one| (GENERATION_LABEL.to_owned(), one.to_string())));
+        let labels: Rc<[(String, String)]> = labels.into();
+        self.new_labels = Some((new.hash.clone(), labels.clone()));
+        Labels::New(labels)
+    }
+
+    /// As the API server and the kubelet: pods that are not bound or have ended go at once, others when their node
+    /// has ended them, which a node that is down does not.
+    fn delete_pod(&mut self, uid: Uid) -> Outcome {
+        let Some(&index) = self.by_uid.get(&uid) else { return Outcome::Gone };
+        let pod = &self.pods[index as usize];
+        let node = pod.node;
+        let is_up = node.is_some_and(|node| self.model.nodes[node as usize].is_up);
+        let at_once = !pod.bound || pod.phase.is_terminal();
+        if let Some(node) = node {
+            self.touch(node);
+        }
+        self.tally.progress += 1;
+        if at_once {
+            self.remove(index);
+            return Outcome::Done;
+        }
+        self.goes(index);
+        self.changed(index);
+        if is_up {
+            let has_started = self.pods[index as usize].phase == Phase::Running;
+            let delay = self.model.assumptions.stop.draw(&mut self.random);
+            self.after(if has_started { delay } else { 0 }, Event::Gone(index));
+        }
+        Outcome::Done
+    }
+
+    fn write_revision(&mut self, daemonset: &DaemonSetRef, work: &Work) -> Outcome {
+        let (mut fact, is_kept) = match work {
+            Work::CreateRevision(new) => {
+                if let Some(taken) = self.revisions.values().find(|one| one.name == new.name) {
+                    return Outcome::RevisionExists(Box::new(taken.clone()));
+                }
+                self.last_uid += 1;
+                let fact = RevisionFact {
+                    namespace: daemonset.namespace.clone(),
+                    name: new.name.clone(),
+                    uid: Uid(self.last_uid),
+                    resource_version: 0,
+                    labels: new.labels.clone(),
+                    controller: PodController::DaemonSet(daemonset.uid),
+                    deleting: false,
+                    revision: new.revision,
+                    data: new.data.to_vec().into_boxed_slice(),
+                };
+                (fact, true)
+            }
+            Work::UpdateRevision { revision, number, hash } => {
+                let Some(mut fact) = self.revisions.get(&revision.uid).cloned() else { return Outcome::Gone };
+                fact.revision = number.unwrap_or(fact.revision);
+                if let Some(hash) = hash {
+                    fact.labels.retain(|(key, _)| key != HASH_LABEL);
+                    fact.labels.push((HASH_LABEL.to_owned(), hash.clone()));
+                }
+                (fact, true)
+            }
+            Work::DeleteRevision(revision) | Work::ReleaseRevision(revision) => {
+                let Some(fact) = self.revisions.remove(&revision.uid) else { return Outcome::Gone };
+                (fact, false)
+            }
+            Work::AdoptRevision(revision) => {
+                let Some(mut fact) = self.revisions.get(&revision.uid).cloned() else { return Outcome::Gone };
+                fact.controller = PodController::DaemonSet(daemonset.uid);
+                (fact, true)
+            }
+            _ => return Outcome::Done,
+        };
+        self.version += 1;
+        fact.resource_version = self.version;
+        self.told_revisions.push((fact.uid, is_kept));
+        if !is_kept {
+            return Outcome::Done;
+        }
+        self.revisions.insert(fact.uid, fact.clone());
+        Outcome::Revision(Box::new(fact))
+    }
+}
+
+/// As the scheduler: other pods of lower priority go when the pod fits without them.
+fn push_out(state: &mut NodeState, demand: &Demand, model: &Model) -> bool {
+    let is_lower = |priority: i32| priority < model.priority;
+    if !model.preempts || !state.others.iter().any(|(priority, ..)| is_lower(*priority)) {
+        return false;
+    }
+    let mut room = state.room.clone();
+    let mut pushed_out = 0;
+    for (_, pods, demand) in state.others.iter().filter(|(priority, ..)| is_lower(*priority)) {
+        room.remove(demand);
+        room.add_pods(1 - pods);
+        pushed_out += pods;
+    }
+    if room.misfit(demand).is_some() {
+        return false;
+    }
+    state.room = room;
+    state.others.retain(|(priority, ..)| !is_lower(*priority));
+    state.pushed_out += pushed_out;
+    true
+}
+
+fn pairs(owned: &[(String, String)]) -> Vec<(&str, &str)> {
+    owned.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}

@@ -1,0 +1,359 @@
+//! What a plan says is what happens: random fleets and changes, planned, then made on the embedded server with the
+//! controller, the loops and simulated nodes, all with the same delays.
+//!
+//! EVERYNODE_PLAN_FLEETS sets how many fleets are tried, EVERYNODE_PLAN_SEED the first one.
+
+// A test may panic anywhere, its helpers too.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use everynode_apiserver::{Config, Server};
+use everynode_client::{Client, Event, ListWatch};
+use everynode_controller::{Controller, ControllerConfig};
+use everynode_local::up::{Document, apply};
+use everynode_local::{LoopsConfig, loops};
+use everynode_node::{Fleet as Nodes, FleetConfig, NodeSpec};
+use everynode_plan::spread::Spread;
+use everynode_plan::{Change, Fleet, Manifest, Options, Plan};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long pods take from being bound to Ready.
+const START: Duration = Duration::from_millis(1500);
+/// The longest wait for a condition.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Nothing more happens when nothing has happened for so long.
+const QUIET: Duration = Duration::from_millis(2500);
+/// Fleets at a time.
+const AT_ONCE: usize = 6;
+
+/// A fleet and a change.
+struct Case {
+    nodes: Vec<Value>,
+    before: Value,
+    after: Value,
+}
+
+impl Case {
+    fn random(seed: u64) -> Case {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let count = random.usize(3..=8);
+        let down = if random.u8(..4) == 0 { random.usize(1..=2) } else { 0 };
+        let nodes: Vec<Value> = (0..count).map(|index| node(index, index < down, &mut random)).collect();
+        let mut before = manifest("agent:1", strategy(&mut random));
+        let mut after = before.clone();
+        let template = |object: &mut Value, change: Value| {
+            lay_over(&mut object["spec"]["template"]["spec"], &change);
+        };
+        after["spec"]["template"]["spec"]["containers"][0]["image"] = "agent:2".into();
+        match random.u8(..8) {
+            0 => template(&mut after, json!({"nodeSelector": {"pool": "a"}})),
+            1 => template(&mut before, json!({"nodeSelector": {"pool": "a"}})),
+            2 => {
+                let resources = json!({"requests": {"cpu": "1500m"}});
+                after["spec"]["template"]["spec"]["containers"][0]["resources"] = resources;
+            }
+            3 => after["spec"]["updateStrategy"] = strategy(&mut random),
+            4 => {
+                let ports = json!([{"containerPort": 9100, "hostPort": 9100, "protocol": "TCP"}]);
+                before["spec"]["template"]["spec"]["containers"][0]["ports"] = ports.clone();
+                after["spec"]["template"]["spec"]["containers"][0]["ports"] = ports;
+            }
+            _ => {}
+        }
+        Case { nodes, before, after }
+    }
+}
+
+/// Lays an object over another one.
+fn lay_over(target: &mut Value, change: &Value) {
+    for (key, value) in change.as_object().expect("an object") {
+        target[key] = value.clone();
+    }
+}
+
+fn node(index: usize, is_down: bool, random: &mut fastrand::Rng) -> Value {
+    let cpu = if random.u8(..6) == 0 { "1" } else { "4" };
+    let ready = if is_down { "False" } else { "True" };
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {
+            "name": format!("n{index}"),
+            "labels": {"kubernetes.io/os": "linux", "pool": if random.bool() { "a" } else { "b" }},
+        },
+        "status": {
+            "capacity": {"cpu": cpu, "memory": "8Gi", "pods": "110"},
+            "allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "110"},
+            "conditions": [{"type": "Ready", "status": ready}],
+        },
+    })
+}
+
+fn strategy(random: &mut fastrand::Rng) -> Value {
+    let rolling = match random.u8(..5) {
+        0 => json!({"maxUnavailable": "40%", "maxSurge": 0}),
+        1 => json!({"maxUnavailable": 0, "maxSurge": random.u8(1..=2)}),
+        _ => json!({"maxUnavailable": random.u8(1..=3), "maxSurge": 0}),
+    };
+    json!({"type": "RollingUpdate", "rollingUpdate": rolling})
+}
+
+fn manifest(image: &str, strategy: Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "agent"}},
+            "updateStrategy": strategy,
+            "template": {
+                "metadata": {"labels": {"app": "agent"}},
+                "spec": {"containers": [{"name": "main", "image": image}]},
+            },
+        },
+    })
+}
+
+/// A whole cluster.
+struct Cluster {
+    client: Client,
+    server: Server,
+    cancel: CancellationToken,
+    parts: JoinSet<()>,
+}
+
+impl Cluster {
+    async fn start(nodes: &[Value]) -> Cluster {
+        let server = Server::start(Config::default()).await.expect("the server starts");
+        let client =
+            Client::from_kubeconfig_text(&server.kubeconfig()).await.expect("its kubeconfig is good");
+        let cancel = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        let config = LoopsConfig { seed: Some(1), ..LoopsConfig::new(server.authority_certificate()) };
+        parts.spawn(loops(client.clone(), config, cancel.clone()));
+        let specs = nodes.iter().map(|node| NodeSpec::from_object(node.clone()).expect("a node"));
+        let fleet =
+            FleetConfig { pod_start: (START, START), seed: Some(1), ..FleetConfig::new(specs.collect()) };
+        parts.spawn(Nodes::run(client.clone(), fleet, cancel.clone()));
+        // One write at a time, so that what comes first is what was decided first.
+        let config = ControllerConfig { workers: 1, ..ControllerConfig::default() };
+        let controller = Controller::run(client.clone(), config, cancel.clone());
+        parts.spawn(async move { controller.await.expect("the controller runs") });
+        Cluster { client, server, cancel, parts }
+    }
+
+    async fn stop(mut self) {
+        self.cancel.cancel();
+        while self.parts.join_next().await.is_some() {}
+        self.server.shutdown().await;
+    }
+
+    async fn apply(&self, manifest: &Value) {
+        let document = Document { place: "test".into(), object: manifest.clone() };
+        apply(&self.client, &document, "test").await.expect("the manifest is applied");
+    }
+
+    async fn fleet(&self) -> Fleet {
+        let wanted = [("default".to_owned(), "agent".to_owned())];
+        Fleet::from_cluster(&self.client, &wanted, "").await.expect("the cluster is read")
+    }
+
+    /// Waits until all nodes are there, as they are meant to be.
+    async fn nodes(&self, nodes: &[Value]) {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let fleet = self.fleet().await;
+            let is_as_meant = |node: &Value| {
+                let shown = fleet.nodes.iter().find(|one| node["metadata"]["name"] == *one.name);
+                shown.is_some_and(|one| node["status"]["conditions"][0]["status"] == *one.ready)
+            };
+            if nodes.iter().all(is_as_meant) {
+                return;
+            }
+            assert!(Instant::now() < end, "the nodes do not come: {:#?}", fleet.nodes);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// What came of a change, planned or made.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct Course {
+    order: Vec<String>,
+    waves: usize,
+    worst: usize,
+    /// The nodes with an available pod of the new template in the end.
+    updated: BTreeSet<String>,
+}
+
+/// A pod as its watch shows it.
+#[derive(Clone, PartialEq, Debug)]
+struct Pod {
+    node: String,
+    is_new: bool,
+    is_available: bool,
+    is_leaving: bool,
+}
+
+/// Follows the pods of the DaemonSet.
+struct Observer {
+    pods: HashMap<String, Pod>,
+    /// Nodes that should run a pod.
+    desired: BTreeSet<String>,
+    waves: BTreeMap<String, usize>,
+    finished: usize,
+    course: Course,
+    last: Instant,
+}
+
+impl Observer {
+    fn pod(&self, object: &Value, is_new: bool) -> Pod {
+        let node = object["spec"]["nodeName"].as_str();
+        let term = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
+        let pinned = object.pointer(term).and_then(Value::as_str);
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let is_ready = conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True");
+        let is_leaving = object["metadata"]["deletionTimestamp"].is_string();
+        Pod {
+            node: node.or(pinned).unwrap_or_default().to_owned(),
+            is_new,
+            is_available: is_ready && !is_leaving,
+            is_leaving,
+        }
+    }
+
+    fn take(&mut self, object: &Value, is_gone: bool, is_initial: bool) {
+        let uid = object["metadata"]["uid"].as_str().expect("a uid").to_owned();
+        let before = self.pods.get(&uid).cloned();
+        let is_new = before.as_ref().map_or(!is_initial, |before| before.is_new);
+        let pod = self.pod(object, is_new);
+        let comes = before.is_none() && !is_initial;
+        let leaves = !is_initial && (pod.is_leaving || is_gone);
+        if (comes || leaves) && !self.waves.contains_key(&pod.node) {
+            self.waves.insert(pod.node.clone(), self.finished + 1);
+            self.course.order.push(pod.node.clone());
+        }
+        let was_available = before.as_ref().is_some_and(|before| before.is_available);
+        if !is_initial && (is_gone || pod.is_available && !was_available) {
+            self.last = Instant::now();
+        }
+        if pod.is_available && pod.is_new {
+            let wave = self.waves.get(&pod.node).copied().unwrap_or_default();
+            self.finished = self.finished.max(wave);
+        }
+        match is_gone {
+            true => drop(self.pods.remove(&uid)),
+            false => drop(self.pods.insert(uid, pod)),
+        }
+        if !is_initial {
+            self.course.worst = self.course.worst.max(self.unavailable());
+        }
+    }
+
+    fn unavailable(&self) -> usize {
+        let available: BTreeSet<&String> =
+            self.pods.values().filter(|pod| pod.is_available).map(|pod| &pod.node).collect();
+        self.desired.iter().filter(|node| !available.contains(node)).count()
+    }
+
+    fn finish(mut self) -> Course {
+        self.course.waves = self.waves.values().copied().max().unwrap_or(0);
+        let updated = self.pods.values().filter(|pod| pod.is_available && pod.is_new);
+        self.course.updated = updated.map(|pod| pod.node.clone()).collect();
+        self.course
+    }
+}
+
+/// Makes the change and tells what came of it, and how long it took.
+async fn make(cluster: &Cluster, after: &Value, desired: BTreeSet<String>) -> (Course, Duration) {
+    let mut events = ListWatch::new("/api/v1/namespaces/default/pods").run(cluster.client.clone());
+    let mut observer = Observer {
+        pods: HashMap::new(),
+        desired,
+        waves: BTreeMap::new(),
+        finished: 0,
+        course: Course::default(),
+        last: Instant::now(),
+    };
+    let mut begin = None;
+    let json = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).expect("JSON") };
+    loop {
+        match tokio::time::timeout(QUIET, events.next()).await {
+            Err(_) if begin.is_some() => break,
+            Err(_) | Ok(None) => panic!("the watch shows nothing"),
+            Ok(Some(Event::InitialObject(object))) => observer.take(&json(&object), false, true),
+            Ok(Some(Event::InitialDone(_))) => {
+                observer.course.worst = observer.unavailable();
+                cluster.apply(after).await;
+                begin = Some(Instant::now());
+            }
+            Ok(Some(Event::Applied(object))) => observer.take(&json(&object), false, false),
+            Ok(Some(Event::Deleted(object))) => observer.take(&json(&object), true, false),
+            Ok(Some(_)) => {}
+        }
+    }
+    let took = observer.last.saturating_duration_since(begin.expect("it was applied"));
+    (observer.finish(), took)
+}
+
+fn planned(plan: &Plan, fleet: &Fleet) -> Course {
+    let left: BTreeSet<&str> = plan.left.iter().map(String::as_str).collect();
+    let is_desired = |name: &&String| plan.desired.contains(*name);
+    let names: Vec<String> = fleet.nodes.iter().map(|node| node.name.clone()).collect();
+    Course {
+        order: plan.waves.iter().flat_map(|wave| wave.nodes.clone()).collect(),
+        waves: plan.waves.len(),
+        worst: plan.unavailable.worst as usize,
+        updated: names
+            .iter()
+            .filter(is_desired)
+            .filter(|name| !left.contains(name.as_str()))
+            .cloned()
+            .collect(),
+    }
+}
+
+/// Plans a change, makes it, and compares.
+async fn check(seed: u64) {
+    let case = Case::random(seed);
+    let cluster = Cluster::start(&case.nodes).await;
+    cluster.nodes(&case.nodes).await;
+    let (_, _) = make(&cluster, &case.before, BTreeSet::new()).await;
+    let fleet = cluster.fleet().await;
+    let manifest = Manifest::read("new.yaml", &case.after.to_string(), "default");
+    let change = Change::of(&manifest.daemonsets[0], &fleet).expect("a good change");
+    let start = Spread::Fixed(i64::try_from(START.as_millis()).unwrap_or_default());
+    let options = Options { start: Some(start), stop: Spread::Fixed(0), ..Options::default() };
+    let plan = Plan::make(&fleet, &change, &options).expect("a plan");
+    let desired = plan.desired.iter().cloned().collect();
+    let (made, took) = make(&cluster, &case.after, desired).await;
+    cluster.stop().await;
+    let planned = planned(&plan, &fleet);
+    let told = plan.to_text();
+    assert_eq!(planned, made, "seed {seed}: planned and made differ\n{told}\n{:#}", case.after);
+    let (expected, took) = (plan.duration.typical_millis as f64, took.as_millis() as f64);
+    let allowed = (expected * 0.1).max(150.0);
+    assert!((expected - took).abs() <= allowed, "seed {seed}: planned {expected} ms, took {took} ms\n{told}");
+    println!(
+        "seed {seed}: {} nodes, {} waves, {expected} ms planned, {took} ms",
+        made.order.len(),
+        made.waves
+    );
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_planned_is_what_happens() {
+    let first = number("EVERYNODE_PLAN_SEED", 1);
+    let seeds = first..first + number("EVERYNODE_PLAN_FLEETS", 6);
+    let checks = futures::stream::iter(seeds).map(|seed| async move {
+        tokio::spawn(check(seed)).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    });
+    checks.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}

@@ -1,0 +1,267 @@
+//! Incidents on record, each of which could have been known beforehand; and changes that go well.
+
+// A test may panic anywhere, its helpers too.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{Case, NOW, change, fixed, found, manifest};
+use everynode_plan::record::{Need, Quota, Record, Taken};
+use everynode_plan::{Failing, FindingKind, Options, Plan, Severity};
+use serde_json::{Value, json};
+
+fn budget(max_unavailable: Value) -> impl Fn(&mut Value) {
+    move |spec| spec["updateStrategy"]["rollingUpdate"] = json!({"maxUnavailable": max_unavailable})
+}
+
+fn surge(max_surge: i64) -> impl Fn(&mut Value) {
+    move |spec| {
+        spec["updateStrategy"]["rollingUpdate"] = json!({"maxUnavailable": 0, "maxSurge": max_surge});
+    }
+}
+
+fn check_unsafe(plan: &Plan, kind: FindingKind, message: &[&str]) {
+    let finding = found(plan, kind);
+    assert!(!plan.safe && finding.severity == Severity::Unsafe, "{}", plan.to_text());
+    for part in message {
+        assert!(finding.message.contains(part), "{:?} does not tell {part:?}", finding.message);
+    }
+}
+
+#[test]
+fn twenty_dead_nodes_of_288_use_up_a_budget_of_14() {
+    let mut case = Case::new(288, budget(json!("5%")));
+    (0..20).for_each(|index| case.down(index * 14, "Unknown"));
+    let plan = case.plan(&manifest("agent:2", budget(json!("5%"))));
+    // 5 % of 288 is 14.4, rounded up.
+    check_unsafe(
+        &plan,
+        FindingKind::DeadNodesUseBudget,
+        &["0 of 288 nodes", "268 are not reached", "the budget of 15 (5%)", "20 are down", "above 20"],
+    );
+    assert_eq!((plan.unavailable.before, plan.unavailable.worst), (20, 20));
+    let plan = case.plan(&manifest("agent:2", budget(json!(14))));
+    check_unsafe(&plan, FindingKind::DeadNodesUseBudget, &["the budget of 14 ", "20 are down"]);
+    let plan = case.plan(&manifest("agent:2", budget(json!(34))));
+    assert!(plan.safe, "{}", plan.to_text());
+    found(&plan, FindingKind::DeadNodes);
+}
+
+#[test]
+fn three_unknown_nodes_of_164_use_up_a_budget_of_one() {
+    let mut case = Case::new(164, |_| {});
+    [3, 77, 130].into_iter().for_each(|index| case.down(index, "Unknown"));
+    let plan = case.plan(&manifest("agent:2", |_| {}));
+    check_unsafe(
+        &plan,
+        FindingKind::DeadNodesUseBudget,
+        &["0 of 164 nodes", "161 are not reached", "the budget of 1", "n00003, n00077, n00130"],
+    );
+}
+
+#[test]
+fn surging_pods_cannot_have_the_host_port_that_the_old_ones_hold() {
+    let ports = |spec: &mut Value| {
+        surge(1)(spec);
+        spec["template"]["spec"]["containers"][0]["ports"] =
+            json!([{"containerPort": 9100, "hostPort": 9100}]);
+    };
+    let mut case = Case::new(5, ports);
+    for pod in &mut case.pods {
+        pod.need.ports = vec![(9100, "TCP".into(), "".into())];
+    }
+    let plan = case.plan(&manifest("agent:2", ports));
+    check_unsafe(&plan, FindingKind::SurgeHostPorts, &["0 of 5 nodes", "host ports", "maxSurge"]);
+    assert_eq!(plan.unavailable.worst, 0, "the old pods go on");
+}
+
+#[test]
+fn a_pod_that_cannot_fit_takes_the_daemon_from_its_node() {
+    let cpu = |amount: &'static str| {
+        move |spec: &mut Value| {
+            spec["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": amount}});
+        }
+    };
+    let mut case = Case::new(4, cpu("100m"));
+    let need = |cpu_millis| Need { cpu_millis, ..Need::default() };
+    case.pods.iter_mut().for_each(|pod| pod.need = need(100));
+    let busy = Taken { node: "n00002".into(), pods: 9, need: need(3_700), ..Taken::default() };
+    case.more.push(Record::Taken(busy));
+    let plan = case.plan(&manifest("agent:2", cpu("500m")));
+    check_unsafe(&plan, FindingKind::NoRoom, &["1 node", "Insufficient cpu", "1 of them have a daemon now"]);
+    check_unsafe(&plan, FindingKind::Stalls, &["2 of 4 nodes", "n00002"]);
+    assert_eq!(plan.misfits[0].node, "n00002");
+    // The same pods with a priority push others out.
+    let critical = |spec: &mut Value| {
+        cpu("500m")(spec);
+        spec["template"]["spec"]["priorityClassName"] = "system-node-critical".into();
+    };
+    let plan = case.plan(&manifest("agent:2", critical));
+    assert!(plan.safe, "{}", plan.to_text());
+    assert_eq!(found(&plan, FindingKind::PushesOut).nodes, ["n00002"]);
+}
+
+#[test]
+fn a_second_update_within_min_ready_seconds_replaces_everything_at_once() {
+    let slow = |spec: &mut Value| spec["minReadySeconds"] = 60.into();
+    let mut case = Case::new(30, slow);
+    case.pods.iter_mut().for_each(|pod| pod.ready_since = Some(NOW - 10));
+    let plan = case.plan(&manifest("agent:2", slow));
+    check_unsafe(
+        &plan,
+        FindingKind::YoungPods,
+        &["30 nodes are without a Ready pod", "the budget of 1 ", "minReadySeconds (60s)", "all at once"],
+    );
+    case.pods.iter_mut().for_each(|pod| pod.ready_since = Some(NOW - 61));
+    let plan = case.plan(&manifest("agent:2", slow));
+    assert!(plan.safe && plan.unavailable.worst == 1, "{}", plan.to_text());
+}
+
+#[test]
+fn an_ordinary_roll_out_goes_by_name_in_waves_of_the_budget() {
+    let case = Case::new(7, budget(json!(3)));
+    let plan = case.plan_with(&manifest("agent:2", budget(json!(3))), &fixed(20_000, 2_000));
+    assert!(plan.safe, "{}", plan.to_text());
+    let waves: Vec<usize> = plan.waves.iter().map(|wave| wave.nodes.len()).collect();
+    assert_eq!(waves, [3, 3, 1]);
+    assert_eq!(plan.waves[1].nodes, ["n00003", "n00004", "n00005"]);
+    assert_eq!(plan.duration.typical_millis, 3 * 22_000);
+    assert_eq!((plan.unavailable.worst, plan.unavailable.after), (3, 0));
+    let paths: Vec<&str> = plan.changes.iter().map(|change| change.path.as_str()).collect();
+    assert_eq!(paths, ["spec.template.spec.containers[main].image"]);
+}
+
+#[test]
+fn surging_keeps_every_node_served() {
+    let case = Case::new(6, surge(2));
+    let plan = case.plan_with(&manifest("agent:2", surge(2)), &fixed(20_000, 2_000));
+    assert!(plan.safe && plan.unavailable.worst == 0, "{}", plan.to_text());
+    assert_eq!(plan.waves.len(), 3);
+}
+
+#[test]
+fn min_ready_seconds_are_part_of_each_wave() {
+    let slow = |spec: &mut Value| spec["minReadySeconds"] = 30.into();
+    let case = Case::new(4, slow);
+    let plan = case.plan_with(&manifest("agent:2", slow), &fixed(10_000, 0));
+    assert_eq!(plan.duration.typical_millis, 4 * 40_000, "{}", plan.to_text());
+}
+
+#[test]
+fn nodes_are_gained_and_lost_for_a_reason() {
+    let mut case = Case::new(4, |_| {});
+    case.nodes[1].labels.insert("gpu".into(), "yes".into());
+    let selector = |spec: &mut Value| spec["template"]["spec"]["nodeSelector"] = json!({"gpu": "yes"});
+    let plan = case.plan(&manifest("agent:1", selector));
+    assert_eq!(plan.nodes.desired, 1);
+    let lost: Vec<&str> = plan.nodes.lost.iter().map(|one| one.node.as_str()).collect();
+    assert_eq!(lost, ["n00000", "n00002", "n00003"]);
+    assert!(plan.nodes.lost[0].reason.contains("nodeSelector wants gpu=yes"), "{}", plan.to_text());
+    let mut case = Case::new(4, selector);
+    case.pods.truncate(0);
+    let plan = case.plan(&manifest("agent:1", |_| {}));
+    assert_eq!((plan.nodes.gained.len(), plan.unavailable.before), (4, 4), "{}", plan.to_text());
+    assert!(plan.safe);
+}
+
+#[test]
+fn a_selector_that_matches_nothing_is_a_problem() {
+    let nowhere = |spec: &mut Value| spec["template"]["spec"]["nodeSelector"] = json!({"no": "where"});
+    let plan = Case::new(3, |_| {}).plan(&manifest("agent:1", nowhere));
+    check_unsafe(&plan, FindingKind::NoEligibleNode, &["no node is eligible"]);
+}
+
+#[test]
+fn a_quota_refuses_pods_that_were_deleted_for_an_update() {
+    let mut case = Case::new(4, |_| {});
+    let quota = Quota {
+        namespace: "default".into(),
+        name: "small".into(),
+        hard: json!({"pods": "2"}),
+        used: json!({"pods": "4"}),
+        scoped: false,
+    };
+    case.more.push(Record::Quota(quota));
+    let plan = case.plan(&manifest("agent:2", |_| {}));
+    check_unsafe(&plan, FindingKind::Quota, &["exceeded quota small: pods is limited"]);
+}
+
+#[test]
+fn a_first_roll_out_is_planned_too() {
+    let mut case = Case::new(6, |_| {});
+    case.pods.clear();
+    case.daemonset = None;
+    let plan = case.plan(&manifest("agent:1", |_| {}));
+    assert!(plan.is_new && plan.safe, "{}", plan.to_text());
+    assert_eq!((plan.waves.len(), plan.waves[0].nodes.len()), (1, 6));
+    assert_eq!(plan.unavailable.after, 0);
+}
+
+#[test]
+fn nothing_is_replaced_when_only_other_fields_change() {
+    let case = Case::new(4, |_| {});
+    let plan = case.plan(&manifest("agent:1", budget(json!(2))));
+    assert!(plan.safe && plan.waves.is_empty(), "{}", plan.to_text());
+    assert_eq!(plan.changes.len(), 1);
+    assert_eq!(plan.unavailable.worst, 0);
+}
+
+#[test]
+fn a_revision_that_fails_is_stopped_by_the_budget() {
+    let case = Case::new(10, budget(json!(3)));
+    let options = Options { failure_rate: 1.0, ..fixed(5_000, 0) };
+    let plan = case.plan_with(&manifest("agent:2", budget(json!(3))), &options);
+    check_unsafe(
+        &plan,
+        FindingKind::Stalls,
+        &["0 of 10 nodes", "7 are not reached", "3 whose new pod fails"],
+    );
+    assert_eq!(plan.unavailable.worst, 3);
+    let failing = vec![Failing { node: "n00004".into(), after_update: true }];
+    let plan =
+        case.plan_with(&manifest("agent:2", budget(json!(3))), &Options { failing, ..fixed(5_000, 0) });
+    check_unsafe(&plan, FindingKind::NewPodsFail, &["1 node"]);
+    let failing = vec![Failing { node: "n00004".into(), after_update: false }];
+    let plan =
+        case.plan_with(&manifest("agent:2", budget(json!(3))), &Options { failing, ..fixed(5_000, 0) });
+    assert!(plan.safe, "{}", plan.to_text());
+    assert_eq!(found(&plan, FindingKind::DeadNodes).nodes, ["n00004"]);
+}
+
+#[test]
+fn on_delete_waits_for_somebody() {
+    let on_delete = |spec: &mut Value| spec["updateStrategy"] = json!({"type": "OnDelete"});
+    let plan = Case::new(4, on_delete).plan(&manifest("agent:2", on_delete));
+    assert!(plan.safe && plan.waves.is_empty(), "{}", plan.to_text());
+    assert!(found(&plan, FindingKind::OnDelete).message.contains("4 nodes keep"));
+}
+
+#[test]
+fn what_the_api_would_refuse_is_refused() {
+    let fleet = Case::new(1, |_| {}).fleet();
+    let check = |broken: fn(&mut Value), expected: &str| {
+        let refusals = change(&fleet, &manifest("agent:2", broken)).expect_err("refused").join("\n");
+        assert!(refusals.contains(expected), "{refusals:?} does not tell {expected:?}");
+    };
+    check(|spec| spec["selector"]["matchLabels"]["app"] = "x".into(), "field is immutable");
+    check(|spec| spec["tempalte"] = json!({}), "unknown field \"spec.tempalte\"");
+    check(
+        |spec| spec["template"]["spec"]["containers"] = json!([]),
+        "spec.template.spec.containers: Required value",
+    );
+    check(|spec| spec["minReadySeconds"] = json!("soon"), "minReadySeconds");
+}
+
+#[test]
+fn a_token_tells_whether_the_fleet_has_moved() {
+    let mut case = Case::new(5, |_| {});
+    let next = manifest("agent:2", |_| {});
+    let token = case.plan(&next).token;
+    assert_eq!(token.moved(&case.plan(&next).token), Vec::<&str>::new());
+    case.pods[2].ready = false;
+    assert_eq!(token.moved(&case.plan(&next).token), ["its pods"]);
+    case.down(3, "Unknown");
+    assert!(token.moved(&case.plan(&next).token).contains(&"the nodes"));
+    let other = case.plan(&manifest("agent:3", |_| {})).token;
+    assert!(token.moved(&other).contains(&"the DaemonSet or its manifest"));
+}
