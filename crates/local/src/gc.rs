@@ -2,7 +2,7 @@
 //! deletions wait for what they promise.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,7 +26,8 @@ pub(crate) struct Collector {
     kinds: Arc<[ResourceKind]>,
     unlisted: HashSet<usize>,
     objects: HashMap<Uid, ObjectRow>,
-    dependents: HashMap<Uid, HashSet<Uid>>,
+    /// In order, so that the same happens in the same order every time.
+    dependents: HashMap<Uid, BTreeSet<Uid>>,
     absent: HashSet<Uid>,
     /// Owners that are being asked for, and who waits for the answer.
     verifying: HashMap<Uid, Vec<Uid>>,

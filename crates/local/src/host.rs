@@ -63,6 +63,7 @@ pub async fn loops(client: Client, config: LoopsConfig, cancelled: CancellationT
         tokio::join!(host, spaces);
     };
     tokio::select! {
+        biased;
         () = cancelled.cancelled() => {}
         () = work => {}
     }
@@ -152,6 +153,7 @@ impl Host {
             let wake = self.cores.iter().filter_map(|core| core.next_wake()).min();
             let wake = self.started + Duration::from_millis(wake.unwrap_or(u64::from(u32::MAX)));
             tokio::select! {
+                biased;
                 Some(answer) = self.requests.join_next() => match answer {
                     Ok((core, ticket, result)) => {
                         let now = self.now();

@@ -1,7 +1,7 @@
 //! What every namespace has, and how one ends: its default ServiceAccount and `kube-root-ca.crt` ConfigMap; and
 //! the deletion of all that is in it before it goes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub(crate) async fn run(client: Client, kinds: Arc<[ResourceKind]>, ca_certifica
     let mut accounts = follow("/api/v1/serviceaccounts", "default");
     let mut authorities = follow("/api/v1/configmaps", ROOT_CA);
     let mut state =
-        State { spaces: HashMap::new(), listed: 0, ca_certificate_pem: ca_certificate_pem.clone() };
+        State { spaces: BTreeMap::new(), listed: 0, ca_certificate_pem: ca_certificate_pem.clone() };
     let mut tasks: JoinSet<String> = JoinSet::new();
     loop {
         while tasks.len() < CONCURRENCY
@@ -73,19 +73,20 @@ pub(crate) async fn run(client: Client, kinds: Arc<[ResourceKind]>, ca_certifica
             });
         }
         tokio::select! {
-            Some(event) = spaces.next() => state.event(event, State::space),
-            Some(event) = accounts.next() => state.event(event, State::account),
-            Some(event) = authorities.next() => state.event(event, State::authority),
+            biased;
             Some(done) = tasks.join_next() => match done {
                 Ok(name) => state.done(&name),
                 Err(error) => tracing::error!(%error, "work on a namespace was lost"),
             },
+            Some(event) = spaces.next() => state.event(event, State::space),
+            Some(event) = accounts.next() => state.event(event, State::account),
+            Some(event) = authorities.next() => state.event(event, State::authority),
         }
     }
 }
 
 struct State {
-    spaces: HashMap<String, Space>,
+    spaces: BTreeMap<String, Space>,
     /// How many of the three collections are known.
     listed: u32,
     ca_certificate_pem: String,
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_namespace_needs_its_account_and_its_authority() {
-        let mut state = State { spaces: HashMap::new(), listed: 3, ca_certificate_pem: "CA".into() };
+        let mut state = State { spaces: BTreeMap::new(), listed: 3, ca_certificate_pem: "CA".into() };
         state.space(&object("", "a", json!({})), true);
         assert_eq!(state.next().unwrap().1, Need::Contents { account: true, authority: true });
         state.account(&object("a", "default", json!({})), true);
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn nothing_is_created_before_all_is_known() {
-        let mut state = State { spaces: HashMap::new(), listed: 2, ca_certificate_pem: "CA".into() };
+        let mut state = State { spaces: BTreeMap::new(), listed: 2, ca_certificate_pem: "CA".into() };
         state.space(&object("", "a", json!({})), true);
         assert!(state.next().is_none());
     }

@@ -2,7 +2,7 @@
 //! had a node.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +16,8 @@ use crate::facts::Pod;
 pub(crate) struct PodGc {
     quarantine_millis: u64,
     nodes: HashSet<Box<str>>,
-    pods_by_node: HashMap<Box<str>, HashMap<Box<str>, PodRow>>,
+    /// In order, so that the same happens in the same order every time.
+    pods_by_node: BTreeMap<Box<str>, BTreeMap<Box<str>, PodRow>>,
     node_by_pod: HashMap<Box<str>, Box<str>>,
     /// When a node has been missing for long enough.
     timers: BinaryHeap<Reverse<(u64, Box<str>)>>,
@@ -50,7 +51,7 @@ impl PodGc {
         PodGc {
             quarantine_millis: u64::try_from(quarantine.as_millis()).unwrap_or(u64::MAX / 2),
             nodes: HashSet::new(),
-            pods_by_node: HashMap::new(),
+            pods_by_node: BTreeMap::new(),
             node_by_pod: HashMap::new(),
             timers: BinaryHeap::new(),
             outbox: Outbox::default(),

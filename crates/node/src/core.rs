@@ -190,9 +190,15 @@ impl FleetCore {
         }
     }
 
+    /// The pods of which this is true, in the order in which they came: the same happens every time.
+    fn pods_where(&self, is: impl Fn(&PodEntry) -> bool) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.pods.iter().filter(|(_, pod)| is(pod)).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     fn forget_pods_of(&mut self, index: usize) {
-        let gone: Vec<u64> =
-            self.pods.iter().filter(|(_, pod)| pod.node == index).map(|(id, _)| *id).collect();
+        let gone = self.pods_where(|pod| pod.node == index);
         self.nodes[index].missed_pods |= !gone.is_empty();
         for id in gone {
             self.forget_pod(id);
@@ -207,9 +213,7 @@ impl FleetCore {
     /// The listing is complete: pods that are not in it are gone.
     pub(crate) fn pods_listed(&mut self) {
         let listing = self.listing;
-        let gone: Vec<u64> =
-            self.pods.iter().filter(|(_, pod)| pod.seen != listing).map(|(id, _)| *id).collect();
-        for id in gone {
+        for id in self.pods_where(|pod| pod.seen != listing) {
             self.forget_pod(id);
         }
     }
@@ -317,16 +321,12 @@ impl FleetCore {
         if !self.nodes[index].down_by.is_empty() {
             return;
         }
-        let stale = |pod: &&mut PodEntry| pod.node == index && pod.machine.is_ready() && !pod.shown_ready;
-        let mut ids = Vec::new();
-        for (id, pod) in &mut self.pods {
-            if stale(&pod) {
-                pod.owes_status = true;
-                ids.extend((!pod.busy).then_some(*id));
+        for id in self.pods_where(|pod| pod.node == index && pod.machine.is_ready() && !pod.shown_ready) {
+            let Some(pod) = self.pods.get_mut(&id) else { continue };
+            pod.owes_status = true;
+            if !pod.busy {
+                self.queue_pod(id);
             }
-        }
-        for id in ids {
-            self.queue_pod(id);
         }
     }
 

@@ -35,6 +35,7 @@ impl Fleet {
             started: Instant::now(),
         };
         tokio::select! {
+            biased;
             () = cancelled.cancelled() => {}
             () = driver.run(concurrency) => {}
         }
@@ -67,10 +68,12 @@ impl Driver {
             }
             let wake =
                 self.started + Duration::from_millis(self.core.next_wake().unwrap_or(u64::from(u32::MAX)));
+            // Nodes are few, and what a pod does may depend on its node.
             tokio::select! {
+                biased;
                 Some(answer) = self.requests.join_next() => self.answered(answer),
-                event = pods.next() => self.pod_event(event),
                 event = nodes.next() => { self.node_event(event); }
+                event = pods.next() => self.pod_event(event),
                 () = tokio::time::sleep_until(wake) => {}
             }
         }

@@ -101,6 +101,7 @@ impl Election {
     ) -> Result<(), Error> {
         tokio::pin!(work);
         let result = tokio::select! {
+            biased;
             result = &mut work => result,
             () = self.keep(fence) => {
                 fence.shut();

@@ -180,6 +180,7 @@ impl Writer {
         tokio::pin!(deadline);
         loop {
             tokio::select! {
+                biased;
                 ending = self.running.next() => match ending {
                     Some((job, _, ended)) => {
                         self.left(job.action.id);

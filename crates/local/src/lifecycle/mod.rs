@@ -5,7 +5,7 @@ mod eviction;
 mod taints;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +78,8 @@ struct NodeRow {
     writing_unknown: bool,
     dirty: bool,
     failures: u32,
-    pods: HashSet<u64>,
+    /// In order, so that the same happens in the same order every time.
+    pods: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
