@@ -77,7 +77,7 @@ pub(crate) fn of_runs(model: &Model, runs: &[Run]) -> Vec<Finding> {
                        affinity and tolerations";
         findings.push(finding(FindingKind::NoEligibleNode, Severity::Unsafe, message, Vec::new()));
     }
-    findings.extend(stall(model, typical));
+    findings.extend(stall(model, typical).or_else(|| stalls_in_some(model, runs)));
     findings.extend(no_room(model, typical));
     findings.extend(failures(model, typical));
     findings.extend(excess(model, runs));
@@ -193,6 +193,19 @@ fn stall(model: &Model, run: &Run) -> Option<Finding> {
         message.push_str(&format!(". Repair or remove these nodes, or set maxUnavailable above {number}"));
     }
     Some(finding(kind, Severity::Unsafe, message, if down.is_empty() { names(&behind) } else { down_names }))
+}
+
+/// The typical run comes to its end, and some of the others do not.
+fn stalls_in_some(model: &Model, runs: &[Run]) -> Option<Finding> {
+    budget(model)?;
+    let stalls = |run: &&Run| run.left.iter().any(|(_, why)| *why == Left::NotReached);
+    let stalled = runs.iter().filter(stalls).count();
+    (stalled > 0).then(|| {
+        let of = runs.len();
+        let message =
+            format!("stalls in {stalled} of {of} runs: {} is used up by failures", budget_text(model));
+        finding(FindingKind::Stalls, Severity::Unsafe, message, Vec::new())
+    })
 }
 
 fn are(number: usize) -> String {

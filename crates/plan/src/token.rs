@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::change::Change;
 use crate::file::hex;
 use crate::model::Model;
-use crate::run::Run;
+use crate::run::{Left, Run};
 use everynode_engine::pod_body::HASH_LABEL;
 
 /// What the parts are about, in their order.
@@ -43,7 +43,8 @@ impl Token {
             .collect();
         pods.sort_unstable();
         parts[2] = pods.join("\n");
-        parts[3] = format!("{:?}", run.left);
+        let misfits = run.left.iter().filter(|(_, why)| matches!(why, Left::NoRoom(_)));
+        parts[3] = format!("{:?}", misfits.collect::<Vec<_>>());
         Token(parts.map(|part| hex(&Sha256::digest(part)[..DIGITS / 2])).join("-"))
     }
 
