@@ -31,3 +31,12 @@ bench-engine:
 # The cluster's benchmarks: start, saturation, roll-out, durable creates, idle memory.
 bench-up:
     cargo bench -p everynode-cli
+
+# Coverage-guided fuzzing of one reader (`ls fuzz/fuzz_targets`), for some seconds. Needs cargo-fuzz and a C++
+# compiler; the sanitizer is asked of the stable compiler.
+fuzz target seconds="60":
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} -- -max_total_time={{ seconds }} -max_len=8192 -timeout=10 -rss_limit_mb=2048
+
+# All small worlds (crates/engine/tests/small_worlds.rs).
+small-worlds:
+    EVERYNODE_SMALL_WORLDS=all cargo test --release -p everynode-engine --test small_worlds -- --nocapture

@@ -534,6 +534,33 @@ mod tests {
     }
 
     #[test]
+    fn changed_lines_are_read_or_refused_and_borrow_what_they_hold() {
+        let lines = [
+            r#"{"type":"ADDED","object":{"kind":"Pod","metadata":{"name":"a\u0031","resourceVersion":"12"}}}"#,
+            r#"{"object":{"metadata":{"resourceVersion":"12","annotations":{"k8s.io/initial-events-end":"true"}}},"type":"BOOKMARK"}"#,
+            r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"m"}}"#,
+        ];
+        for seed in 1..=20_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut line = lines[random.usize(0..lines.len())].as_bytes().to_vec();
+            for _ in 0..random.usize(1..5) {
+                let at = random.usize(0..line.len());
+                match random.u32(0..4) {
+                    0 => line.insert(at, b"{}[]\",:\\\0\xff"[random.usize(0..10)]),
+                    1 => drop(line.remove(at)),
+                    2 => line.extend_from_within(at..(at + 20).min(line.len())),
+                    _ => line[at] = random.u8(..),
+                }
+            }
+            let line = Bytes::from(line);
+            if let Ok(Change::Applied(object)) = parse_line(&line) {
+                let range = line.as_ptr_range();
+                assert!(range.contains(&object.as_ptr()) && object.len() < line.len(), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
     fn an_error_line_is_the_servers_refusal() {
         let text = r#"{"type":"ERROR","object":{"kind":"Status","message":"too old resource version","reason":"Expired","code":410}}"#;
         assert!(parse_line(&line(text)).unwrap_err().is_expired());

@@ -34,8 +34,8 @@ fn check(
 
 #[test]
 fn g1_g2_g3_a_pod_belongs_to_whom_its_owner_and_labels_say() {
-    let (ours, nobody): (fn(Uid) -> PodController, fn(Uid) -> PodController) =
-        (PodController::DaemonSet, |_| PodController::Nobody);
+    let ours = PodController::DaemonSet;
+    let nobody = |_| PodController::Nobody;
     check("owned and selected", ours, false, |_, _| {});
     check("owned and not selected", nobody, false, |pod, _| other_labels(pod));
     check("owned, not selected, going away", ours, true, |pod, _| other_labels(pod));

@@ -1,0 +1,137 @@
+//! Everything of this crate that reads bytes from outside, each as a function of any bytes. None may panic; what is
+//! read must say the same when it is written and read again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+
+use everynode_wire::decode::{Body, decode, decode_body, parse_json_strict};
+use everynode_wire::lean::{self, AnyObject};
+use everynode_wire::patch::{json_patch, merge_patch, strategic_merge};
+use everynode_wire::quantity::{self, Quantity};
+use everynode_wire::schema::{Type, type_named};
+use everynode_wire::selector::{FieldSelector, LabelSelector};
+use everynode_wire::status::Status;
+use everynode_wire::{Value, encode, manifest, resource_for_kind, time};
+
+/// A reader of bytes and its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("watch", watch),
+    ("body", body),
+    ("documents", documents),
+    ("patch", patch),
+    ("selector", selector),
+    ("quantities", quantities),
+    ("times", times),
+    ("refusal", refusal),
+];
+
+/// Whatever was read is made use of by being there.
+fn used<T>(_: T) {}
+
+/// A line of a watch, as each kind reads it.
+pub fn watch(bytes: &[u8]) {
+    used(lean::event::<AnyObject<'_>>(bytes));
+    used(lean::event::<lean::Node<'_>>(bytes));
+    used(lean::event::<lean::DaemonSet<'_>>(bytes).map(|event| event.object.spec.placement().is_ok()));
+    used(lean::event::<lean::ControllerRevision<'_>>(bytes));
+    used(lean::NodePlacement::read(bytes));
+    if let Ok(event) = lean::event::<lean::Pod<'_>>(bytes) {
+        let metadata = &event.object.metadata;
+        used((event.object.target_node(), metadata.version(), metadata.created_seconds()));
+        used(metadata.controller());
+    }
+}
+
+fn ty(name: &str) -> &'static Type {
+    type_named(name).unwrap()
+}
+
+/// The body of a request: decoded, filled in and checked.
+pub fn body(bytes: &[u8]) {
+    for (kind, group) in [("DaemonSet", "apps"), ("Pod", ""), ("Node", ""), ("ControllerRevision", "apps")] {
+        let version = "v1";
+        let resource = resource_for_kind(group, version, kind).unwrap();
+        let expected = Body { group, version, kind, ty: ty(resource.type_name) };
+        for is_yaml in [false, true] {
+            let Ok(decoded) = decode_body(&expected, bytes, is_yaml) else { continue };
+            let mut object = decoded.value;
+            let again = decode(expected.ty, &encode::to_vec(&object)).unwrap();
+            assert_eq!(again.value, object, "{kind}: what is written reads back");
+            if resource.rules.convert(&object).is_err() {
+                continue;
+            }
+            resource.rules.default(&mut object);
+            resource.rules.prepare_create(&mut object);
+            let mut errors = Vec::new();
+            resource.rules.validate_create(&object, &mut errors);
+            errors.iter().for_each(|error| used(error.to_string()));
+            used(resource.rules.warnings(&object, None));
+            used(resource.rules.cells(&object, 0));
+            resource.rules.validate_update(&object, &object.clone(), &mut errors);
+        }
+    }
+}
+
+/// A file of manifests.
+pub fn documents(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for document in manifest::documents(&text).into_iter().flatten() {
+        used(encode::canonical(&document.value));
+    }
+}
+
+/// A patch of each kind, applied to a DaemonSet.
+pub fn patch(bytes: &[u8]) {
+    const ORIGINAL: &str = r#"{"metadata":{"name":"a","labels":{"a":"b"},"finalizers":["x/y"]},"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":1,"protocol":"TCP"}],"env":[{"name":"A","value":"1"}]}],"tolerations":[{"operator":"Exists"}],"volumes":[{"name":"v","emptyDir":{}}]}}}}"#;
+    let original: Value = serde_json::from_str(ORIGINAL).unwrap();
+    let ty = ty("apps.v1.DaemonSet");
+    for apply in [json_patch, merge_patch, strategic_merge] {
+        match apply(ty, &original, bytes) {
+            Ok(patched) => used(patched.strict()),
+            Err(refused) => used(refused.to_value()),
+        }
+    }
+}
+
+/// Selectors in text and as objects.
+pub fn selector(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(selector) = LabelSelector::parse(&text) {
+        let again = LabelSelector::parse(&selector.to_string()).unwrap();
+        assert_eq!(again.to_string(), selector.to_string(), "{text:?}");
+        selector.matches(|key| (key.len() > 1).then_some("1"));
+    }
+    if let Ok(selector) = FieldSelector::parse(&text) {
+        assert_eq!(FieldSelector::parse(&selector.to_string()).unwrap(), selector, "{text:?}");
+    }
+    if let Ok((object, _)) = parse_json_strict(bytes) {
+        used(LabelSelector::from_object(&object));
+    }
+}
+
+/// An amount.
+pub fn quantities(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(canonical) = quantity::canonical(&text) else { return };
+    assert_eq!(quantity::canonical(&canonical).unwrap(), canonical, "{text:?}");
+    let amount = Quantity::parse(&text).unwrap();
+    used((amount.add(&amount).to_string(), amount.subtract(&amount).is_zero(), amount.millis()));
+}
+
+/// A time.
+pub fn times(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(seconds) = time::parse(&text) {
+        assert_eq!(time::parse(&time::format(seconds)).unwrap(), seconds, "{text:?}");
+        used(time::age(seconds, 0));
+    }
+    used(time::parse_micros(&text).map(time::format_micros));
+}
+
+/// A refusal of a server.
+pub fn refusal(bytes: &[u8]) {
+    if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
+        used(Status::from_value(value));
+    }
+}
