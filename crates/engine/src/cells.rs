@@ -17,6 +17,8 @@ use crate::slot::{FailedBackoff, Slot, mark};
 pub(crate) struct Member {
     pub id: PodId,
     pub leaving: bool,
+    /// It runs, and its deletion was asked for and has not been seen: it may stay.
+    pub may_stay: bool,
     pub phase: Phase,
     pub bound: bool,
     pub ready: bool,
@@ -131,6 +133,7 @@ pub(crate) fn view(
         Member {
             id,
             leaving: row.is_leaving(),
+            may_stay: row.delete_sent && !row.phase.is_terminal(),
             phase: row.phase,
             bound: row.bound,
             ready: row.ready,
@@ -163,6 +166,11 @@ impl View {
     /// Nothing is under way here that the watch has not shown yet (H3).
     fn is_settled(&self) -> bool {
         !self.creating && !self.adopting
+    }
+
+    /// A second pod may be created: none that the server has not confirmed to be terminating could be a third.
+    fn has_room(&self) -> bool {
+        !self.pods.iter().any(|pod| pod.may_stay)
     }
 
     /// All marks of the cell.
@@ -220,7 +228,7 @@ impl View {
                 _ => running.push(pod),
             }
         }
-        let create = allows_surge && running.is_empty() && verdict.should_run;
+        let create = allows_surge && running.is_empty() && verdict.should_run && self.has_room();
         let excess: SmallVec<[&Member; 2]> =
             if allows_surge { surge_excess(&running) } else { running.into_iter().skip(1).collect() };
         deletes.extend(excess.into_iter().map(|pod| (pod.id, Why::Unwanted)));
@@ -269,7 +277,7 @@ impl View {
             Roll::Both(old, new) if new.available => available(old) | self.when_settled(mark::SURGE_DELETE),
             Roll::Both(old, _) => available(old) | mark::SURGING,
             Roll::Old(old) if self.verdict.is_none() => available(old) | mark::MISSING_OLD,
-            Roll::Old(old) if !self.is_settled() => available(old) | mark::SURGING,
+            Roll::Old(old) if !self.is_settled() || !self.has_room() => available(old) | mark::SURGING,
             Roll::Old(old) => available(old) | self.surge_step(old),
         }
     }

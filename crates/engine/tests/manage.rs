@@ -496,3 +496,41 @@ fn l1_l2_l3_events_tell_what_happened_to_pods_and_nothing_of_placement() {
     ];
     assert_eq!(cluster.events, expected);
 }
+
+#[test]
+fn d10_with_surge_no_pod_is_created_while_a_deletion_is_not_confirmed() {
+    let mut cluster = Cluster::new(1);
+    cluster.objects.graceful = true;
+    let uid = cluster.add("ds", surge);
+    cluster.settle();
+    let first = *cluster.objects.pods.keys().next().unwrap();
+    let change_image = |cluster: &mut Cluster, image| {
+        cluster.objects.change_daemonset(uid, true, |one| {
+            one.template = common::with_image(&one.template, image);
+        });
+        cluster.tell();
+    };
+    // The first pod is not ready: it has a successor at once, beside which it goes (D11). Its deletion is under way
+    // when the template changes back, so that the successor is the old one.
+    change_image(&mut cluster, "i:2");
+    let mut deletion = None;
+    while deletion.is_none() {
+        cluster.tell();
+        for action in cluster.engine.decide(cluster.now) {
+            if matches!(action.work, everynode_engine::Work::DeletePod(_)) {
+                deletion = Some(action);
+                continue;
+            }
+            let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
+            cluster.engine.observe(everynode_engine::Fact::Finished { id: action.id, outcome }, cluster.now);
+        }
+        cluster.now = cluster.now.plus_millis(100);
+    }
+    change_image(&mut cluster, "i:1");
+    assert_eq!(cluster.run(), (0, 0), "the first pod may live on");
+    let deletion = deletion.unwrap();
+    let outcome = cluster.objects.carry_out(&deletion.daemonset, &deletion.work, cluster.now);
+    cluster.engine.observe(everynode_engine::Fact::Finished { id: deletion.id, outcome }, cluster.now);
+    cluster.objects.change_pod(first, |pod| pod.deleting = true);
+    assert_eq!(cluster.run().0, 1);
+}

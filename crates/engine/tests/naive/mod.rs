@@ -134,6 +134,13 @@ struct Cell<'a> {
     settled: bool,
 }
 
+impl Cell<'_> {
+    /// No pod runs whose deletion was asked for and has not been seen.
+    fn has_room(&self) -> bool {
+        !self.pods.iter().any(|one| one.delete_sent && !one.pod.phase.is_terminal())
+    }
+}
+
 impl NaivePod {
     fn leaving(&self) -> bool {
         self.pod.deleting || self.delete_sent

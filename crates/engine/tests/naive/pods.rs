@@ -8,7 +8,8 @@ impl Naive {
         let wants = |cell: &Cell<'_>| {
             let run = cell.verdict == Some(Verdict::RUN) && cell.settled;
             let running = cell.pods.iter().any(|one| !one.leaving() && !one.pod.phase.is_terminal());
-            run && (cell.pods.is_empty() || surge && !running) && !self.is_there(uid, cell.name)
+            run && (cell.pods.is_empty() || surge && !running && cell.has_room())
+                && !self.is_there(uid, cell.name)
         };
         let nodes = self.cells(uid).into_iter().filter(wants).map(|cell| cell.name.to_owned()).collect();
         self.in_line(uid, nodes, now)
@@ -219,7 +220,7 @@ impl Naive {
             match (old.first(), new.first()) {
                 (Some(_), Some(new)) => surging += i32::from(!self.available(uid, &new.pod, now)),
                 (Some(_), None) if cell.verdict.is_none() => return Vec::new(),
-                (Some(_), None) if !cell.settled => surging += 1,
+                (Some(_), None) if !cell.settled || !cell.has_room() => surging += 1,
                 (Some(old), None) if cell.verdict == Some(Verdict::RUN) => {
                     let name = cell.name.to_owned();
                     if self.is_there(uid, &name) {
