@@ -303,6 +303,34 @@ mod tests {
     }
 
     #[test]
+    fn changed_bodies_are_read_or_refused() {
+        let container = len(2, &[len(1, b"c"), len(2, b"i")].concat());
+        let labels = len(11, &[len(1, b"a"), len(2, b"b")].concat());
+        let created = len(8, &[8, 0x80, 0x9c, 0xd4, 0xb2, 6]);
+        let metadata = len(1, &[len(1, b"name"), labels, created].concat());
+        let good = envelope("v1", "Pod", &[metadata, len(2, &container)].concat());
+        for seed in 1..=20_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut body = good.clone();
+            for _ in 0..random.usize(1..6) {
+                let at = random.usize(MAGIC.len()..body.len());
+                match random.u32(0..4) {
+                    0 => body.insert(at, random.u8(..)),
+                    1 => drop(body.remove(at)),
+                    2 => body.extend_from_within(at..(at + random.usize(0..30)).min(body.len())),
+                    _ => body[at] = random.u8(..),
+                }
+            }
+            for name in ["core.v1.Pod", "apps.v1.DaemonSet", "meta.v1.DeleteOptions"] {
+                let Some(Ok(json)) = type_named(name).map(|ty| to_json(ty, &body)) else { continue };
+                let is_json = serde_json::from_slice::<Value>(&json).is_ok();
+                assert!(is_json, "seed {seed}: {}", String::from_utf8_lossy(&json));
+                assert!(json.len() < 100 * body.len() + 10_000, "seed {seed}: {} bytes", json.len());
+            }
+        }
+    }
+
+    #[test]
     fn every_type_of_the_schema_has_its_numbers() {
         for ty in types() {
             let known = MEANINGS.get(ty.name).unwrap_or_else(|| panic!("{} has no numbers", ty.name));

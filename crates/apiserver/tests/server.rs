@@ -305,3 +305,38 @@ async fn discovery_in_one_document_is_not_sent_twice() {
     assert!(first.text().contains("\"daemonsets\""));
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn changed_continue_tokens_and_selectors_are_refused_or_give_a_page() {
+    let (server, client) = start(Config::default()).await;
+    for name in ["a", "b", "c"] {
+        client.post(MAPS, &format!(r#"{{"metadata":{{"name":"{name}"}}}}"#)).await;
+    }
+    let page = client.get(&format!("{MAPS}?limit=1")).await.json();
+    let token = page["metadata"]["continue"].as_str().unwrap().to_owned();
+    for seed in 1..=150 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut changed: Vec<char> = token.chars().collect();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(0..changed.len());
+            match random.u32(0..3) {
+                0 => drop(changed.remove(at)),
+                1 => changed.insert(at, random.alphanumeric()),
+                _ => changed[at] = ['-', '_', '=', '.', 'A'][random.usize(0..5)],
+            }
+        }
+        let changed: String = changed.into_iter().collect();
+        let selector: String =
+            (0..random.usize(0..12)).map(|_| b"a=!,()%2C"[random.usize(0..9)] as char).collect();
+        for path in [format!("{MAPS}?limit=1&continue={changed}"), format!("{MAPS}?labelSelector={selector}")]
+        {
+            let answer = client.get(&path).await;
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 400 | 410),
+                "seed {seed}: {path} {}",
+                answer.text()
+            );
+        }
+    }
+    server.shutdown().await;
+}

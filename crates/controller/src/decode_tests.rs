@@ -157,3 +157,41 @@ fn what_is_no_object_of_its_kind_is_said_and_not_told() {
     assert_eq!(name_of(br#"{"metadata":{"name":"p","namespace":"ns"}}"#), "ns/p");
     assert_eq!(name_of(br#"{"metadata":{"name":"n"}}"#), "n");
 }
+
+#[test]
+fn changed_objects_are_told_once_or_refused() {
+    let objects = [
+        format!(
+            r#"{{"metadata":{{"name":"n","namespace":"s","uid":"{UID}","resourceVersion":"9","labels":{{"a":"\u0062"}},"ownerReferences":[{{"kind":"DaemonSet","uid":"{OWNER}","controller":true}}]}},"spec":{{"taints":[{{"key":"k","effect":"NoExecute"}}],"nodeName":"n1","affinity":null}},"status":{{"phase":"Running","conditions":[{{"type":"Ready","status":"True","lastTransitionTime":"2026-01-02T03:04:06Z"}}]}}}}"#
+        ),
+        format!(
+            r#"{{"metadata":{{"name":"d","namespace":"s","uid":"{UID}","generation":3,"annotations":{{"deprecated.daemonset.template.generation":"x"}}}},"spec":{{"selector":{{"matchExpressions":[{{"key":"a","operator":"In","values":["b"]}}]}},"template":{{"metadata":{{"labels":{{"a":"b"}}}},"spec":{{"tolerations":[{{"operator":"Exists"}}],"nodeSelector":{{"a":"b"}}}}}},"updateStrategy":{{"type":"RollingUpdate","rollingUpdate":{{"maxUnavailable":"10%"}}}}}},"status":{{"collisionCount":1}}}}"#
+        ),
+        format!(
+            r#"{{"metadata":{{"name":"r","namespace":"s","uid":"{UID}"}},"data":{{"spec":{{"n":1.50}}}},"revision":4}}"#
+        ),
+    ];
+    let words: [&[u8]; 8] =
+        [b"null", b"{}", b"[]", b"-1", b"1e99", b"\"\"", b"18446744073709551616", b"\xff"];
+    for seed in 1..=20_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut object = objects[random.usize(0..objects.len())].clone().into_bytes();
+        for _ in 0..random.usize(1..5) {
+            let at = random.usize(0..object.len());
+            let end = (at + random.usize(0..12)).min(object.len());
+            let word = words[random.usize(0..words.len())];
+            object.splice(at..end, word.iter().copied()).for_each(drop);
+        }
+        for kind in [Kind::Node, Kind::Pod, Kind::DaemonSet, Kind::Revision] {
+            let mut engine = everynode_engine::Engine::new(everynode_engine::Limits::default());
+            let mut told = 0;
+            let result = applied(kind, &object, |fact| {
+                told += 1;
+                engine.observe(fact, Time(0));
+            });
+            assert_eq!(told, usize::from(result.is_ok()), "seed {seed} {kind:?}");
+            let _ = gone(kind, &object, |fact| engine.observe(fact, Time(0)));
+        }
+        let _ = (name_of(&object), written(&object));
+    }
+}
