@@ -1,7 +1,8 @@
 //! What a plan says is what happens: random fleets and changes, planned, then made on the embedded server with the
 //! controller, the loops and simulated nodes, all with the same delays.
 //!
-//! EVERYNODE_PLAN_FLEETS sets how many fleets are tried, EVERYNODE_PLAN_SEED the first one.
+//! EVERYNODE_PLAN_FLEETS sets how many fleets are tried, EVERYNODE_PLAN_SEED the first one. Order, waves, the worst
+//! moment and the end must be the same; how long it takes may differ by a tenth, or by what a busy machine adds.
 
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
@@ -22,12 +23,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long pods take from being bound to Ready.
-const START: Duration = Duration::from_millis(1500);
+/// How long pods take from being bound to Ready, unless EVERYNODE_PLAN_START_MILLIS says otherwise.
+const START_MILLIS: u64 = 1500;
 /// The longest wait for a condition.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Nothing more happens when nothing has happened for so long.
-const QUIET: Duration = Duration::from_millis(2500);
+/// Nothing more happens when nothing has happened for so long beyond the start of a pod.
+const QUIET: Duration = Duration::from_millis(1000);
+/// What a busy machine may add.
+const SLACK_MILLIS: f64 = 300.0;
 /// Fleets at a time.
 const AT_ONCE: usize = 6;
 
@@ -42,9 +45,12 @@ impl Case {
     fn random(seed: u64) -> Case {
         let mut random = fastrand::Rng::with_seed(seed);
         let count = random.usize(3..=8);
-        let down = if random.u8(..4) == 0 { random.usize(1..=2) } else { 0 };
+        let down = if random.u8(..3) == 0 { random.usize(1..=2) } else { 0 };
         let nodes: Vec<Value> = (0..count).map(|index| node(index, index < down, &mut random)).collect();
         let mut before = manifest("agent:1", strategy(&mut random));
+        if random.bool() {
+            before["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+        }
         let mut after = before.clone();
         let template = |object: &mut Value, change: Value| {
             lay_over(&mut object["spec"]["template"]["spec"], &change);
@@ -136,7 +142,7 @@ impl Cluster {
         parts.spawn(loops(client.clone(), config, cancel.clone()));
         let specs = nodes.iter().map(|node| NodeSpec::from_object(node.clone()).expect("a node"));
         let fleet =
-            FleetConfig { pod_start: (START, START), seed: Some(1), ..FleetConfig::new(specs.collect()) };
+            FleetConfig { pod_start: (start(), start()), seed: Some(1), ..FleetConfig::new(specs.collect()) };
         parts.spawn(Nodes::run(client.clone(), fleet, cancel.clone()));
         // One write at a time, so that what comes first is what was decided first.
         let config = ControllerConfig { workers: 1, ..ControllerConfig::default() };
@@ -207,6 +213,9 @@ struct Observer {
     finished: usize,
     course: Course,
     last: Instant,
+    born: HashMap<String, Instant>,
+    /// How long pods took from their creation to Ready.
+    starts: Vec<Duration>,
 }
 
 impl Observer {
@@ -240,6 +249,14 @@ impl Observer {
         if !is_initial && (is_gone || pod.is_available && !was_available) {
             self.last = Instant::now();
         }
+        if comes {
+            self.born.insert(uid.clone(), Instant::now());
+        }
+        if pod.is_available
+            && let Some(born) = self.born.remove(&uid)
+        {
+            self.starts.push(born.elapsed());
+        }
         if pod.is_available && pod.is_new {
             let wave = self.waves.get(&pod.node).copied().unwrap_or_default();
             self.finished = self.finished.max(wave);
@@ -267,8 +284,16 @@ impl Observer {
     }
 }
 
-/// Makes the change and tells what came of it, and how long it took.
-async fn make(cluster: &Cluster, after: &Value, desired: BTreeSet<String>) -> (Course, Duration) {
+/// What came of a change that was made.
+struct Made {
+    course: Course,
+    took: Duration,
+    /// How long a pod took from its creation to Ready, on average.
+    start: Duration,
+}
+
+/// Makes the change and tells what came of it.
+async fn make(cluster: &Cluster, after: &Value, desired: BTreeSet<String>) -> Made {
     let mut events = ListWatch::new("/api/v1/namespaces/default/pods").run(cluster.client.clone());
     let mut observer = Observer {
         pods: HashMap::new(),
@@ -277,11 +302,13 @@ async fn make(cluster: &Cluster, after: &Value, desired: BTreeSet<String>) -> (C
         finished: 0,
         course: Course::default(),
         last: Instant::now(),
+        born: HashMap::new(),
+        starts: Vec::new(),
     };
     let mut begin = None;
     let json = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).expect("JSON") };
     loop {
-        match tokio::time::timeout(QUIET, events.next()).await {
+        match tokio::time::timeout(start() + QUIET, events.next()).await {
             Err(_) if begin.is_some() => break,
             Err(_) | Ok(None) => panic!("the watch shows nothing"),
             Ok(Some(Event::InitialObject(object))) => observer.take(&json(&object), false, true),
@@ -296,7 +323,9 @@ async fn make(cluster: &Cluster, after: &Value, desired: BTreeSet<String>) -> (C
         }
     }
     let took = observer.last.saturating_duration_since(begin.expect("it was applied"));
-    (observer.finish(), took)
+    let count = u32::try_from(observer.starts.len()).unwrap_or(0).max(1);
+    let start = observer.starts.iter().sum::<Duration>() / count;
+    Made { course: observer.finish(), took, start }
 }
 
 fn planned(plan: &Plan, fleet: &Fleet) -> Course {
@@ -321,27 +350,33 @@ async fn check(seed: u64) {
     let case = Case::random(seed);
     let cluster = Cluster::start(&case.nodes).await;
     cluster.nodes(&case.nodes).await;
-    let (_, _) = make(&cluster, &case.before, BTreeSet::new()).await;
+    let first = make(&cluster, &case.before, BTreeSet::new()).await;
     let fleet = cluster.fleet().await;
     let manifest = Manifest::read("new.yaml", &case.after.to_string(), "default");
     let change = Change::of(&manifest.daemonsets[0], &fleet).expect("a good change");
-    let start = Spread::Fixed(i64::try_from(START.as_millis()).unwrap_or_default());
+    // As a plan learns it, but finer than the API's seconds.
+    let learned = if first.start.is_zero() { start() } else { first.start };
+    let start = Spread::Fixed(i64::try_from(learned.as_millis()).unwrap_or_default());
     let options = Options { start: Some(start), stop: Spread::Fixed(0), ..Options::default() };
     let plan = Plan::make(&fleet, &change, &options).expect("a plan");
     let desired = plan.desired.iter().cloned().collect();
-    let (made, took) = make(&cluster, &case.after, desired).await;
+    let Made { course: made, took, .. } = make(&cluster, &case.after, desired).await;
     cluster.stop().await;
     let planned = planned(&plan, &fleet);
     let told = plan.to_text();
     assert_eq!(planned, made, "seed {seed}: planned and made differ\n{told}\n{:#}", case.after);
     let (expected, took) = (plan.duration.typical_millis as f64, took.as_millis() as f64);
-    let allowed = (expected * 0.1).max(150.0);
+    let allowed = (expected * 0.1).max(SLACK_MILLIS);
     assert!((expected - took).abs() <= allowed, "seed {seed}: planned {expected} ms, took {took} ms\n{told}");
     println!(
         "seed {seed}: {} nodes, {} waves, {expected} ms planned, {took} ms",
         made.order.len(),
         made.waves
     );
+}
+
+fn start() -> Duration {
+    Duration::from_millis(number("EVERYNODE_PLAN_START_MILLIS", START_MILLIS))
 }
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -351,9 +386,12 @@ fn number(variable: &str, default: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_planned_is_what_happens() {
     let first = number("EVERYNODE_PLAN_SEED", 1);
-    let seeds = first..first + number("EVERYNODE_PLAN_FLEETS", 6);
+    let seeds = first..first + number("EVERYNODE_PLAN_FLEETS", 4);
     let checks = futures::stream::iter(seeds).map(|seed| async move {
-        tokio::spawn(check(seed)).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        // What is wrong has been told by the panic itself.
+        tokio::spawn(check(seed)).await.is_err().then_some(seed)
     });
-    checks.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    let failed: Vec<u64> =
+        checks.buffer_unordered(AT_ONCE).filter_map(|failed| async move { failed }).collect().await;
+    assert_eq!(failed, Vec::<u64>::new(), "these seeds failed");
 }

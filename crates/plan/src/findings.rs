@@ -151,7 +151,11 @@ fn stall(model: &Model, run: &Run) -> Option<Finding> {
         return None;
     }
     let updated = model.desired() - run.left.len();
-    let down = left(model, run, |why| *why == Left::Down);
+    let mut down = left(model, run, |why| *why == Left::Down);
+    let holding = run.holding.iter().filter_map(|index| model.nodes.get(*index as usize));
+    let (held_down, held_up): (Vec<_>, Vec<_>) = holding.partition(|node| !node.is_up);
+    down.extend(held_down);
+    down.sort_by(|a, b| a.name.cmp(&b.name));
     let down_names = names(&down);
     let mut causes = Vec::new();
     if !down.is_empty() {
@@ -168,6 +172,11 @@ fn stall(model: &Model, run: &Run) -> Option<Finding> {
     let failed = group(|why| *why == Left::Failed, "whose new pod fails");
     group(|why| *why == Left::NotReady, "whose pod is not ready");
     group(|why| *why == Left::NotCreated, "without a pod");
+    if !held_up.is_empty() {
+        let names = some(&names(&held_up));
+        causes
+            .push(format!("{} not eligible any more, with a pod that is not ready ({names})", held_up.len()));
+    }
     let ports = is_surge_with_ports(model, run);
     let kind = match () {
         () if ports => FindingKind::SurgeHostPorts,
@@ -175,10 +184,11 @@ fn stall(model: &Model, run: &Run) -> Option<Finding> {
         () => FindingKind::Stalls,
     };
     let mut message = format!(
-        "stalls: {} of {} get the new template, {} not reached",
+        "stalls: {} of {} get the new template, {} not reached ({})",
         updated,
         count(model.desired(), "node"),
-        are(behind.len())
+        are(behind.len()),
+        some(&names(&behind))
     );
     if !causes.is_empty() {
         message.push_str(&format!("; {} is used up by: {}", budget_text(model), causes.join(", ")));
@@ -247,7 +257,13 @@ fn no_room(model: &Model, run: &Run) -> Option<Finding> {
     let mut message =
         format!("the pod does not fit on {}: {}", count(nodes.len(), "node"), reasons.join(", "));
     if lost > 0 && !is_surge {
-        message.push_str(&format!("; {lost} of them have a daemon now and lose it"));
+        message.push_str(
+            match lost {
+                1 => "; 1 of them has a daemon now and loses it".to_owned(),
+                lost => format!("; {lost} of them have a daemon now and lose it"),
+            }
+            .as_str(),
+        );
     }
     let was_so = lost == 0 && !run.left.iter().any(|(_, why)| *why == Left::NotReached) && !gains(model, run);
     let severity = if was_so { Severity::Note } else { Severity::Unsafe };

@@ -157,6 +157,8 @@ pub struct Unavailable {
     pub worst_nodes: Vec<String>,
     /// Nodes without a Ready pod at once, at most, over all runs.
     pub worst_not_ready: u32,
+    /// Nodes that are not eligible, with a pod that is not available: they count against the budget as well.
+    pub held: usize,
     /// Nodes without an available pod of the new template in the end.
     pub after: usize,
     /// What the strategy allows: maxUnavailable as a number of nodes; absent with surge or OnDelete.
@@ -339,6 +341,7 @@ fn unavailable(model: &Model, runs: &[Run], typical: &Run) -> Unavailable {
         worst_at_millis: typical.tally.worst_at_millis,
         worst_nodes: typical.tally.worst_nodes.iter().filter_map(name).collect(),
         worst_not_ready: runs.iter().map(|run| run.tally.worst_unserved).max().unwrap_or(0),
+        held: typical.holding.len(),
         after: typical.left.len(),
         allowed: match budget {
             Some(Budget::Unavailable(number)) => Some(number),

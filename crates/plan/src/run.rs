@@ -24,6 +24,8 @@ pub struct Run {
     pub unserved_before: u32,
     /// Nodes that should run an available pod of the new template and do not, in the end.
     pub left: Vec<(u32, Left)>,
+    /// Nodes that are not eligible, and whose pod stays and is not available: they count against the budget.
+    pub holding: Vec<u32>,
     /// Nodes on which other pods have to go, and how many at most.
     pub pushed_out: Vec<(u32, i64)>,
     /// Which nodes had an available pod when the run began.
@@ -82,19 +84,21 @@ impl Run {
                 failing[node as usize] = true;
             }
         }
-        let mut left = Vec::new();
-        let mut pushed_out = Vec::new();
+        let (mut left, mut holding, mut pushed_out) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (node, state)) in model.nodes.iter().zip(&world.nodes).enumerate() {
             if state.pushed_out > 0 {
                 pushed_out.push((index as u32, state.pushed_out));
-            }
-            if !node.verdict.should_run {
-                continue;
             }
             let (namespace, name) = (&model.daemonset.namespace, &model.daemonset.name);
             let explained = engine.explain(namespace, name, &node.name, world.now);
             let pods = explained.map(|explained| explained.pods).unwrap_or_default();
             if pods.iter().any(|pod| pod.updated && pod.available && !pod.terminating) {
+                continue;
+            }
+            if !node.verdict.should_run {
+                if !pods.is_empty() && pods.iter().all(|pod| !pod.available || pod.terminating) {
+                    holding.push(index as u32);
+                }
                 continue;
             }
             let updated = pods.iter().find(|pod| pod.updated && pod.phase == Phase::Pending && !pod.bound);
@@ -110,7 +114,15 @@ impl Run {
         }
         let (unavailable_before, unserved_before) = before;
         let was_available = world.nodes.iter().map(|node| node.was_available).collect();
-        Run { tally: world.tally, unavailable_before, unserved_before, left, pushed_out, was_available }
+        Run {
+            tally: world.tally,
+            unavailable_before,
+            unserved_before,
+            left,
+            holding,
+            pushed_out,
+            was_available,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::findings::{Severity, count};
+use crate::findings::{FindingKind, Severity, count};
 use crate::report::{NodeReason, Plan, Wave, some_nodes};
 use crate::spread::human;
 
@@ -91,11 +91,12 @@ impl Plan {
             }
         }
         let duration = &self.duration;
+        let until = if self.stalls() { ", until it stalls" } else { "" };
         match duration.runs {
-            0 => writeln!(out, "  duration   {}", human(duration.typical_millis))?,
+            0 => writeln!(out, "  duration   {}{until}", human(duration.typical_millis))?,
             runs => writeln!(
                 out,
-                "  duration   {} (p50) to {} (p95) in {runs} runs",
+                "  duration   {} (p50) to {} (p95) in {runs} runs{until}",
                 human(duration.p50_millis),
                 human(duration.p95_millis)
             )?,
@@ -110,6 +111,12 @@ impl Plan {
         self.write_unavailable(out)
     }
 
+    fn stalls(&self) -> bool {
+        use FindingKind::{DeadNodesUseBudget, Stalls, SurgeHostPorts};
+        let kinds = [DeadNodesUseBudget, Stalls, SurgeHostPorts];
+        self.findings.iter().any(|finding| kinds.contains(&finding.kind))
+    }
+
     fn write_unavailable(&self, out: &mut String) -> std::fmt::Result {
         let Self { unavailable, .. } = self;
         let allowed = match (unavailable.allowed, unavailable.surge) {
@@ -119,6 +126,13 @@ impl Plan {
         };
         let (worst, before) = (unavailable.worst, unavailable.before);
         writeln!(out, "  worst      {worst} unavailable at once, {before} before{allowed}")?;
+        if unavailable.held > 0 {
+            let nodes = count(unavailable.held, "node");
+            writeln!(
+                out,
+                "             {nodes} more, not eligible, with a pod that is not available: counted too"
+            )?;
+        }
         if unavailable.worst_typical > 0 {
             let after = human(unavailable.worst_at_millis);
             writeln!(out, "             after {after}: {}", some_nodes(&unavailable.worst_nodes))?;

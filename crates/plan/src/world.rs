@@ -66,10 +66,13 @@ pub(crate) struct PodState {
     counted: bool,
 }
 
+/// Labels that all pods made in a run share.
+type NewLabels = Rc<[(String, String)]>;
+
 #[derive(Debug, Clone)]
 enum Labels {
     Known(Arc<[(String, String)]>),
-    New(Rc<[(String, String)]>),
+    New(NewLabels),
 }
 
 impl Labels {
@@ -145,7 +148,8 @@ pub(crate) struct World<'a> {
     last_uid: u128,
     sequence: u64,
     finished_wave: u32,
-    new_labels: Option<(Arc<str>, Rc<[(String, String)]>)>,
+    /// The labels of pods that are made of a revision, by its hash.
+    new_labels: Option<(Arc<str>, NewLabels)>,
     pub tally: Tally,
 }
 
@@ -626,7 +630,7 @@ impl<'a> World<'a> {
         let mut labels = new.template.labels().to_vec();
         labels.push((HASH_LABEL.to_owned(), new.hash.to_string()));
         labels.extend(new.template_generation.map(|one| (GENERATION_LABEL.to_owned(), one.to_string())));
-        let labels: Rc<[(String, String)]> = labels.into();
+        let labels: NewLabels = labels.into();
         self.new_labels = Some((new.hash.clone(), labels.clone()));
         Labels::New(labels)
     }

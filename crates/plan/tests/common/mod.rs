@@ -85,14 +85,16 @@ impl Case {
         Case { nodes, pods, more: Vec::new(), daemonset: Some(manifest("agent:1", change)) }
     }
 
-    /// Makes a node go down, with its pod no longer ready.
+    /// Makes a node go down, with its pod no longer ready, as the node lifecycle does.
     pub fn down(&mut self, index: usize, ready: &str) {
         self.nodes[index].ready = ready.into();
-        self.nodes[index].taints.push(Taint {
-            key: "node.kubernetes.io/unreachable".into(),
-            value: String::new(),
-            effect: "NoExecute".into(),
-        });
+        for effect in ["NoSchedule", "NoExecute"] {
+            self.nodes[index].taints.push(Taint {
+                key: "node.kubernetes.io/unreachable".into(),
+                value: String::new(),
+                effect: effect.into(),
+            });
+        }
         self.pods[index].ready = false;
     }
 
