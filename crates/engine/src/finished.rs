@@ -273,9 +273,13 @@ impl Engine {
             other => {
                 let limits = self.limits;
                 slot.retries.deletes.fail(now, limits.retry_first_millis, limits.retry_last_millis);
-                let (_, message) = failure(other);
+                let (failure, message) = failure(other);
                 self.record(slot, true, "FailedDelete", format!("Error deleting: {message}"));
-                if let Some(row) = self.pods.find(pod.uid).and_then(|id| self.pods.get_mut(id)) {
+                // Without an answer the pod may be terminating: it counts as leaving until the watch or a list decides.
+                let is_known = failure != Failure::Unknown;
+                if !is_known && self.pods.find(pod.uid).is_some() {
+                    self.expect(Wait::Delete(slot.id, pod.uid), now);
+                } else if let Some(row) = self.pods.find(pod.uid).and_then(|id| self.pods.get_mut(id)) {
                     row.delete_sent = false;
                 }
                 None

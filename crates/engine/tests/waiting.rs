@@ -360,3 +360,34 @@ fn h4_a_version_that_cannot_be_compared_is_not_waited_for_and_the_pod_is() {
     cluster.objects.list(Kind::Pod, &mut cluster.engine, cluster.now);
     assert_eq!(asked(&mut cluster), (0, 0), "it is there");
 }
+
+#[test]
+fn h1_a_pod_whose_deletion_has_no_answer_counts_as_leaving_until_a_list_decides() {
+    let mut cluster = Cluster::new(2);
+    let uid = cluster.add("ds", plain);
+    cluster.settle();
+    cluster.make_ready();
+    cluster.settle();
+    cluster
+        .objects
+        .change_daemonset(uid, true, |one| one.template = common::with_image(&one.template, "i:2"));
+    let mut deletions = 0;
+    for _ in 0..100 {
+        cluster.tell();
+        for action in cluster.engine.decide(cluster.now) {
+            let outcome = match &action.work {
+                Work::DeletePod(_) => {
+                    deletions += 1;
+                    Outcome::Failed { failure: Failure::Unknown, message: "timeout".to_owned() }
+                }
+                Work::Relist(_) => Outcome::Done,
+                work => cluster.objects.carry_out(&action.daemonset, work, cluster.now),
+            };
+            cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+        }
+        cluster.now = cluster.now.plus_millis(500);
+    }
+    assert_eq!(deletions, 1, "neither that one again nor the other one");
+    cluster.objects.list(Kind::Pod, &mut cluster.engine, cluster.now);
+    assert_eq!(cluster.run(), (1, 1), "it was not carried out, and is now");
+}

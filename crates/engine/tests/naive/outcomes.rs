@@ -125,10 +125,12 @@ impl Naive {
                 self.succeed(uid, "deletes");
                 self.pods.remove(&pod.uid);
             }
-            Outcome::Failed { message, .. } => {
+            Outcome::Failed { message, failure } => {
                 self.fail(uid, "deletes", now);
                 self.event(uid, true, "FailedDelete", format!("Error deleting: {message}"));
-                if let Some(row) = self.pods.get_mut(&pod.uid) {
+                if failure == Failure::Unknown {
+                    self.expect(Wait::Delete(pod.uid), now);
+                } else if let Some(row) = self.pods.get_mut(&pod.uid) {
                     row.delete_sent = false;
                 }
             }
