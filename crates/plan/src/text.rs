@@ -130,7 +130,7 @@ impl Plan {
             let nodes = count(unavailable.held, "node");
             writeln!(
                 out,
-                "             {nodes} more, not eligible, with a pod that is not available: counted too"
+                "             {nodes} beside, not eligible, with an unavailable pod: counted against it too"
             )?;
         }
         if unavailable.worst_typical > 0 {
