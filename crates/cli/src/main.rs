@@ -13,7 +13,7 @@ mod view;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 
@@ -51,12 +51,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help and version go to standard output; a command line that cannot be read is an error like any other, as status
-/// 2 has a meaning of its own.
+/// Help goes to standard output with status 0, what is wrong with a command line to standard error with status 2. Of
+/// `plan` that is 1, as its status 2 has another meaning.
 fn usage(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell when standard error is closed.
     let _ = error.print();
-    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let known = Args::command();
+    let command = std::env::args().skip(1).find(|argument| known.find_subcommand(argument).is_some());
+    match command.as_deref() {
+        Some("plan") if error.use_stderr() => ExitCode::FAILURE,
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+    }
 }
 
 /// A panic is a bug: no part goes on without the one that failed. What was acknowledged is on disk.
