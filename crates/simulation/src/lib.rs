@@ -1,0 +1,30 @@
+//! The real controller, the real local loops and the real simulated kubelets against a model API server, in one
+//! process and in virtual time.
+//!
+//! Everything in this workspace that talks to an API does it through one client, whose network and clocks can be
+//! given. Here they are: requests end in a model of the API server (`model`), under a weather that is drawn from a
+//! seed (`weather`, `network`, `watching`). A judge looks at every change (`safety`), and plain rules say what the
+//! world must have become in the end (`naive`). The same seed makes the same world, event for event.
+//!
+//! [`suites`] holds what is run.
+
+mod actor;
+mod chaos;
+mod clock;
+mod cluster;
+mod faults;
+mod model;
+mod naive;
+mod network;
+mod objects;
+mod replica;
+mod safety;
+pub mod suites;
+mod trace;
+mod watching;
+mod weather;
+mod world;
+
+pub use cluster::Report;
+pub use faults::Fault;
+pub use world::Counts;

@@ -1,0 +1,273 @@
+//! The rules of DaemonSets once more, as plainly as possible, for judging what the engine did. They share no code
+//! with it.
+
+use everynode_wire::Value;
+use serde_json::json;
+
+use crate::model::{Kind, Store};
+use crate::model::{
+    controller_uid, is_available_at, is_deleting, is_ready, is_terminal, name, namespace, target_node, uid,
+};
+
+/// What a DaemonSet's pods may do on a node (specification B6, B7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) should_run: bool,
+    pub(crate) may_stay: bool,
+}
+
+const DEFAULT_TOLERATIONS: [(&str, &str); 6] = [
+    ("node.kubernetes.io/not-ready", "NoExecute"),
+    ("node.kubernetes.io/unreachable", "NoExecute"),
+    ("node.kubernetes.io/disk-pressure", "NoSchedule"),
+    ("node.kubernetes.io/memory-pressure", "NoSchedule"),
+    ("node.kubernetes.io/pid-pressure", "NoSchedule"),
+    ("node.kubernetes.io/unschedulable", "NoSchedule"),
+];
+
+pub(crate) fn place(template: &Value, node: &Value) -> Place {
+    let spec = &template["spec"];
+    let wanted = spec["nodeSelector"].as_object().into_iter().flatten();
+    let selected = wanted.into_iter().all(|(key, value)| node["metadata"]["labels"].get(key) == Some(value));
+    if !selected {
+        return Place { should_run: false, may_stay: false };
+    }
+    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    let hard = taints.filter(|taint| taint["effect"] != "PreferNoSchedule");
+    let untolerated: Vec<&Value> = hard.filter(|taint| !is_tolerated(spec, taint)).collect();
+    Place {
+        should_run: untolerated.is_empty(),
+        may_stay: untolerated.iter().all(|taint| taint["effect"] == "NoSchedule"),
+    }
+}
+
+fn is_tolerated(spec: &Value, taint: &Value) -> bool {
+    let defaults = DEFAULT_TOLERATIONS
+        .iter()
+        .map(|(key, effect)| json!({"key": key, "effect": effect, "operator": "Exists"}));
+    let own = spec["tolerations"].as_array().cloned().unwrap_or_default();
+    own.into_iter().chain(defaults).any(|one| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (key, effect) = (text(&one["key"]), text(&one["effect"]));
+        (key.is_empty() || key == text(&taint["key"]))
+            && (effect.is_empty() || effect == text(&taint["effect"]))
+            && (one["operator"] == "Exists" || text(&one["value"]) == text(&taint["value"]))
+    })
+}
+
+/// Whether the labels of a pod or revision fit the DaemonSet's matchLabels.
+pub(crate) fn selects(daemonset: &Value, object: &Value) -> bool {
+    let wanted = daemonset["spec"]["selector"]["matchLabels"].as_object();
+    wanted.is_some_and(|wanted| {
+        wanted.iter().all(|(key, value)| object["metadata"]["labels"].get(key) == Some(value))
+    })
+}
+
+/// A number, or a percentage of a total rounded up.
+pub(crate) fn scaled(value: &Value, total: i64) -> i64 {
+    match value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|text| text.parse::<i64>().ok()) {
+        Some(percent) => (percent * total + 99) / 100,
+        None => value.as_i64().unwrap_or(0),
+    }
+}
+
+/// What the names of revisions begin with that people made.
+pub(crate) const TWIN: &str = "twin-";
+
+/// The version of the template: its one container's image.
+pub(crate) fn image(spec: &Value) -> &str {
+    spec["containers"][0]["image"].as_str().unwrap_or_default()
+}
+
+/// What is missing of the desired state; `None` when nothing is.
+pub(crate) fn missing(store: &Store, now_seconds: i64) -> Option<String> {
+    let nodes: Vec<_> = store.all(Kind::Node).collect();
+    for daemonset in store.all(Kind::DaemonSet) {
+        let who = name(daemonset);
+        if is_deleting(daemonset) {
+            return Some(format!("{who} is still being deleted"));
+        }
+        if let Some(what) = missing_pods(store, daemonset, &nodes, now_seconds) {
+            return Some(format!("{who}: {what}"));
+        }
+        if let Some(what) = missing_history(store, daemonset) {
+            return Some(format!("{who}: {what}"));
+        }
+    }
+    let known = |owner: &str| store.all(Kind::DaemonSet).any(|daemonset| uid(daemonset) == owner);
+    for kind in [Kind::Pod, Kind::Revision] {
+        for object in store.all(kind) {
+            if let Some(("DaemonSet", owner)) = controller_uid(object).filter(|(_, owner)| !known(owner)) {
+                return Some(format!("{} still belongs to the DaemonSet {owner} that is gone", name(object)));
+            }
+        }
+    }
+    None
+}
+
+fn missing_pods(
+    store: &Store,
+    daemonset: &Value,
+    nodes: &[&std::sync::Arc<Value>],
+    now_seconds: i64,
+) -> Option<String> {
+    let spec = &daemonset["spec"];
+    let rolls = spec["updateStrategy"]["type"] == "RollingUpdate";
+    let min_ready_seconds = spec["minReadySeconds"].as_i64().unwrap_or(0);
+    let own =
+        |pod: &&std::sync::Arc<Value>| controller_uid(pod).is_some_and(|(_, owner)| owner == uid(daemonset));
+    let mut expected = json!({
+        "desiredNumberScheduled": 0, "currentNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
+        "updatedNumberScheduled": 0, "numberAvailable": 0, "numberUnavailable": 0,
+    });
+    let mut count = |key: &str, by: bool| {
+        expected[key] = (expected[key].as_i64().unwrap_or(0) + i64::from(by)).into();
+    };
+    for node in nodes {
+        let place = place(&spec["template"], node);
+        let pods: Vec<_> =
+            store.all(Kind::Pod).filter(own).filter(|pod| target_node(pod) == Some(name(node))).collect();
+        if pods.iter().any(|pod| is_deleting(pod) || is_terminal(pod)) {
+            return Some(format!("a pod on {} has not gone", name(node)));
+        }
+        match (place, pods.as_slice()) {
+            (Place { should_run: true, .. }, [pod]) => {
+                let is_new = is_updated(store, daemonset, pod);
+                if rolls && !is_new {
+                    return Some(format!("{} on {} is old", name(pod), name(node)));
+                }
+                let available = is_available_at(pod, min_ready_seconds, now_seconds);
+                if !available {
+                    return Some(format!("{} on {} is not available", name(pod), name(node)));
+                }
+                count("desiredNumberScheduled", true);
+                count("currentNumberScheduled", true);
+                count("numberReady", is_ready(pod));
+                count("numberAvailable", available);
+                count("updatedNumberScheduled", is_new);
+            }
+            (Place { should_run: true, .. }, pods) => {
+                return Some(format!("{} pods on {}", pods.len(), name(node)));
+            }
+            (Place { may_stay: true, .. }, [] | [_]) => count("numberMisscheduled", !pods.is_empty()),
+            (_, []) => {}
+            (_, pods) => return Some(format!("{} pods on {}, which must have none", pods.len(), name(node))),
+        }
+    }
+    if let Some(lost) = store
+        .all(Kind::Pod)
+        .filter(own)
+        .find(|pod| !nodes.iter().any(|node| target_node(pod) == Some(name(node))))
+    {
+        return Some(format!("{} is on no node", name(lost)));
+    }
+    if let Some(stray) = store.all(Kind::Pod).find(|pod| {
+        namespace(pod) == namespace(daemonset)
+            && controller_uid(pod).is_none()
+            && !is_deleting(pod)
+            && selects(daemonset, pod)
+    }) {
+        return Some(format!("{} is not adopted", name(stray)));
+    }
+    if let Some(stray) = store.all(Kind::Pod).filter(own).find(|pod| !selects(daemonset, pod)) {
+        return Some(format!("{} is not released", name(stray)));
+    }
+    let status = &daemonset["status"];
+    if status["observedGeneration"] != daemonset["metadata"]["generation"] {
+        return Some("its generation is not observed".to_owned());
+    }
+    let wrong = expected.as_object()?.iter().find(|(key, value)| {
+        status.get(*key).and_then(Value::as_i64).unwrap_or(0) != value.as_i64().unwrap_or(0)
+    });
+    wrong.map(|(key, value)| format!("status.{key} is {} and not {value}", status[key]))
+}
+
+/// Whether a revision holds the DaemonSet's template.
+fn is_of_template(revision: &Value, daemonset: &Value) -> bool {
+    let mut template = revision["data"]["spec"]["template"].clone();
+    template.as_object_mut().map(|template| template.shift_remove("$patch"));
+    template == daemonset["spec"]["template"]
+}
+
+fn hash(object: &Value) -> Value {
+    object["metadata"]["labels"]["controller-revision-hash"].clone()
+}
+
+/// Specification F1: by the revision's hash, or by the template's generation.
+pub(crate) fn is_updated(store: &Store, daemonset: &Value, pod: &Value) -> bool {
+    let generation = &daemonset["metadata"]["annotations"]["deprecated.daemonset.template.generation"];
+    let by_generation = pod["metadata"]["labels"].get("pod-template-generation") == Some(generation);
+    let mut current = store.all(Kind::Revision).filter(|revision| {
+        controller_uid(revision).is_some_and(|(_, owner)| owner == uid(daemonset))
+            && is_of_template(revision, daemonset)
+    });
+    by_generation || current.any(|revision| !hash(pod).is_null() && hash(revision) == hash(pod))
+}
+
+fn missing_history(store: &Store, daemonset: &Value) -> Option<String> {
+    let own = |object: &&std::sync::Arc<Value>| {
+        controller_uid(object).is_some_and(|(_, owner)| owner == uid(daemonset))
+    };
+    let revisions: Vec<_> = store.all(Kind::Revision).filter(own).collect();
+    let is_current = |revision: &Value| is_of_template(revision, daemonset);
+    let newest = revisions.iter().max_by_key(|revision| revision["revision"].as_i64());
+    if !newest.is_some_and(|newest| is_current(newest)) {
+        return Some("its newest revision is not its template".to_owned());
+    }
+    // Those that people made are merged when the DaemonSet is looked at next, and only with the current one (A9, J8).
+    let made = revisions.iter().filter(|one| !name(one).starts_with(TWIN));
+    let data: Vec<String> = made.map(|one| one["data"].to_string()).collect();
+    if data.iter().collect::<std::collections::BTreeSet<_>>().len() != data.len() {
+        return Some("two revisions have the same data".to_owned());
+    }
+    let live: Vec<Value> = store.all(Kind::Pod).filter(own).map(|pod| hash(pod)).collect();
+    let old = revisions.iter().filter(|revision| !is_current(revision));
+    let dead = old.filter(|revision| !live.contains(&hash(revision))).count();
+    let limit = daemonset["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(10);
+    (dead as u64 > limit).then(|| format!("{dead} old revisions where {limit} may be"))
+}
+
+/// A line for each object that matters, for people.
+pub(crate) fn describe(store: &Store) -> Vec<String> {
+    let mut lines = Vec::new();
+    for node in store.all(Kind::Node) {
+        let (pool, taints) = (&node["metadata"]["labels"]["pool"], &node["spec"]["taints"]);
+        lines.push(format!("node {}: pool {pool}, taints {taints}", name(node)));
+    }
+    for daemonset in store.all(Kind::DaemonSet) {
+        let (metadata, spec) = (&daemonset["metadata"], &daemonset["spec"]);
+        lines.push(format!(
+            "daemonset {}/{}: uid {}, {}, {}, min ready {}, selector {}, tolerations {}, generation {}, finalizers {}, status {}",
+            namespace(daemonset), name(daemonset), uid(daemonset), image(&spec["template"]["spec"]),
+            spec["updateStrategy"], spec["minReadySeconds"], spec["template"]["spec"]["nodeSelector"],
+            spec["template"]["spec"]["tolerations"], metadata["generation"], metadata["finalizers"], daemonset["status"]
+        ));
+    }
+    for pod in store.all(Kind::Pod) {
+        let (labels, status) = (&pod["metadata"]["labels"], &pod["status"]);
+        lines.push(format!(
+            "pod {}/{} on {:?}: {}, labels {labels}, of {:?}, {} ready {}{}",
+            namespace(pod),
+            name(pod),
+            target_node(pod),
+            image(&pod["spec"]),
+            controller_uid(pod),
+            status["phase"],
+            is_ready(pod),
+            if is_deleting(pod) { ", deleting" } else { "" },
+        ));
+    }
+    for revision in store.all(Kind::Revision) {
+        let template = &revision["data"]["spec"]["template"]["spec"];
+        lines.push(format!(
+            "revision {}/{}: number {}, {}, labels {}, of {:?}",
+            namespace(revision),
+            name(revision),
+            revision["revision"],
+            image(template),
+            revision["metadata"]["labels"],
+            controller_uid(revision),
+        ));
+    }
+    lines
+}

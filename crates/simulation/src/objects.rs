@@ -1,0 +1,89 @@
+//! The objects that worlds are made of.
+
+use everynode_wire::Value;
+use serde_json::json;
+
+/// How a DaemonSet of a world begins.
+#[derive(Clone, Debug)]
+pub(crate) struct NewDaemonSet {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) image: String,
+    pub(crate) strategy: Value,
+    pub(crate) min_ready_seconds: i64,
+    pub(crate) tolerates_all: bool,
+    pub(crate) names_by_node: bool,
+}
+
+impl NewDaemonSet {
+    /// One with a rolling update of one node at a time.
+    pub(crate) fn new(namespace: &str, name: &str) -> NewDaemonSet {
+        NewDaemonSet {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            image: image(1),
+            strategy: rolling(json!(1), json!(0)),
+            min_ready_seconds: 0,
+            tolerates_all: false,
+            names_by_node: false,
+        }
+    }
+
+    pub(crate) fn object(&self) -> Value {
+        let NewDaemonSet { name, image, strategy, .. } = self;
+        let mut object = json!({
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "selector": {"matchLabels": {"app": name}},
+                "updateStrategy": strategy,
+                "minReadySeconds": self.min_ready_seconds,
+                "revisionHistoryLimit": 10,
+                "template": {
+                    "metadata": {"labels": {"app": name}},
+                    "spec": {
+                        "containers": [{"name": "daemon", "image": image, "resources": {}}],
+                        "restartPolicy": "Always",
+                        "terminationGracePeriodSeconds": 30,
+                    },
+                },
+            },
+        });
+        if self.tolerates_all {
+            object["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+        }
+        if self.names_by_node {
+            object["metadata"]["annotations"] = json!({"everynode.dev/pod-names": "node"});
+        }
+        object
+    }
+}
+
+/// The image of a version.
+pub(crate) fn image(version: u32) -> String {
+    format!("example.com/daemon:{version}")
+}
+
+pub(crate) fn rolling(max_unavailable: Value, max_surge: Value) -> Value {
+    json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": max_unavailable, "maxSurge": max_surge}})
+}
+
+pub(crate) fn namespace(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+/// A pod that nobody controls, on a node.
+pub(crate) fn orphan(namespace: &str, name: &str, node: &str, app: &str, image: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": app}},
+        "spec": {
+            "nodeName": node,
+            "containers": [{"name": "daemon", "image": image, "resources": {}}],
+            "terminationGracePeriodSeconds": 30,
+            "tolerations": [{"operator": "Exists"}],
+        },
+    })
+}

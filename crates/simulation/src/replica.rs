@@ -1,0 +1,103 @@
+//! Controllers that live, crash, and come back.
+
+use everynode_controller::{Controller, ControllerConfig, Election, Health, LeaseConfig, Metrics};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::actor::{Actor, Role};
+use crate::network;
+use crate::world::{LEASE, Shared, lock};
+
+/// One place where a controller runs.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    number: usize,
+    life: u32,
+    elects: bool,
+    takes_writes_along: bool,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    actor: Actor,
+    hold: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Replica {
+    /// A replica that does not run yet. One that elects writes only while it leads.
+    pub(crate) fn new(number: usize, elects: bool, takes_writes_along: bool) -> Replica {
+        Replica { number, life: 0, elects, takes_writes_along, running: None }
+    }
+
+    /// Begins a new life, unless one goes on.
+    pub(crate) fn start(&mut self, shared: &Shared) {
+        if self.running.is_some() {
+            return;
+        }
+        self.life += 1;
+        let name = format!("controller-{}.{}", self.number, self.life);
+        let (hold, held) = watch::channel(false);
+        let identity = self.elects.then(|| name.clone());
+        let actor = Actor {
+            held,
+            takes_writes_along: self.takes_writes_along,
+            ..Actor::new(Role::Controller { identity: identity.clone() }, name.clone())
+        };
+        lock(shared).note(format_args!("{name} starts"));
+        let task = tokio::spawn(work(shared.clone(), actor.clone(), identity));
+        self.running = Some(Running { actor, hold, task });
+    }
+
+    /// Ends the life at once: nothing more is sent, and nothing heard.
+    pub(crate) fn crash(&mut self, shared: &Shared) {
+        let Some(running) = self.running.take() else { return };
+        if !running.actor.dead.is_cancelled() {
+            lock(shared).note(format_args!("{} crashes", running.actor.name));
+            running.actor.dead.cancel();
+        }
+        lock(shared).counts.crashes += 1;
+        running.task.abort();
+    }
+
+    /// Cuts the process off, or lets it go on.
+    pub(crate) fn hold(&self, shared: &Shared, held: bool) {
+        if let Some(running) = &self.running
+            && running.hold.send_replace(held) != held
+        {
+            lock(shared).note(format_args!(
+                "{} is {}",
+                running.actor.name,
+                if held { "held" } else { "let go" }
+            ));
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+}
+
+async fn work(shared: Shared, actor: Actor, identity: Option<String>) {
+    let client = network::client(&shared, &actor);
+    let (metrics, health) = (Metrics::new(), Health::default());
+    let config =
+        ControllerConfig { metrics: metrics.clone(), health: health.clone(), ..ControllerConfig::default() };
+    let cancel = CancellationToken::new();
+    let result = match identity {
+        None => Controller::run(client, config, cancel).await,
+        Some(identity) => {
+            let lease = LeaseConfig::new(LEASE.0, LEASE.1, &identity);
+            match Election::new(client, lease, metrics, health) {
+                Ok(election) => {
+                    election.run(cancel, |client, term| Controller::run(client, config.clone(), term)).await
+                }
+                Err(error) => Err(error),
+            }
+        }
+    };
+    let mut world = lock(&shared);
+    world.violated(format!("{} has ended by itself: {result:?}", actor.name));
+}

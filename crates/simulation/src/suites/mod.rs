@@ -1,0 +1,5 @@
+//! The suites.
+
+pub mod edits;
+pub mod storm;
+pub mod systematic;

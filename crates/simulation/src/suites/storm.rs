@@ -1,0 +1,69 @@
+//! Storms: everything at once, by chance; safety throughout, and peace in the end.
+
+use std::time::Duration;
+
+use crate::chaos::Chaos;
+use crate::cluster::{Cluster, NAMESPACES, Report, Setup, in_virtual_time};
+use crate::model::Kind;
+use crate::weather::Weather;
+use crate::world::lock;
+
+/// After the weather has ended, the desired state is reached within this time ...
+const SETTLES_WITHIN: Duration = Duration::from_secs(1_200);
+/// ... and for this time nothing is written.
+const STAYS_FOR: Duration = Duration::from_secs(240);
+
+/// Runs the world of a seed.
+pub fn run(seed: u64, is_traced: bool) -> Report {
+    in_virtual_time(seed, world(seed, is_traced))
+}
+
+async fn world(seed: u64, is_traced: bool) -> Report {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut weather = Weather::draw(&mut random);
+    let replicas = if random.u8(..3) == 0 { 2 } else { 1 };
+    let mut chaos = Chaos::new(random.u64(..), weather.steps_clocks);
+    let daemonsets: Vec<_> = (0..random.usize(1..=3))
+        .map(|number| chaos.daemonset(NAMESPACES[number % 2], &format!("d{number}")))
+        .collect();
+    // What a crashed controller has sent may be made after its successor has looked: with names that the API server
+    // makes up nobody can tell, with names by node it can.
+    let takes_writes_along = !daemonsets.iter().all(|daemonset| daemonset.names_by_node);
+    if replicas > 1 && takes_writes_along {
+        weather.late_millis = 2_000;
+    }
+    let setup = Setup {
+        seed,
+        nodes: random.usize(2..=6),
+        replicas,
+        takes_writes_along,
+        pod_start_millis: random.choice([0, 1_000, 10_000]).unwrap_or(0),
+        is_traced,
+        weather,
+    };
+    let mut cluster = Cluster::start(&setup);
+    lock(&cluster.shared).note(format_args!("seed {seed}: {setup:?}"));
+    for daemonset in &daemonsets {
+        cluster.create(Kind::DaemonSet, &daemonset.object());
+    }
+    for replica in &mut cluster.replicas {
+        replica.start(&cluster.shared);
+    }
+    let result = live(&mut cluster, &mut chaos).await;
+    cluster.end(result).await
+}
+
+async fn live(cluster: &mut Cluster, chaos: &mut Chaos) -> Result<(), String> {
+    while !lock(&cluster.shared).is_calm() {
+        cluster.pass(chaos.pause()).await;
+        if let Some(violation) = cluster.violation() {
+            return Err(violation);
+        }
+        // What cannot be done, for want of an object, is left.
+        let _ = chaos.act(cluster);
+    }
+    lock(&cluster.shared).note(format_args!("the weather is over"));
+    chaos.heal(cluster);
+    cluster.settle(SETTLES_WITHIN).await?;
+    cluster.stay(STAYS_FOR).await
+}

@@ -1,0 +1,64 @@
+//! A smaller number of each suite; `just simulate` runs the large ones.
+
+use everynode_simulation::suites::systematic::Scenario;
+use everynode_simulation::suites::{edits, storm, systematic};
+
+/// Runs a function for all seeds, on two threads.
+fn for_seeds(seeds: std::ops::Range<u64>, run: impl Fn(u64) + Sync) {
+    let next = std::sync::atomic::AtomicU64::new(seeds.start);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    run(seed);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn after_every_storm_each_node_has_its_pod_and_nothing_is_written() {
+    for_seeds(1..201, |seed| {
+        let report = storm::run(seed, false);
+        let failure = report.failure.as_deref();
+        assert_eq!(failure, None, "{}\njust simulate --seed {seed} --trace", report.lines.join("\n"));
+    });
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in [1, 2, 3] {
+        let (first, second) = (storm::run(seed, false), storm::run(seed, false));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.counts, second.counts, "seed {seed}");
+    }
+}
+
+#[test]
+fn no_single_crash_or_hidden_event_changes_where_a_scenario_ends() {
+    let next = std::sync::Mutex::new(Scenario::ALL.to_vec());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(scenario) = next.lock().unwrap().pop() {
+                    let outcome = systematic::run(scenario, 17);
+                    assert!(outcome.failures.is_empty(), "{}", outcome.failures.join("\n"));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn edits_in_any_order_end_as_a_fresh_installation_of_the_last_version() {
+    for_seeds(1..201, |seed| {
+        let report = edits::run(seed);
+        let failure = report.failure.as_deref();
+        assert_eq!(failure, None, "seed {seed}\n{}", report.lines.join("\n"));
+    });
+}
