@@ -61,6 +61,10 @@ pub enum FindingKind {
     OnDelete,
     /// Something outside the model decides too.
     NotModelled,
+    /// The DaemonSet is being deleted.
+    BeingDeleted,
+    /// It was not made by `kubectl apply`, so what a manifest leaves out stays.
+    NotApplied,
     /// Somebody else owns the DaemonSet.
     ManagedElsewhere,
     /// A part of the cluster could not be seen.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 
 use everynode_engine::placement::{Reason, Verdict};
 use everynode_engine::{Budget, Template};
+use everynode_wire::patch::three_way;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -367,6 +368,16 @@ fn misfits(model: &Model, run: &Run) -> Vec<NodeReason> {
 /// What else is to be known: who owns the DaemonSet, and what was not seen.
 fn around(fleet: &Fleet, change: &Change) -> Vec<Finding> {
     let mut found = Vec::new();
+    let metadata = change.live.as_ref().map_or(&Value::Null, |live| &live["metadata"]);
+    if metadata["deletionTimestamp"].is_string() {
+        let message = "the DaemonSet is being deleted: a change does nothing any more";
+        found.push(finding(FindingKind::BeingDeleted, Severity::Unsafe, message, Vec::new()));
+    }
+    if change.live.is_some() && metadata["annotations"][three_way::LAST_APPLIED].is_null() {
+        let message =
+            "it was not made by kubectl apply: fields that the manifest leaves out keep their values";
+        found.push(finding(FindingKind::NotApplied, Severity::Note, message, Vec::new()));
+    }
     if let Some(owner) = change.live.as_ref().and_then(owner) {
         let message = format!("{owner}: it may undo a change that is made elsewhere");
         found.push(finding(FindingKind::ManagedElsewhere, Severity::Note, message, Vec::new()));

@@ -285,3 +285,29 @@ fn a_token_tells_whether_the_fleet_has_moved() {
     let other = case.plan(&manifest("agent:3", |_| {})).token;
     assert!(token.moved(&other).contains(&"the DaemonSet or its manifest"));
 }
+
+#[test]
+fn a_daemonset_of_somebody_else_is_told() {
+    let fleet_with = |change: fn(&mut Value)| {
+        let mut fleet = Case::new(2, |_| {}).fleet();
+        change(&mut fleet.daemonsets[0]["metadata"]);
+        let change = common::change(&fleet, &manifest("agent:2", |_| {})).expect("a good manifest");
+        Plan::make(&fleet, &change, &Options::default()).expect("a plan")
+    };
+    let helm =
+        |metadata: &mut Value| metadata["annotations"]["meta.helm.sh/release-name"] = "monitoring".into();
+    assert!(found(&fleet_with(helm), FindingKind::ManagedElsewhere).message.contains("release monitoring"));
+    let operator = |metadata: &mut Value| {
+        metadata["ownerReferences"] = json!([{
+            "apiVersion": "nvidia.com/v1", "kind": "ClusterPolicy", "name": "gpu", "uid": "u", "controller": true,
+        }]);
+    };
+    let told = fleet_with(operator);
+    assert!(found(&told, FindingKind::ManagedElsewhere).message.contains("ClusterPolicy gpu controls"));
+    let bare = |metadata: &mut Value| {
+        metadata["annotations"] = json!({"deprecated.daemonset.template.generation": "1"});
+    };
+    assert_eq!(found(&fleet_with(bare), FindingKind::NotApplied).severity, Severity::Note);
+    let going = |metadata: &mut Value| metadata["deletionTimestamp"] = "2026-09-01T00:00:00Z".into();
+    check_unsafe(&fleet_with(going), FindingKind::BeingDeleted, &["is being deleted"]);
+}
