@@ -210,7 +210,8 @@ fn missing_history(store: &Store, daemonset: &Value) -> Option<String> {
     };
     let revisions: Vec<_> = store.all(Kind::Revision).filter(own).collect();
     let is_current = |revision: &Value| is_of_template(revision, daemonset);
-    let newest = revisions.iter().max_by_key(|revision| revision["revision"].as_i64());
+    let numbered = revisions.iter().filter(|one| !name(one).starts_with(TWIN) || is_current(one));
+    let newest = numbered.max_by_key(|revision| revision["revision"].as_i64());
     if !newest.is_some_and(|newest| is_current(newest)) {
         return Some("its newest revision is not its template".to_owned());
     }

@@ -116,16 +116,20 @@ impl Safety {
         if (change.old.is_some() && was.is_none()) || daemonset.is_some_and(|one| !selects(one, pod)) {
             self.loose.insert(uid(pod).to_owned(), now);
         }
+        // The judge has just counted this one as taken.
+        let removed_now = change.old.as_ref().is_some_and(|old| !is_deleting(old)) && !is_live(pod);
         let min_ready = daemonset.and_then(|one| one["spec"]["minReadySeconds"].as_i64()).unwrap_or(0);
         let min_ready = if self.knows_time { min_ready } else { 0 };
-        // A pod becomes available without a change of it: what is asked here is whether it is ready, and the check of
-        // a deletion looks at all pods again.
-        if let Some(node) = target_node(pod)
-            && change.moved != Moved::Deleted
-            && is_live(pod)
-            && is_available_at(pod, min_ready, seconds(clock))
-        {
-            self.removed.remove(&(owner.to_owned(), node.to_owned()));
+        // A pod becomes available without a change of it: as it was until now counts too.
+        let now_there = Some(pod).filter(|_| change.moved != Moved::Deleted);
+        for there in change.old.as_ref().into_iter().chain(now_there) {
+            if let Some(node) = target_node(there)
+                && is_live(there)
+                && is_available_at(there, min_ready, seconds(clock))
+                && !removed_now
+            {
+                self.removed.remove(&(owner.to_owned(), node.to_owned()));
+            }
         }
     }
 
