@@ -47,7 +47,7 @@ pub struct PlanArgs {
     /// The share of new pods that never become ready, such as 5% or 0.05
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub failure_rate: f64,
-    /// Seeded runs for durations and worst cases [default: 4 to 40, by the size of the fleet]
+    /// Seeded runs for durations and worst cases [default: 8 to 40, by the size of the fleet]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: Option<u16>,
     /// Seed of the runs

@@ -48,10 +48,10 @@ impl Default for Options {
     }
 }
 
-/// Replacements of one run and another: with this many in all, a plan is quick.
-const QUICK: usize = 40_000;
+/// Nodes of all runs together: with this many, a plan is quick.
+const QUICK: usize = 80_000;
 /// Seeded runs at most and at least, unless told.
-const RUNS: (usize, usize) = (4, 40);
+const RUNS: (usize, usize) = (8, 40);
 
 /// What a change will do. Its JSON form is documented in `docs/plan.md`.
 #[derive(Clone, Debug, Serialize)]
