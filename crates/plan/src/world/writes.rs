@@ -1,0 +1,191 @@
+//! The engine's writes, answered at once.
+
+use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
+use everynode_engine::{
+    DaemonSetRef, Failure, NewPod, Outcome, Phase, PodController, RevisionFact, Status, Uid, Work,
+};
+
+use super::{Event, Labels, NewLabels, PodState, World};
+use crate::model::Model;
+
+impl World<'_> {
+    /// Carries a write of the engine out.
+    pub fn carry_out(&mut self, daemonset: &DaemonSetRef, work: &Work) -> Outcome {
+        match work {
+            Work::CreatePod(new) => self.create_pod(new),
+            Work::DeletePod(pod) => self.delete_pod(pod.uid),
+            Work::AdoptPod(pod) => {
+                self.patch(pod.uid, |one| one.controller = PodController::DaemonSet(daemonset.uid))
+            }
+            Work::ReleasePod(pod) => {
+                match self.patch(pod.uid, |one| one.controller = PodController::Nobody) {
+                    Outcome::PodPatched { .. } => Outcome::Done,
+                    other => other,
+                }
+            }
+            Work::LabelPod { pod, hash } => self.patch(pod.uid, |one| {
+                let known = one.labels.pairs().iter().filter(|(key, _)| key != HASH_LABEL);
+                let added = [(HASH_LABEL.to_owned(), hash.to_string())];
+                one.labels = Labels::New(known.cloned().chain(added).collect());
+            }),
+            Work::WriteStatus { status } => {
+                let collision_count = self.daemonset.status.collision_count;
+                self.daemonset.status = Status { collision_count, ..*status };
+                Outcome::StatusWritten { resource_version: self.daemonset_version() }
+            }
+            Work::BumpCollisionCount { next, .. } => {
+                self.daemonset.status.collision_count = Some(*next);
+                Outcome::CollisionCount { count: *next, resource_version: self.daemonset_version() }
+            }
+            Work::RecordEvent(_) | Work::Relist(_) => Outcome::Done,
+            _ => self.write_revision(daemonset, work),
+        }
+    }
+
+    fn daemonset_version(&mut self) -> u64 {
+        self.version += 1;
+        self.daemonset.resource_version = self.version;
+        self.daemonset_changed = true;
+        self.version
+    }
+
+    fn patch(&mut self, uid: Uid, change: impl FnOnce(&mut PodState)) -> Outcome {
+        let Some(&index) = self.by_uid.get(&uid) else { return Outcome::Gone };
+        change(&mut self.pods[index as usize]);
+        self.changed(index);
+        Outcome::PodPatched { resource_version: self.version }
+    }
+
+    fn create_pod(&mut self, new: &NewPod) -> Outcome {
+        let node = self.model.node_by_name.get(&*new.node).copied();
+        if let Some(message) = self.quotas.refuse(&self.model.demand) {
+            self.tally.refused = Some(message.clone());
+            return Outcome::Failed { failure: Failure::Refused, message };
+        }
+        self.last_uid += 1;
+        let (uid, index) = (Uid(self.last_uid), self.pods.len() as u32);
+        let made_name = || format!("{}-{:x}", self.daemonset.name, self.last_uid - (1 << 64));
+        let name = new.name.as_ref().map_or_else(made_name, |name| name.to_string());
+        let labels = self.labels_of(new);
+        self.pods.push(PodState {
+            name: name.as_str().into(),
+            uid,
+            version: 0,
+            labels,
+            controller: PodController::DaemonSet(self.daemonset.uid),
+            node,
+            bound: false,
+            phase: Phase::Pending,
+            ready: false,
+            ready_since: None,
+            deleting: false,
+            created: Model::api_time(self.now),
+            demand: self.model.demand.clone(),
+            available: false,
+            is_new: true,
+            fails: false,
+            is_gone: false,
+            counted: false,
+        });
+        self.by_uid.insert(uid, index);
+        self.changed(index);
+        let resource_version = self.version;
+        self.tally.progress += 1;
+        if let Some(node) = node {
+            self.touch(node);
+        }
+        self.bind(index);
+        Outcome::PodCreated { name, uid, resource_version }
+    }
+
+    /// All pods of a run have the same labels, unless its revision changes.
+    fn labels_of(&mut self, new: &NewPod) -> Labels {
+        if let Some((hash, labels)) = &self.new_labels
+            && *hash == new.hash
+        {
+            return Labels::New(labels.clone());
+        }
+        let mut labels = new.template.labels().to_vec();
+        labels.push((HASH_LABEL.to_owned(), new.hash.to_string()));
+        labels.extend(new.template_generation.map(|one| (GENERATION_LABEL.to_owned(), one.to_string())));
+        let labels: NewLabels = labels.into();
+        self.new_labels = Some((new.hash.clone(), labels.clone()));
+        Labels::New(labels)
+    }
+
+    /// As the API server and the kubelet: pods that are not bound or have ended go at once, others when their node
+    /// has ended them, which a node that is down does not.
+    fn delete_pod(&mut self, uid: Uid) -> Outcome {
+        let Some(&index) = self.by_uid.get(&uid) else { return Outcome::Gone };
+        let pod = &self.pods[index as usize];
+        let node = pod.node;
+        let is_up = node.is_some_and(|node| self.model.nodes[node as usize].is_up);
+        let at_once = !pod.bound || pod.phase.is_terminal();
+        if let Some(node) = node {
+            self.touch(node);
+        }
+        self.tally.progress += 1;
+        if at_once {
+            self.remove(index);
+            return Outcome::Done;
+        }
+        self.goes(index);
+        self.changed(index);
+        if is_up {
+            let has_started = self.pods[index as usize].phase == Phase::Running;
+            let delay = self.model.assumptions.stop.draw(&mut self.random);
+            self.after(if has_started { delay } else { 0 }, Event::Gone(index));
+        }
+        Outcome::Done
+    }
+
+    fn write_revision(&mut self, daemonset: &DaemonSetRef, work: &Work) -> Outcome {
+        let (mut fact, is_kept) = match work {
+            Work::CreateRevision(new) => {
+                if let Some(taken) = self.revisions.values().find(|one| one.name == new.name) {
+                    return Outcome::RevisionExists(Box::new(taken.clone()));
+                }
+                self.last_uid += 1;
+                let fact = RevisionFact {
+                    namespace: daemonset.namespace.clone(),
+                    name: new.name.clone(),
+                    uid: Uid(self.last_uid),
+                    resource_version: 0,
+                    labels: new.labels.clone(),
+                    controller: PodController::DaemonSet(daemonset.uid),
+                    deleting: false,
+                    revision: new.revision,
+                    data: new.data.to_vec().into_boxed_slice(),
+                };
+                (fact, true)
+            }
+            Work::UpdateRevision { revision, number, hash } => {
+                let Some(mut fact) = self.revisions.get(&revision.uid).cloned() else { return Outcome::Gone };
+                fact.revision = number.unwrap_or(fact.revision);
+                if let Some(hash) = hash {
+                    fact.labels.retain(|(key, _)| key != HASH_LABEL);
+                    fact.labels.push((HASH_LABEL.to_owned(), hash.clone()));
+                }
+                (fact, true)
+            }
+            Work::DeleteRevision(revision) | Work::ReleaseRevision(revision) => {
+                let Some(fact) = self.revisions.remove(&revision.uid) else { return Outcome::Gone };
+                (fact, false)
+            }
+            Work::AdoptRevision(revision) => {
+                let Some(mut fact) = self.revisions.get(&revision.uid).cloned() else { return Outcome::Gone };
+                fact.controller = PodController::DaemonSet(daemonset.uid);
+                (fact, true)
+            }
+            _ => return Outcome::Done,
+        };
+        self.version += 1;
+        fact.resource_version = self.version;
+        self.told_revisions.push((fact.uid, is_kept));
+        if !is_kept {
+            return Outcome::Done;
+        }
+        self.revisions.insert(fact.uid, fact.clone());
+        Outcome::Revision(Box::new(fact))
+    }
+}
