@@ -57,7 +57,7 @@ pub(crate) fn is_available_at(pod: &Value, min_ready_seconds: i64, now_seconds: 
     }
 }
 
-pub(crate) fn is_bound_to<'a>(pod: &'a Value) -> Option<&'a str> {
+pub(crate) fn is_bound_to(pod: &Value) -> Option<&str> {
     Some(text(pod, "/spec/nodeName")).filter(|node| !node.is_empty())
 }
 
