@@ -143,7 +143,7 @@ pub(crate) struct World<'a> {
     quotas: Quotas,
     events: BinaryHeap<Reverse<(i64, u64, Event)>>,
     told: Vec<u32>,
-    told_revisions: Vec<(Uid, bool)>,
+    told_revisions: Vec<Uid>,
     version: u64,
     last_uid: u128,
     sequence: u64,
@@ -326,7 +326,7 @@ impl<'a> World<'a> {
                 false => self.tell_pod(pod, engine),
             }
         }
-        for (uid, _) in revisions {
+        for uid in revisions {
             match self.revisions.get(&uid) {
                 Some(revision) => engine.observe(Fact::Revision(Box::new(revision.clone())), self.now),
                 None => engine.observe(Fact::RevisionGone(uid), self.now),

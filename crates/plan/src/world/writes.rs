@@ -181,7 +181,7 @@ impl World<'_> {
         };
         self.version += 1;
         fact.resource_version = self.version;
-        self.told_revisions.push((fact.uid, is_kept));
+        self.told_revisions.push(fact.uid);
         if !is_kept {
             return Outcome::Done;
         }
