@@ -27,6 +27,9 @@ pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Time, Wake)>>,
 }
 
+/// A time that is over, whatever the time is.
+const AT_ONCE: Time = Time(0);
+
 impl Timers {
     /// Wakes at a time.
     pub fn set(&mut self, at: Time, wake: Wake) {
@@ -43,7 +46,12 @@ impl Timers {
 
     fn clock_was_set(&mut self, by_millis: i64) {
         let wakes = std::mem::take(&mut self.heap).into_iter();
-        self.heap = wakes.map(|Reverse((at, wake))| Reverse((at.plus_millis(by_millis), wake))).collect();
+        let moved = wakes.map(|Reverse((at, wake))| match wake {
+            // What a cell waits for may be a time that others have written: it is looked at again.
+            Wake::Cell(..) => Reverse((AT_ONCE, wake)),
+            _ => Reverse((at.plus_millis(by_millis), wake)),
+        });
+        self.heap = moved.collect();
     }
 
     /// The time of the next wake.
@@ -112,7 +120,9 @@ impl Slot {
         };
         shift(&mut self.wake);
         shift(&mut self.status_not_before);
-        self.cells.values_mut().for_each(|cell| shift(&mut cell.wake));
+        for cell in self.cells.values_mut().filter(|cell| cell.wake != Time(i64::MAX)) {
+            cell.wake = AT_ONCE;
+        }
         self.failed.values_mut().for_each(|backoff| shift(&mut backoff.updated));
         self.refused.values_mut().for_each(|refusal| shift(&mut refusal.until));
         for creating in self.creating.values_mut() {
