@@ -242,7 +242,7 @@ impl Safety {
             return Some(format!("deletes the available pod of {node}, which is of the current template"));
         }
         self.refresh(store, owner, min_ready, seconds(clock));
-        self.judge_budget(store, owner, node, &versions)
+        self.judge_budget(store, owner, node, &versions, now)
     }
 
     /// Pods become available by the passing of time.
@@ -259,7 +259,14 @@ impl Safety {
     }
 
     /// Nodes without an available pod because a roll-out deleted it are never more than maxUnavailable.
-    fn judge_budget(&mut self, store: &Store, owner: &str, node: &str, versions: &[Value]) -> Verdict {
+    fn judge_budget(
+        &mut self,
+        store: &Store,
+        owner: &str,
+        node: &str,
+        versions: &[Value],
+        now: u64,
+    ) -> Verdict {
         let rolls =
             versions.iter().filter(|version| version["spec"]["updateStrategy"]["type"] == "RollingUpdate");
         let nodes: Vec<_> = store.all(Kind::Node).collect();
@@ -274,7 +281,9 @@ impl Safety {
         self.removed.insert((owner.to_owned(), node.to_owned()));
         let newest = versions.last()?;
         let open = nodes.iter().filter(|one| {
+            // One without pods that was not eligible a moment ago does not count yet (F7).
             place(&newest["spec"]["template"], one).should_run
+                && !self.is_recent(self.nodes.get(name(one)), now)
                 && self.removed.contains(&(owner.to_owned(), name(one).to_owned()))
         });
         let open = i64::try_from(open.count()).unwrap_or(i64::MAX);

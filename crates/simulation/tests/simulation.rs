@@ -30,6 +30,18 @@ fn after_every_storm_each_node_has_its_pod_and_nothing_is_written() {
     });
 }
 
+/// Seeds that have found something.
+const FINDERS: [u64; 3] = [124, 1408, 1751];
+
+#[test]
+fn worlds_that_went_wrong_once_go_well() {
+    for seed in FINDERS {
+        let report = storm::run(seed, false);
+        let failure = report.failure.as_deref();
+        assert_eq!(failure, None, "{}\njust simulate --seed {seed} --trace", report.lines.join("\n"));
+    }
+}
+
 #[test]
 fn a_seed_replays_exactly() {
     for seed in [1, 2, 3] {
