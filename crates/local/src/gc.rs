@@ -507,9 +507,10 @@ impl Core for Collector {
                 }
             }
             Some(Ticket::Strip(uid, owners)) => {
-                let written = self.changed(&uid, result, now);
-                if written {
-                    self.stripped(&uid, &owners);
+                match self.changed(&uid, result, now) {
+                    true => self.stripped(&uid, &owners),
+                    // An owner that waits to be let go asks again; the dependent alone would not.
+                    false => owners.iter().for_each(|owner| self.again(owner, now)),
                 }
             }
             None => {}
