@@ -230,7 +230,7 @@ impl Chaos {
         let key = self.one(cluster, Kind::Pod)?;
         let pod = cluster.get(&key)?;
         let other = match label(&pod, "app") {
-            Some("released") => "d0",
+            Some("released") => key.name.split('-').next().unwrap_or_default(),
             _ => "released",
         };
         cluster.patch(&key, &json!({"metadata": {"labels": {"app": other}}}));
@@ -363,6 +363,16 @@ impl Chaos {
             if is_silent(cluster, &key) {
                 cluster.patch(&key, &json!({"metadata": {"annotations": {SILENT: null}}}));
             }
+        }
+        for key in cluster.keys(Kind::Node) {
+            // A pod that was made before such a taint, and is not bound, holds a part of the budget for ever (F7).
+            let node = cluster.get(&key);
+            let taints =
+                node.as_ref().and_then(|node| node["spec"]["taints"].as_array()).into_iter().flatten();
+            let others: Vec<&Value> = taints
+                .filter(|taint| taint["key"] != "dedicated" || taint["effect"] != "NoSchedule")
+                .collect();
+            cluster.patch(&key, &json!({"spec": {"taints": others}}));
         }
         while self.random.bool() && self.return_node(cluster).is_some() {}
         while !self.deleted_daemonsets.is_empty() && self.random.bool() {

@@ -222,7 +222,7 @@ fn missing_history(store: &Store, daemonset: &Value) -> Option<String> {
         return Some("two revisions have the same data".to_owned());
     }
     let live: Vec<Value> = store.all(Kind::Pod).filter(own).map(|pod| hash(pod)).collect();
-    let old = revisions.iter().filter(|revision| !is_current(revision));
+    let old = revisions.iter().filter(|one| !is_current(one) && !name(one).starts_with(TWIN));
     let dead = old.filter(|revision| !live.contains(&hash(revision))).count();
     let limit = daemonset["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(10);
     (dead as u64 > limit).then(|| format!("{dead} old revisions where {limit} may be"))

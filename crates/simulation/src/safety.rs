@@ -113,7 +113,12 @@ impl Safety {
         let was = change.old.as_ref().and_then(|old| controller_uid(old));
         self.controlled.insert(uid(pod).to_owned());
         let daemonset = store.all(Kind::DaemonSet).find(|one| uid(one) == owner);
-        if (change.old.is_some() && was.is_none()) || daemonset.is_some_and(|one| !selects(one, pod)) {
+        // Its node had not heard that somebody ended it.
+        let has_risen = change.old.as_ref().is_some_and(|old| is_terminal(old)) && !is_terminal(pod);
+        if has_risen
+            || (change.old.is_some() && was.is_none())
+            || daemonset.is_some_and(|one| !selects(one, pod))
+        {
             self.loose.insert(uid(pod).to_owned(), now);
         }
         // The judge has just counted this one as taken.
