@@ -365,12 +365,13 @@ impl Chaos {
             }
         }
         for key in cluster.keys(Kind::Node) {
-            // A pod that was made before such a taint, and is not bound, holds a part of the budget for ever (F7).
+            // A pod that was made before such a taint, and is not bound, holds a part of the budget for ever (F7); and
+            // under OnDelete nobody replaces one that was adopted and does not tolerate what the template does.
             let node = cluster.get(&key);
             let taints =
                 node.as_ref().and_then(|node| node["spec"]["taints"].as_array()).into_iter().flatten();
             let others: Vec<&Value> = taints
-                .filter(|taint| taint["key"] != "dedicated" || taint["effect"] != "NoSchedule")
+                .filter(|taint| taint["key"] != "dedicated" || taint["effect"] == "PreferNoSchedule")
                 .collect();
             cluster.patch(&key, &json!({"spec": {"taints": others}}));
         }

@@ -225,7 +225,9 @@ impl Safety {
         if !self.knows_time || !is_available_at(pod, min_ready, seconds(clock)) {
             return None;
         }
-        if self.is_recent(self.nodes.get(node), now) || self.is_recent(self.loose.get(uid(pod)), now) {
+        // What it was a moment ago may be all that is known: an old pod that is not available goes at any time (F5).
+        let has_changed = self.is_recent(self.touched.get(uid(pod)), now);
+        if has_changed || self.is_recent(self.nodes.get(node), now) {
             return None;
         }
         let there = store.all(Kind::Node).find(|one| name(one) == node)?;
