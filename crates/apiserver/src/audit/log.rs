@@ -121,22 +121,14 @@ mod tests {
 
     #[test]
     fn a_disk_that_refuses_costs_counted_lines_and_tears_none_of_the_others() {
-        let (sender, messages) = mpsc::channel(1);
         let counters = Counters::default();
         let mut file = Failing::default();
-        std::thread::scope(|scope| {
-            let (file, counters) = (&mut file, &counters);
-            scope.spawn(move || run(file, messages, counters));
-            for _ in 0..9 {
-                let message = Message::Event(Box::new(Event::example()));
-                sender.blocking_send(message).unwrap();
-                // One line per write.
-                while sender.capacity() == 0 {
-                    std::thread::yield_now();
-                }
-            }
-            drop(sender);
-        });
+        let mut batch =
+            Batch { file: &mut file, bytes: Vec::new(), lines: 0, torn: false, counters: &counters };
+        for _ in 0..9 {
+            batch.add(&Event::example());
+            batch.write();
+        }
         let text = String::from_utf8(file.text).unwrap();
         let whole = text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
         assert_eq!(whole.count() as u64, counters.written());
