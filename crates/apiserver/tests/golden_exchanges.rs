@@ -178,7 +178,7 @@ fn level_word(word: &str) -> String {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let is_uid = inner.len() == 36 && inner.bytes().filter(|&b| b == b'-').count() == 4;
     let is_time = core.len() == 20 && core.ends_with('Z') && core.as_bytes()[10] == b'T';
-    let is_age = core.len() < 6 && core.strip_suffix('s').is_some_and(digits);
+    let is_age = is_age(core);
     let is_address =
         core.rsplit_once(':').is_some_and(|(ip, port)| digits(port) && ip.split('.').count() == 4);
     let is_generated =
@@ -187,6 +187,16 @@ fn level_word(word: &str) -> String {
         return word.replace(inner, "*");
     }
     word.to_owned()
+}
+
+/// `5s`, `3m10s`, `326d`: it grows from day to day.
+fn is_age(text: &str) -> bool {
+    let mut parts = text.split_inclusive(['s', 'm', 'h', 'd', 'y']);
+    !text.is_empty()
+        && parts.all(|part| {
+            let digits = part.strip_suffix(['s', 'm', 'h', 'd', 'y']).unwrap_or("");
+            !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+        })
 }
 
 /// The same for a whole body as text.
