@@ -266,9 +266,13 @@ impl Engine {
                 }
                 None
             }
+            // The watch may still show it, as it was: forgotten now, it would then pass for a pod that was just created.
             Outcome::Gone => {
                 slot.retries.deletes.succeed();
-                Some(pod.uid)
+                if self.pods.find(pod.uid).is_some() {
+                    self.expect(Wait::Delete(slot.id, pod.uid), now);
+                }
+                None
             }
             other => {
                 let limits = self.limits;

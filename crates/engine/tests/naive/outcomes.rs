@@ -123,7 +123,7 @@ impl Naive {
             }
             Outcome::Gone => {
                 self.succeed(uid, "deletes");
-                self.pods.remove(&pod.uid);
+                self.expect(Wait::Delete(pod.uid), now);
             }
             Outcome::Failed { message, failure } => {
                 self.fail(uid, "deletes", now);
