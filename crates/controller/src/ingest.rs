@@ -81,6 +81,7 @@ pub(crate) async fn follow(
                     let _ = cancel.run_until_cancelled(tokio::time::sleep(NODE_REST)).await;
                 }
                 tokio::select! {
+                    biased;
                     () = cancel.cancelled() => break,
                     event = events.next() => event,
                     () = relists.asked(kind) => {

@@ -1,6 +1,37 @@
 //! Who talks to the model.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+/// Whether a process is cut off: nothing goes or comes while it is. Who waits goes on in the order of coming, which
+/// tokio's own `watch` leaves to chance.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    is_held: AtomicBool,
+    changed: Notify,
+}
+
+impl Hold {
+    /// Holds or lets go; gives what it was.
+    pub(crate) fn set(&self, held: bool) -> bool {
+        let was = self.is_held.swap(held, Ordering::SeqCst);
+        self.changed.notify_waiters();
+        was
+    }
+
+    async fn let_go(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_held.load(Ordering::SeqCst) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
 
 /// What a client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +54,8 @@ pub(crate) struct Actor {
     pub(crate) name: String,
     /// Cancelled when it crashes: nothing of it goes to the server any more, and nothing comes back.
     pub(crate) dead: CancellationToken,
-    /// True while its process is cut off: nothing goes or comes, until it is false again.
-    pub(crate) held: tokio::sync::watch::Receiver<bool>,
+    /// Whether its process is cut off.
+    pub(crate) hold: Arc<Hold>,
     /// What it has sent is not made once it is dead, however late it was to be made.
     pub(crate) takes_writes_along: bool,
 }
@@ -32,8 +63,13 @@ pub(crate) struct Actor {
 impl Actor {
     /// An actor that is never held.
     pub(crate) fn new(role: Role, name: impl Into<String>) -> Actor {
-        let (_, held) = tokio::sync::watch::channel(false);
-        Actor { role, name: name.into(), dead: CancellationToken::new(), held, takes_writes_along: true }
+        Actor {
+            role,
+            name: name.into(),
+            dead: CancellationToken::new(),
+            hold: Arc::default(),
+            takes_writes_along: true,
+        }
     }
 
     pub(crate) fn is_controller(&self) -> bool {
@@ -42,8 +78,6 @@ impl Actor {
 
     /// Waits while it is held.
     pub(crate) async fn let_go(&self) {
-        let mut held = self.held.clone();
-        // An error means that nobody can hold it any more.
-        let _ = held.wait_for(|held| !held).await;
+        self.hold.let_go().await;
     }
 }

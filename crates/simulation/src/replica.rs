@@ -1,7 +1,6 @@
 //! Controllers that live, crash, and come back.
 
 use everynode_controller::{Controller, ControllerConfig, Election, Health, LeaseConfig, Metrics};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +21,6 @@ pub(crate) struct Replica {
 #[derive(Debug)]
 struct Running {
     actor: Actor,
-    hold: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -39,16 +37,14 @@ impl Replica {
         }
         self.life += 1;
         let name = format!("controller-{}.{}", self.number, self.life);
-        let (hold, held) = watch::channel(false);
         let identity = self.elects.then(|| name.clone());
         let actor = Actor {
-            held,
             takes_writes_along: self.takes_writes_along,
             ..Actor::new(Role::Controller { identity: identity.clone() }, name.clone())
         };
         lock(shared).note(format_args!("{name} starts"));
         let task = tokio::spawn(work(shared.clone(), actor.clone(), identity));
-        self.running = Some(Running { actor, hold, task });
+        self.running = Some(Running { actor, task });
     }
 
     /// Ends the life at once: nothing more is sent, and nothing heard.
@@ -65,7 +61,7 @@ impl Replica {
     /// Cuts the process off, or lets it go on.
     pub(crate) fn hold(&self, shared: &Shared, held: bool) {
         if let Some(running) = &self.running
-            && running.hold.send_replace(held) != held
+            && running.actor.hold.set(held) != held
         {
             lock(shared).note(format_args!(
                 "{} is {}",
