@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::doubles::{assert_no_doubles, live_on, watch_for_doubles};
-use common::{eventually, get, spawn};
+use common::{eventually, get, number, spawn};
 use everynode_client::{Client, content_type};
 use serde_json::{Value, json};
 
@@ -56,8 +56,6 @@ async fn start(directory: &std::path::Path) -> Life {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_cluster_loses_nothing_and_doubles_nothing() {
-    let number =
-        |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let (crashes, seed) = (number("EVERYNODE_CRASHES", 200), number("EVERYNODE_SEED", 42));
     println!("{crashes} crashes with seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);

@@ -18,7 +18,7 @@ use std::time::Duration;
 use common::audit::{time, writer};
 use common::bare::Bare;
 use common::doubles::watch_for_doubles;
-use common::{LIMIT, audit, eventually};
+use common::{LIMIT, audit, eventually, number};
 use serde_json::{Value, json};
 
 const NODES: usize = 8;
@@ -101,8 +101,6 @@ fn signal(process: &Child, signal: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_dies_or_sleeps_leaves_no_second_pod_and_writes_no_more() {
-    let number =
-        |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let (failovers, seed) = (number("EVERYNODE_FAILOVERS", 6), number("EVERYNODE_SEED", 42));
     println!("{failovers} failovers with seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);

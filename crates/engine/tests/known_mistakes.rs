@@ -3,32 +3,14 @@
 
 mod common;
 
-use common::{Cluster, Node, Objects, node_name, plain_node, with_image};
+use common::{Cluster, Node, Objects, change_image, node_name, plain_node, rolling, saturated};
 use everynode_engine::placement::Effect;
 use everynode_engine::{
     Engine, Fact, Failure, Kind, Limits, Outcome, POD_NAMES, Phase, PodController, Time, Uid, Work,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 fn plain(_: &mut Value) {}
-
-fn rolling(max_unavailable: impl Into<Value>, max_surge: impl Into<Value>) -> impl FnOnce(&mut Value) {
-    let value = json!({"maxUnavailable": max_unavailable.into(), "maxSurge": max_surge.into()});
-    move |object| object["spec"]["updateStrategy"]["rollingUpdate"] = value
-}
-
-fn saturated(nodes: usize, edit: impl FnOnce(&mut Value)) -> (Cluster, Uid) {
-    let mut cluster = Cluster::new(nodes);
-    let uid = cluster.add("ds", edit);
-    cluster.settle();
-    cluster.make_ready();
-    cluster.settle();
-    (cluster, uid)
-}
-
-fn change_image(cluster: &mut Cluster, uid: Uid, image: &str) {
-    cluster.objects.change_daemonset(uid, true, |one| one.template = with_image(&one.template, image));
-}
 
 fn tainted(index: usize, effect: Effect) -> Node {
     Node { taints: vec![("x".to_owned(), String::new(), effect)], ..plain_node(index) }

@@ -3,30 +3,11 @@
 
 mod common;
 
-use common::{Cluster, node_name, with_image};
+use common::{Cluster, change_image, node_name, rolling, saturated};
 use everynode_engine::placement::Effect;
 use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{IntOrPercent, Phase, Strategy, Uid};
 use serde_json::{Value, json};
-
-fn rolling(max_unavailable: impl Into<Value>, max_surge: impl Into<Value>) -> impl FnOnce(&mut Value) {
-    let value = json!({"maxUnavailable": max_unavailable.into(), "maxSurge": max_surge.into()});
-    move |object| object["spec"]["updateStrategy"]["rollingUpdate"] = value
-}
-
-/// A cluster with a saturated DaemonSet whose pods are all ready.
-fn saturated(nodes: usize, edit: impl FnOnce(&mut Value)) -> (Cluster, Uid) {
-    let mut cluster = Cluster::new(nodes);
-    let uid = cluster.add("ds", edit);
-    cluster.settle();
-    cluster.make_ready();
-    cluster.settle();
-    (cluster, uid)
-}
-
-fn change_image(cluster: &mut Cluster, uid: Uid, image: &str) {
-    cluster.objects.change_daemonset(uid, true, |one| one.template = with_image(&one.template, image));
-}
 
 /// How many pods carry the hash of the newest revision.
 fn updated(cluster: &Cluster) -> usize {

@@ -119,6 +119,11 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// The number that an environment variable sets, or else the default.
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
 /// Reads an object or list.
 pub async fn get(client: &Client, path: &str) -> Value {
     serde_json::from_slice(&client.get(path).await.unwrap()).unwrap()

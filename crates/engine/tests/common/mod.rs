@@ -584,3 +584,24 @@ pub fn plain_node(index: usize) -> Node {
 pub fn node_name(index: usize) -> String {
     format!("n{index:03}")
 }
+
+/// An edit that sets the budget of a rolling update.
+pub fn rolling(max_unavailable: impl Into<Value>, max_surge: impl Into<Value>) -> impl FnOnce(&mut Value) {
+    let value = json!({"maxUnavailable": max_unavailable.into(), "maxSurge": max_surge.into()});
+    move |object| object["spec"]["updateStrategy"]["rollingUpdate"] = value
+}
+
+/// A cluster with a saturated DaemonSet whose pods are all ready.
+pub fn saturated(nodes: usize, edit: impl FnOnce(&mut Value)) -> (Cluster, Uid) {
+    let mut cluster = Cluster::new(nodes);
+    let uid = cluster.add("ds", edit);
+    cluster.settle();
+    cluster.make_ready();
+    cluster.settle();
+    (cluster, uid)
+}
+
+/// Edits the image of the template.
+pub fn change_image(cluster: &mut Cluster, uid: Uid, image: &str) {
+    cluster.objects.change_daemonset(uid, true, |one| one.template = with_image(&one.template, image));
+}
