@@ -7,7 +7,8 @@ use crate::facts::{Phase, PodSelector};
 use crate::nodes::NodeId;
 use crate::placement::{Reason, Verdict};
 use crate::pods::PodRow;
-use crate::slot::Slot;
+use crate::rollout::Budget;
+use crate::slot::{Slot, mark};
 
 /// What the engine knows about one DaemonSet on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Explanation {
     pub pods: Vec<PodState>,
     /// A pod was asked for and has not been seen yet.
     pub creating: bool,
+    /// The node counts against the budget of the roll-out: maxUnavailable (F4) or maxSurge (F8, F11).
+    pub uses_budget: bool,
     /// Writes of the DaemonSet that failed, or the creation on this node, are not repeated before this time.
     pub retry_at: Option<Time>,
 }
@@ -94,8 +97,25 @@ impl Engine {
             reason: present.map(|node| placement.reason(&self.nodes.view(node))),
             pods: node.map(|node| self.pod_states(slot, node, now)).unwrap_or_default(),
             creating: node.is_some_and(|node| slot.creating.contains_key(&node)),
+            uses_budget: node
+                .and_then(|node| slot.cells.get(&node))
+                .is_some_and(|cell| cell.marks & (mark::UNAVAILABLE | mark::SURGING) != 0),
             retry_at: blocked.into_iter().flatten().chain(refused).max(),
         })
+    }
+
+    /// The budget of a DaemonSet's roll-outs and how much of it is used up, as of the latest decision; `None` when
+    /// there is no such DaemonSet, or when it does not roll.
+    pub fn budget(&self, namespace: &str, daemonset: &str) -> Option<(Budget, i32)> {
+        let namespace = self.namespaces.get(self.namespaces.find(namespace)?)?;
+        let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
+        let slot = slots.find(|slot| slot.spec.is_some() && slot.key.name == daemonset)?;
+        let budget = Budget::of(slot)?;
+        let used = match budget {
+            Budget::Unavailable(_) => slot.count(mark::UNAVAILABLE),
+            Budget::Surge(_) => slot.count(mark::SURGING),
+        };
+        Some((budget, used))
     }
 
     fn pod_states(&self, slot: &Slot, node: NodeId, now: Time) -> Vec<PodState> {

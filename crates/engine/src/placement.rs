@@ -93,17 +93,44 @@ pub struct NodeSelectorTerm {
 impl NodeSelectorTerm {
     /// Whether the term matches a node.
     pub fn matches<N: NodeView + ?Sized>(&self, node: &N) -> bool {
-        if self.unreadable || self.match_expressions.is_empty() && self.match_fields.is_empty() {
-            return false;
-        }
-        self.match_expressions
-            .iter()
-            .all(|one| one.is_readable_expression() && one.holds(node.label(&one.key)))
-            && self.match_fields.iter().all(|one| {
-                let value = if one.key == "metadata.name" { node.name() } else { "" };
-                one.is_readable_field() && one.holds(Some(value))
-            })
+        !self.is_void() && self.checks(node).all(|check| check.holds)
     }
+
+    /// The term matches no node at all: it is empty, or cannot be read.
+    pub fn is_void(&self) -> bool {
+        self.unreadable || self.match_expressions.is_empty() && self.match_fields.is_empty()
+    }
+
+    /// Each requirement of the term, and whether a node meets it.
+    pub fn checks<'a, N: NodeView + ?Sized>(
+        &'a self,
+        node: &'a N,
+    ) -> impl Iterator<Item = RequirementCheck<'a>> {
+        let expressions = self.match_expressions.iter().map(|requirement| {
+            let actual = node.label(&requirement.key);
+            let holds = requirement.is_readable_expression() && requirement.holds(actual);
+            RequirementCheck { requirement, actual, holds, is_field: false }
+        });
+        let fields = self.match_fields.iter().map(|requirement| {
+            let actual = if requirement.key == "metadata.name" { node.name() } else { "" };
+            let holds = requirement.is_readable_field() && requirement.holds(Some(actual));
+            RequirementCheck { requirement, actual: Some(actual), holds, is_field: true }
+        });
+        expressions.chain(fields)
+    }
+}
+
+/// A requirement of a node selector term against one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequirementCheck<'a> {
+    /// The requirement.
+    pub requirement: &'a Requirement,
+    /// The value that the node has.
+    pub actual: Option<&'a str>,
+    /// The node meets it.
+    pub holds: bool,
+    /// It is about a field, not about a label.
+    pub is_field: bool,
 }
 
 /// The effect of a taint.
@@ -246,6 +273,66 @@ impl Verdict {
     pub const KEEP: Verdict = Verdict { should_run: false, should_continue: true };
     /// Neither gets nor keeps a pod.
     pub const AWAY: Verdict = Verdict { should_run: false, should_continue: false };
+
+    /// What remains when two predicates have spoken.
+    #[must_use]
+    pub const fn and(self, other: Verdict) -> Verdict {
+        Verdict {
+            should_run: self.should_run && other.should_run,
+            should_continue: self.should_continue && other.should_continue,
+        }
+    }
+}
+
+/// One predicate of placement against one node, with the values that it compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Predicate<'a> {
+    /// spec.nodeName is set (B2).
+    NodeName {
+        /// The node that it names.
+        wanted: &'a str,
+    },
+    /// A pair of spec.nodeSelector (B3).
+    NodeSelector {
+        /// The label's key.
+        key: &'a str,
+        /// The value that the selector wants.
+        wanted: &'a str,
+        /// The value that the node has.
+        actual: Option<&'a str>,
+    },
+    /// The required node affinity: one of the terms must match (B4, B5).
+    NodeAffinity {
+        /// The terms; [`NodeSelectorTerm::checks`] tells of each requirement.
+        terms: &'a [NodeSelectorTerm],
+    },
+    /// A taint of the node that keeps pods away unless it is tolerated (B6 to B8).
+    Taint {
+        /// The taint.
+        taint: Taint<'a>,
+        /// The first toleration that covers it.
+        toleration: Option<&'a Toleration>,
+    },
+}
+
+/// A predicate and what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check<'a> {
+    /// The predicate.
+    pub predicate: Predicate<'a>,
+    /// What it leaves of the verdict: everything when it holds.
+    pub allows: Verdict,
+}
+
+impl<'a> Check<'a> {
+    fn new(predicate: Predicate<'a>, allows: Verdict) -> Check<'a> {
+        Check { predicate, allows }
+    }
+
+    /// Nothing in it speaks against the node.
+    pub fn holds(&self) -> bool {
+        self.allows == Verdict::RUN
+    }
 }
 
 /// The predicate that decided about a node.
@@ -280,50 +367,94 @@ pub enum Reason {
     },
 }
 
+impl From<Predicate<'_>> for Reason {
+    /// The reason that a predicate gives when it does not hold.
+    fn from(predicate: Predicate<'_>) -> Reason {
+        match predicate {
+            Predicate::NodeName { wanted } => Reason::OtherNodeName { wanted: wanted.to_owned() },
+            Predicate::NodeSelector { key, wanted, actual } => Reason::NodeSelector {
+                key: key.to_owned(),
+                wanted: wanted.to_owned(),
+                actual: actual.map(str::to_owned),
+            },
+            Predicate::NodeAffinity { .. } => Reason::NodeAffinity,
+            Predicate::Taint { taint, .. } => Reason::Taint {
+                key: taint.key.to_owned(),
+                value: taint.value.to_owned(),
+                effect: taint.effect,
+            },
+        }
+    }
+}
+
 impl Placement {
+    /// Every predicate that is to be asked about a node, in the order of the specification. They all have to hold;
+    /// [`Placement::verdict`] is their conjunction.
+    pub fn checks<'a, N: NodeView + ?Sized>(&'a self, node: &'a N) -> impl Iterator<Item = Check<'a>> {
+        self.label_checks(node).chain(self.taint_checks(node))
+    }
+
+    /// nodeName, nodeSelector and required affinity (B2 to B5).
+    fn label_checks<'a, N: NodeView + ?Sized>(&'a self, node: &'a N) -> impl Iterator<Item = Check<'a>> {
+        let when = |holds: bool| if holds { Verdict::RUN } else { Verdict::AWAY };
+        let name = self
+            .node_name
+            .iter()
+            .map(move |wanted| Check::new(Predicate::NodeName { wanted }, when(wanted == node.name())));
+        let selector = self.node_selector.iter().map(move |(key, wanted)| {
+            let actual = node.label(key);
+            Check::new(Predicate::NodeSelector { key, wanted, actual }, when(actual == Some(wanted)))
+        });
+        let affinity = self.required_terms.iter().map(move |terms| {
+            let matches = terms.iter().any(|term| term.matches(node));
+            Check::new(Predicate::NodeAffinity { terms }, when(matches))
+        });
+        name.chain(selector).chain(affinity)
+    }
+
+    /// Taints that keep pods away (B6 to B8): those that also evict take running pods with them.
+    fn taint_checks<'a, N: NodeView + ?Sized>(&'a self, node: &'a N) -> impl Iterator<Item = Check<'a>> {
+        node.taints().filter(|taint| taint.effect.keeps_pods_away()).map(|taint| {
+            let toleration = self.tolerations.iter().find(|one| one.tolerates(&taint));
+            let allows = match (toleration, taint.effect) {
+                (Some(_), _) => Verdict::RUN,
+                (None, Effect::NoExecute) => Verdict::AWAY,
+                (None, _) => Verdict::KEEP,
+            };
+            Check::new(Predicate::Taint { taint, toleration }, allows)
+        })
+    }
+
     /// shouldRun and shouldContinueRunning for a node (B1-B8). Conditions, cordons, resources and ports are not
     /// looked at (B9).
     pub fn verdict<N: NodeView + ?Sized>(&self, node: &N) -> Verdict {
-        if !self.matches_name_and_labels(node) {
-            return Verdict::AWAY;
+        let mut verdict = Verdict::RUN;
+        for check in self.checks(node) {
+            verdict = verdict.and(check.allows);
+            if verdict == Verdict::AWAY {
+                break;
+            }
         }
-        if untolerated(node.taints(), &self.tolerations).is_none() {
-            return Verdict::RUN;
-        }
-        let evicting = node.taints().filter(|taint| taint.effect == Effect::NoExecute);
-        if untolerated(evicting, &self.tolerations).is_none() { Verdict::KEEP } else { Verdict::AWAY }
+        verdict
     }
 
     /// nodeName, nodeSelector and required affinity.
     pub fn matches_name_and_labels<N: NodeView + ?Sized>(&self, node: &N) -> bool {
-        self.node_name.as_deref().is_none_or(|name| name == node.name())
-            && self.node_selector.iter().all(|(key, value)| node.label(key) == Some(value))
-            && self.required_terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
+        self.label_checks(node).all(|check| check.holds())
     }
 
-    /// The predicate that decides about a node; [`Reason::Eligible`] when none speaks against it.
+    /// The predicate that decides about a node; [`Reason::Eligible`] when none speaks against it. A taint that evicts
+    /// is the more telling one of two.
     pub fn reason<N: NodeView + ?Sized>(&self, node: &N) -> Reason {
-        if let Some(wanted) = self.node_name.as_ref().filter(|name| *name != node.name()) {
-            return Reason::OtherNodeName { wanted: wanted.clone() };
+        let mut decisive: Option<Check<'_>> = None;
+        for check in self.checks(node).filter(|check| !check.holds()) {
+            if check.allows == Verdict::AWAY {
+                decisive = Some(check);
+                break;
+            }
+            decisive = decisive.or(Some(check));
         }
-        if let Some((key, wanted)) =
-            self.node_selector.iter().find(|(key, value)| node.label(key) != Some(value))
-        {
-            let actual = node.label(key).map(str::to_owned);
-            return Reason::NodeSelector { key: key.clone(), wanted: wanted.clone(), actual };
-        }
-        if !self.matches_name_and_labels(node) {
-            return Reason::NodeAffinity;
-        }
-        // The taint that evicts is the more telling one.
-        let evicting = node.taints().filter(|taint| taint.effect == Effect::NoExecute);
-        let taint = untolerated(evicting, &self.tolerations)
-            .or_else(|| untolerated(node.taints(), &self.tolerations));
-        taint.map_or(Reason::Eligible, |taint| Reason::Taint {
-            key: taint.key.to_owned(),
-            value: taint.value.to_owned(),
-            effect: taint.effect,
-        })
+        decisive.map_or(Reason::Eligible, |check| Reason::from(check.predicate))
     }
 
     /// The verdict depends on the node's name, so that nodes of equal labels and taints can differ.
