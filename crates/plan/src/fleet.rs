@@ -1,6 +1,6 @@
 //! A cluster in memory, as far as some DaemonSets depend on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use everynode_client::Client;
 use serde_json::Value;
@@ -44,8 +44,55 @@ pub struct Fleet {
     starts: Vec<i64>,
 }
 
-/// Which DaemonSets a fleet is read for: pairs of namespace and name.
-pub type Wanted = [(String, String)];
+/// Which DaemonSets a fleet is read for: of these the pods and revisions are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// All. Where the whole cluster must not be listed, those of this namespace are read.
+    All(&'a str),
+    /// Those of this namespace.
+    Namespace(&'a str),
+    /// Those of these namespaces and names.
+    Named(&'a [(String, String)]),
+}
+
+impl Wanted<'_> {
+    /// The namespace that is read where the whole cluster must not be listed.
+    fn namespace(&self) -> Option<&str> {
+        match self {
+            Wanted::All(namespace) | Wanted::Namespace(namespace) => Some(namespace),
+            Wanted::Named(names) => names.first().map(|(namespace, _)| namespace.as_str()),
+        }
+    }
+
+    /// Whether something of a namespace is wanted.
+    fn has_namespace(&self, namespace: &str) -> bool {
+        match self {
+            Wanted::All(_) => true,
+            Wanted::Namespace(wanted) => *wanted == namespace,
+            Wanted::Named(names) => names.iter().any(|(wanted, _)| wanted == namespace),
+        }
+    }
+
+    /// Whether a DaemonSet is wanted.
+    fn has(&self, namespace: &str, name: &str) -> bool {
+        match self {
+            Wanted::Named(names) => names.iter().any(|(ns, wanted)| ns == namespace && wanted == name),
+            _ => self.has_namespace(namespace),
+        }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [(String, String); N]> for Wanted<'a> {
+    fn from(names: &'a [(String, String); N]) -> Self {
+        Wanted::Named(names)
+    }
+}
+
+impl<'a> From<&'a Vec<(String, String)>> for Wanted<'a> {
+    fn from(names: &'a Vec<(String, String)>) -> Self {
+        Wanted::Named(names)
+    }
+}
 
 /// Where the start times of a plan come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,19 +108,18 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CollectError`]: something without which nothing can be said could not be read.
-    pub async fn from_cluster(
+    pub async fn from_cluster<'a>(
         client: &Client,
-        wanted: &Wanted,
+        wanted: impl Into<Wanted<'a>>,
         salt: &str,
     ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
-        let mask = Mask::new(salt);
+        let (mask, wanted) = (Mask::new(salt), wanted.into());
         let mut builder = Builder::new(wanted, mask.clone(), client.clock().unix_millis());
-        let namespace = wanted.first().map(|(namespace, _)| namespace.as_str());
         let mut sink = |record| {
             builder.take(record);
             Ok(())
         };
-        let unseen = collect(client, &mask, namespace, &mut sink).await?;
+        let unseen = collect(client, &mask, wanted.namespace(), &mut sink).await?;
         Ok(builder.finish(unseen))
     }
 
@@ -81,8 +127,11 @@ impl Fleet {
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn from_file(file: impl std::io::Read, wanted: &Wanted) -> Result<Fleet, FileError> {
-        let mut builder = Builder::new(wanted, Mask::new(""), 0);
+    pub fn from_file<'a>(
+        file: impl std::io::Read,
+        wanted: impl Into<Wanted<'a>>,
+    ) -> Result<Fleet, FileError> {
+        let mut builder = Builder::new(wanted.into(), Mask::new(""), 0);
         let builder_cell = std::cell::RefCell::new(&mut builder);
         let begin = |header: &Header| {
             let mut builder = builder_cell.borrow_mut();
@@ -94,12 +143,12 @@ impl Fleet {
     }
 
     /// A fleet made of records.
-    pub fn from_records(
+    pub fn from_records<'a>(
         records: impl IntoIterator<Item = Record>,
-        wanted: &Wanted,
+        wanted: impl Into<Wanted<'a>>,
         taken_at_millis: i64,
     ) -> Fleet {
-        let mut builder = Builder::new(wanted, Mask::new(""), taken_at_millis);
+        let mut builder = Builder::new(wanted.into(), Mask::new(""), taken_at_millis);
         records.into_iter().for_each(|record| builder.take(record));
         builder.finish(Vec::new())
     }
@@ -141,15 +190,15 @@ fn start_millis(pod: &Pod) -> Option<i64> {
     (0..=LONGEST_START_SECONDS).contains(&seconds).then_some(seconds * 1000)
 }
 
-struct Builder {
+struct Builder<'a> {
     fleet: Fleet,
-    wanted: Vec<(String, String)>,
-    wanted_uids: Vec<String>,
+    wanted: Wanted<'a>,
+    wanted_uids: HashSet<String>,
     sums: HashMap<(String, i32), Taken>,
 }
 
-impl Builder {
-    fn new(wanted: &Wanted, mask: Mask, taken_at_millis: i64) -> Builder {
+impl<'a> Builder<'a> {
+    fn new(wanted: Wanted<'a>, mask: Mask, taken_at_millis: i64) -> Builder<'a> {
         Builder {
             fleet: Fleet {
                 taken_at_millis,
@@ -164,18 +213,10 @@ impl Builder {
                 unseen: Vec::new(),
                 starts: Vec::new(),
             },
-            wanted: wanted.to_vec(),
-            wanted_uids: Vec::new(),
+            wanted,
+            wanted_uids: HashSet::new(),
             sums: HashMap::new(),
         }
-    }
-
-    fn is_wanted_namespace(&self, namespace: &str) -> bool {
-        self.wanted.iter().any(|(wanted, _)| wanted == namespace)
-    }
-
-    fn is_wanted(&self, uid: &str) -> bool {
-        self.wanted_uids.iter().any(|wanted| wanted == uid)
     }
 
     /// Takes a record; DaemonSets come before all others.
@@ -184,17 +225,19 @@ impl Builder {
             Record::DaemonSet(object) => {
                 let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
                 let (namespace, name) = (text("namespace"), text("name"));
-                if self.wanted.iter().any(|(ns, wanted)| ns == namespace && wanted == name) {
-                    self.wanted_uids.push(text("uid").to_owned());
+                if self.wanted.has(namespace, name) {
+                    self.wanted_uids.insert(text("uid").to_owned());
                 }
                 self.fleet.daemonsets.push(object);
             }
-            Record::Revision(one) if self.is_wanted(&one.daemon_set) => self.fleet.revisions.push(one),
+            Record::Revision(one) if self.wanted_uids.contains(&one.daemon_set) => {
+                self.fleet.revisions.push(one)
+            }
             Record::Revision(_) => {}
             Record::Node(node) => self.fleet.nodes.push(node),
             Record::Pod(pod) => self.take_pod(*pod),
             Record::Taken(Taken { node, priority, pods, need }) => self.add(node, priority, pods, &need),
-            Record::Quota(quota) if self.is_wanted_namespace(&quota.namespace) => {
+            Record::Quota(quota) if self.wanted.has_namespace(&quota.namespace) => {
                 self.fleet.quotas.push(quota);
             }
             Record::Quota(_) => {}
@@ -210,8 +253,8 @@ impl Builder {
             self.fleet.starts.push(millis);
         }
         let is_kept = match &pod.daemon_set {
-            Some(uid) => self.is_wanted(uid),
-            None => self.is_wanted_namespace(&pod.namespace),
+            Some(uid) => self.wanted_uids.contains(uid),
+            None => self.wanted.has_namespace(&pod.namespace),
         };
         let has_ended = matches!(pod.phase.as_str(), "Succeeded" | "Failed");
         match pod.node {

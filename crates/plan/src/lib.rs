@@ -14,6 +14,7 @@ mod fleet;
 mod mask;
 mod model;
 mod quota;
+pub mod read;
 pub mod record;
 mod report;
 mod run;

@@ -50,6 +50,9 @@ pub struct Node {
     /// Since when, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_since: Option<i64>,
+    /// Why it is not `True`, in the words of who said so.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ready_message: String,
 }
 
 impl Node {
@@ -104,6 +107,12 @@ pub struct Pod {
     /// metadata.deletionTimestamp is set.
     #[serde(skip_serializing_if = "is_default")]
     pub deleting: bool,
+    /// metadata.deletionTimestamp, in Unix seconds: when its grace period is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_by: Option<i64>,
+    /// metadata.deletionGracePeriodSeconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_seconds: Option<i64>,
     /// metadata.creationTimestamp, in Unix seconds.
     pub created: i64,
     /// The most restarts of one of its containers.
@@ -118,6 +127,91 @@ pub struct Pod {
     /// What it needs of its node.
     #[serde(skip_serializing_if = "is_default")]
     pub need: Need,
+    /// What its status tells, when it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<Detail>>,
+}
+
+/// What the status of a pod tells that is not ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Detail {
+    /// status.reason, such as `Evicted`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// status.message.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When it was scheduled, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<i64>,
+    /// The condition PodScheduled, when it is not True.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unscheduled: Option<Statement>,
+    /// The condition Ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_ready: Option<Statement>,
+    /// The containers that are not ready; init containers that are not done come first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<Container>,
+}
+
+/// What a condition says that is not met.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Statement {
+    /// reason.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// message.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// lastTransitionTime, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+}
+
+/// A container that is not ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// It is an init container.
+    #[serde(skip_serializing_if = "is_default")]
+    pub init: bool,
+    /// restartCount.
+    #[serde(skip_serializing_if = "is_default")]
+    pub restarts: i64,
+    /// state.waiting.reason, such as `CrashLoopBackOff`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub waiting: String,
+    /// state.waiting.message.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// state.running.startedAt, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_since: Option<i64>,
+    /// started: its startup probe has succeeded.
+    #[serde(skip_serializing_if = "is_default")]
+    pub started: bool,
+    /// How it ended last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// How a container ended. What it wrote is not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Ended {
+    /// exitCode.
+    pub exit_code: i64,
+    /// reason, such as `OOMKilled`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// finishedAt, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<i64>,
 }
 
 /// What pods need of their node.

@@ -1,0 +1,145 @@
+//! From the objects that the API serves to records.
+
+mod pod;
+
+use std::collections::BTreeMap;
+
+use everynode_wire::lean::{self, Metadata, Text};
+use everynode_wire::time;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::mask::Mask;
+use crate::record::{Node, PriorityClass, Quota, Revision, Taint};
+
+pub use pod::{PodRead, pod};
+
+/// Messages are cut to so many characters.
+const MESSAGE_LIMIT: usize = 300;
+
+/// A message as far as it is kept.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MESSAGE_LIMIT) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn map(labels: &lean::Labels<'_>) -> BTreeMap<String, String> {
+    labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn seconds(text: Option<&Text<'_>>) -> Option<i64> {
+    text.and_then(|text| time::parse(text).ok())
+}
+
+/// The uid of the DaemonSet that controls an object; `Err` when something else does.
+fn owner(metadata: &Metadata<'_>) -> Result<Option<String>, ()> {
+    match metadata.controller() {
+        None => Ok(None),
+        Some(owner) if owner.kind == "DaemonSet" => Ok(Some(owner.uid.to_string())),
+        Some(_) => Err(()),
+    }
+}
+
+/// Reads a Node as served.
+///
+/// # Errors
+/// It is none.
+pub fn node(item: &RawValue) -> serde_json::Result<Node> {
+    let node: lean::Node<'_> = serde_json::from_str(item.get())?;
+    let ready = node.status.conditions.iter().find(|condition| condition.kind == "Ready");
+    let taint = |taint: &lean::Taint<'_>| Taint {
+        key: taint.key.to_string(),
+        value: taint.value.to_string(),
+        effect: taint.effect.to_string(),
+    };
+    Ok(Node {
+        name: node.metadata.name.to_string(),
+        labels: map(&node.metadata.labels),
+        taints: node.spec.taints.iter().map(taint).collect(),
+        unschedulable: node.spec.unschedulable,
+        allocatable: node
+            .status
+            .allocatable
+            .map(|raw| serde_json::from_str(raw.get()))
+            .transpose()?
+            .unwrap_or_default(),
+        ready: ready.map_or("Unknown", |ready| &*ready.status).to_owned(),
+        ready_since: seconds(ready.and_then(|ready| ready.last_transition_time.as_ref())),
+        ready_message: ready
+            .filter(|ready| ready.status != "True")
+            .map(|ready| shortened(&ready.message))
+            .unwrap_or_default(),
+    })
+}
+
+/// Reads a ControllerRevision as served; `None` when no DaemonSet controls it.
+///
+/// # Errors
+/// It is none.
+pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revision>> {
+    let lean::ControllerRevision { metadata, data, revision } = serde_json::from_str(item.get())?;
+    let Ok(Some(daemon_set)) = owner(&metadata) else { return Ok(None) };
+    Ok(Some(Revision {
+        namespace: metadata.namespace.to_string(),
+        name: metadata.name.to_string(),
+        uid: metadata.uid.to_string(),
+        labels: map(&metadata.labels),
+        daemon_set,
+        revision,
+        data: mask.revision_data(data.map_or("", RawValue::get)),
+    }))
+}
+
+#[derive(Deserialize)]
+struct QuotaIn {
+    metadata: Named,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+pub(crate) fn quota(item: &RawValue) -> serde_json::Result<Quota> {
+    let QuotaIn { metadata, spec, mut status } = serde_json::from_str(item.get())?;
+    let scoped = !spec["scopes"].is_null() || !spec["scopeSelector"].is_null();
+    let hard = if status["hard"].is_object() { status["hard"].take() } else { spec["hard"].clone() };
+    Ok(Quota {
+        namespace: metadata.namespace,
+        name: metadata.name,
+        hard,
+        used: status["used"].take(),
+        scoped,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClassIn {
+    metadata: Named,
+    #[serde(default)]
+    value: i32,
+    #[serde(default)]
+    global_default: bool,
+    #[serde(default)]
+    preemption_policy: Option<String>,
+}
+
+pub(crate) fn priority_class(item: &RawValue) -> serde_json::Result<PriorityClass> {
+    let class: ClassIn = serde_json::from_str(item.get())?;
+    Ok(PriorityClass {
+        name: class.metadata.name,
+        value: class.value,
+        global_default: class.global_default,
+        never_preempts: class.preemption_policy.as_deref() == Some("Never"),
+    })
+}
