@@ -277,7 +277,9 @@ impl View {
             Roll::Both(old, new) if new.available => available(old) | self.when_settled(mark::SURGE_DELETE),
             Roll::Both(old, _) => available(old) | mark::SURGING,
             Roll::Old(old) if self.verdict.is_none() => available(old) | mark::MISSING_OLD,
-            Roll::Old(old) if !self.is_settled() || !self.has_room() => available(old) | mark::SURGING,
+            Roll::Old(old) if !self.is_settled() || self.should_run() && !self.has_room() => {
+                available(old) | mark::SURGING
+            }
             Roll::Old(old) => available(old) | self.surge_step(old),
         }
     }

@@ -147,7 +147,7 @@ impl Engine {
             return;
         }
         let room = self.limits.patches_in_flight.saturating_sub(slot.in_flight.patches);
-        let idle = |id: &&PodId| self.pods.get(**id).is_some_and(|row| !row.patching);
+        let idle = |id: &&PodId| self.pods.get(**id).is_some_and(|row| !row.patching && !row.delete_sent);
         let adopt = slot.adopting.iter().filter(idle).map(|&id| (id, Patch::Adopt));
         let release = slot.unselected.iter().filter(idle).map(|&id| (id, Patch::Release));
         let due: Vec<(PodId, Patch)> = adopt.chain(release).take(room).collect();

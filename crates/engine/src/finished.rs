@@ -109,12 +109,9 @@ impl Engine {
         };
         let Some(mut slot) = self.slots.take(slot) else { return };
         let namespace = slot.namespace;
-        let gone = self.settle_write(&mut slot, pending, outcome, now);
+        self.settle_write(&mut slot, pending, outcome, now);
         let id = slot.id;
         self.slots.put_back(slot);
-        if let Some(pod) = gone.and_then(|uid| self.pods.find(uid)) {
-            self.remove_pod(pod);
-        }
         self.activate(id);
         if let Some(pod) = pod.and_then(|uid| self.pods.find(uid)) {
             self.touch_pod(pod);
@@ -143,26 +140,19 @@ impl Engine {
         }
     }
 
-    /// Works an outcome into its DaemonSet; a pod that turned out to be gone is the result.
-    fn settle_write(
-        &mut self,
-        slot: &mut Slot,
-        pending: Pending,
-        outcome: Outcome,
-        now: Time,
-    ) -> Option<Uid> {
+    /// Works an outcome into its DaemonSet.
+    fn settle_write(&mut self, slot: &mut Slot, pending: Pending, outcome: Outcome, now: Time) {
         match pending {
             Pending::Create { node, name, is_repeated, .. } => {
                 let unknown = Unknown { name, is_repeated };
                 self.created(slot, node, unknown, outcome, now);
             }
-            Pending::Delete { pod, .. } => return self.deleted(slot, &pod, outcome, now),
-            Pending::Patch { pod, patch, .. } => return self.patched(slot, pod, patch, outcome, now),
+            Pending::Delete { pod, .. } => self.deleted(slot, &pod, outcome, now),
+            Pending::Patch { pod, patch, .. } => self.patched(slot, pod, patch, outcome, now),
             Pending::Revision { write, .. } => self.revision_written(slot, write, outcome, now),
             Pending::Cleanup { revision, .. } => self.cleaned_up(slot, revision, outcome, now),
             Pending::Status { status, .. } => self.status_written(slot, status, outcome, now),
         }
-        None
     }
 
     fn created(
@@ -255,50 +245,43 @@ impl Engine {
         }
     }
 
-    fn deleted(&mut self, slot: &mut Slot, pod: &PodRef, outcome: Outcome, now: Time) -> Option<Uid> {
+    fn deleted(&mut self, slot: &mut Slot, pod: &PodRef, outcome: Outcome, now: Time) {
         slot.in_flight.deletes -= 1;
         match outcome {
             Outcome::Done => {
                 slot.retries.deletes.succeed();
                 self.record(slot, false, "SuccessfulDelete", format!("Deleted pod: {}", pod.name));
-                if self.pods.find(pod.uid).is_some() {
-                    self.expect(Wait::Delete(slot.id, pod.uid), now);
-                }
-                None
+                self.leaves(slot, pod.uid, now);
             }
-            // The watch may still show it, as it was: forgotten now, it would then pass for a pod that was just created.
             Outcome::Gone => {
                 slot.retries.deletes.succeed();
-                if self.pods.find(pod.uid).is_some() {
-                    self.expect(Wait::Delete(slot.id, pod.uid), now);
-                }
-                None
+                self.leaves(slot, pod.uid, now);
             }
             other => {
                 let limits = self.limits;
                 slot.retries.deletes.fail(now, limits.retry_first_millis, limits.retry_last_millis);
                 let (failure, message) = failure(other);
                 self.record(slot, true, "FailedDelete", format!("Error deleting: {message}"));
-                // Without an answer the pod may be terminating: it counts as leaving until the watch or a list decides.
-                let is_known = failure != Failure::Unknown;
-                if !is_known && self.pods.find(pod.uid).is_some() {
-                    self.expect(Wait::Delete(slot.id, pod.uid), now);
+                // Without an answer the pod may be terminating.
+                if failure == Failure::Unknown {
+                    self.leaves(slot, pod.uid, now);
                 } else if let Some(row) = self.pods.find(pod.uid).and_then(|id| self.pods.get_mut(id)) {
                     row.delete_sent = false;
                 }
-                None
             }
         }
     }
 
-    fn patched(
-        &mut self,
-        slot: &mut Slot,
-        uid: Uid,
-        patch: Patch,
-        outcome: Outcome,
-        now: Time,
-    ) -> Option<Uid> {
+    /// A pod that is gone, or may be, counts as leaving until the watch or a list decides. Forgotten at once, it
+    /// would pass for one that was just created when the watch still shows it as it was.
+    fn leaves(&mut self, slot: &Slot, uid: Uid, now: Time) {
+        if let Some(row) = self.pods.find(uid).and_then(|id| self.pods.get_mut(id)) {
+            row.delete_sent = !row.deleting;
+            self.expect(Wait::Delete(slot.id, uid), now);
+        }
+    }
+
+    fn patched(&mut self, slot: &mut Slot, uid: Uid, patch: Patch, outcome: Outcome, now: Time) {
         slot.in_flight.patches -= 1;
         let id = self.pods.find(uid);
         if let Some(row) = id.and_then(|id| self.pods.get_mut(id)) {
@@ -310,19 +293,20 @@ impl Engine {
             }
         }
         match (outcome, id) {
-            (Outcome::Gone, _) => return Some(uid),
-            (Outcome::Done, _) => slot.retries.patches.succeed(),
+            (Outcome::Gone, _) => {
+                slot.retries.patches.succeed();
+                self.leaves(slot, uid, now);
+            }
+            (Outcome::Done, _) | (Outcome::PodPatched { .. }, None) => slot.retries.patches.succeed(),
             (Outcome::PodPatched { resource_version }, Some(id)) => {
                 slot.retries.patches.succeed();
                 self.apply_patch(slot, id, patch, resource_version);
             }
-            (Outcome::PodPatched { .. }, None) => slot.retries.patches.succeed(),
             _ => {
                 let limits = self.limits;
                 slot.retries.patches.fail(now, limits.retry_first_millis, limits.retry_last_millis);
             }
         }
-        None
     }
 
     /// What the patch changed holds at once. The watch's event of the patch itself is still taken in, because it

@@ -221,7 +221,7 @@ impl Engine {
                 let is_stale =
                     matches!(row.place, Place::Member(_)) && self.labels.hash(row.labels) != keep.hash;
                 waiting |= is_stale;
-                if is_stale && !row.patching {
+                if is_stale && !row.patching && !row.delete_sent {
                     stale.push(next);
                 }
                 next = row.next;

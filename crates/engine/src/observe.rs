@@ -172,10 +172,7 @@ impl Engine {
         let owner_same = owner.is_some_and(|uid| fact.controller == PodController::DaemonSet(uid));
         if target_same && owner_same && self.labels.is(row.labels, fact.labels) {
             row.update(fact);
-            let (place, node) = (row.place, row.node);
-            if let Place::Member(slot) = place {
-                self.touch(slot, node);
-            }
+            self.touch_pod(id);
             return;
         }
         self.move_pod(id, fact, target_same);

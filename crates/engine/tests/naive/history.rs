@@ -64,7 +64,8 @@ impl Naive {
         for (revision, work) in steps {
             match work {
                 Work::LabelPod { ref pod, .. } => {
-                    if !self.blocked(uid, "patches", now) && !self.pods[&pod.uid].patching {
+                    let row = &self.pods[&pod.uid];
+                    if !self.blocked(uid, "patches", now) && !row.patching && !row.delete_sent {
                         self.patch(uid, work.clone(), pod.uid);
                     }
                 }

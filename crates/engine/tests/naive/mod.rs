@@ -491,8 +491,12 @@ impl Naive {
         if self.blocked(uid, "patches", now) {
             return;
         }
-        let pods: Vec<Pod> =
-            self.pods.values().filter(|one| !one.patching).map(|one| one.pod.clone()).collect();
+        let pods: Vec<Pod> = self
+            .pods
+            .values()
+            .filter(|one| !one.patching && !one.delete_sent)
+            .map(|one| one.pod.clone())
+            .collect();
         for pod in pods {
             let reference = PodRef { name: pod.name.as_str().into(), uid: pod.uid };
             match self.place(&pod) {

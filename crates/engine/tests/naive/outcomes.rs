@@ -119,22 +119,30 @@ impl Naive {
             Outcome::Done => {
                 self.succeed(uid, "deletes");
                 self.event(uid, false, "SuccessfulDelete", format!("Deleted pod: {}", pod.name));
-                self.expect(Wait::Delete(pod.uid), now);
+                self.leaves(pod.uid, now);
             }
             Outcome::Gone => {
                 self.succeed(uid, "deletes");
-                self.expect(Wait::Delete(pod.uid), now);
+                self.leaves(pod.uid, now);
             }
             Outcome::Failed { message, failure } => {
                 self.fail(uid, "deletes", now);
                 self.event(uid, true, "FailedDelete", format!("Error deleting: {message}"));
                 if failure == Failure::Unknown {
-                    self.expect(Wait::Delete(pod.uid), now);
+                    self.leaves(pod.uid, now);
                 } else if let Some(row) = self.pods.get_mut(&pod.uid) {
                     row.delete_sent = false;
                 }
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// A pod that is gone or may be: the watch or a list decides.
+    fn leaves(&mut self, pod: Uid, now: Time) {
+        if let Some(row) = self.pods.get_mut(&pod) {
+            row.delete_sent = !row.pod.deleting;
+            self.expect(Wait::Delete(pod), now);
         }
     }
 
@@ -148,7 +156,10 @@ impl Naive {
             }
         }
         match outcome {
-            Outcome::Gone => drop(self.pods.remove(&pod)),
+            Outcome::Gone => {
+                self.succeed(uid, "patches");
+                self.leaves(pod, now);
+            }
             Outcome::Done => self.succeed(uid, "patches"),
             Outcome::PodPatched { resource_version } => {
                 self.succeed(uid, "patches");

@@ -212,6 +212,7 @@ impl Naive {
         };
         let (mut now_list, mut candidates, mut surging) = (Vec::new(), Vec::new(), 0);
         for cell in self.cells(uid) {
+            let run = cell.verdict == Some(Verdict::RUN);
             let (old, new) = self.old_and_new(uid, &cell);
             if old.len() > 1 || new.len() > 1 {
                 surging += 1;
@@ -220,8 +221,8 @@ impl Naive {
             match (old.first(), new.first()) {
                 (Some(_), Some(new)) => surging += i32::from(!self.available(uid, &new.pod, now)),
                 (Some(_), None) if cell.verdict.is_none() => return Vec::new(),
-                (Some(_), None) if !cell.settled || !cell.has_room() => surging += 1,
-                (Some(old), None) if cell.verdict == Some(Verdict::RUN) => {
+                (Some(_), None) if !cell.settled || run && !cell.has_room() => surging += 1,
+                (Some(old), None) if run => {
                     let name = cell.name.to_owned();
                     if self.is_there(uid, &name) {
                         continue;
