@@ -26,6 +26,8 @@ impl Engine {
             Place::Unselected(owner) => {
                 if let Some(slot) = self.slots.get_mut(owner) {
                     slot.unselected.insert(id);
+                    // Its name is taken, as long as it is not released.
+                    slot.touch_known(node);
                 }
                 self.activate(owner);
             }
@@ -57,6 +59,8 @@ impl Engine {
             Place::Unselected(owner) => {
                 if let Some(slot) = self.slots.get_mut(owner) {
                     slot.unselected.remove(&id);
+                    // Its name is free for a new pod.
+                    slot.touch_known(node);
                 }
                 self.activate(owner);
             }

@@ -499,10 +499,10 @@ impl Engine {
         }
     }
 
-    /// The pod that is to be created would have the name of one that is still there, terminating.
+    /// The pod that is to be created would have the name of one that is still there: terminating, or not released yet.
     fn has_pod_of_that_name(&self, slot: &Slot, node: NodeId) -> bool {
         let mut next = slot.cells.get(&node).map_or(PodId::NONE, |cell| cell.first);
-        if next == PodId::NONE {
+        if next == PodId::NONE && slot.unselected.is_empty() {
             return false;
         }
         let Some(name) = slot.pod_name(&self.nodes, node) else { return false };
@@ -512,7 +512,7 @@ impl Engine {
             }
             next = row.next;
         }
-        false
+        slot.unselected.iter().filter_map(|id| self.pods.get(*id)).any(|row| *row.name == *name)
     }
 
     /// The cell as it is now.

@@ -390,7 +390,11 @@ impl Naive {
     fn is_there(&self, uid: Uid, node: &str) -> bool {
         let name = self.pod_name(uid, node);
         self.pods.values().any(|one| {
-            matches!(self.place(&one.pod), Place::Member(owner) | Place::Adopting(owner) if owner == uid)
+            let owner = match self.place(&one.pod) {
+                Place::Member(owner) | Place::Adopting(owner) | Place::Unselected(owner) => Some(owner),
+                Place::Orphan => None,
+            };
+            owner == Some(uid)
                 && one.pod.node.as_deref() == Some(node)
                 && Some(one.pod.name.as_str()) == name.as_deref()
         })
