@@ -164,7 +164,9 @@ impl Cluster {
     /// # Errors
     /// What is missing after this time, or what was violated.
     pub(crate) async fn settle(&mut self, limit: Duration) -> Result<(), String> {
-        let until = tokio::time::Instant::now() + limit;
+        let begun = tokio::time::Instant::now();
+        let until = begun + limit;
+        let mut looked_at = false;
         let mut holds = 0;
         loop {
             if let Some(violation) = self.violation() {
@@ -180,9 +182,21 @@ impl Cluster {
                 Some(what) if tokio::time::Instant::now() >= until => {
                     return Err(format!("not settled after {} s: {what}", limit.as_secs()));
                 }
+                Some(_) if !looked_at && begun.elapsed() > limit / 2 => {
+                    looked_at = true;
+                    self.annotate_those_with_surplus_revisions();
+                }
                 Some(_) => self.pass(Duration::from_secs(2)).await,
             }
             holds = 0;
+        }
+    }
+
+    /// Something happens to DaemonSets that only wait for the next reason to be looked at (A9).
+    fn annotate_those_with_surplus_revisions(&self) {
+        let keys = naive::with_surplus_revisions(&lock(&self.shared).store);
+        for key in keys {
+            self.patch(&key, &serde_json::json!({"metadata": {"annotations": {"looked-at": "yes"}}}));
         }
     }
 

@@ -4,7 +4,7 @@
 use everynode_wire::Value;
 use serde_json::json;
 
-use crate::model::{Kind, Store};
+use crate::model::{Key, Kind, Store};
 use crate::model::{
     controller_uid, is_available_at, is_deleting, is_ready, is_terminal, name, namespace, target_node, uid,
 };
@@ -90,7 +90,8 @@ pub(crate) fn missing(store: &Store, now_seconds: i64) -> Option<String> {
         if let Some(what) = missing_pods(store, daemonset, &nodes, now_seconds) {
             return Some(format!("{who}: {what}"));
         }
-        if let Some(what) = missing_history(store, daemonset) {
+        if let Some(what) = missing_revision(store, daemonset).or_else(|| surplus_revision(store, daemonset))
+        {
             return Some(format!("{who}: {what}"));
         }
     }
@@ -204,25 +205,43 @@ pub(crate) fn is_updated(store: &Store, daemonset: &Value, pod: &Value) -> bool 
     by_generation || current.any(|revision| !hash(pod).is_null() && hash(revision) == hash(pod))
 }
 
-fn missing_history(store: &Store, daemonset: &Value) -> Option<String> {
+/// The DaemonSets that have more revisions than they may, and nothing else that is missing: a revision that comes with
+/// its owner wakes nobody, so that it stays until the DaemonSet is looked at for another reason (A9).
+pub(crate) fn with_surplus_revisions(store: &Store) -> Vec<Key> {
+    let surplus = |daemonset: &&std::sync::Arc<Value>| surplus_revision(store, daemonset).is_some();
+    let key =
+        |daemonset: &std::sync::Arc<Value>| Key::new(Kind::DaemonSet, namespace(daemonset), name(daemonset));
+    store.all(Kind::DaemonSet).filter(surplus).map(key).collect()
+}
+
+fn own_revisions<'a>(store: &'a Store, daemonset: &'a Value) -> Vec<&'a std::sync::Arc<Value>> {
     let own = |object: &&std::sync::Arc<Value>| {
         controller_uid(object).is_some_and(|(_, owner)| owner == uid(daemonset))
     };
-    let revisions: Vec<_> = store.all(Kind::Revision).filter(own).collect();
+    store.all(Kind::Revision).filter(own).collect()
+}
+
+fn missing_revision(store: &Store, daemonset: &Value) -> Option<String> {
+    let revisions = own_revisions(store, daemonset);
     let is_current = |revision: &Value| is_of_template(revision, daemonset);
     let numbered = revisions.iter().filter(|one| !name(one).starts_with(TWIN) || is_current(one));
     let newest = numbered.max_by_key(|revision| revision["revision"].as_i64());
-    if !newest.is_some_and(|newest| is_current(newest)) {
-        return Some("its newest revision is not its template".to_owned());
-    }
-    // Those that people made are merged when the DaemonSet is looked at next, and only with the current one (A9, J8).
-    let made = revisions.iter().filter(|one| !name(one).starts_with(TWIN));
-    let data: Vec<String> = made.map(|one| one["data"].to_string()).collect();
+    let is_there = newest.is_some_and(|newest| is_current(newest));
+    (!is_there).then(|| "its newest revision is not its template".to_owned())
+}
+
+fn surplus_revision(store: &Store, daemonset: &Value) -> Option<String> {
+    let revisions = own_revisions(store, daemonset);
+    // Those that people made are merged with the current one only (J8).
+    let made: Vec<_> = revisions.into_iter().filter(|one| !name(one).starts_with(TWIN)).collect();
+    let data: Vec<String> = made.iter().map(|one| one["data"].to_string()).collect();
     if data.iter().collect::<std::collections::BTreeSet<_>>().len() != data.len() {
         return Some("two revisions have the same data".to_owned());
     }
+    let own =
+        |pod: &&std::sync::Arc<Value>| controller_uid(pod).is_some_and(|(_, owner)| owner == uid(daemonset));
     let live: Vec<Value> = store.all(Kind::Pod).filter(own).map(|pod| hash(pod)).collect();
-    let old = revisions.iter().filter(|one| !is_current(one) && !name(one).starts_with(TWIN));
+    let old = made.iter().filter(|one| !is_of_template(one, daemonset));
     let dead = old.filter(|revision| !live.contains(&hash(revision))).count();
     let limit = daemonset["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(10);
     (dead as u64 > limit).then(|| format!("{dead} old revisions where {limit} may be"))
