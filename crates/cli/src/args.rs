@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::completion::CompletionArgs;
 use crate::install::{InstallArgs, UninstallArgs};
+use crate::out::Colour;
 use crate::plan::PlanArgs;
 use crate::snapshot::SnapshotArgs;
+use crate::status::StatusArgs;
+use crate::why::WhyArgs;
 
 /// One copy of a daemon on every eligible node: the DaemonSet system of Kubernetes.
 #[derive(Debug, Parser)]
@@ -17,6 +21,9 @@ pub struct Args {
     /// How to log.
     #[command(flatten)]
     pub logging: LoggingArgs,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub color: Colour,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -65,10 +72,25 @@ pub enum Command {
     /// Exit status: 0 safe; 2 the roll-out would stall, exceed its budget or leave nodes without their daemon, or
     /// the fleet has moved since the plan of --check; 1 error, such as a manifest that the API server would refuse.
     Plan(PlanArgs),
+    /// Say why a DaemonSet is, or is not, on a node, or not available there
+    ///
+    /// Tells each predicate that decided, with the label, taint or rule and its value, what would change the answer,
+    /// and since when it is so. Without a node it groups all nodes by cause. Reads only.
+    ///
+    /// Exit status: 0 answered; 1 error, such as a DaemonSet that does not exist; 2 wrong command line.
+    Why(WhyArgs),
+    /// Show how the roll-outs of DaemonSets stand, who uses up their budgets and why, and when they end
+    ///
+    /// Reads only. With -w it goes on until Ctrl-C: live on a terminal, a table per change elsewhere.
+    ///
+    /// Exit status: 0 shown, however the DaemonSets stand; 1 error; 2 wrong command line.
+    Status(StatusArgs),
     /// Install the controller to a cluster: namespace, permissions, two replicas
     Install(InstallArgs),
     /// Remove what `install` made
     Uninstall(UninstallArgs),
+    /// Print a script by which a shell completes the command line
+    Completion(CompletionArgs),
 }
 
 /// Arguments of `up`.

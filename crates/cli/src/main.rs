@@ -1,24 +1,28 @@
 //! The everynode command: reads the command line and starts what the other crates hold.
 
 mod args;
+mod completion;
 mod controller;
 mod failure;
 mod install;
 mod logging;
 mod nodes;
+mod out;
 mod plan;
+mod program;
 mod snapshot;
+mod source;
+mod status;
 mod up;
 mod view;
+mod why;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-
-use args::{Args, Command};
+use args::Command;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match program::parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failure::report(&format!("cannot start threads: {error}"), None),
     };
+    let colour = args.color;
     let result = runtime.block_on(async {
         match args.command {
             Command::Up(args) => up::run(args).await,
@@ -41,6 +46,9 @@ fn main() -> ExitCode {
             Command::Controller(args) => controller::run(args).await,
             Command::Snapshot(args) => snapshot::run(args).await,
             Command::Plan(args) => plan::run(args).await,
+            Command::Why(given) => why::run(given, colour).await,
+            Command::Status(given) => status::run(given, colour).await,
+            Command::Completion(given) => completion::run(&given, program::command()),
             Command::Install(args) => install::run(args).await,
             Command::Uninstall(args) => install::remove(args).await,
         }
@@ -56,7 +64,7 @@ fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell when standard error is closed.
     let _ = error.print();
-    let known = Args::command();
+    let known = program::command();
     let command = std::env::args().skip(1).find(|argument| known.find_subcommand(argument).is_some());
     match command.as_deref() {
         Some("plan") if error.use_stderr() => ExitCode::FAILURE,

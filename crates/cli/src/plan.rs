@@ -5,14 +5,14 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use everynode_client::Client;
 use everynode_plan::spread::Spread;
-use everynode_plan::{Change, Failing, Fleet, Manifest, Options, Plan, Token};
+use everynode_plan::{Change, Failing, Fleet, Manifest, Options, Plan, Token, Wanted};
 use serde_json::json;
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
+use crate::out::{Output, say};
+use crate::source::Source;
 
 /// Status of a change that should not be made as it is.
 const UNSAFE: u8 = 2;
@@ -61,46 +61,18 @@ pub struct PlanArgs {
     pub output: Output,
 }
 
-/// Formats of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs; docs/plan.md has the schema
-    Json,
-}
-
 /// Plans what the manifest holds.
 pub async fn run(args: PlanArgs) -> Result<ExitCode, Failure> {
     let text = read_manifest(&args)?;
-    let client = match args.snapshot {
-        Some(_) => None,
-        None => Some(
-            Client::infer(args.cluster.kubeconfig.as_deref(), args.cluster.context.as_deref())
-                .await?
-                .with_user_agent("everynode-plan"),
-        ),
-    };
-    let context = client.as_ref().map_or("default", |client| client.default_namespace());
-    let namespace = args.namespace.as_deref().unwrap_or(context);
+    let source = Source::open(args.snapshot.as_ref(), &args.cluster, "everynode-plan").await?;
+    let namespace = args.namespace.as_deref().unwrap_or_else(|| source.default_namespace());
     let manifest = Manifest::read(&args.file.display().to_string(), &text, namespace);
     let mut problems = manifest.problems.clone();
     let mut plans = Vec::new();
     if !manifest.daemonsets.is_empty() {
         let wanted: Vec<(String, String)> =
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
-        let fleet = match (&args.snapshot, &client) {
-            (Some(path), _) => {
-                let named = |error: &dyn std::fmt::Display| Failure {
-                    message: format!("snapshot {}: {error}", path.display()),
-                    hint: None,
-                };
-                let file = File::open(path).map_err(|error| named(&error))?;
-                Fleet::from_file(file, &wanted).map_err(|error| named(&error))?
-            }
-            (None, Some(client)) => Fleet::from_cluster(client, &wanted, "").await?,
-            (None, None) => return Err(Failure::with_hint("there is no cluster", "name a --kubeconfig")),
-        };
+        let fleet = source.fleet(Wanted::Named(&wanted)).await?;
         check_nodes(&args, &fleet)?;
         for written in &manifest.daemonsets {
             match Change::of(written, &fleet) {
@@ -152,29 +124,32 @@ fn options(args: &PlanArgs) -> Options {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "this is where the command speaks to its user")]
 fn print(args: &PlanArgs, problems: &[String], ignored: &[String], plans: &[Plan]) {
     let moved = moved(args, plans);
-    if args.output == Output::Json {
-        let all = json!({"errors": problems, "ignored": ignored, "moved": moved, "plans": plans});
-        println!("{all:#}");
+    let all = json!({"errors": problems, "ignored": ignored, "moved": moved, "plans": plans});
+    if let Some(text) = args.output.of(&all) {
+        say(&text);
         return;
     }
+    let mut text = String::new();
     if !problems.is_empty() {
-        println!("The manifest would be refused:");
-        problems.iter().for_each(|problem| println!("  {problem}"));
+        text.push_str("The manifest would be refused:\n");
+        problems.iter().for_each(|problem| text.push_str(&format!("  {problem}\n")));
     }
     if !ignored.is_empty() {
-        println!("Not planned: {}", ignored.join(", "));
+        text.push_str(&format!("Not planned: {}\n", ignored.join(", ")));
     }
-    plans.iter().for_each(|plan| print!("{}", plan.to_text()));
+    for plan in plans {
+        text.push_str(&if args.output == Output::Wide { plan.to_text_in_full() } else { plan.to_text() });
+    }
     match &args.check {
         Some(_) if !moved.is_empty() => {
-            println!("The fleet has moved since that plan: {} changed.", moved.join(", "));
+            text.push_str(&format!("The fleet has moved since that plan: {} changed.\n", moved.join(", ")));
         }
-        Some(_) if problems.is_empty() => println!("Nothing has moved since that plan."),
+        Some(_) if problems.is_empty() => text.push_str("Nothing has moved since that plan.\n"),
         _ => {}
     }
+    say(&text);
 }
 
 /// What is no longer as the token has it. A token is of one DaemonSet.

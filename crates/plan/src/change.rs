@@ -134,6 +134,19 @@ impl Change {
         Ok(Change { namespace, name, live, new, warnings, written_sha256 })
     }
 
+    /// No change at all: what a plan makes of it is how a DaemonSet goes on as it is.
+    pub fn none(live: &Value) -> Change {
+        let text = |key: &str| live["metadata"][key].as_str().unwrap_or_default().to_owned();
+        Change {
+            namespace: text("namespace"),
+            name: text("name"),
+            live: Some(live.clone()),
+            new: live.clone(),
+            warnings: Vec::new(),
+            written_sha256: String::new(),
+        }
+    }
+
     /// The uid of the DaemonSet.
     pub fn uid(&self) -> &str {
         self.new["metadata"]["uid"].as_str().unwrap_or_default()

@@ -86,6 +86,17 @@ pub async fn collect<S: std::error::Error + 'static>(
     namespace: Option<&str>,
     sink: &mut (dyn FnMut(Record) -> Result<(), S> + Send),
 ) -> Result<Vec<Unseen>, CollectError<S>> {
+    collect_parts(client, mask, namespace, true, sink).await
+}
+
+/// As [`collect`]; whether nothing can be said without the nodes is told.
+pub(crate) async fn collect_parts<S: std::error::Error + 'static>(
+    client: &Client,
+    mask: &Mask,
+    namespace: Option<&str>,
+    nodes_needed: bool,
+    sink: &mut (dyn FnMut(Record) -> Result<(), S> + Send),
+) -> Result<Vec<Unseen>, CollectError<S>> {
     let mut reader = Reader { client, namespace, unseen: Vec::new() };
     reader
         .list(DAEMONSETS, true, &mut |item| {
@@ -101,7 +112,9 @@ pub async fn collect<S: std::error::Error + 'static>(
     reader
         .list(REVISIONS, false, &mut |item| keep(Ok(read::revision(item, mask)?.map(Record::Revision))))
         .await?;
-    reader.list(NODES, true, &mut |item| keep(read::node(item).map(|node| Some(Record::Node(node))))).await?;
+    reader
+        .list(NODES, nodes_needed, &mut |item| keep(read::node(item).map(|node| Some(Record::Node(node)))))
+        .await?;
     let mut taken = Sums::default();
     reader.list(PODS, false, &mut |item| keep(taken.pod(item))).await?;
     reader

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use everynode_client::Client;
 use serde_json::Value;
 
-use crate::collect::{CollectError, collect};
+use crate::collect::{CollectError, collect_parts};
 use crate::file::{self, FileError, Header};
 use crate::mask::Mask;
 use crate::record::{Need, Node, Pod, PriorityClass, Quota, Record, Revision, Taken, Unseen};
@@ -113,13 +113,33 @@ impl Fleet {
         wanted: impl Into<Wanted<'a>>,
         salt: &str,
     ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
-        let (mask, wanted) = (Mask::new(salt), wanted.into());
+        Fleet::read_cluster(client, wanted.into(), salt, true).await
+    }
+
+    /// As [`Fleet::from_cluster`], and without the nodes where they may not be read.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn from_part_of_cluster<'a>(
+        client: &Client,
+        wanted: impl Into<Wanted<'a>>,
+    ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
+        Fleet::read_cluster(client, wanted.into(), "", false).await
+    }
+
+    async fn read_cluster(
+        client: &Client,
+        wanted: Wanted<'_>,
+        salt: &str,
+        nodes_needed: bool,
+    ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
+        let mask = Mask::new(salt);
         let mut builder = Builder::new(wanted, mask.clone(), client.clock().unix_millis());
         let mut sink = |record| {
             builder.take(record);
             Ok(())
         };
-        let unseen = collect(client, &mask, wanted.namespace(), &mut sink).await?;
+        let unseen = collect_parts(client, &mask, wanted.namespace(), nodes_needed, &mut sink).await?;
         Ok(builder.finish(unseen))
     }
 

@@ -422,7 +422,7 @@ fn consequence(what: &str) -> &'static str {
     }
 }
 
-/// `14 of n1, n2`, for the text form.
-pub(crate) fn some_nodes(nodes: &[String]) -> String {
-    findings::some(nodes)
+/// Nodes in the text form: some of them, or all.
+pub(crate) fn some_nodes(nodes: &[String], full: bool) -> String {
+    if full { nodes.join(", ") } else { findings::some(nodes) }
 }

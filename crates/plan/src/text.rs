@@ -16,22 +16,31 @@ const VALUE_LIMIT: usize = 120;
 impl Plan {
     /// The text.
     pub fn to_text(&self) -> String {
+        self.text(false)
+    }
+
+    /// The text with all waves and nodes.
+    pub fn to_text_in_full(&self) -> String {
+        self.text(true)
+    }
+
+    fn text(&self, full: bool) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
-        let _ = self.write(&mut out);
+        let _ = self.write(&mut out, full);
         out
     }
 
-    fn write(&self, out: &mut String) -> std::fmt::Result {
+    fn write(&self, out: &mut String, full: bool) -> std::fmt::Result {
         let what = if self.is_new { "first roll-out" } else { "change" };
         writeln!(out, "DaemonSet {}/{}: {what}", self.namespace, self.name)?;
         self.write_changes(out)?;
-        self.write_nodes(out)?;
-        self.write_roll_out(out)?;
+        self.write_nodes(out, full)?;
+        self.write_roll_out(out, full)?;
         for warning in &self.warnings {
             writeln!(out, "  warning    {warning}")?;
         }
-        self.write_findings(out)?;
+        self.write_findings(out, full)?;
         writeln!(out, "  token      {}", self.token)?;
         match self.safe {
             true => writeln!(out, "Safe."),
@@ -55,7 +64,7 @@ impl Plan {
         Ok(())
     }
 
-    fn write_nodes(&self, out: &mut String) -> std::fmt::Result {
+    fn write_nodes(&self, out: &mut String, full: bool) -> std::fmt::Result {
         let nodes = &self.nodes;
         let (gained, lost) = (nodes.gained.len(), nodes.lost.len());
         writeln!(
@@ -65,29 +74,30 @@ impl Plan {
         )?;
         for (sign, list) in [('+', &nodes.gained), ('-', &nodes.lost)] {
             for (reason, names) in by_reason(list) {
-                writeln!(out, "             {sign} {}: {reason}", some_nodes(&names))?;
+                writeln!(out, "             {sign} {}: {reason}", some_nodes(&names, full))?;
             }
         }
         for (reason, names) in by_reason(&self.misfits) {
-            writeln!(out, "  no room    {}: {reason}", some_nodes(&names))?;
+            writeln!(out, "  no room    {}: {reason}", some_nodes(&names, full))?;
         }
         Ok(())
     }
 
-    fn write_roll_out(&self, out: &mut String) -> std::fmt::Result {
+    fn write_roll_out(&self, out: &mut String, full: bool) -> std::fmt::Result {
         let touched: usize = self.waves.iter().map(|wave| wave.nodes.len()).sum();
         if touched == 0 {
             return writeln!(out, "  order      no pod is replaced");
         }
         writeln!(out, "  order      {} in {}", count(touched, "node"), count(self.waves.len(), "wave"))?;
-        let hidden = WAVES_SHOWN..self.waves.len().saturating_sub(1).max(WAVES_SHOWN);
+        let last = if full { WAVES_SHOWN } else { self.waves.len().saturating_sub(1).max(WAVES_SHOWN) };
+        let hidden = WAVES_SHOWN..last;
         for (index, wave) in self.waves.iter().enumerate() {
             match () {
                 () if index == hidden.start && !hidden.is_empty() => {
                     writeln!(out, "             ...")?;
                 }
                 () if hidden.contains(&index) => {}
-                () => writeln!(out, "{}", wave_line(index, wave))?,
+                () => writeln!(out, "{}", wave_line(index, wave, full))?,
             }
         }
         let duration = &self.duration;
@@ -108,7 +118,7 @@ impl Plan {
             human(duration.start_p99_millis),
             duration.start_origin
         )?;
-        self.write_unavailable(out)
+        self.write_unavailable(out, full)
     }
 
     fn stalls(&self) -> bool {
@@ -117,7 +127,7 @@ impl Plan {
         self.findings.iter().any(|finding| kinds.contains(&finding.kind))
     }
 
-    fn write_unavailable(&self, out: &mut String) -> std::fmt::Result {
+    fn write_unavailable(&self, out: &mut String, full: bool) -> std::fmt::Result {
         let Self { unavailable, .. } = self;
         let allowed = match (unavailable.allowed, unavailable.surge) {
             (Some(allowed), _) => format!("; maxUnavailable is {allowed}"),
@@ -135,12 +145,12 @@ impl Plan {
         }
         if unavailable.worst_typical > 0 {
             let after = human(unavailable.worst_at_millis);
-            writeln!(out, "             after {after}: {}", some_nodes(&unavailable.worst_nodes))?;
+            writeln!(out, "             after {after}: {}", some_nodes(&unavailable.worst_nodes, full))?;
         }
         Ok(())
     }
 
-    fn write_findings(&self, out: &mut String) -> std::fmt::Result {
+    fn write_findings(&self, out: &mut String, full: bool) -> std::fmt::Result {
         for finding in &self.findings {
             let head = match finding.severity {
                 Severity::Unsafe => "PROBLEM",
@@ -148,7 +158,7 @@ impl Plan {
             };
             let nodes = match finding.nodes.is_empty() || finding.message.contains(&finding.nodes[0]) {
                 true => String::new(),
-                false => format!(" ({})", some_nodes(&finding.nodes)),
+                false => format!(" ({})", some_nodes(&finding.nodes, full)),
             };
             writeln!(out, "  {head:<10} {}{nodes}", finding.message)?;
         }
@@ -156,9 +166,9 @@ impl Plan {
     }
 }
 
-fn wave_line(index: usize, wave: &Wave) -> String {
+fn wave_line(index: usize, wave: &Wave, full: bool) -> String {
     let at = human(wave.from_millis);
-    format!("  {:>9}  after {at}: {}", index + 1, some_nodes(&wave.nodes))
+    format!("  {:>9}  after {at}: {}", index + 1, some_nodes(&wave.nodes, full))
 }
 
 /// Nodes grouped by reason, the largest group first.

@@ -1,8 +1,10 @@
 //! The live view of `up`: a row per DaemonSet, a strip of nodes, the last events.
 
+mod page;
 pub mod report;
 mod screen;
 
+pub use page::Page;
 pub use screen::{Screen, restore_terminal};
 
 use everynode_local::up::model::{DaemonSetRow, EventLine, NodeState, Snapshot};

@@ -18,7 +18,8 @@ use super::{Header, draw};
 /// How long the thread that reads keys waits before it looks whether it should end.
 const KEY_POLL_MILLIS: u64 = 100;
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Some part of this process has the terminal.
+pub(super) static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal in the alternate screen. Dropping it gives the terminal back.
 pub struct Screen {

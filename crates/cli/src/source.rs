@@ -1,0 +1,89 @@
+//! Where a fleet is read from: a cluster, or the file of a snapshot.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use everynode_client::Client;
+use everynode_plan::{CollectError, Fleet, Wanted};
+
+use crate::args::ClusterArgs;
+use crate::failure::Failure;
+
+/// A cluster or a file.
+pub enum Source {
+    /// A cluster.
+    Cluster(Box<Client>),
+    /// A snapshot.
+    Snapshot(PathBuf),
+}
+
+impl Source {
+    /// The snapshot if one is named, else the cluster.
+    pub async fn open(
+        snapshot: Option<&PathBuf>,
+        cluster: &ClusterArgs,
+        user_agent: &str,
+    ) -> Result<Source, Failure> {
+        if let Some(path) = snapshot {
+            return Ok(Source::Snapshot(path.clone()));
+        }
+        let client = Client::infer(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+        Ok(Source::Cluster(Box::new(client.with_user_agent(user_agent))))
+    }
+
+    /// The namespace of objects that name none.
+    pub fn default_namespace(&self) -> &str {
+        match self {
+            Source::Cluster(client) => client.default_namespace(),
+            Source::Snapshot(_) => "default",
+        }
+    }
+
+    /// Reads the fleet for a plan, which needs the nodes.
+    pub async fn fleet(&self, wanted: Wanted<'_>) -> Result<Fleet, Failure> {
+        match self {
+            Source::Cluster(client) => {
+                Fleet::from_cluster(client, wanted, "").await.map_err(|error| unreadable(client, &error))
+            }
+            Source::Snapshot(path) => from_file(path, wanted),
+        }
+    }
+
+    /// Reads as much of the fleet as may be read.
+    pub async fn part(&self, wanted: Wanted<'_>) -> Result<Fleet, Failure> {
+        match self {
+            Source::Cluster(client) => {
+                let fleet = Fleet::from_part_of_cluster(client, wanted).await;
+                fleet.map_err(|error| unreadable(client, &error))
+            }
+            Source::Snapshot(path) => from_file(path, wanted),
+        }
+    }
+}
+
+fn from_file(path: &PathBuf, wanted: Wanted<'_>) -> Result<Fleet, Failure> {
+    let named = |error: &dyn std::fmt::Display| Failure {
+        message: format!("snapshot {}: {error}", path.display()),
+        hint: None,
+    };
+    let file = File::open(path).map_err(|error| named(&error))?;
+    Fleet::from_file(file, wanted).map_err(|error| named(&error))
+}
+
+fn unreadable<E: std::error::Error + 'static>(client: &Client, error: &CollectError<E>) -> Failure {
+    let code = match error {
+        CollectError::Api { source, .. } => source.code(),
+        _ => None,
+    };
+    let hint = match code {
+        Some(401) => Some(
+            "the cluster does not know you: log in, or name another --kubeconfig or --context".to_owned(),
+        ),
+        Some(403) => {
+            Some("you need the verb list on it, for the cluster or for the namespace of -n".to_owned())
+        }
+        Some(_) => None,
+        None => Some(format!("is {} the right cluster, and is it up?", client.server_url())),
+    };
+    Failure { message: error.to_string(), hint }
+}

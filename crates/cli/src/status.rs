@@ -1,0 +1,226 @@
+//! `everynode status`: how roll-outs stand, once or live.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use everynode_client::Client;
+use everynode_engine::Time;
+use everynode_inspect::grid::{ZONE, grid};
+use everynode_inspect::live::Live;
+use everynode_inspect::near::{any_of, near};
+use everynode_inspect::status::{Filter, Status};
+use everynode_inspect::{Look, Paint, Tone};
+use everynode_plan::{Fleet, Wanted};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::ClusterArgs;
+use crate::failure::Failure;
+use crate::out::{Colour, Output, say};
+use crate::source::Source;
+use crate::up::stop_on_signals;
+use crate::view::Page;
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// The DaemonSets to show [default: all of the namespace]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Go on showing what changes, until Ctrl-C
+    #[arg(short, long, conflicts_with = "snapshot")]
+    pub watch: bool,
+    /// Show the nodes of each DaemonSet, one symbol each, by zone
+    #[arg(long)]
+    pub nodes: bool,
+    /// Show the nodes by this label
+    #[arg(long, value_name = "LABEL", default_value = ZONE, requires = "nodes")]
+    pub by: String,
+    /// The DaemonSets of all namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// The DaemonSets of this namespace [default: the context's]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Show this snapshot, offline, instead of a cluster
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
+    pub snapshot: Option<PathBuf>,
+    /// The cluster to read.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Format of the answer
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// Shows the status.
+pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> {
+    let source = Source::open(args.snapshot.as_ref(), &args.cluster, "everynode-status").await?;
+    let namespace = args.namespace.clone().unwrap_or_else(|| source.default_namespace().to_owned());
+    let wanted = match args.all_namespaces {
+        true => Wanted::All(&namespace),
+        false => Wanted::Namespace(&namespace),
+    };
+    let fleet = source.part(wanted).await?;
+    let shown = Shown {
+        filter: Filter {
+            namespace: (!args.all_namespaces).then(|| namespace.clone()),
+            names: args.names.clone(),
+        },
+        grid_by: args.nodes.then(|| args.by.clone()),
+        output: args.output,
+    };
+    let status = shown.status(&fleet, fleet.taken_at_millis);
+    shown.check_names(&status, &fleet)?;
+    if let Source::Cluster(client) = &source
+        && args.watch
+    {
+        let followed = (!args.all_namespaces).then_some(namespace.as_str());
+        let live = Live::follow(client, fleet, followed, &namespace);
+        return watch(client, live, &shown, colour).await;
+    }
+    say(&shown.text(&status, &fleet, &colour.paint(args.output)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The shortest time between two tables.
+const PAUSE: Duration = Duration::from_millis(250);
+/// So much of the time goes into making tables at most: one part of this many.
+const SHARE: u32 = 5;
+/// Times pass: a table on a terminal is drawn so often although nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Shows a table whenever something has changed, until a signal comes or nobody reads any more.
+async fn watch(client: &Client, mut live: Live, shown: &Shown, colour: Colour) -> Result<ExitCode, Failure> {
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone());
+    let is_terminal =
+        std::io::stdout().is_terminal() && shown.output != Output::Json && shown.output != Output::Yaml;
+    let mut page = if is_terminal { Some(Page::open()?) } else { None };
+    let mut last = Frame::default();
+    let mut due = Some(Instant::now());
+    while !stop.is_cancelled() {
+        let at = due.unwrap_or_else(|| Instant::now() + TICK);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            changed = live.next() => if changed && due.is_none() { due = Some(last.not_before); },
+            () = tokio::time::sleep_until(at) => {
+                if due.take().is_some() || is_terminal {
+                    let frame = shown.frame(&live, client.clock().unix_millis(), &colour.paint(shown.output));
+                    if !frame.show(page.as_mut(), &last)? {
+                        break;
+                    }
+                    last = frame;
+                }
+            }
+        }
+    }
+    if page.take().is_some() {
+        say(&last.text);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One table.
+struct Frame {
+    text: String,
+    /// What it says, without what time alone changes.
+    fingerprint: String,
+    /// When the next one may be made.
+    not_before: Instant,
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Frame { text: String::new(), fingerprint: String::new(), not_before: Instant::now() }
+    }
+}
+
+impl Frame {
+    /// Draws it, or prints it below the one before when it says something else; false when nobody reads.
+    fn show(&self, page: Option<&mut Page>, last: &Frame) -> std::io::Result<bool> {
+        match page {
+            Some(page) => page.draw(&self.text).map(|()| true),
+            None if self.fingerprint == last.fingerprint => Ok(true),
+            None if last.fingerprint.is_empty() => Ok(say(&self.text)),
+            None => Ok(say(&format!("\n{}", self.text))),
+        }
+    }
+}
+
+/// What is shown, and how.
+struct Shown {
+    filter: Filter,
+    grid_by: Option<String>,
+    output: Output,
+}
+
+impl Shown {
+    fn status(&self, fleet: &Fleet, now_millis: i64) -> Status {
+        let look = Look::of(fleet, Time(now_millis));
+        Status::of(&look, &self.filter)
+    }
+
+    fn frame(&self, live: &Live, now_millis: i64, paint: &Paint) -> Frame {
+        let begun = Instant::now();
+        let fleet = live.fleet(now_millis);
+        let status = self.status(&fleet, now_millis);
+        let mut text = self.text(&status, &fleet, paint);
+        if let Some(why) = live.interrupted().filter(|_| matches!(self.output, Output::Text | Output::Wide)) {
+            let note = paint.tone(Tone::Bad, "The cluster does not answer");
+            text.push_str(&format!("{note}: {why}. It is asked again; this is what was known.\n"));
+        }
+        let pause = PAUSE.max(begun.elapsed() * SHARE);
+        let fingerprint = format!("{}{}", status.fingerprint(), live.interrupted().is_some());
+        Frame { text, fingerprint, not_before: Instant::now() + pause }
+    }
+
+    /// A name of which there is no DaemonSet is a mistake.
+    fn check_names(&self, status: &Status, fleet: &Fleet) -> Result<(), Failure> {
+        let is_shown = |name: &&String| status.daemonsets.iter().any(|row| row.name == **name);
+        let Some(missing) = self.filter.names.iter().find(|name| !is_shown(name)) else { return Ok(()) };
+        let text = |value: &serde_json::Value, key: &str| {
+            value["metadata"][key].as_str().unwrap_or_default().to_owned()
+        };
+        let is_same = |value: &&serde_json::Value| text(value, "name") == *missing;
+        let elsewhere = fleet.daemonsets.iter().find(is_same);
+        let names: Vec<String> = fleet.daemonsets.iter().map(|value| text(value, "name")).collect();
+        let near = near(missing, names.iter().map(String::as_str));
+        let hint = match elsewhere {
+            Some(value) => format!("there is one in namespace {0}: add -n {0}", text(value, "namespace")),
+            None if near.is_empty() => "without names all are shown".to_owned(),
+            None => format!("there is {}", any_of(&near)),
+        };
+        let place = self.filter.namespace.as_ref().map(|ns| format!(" in namespace {ns}"));
+        Err(Failure::with_hint(format!("there is no DaemonSet {missing}{}", place.unwrap_or_default()), hint))
+    }
+
+    fn text(&self, status: &Status, fleet: &Fleet, paint: &Paint) -> String {
+        if let Some(text) = serde_json::to_value(status).ok().and_then(|value| self.output.of(&value)) {
+            return text;
+        }
+        if status.daemonsets.is_empty() {
+            return self.nothing(status);
+        }
+        let mut text = status.to_text(paint);
+        if let Some(label) = &self.grid_by {
+            for row in &status.daemonsets {
+                text.push('\n');
+                text.push_str(&grid(row, fleet, label, paint));
+            }
+        }
+        text
+    }
+
+    fn nothing(&self, status: &Status) -> String {
+        let place =
+            self.filter.namespace.as_ref().map(|ns| format!(" in namespace {ns}")).unwrap_or_default();
+        match status.elsewhere {
+            0 => format!("There is no DaemonSet{place}.\n"),
+            1 => format!("There is no DaemonSet{place}, and 1 elsewhere: -A shows it.\n"),
+            more => format!("There is no DaemonSet{place}, and {more} elsewhere: -A shows them.\n"),
+        }
+    }
+}

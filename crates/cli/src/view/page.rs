@@ -1,0 +1,49 @@
+//! Text on the alternate screen of a terminal, drawn again and again in place.
+
+use std::io::{self, Write};
+use std::sync::atomic::Ordering;
+
+use ratatui::crossterm::terminal::{
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, size,
+};
+use ratatui::crossterm::{cursor, execute, queue};
+
+use super::screen::{TAKEN, restore_terminal};
+
+/// The alternate screen. Keys stay with the shell, so that Ctrl-C is a signal; dropping it gives the terminal back.
+pub struct Page;
+
+impl Page {
+    /// Takes the screen over.
+    pub fn open() -> io::Result<Page> {
+        TAKEN.store(true, Ordering::Relaxed);
+        let page = Page;
+        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)?;
+        Ok(page)
+    }
+
+    /// Shows as many lines of a text as there is room for.
+    pub fn draw(&mut self, text: &str) -> io::Result<()> {
+        let height = size().map_or(24, |(_, rows)| usize::from(rows)).max(2);
+        let lines: Vec<&str> = text.lines().collect();
+        let shown = if lines.len() > height { height - 1 } else { lines.len() };
+        let mut out = io::stdout().lock();
+        queue!(out, BeginSynchronizedUpdate, cursor::MoveTo(0, 0))?;
+        for (index, line) in lines[..shown].iter().enumerate() {
+            write!(out, "{}{line}", if index == 0 { "" } else { "\r\n" })?;
+            queue!(out, Clear(ClearType::UntilNewLine))?;
+        }
+        if lines.len() > shown {
+            write!(out, "\r\nand {} more lines", lines.len() - shown)?;
+            queue!(out, Clear(ClearType::UntilNewLine))?;
+        }
+        queue!(out, Clear(ClearType::FromCursorDown), EndSynchronizedUpdate)?;
+        out.flush()
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        restore_terminal();
+    }
+}

@@ -1,0 +1,22 @@
+//! Why a daemon is, or is not, on a node, and how roll-outs stand.
+//!
+//! A [`Look`] tells an engine, the same one as the controller's, all of a [`everynode_plan::Fleet`], and asks it about
+//! every node. [`why`] and [`status`] put the answers together, for people and for programs; [`live`] follows a cluster.
+
+mod estimate;
+pub mod grid;
+pub mod live;
+pub mod look;
+pub mod near;
+pub mod paint;
+mod pods;
+pub mod predicates;
+pub mod reason;
+pub mod status;
+pub mod why;
+pub mod yaml;
+
+pub use estimate::Estimate;
+pub use look::{Answer, Look, Set};
+pub use paint::{Paint, Tone};
+pub use reason::{Class, Kind, Reason};

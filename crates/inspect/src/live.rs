@@ -1,0 +1,208 @@
+//! A fleet that follows its cluster by watches of nodes, DaemonSets, their revisions and pods.
+//!
+//! What other pods take, quotas and priority classes stay as they were read first.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
+
+use everynode_client::{Client, Event, ListWatch};
+use everynode_plan::read::{self, PodRead};
+use everynode_plan::record::{Node, Pod, Revision};
+use everynode_plan::{Fleet, Mask};
+use futures::stream::{BoxStream, SelectAll, StreamExt};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watched {
+    Nodes,
+    DaemonSets,
+    Revisions,
+    Pods,
+}
+
+/// Objects of a kind, and those that a list under way has named.
+#[derive(Debug)]
+struct Objects<K, V> {
+    known: HashMap<K, V>,
+    listed: Option<HashSet<K>>,
+}
+
+impl<K: Hash + Eq + Clone, V> Objects<K, V> {
+    fn new(known: HashMap<K, V>) -> Self {
+        Objects { known, listed: None }
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        if let Some(listed) = &mut self.listed {
+            listed.insert(key.clone());
+        }
+        self.known.insert(key, value);
+    }
+
+    /// The list is complete: what it did not name is gone.
+    fn end_list(&mut self) {
+        if let Some(listed) = self.listed.take() {
+            self.known.retain(|key, _| listed.contains(key));
+        }
+    }
+}
+
+/// A fleet that is kept up to date.
+pub struct Live {
+    events: SelectAll<BoxStream<'static, (Watched, Event)>>,
+    /// What is not watched.
+    base: Fleet,
+    mask: Mask,
+    nodes: Objects<String, Node>,
+    daemonsets: Objects<String, Value>,
+    revisions: Objects<String, Revision>,
+    pods: Objects<String, Pod>,
+    interrupted: Option<String>,
+}
+
+impl Live {
+    /// Follows the cluster from a fleet on that was read from it, as far as it could be read. With a namespace, the
+    /// pods of that one only; where others must not be read, those of `fallback`.
+    pub fn follow(client: &Client, fleet: Fleet, namespace: Option<&str>, fallback: &str) -> Live {
+        let mut base = fleet;
+        let is_unseen = |what: &str| base.unseen.iter().any(|unseen| unseen.what == what);
+        let place = |root: &str, what: &str| {
+            let narrowed = is_unseen(&format!("{what} of other namespaces")).then_some(fallback);
+            match namespace.or(narrowed) {
+                Some(namespace) => format!("{root}/namespaces/{namespace}/{what}"),
+                None => format!("{root}/{what}"),
+            }
+        };
+        let watches = [
+            (Watched::Nodes, "/api/v1/nodes".to_owned(), "nodes"),
+            (Watched::DaemonSets, place("/apis/apps/v1", "daemonsets"), "daemonsets"),
+            (Watched::Revisions, place("/apis/apps/v1", "controllerrevisions"), "controllerrevisions"),
+            (Watched::Pods, place("/api/v1", "pods"), "pods"),
+        ];
+        let allowed = watches.into_iter().filter(|(.., what)| !is_unseen(what));
+        let events = allowed.map(|(watched, path, _)| {
+            ListWatch::new(path).run(client.clone()).map(move |event| (watched, event)).boxed()
+        });
+        let events = events.collect();
+        let uid = |value: &Value| value["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let nodes = std::mem::take(&mut base.nodes).into_iter().map(|node| (node.name.clone(), node));
+        let pods = std::mem::take(&mut base.pods).into_iter().map(|pod| (pod.uid.clone(), pod));
+        let revisions = std::mem::take(&mut base.revisions).into_iter().map(|one| (one.uid.clone(), one));
+        // Of other namespaces it is only told that there are some.
+        let is_followed = |value: &Value| namespace.is_none_or(|one| value["metadata"]["namespace"] == one);
+        let (followed, others): (Vec<Value>, Vec<Value>) =
+            std::mem::take(&mut base.daemonsets).into_iter().partition(is_followed);
+        base.daemonsets = others;
+        Live {
+            events,
+            mask: base.mask.clone(),
+            nodes: Objects::new(nodes.collect()),
+            daemonsets: Objects::new(followed.into_iter().map(|value| (uid(&value), value)).collect()),
+            revisions: Objects::new(revisions.collect()),
+            pods: Objects::new(pods.collect()),
+            base,
+            interrupted: None,
+        }
+    }
+
+    /// Waits for the next event; true when the fleet may have changed. It never ends by itself.
+    pub async fn next(&mut self) -> bool {
+        match self.events.next().await {
+            Some((watched, event)) => self.take(watched, event),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Why the cluster is not heard of, when it is not.
+    pub fn interrupted(&self) -> Option<&str> {
+        self.interrupted.as_deref()
+    }
+
+    /// The fleet as it is known now.
+    pub fn fleet(&self, now_millis: i64) -> Fleet {
+        let mut fleet = self.base.clone();
+        let sorted: BTreeMap<&String, &Node> = self.nodes.known.iter().collect();
+        fleet.taken_at_millis = now_millis;
+        fleet.nodes = sorted.into_values().cloned().collect();
+        fleet.daemonsets.extend(self.daemonsets.known.values().cloned());
+        fleet.revisions = self.revisions.known.values().cloned().collect();
+        fleet.pods = self.pods.known.values().cloned().collect();
+        fleet
+    }
+
+    fn take(&mut self, watched: Watched, event: Event) -> bool {
+        if let Event::Interrupted(error) = event {
+            return self.interrupted.replace(error.to_string()).is_none();
+        }
+        let was_interrupted = self.interrupted.take().is_some();
+        let changed = match event {
+            Event::Restarted => self.begin_list(watched),
+            Event::InitialDone(_) => self.end_list(watched),
+            Event::InitialObject(body) | Event::Applied(body) => self.put(watched, &body).is_ok(),
+            Event::Deleted(body) => self.remove(watched, &body).is_ok(),
+            Event::Bookmark(_) | Event::Interrupted(_) => false,
+        };
+        changed || was_interrupted
+    }
+
+    fn begin_list(&mut self, watched: Watched) -> bool {
+        match watched {
+            Watched::Nodes => self.nodes.listed = Some(HashSet::new()),
+            Watched::DaemonSets => self.daemonsets.listed = Some(HashSet::new()),
+            Watched::Revisions => self.revisions.listed = Some(HashSet::new()),
+            Watched::Pods => self.pods.listed = Some(HashSet::new()),
+        }
+        false
+    }
+
+    fn end_list(&mut self, watched: Watched) -> bool {
+        match watched {
+            Watched::Nodes => self.nodes.end_list(),
+            Watched::DaemonSets => self.daemonsets.end_list(),
+            Watched::Revisions => self.revisions.end_list(),
+            Watched::Pods => self.pods.end_list(),
+        }
+        true
+    }
+
+    /// Takes an object in. One that cannot be read changes nothing.
+    fn put(&mut self, watched: Watched, body: &[u8]) -> serde_json::Result<()> {
+        let item: &RawValue = serde_json::from_slice(body)?;
+        match watched {
+            Watched::Nodes => {
+                let node = read::node(item)?;
+                self.nodes.put(node.name.clone(), node);
+            }
+            Watched::DaemonSets => {
+                let mut value: Value = serde_json::from_str(item.get())?;
+                self.mask.daemonset(&mut value);
+                self.daemonsets.put(value["metadata"]["uid"].as_str().unwrap_or_default().to_owned(), value);
+            }
+            Watched::Revisions => {
+                if let Some(revision) = read::revision(item, &self.mask)? {
+                    self.revisions.put(revision.uid.clone(), revision);
+                }
+            }
+            Watched::Pods => {
+                if let PodRead::Kept(pod) = read::pod(item)? {
+                    self.pods.put(pod.uid.clone(), *pod);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, watched: Watched, body: &[u8]) -> serde_json::Result<()> {
+        let value: Value = serde_json::from_slice(body)?;
+        let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default();
+        match watched {
+            Watched::Nodes => drop(self.nodes.known.remove(text("name"))),
+            Watched::DaemonSets => drop(self.daemonsets.known.remove(text("uid"))),
+            Watched::Revisions => drop(self.revisions.known.remove(text("uid"))),
+            Watched::Pods => drop(self.pods.known.remove(text("uid"))),
+        }
+        Ok(())
+    }
+}

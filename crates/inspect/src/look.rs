@@ -1,0 +1,388 @@
+//! A fleet as the engine sees it: what each node is to each DaemonSet, and why.
+
+use std::collections::{BTreeSet, HashMap};
+
+use everynode_engine::placement::Taint;
+use everynode_engine::{
+    Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
+    Limits, NodeFact, Phase, PodController, PodFact, PodState, RevisionFact, Scope, Strategy, Time, Uid,
+};
+use everynode_plan::Fleet;
+use everynode_plan::record::{Node, Pod};
+use serde_json::Value;
+
+use crate::pods::Case;
+use crate::predicates::{decisive, taint};
+use crate::reason::{Class, Kind, Reason};
+
+/// A fleet at one time.
+pub struct Look<'a> {
+    /// The fleet.
+    pub fleet: &'a Fleet,
+    /// Now.
+    pub now: Time,
+    engine: Engine,
+    nodes: HashMap<&'a str, &'a Node>,
+    pods: HashMap<Uid, &'a Pod>,
+    pod_nodes: HashMap<Uid, BTreeSet<&'a str>>,
+}
+
+/// One DaemonSet of a fleet.
+pub struct Set<'a> {
+    look: &'a Look<'a>,
+    /// The DaemonSet as served.
+    pub value: &'a Value,
+    /// The DaemonSet as the engine reads it.
+    pub fact: DaemonSetFact,
+    /// Its figures.
+    pub figures: Figures<'a>,
+    /// What its roll-outs may spend, and how much is spent.
+    pub budget: Option<(Budget, i32)>,
+}
+
+/// One DaemonSet on one node.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The node.
+    pub node: String,
+    /// How the node stands.
+    pub class: Class,
+    /// Why.
+    pub reason: Reason,
+    /// Its pods here, with the state that the engine sees and, unless they are available, the cause.
+    pub pods: Vec<(PodState, Option<Reason>)>,
+    /// It counts against the budget of the roll-out.
+    pub uses_budget: bool,
+    /// A pod of the current template is available here.
+    pub is_done: bool,
+    /// A pod of the current template is here.
+    pub is_updated: bool,
+}
+
+impl<'a> Look<'a> {
+    /// Tells an engine all of a fleet. What is young or overdue is so at `now`.
+    pub fn of(fleet: &'a Fleet, now: Time) -> Look<'a> {
+        let config = EngineConfig { limits: Limits::default(), scope: Scope::Rollouts };
+        let mut look = Look {
+            fleet,
+            now,
+            engine: Engine::new(config),
+            nodes: fleet.nodes.iter().map(|node| (node.name.as_str(), node)).collect(),
+            pods: fleet.pods.iter().filter_map(|pod| Some((Uid::parse(&pod.uid)?, pod))).collect(),
+            pod_nodes: HashMap::new(),
+        };
+        for pod in &fleet.pods {
+            let owner = pod.daemon_set.as_deref().and_then(Uid::parse);
+            if let (Some(owner), Some(node)) = (owner, &pod.node) {
+                look.pod_nodes.entry(owner).or_default().insert(node);
+            }
+        }
+        look.tell();
+        look
+    }
+
+    fn tell(&mut self) {
+        let (fleet, now) = (self.fleet, self.now);
+        self.list(Watched::Node, |engine| {
+            for node in &fleet.nodes {
+                let labels: Vec<(&str, &str)> =
+                    node.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+                let taints: Vec<Taint<'_>> = node.taints.iter().map(taint).collect();
+                engine.observe(
+                    Fact::Node(NodeFact { name: &node.name, labels: &labels, taints: &taints }),
+                    now,
+                );
+            }
+        });
+        self.list(Watched::DaemonSet, |engine| {
+            for fact in fleet.daemonsets.iter().filter_map(DaemonSetFact::from_json) {
+                engine.observe(Fact::DaemonSet(Box::new(fact)), now);
+            }
+        });
+        self.list(Watched::Revision, |engine| {
+            for fact in fleet.revisions.iter().filter_map(revision) {
+                engine.observe(Fact::Revision(Box::new(fact)), now);
+            }
+        });
+        self.list(Watched::Pod, |engine| {
+            for pod in &fleet.pods {
+                tell_pod(pod, engine, now);
+            }
+        });
+        // In this scope nothing is asked for.
+        let _ = self.engine.decide(now);
+    }
+
+    fn list(&mut self, kind: Watched, tell: impl FnOnce(&mut Engine)) {
+        self.engine.observe(Fact::RelistBegun(kind), self.now);
+        tell(&mut self.engine);
+        self.engine.observe(Fact::RelistEnded { kind, resource_version: 0 }, self.now);
+    }
+
+    /// Whether the nodes could be read.
+    pub fn nodes_seen(&self) -> bool {
+        !self.fleet.unseen.iter().any(|unseen| unseen.what == "nodes")
+    }
+
+    /// The DaemonSets, by namespace and name.
+    pub fn sets(&self) -> Vec<Set<'_>> {
+        let mut sets: Vec<Set<'_>> =
+            self.fleet.daemonsets.iter().filter_map(|value| self.set_of(value)).collect();
+        sets.sort_by(|a, b| (&a.fact.namespace, &a.fact.name).cmp(&(&b.fact.namespace, &b.fact.name)));
+        sets
+    }
+
+    /// The DaemonSet of this name.
+    pub fn set(&self, namespace: &str, name: &str) -> Option<Set<'_>> {
+        self.set_of(self.fleet.daemonset(namespace, name)?)
+    }
+
+    fn set_of<'b>(&'b self, value: &'b Value) -> Option<Set<'b>> {
+        let fact = DaemonSetFact::from_json(value)?;
+        let figures = self.engine.daemonsets().find(|figures| figures.uid == fact.uid)?;
+        let budget = self.engine.budget(&fact.namespace, &fact.name);
+        Some(Set { look: self, value, fact, figures, budget })
+    }
+
+    /// A node.
+    pub fn node(&self, name: &str) -> Option<&'a Node> {
+        self.nodes.get(name).copied()
+    }
+}
+
+fn tell_pod(pod: &Pod, engine: &mut Engine, now: Time) {
+    let Some(uid) = Uid::parse(&pod.uid) else { return };
+    let labels: Vec<(&str, &str)> =
+        pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let controller = match pod.daemon_set.as_deref() {
+        Some(owner) => Uid::parse(owner).map_or(PodController::Other, PodController::DaemonSet),
+        None => PodController::Nobody,
+    };
+    let fact = PodFact {
+        namespace: &pod.namespace,
+        name: &pod.name,
+        uid,
+        resource_version: 0,
+        labels: &labels,
+        controller,
+        node: pod.node.as_deref(),
+        bound: pod.bound,
+        phase: Phase::parse(&pod.phase),
+        ready: pod.ready,
+        ready_since: pod.ready_since.map(Time::from_seconds),
+        deleting: pod.deleting,
+        created: Time::from_seconds(pod.created),
+    };
+    engine.observe(Fact::Pod(fact), now);
+}
+
+fn revision(revision: &everynode_plan::record::Revision) -> Option<RevisionFact> {
+    Some(RevisionFact {
+        namespace: revision.namespace.clone(),
+        name: revision.name.clone(),
+        uid: Uid::parse(&revision.uid)?,
+        resource_version: 0,
+        labels: revision.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        controller: PodController::DaemonSet(Uid::parse(&revision.daemon_set)?),
+        deleting: false,
+        revision: revision.revision,
+        data: revision.data.as_bytes().into(),
+    })
+}
+
+impl<'a> Set<'a> {
+    /// The nodes that it has to do with: all that there are, and those that its pods name.
+    pub fn node_names(&self) -> BTreeSet<&'a str> {
+        let named = self.look.pod_nodes.get(&self.fact.uid).into_iter().flatten().copied();
+        self.look.fleet.nodes.iter().map(|node| node.name.as_str()).chain(named).collect()
+    }
+
+    /// Every node, by name.
+    pub fn answers(&self) -> Vec<Answer> {
+        let mut answers: Vec<Answer> =
+            self.node_names().into_iter().filter_map(|node| self.answer(node)).collect();
+        self.add_waits(&mut answers);
+        answers
+    }
+
+    /// One node, without the reason why an old pod is still there: that depends on the other nodes.
+    fn answer(&self, node: &str) -> Option<Answer> {
+        let look = self.look;
+        let explained = look.engine.explain(&self.fact.namespace, &self.fact.name, node, look.now)?;
+        let pods: Vec<(PodState, Option<Reason>)> = explained
+            .pods
+            .iter()
+            .map(|state| {
+                let is_fine = state.available && !state.terminating;
+                (state.clone(), if is_fine { None } else { self.trouble(node, state) })
+            })
+            .collect();
+        let serving = |state: &PodState| state.available && !state.terminating;
+        let is_done = explained.pods.iter().any(|state| state.updated && serving(state));
+        let is_updated = explained.pods.iter().any(|state| state.updated && !state.terminating);
+        let (class, reason) = self.class(node, &explained, &pods, is_done);
+        let uses_budget = explained.uses_budget;
+        Some(Answer { node: node.to_owned(), class, reason, pods, uses_budget, is_done, is_updated })
+    }
+
+    fn class(
+        &self,
+        node: &str,
+        explained: &Explanation,
+        pods: &[(PodState, Option<Reason>)],
+        is_done: bool,
+    ) -> (Class, Reason) {
+        let known = self.look.node(node);
+        // Without the nodes nothing speaks against one, and its pods are all that is known.
+        let should_run = explained.verdict.should_run || known.is_none() && !self.look.nodes_seen();
+        if !should_run {
+            let class = if pods.is_empty() { Class::NotEligible } else { Class::Misscheduled };
+            let gone = || Reason::new(Kind::NodeGone, "there is no such node");
+            let reason = known.and_then(|node| decisive(&self.fact.template, node)).unwrap_or_else(gone);
+            return (class, reason);
+        }
+        let available = Reason::new(Kind::Available, "available");
+        if is_done {
+            return (Class::Available, available.since(self.ready_since(explained)));
+        }
+        if explained.pods.iter().any(|state| state.available && !state.terminating) {
+            // Why it is old is found out when all nodes are known.
+            return (Class::Old, available);
+        }
+        match self.telling(pods) {
+            Some(reason) => (Class::NotAvailable, reason),
+            None => (Class::Missing, self.no_pod()),
+        }
+    }
+
+    /// Of several pods, none of them available, the cause of the one that is to stay.
+    fn telling(&self, pods: &[(PodState, Option<Reason>)]) -> Option<Reason> {
+        let rank = |state: &PodState| (!state.terminating, state.updated);
+        let best = pods.iter().max_by_key(|(state, _)| rank(state))?;
+        best.1.clone()
+    }
+
+    fn ready_since(&self, explained: &Explanation) -> Option<i64> {
+        let state = explained.pods.iter().find(|state| state.updated && state.available)?;
+        self.look.pods.get(&state.uid)?.ready_since
+    }
+
+    fn trouble(&self, node: &str, state: &PodState) -> Option<Reason> {
+        let pod = self.look.pods.get(&state.uid)?;
+        let case = Case {
+            pod,
+            node: self.look.node(node),
+            nodes_seen: self.look.nodes_seen(),
+            daemonset: self.value,
+            now: self.look.now,
+        };
+        Some(case.reason())
+    }
+
+    fn no_pod(&self) -> Reason {
+        if let Some(reason) = self.not_rolling() {
+            return reason;
+        }
+        Reason::new(Kind::NoPod, "no pod has been made")
+            .changed_by("a controller that runs, and may make pods: `kubectl describe` tells its events")
+    }
+
+    /// Nothing is done for the DaemonSet at all.
+    fn not_rolling(&self) -> Option<Reason> {
+        let (generation, observed) = (self.fact.generation, self.fact.status.observed_generation);
+        if self.fact.deleting {
+            return Some(Reason::new(Kind::DaemonSetDeleted, "the DaemonSet is being deleted"));
+        }
+        if observed < generation {
+            let text =
+                format!("no controller has looked at generation {generation} yet ({observed} was the last)");
+            return Some(
+                Reason::new(Kind::WaitsForController, text).changed_by("a DaemonSet controller that runs"),
+            );
+        }
+        if self.figures.revision.is_none() && self.revisions_seen() {
+            let text = "there is no ControllerRevision for the current template yet";
+            return Some(
+                Reason::new(Kind::WaitsForController, text).changed_by("a DaemonSet controller that runs"),
+            );
+        }
+        None
+    }
+
+    fn revisions_seen(&self) -> bool {
+        !self.look.fleet.unseen.iter().any(|unseen| unseen.what.starts_with("controllerrevisions"))
+    }
+
+    /// Says of each old pod why it is still there.
+    fn add_waits(&self, answers: &mut [Answer]) {
+        let missing: Vec<String> = nodes(answers, |answer| answer.class == Class::Missing);
+        let users: Vec<String> = nodes(answers, |answer| answer.uses_budget);
+        let mut place = 0;
+        for answer in answers.iter_mut().filter(|answer| answer.class == Class::Old) {
+            answer.reason = self.wait(answer, &missing, &users, &mut place);
+        }
+    }
+
+    fn wait(&self, answer: &Answer, missing: &[String], users: &[String], place: &mut usize) -> Reason {
+        if let Some(reason) = self.not_rolling() {
+            return reason;
+        }
+        let newer = answer.pods.iter().find(|(state, _)| state.updated && !state.terminating);
+        if let Some((_, trouble)) = newer {
+            let why = trouble.as_ref().map_or("not available yet", |reason| reason.text.as_str());
+            return Reason::new(Kind::WaitsForNewPod, "the old pod stays until the new one is available")
+                .since(trouble.as_ref().and_then(|reason| reason.since))
+                .detail(why);
+        }
+        let Some((budget, used)) = self.budget else {
+            return Reason::new(
+                Kind::WaitsForSomebody,
+                "updateStrategy is OnDelete: somebody has to delete the pod",
+            )
+            .changed_by("kubectl delete pod, or updateStrategy RollingUpdate");
+        };
+        if !missing.is_empty() {
+            let text = "other nodes get their missing pods first".to_owned();
+            return Reason::new(Kind::WaitsForPods, text).detail(some(missing));
+        }
+        let allowed = amount(budget);
+        if used >= allowed {
+            let what = self.budget_text().unwrap_or_default();
+            return Reason::new(Kind::WaitsForBudget, format!("waits for the roll-out: {what} is used up"))
+                .detail(format!("by {}", some(users)))
+                .changed_by(format!("these nodes become available, or {what} is raised"));
+        }
+        *place += 1;
+        Reason::new(Kind::WaitsForTurn, "waits for its turn: the roll-out has room and goes on by node name")
+            .detail(format!("number {place} of those that wait"))
+    }
+
+    /// How the budget reads: `maxUnavailable 14 (5%)`.
+    pub fn budget_text(&self) -> Option<String> {
+        let Strategy::RollingUpdate { max_unavailable, max_surge } = self.fact.strategy else { return None };
+        let (budget, _) = self.budget?;
+        let (name, written) = match budget {
+            Budget::Unavailable(_) => ("maxUnavailable", max_unavailable),
+            Budget::Surge(_) => ("maxSurge", max_surge),
+        };
+        Some(match written {
+            IntOrPercent::Int(_) => format!("{name} {}", amount(budget)),
+            IntOrPercent::Percent(percent) => format!("{name} {} ({percent}%)", amount(budget)),
+        })
+    }
+}
+
+/// The number of a budget.
+pub fn amount(budget: Budget) -> i32 {
+    match budget {
+        Budget::Unavailable(number) | Budget::Surge(number) => number,
+    }
+}
+
+fn nodes(answers: &[Answer], is: impl Fn(&Answer) -> bool) -> Vec<String> {
+    answers.iter().filter(|answer| is(answer)).map(|answer| answer.node.clone()).collect()
+}
+
+fn some(names: &[String]) -> String {
+    crate::paint::Paint::default().some(names)
+}

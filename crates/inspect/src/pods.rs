@@ -1,0 +1,298 @@
+//! Why a pod is not available, as its status, its node and the time tell.
+
+use everynode_engine::Time;
+use everynode_plan::record::{Container, Detail, Ended, Node, Pod};
+use everynode_plan::spread::human;
+use serde_json::Value;
+
+use crate::reason::{Kind, Reason};
+
+/// Reasons of waiting containers that are about images.
+const IMAGE_REASONS: [&str; 6] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+];
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// Its node, when it is known.
+    pub node: Option<&'a Node>,
+    /// All nodes are known.
+    pub nodes_seen: bool,
+    /// The DaemonSet.
+    pub daemonset: &'a Value,
+    /// Now.
+    pub now: Time,
+}
+
+impl Case<'_> {
+    /// Why the pod is not available.
+    pub fn reason(&self) -> Reason {
+        let pod = self.pod;
+        let node_down = self.node.is_some_and(|node| !node.is_up());
+        let nothing = Detail::default();
+        let detail = pod.detail.as_deref().unwrap_or(&nothing);
+        match pod.phase.as_str() {
+            _ if pod.deleting => self.terminating(node_down),
+            "Failed" | "Succeeded" => ended(pod, detail),
+            _ if !pod.bound => self.unbound(detail),
+            _ if self.node.is_none() && self.nodes_seen => {
+                let reason = Reason::new(Kind::NodeGone, "its node is gone");
+                reason
+                    .changed_by("its node comes back, or the pod is deleted with it by the garbage collector")
+            }
+            _ if node_down => self.node_down(),
+            _ if pod.ready => self.young(),
+            _ => self.starting(detail),
+        }
+    }
+
+    fn terminating(&self, node_down: bool) -> Reason {
+        let pod = self.pod;
+        let asked = pod.delete_by.map(|by| by - pod.grace_seconds.unwrap_or(0));
+        let mut detail = match (pod.delete_by, pod.grace_seconds) {
+            (Some(by), Some(grace)) if Time::from_seconds(by) > self.now => {
+                let left = human(Time::from_seconds(by).millis_since(self.now));
+                format!("{left} of its {grace}s of grace are left")
+            }
+            (Some(_), Some(grace)) => format!("its {grace}s of grace are over"),
+            _ => String::new(),
+        };
+        let reason = if node_down {
+            detail.push_str(if detail.is_empty() { "" } else { "; " });
+            detail.push_str("its node is down and cannot end it");
+            Reason::new(Kind::Terminating, "terminating, on a node that is down")
+                .changed_by("the node comes back, or its Node object is deleted")
+        } else {
+            let reason = Reason::new(Kind::Terminating, "terminating");
+            reason.changed_by("its containers end and its finalizers are removed")
+        };
+        reason.since(asked).detail(detail)
+    }
+
+    fn unbound(&self, detail: &Detail) -> Reason {
+        match &detail.unscheduled {
+            Some(statement) if !statement.reason.is_empty() || !statement.message.is_empty() => {
+                let what = if statement.reason == "SchedulingGated" {
+                    "held by scheduling gates".to_owned()
+                } else {
+                    "the scheduler finds no room".to_owned()
+                };
+                let reason = Reason::new(Kind::Unschedulable, what);
+                reason
+                    .since(statement.since.or(Some(self.pod.created)))
+                    .detail(statement.message.clone())
+                    .changed_by("room on the node: smaller requests, other host ports, or fewer other pods")
+            }
+            _ => Reason::new(Kind::WaitsForScheduler, "the scheduler has not bound it")
+                .since(Some(self.pod.created))
+                .changed_by("a scheduler that runs"),
+        }
+    }
+
+    fn node_down(&self) -> Reason {
+        let Some(node) = self.node else { return Reason::new(Kind::NodeDown, "its node is down") };
+        let text = match node.ready.as_str() {
+            "Unknown" => "the node is down: its kubelet does not answer",
+            _ => "the node is not ready",
+        };
+        Reason::new(Kind::NodeDown, text)
+            .since(node.ready_since)
+            .detail(node.ready_message.clone())
+            .changed_by("repair the node, or delete its Node object")
+    }
+
+    fn young(&self) -> Reason {
+        let min_ready = self.daemonset["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
+        let text = format!("ready, and not yet for minReadySeconds ({min_ready}s)");
+        let at = self.pod.ready_since.map(|since| Time::from_seconds(since + min_ready));
+        let detail = at
+            .filter(|at| *at > self.now)
+            .map(|at| format!("available in {}", human(at.millis_since(self.now))));
+        Reason::new(Kind::MinReadySeconds, text)
+            .since(self.pod.ready_since)
+            .detail(detail.unwrap_or_default())
+            .changed_by("time")
+    }
+
+    fn starting(&self, detail: &Detail) -> Reason {
+        let failing = detail.containers.iter().find_map(|one| trouble_of(one));
+        if let Some(reason) = failing {
+            return reason;
+        }
+        let begun = detail.scheduled.or(Some(self.pod.created));
+        if let Some(init) = detail.containers.iter().find(|one| one.init) {
+            let since = init.running_since.or(begun);
+            return Reason::new(Kind::InitContainers, format!("init container {} is at work", init.name))
+                .since(since)
+                .changed_by(format!("{} ends with exit code 0", init.name));
+        }
+        let is_being_made =
+            |one: &&Container| matches!(one.waiting.as_str(), "ContainerCreating" | "PodInitializing");
+        if let Some(container) = detail.containers.iter().find(is_being_made) {
+            return starting(begun).detail(format!("container {}: {}", container.name, container.waiting));
+        }
+        if let Some(container) = detail.containers.iter().find(|one| one.running_since.is_some()) {
+            return self.probe(container);
+        }
+        self.without_containers(detail, begun)
+    }
+
+    /// A container runs and is not ready.
+    fn probe(&self, container: &Container) -> Reason {
+        let name = &container.name;
+        let spec = self.container_spec(name).unwrap_or(&Value::Null);
+        let (kind, which, key) = match !container.started && !spec["startupProbe"].is_null() {
+            true => (Kind::StartupProbe, "startup", "startupProbe"),
+            false => (Kind::ReadinessProbe, "readiness", "readinessProbe"),
+        };
+        let written = &spec[key];
+        let mut details = Vec::new();
+        if let Some(text) = probe_text(written) {
+            details.push(text);
+        }
+        if container.restarts > 0 {
+            details.push(last_end(container));
+        }
+        let reason = if written.is_null() {
+            Reason::new(kind, format!("container {name} runs, and is not ready"))
+        } else {
+            Reason::new(kind, format!("container {name} runs, and its {which} probe has not succeeded"))
+                .changed_by(format!("the {which} probe of {name} succeeds"))
+        };
+        reason.since(container.running_since).detail(details.join("; "))
+    }
+
+    /// The container in the current template.
+    fn container_spec(&self, name: &str) -> Option<&Value> {
+        let containers = self.daemonset["spec"]["template"]["spec"]["containers"].as_array()?;
+        containers.iter().find(|container| container["name"] == name)
+    }
+
+    /// The status tells of no container that is not ready.
+    fn without_containers(&self, detail: &Detail, begun: Option<i64>) -> Reason {
+        let gate = detail.not_ready.as_ref().filter(|one| one.reason == "ReadinessGatesNotReady");
+        if let Some(statement) = gate {
+            return Reason::new(Kind::ReadinessGate, "a readiness gate is not met")
+                .since(statement.since)
+                .detail(statement.message.clone());
+        }
+        let waiting = self.pod.waiting.as_str();
+        match (self.pod.phase.as_str(), waiting) {
+            // Snapshots of an older everynode tell no more.
+            (_, "CrashLoopBackOff") => Reason::new(Kind::Crashing, "crashes")
+                .since(self.pod.ready_since)
+                .detail(format!("{} restarts", self.pod.restarts)),
+            (_, waiting) if IMAGE_REASONS.contains(&waiting) => {
+                Reason::new(Kind::ImagePull, format!("an image cannot be pulled: {waiting}")).since(begun)
+            }
+            ("" | "Pending", "" | "ContainerCreating" | "PodInitializing") => starting(begun),
+            (_, "") => {
+                let message = detail.not_ready.as_ref().map(|one| one.message.clone()).unwrap_or_default();
+                let since = detail.not_ready.as_ref().and_then(|one| one.since).or(self.pod.ready_since);
+                Reason::new(Kind::NotReady, "not ready").since(since).detail(message)
+            }
+            (_, waiting) => Reason::new(Kind::Held, format!("a container waits: {waiting}")).since(begun),
+        }
+    }
+}
+
+fn starting(begun: Option<i64>) -> Reason {
+    Reason::new(Kind::Starting, "starting: images are pulled, or volumes are mounted")
+        .since(begun)
+        .changed_by("the kubelet is done with it; events of the pod tell where it is")
+}
+
+/// Why a container cannot go on by itself, if that is so.
+fn trouble_of(container: &Container) -> Option<Reason> {
+    let name = &container.name;
+    let what = if container.init { "init container" } else { "container" };
+    let ended_at = container.ended.as_ref().and_then(|ended| ended.at);
+    match container.waiting.as_str() {
+        "CrashLoopBackOff" => Some(crashing(what, container).since(ended_at)),
+        "" => match &container.ended {
+            Some(ended) if container.running_since.is_none() && ended.exit_code != 0 => {
+                Some(crashing(what, container).since(ended_at))
+            }
+            _ => None,
+        },
+        "ContainerCreating" | "PodInitializing" => None,
+        reason if IMAGE_REASONS.contains(&reason) => Some(
+            Reason::new(Kind::ImagePull, format!("the image of {what} {name} cannot be pulled: {reason}"))
+                .detail(container.message.clone())
+                .changed_by("an image that is there, and may be pulled"),
+        ),
+        reason => Some(
+            Reason::new(Kind::Held, format!("{what} {name} waits: {reason}"))
+                .detail(container.message.clone()),
+        ),
+    }
+}
+
+fn crashing(what: &str, container: &Container) -> Reason {
+    let name = &container.name;
+    let how = container.ended.as_ref().map(exit_text).map_or(String::new(), |exit| format!(": {exit}"));
+    let restarts = match container.restarts {
+        1 => "1 restart".to_owned(),
+        number => format!("{number} restarts"),
+    };
+    let again = if container.waiting.is_empty() { "" } else { ", waits for the next" };
+    Reason::new(Kind::Crashing, format!("{what} {name} crashes{how}"))
+        .detail(format!("{restarts}{again}"))
+        .changed_by(format!("kubectl logs --previous -c {name} tells what it said"))
+}
+
+fn exit_text(ended: &Ended) -> String {
+    match ended.reason.as_str() {
+        "" => format!("exit code {}", ended.exit_code),
+        reason => format!("exit code {} ({reason})", ended.exit_code),
+    }
+}
+
+fn last_end(container: &Container) -> String {
+    let exit = container.ended.as_ref().map(exit_text).unwrap_or_else(|| "unknown".to_owned());
+    format!("restarted {} times, last end: {exit}", container.restarts)
+}
+
+fn ended(pod: &Pod, detail: &Detail) -> Reason {
+    let how = if pod.phase == "Failed" { "failed" } else { "ended, although daemons go on" };
+    let text = match detail.reason.as_str() {
+        "" => how.to_owned(),
+        reason => format!("{how}: {reason}"),
+    };
+    let exit = detail.containers.iter().find_map(|one| one.ended.as_ref());
+    let since = exit.and_then(|exit| exit.at).or(pod.ready_since);
+    let mut details = Vec::new();
+    details.extend(Some(detail.message.clone()).filter(|message| !message.is_empty()));
+    details.extend(exit.map(exit_text));
+    Reason::new(Kind::Ended, text)
+        .since(since)
+        .detail(details.join("; "))
+        .changed_by("the controller deletes it and makes a new one, later each time")
+}
+
+/// `httpGet :8080/healthz every 10s`.
+fn probe_text(probe: &Value) -> Option<String> {
+    let port = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let how = if let Some(get) = probe["httpGet"].as_object() {
+        let path = get.get("path").and_then(Value::as_str).unwrap_or("/");
+        format!("httpGet :{}{path}", port(get.get("port")?))
+    } else if !probe["tcpSocket"].is_null() {
+        format!("tcpSocket :{}", port(&probe["tcpSocket"]["port"]))
+    } else if !probe["grpc"].is_null() {
+        format!("grpc :{}", port(&probe["grpc"]["port"]))
+    } else {
+        let command = probe["exec"]["command"].as_array()?;
+        let words: Vec<&str> = command.iter().filter_map(Value::as_str).collect();
+        format!("exec {}", words.join(" "))
+    };
+    let period = probe["periodSeconds"].as_i64().unwrap_or(10);
+    Some(format!("{how} every {period}s"))
+}

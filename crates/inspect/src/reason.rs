@@ -1,0 +1,132 @@
+//! Why something is as it is: one kind per cause, with the values that decided.
+
+use serde::Serialize;
+
+/// How a node stands with a DaemonSet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Class {
+    /// It should run a pod, and one of the current template is available.
+    Available,
+    /// It should run a pod, and one of an old template is available.
+    Old,
+    /// It should run a pod, and none that is there is available.
+    NotAvailable,
+    /// It should run a pod, and there is none.
+    Missing,
+    /// It should not run a pod, and one is there.
+    Misscheduled,
+    /// It should not run a pod, and does not.
+    NotEligible,
+}
+
+/// The causes. The text forms are part of the JSON schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// Nothing is wrong.
+    Available,
+
+    /// spec.nodeName names another node.
+    NodeName,
+    /// A pair of nodeSelector does not match.
+    NodeSelector,
+    /// The required node affinity does not match.
+    NodeAffinity,
+    /// A taint is not tolerated.
+    Taint,
+    /// There is no such node.
+    NodeGone,
+
+    /// The roll-out has not come here: its budget is used up.
+    WaitsForBudget,
+    /// The roll-out has not come here yet; it can.
+    WaitsForTurn,
+    /// The roll-out waits until the new pod beside the old one is available.
+    WaitsForNewPod,
+    /// The roll-out waits until other nodes have a pod at all.
+    WaitsForPods,
+    /// updateStrategy is OnDelete.
+    WaitsForSomebody,
+    /// No controller has looked at the DaemonSet as it is.
+    WaitsForController,
+    /// The DaemonSet is being deleted.
+    DaemonSetDeleted,
+
+    /// The node is down, so that nothing is known of the pod.
+    NodeDown,
+    /// The pod is asked to go.
+    Terminating,
+    /// The scheduler has not found room.
+    Unschedulable,
+    /// The scheduler has not looked at it.
+    WaitsForScheduler,
+    /// Its containers are being made.
+    Starting,
+    /// An image cannot be had.
+    ImagePull,
+    /// A container ends again and again.
+    Crashing,
+    /// A container cannot be made, for another reason.
+    Held,
+    /// Init containers are at work.
+    InitContainers,
+    /// A startup probe has not succeeded.
+    StartupProbe,
+    /// A readiness probe does not succeed.
+    ReadinessProbe,
+    /// A readiness gate is not met.
+    ReadinessGate,
+    /// Ready, and not yet for minReadySeconds.
+    MinReadySeconds,
+    /// The pod has ended.
+    Ended,
+    /// Not ready, and nothing says why.
+    NotReady,
+    /// There is no pod.
+    NoPod,
+}
+
+/// A cause with its values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// Which.
+    pub kind: Kind,
+    /// A clause that reads the same for all nodes with the same cause.
+    pub text: String,
+    /// What else is known here, such as the number of restarts.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// Since when, in Unix seconds.
+    #[serde(rename = "sinceSeconds", skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// What would change it, a clause each.
+    #[serde(rename = "wouldChange", skip_serializing_if = "Vec::is_empty")]
+    pub would_change: Vec<String>,
+}
+
+impl Reason {
+    /// A cause of which no more is known.
+    pub fn new(kind: Kind, text: impl Into<String>) -> Reason {
+        Reason { kind, text: text.into(), detail: String::new(), since: None, would_change: Vec::new() }
+    }
+
+    /// ... since a time in Unix seconds.
+    #[must_use]
+    pub fn since(self, since: Option<i64>) -> Reason {
+        Reason { since, ..self }
+    }
+
+    /// ... with this known besides.
+    #[must_use]
+    pub fn detail(self, detail: impl Into<String>) -> Reason {
+        Reason { detail: detail.into(), ..self }
+    }
+
+    /// ... that this would change.
+    #[must_use]
+    pub fn changed_by(mut self, what: impl Into<String>) -> Reason {
+        self.would_change.push(what.into());
+        self
+    }
+}

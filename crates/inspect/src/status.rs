@@ -1,0 +1,284 @@
+//! `status`: how the roll-outs of DaemonSets stand, who uses up their budgets, and when they end.
+
+mod text;
+
+use std::collections::BTreeMap;
+
+use everynode_engine::{Budget, Strategy};
+use everynode_plan::record::Unseen;
+use serde::Serialize;
+
+use crate::estimate::Estimate;
+use crate::look::{Answer, Look, Set, amount};
+use crate::reason::{Class, Kind, Reason};
+
+/// Which DaemonSets are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Those of this namespace; `None` shows all.
+    pub namespace: Option<String>,
+    /// Those of these names; none shows all.
+    pub names: Vec<String>,
+}
+
+/// The DaemonSets of a fleet. Its JSON form is documented in `docs/why-status.md`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// When the fleet was read, in Unix seconds.
+    pub taken_at_seconds: i64,
+    /// The DaemonSets, by namespace and name.
+    pub daemonsets: Vec<Row>,
+    /// What could not be read, and what that may change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_seen: Vec<String>,
+    /// DaemonSets in other namespaces.
+    #[serde(skip)]
+    pub elsewhere: usize,
+}
+
+/// How a DaemonSet stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// Every node that should has an available pod of the current template.
+    Complete,
+    /// A roll-out is under way.
+    RollingOut,
+    /// A roll-out is under way and does not come to its end.
+    Stalled,
+    /// Everything is of the current template, and some pods are not available.
+    NotAvailable,
+    /// Old pods wait for somebody to delete them.
+    OnDelete,
+    /// No controller has looked at it.
+    NotObserved,
+    /// It is being deleted.
+    Deleting,
+}
+
+/// One DaemonSet.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// How it stands.
+    pub state: State,
+    /// Nodes that should run a pod.
+    pub desired: i32,
+    /// ... and have one.
+    pub current: i32,
+    /// ... that is ready.
+    pub ready: i32,
+    /// ... of the current template.
+    pub updated: i32,
+    /// ... available.
+    pub available: i32,
+    /// ... both: the progress of the roll-out.
+    pub done: i32,
+    /// Nodes that should not run a pod and have one.
+    pub misscheduled: i32,
+    /// metadata.generation.
+    pub generation: i64,
+    /// status.observedGeneration.
+    pub observed_generation: i64,
+    /// The ControllerRevision of the current template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// updateStrategy.
+    pub strategy: String,
+    /// metadata.creationTimestamp, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_seconds: Option<i64>,
+    /// What a roll-out may spend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Spent>,
+    /// When it ends, as long as it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+    /// The nodes, grouped by cause.
+    pub groups: Vec<Group>,
+    /// The nodes one by one.
+    #[serde(skip)]
+    pub cells: Vec<(String, Class)>,
+}
+
+/// A budget and who uses it up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spent {
+    /// Such as `maxUnavailable 14 (5%)`.
+    pub text: String,
+    /// In nodes.
+    pub allowed: i32,
+    /// How many nodes use it.
+    pub used: i32,
+    /// Which, and why.
+    pub used_by: Vec<Group>,
+}
+
+/// Nodes with the same cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// How they stand.
+    pub class: Class,
+    /// The cause; `since` is the earliest.
+    #[serde(flatten)]
+    pub reason: Reason,
+    /// The nodes, by name.
+    pub nodes: Vec<String>,
+}
+
+impl Status {
+    /// Looks at all DaemonSets that are asked for.
+    pub fn of(look: &Look<'_>, filter: &Filter) -> Status {
+        let is_here = |set: &Set<'_>| filter.namespace.as_ref().is_none_or(|ns| *ns == set.fact.namespace);
+        let is_named = |set: &Set<'_>| filter.names.is_empty() || filter.names.contains(&set.fact.name);
+        let sets = look.sets();
+        let elsewhere = sets.iter().filter(|set| !is_here(set)).count();
+        let shown = sets.iter().filter(|set| is_here(set) && is_named(set));
+        Status {
+            taken_at_seconds: look.fleet.taken_at_millis.div_euclid(1000),
+            daemonsets: shown.map(|set| Row::of(look, set)).collect(),
+            not_seen: not_seen(&look.fleet.unseen),
+            elsewhere,
+        }
+    }
+
+    /// What changes when something happens, and not when time passes only.
+    pub fn fingerprint(&self) -> String {
+        let mut rows = self.daemonsets.clone();
+        for row in &mut rows {
+            row.estimate = None;
+            let used_by = row.budget.iter_mut().flat_map(|budget| &mut budget.used_by);
+            used_by.chain(&mut row.groups).for_each(|group| group.reason.detail.clear());
+        }
+        serde_json::to_string(&rows).unwrap_or_default()
+    }
+}
+
+impl Row {
+    fn of(look: &Look<'_>, set: &Set<'_>) -> Row {
+        let answers = set.answers();
+        let figures = &set.figures.status;
+        let done = answers.iter().filter(|answer| answer.class == Class::Available).count();
+        let should = |answer: &&Answer| !matches!(answer.class, Class::NotEligible | Class::Misscheduled);
+        // Without the nodes the numbers of the API are better than those of the engine.
+        let seen = look.nodes_seen();
+        let stored = &set.fact.status;
+        let of = |live: i32, stored: i32| if seen { live } else { stored };
+        let desired = of(figures.desired_number_scheduled, stored.desired_number_scheduled);
+        let updated = answers.iter().filter(should).filter(|answer| answer.is_updated).count();
+        let mut row = Row {
+            namespace: set.fact.namespace.clone(),
+            name: set.fact.name.clone(),
+            state: State::Complete,
+            desired,
+            current: of(figures.current_number_scheduled, stored.current_number_scheduled),
+            ready: of(figures.number_ready, stored.number_ready),
+            updated: of(int(updated), stored.updated_number_scheduled),
+            available: of(figures.number_available, stored.number_available),
+            done: int(done).min(desired),
+            misscheduled: of(figures.number_misscheduled, stored.number_misscheduled),
+            generation: set.fact.generation,
+            observed_generation: stored.observed_generation,
+            revision: set.figures.revision.map(str::to_owned),
+            strategy: strategy_text(set),
+            created_seconds: set.fact.created.map(|time| time.0.div_euclid(1000)),
+            budget: spent(set, &answers),
+            estimate: None,
+            groups: groups(answers.iter()),
+            cells: answers.iter().map(|answer| (answer.node.clone(), answer.class)).collect(),
+        };
+        let is_old = answers.iter().any(|answer| answer.class == Class::Old);
+        if row.done < row.desired && !set.fact.deleting && seen {
+            row.estimate = Estimate::of(look.fleet, set.value);
+        }
+        // What is on its way counts as a part of the roll-out.
+        let comes_to_its_end = row.estimate.as_ref().is_some_and(|estimate| estimate.left == 0);
+        let is_rolling = is_old || row.updated < row.desired || comes_to_its_end;
+        let stalls = row.estimate.as_ref().is_some_and(|estimate| estimate.stalls.is_some());
+        row.state = match () {
+            () if set.fact.deleting => State::Deleting,
+            () if row.observed_generation < row.generation => State::NotObserved,
+            () if row.done >= row.desired => State::Complete,
+            () if is_old && set.fact.strategy == Strategy::OnDelete => State::OnDelete,
+            () if is_rolling && stalls => State::Stalled,
+            () if is_rolling => State::RollingOut,
+            () => State::NotAvailable,
+        };
+        row
+    }
+}
+
+fn int(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn strategy_text(set: &Set<'_>) -> String {
+    match set.fact.strategy {
+        Strategy::OnDelete => "OnDelete".to_owned(),
+        Strategy::RollingUpdate { .. } => set.budget_text().unwrap_or_else(|| "RollingUpdate".to_owned()),
+    }
+}
+
+pub(crate) fn spent(set: &Set<'_>, answers: &[Answer]) -> Option<Spent> {
+    let (budget, used) = set.budget?;
+    let users = answers.iter().filter(|answer| answer.uses_budget);
+    // With surge, a node that has its old pod uses the budget by the new one.
+    let cause = |answer: &Answer| match (budget, answer.class) {
+        (Budget::Surge(_), Class::Old) => {
+            let newer = answer.pods.iter().find(|(state, _)| state.updated);
+            let text = newer.and_then(|(_, reason)| reason.clone());
+            Answer { reason: text.unwrap_or_else(|| answer.reason.clone()), ..answer.clone() }
+        }
+        _ => answer.clone(),
+    };
+    let users: Vec<Answer> = users.map(cause).collect();
+    Some(Spent { text: set.budget_text()?, allowed: amount(budget), used, used_by: groups(users.iter()) })
+}
+
+/// Nodes by cause: the classes in their order, the largest group first.
+pub(crate) fn groups<'a>(answers: impl Iterator<Item = &'a Answer>) -> Vec<Group> {
+    let mut found: BTreeMap<(Class, Kind, String), Group> = BTreeMap::new();
+    for answer in answers {
+        let key = (answer.class, answer.reason.kind, answer.reason.text.clone());
+        let new = || Group { class: answer.class, reason: answer.reason.clone(), nodes: Vec::new() };
+        let group = found.entry(key).or_insert_with(new);
+        group.nodes.push(answer.node.clone());
+        group.reason.since = group.reason.since.into_iter().chain(answer.reason.since).min();
+        if group.reason.detail != answer.reason.detail {
+            group.reason.detail.clear();
+        }
+    }
+    let mut groups: Vec<Group> = found.into_values().collect();
+    groups.sort_by_key(|group| (group.class, std::cmp::Reverse(group.nodes.len())));
+    groups
+}
+
+/// What was not seen, and what may be otherwise because of it.
+pub(crate) fn not_seen(unseen: &[Unseen]) -> Vec<String> {
+    let one = |unseen: &Unseen| {
+        let then = match unseen.what.as_str() {
+            "nodes" => {
+                "only nodes with pods are known, numbers are those that the controller wrote, and nothing is \
+                        estimated"
+            }
+            "pods" => "every node counts as without a pod",
+            "pods of other namespaces" => {
+                "DaemonSets of other namespaces seem to have no pods, and nodes more room than they have"
+            }
+            "daemonsets of other namespaces" => "they are not shown",
+            what if what.starts_with("controllerrevisions") => "pods may count as old that are not",
+            what if what.starts_with("resourcequotas") => "a quota may refuse pods",
+            what if what.starts_with("priorityclasses") => "pods may be said not to fit that push others out",
+            _ => "the answer may differ",
+        };
+        format!("{} could not be seen ({}), so {then}", unseen.what, unseen.why)
+    };
+    unseen.iter().map(one).collect()
+}

@@ -1,0 +1,227 @@
+//! The table of `status`.
+
+use everynode_plan::spread::human;
+
+use super::{Group, Row, State, Status};
+use crate::paint::{Paint, Tone, count};
+use crate::reason::Class;
+
+/// Cells of a progress bar.
+const CELLS: usize = 12;
+/// Causes that are told per DaemonSet.
+const CAUSES: usize = 4;
+
+/// A cell of the table: text, tone, and whether it stands to the right.
+type Cell = (String, Option<Tone>, bool);
+
+impl Status {
+    /// The table, with the causes below the rows that are not complete.
+    pub fn to_text(&self, paint: &Paint) -> String {
+        let mut out = String::new();
+        let rows: Vec<Vec<Cell>> = self.daemonsets.iter().map(|row| self.cells(row, paint)).collect();
+        let titles: Vec<&str> = titles(paint.wide);
+        let widths: Vec<usize> = titles
+            .iter()
+            .enumerate()
+            .map(|(column, title)| {
+                let longest = rows.iter().map(|row| row[column].0.chars().count()).max();
+                longest.unwrap_or(0).max(title.len())
+            })
+            .collect();
+        let head = titles.iter().zip(0..).map(|(title, column)| {
+            let is_right = rows.first().is_some_and(|row: &Vec<Cell>| row[column].2);
+            (title.to_string(), Some(Tone::Quiet), is_right)
+        });
+        if !rows.is_empty() {
+            out.push_str(&line(&head.collect::<Vec<Cell>>(), &widths, paint));
+        }
+        for (cells, row) in rows.iter().zip(&self.daemonsets) {
+            out.push_str(&line(cells, &widths, paint));
+            row.write_causes(self.taken_at_seconds, paint, &mut out);
+        }
+        for note in &self.not_seen {
+            out.push_str(&paint.tone(Tone::Warning, "not seen: "));
+            out.push_str(&paint.fold(note, 10));
+            out.push('\n');
+        }
+        out
+    }
+
+    fn cells(&self, row: &Row, paint: &Paint) -> Vec<Cell> {
+        let number = |number: i32| (number.to_string(), None, true);
+        let of = |number: i32| (format!("{number}/{}", row.desired), None, true);
+        let text = |text: &str| (text.to_owned(), None, false);
+        let bar = (row.bar(), Some(row.tone()), false);
+        let state = (row.state_text(), Some(row.tone()), false);
+        if !paint.wide {
+            return vec![
+                text(&row.namespace),
+                text(&row.name),
+                of(row.updated),
+                of(row.available),
+                bar,
+                state,
+            ];
+        }
+        let age = row
+            .created_seconds
+            .map_or_else(String::new, |created| human((self.taken_at_seconds - created).max(0) * 1000));
+        vec![
+            text(&row.namespace),
+            text(&row.name),
+            number(row.desired),
+            number(row.current),
+            number(row.ready),
+            number(row.updated),
+            number(row.available),
+            number(row.misscheduled),
+            bar,
+            text(&row.strategy),
+            text(row.revision.as_deref().unwrap_or("-")),
+            text(&age),
+            state,
+        ]
+    }
+}
+
+fn titles(wide: bool) -> Vec<&'static str> {
+    match wide {
+        false => vec!["NAMESPACE", "NAME", "UPDATED", "AVAILABLE", "PROGRESS", "STATE"],
+        true => vec![
+            "NAMESPACE",
+            "NAME",
+            "DESIRED",
+            "CURRENT",
+            "READY",
+            "UPDATED",
+            "AVAILABLE",
+            "MISSCHEDULED",
+            "PROGRESS",
+            "STRATEGY",
+            "REVISION",
+            "AGE",
+            "STATE",
+        ],
+    }
+}
+
+fn line(cells: &[Cell], widths: &[usize], paint: &Paint) -> String {
+    let mut out = String::new();
+    for (index, ((text, tone, is_right), width)) in cells.iter().zip(widths).enumerate() {
+        let pad = " ".repeat(width.saturating_sub(text.chars().count()));
+        let text = tone.map_or_else(|| text.clone(), |tone| paint.tone(tone, text));
+        let is_last = index + 1 == cells.len();
+        match (is_right, is_last) {
+            (true, _) => out.push_str(&format!("{pad}{text}")),
+            (false, true) => out.push_str(&text),
+            (false, false) => out.push_str(&format!("{text}{pad}")),
+        }
+        out.push_str(if is_last { "\n" } else { "  " });
+    }
+    out
+}
+
+impl Row {
+    /// Done, updated and not available, and the rest.
+    fn bar(&self) -> String {
+        let desired = usize::try_from(self.desired).unwrap_or(0);
+        let cells = |number: i32| match desired {
+            0 => CELLS,
+            desired => usize::try_from(number).unwrap_or(0).min(desired) * CELLS / desired,
+        };
+        let done = cells(self.done);
+        let under_way = cells(self.updated.max(self.done)) - done;
+        format!("{}{}{}", "━".repeat(done), "─".repeat(under_way), "┄".repeat(CELLS - done - under_way))
+    }
+
+    fn tone(&self) -> Tone {
+        match self.state {
+            State::Complete => Tone::Good,
+            State::RollingOut => Tone::Moving,
+            State::Stalled => Tone::Bad,
+            State::Deleting => Tone::Quiet,
+            State::NotAvailable | State::OnDelete | State::NotObserved => Tone::Warning,
+        }
+    }
+
+    /// The state in a few words.
+    pub fn state_text(&self) -> String {
+        let old = self.cells.iter().filter(|(_, class)| *class == Class::Old).count();
+        match self.state {
+            State::Complete if self.desired == 0 => "no node is eligible".to_owned(),
+            State::Complete => "complete".to_owned(),
+            State::RollingOut => match &self.estimate {
+                Some(estimate) => format!("~{} left", human(estimate.p50_millis)),
+                None => "rolling out".to_owned(),
+            },
+            State::Stalled => "stalled".to_owned(),
+            State::NotAvailable => format!("{} not available", self.desired - self.done),
+            State::OnDelete => format!("OnDelete, {old} old"),
+            State::NotObserved => "not looked at".to_owned(),
+            State::Deleting => "being deleted".to_owned(),
+        }
+    }
+
+    fn write_causes(&self, now: i64, paint: &Paint, out: &mut String) {
+        let mut say = |head: &str, tone: Tone, text: &str| {
+            out.push_str(&format!("  {}  ", paint.tone(tone, &format!("{head:<7}"))));
+            out.push_str(&paint.fold(text, 11));
+            out.push('\n');
+        };
+        let is_rolling = matches!(self.state, State::RollingOut | State::Stalled);
+        if let Some(estimate) = self.estimate.as_ref().filter(|_| is_rolling) {
+            if let Some(stalls) = &estimate.stalls {
+                say("stalled", Tone::Bad, stalls.strip_prefix("stalls: ").unwrap_or(stalls));
+            } else {
+                let at = everynode_wire::time::format(now + estimate.p50_millis / 1000);
+                let text = format!(
+                    "in about {} (p50) to {} (p95): {at}",
+                    human(estimate.p50_millis),
+                    human(estimate.p95_millis)
+                );
+                say("ends", Tone::Moving, &text);
+            }
+        }
+        if let Some(estimate) = &self.estimate {
+            estimate.problems.iter().for_each(|problem| say("problem", Tone::Bad, problem));
+        }
+        let mut told: Vec<&Group> = Vec::new();
+        if let Some(budget) = self.budget.as_ref().filter(|budget| is_rolling && budget.used > 0) {
+            say("budget", Tone::Strong, &format!("{}, {} in use", budget.text, budget.used));
+            told.extend(&budget.used_by);
+        }
+        let is_trouble =
+            |class: Class| matches!(class, Class::NotAvailable | Class::Missing | Class::Misscheduled);
+        for group in self.groups.iter().filter(|group| is_trouble(group.class)) {
+            let is_told = |known: &&Group| group.nodes.iter().all(|node| known.nodes.contains(node));
+            if !told.iter().any(is_told) {
+                told.push(group);
+            }
+        }
+        let shown = if paint.wide { told.len() } else { CAUSES };
+        for group in told.iter().take(shown) {
+            say("", Tone::Quiet, &group.to_text(now, paint));
+        }
+        if told.len() > shown {
+            say("", Tone::Quiet, &format!("and {}", count(told.len() - shown, "more cause")));
+        }
+    }
+}
+
+impl Group {
+    /// `3 x the node is down, for 12m: worker-05, worker-11, worker-17`.
+    pub fn to_text(&self, now: i64, paint: &Paint) -> String {
+        let since = self.reason.since.map(|since| format!(", for {}", human((now - since).max(0) * 1000)));
+        let kind = match self.class {
+            Class::Misscheduled => "should not run it: ",
+            _ => "",
+        };
+        format!(
+            "{} x {kind}{}{}: {}",
+            self.nodes.len(),
+            self.reason.text,
+            since.unwrap_or_default(),
+            paint.some(&self.nodes)
+        )
+    }
+}

@@ -1,0 +1,249 @@
+//! `why`: for one DaemonSet, or one DaemonSet on one node, what decided.
+
+mod text;
+
+use serde::Serialize;
+
+use crate::estimate::Estimate;
+use crate::look::{Answer, Look, Set};
+use crate::near::near;
+use crate::predicates::{Told, told};
+use crate::reason::{Class, Kind, Reason};
+use crate::status::{Filter, Group, Row, Status, not_seen};
+
+/// Nothing of that name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotFound {
+    /// What was asked for, such as `DaemonSet default/agnet`.
+    pub what: String,
+    /// What somebody may have meant.
+    pub near: Vec<String>,
+}
+
+/// A DaemonSet, its nodes grouped by cause.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhySet {
+    /// The DaemonSet.
+    #[serde(flatten)]
+    pub row: Row,
+    /// When the fleet was read, in Unix seconds.
+    pub taken_at_seconds: i64,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// What could not be read, and what that may change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_seen: Vec<String>,
+}
+
+/// A DaemonSet on a node.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhyNode {
+    /// metadata.namespace of the DaemonSet.
+    pub namespace: String,
+    /// metadata.name of the DaemonSet.
+    pub name: String,
+    /// The node.
+    pub node: String,
+    /// When the fleet was read, in Unix seconds.
+    pub taken_at_seconds: i64,
+    /// How the node stands.
+    pub class: Class,
+    /// Why.
+    pub reason: Reason,
+    /// A pod is made when there is none.
+    pub should_run: bool,
+    /// A pod that is there stays.
+    pub may_stay: bool,
+    /// Every predicate of placement; all have to hold.
+    pub predicates: Vec<Told>,
+    /// The node, as far as it matters here.
+    pub about_node: Vec<String>,
+    /// The pods of the DaemonSet here.
+    pub pods: Vec<WhyPod>,
+    /// What a roll-out may spend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roll_out: Option<RollOut>,
+    /// What could not be read, and what that may change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_seen: Vec<String>,
+}
+
+/// A pod.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhyPod {
+    /// metadata.name.
+    pub name: String,
+    /// It is of the current template.
+    pub is_current: bool,
+    /// It is available, and not asked to go.
+    pub is_available: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// How long a failed pod is kept, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_until_seconds: Option<i64>,
+}
+
+/// The budget, seen from a node.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollOut {
+    /// Such as `maxUnavailable 14 (5%)`.
+    pub budget: String,
+    /// In nodes.
+    pub allowed: i32,
+    /// How many nodes use it.
+    pub used: i32,
+    /// This node is one of them.
+    pub is_user: bool,
+    /// All of them, by cause.
+    pub used_by: Vec<Group>,
+}
+
+impl WhySet {
+    /// Looks at a DaemonSet.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn of(look: &Look<'_>, namespace: &str, name: &str) -> Result<WhySet, NotFound> {
+        let set = look.set(namespace, name).ok_or_else(|| no_daemonset(look, namespace, name))?;
+        let filter = Filter { namespace: Some(namespace.to_owned()), names: vec![name.to_owned()] };
+        let status = Status::of(look, &filter);
+        let Some(row) = status.daemonsets.into_iter().next() else {
+            return Err(no_daemonset(look, namespace, name));
+        };
+        Ok(WhySet {
+            row,
+            taken_at_seconds: status.taken_at_seconds,
+            nodes: set.node_names().len(),
+            not_seen: status.not_seen,
+        })
+    }
+}
+
+impl WhyNode {
+    /// Looks at a DaemonSet on a node.
+    ///
+    /// # Errors
+    /// There is no such DaemonSet, or no such node.
+    pub fn of(look: &Look<'_>, namespace: &str, name: &str, node: &str) -> Result<WhyNode, NotFound> {
+        let set = look.set(namespace, name).ok_or_else(|| no_daemonset(look, namespace, name))?;
+        let answers = set.answers();
+        let Some(answer) = answers.iter().find(|answer| answer.node == node) else {
+            let near = near(node, set.node_names().into_iter());
+            return Err(NotFound { what: format!("Node {node}"), near });
+        };
+        let known = look.node(node);
+        let (should_run, may_stay) = match answer.class {
+            Class::Misscheduled | Class::NotEligible => {
+                let verdict =
+                    known.map(|known| set.fact.template.placement().verdict(&crate::predicates::Seen(known)));
+                (false, verdict.is_some_and(|verdict| verdict.should_continue))
+            }
+            _ => (true, true),
+        };
+        let mut reason = answer.reason.clone();
+        explain_room(look, &set, answer, &mut reason);
+        Ok(WhyNode {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            node: node.to_owned(),
+            taken_at_seconds: look.fleet.taken_at_millis.div_euclid(1000),
+            class: answer.class,
+            reason,
+            should_run,
+            may_stay,
+            predicates: known.map(|known| told(&set.fact.template, known)).unwrap_or_default(),
+            about_node: about_node(look, node),
+            pods: answer.pods.iter().map(pod).collect(),
+            roll_out: roll_out(&set, &answers, answer),
+            not_seen: not_seen(&look.fleet.unseen),
+        })
+    }
+}
+
+fn pod((state, reason): &(everynode_engine::PodState, Option<Reason>)) -> WhyPod {
+    WhyPod {
+        name: state.name.clone(),
+        is_current: state.updated,
+        is_available: state.available && !state.terminating,
+        reason: reason.clone(),
+        kept_until_seconds: state.backoff_until.map(|until| until.0.div_euclid(1000)),
+    }
+}
+
+/// What the model of the fleet knows of room, where a pod is not scheduled or not made.
+fn explain_room(look: &Look<'_>, set: &Set<'_>, answer: &Answer, reason: &mut Reason) {
+    if !matches!(reason.kind, Kind::Unschedulable | Kind::WaitsForScheduler | Kind::NoPod)
+        || !look.nodes_seen()
+    {
+        return;
+    }
+    let Some(estimate) = Estimate::of(look.fleet, set.value) else { return };
+    let mut details: Vec<String> =
+        Some(reason.detail.clone()).filter(|text| !text.is_empty()).into_iter().collect();
+    let misfit = estimate.misfits.iter().find(|(node, _)| *node == answer.node);
+    details.extend(misfit.map(|(_, why)| format!("here it does not fit: {why}")));
+    if reason.kind == Kind::NoPod {
+        details.extend(estimate.problems.iter().filter(|problem| problem.contains("refused")).cloned());
+    }
+    reason.detail = details.join("; ");
+}
+
+fn about_node(look: &Look<'_>, node: &str) -> Vec<String> {
+    let Some(node) = look.node(node) else {
+        return match look.nodes_seen() {
+            true => vec!["there is no Node object of this name; a pod names it".to_owned()],
+            false => vec!["nodes could not be seen".to_owned()],
+        };
+    };
+    let mut about = Vec::new();
+    let now = look.now.0.div_euclid(1000);
+    let since = node.ready_since.map(|since| format!(" for {}", text::age(now, since))).unwrap_or_default();
+    about.push(match node.ready.as_str() {
+        "True" => format!("Ready{since}"),
+        "Unknown" => format!("down{since}: the kubelet does not answer"),
+        _ => format!("not Ready{since}"),
+    });
+    if !node.ready_message.is_empty() {
+        about.push(node.ready_message.clone());
+    }
+    if node.unschedulable {
+        about.push("cordoned: that keeps no daemon away".to_owned());
+    }
+    about
+}
+
+fn roll_out(set: &Set<'_>, answers: &[Answer], answer: &Answer) -> Option<RollOut> {
+    let concerns = answer.class == Class::Old || answer.uses_budget;
+    let spent = crate::status::spent(set, answers).filter(|_| concerns)?;
+    Some(RollOut {
+        budget: spent.text,
+        allowed: spent.allowed,
+        used: spent.used,
+        is_user: answer.uses_budget,
+        used_by: spent.used_by,
+    })
+}
+
+fn no_daemonset(look: &Look<'_>, namespace: &str, name: &str) -> NotFound {
+    let text =
+        |value: &serde_json::Value, key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let all: Vec<(String, String)> =
+        look.fleet.daemonsets.iter().map(|one| (text(one, "namespace"), text(one, "name"))).collect();
+    let elsewhere = all.iter().filter(|(_, other)| other == name);
+    let mut found: Vec<String> = elsewhere.map(|(ns, other)| format!("{ns}/{other}")).collect();
+    let here = all.iter().filter(|(ns, _)| ns == namespace).map(|(_, other)| other.as_str());
+    found.extend(near(name, here).into_iter().map(|other| format!("{namespace}/{other}")));
+    if found.is_empty() {
+        let near = near(name, all.iter().map(|(_, other)| other.as_str()));
+        let named = all.iter().filter(|(_, other)| near.contains(other));
+        found.extend(named.map(|(ns, other)| format!("{ns}/{other}")));
+    }
+    found.truncate(5);
+    NotFound { what: format!("DaemonSet {namespace}/{name}"), near: found }
+}
