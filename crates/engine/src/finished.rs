@@ -419,6 +419,11 @@ impl Engine {
 
     fn status_written(&mut self, slot: &mut Slot, status: Status, outcome: Outcome, now: Time) {
         slot.in_flight.status -= 1;
+        if matches!(outcome, Outcome::Gone) {
+            slot.is_gone = true;
+            self.expect(Wait::DaemonSet(slot.id, slot.key.uid), now);
+            return;
+        }
         let Outcome::StatusWritten { resource_version } = outcome else {
             let limits = self.limits;
             slot.retries.status.fail(now, limits.retry_first_millis, limits.retry_last_millis);

@@ -30,6 +30,8 @@ pub(crate) enum Wait {
     Release(SlotId, Uid),
     /// A revision that was deleted, or was found to be gone.
     Revision(SlotId, NamespaceId, Uid),
+    /// A DaemonSet that a write found to be gone.
+    DaemonSet(SlotId, Uid),
 }
 
 impl Wait {
@@ -38,6 +40,7 @@ impl Wait {
         match self {
             Wait::Creation(..) | Wait::Delete(..) | Wait::Release(..) => Kind::Pod,
             Wait::Revision(..) => Kind::Revision,
+            Wait::DaemonSet(..) => Kind::DaemonSet,
         }
     }
 
@@ -47,7 +50,8 @@ impl Wait {
             Wait::Creation(slot, _)
             | Wait::Delete(slot, _)
             | Wait::Release(slot, _)
-            | Wait::Revision(slot, ..) => slot,
+            | Wait::Revision(slot, ..)
+            | Wait::DaemonSet(slot, _) => slot,
         }
     }
 }
@@ -133,6 +137,10 @@ impl Engine {
             Wait::Revision(_, namespace, uid) => {
                 let row = self.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
                 row.is_some_and(|row| row.delete_sent && !row.writing && !row.fact.deleting)
+            }
+            Wait::DaemonSet(slot, uid) => {
+                let slot = self.slots.get(slot).filter(|slot| slot.key.uid == uid);
+                slot.is_some_and(|slot| slot.is_gone && slot.spec.is_some())
             }
         }
     }
@@ -225,6 +233,12 @@ impl Engine {
                 }
                 self.activate(slot);
                 self.touch_revision(namespace, uid);
+            }
+            Wait::DaemonSet(slot, _) => {
+                if let Some(slot) = self.slots.get_mut(slot) {
+                    slot.is_gone = false;
+                }
+                self.activate(slot);
             }
         }
     }

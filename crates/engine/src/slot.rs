@@ -222,6 +222,8 @@ pub(crate) struct Slot {
     pub key: Arc<DaemonSetRef>,
     pub namespace: NamespaceId,
     pub spec: Option<Spec>,
+    /// A write found it gone, or another one in its place: nothing is done for it until a list decides.
+    pub is_gone: bool,
     pub cells: HashMap<NodeId, Cell>,
     pub dirty: Vec<NodeId>,
     pub counts: [i32; mark::COUNTED as usize],
@@ -264,6 +266,7 @@ impl Slot {
             key,
             namespace,
             spec: None,
+            is_gone: false,
             cells: HashMap::new(),
             dirty: Vec::new(),
             counts: [0; mark::COUNTED as usize],
@@ -438,7 +441,7 @@ impl Slot {
         self.spec.as_ref().is_none_or(|spec| {
             // What selects nothing would not select its own pods either: they would be made without end.
             let is_usable = matches!(spec.fact.selector, PodSelector::All(_));
-            spec.fact.deleting || !is_usable
+            self.is_gone || spec.fact.deleting || !is_usable
         })
     }
 }

@@ -387,7 +387,35 @@ fn a_patch_of_a_pod_that_is_gone_holds_nothing_up() {
         cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
     }
     cluster.settle();
+    assert_eq!((cluster.creates, cluster.objects.pods.len()), (1, 1), "the other node waits for nothing");
+    // Nothing shows that the pod is gone, but a list.
+    cluster.now = cluster.now.plus_millis(31_000);
+    cluster.settle();
     assert_eq!((cluster.creates, cluster.objects.pods.len()), (2, 2));
+}
+
+/// A DaemonSet whose deletion the watch does not show: nothing more is made for it once a write has found it gone.
+#[test]
+fn a_daemonset_that_a_write_found_gone_is_left_alone() {
+    let (mut cluster, uid) = saturated(3, rolling(1, 0));
+    let fact = cluster.objects.daemonsets[&uid].clone();
+    cluster.objects.remove_daemonset(uid);
+    cluster.objects.told.clear();
+    // A kubelet's report makes the controller write status, which answers that there is none.
+    let pod = *cluster.objects.pods.keys().next().unwrap();
+    cluster.objects.change_pod(pod, |pod| pod.ready = false);
+    cluster.settle();
+    let creates = cluster.creates;
+    for uid in cluster.objects.pods.keys().copied().collect::<Vec<_>>() {
+        cluster.objects.remove_pod(uid);
+    }
+    cluster.settle();
+    assert_eq!((cluster.creates, cluster.objects.pods.len()), (creates, 0));
+    // A list that shows it all the same decides otherwise.
+    cluster.objects.daemonsets.insert(uid, fact);
+    cluster.now = cluster.now.plus_millis(31_000);
+    cluster.settle();
+    assert_eq!(cluster.objects.pods.len(), 3);
 }
 
 /// kubernetes#72155: creations that timed out were not tried again, neither at once nor later.

@@ -80,6 +80,7 @@ impl World {
             68..92 => self.deliver(),
             92..99 => self.now = self.now.plus_millis(self.step_millis()),
             _ if self.random.bool() => self.relist(Kind::Pod),
+            _ if self.random.bool() => self.relist(Kind::DaemonSet),
             _ => self.relist(Kind::Revision),
         }
         while let Some(told) = self.objects.told.pop_front() {
@@ -336,6 +337,7 @@ impl World {
         self.objects.list(kind, &mut self.follower, self.now);
         let version = self.objects.version;
         match kind {
+            Kind::DaemonSet => self.naive.relist_daemonsets(&self.objects.daemonsets, self.now),
             Kind::Revision => self.naive.relist_revisions(&self.objects.revisions, version, self.now),
             _ => self.naive.relist_pods(&self.objects.pods, version, self.now),
         }

@@ -146,6 +146,9 @@ impl Objects {
         engine.observe(Fact::RelistBegun(kind), now);
         match kind {
             Kind::Pod => self.pods.values().for_each(|one| Told::Pod(one.clone()).tell(engine, now)),
+            Kind::DaemonSet => {
+                self.daemonsets.values().for_each(|one| Told::DaemonSet(one.clone()).tell(engine, now));
+            }
             _ => self.revisions.values().for_each(|one| Told::Revision(one.clone()).tell(engine, now)),
         }
         engine.observe(Fact::RelistEnded { kind, resource_version: self.version }, now);

@@ -24,6 +24,7 @@ impl Naive {
                 .revisions
                 .get(uid)
                 .is_some_and(|row| row.delete_sent && !row.writing && !row.fact.deleting),
+            Wait::DaemonSet(uid) => self.sets.get(uid).is_some_and(|set| set.is_gone),
         }
     }
 
@@ -32,7 +33,11 @@ impl Naive {
         self.waits = later;
         for (_, wait) in due {
             if self.waits(&wait, now) {
-                let lists = &mut self.lists[usize::from(matches!(wait, Wait::Revision(_)))];
+                let lists = &mut self.lists[match wait {
+                    Wait::DaemonSet(_) => 0,
+                    Wait::Creation(..) | Wait::Delete(_) | Wait::Release(_) => 1,
+                    Wait::Revision(_) => 2,
+                }];
                 lists.overdue.retain(|(one, _)| *one != wait);
                 lists.overdue.push((wait, lists.begun));
             }
@@ -40,7 +45,7 @@ impl Naive {
     }
 
     pub(super) fn ask_for_lists(&mut self, now: Time) {
-        for index in 0..2 {
+        for index in 0..3 {
             let mut overdue = std::mem::take(&mut self.lists[index].overdue);
             let lists = &self.lists[index];
             if lists.asked_at.is_none_or(|at| at.plus_millis(lists.pause_millis) <= now) {
@@ -64,25 +69,35 @@ impl Naive {
 
     /// A complete list: what it does not name is gone.
     pub fn relist_pods(&mut self, pods: &BTreeMap<Uid, Pod>, version: u64, now: Time) {
-        self.lists[0].begun += 1;
+        self.lists[1].begun += 1;
         for pod in pods.values() {
             self.pod(pod);
         }
         self.pods.retain(|uid, _| pods.contains_key(uid));
         self.saw(Uid(0), version);
+        self.listed(1, now);
+    }
+
+    /// As for pods.
+    pub fn relist_daemonsets(&mut self, daemonsets: &BTreeMap<Uid, DaemonSetFact>, now: Time) {
+        self.lists[0].begun += 1;
+        for fact in daemonsets.values() {
+            self.daemonset(fact);
+        }
+        self.sets.retain(|uid, _| daemonsets.contains_key(uid));
         self.listed(0, now);
     }
 
     /// As for pods.
     pub fn relist_revisions(&mut self, revisions: &BTreeMap<Uid, RevisionFact>, version: u64, now: Time) {
-        self.lists[1].begun += 1;
+        self.lists[2].begun += 1;
         for fact in revisions.values() {
             self.revisions_seen = self.revisions_seen.max(fact.resource_version);
             self.revision(fact.clone());
         }
         self.revisions.retain(|uid, _| revisions.contains_key(uid));
         self.revisions_seen = self.revisions_seen.max(version);
-        self.listed(1, now);
+        self.listed(2, now);
     }
 
     /// The list shows everything up to now: what is still not visible is not there.
@@ -115,6 +130,11 @@ impl Naive {
                 Wait::Revision(uid) => {
                     if let Some(row) = self.revisions.get_mut(&uid) {
                         row.delete_sent = false;
+                    }
+                }
+                Wait::DaemonSet(uid) => {
+                    if let Some(set) = self.sets.get_mut(&uid) {
+                        set.is_gone = false;
                     }
                 }
             }

@@ -60,6 +60,7 @@ enum Place {
 #[derive(Debug)]
 struct Set {
     fact: DaemonSetFact,
+    is_gone: bool,
     stored: Status,
     version: u64,
     creating: BTreeMap<String, Creating>,
@@ -96,6 +97,7 @@ enum Wait {
     Delete(Uid),
     Release(Uid),
     Revision(Uid),
+    DaemonSet(Uid),
 }
 
 /// The lists of one kind.
@@ -121,7 +123,7 @@ pub struct Naive {
     revisions_seen: u64,
     /// When each write should have become visible.
     waits: Vec<(Time, Wait)>,
-    lists: [Lists; 2],
+    lists: [Lists; 3],
     last_id: u64,
     out: Vec<(u64, Arc<DaemonSetRef>, Work)>,
 }
@@ -159,7 +161,7 @@ impl Naive {
             pods_seen: 0,
             revisions_seen: 0,
             waits: Vec::new(),
-            lists: [Kind::Pod, Kind::Revision].map(|kind| Lists {
+            lists: [Kind::DaemonSet, Kind::Pod, Kind::Revision].map(|kind| Lists {
                 kind,
                 begun: 0,
                 overdue: Vec::new(),
@@ -194,6 +196,7 @@ impl Naive {
         let Some(set) = self.sets.get_mut(&fact.uid) else {
             let set = Set {
                 fact: fact.clone(),
+                is_gone: false,
                 stored: fact.status,
                 version: 0,
                 creating: BTreeMap::new(),
@@ -326,7 +329,7 @@ impl Naive {
     pub fn decide(&mut self, now: Time) -> Vec<(u64, Arc<DaemonSetRef>, Work)> {
         self.find_overdue(now);
         for uid in self.sets.keys().copied().collect::<Vec<_>>() {
-            if !self.sets[&uid].fact.deleting {
+            if !self.sets[&uid].fact.deleting && !self.sets[&uid].is_gone {
                 self.sync(uid, now);
             }
         }

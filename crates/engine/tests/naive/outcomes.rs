@@ -237,6 +237,13 @@ impl Naive {
     }
 
     pub(super) fn status_written(&mut self, uid: Uid, status: Status, outcome: Outcome, now: Time) {
+        if matches!(outcome, Outcome::Gone) {
+            if let Some(set) = self.sets.get_mut(&uid) {
+                set.is_gone = true;
+            }
+            self.expect(Wait::DaemonSet(uid), now);
+            return;
+        }
         let Outcome::StatusWritten { resource_version } = outcome else {
             self.fail(uid, "status", now);
             return;
