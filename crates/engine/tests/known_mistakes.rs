@@ -293,6 +293,50 @@ fn an_old_pod_goes_when_the_new_one_is_available_without_another_event() {
     assert_eq!(cluster.objects.pods.len(), 1);
 }
 
+/// kubernetes#77203: the node's clock goes before the controller's, so that the time at which a pod became ready is yet
+/// to come; the roll-out waited for another event.
+#[test]
+fn a_roll_out_ends_although_the_clocks_of_the_nodes_are_ahead() {
+    let minimum = |object: &mut Value| {
+        rolling(1, 0)(object);
+        object["spec"]["minReadySeconds"] = 10.into();
+    };
+    let (mut cluster, uid) = saturated(3, minimum);
+    cluster.now = cluster.now.plus_millis(60_000);
+    cluster.settle();
+    change_image(&mut cluster, uid, "i:2");
+    for _ in 0..50 {
+        cluster.settle_now();
+        cluster.make_ready();
+        let ahead = cluster.now.plus_millis(3_000);
+        for pod in cluster.objects.pods.keys().copied().collect::<Vec<_>>() {
+            if cluster.objects.pods[&pod].ready_since == Some(cluster.now) {
+                cluster.objects.change_pod(pod, |pod| pod.ready_since = Some(ahead));
+            }
+        }
+        cluster.settle_now();
+        let Some(at) = cluster.engine.next_deadline() else { break };
+        cluster.now = cluster.now.max(at);
+    }
+    cluster.settle();
+    let status = cluster.objects.daemonsets[&uid].status;
+    assert_eq!((status.updated_number_scheduled, status.number_available), (3, 3));
+}
+
+/// slurm-operator#259: after a cordoned node's pod was lost, none came again.
+#[test]
+fn a_cordoned_node_gets_its_pod_again() {
+    let (mut cluster, _) = saturated(2, rolling(1, 0));
+    let cordon = ("node.kubernetes.io/unschedulable".to_owned(), String::new(), Effect::NoSchedule);
+    cluster.objects.set_node(Node { name: node_name(0), taints: vec![cordon], ..Node::default() });
+    cluster.settle();
+    assert_eq!((ready(&cluster), cluster.deletes), (2, 0));
+    let lost = cluster.objects.pods.values().find(|pod| pod.node.as_deref() == Some("n000")).unwrap().uid;
+    cluster.objects.remove_pod(lost);
+    cluster.settle();
+    assert!(cluster.objects.pods.values().any(|pod| pod.node.as_deref() == Some("n000")));
+}
+
 /// kruise#2387, nomad#27262, nomad#27497, nomad#27571, nomad#27604: the set of eligible nodes changes during a
 /// roll-out.
 #[test]
