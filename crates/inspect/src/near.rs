@@ -58,7 +58,7 @@ mod tests {
         check(
             "worker-1",
             &["worker-01", "worker-10", "worker-2", "worker-11"],
-            &["worker-10", "worker-11", "worker-01"],
+            &["worker-01", "worker-10", "worker-11"],
         );
         assert_eq!(any_of(&["a".into(), "b".into(), "c".into()]), "a, b or c");
     }

@@ -123,7 +123,7 @@ impl Case<'_> {
     }
 
     fn starting(&self, detail: &Detail) -> Reason {
-        let failing = detail.containers.iter().find_map(|one| trouble_of(one));
+        let failing = detail.containers.iter().find_map(trouble_of);
         if let Some(reason) = failing {
             return reason;
         }

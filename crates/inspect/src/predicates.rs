@@ -99,10 +99,10 @@ fn taint_text(taint: &Taint<'_>, toleration: Option<&Toleration>, template: &Tem
     let name = taint_name(taint);
     let Some(toleration) = toleration else {
         let then = match taint.effect {
-            Effect::NoExecute => "no pod is made, and one that is there goes",
-            _ => "no pod is made, and one that is there stays",
+            Effect::NoExecute => "no pod is made, one that is there goes",
+            _ => "no pod is made, one that is there stays",
         };
-        return format!("taint {name} is not tolerated: {then}");
+        return format!("taint {name} is not tolerated ({then})");
     };
     let own = everynode_engine::pod_placement(&template.value()["spec"]).tolerations;
     let whose = if own.contains(toleration) { "by the template" } else { "as every daemon pod does" };

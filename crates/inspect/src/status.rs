@@ -229,14 +229,17 @@ fn strategy_text(set: &Set<'_>) -> String {
 pub(crate) fn spent(set: &Set<'_>, answers: &[Answer]) -> Option<Spent> {
     let (budget, used) = set.budget?;
     let users = answers.iter().filter(|answer| answer.uses_budget);
-    // With surge, a node that has its old pod uses the budget by the new one.
-    let cause = |answer: &Answer| match (budget, answer.class) {
-        (Budget::Surge(_), Class::Old) => {
-            let newer = answer.pods.iter().find(|(state, _)| state.updated);
-            let text = newer.and_then(|(_, reason)| reason.clone());
-            Answer { reason: text.unwrap_or_else(|| answer.reason.clone()), ..answer.clone() }
+    // Where the node's own cause is another one, what its pod lacks is why it uses the budget: with surge the new
+    // pod beside an old one, and any pod on a node that should not run it.
+    let cause = |answer: &Answer| {
+        let of_pod = answer.pods.iter().filter(|(state, _)| state.updated || answer.class != Class::Old);
+        let lacking = of_pod.filter_map(|(_, reason)| reason.clone()).next();
+        match (budget, answer.class) {
+            (Budget::Surge(_), Class::Old) | (_, Class::Misscheduled) => {
+                Answer { reason: lacking.unwrap_or_else(|| answer.reason.clone()), ..answer.clone() }
+            }
+            _ => answer.clone(),
         }
-        _ => answer.clone(),
     };
     let users: Vec<Answer> = users.map(cause).collect();
     Some(Spent { text: set.budget_text()?, allowed: amount(budget), used, used_by: groups(users.iter()) })

@@ -213,7 +213,7 @@ impl Group {
     pub fn to_text(&self, now: i64, paint: &Paint) -> String {
         let since = self.reason.since.map(|since| format!(", for {}", human((now - since).max(0) * 1000)));
         let kind = match self.class {
-            Class::Misscheduled => "should not run it: ",
+            Class::Misscheduled => "should not run, has a pod: ",
             _ => "",
         };
         format!(
