@@ -43,7 +43,7 @@ impl Source {
     pub async fn fleet(&self, wanted: Wanted<'_>) -> Result<Fleet, Failure> {
         match self {
             Source::Cluster(client) => {
-                Fleet::from_cluster(client, wanted, "").await.map_err(|error| unreadable(client, &error))
+                Fleet::from_cluster(client, wanted, "").await.map_err(|error| unreadable(&error))
             }
             Source::Snapshot(path) => from_file(path, wanted),
         }
@@ -54,7 +54,7 @@ impl Source {
         match self {
             Source::Cluster(client) => {
                 let fleet = Fleet::from_part_of_cluster(client, wanted).await;
-                fleet.map_err(|error| unreadable(client, &error))
+                fleet.map_err(|error| unreadable(&error))
             }
             Source::Snapshot(path) => from_file(path, wanted),
         }
@@ -70,7 +70,7 @@ fn from_file(path: &PathBuf, wanted: Wanted<'_>) -> Result<Fleet, Failure> {
     Fleet::from_file(file, wanted).map_err(|error| named(&error))
 }
 
-fn unreadable<E: std::error::Error + 'static>(client: &Client, error: &CollectError<E>) -> Failure {
+fn unreadable<E: std::error::Error + 'static>(error: &CollectError<E>) -> Failure {
     let code = match error {
         CollectError::Api { source, .. } => source.code(),
         _ => None,
@@ -82,8 +82,7 @@ fn unreadable<E: std::error::Error + 'static>(client: &Client, error: &CollectEr
         Some(403) => {
             Some("you need the verb list on it, for the cluster or for the namespace of -n".to_owned())
         }
-        Some(_) => None,
-        None => Some(format!("is {} the right cluster, and is it up?", client.server_url())),
+        _ => None,
     };
     Failure { message: error.to_string(), hint }
 }

@@ -35,9 +35,9 @@ pub struct StatusArgs {
     /// Show the nodes of each DaemonSet, one symbol each, by zone
     #[arg(long)]
     pub nodes: bool,
-    /// Show the nodes by this label
-    #[arg(long, value_name = "LABEL", default_value = ZONE, requires = "nodes")]
-    pub by: String,
+    /// Show the nodes, by this label
+    #[arg(long, value_name = "LABEL")]
+    pub by: Option<String>,
     /// The DaemonSets of all namespaces
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     pub all_namespaces: bool,
@@ -69,7 +69,7 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
             namespace: (!args.all_namespaces).then(|| namespace.clone()),
             names: args.names.clone(),
         },
-        grid_by: args.nodes.then(|| args.by.clone()),
+        grid_by: args.by.clone().or_else(|| args.nodes.then(|| ZONE.to_owned())),
         output: args.output,
     };
     let status = shown.status(&fleet, fleet.taken_at_millis);

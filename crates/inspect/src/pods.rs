@@ -123,7 +123,7 @@ impl Case<'_> {
     }
 
     fn starting(&self, detail: &Detail) -> Reason {
-        let failing = detail.containers.iter().find_map(trouble_of);
+        let failing = detail.containers.iter().find_map(|one| self.trouble_of(one));
         if let Some(reason) = failing {
             return reason;
         }
@@ -143,6 +143,51 @@ impl Case<'_> {
             return self.probe(container);
         }
         self.without_containers(detail, begun)
+    }
+
+    /// Why a container cannot go on by itself, if that is so.
+    fn trouble_of(&self, container: &Container) -> Option<Reason> {
+        let name = &container.name;
+        let what = if container.init { "init container" } else { "container" };
+        let ended_at = container.ended.as_ref().and_then(|ended| ended.at);
+        match container.waiting.as_str() {
+            "CrashLoopBackOff" => Some(self.crashing(what, container).since(ended_at)),
+            "" => match &container.ended {
+                Some(ended) if container.running_since.is_none() && ended.exit_code != 0 => {
+                    Some(self.crashing(what, container).since(ended_at))
+                }
+                _ => None,
+            },
+            "ContainerCreating" | "PodInitializing" => None,
+            reason if IMAGE_REASONS.contains(&reason) => Some(
+                Reason::new(
+                    Kind::ImagePull,
+                    format!("the image of {what} {name} cannot be pulled: {reason}"),
+                )
+                .detail(container.message.clone())
+                .changed_by("an image that is there, and may be pulled"),
+            ),
+            reason => Some(
+                Reason::new(Kind::Held, format!("{what} {name} waits: {reason}"))
+                    .detail(container.message.clone()),
+            ),
+        }
+    }
+
+    fn crashing(&self, what: &str, container: &Container) -> Reason {
+        let name = &container.name;
+        let how = container.ended.as_ref().map(exit_text).map_or(String::new(), |exit| format!(": {exit}"));
+        let restarts = match container.restarts {
+            1 => "1 restart".to_owned(),
+            number => format!("{number} restarts"),
+        };
+        let again = if container.waiting.is_empty() { "" } else { ", waits for the next" };
+        Reason::new(Kind::Crashing, format!("{what} {name} crashes{how}"))
+            .detail(format!("{restarts}{again}"))
+            .changed_by(format!(
+                "a container that goes on: kubectl -n {} logs {} -c {name} --previous tells what it said",
+                self.pod.namespace, self.pod.name
+            ))
     }
 
     /// A container runs and is not ready.
@@ -208,45 +253,6 @@ fn starting(begun: Option<i64>) -> Reason {
     Reason::new(Kind::Starting, "starting: images are pulled, or volumes are mounted")
         .since(begun)
         .changed_by("the kubelet is done with it; events of the pod tell where it is")
-}
-
-/// Why a container cannot go on by itself, if that is so.
-fn trouble_of(container: &Container) -> Option<Reason> {
-    let name = &container.name;
-    let what = if container.init { "init container" } else { "container" };
-    let ended_at = container.ended.as_ref().and_then(|ended| ended.at);
-    match container.waiting.as_str() {
-        "CrashLoopBackOff" => Some(crashing(what, container).since(ended_at)),
-        "" => match &container.ended {
-            Some(ended) if container.running_since.is_none() && ended.exit_code != 0 => {
-                Some(crashing(what, container).since(ended_at))
-            }
-            _ => None,
-        },
-        "ContainerCreating" | "PodInitializing" => None,
-        reason if IMAGE_REASONS.contains(&reason) => Some(
-            Reason::new(Kind::ImagePull, format!("the image of {what} {name} cannot be pulled: {reason}"))
-                .detail(container.message.clone())
-                .changed_by("an image that is there, and may be pulled"),
-        ),
-        reason => Some(
-            Reason::new(Kind::Held, format!("{what} {name} waits: {reason}"))
-                .detail(container.message.clone()),
-        ),
-    }
-}
-
-fn crashing(what: &str, container: &Container) -> Reason {
-    let name = &container.name;
-    let how = container.ended.as_ref().map(exit_text).map_or(String::new(), |exit| format!(": {exit}"));
-    let restarts = match container.restarts {
-        1 => "1 restart".to_owned(),
-        number => format!("{number} restarts"),
-    };
-    let again = if container.waiting.is_empty() { "" } else { ", waits for the next" };
-    Reason::new(Kind::Crashing, format!("{what} {name} crashes{how}"))
-        .detail(format!("{restarts}{again}"))
-        .changed_by(format!("kubectl logs --previous -c {name} tells what it said"))
 }
 
 fn exit_text(ended: &Ended) -> String {

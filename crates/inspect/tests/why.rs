@@ -215,7 +215,7 @@ fn a_pod_that_is_not_available_says_why_and_since_when() {
             "container main crashes: exit code 137 (OOMKilled)",
             "7 restarts, waits for the next",
             "1m ago",
-            "kubectl logs --previous -c main",
+            "kubectl -n default logs agent-x -c main --previous",
         ],
     );
     check(

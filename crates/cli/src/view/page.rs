@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 
 use ratatui::crossterm::terminal::{
-    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, size,
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EndSynchronizedUpdate, EnterAlternateScreen,
+    size,
 };
 use ratatui::crossterm::{cursor, execute, queue};
 
@@ -18,7 +19,7 @@ impl Page {
     pub fn open() -> io::Result<Page> {
         TAKEN.store(true, Ordering::Relaxed);
         let page = Page;
-        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)?;
+        execute!(io::stdout(), EnterAlternateScreen, DisableLineWrap, cursor::Hide)?;
         Ok(page)
     }
 

@@ -164,7 +164,8 @@ impl Row {
 
     fn write_causes(&self, now: i64, paint: &Paint, out: &mut String) {
         let mut say = |head: &str, tone: Tone, text: &str| {
-            out.push_str(&format!("  {}  ", paint.tone(tone, &format!("{head:<7}"))));
+            let pad = " ".repeat(9 - head.len());
+            out.push_str(&format!("  {}{pad}", paint.tone(tone, head)));
             out.push_str(&paint.fold(text, 11));
             out.push('\n');
         };

@@ -1,0 +1,270 @@
+//! `everynode why` and `everynode status` as people and pipelines see them: offline, against a cluster, as a plugin.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may panic")]
+
+mod common;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Cluster, eventually, everynode};
+use everynode_client::content_type;
+use everynode_plan::file::{Header, VERSION, Writer};
+use everynode_plan::record::{Node, Record, Taint};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const TAKEN_AT: i64 = 1_790_000_000;
+
+/// A snapshot of three nodes, one of them tainted, and a DaemonSet that no controller has seen.
+fn snapshot(path: &Path) {
+    let header = Header { format: VERSION, taken_at: TAKEN_AT, salt: "s".into(), writer: "test".into() };
+    let mut writer = Writer::new(File::create(path).unwrap(), header).unwrap();
+    let daemonset = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": "logging", "uid": "11111111-1111-4111-8111-111111111111",
+            "generation": 1},
+        "spec": {
+            "selector": {"matchLabels": {"app": "agent"}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
+            "template": {"metadata": {"labels": {"app": "agent"}},
+                "spec": {"containers": [{"name": "main", "image": "agent:1"}]}},
+        },
+    });
+    writer.write(&Record::DaemonSet(daemonset)).unwrap();
+    for index in 0..3 {
+        let taint = Taint { key: "gpu".into(), value: "yes".into(), effect: "NoSchedule".into() };
+        let node = Node {
+            name: format!("n{index}"),
+            taints: if index == 2 { vec![taint] } else { Vec::new() },
+            ready: "True".into(),
+            ..Node::default()
+        };
+        writer.write(&Record::Node(node)).unwrap();
+    }
+    writer.finish(Vec::new()).unwrap();
+}
+
+/// A directory with the snapshot `fleet.snapshot`.
+fn desk() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    snapshot(&directory.path().join("fleet.snapshot"));
+    directory
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = everynode();
+    command.args(arguments).current_dir(directory).env_remove("KUBECONFIG").env("HOME", directory);
+    command.output().unwrap()
+}
+
+/// Runs the command and demands its status and these parts of what it says.
+fn check(directory: &Path, arguments: &[&str], status: i32, parts: &[&str]) -> String {
+    let output = run(directory, arguments);
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{text}");
+    for part in parts {
+        assert!(text.contains(part), "{arguments:?}: {part:?} is not in:\n{text}");
+    }
+    text
+}
+
+#[test]
+fn a_snapshot_is_asked_offline() {
+    let desk = desk();
+    let check = |arguments: &[&str], status, parts: &[&str]| {
+        check(desk.path(), &[arguments, &["--snapshot", "fleet.snapshot"]].concat(), status, parts)
+    };
+    let why = ["why", "ds/agent", "-n", "logging"];
+    check(
+        &why,
+        0,
+        &["2 of 3 nodes should run it", "no controller has looked at generation 1", "gpu=yes:NoSchedule"],
+    );
+    let node = [&why[..], &["node/n2"]].concat();
+    check(
+        &node,
+        0,
+        &["logging/agent on n2: does not run, and should not", "kubectl taint node n2 gpu=yes:NoSchedule-"],
+    );
+    let text = check(&[&node[..], &["-o", "json"]].concat(), 0, &[]);
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&value["class"], &value["reason"]["kind"]), (&json!("notEligible"), &json!("taint")));
+    let text = check(&[&node[..], &["-o", "yaml"]].concat(), 0, &[]);
+    let read = everynode_wire::manifest::documents(&text);
+    assert_eq!(read[0].as_ref().unwrap().value, value, "{text}");
+    check(&["status", "-A"], 0, &["logging    agent      0/2        0/2  ┄┄┄┄┄┄┄┄┄┄┄┄  not looked at"]);
+    check(&["status", "-A", "--by", "rack"], 0, &["all nodes  □□·"]);
+    check(&["status"], 0, &["There is no DaemonSet in namespace default, and 1 elsewhere: -A shows it."]);
+}
+
+#[test]
+fn bad_input_is_explained() {
+    let desk = desk();
+    let check = |arguments: &[&str], status, parts: &[&str]| check(desk.path(), arguments, status, parts);
+    let with = ["--snapshot", "fleet.snapshot"];
+    let asked = |arguments: &[&'static str]| [arguments, &with[..]].concat();
+    check(
+        &asked(&["why", "ds/agnet"]),
+        1,
+        &["there is no DaemonSet default/agnet", "hint: there is logging/agent"],
+    );
+    check(
+        &asked(&["why", "ds/agent", "-n", "logging", "node/n9"]),
+        1,
+        &["there is no Node n9", "n0, n1 or n2"],
+    );
+    check(&asked(&["why", "deployment/web"]), 2, &["deployment is another kind: write daemonset/NAME"]);
+    check(&asked(&["why", "ds/agent", "pod/x"]), 2, &["pod is another kind: write node/NAME"]);
+    check(&asked(&["why", "agent"]), 2, &["write daemonset/agent"]);
+    check(
+        &asked(&["status", "agnet", "-n", "logging"]),
+        1,
+        &["there is no DaemonSet agnet in namespace logging"],
+    );
+    check(&asked(&["status", "agent"]), 1, &["there is one in namespace logging: add -n logging"]);
+    check(&asked(&["status", "-w"]), 2, &["cannot be used with"]);
+    check(&asked(&["status", "-o", "toml"]), 2, &["invalid value 'toml'"]);
+    check(&["status", "--kubeconfig", "missing"], 1, &["hint: name a kubeconfig"]);
+    let whole = std::fs::read(desk.path().join("fleet.snapshot")).unwrap();
+    std::fs::write(desk.path().join("cut"), &whole[..whole.len() - 9]).unwrap();
+    check(&["status", "--snapshot", "cut"], 1, &["snapshot cut: ", "cut off"]);
+    check(&["why", "--help"], 0, &["Exit status: 0 answered"]);
+    check(&["status", "--help"], 0, &["Exit status: 0 shown"]);
+}
+
+#[test]
+fn colours_are_left_out_of_pipes_and_where_they_are_not_wanted() {
+    let desk = desk();
+    let has_colours = |arguments: &[&str], no_color: bool| {
+        let mut command = everynode();
+        command
+            .args(["status", "-A", "--snapshot", "fleet.snapshot"])
+            .args(arguments)
+            .current_dir(desk.path());
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        command.output().unwrap().stdout.contains(&0x1b)
+    };
+    assert!(!has_colours(&[], false), "a pipe gets none");
+    assert!(has_colours(&["--color", "always"], false));
+    assert!(!has_colours(&["--color", "never"], false) && !has_colours(&[], true));
+}
+
+#[test]
+fn the_program_is_a_plugin_of_kubectl_under_that_name() {
+    let desk = desk();
+    let plugin = desk.path().join("kubectl-everynode");
+    symlink(env!("CARGO_BIN_EXE_everynode"), &plugin).unwrap();
+    let run = |command: &mut Command| {
+        let output = command.current_dir(desk.path()).output().unwrap();
+        String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+    };
+    let help = run(Command::new(&plugin).args(["plan", "--help"]));
+    assert!(help.contains("Usage: kubectl everynode plan [OPTIONS]"), "{help}");
+    let wrong = run(Command::new(&plugin).args(["status", "--wrong"]));
+    assert!(wrong.contains("Usage: kubectl everynode status"), "{wrong}");
+    if common::have_kubectl() {
+        let path = format!("{}:{}", desk.path().display(), std::env::var("PATH").unwrap_or_default());
+        let mut kubectl = Command::new("kubectl");
+        kubectl.args(["everynode", "status", "-A", "--snapshot", "fleet.snapshot"]).env("PATH", path);
+        let text = run(&mut kubectl);
+        assert!(text.contains("logging    agent"), "{text}");
+    }
+}
+
+#[test]
+fn shells_get_a_script_that_completes_every_command() {
+    let desk = desk();
+    for shell in ["bash", "zsh", "fish"] {
+        check(desk.path(), &["completion", shell], 0, &["snapshot", "status", "why", "plan", "completion"]);
+    }
+    check(desk.path(), &["completion", "tcsh"], 2, &["possible values: bash, zsh, fish"]);
+    let script = desk.path().join("script");
+    std::fs::write(&script, run(desk.path(), &["completion", "bash"]).stdout).unwrap();
+    match Command::new("bash").arg("-n").arg(&script).status() {
+        Ok(status) => assert!(status.success(), "bash cannot read it"),
+        Err(_) => println!("skipped: bash is not here"),
+    }
+}
+
+const MANIFEST: &str = "apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec:
+      containers: [{name: main, image: \"example/agent:1\"}]
+";
+
+#[tokio::test]
+async fn a_roll_out_that_fails_is_seen_on_a_cluster() {
+    let manifest = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(manifest.path(), MANIFEST).unwrap();
+    let file = manifest.path().display().to_string();
+    let cluster = tokio::task::spawn_blocking(move || {
+        Cluster::start(&["--nodes", "4", "-f", &file, "--pod-start", "50ms"])
+    })
+    .await
+    .unwrap();
+    let kubeconfig = cluster.kubeconfig.display().to_string();
+    let ask = |arguments: &[&str]| {
+        let output = everynode().args(arguments).args(["--kubeconfig", &kubeconfig]).output().unwrap();
+        let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let says = async |arguments: &[&str], parts: &[&str]| {
+        eventually(&format!("{arguments:?} says {parts:?}"), LIMIT, async || {
+            let text = ask(arguments);
+            if parts.iter().all(|part| text.contains(part)) { Ok(text) } else { Err(text) }
+        })
+        .await
+    };
+    says(&["status"], &["default    agent      4/4        4/4  ━━━━━━━━━━━━  complete"]).await;
+    says(&["why", "ds/agent", "node/node-2"], &["default/agent on node-2: runs, available"]).await;
+
+    let mut watch = everynode();
+    watch.args(["status", "-w", "--kubeconfig", &kubeconfig]).stdout(Stdio::piped());
+    let mut watch = watch.spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        while let Some(Ok(line)) = lines.next() {
+            let _ = tell.send(line);
+        }
+    });
+    let wait_for = |part: &str| {
+        let deadline = Instant::now() + LIMIT;
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|line: &String| line.contains(part)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            seen.push(told.recv_timeout(left).unwrap_or_else(|_| panic!("no {part:?} in {seen:#?}")));
+        }
+    };
+    wait_for("complete");
+    let client = cluster.client().await;
+    let container = json!([{"name": "main", "image": "example/agent:non-existent"}]);
+    let patch = json!({"spec": {"template": {"spec": {"containers": container}}}}).to_string();
+    let path = "/apis/apps/v1/namespaces/default/daemonsets/agent";
+    client.patch(path, content_type::STRATEGIC_MERGE_PATCH, patch).await.unwrap();
+    wait_for("the image of container main cannot be pulled");
+    assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
+    assert!(watch.wait().unwrap().success(), "Ctrl-C ends it well");
+
+    let parts =
+        ["should run, and is not available", "cannot be pulled", "maxUnavailable 1, 1 in use; this node"];
+    says(&["why", "daemonset/agent", "node/node-1"], &parts).await;
+    let parts = ["of an old revision", "maxUnavailable 1 is used up", "by node-1"];
+    says(&["why", "daemonset/agent", "node/node-3"], &parts).await;
+    let parts = ["1/4", "3/4", "budget   maxUnavailable 1, 1 in use", "cannot be pulled"];
+    says(&["status"], &parts).await;
+    says(&["status", "--nodes"], &["✗", "▪"]).await;
+}
