@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             Command::Nodes(args) => nodes::run(args).await,
             Command::Controller(args) => controller::run(args).await,
             Command::Snapshot(args) => snapshot::run(args).await,
-            Command::Plan(args) => plan::run(args).await,
+            Command::Plan(given) => plan::run(given, colour).await,
             Command::Why(given) => why::run(given, colour).await,
             Command::Status(given) => status::run(given, colour).await,
             Command::Completion(given) => completion::run(&given, program::command()),

@@ -5,13 +5,14 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use everynode_inspect::{Paint, Tone};
 use everynode_plan::spread::Spread;
 use everynode_plan::{Change, Failing, Fleet, Manifest, Options, Plan, Token, Wanted};
 use serde_json::json;
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
-use crate::out::{Output, say};
+use crate::out::{Colour, Output, say};
 use crate::source::Source;
 
 /// Status of a change that should not be made as it is.
@@ -62,7 +63,7 @@ pub struct PlanArgs {
 }
 
 /// Plans what the manifest holds.
-pub async fn run(args: PlanArgs) -> Result<ExitCode, Failure> {
+pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
     let text = read_manifest(&args)?;
     let source = Source::open(args.snapshot.as_ref(), &args.cluster, "everynode-plan").await?;
     let namespace = args.namespace.as_deref().unwrap_or_else(|| source.default_namespace());
@@ -81,7 +82,7 @@ pub async fn run(args: PlanArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
-    print(&args, &problems, &manifest.ignored, &plans);
+    print(&args, colour, &problems, &manifest.ignored, &plans);
     Ok(status(&args, &problems, &plans))
 }
 
@@ -124,7 +125,7 @@ fn options(args: &PlanArgs) -> Options {
     }
 }
 
-fn print(args: &PlanArgs, problems: &[String], ignored: &[String], plans: &[Plan]) {
+fn print(args: &PlanArgs, colour: Colour, problems: &[String], ignored: &[String], plans: &[Plan]) {
     let moved = moved(args, plans);
     let all = json!({"errors": problems, "ignored": ignored, "moved": moved, "plans": plans});
     if let Some(text) = args.output.of(&all) {
@@ -149,7 +150,37 @@ fn print(args: &PlanArgs, problems: &[String], ignored: &[String], plans: &[Plan
         Some(_) if problems.is_empty() => text.push_str("Nothing has moved since that plan.\n"),
         _ => {}
     }
-    say(&text);
+    say(&painted(&text, &colour.paint(args.output)));
+}
+
+/// The column in which the lines of a plan go on.
+const PLAN_INDENT: usize = 13;
+
+/// A plan with its heads in colour, where that is wanted, and its lines folded on a terminal.
+fn painted(text: &str, paint: &Paint) -> String {
+    let tones = [
+        ("  PROBLEM", Tone::Bad),
+        ("NOT SAFE.", Tone::Bad),
+        ("The manifest would be refused:", Tone::Bad),
+        ("Safe.", Tone::Good),
+        ("  note", Tone::Warning),
+        ("  warning", Tone::Warning),
+        ("DaemonSet ", Tone::Strong),
+    ];
+    let mut out = String::new();
+    for line in text.lines() {
+        let (head, rest) = line.split_at_checked(PLAN_INDENT).unwrap_or((line, ""));
+        let line = format!("{head}{}", paint.fold(rest, PLAN_INDENT));
+        match tones.into_iter().find(|(head, _)| line.starts_with(head)) {
+            Some((head, tone)) => {
+                out.push_str(&paint.tone(tone, head));
+                out.push_str(&line[head.len()..]);
+            }
+            None => out.push_str(&line),
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// What is no longer as the token has it. A token is of one DaemonSet.
@@ -196,6 +227,16 @@ fn share(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_is_folded_and_coloured_only_where_that_is_wanted() {
+        let text = "DaemonSet a/b: change\n  PROBLEM    one two three four five six\nNOT SAFE.\n";
+        assert_eq!(painted(text, &Paint::default()), text);
+        let paint = Paint { colour: true, width: Some(33), wide: false };
+        let expected = "\u{1b}[1mDaemonSet \u{1b}[0ma/b: change\n\u{1b}[31m  PROBLEM\u{1b}[0m    one two three four\n             \
+                        five six\n\u{1b}[31mNOT SAFE.\u{1b}[0m\n";
+        assert_eq!(painted(text, &paint), expected);
+    }
 
     #[test]
     fn shares_and_failures_are_read_as_people_write_them() {

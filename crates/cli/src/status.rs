@@ -169,8 +169,8 @@ impl Shown {
         let status = self.status(&fleet, now_millis);
         let mut text = self.text(&status, &fleet, paint);
         if let Some(why) = live.interrupted().filter(|_| matches!(self.output, Output::Text | Output::Wide)) {
-            let note = paint.tone(Tone::Bad, "The cluster does not answer");
-            text.push_str(&format!("{note}: {why}. It is asked again; this is what was known.\n"));
+            let note = paint.tone(Tone::Bad, "Not up to date");
+            text.push_str(&format!("{note}: {why}. The cluster is asked again.\n"));
         }
         let pause = PAUSE.max(begun.elapsed() * SHARE);
         let fingerprint = format!("{}{}", status.fingerprint(), live.interrupted().is_some());
