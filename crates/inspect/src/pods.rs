@@ -124,8 +124,9 @@ impl Case<'_> {
 
     fn starting(&self, detail: &Detail) -> Reason {
         let failing = detail.containers.iter().find_map(|one| self.trouble_of(one));
+        let not_ready = detail.not_ready.as_ref().and_then(|statement| statement.since);
         if let Some(reason) = failing {
-            return reason;
+            return reason.since(not_ready.or(Some(self.pod.created)));
         }
         let begun = detail.scheduled.or(Some(self.pod.created));
         if let Some(init) = detail.containers.iter().find(|one| one.init) {
@@ -149,12 +150,11 @@ impl Case<'_> {
     fn trouble_of(&self, container: &Container) -> Option<Reason> {
         let name = &container.name;
         let what = if container.init { "init container" } else { "container" };
-        let ended_at = container.ended.as_ref().and_then(|ended| ended.at);
         match container.waiting.as_str() {
-            "CrashLoopBackOff" => Some(self.crashing(what, container).since(ended_at)),
+            "CrashLoopBackOff" => Some(self.crashing(what, container)),
             "" => match &container.ended {
                 Some(ended) if container.running_since.is_none() && ended.exit_code != 0 => {
-                    Some(self.crashing(what, container).since(ended_at))
+                    Some(self.crashing(what, container))
                 }
                 _ => None,
             },
@@ -181,9 +181,13 @@ impl Case<'_> {
             1 => "1 restart".to_owned(),
             number => format!("{number} restarts"),
         };
+        let last = container.ended.as_ref().and_then(|ended| ended.at);
+        let last = last.map(|at| {
+            format!(", the last end {} ago", human(self.now.millis_since(Time::from_seconds(at)).max(0)))
+        });
         let again = if container.waiting.is_empty() { "" } else { ", waits for the next" };
         Reason::new(Kind::Crashing, format!("{what} {name} crashes{how}"))
-            .detail(format!("{restarts}{again}"))
+            .detail(format!("{restarts}{}{again}", last.unwrap_or_default()))
             .changed_by(format!(
                 "a container that goes on: kubectl -n {} logs {} -c {name} --previous tells what it said",
                 self.pod.namespace, self.pod.name

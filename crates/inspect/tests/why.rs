@@ -210,10 +210,10 @@ fn a_pod_that_is_not_available_says_why_and_since_when() {
             json!({"restartCount": 7, "lastState": ended(137, "OOMKilled")}),
         ),
         Kind::Crashing,
-        -60,
+        -500,
         &[
             "container main crashes: exit code 137 (OOMKilled)",
-            "7 restarts, waits for the next",
+            "7 restarts, the last end 1m ago, waits for the next",
             "1m ago",
             "kubectl -n default logs agent-x -c main --previous",
         ],
@@ -221,8 +221,8 @@ fn a_pod_that_is_not_available_says_why_and_since_when() {
     check(
         container(ended(1, "Error"), json!({"restartCount": 1})),
         Kind::Crashing,
-        -60,
-        &["exit code 1 (Error)", "1 restart\n"],
+        -500,
+        &["exit code 1 (Error)", "1 restart, the last end 1m ago\n"],
     );
     check(
         container(
