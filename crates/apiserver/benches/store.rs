@@ -26,7 +26,7 @@ const OBJECTS: usize = 100_000;
 const POD_BYTES: usize = 5_000;
 
 fn open(backend: Box<dyn Backend>, limits: Limits) -> Store {
-    let spec = ShelfSpec { prefix: "//pods".into(), fields: &[] };
+    let spec = ShelfSpec { prefix: "//pods".into() };
     Store::open(backend, vec![spec], limits, &|_, _| Some(Facts::default())).expect("a store")
 }
 

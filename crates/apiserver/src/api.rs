@@ -1,11 +1,10 @@
 //! The front desk: takes a request, finds who asks and what for, and passes it on.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use everynode_wire::defaults::order;
 use everynode_wire::resource::Resource;
-use everynode_wire::schema;
 use everynode_wire::status::Status;
 use everynode_wire::{Value, encode};
 use http::{HeaderValue, Request, Response, header};
@@ -15,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::audit::{Audit, Subject};
 use crate::authn::{self, Connection, User};
-use crate::catalog::{Catalog, facts_of};
+use crate::catalog::{Catalog, Registry, facts_of};
 use crate::config::Config;
 use crate::handlers::{self, Call, Verb};
 use crate::http::accept::Form;
@@ -42,6 +41,8 @@ pub struct Api {
     stop: watch::Receiver<bool>,
     in_flight: Semaphore,
     metrics: Metrics,
+    /// The documents of one generation of the registry.
+    openapi: Mutex<Option<(u64, Arc<openapi::Documents>)>>,
 }
 
 impl Api {
@@ -65,6 +66,7 @@ impl Api {
             stop,
             in_flight,
             metrics: Metrics::default(),
+            openapi: Mutex::new(None),
         }
     }
 
@@ -105,15 +107,15 @@ impl Api {
 
     /// Encodes an object for the store, its fields in their order. The object keeps the order, and gets the
     /// stored form when its resource is a view on another one.
-    pub(crate) fn draft(&self, resource: &'static Resource, object: &mut Value) -> Option<Draft> {
-        let shelf = self.catalog.shelf(resource)?;
-        let stored_resource = self.catalog.stored_resource(shelf);
-        let converted = resource.stored_as.map(|view| (view.to_stored)(object.clone()));
+    pub(crate) fn draft(&self, resource: &Resource, object: &mut Value) -> Option<Draft> {
+        let registry = self.catalog.registry();
+        let stored_resource = registry.stored_form(resource);
+        let converted = resource.stored_as.as_ref().map(|form| form.to_stored(object.clone()));
         let mut stored = converted.unwrap_or_else(|| std::mem::take(object));
         let before = meta::text(&stored, "resourceVersion").to_owned();
         meta::set(&mut stored, "resourceVersion", REVISION_PLACEHOLDER);
-        if let Some(ty) = schema::type_named(stored_resource.type_name) {
-            order(ty, &mut stored);
+        if let Some(model) = stored_resource.model() {
+            model.order(&mut stored);
         }
         let facts = facts_of(stored_resource, &stored);
         // The encoder escapes the brackets of the placeholder; the draft only looks for the field.
@@ -130,7 +132,7 @@ impl Api {
 
     /// The refusal for a write that did not happen.
     pub(crate) fn write_error(&self, resource: &Resource, name: &str, error: WriteError) -> Status {
-        let (group, plural) = (resource.group, resource.plural);
+        let (group, plural) = (&resource.group, &resource.plural);
         match error {
             WriteError::Exists => Status::already_exists(group, plural, name),
             WriteError::Changed => Status::modified(group, plural, name),
@@ -165,24 +167,30 @@ impl Api {
         match parts.as_slice() {
             ["livez" | "readyz" | "healthz", ..] => Ok(body::text(200, "ok")),
             ["version"] => Ok(body::json(200, &discovery::version())),
-            ["api"] if wants_aggregated(&request) => Ok(aggregated(&request, true)),
-            ["apis"] if wants_aggregated(&request) => Ok(aggregated(&request, false)),
+            ["api"] if wants_aggregated(&request) => Ok(aggregated(&self.catalog.registry(), &request, true)),
+            ["apis"] if wants_aggregated(&request) => {
+                Ok(aggregated(&self.catalog.registry(), &request, false))
+            }
             ["api"] => Ok(body::json(200, &discovery::api_versions(self.address))),
-            ["apis"] => Ok(body::json(200, &discovery::group_list())),
+            ["apis"] => Ok(body::json(200, &discovery::group_list(&self.catalog.registry()))),
             ["metrics"] => Ok(body::text(200, self.metrics_text())),
             ["apis", group, "v1", plural] if is_review(group, plural) => {
                 let (group, plural) = ((*group).to_owned(), (*plural).to_owned());
                 self.review(user, request, &group, &plural).await
             }
             ["openapi", "v2"] => self.openapi_two(&request),
-            ["openapi", "v3"] => Ok(body::json(200, &openapi::index())),
-            ["openapi", "v3", "api", version] => Ok(schema_document(openapi::group_document("", version))),
-            ["openapi", "v3", "apis", group, version] => {
-                Ok(schema_document(openapi::group_document(group, version)))
+            ["openapi", "v3"] => Ok(body::json(200, &self.openapi().index())),
+            ["openapi", "v3", "api", version] => {
+                Ok(schema_document(self.openapi().group_document("", version)))
             }
-            ["apis", group] => Ok(document(discovery::group(group))),
-            ["api", version] => Ok(document(discovery::resource_list("", version))),
-            ["apis", group, version] => Ok(document(discovery::resource_list(group, version))),
+            ["openapi", "v3", "apis", group, version] => {
+                Ok(schema_document(self.openapi().group_document(group, version)))
+            }
+            ["apis", group] => Ok(document(discovery::group(&self.catalog.registry(), group))),
+            ["api", version] => Ok(document(discovery::resource_list(&self.catalog.registry(), "", version))),
+            ["apis", group, version] => {
+                Ok(document(discovery::resource_list(&self.catalog.registry(), group, version)))
+            }
             ["api", version, _, ..] => {
                 let at = GroupVersion { group: "", version };
                 self.resource(request, at, &segments[2..]).await
@@ -211,18 +219,32 @@ impl Api {
         Ok(body::json(201, &answer))
     }
 
+    /// The documents of what is served now; made anew when that has changed.
+    fn openapi(&self) -> Arc<openapi::Documents> {
+        let registry = self.catalog.registry();
+        let mut kept = self.openapi.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((generation, documents)) if *generation == registry.generation() => documents.clone(),
+            _ => {
+                let made = Arc::new(openapi::Documents::of(&registry));
+                *kept = Some((registry.generation(), made.clone()));
+                made
+            }
+        }
+    }
+
     fn metrics_text(&self) -> String {
         let audit = self.audit.as_ref().map(Audit::counters);
         self.metrics.text(&self.store, &self.object_counts(), audit)
     }
 
     fn object_counts(&self) -> Vec<(String, usize)> {
-        let shelves = self.catalog.shelves();
-        let name = |resource: &Resource| match resource.group {
-            "" => resource.plural.to_owned(),
-            group => format!("{}.{group}", resource.plural),
+        let registry = self.catalog.registry();
+        let name = |resource: &Resource| match &*resource.group {
+            "" => resource.plural.clone().into_owned(),
+            group => format!("{}.{group}", &resource.plural),
         };
-        shelves.map(|(shelf, resource)| (name(resource), self.store.count(shelf))).collect()
+        registry.shelves().map(|(shelf, resource)| (name(resource), self.store.count(shelf))).collect()
     }
 
     async fn resource(
@@ -231,17 +253,26 @@ impl Api {
         at: GroupVersion<'_>,
         rest: &[String],
     ) -> Result<Response<Body>, Status> {
-        let target = match target::target(at, rest) {
+        let target = match target::target(&self.catalog.registry(), at, rest) {
             Ok(target) => target,
             Err(Unknown::Path) => return Ok(body::text(404, "404 page not found\n")),
             Err(Unknown::Resource) => return Err(Status::unknown_path()),
         };
         let query = Query::parse(request.uri().query());
         let verb = self.verb(&request, &target, &query)?;
-        let (resource, subresource) = (target.resource, target.subresource.clone().unwrap_or_default());
+        let (resource, subresource) =
+            (target.resource.clone(), target.subresource.clone().unwrap_or_default());
         let answered = self.carry_out(request, target, query, verb).await;
         let code = answered.as_ref().map_or_else(Status::code, |response| response.status().as_u16());
-        let series = (verb.name(), resource.group, resource.version, resource.plural, subresource, code);
+        let text = |text: &str| text.to_owned();
+        let series = (
+            verb.name(),
+            text(&resource.group),
+            text(&resource.version),
+            text(&resource.plural),
+            subresource,
+            code,
+        );
         self.metrics.count(series);
         answered
     }
@@ -256,7 +287,7 @@ impl Api {
         let form = Form::negotiate(header_text(&request, header::ACCEPT))?;
         let content_type = header_text(&request, header::CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
-        let Some(shelf) = self.catalog.shelf(target.resource) else {
+        let Some(shelf) = target.shelf else {
             return Err(Status::unknown_path());
         };
         let mut call = Call {
@@ -298,7 +329,7 @@ impl Api {
         if !accept.split(',').any(|clause| clause.contains("json") || clause.contains("*/*")) {
             return Err(Status::not_acceptable(&[body::JSON]));
         }
-        Ok(body::json(200, &openapi::whole()))
+        Ok(body::json(200, &openapi::whole(&self.catalog.registry())))
     }
 
     /// The verb, if the resource or subresource has it.
@@ -354,8 +385,8 @@ fn wants_aggregated(request: &Request<Incoming>) -> bool {
 }
 
 /// Aggregated discovery, or 304 when the client has it already.
-fn aggregated(request: &Request<Incoming>, core: bool) -> Response<Body> {
-    let value = discovery::aggregated(core);
+fn aggregated(registry: &Registry, request: &Request<Incoming>, core: bool) -> Response<Body> {
+    let value = discovery::aggregated(registry, core);
     let etag = discovery::etag(&value);
     let known = header_text(request, header::IF_NONE_MATCH) == Some(etag.as_str());
     let mut response = if known { body::respond(304, AGGREGATED, "") } else { body::json(200, &value) };

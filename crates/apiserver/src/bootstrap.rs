@@ -1,7 +1,8 @@
 //! The objects that every cluster has.
 
+use everynode_wire::decode::Decode as _;
 use everynode_wire::status::{Reason, Status};
-use everynode_wire::{Object, Value};
+use everynode_wire::{Object, Value, encode};
 use serde_json::json;
 
 use crate::api::Api;
@@ -63,14 +64,13 @@ fn own_service(port: u16) -> Value {
 async fn ensure(api: &Api, group: &str, plural: &str, object: Value) -> Result<(), Status> {
     let Some(resource) = everynode_wire::resource_for(group, "v1", plural) else { return Ok(()) };
     let mut whole = Object::new();
-    whole.insert("kind".into(), resource.kind.into());
+    whole.insert("kind".into(), (*resource.kind).into());
     whole.insert("apiVersion".into(), resource.api_version().into());
     if let Value::Object(fields) = object {
         whole.extend(fields);
     }
-    let ty = handlers::type_of(resource)?;
-    let mut object =
-        everynode_wire::decode::normalize(ty, &Value::Object(whole)).map_err(Status::internal)?;
+    let ty = handlers::model_of(resource)?;
+    let mut object = ty.decode(&encode::to_vec(&Value::Object(whole))).map_err(Status::internal)?.value;
     handlers::convert_and_default(resource, &mut object)?;
     match handlers::create::create_object(api, resource, object, false, &mut Vec::new()).await {
         Ok(_) => Ok(()),

@@ -1,89 +1,169 @@
-//! Which resource lies where in the store, and what selectors read of its objects.
+//! Which resources are served, where they lie in the store, and what selectors read of their objects.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use everynode_wire::resource::Resource;
-use everynode_wire::{Value, resource_for, resources};
+use everynode_wire::{Value, resources};
 
 use crate::store::{Facts, ShelfId, ShelfSpec};
 
-/// The stored resources, and the shelf of each served one.
+/// The resources that are served now. Built-in ones are always there; those of definitions come and go.
 #[derive(Debug)]
 pub struct Catalog {
-    stored: Vec<&'static Resource>,
-    shelves: HashMap<(&'static str, &'static str, &'static str), ShelfId>,
+    built_in: Vec<Entry>,
+    registry: RwLock<Arc<Registry>>,
+}
+
+/// A resource and where its objects lie.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// Its shelf; none for resources that keep nothing.
+    pub shelf: Option<ShelfId>,
+}
+
+/// What was served at one moment.
+#[derive(Debug)]
+pub struct Registry {
+    /// Sorted by group, version and plural.
+    entries: Vec<Entry>,
+    /// Changes with what is served.
+    generation: u64,
 }
 
 impl Catalog {
-    /// Gives every resource that keeps objects a shelf. A resource that is a view on another one shares its
-    /// shelf.
+    /// Gives every built-in resource that keeps objects a shelf. A resource that is a view on another one shares
+    /// its shelf.
     pub fn new() -> Catalog {
-        let mut stored: Vec<&'static Resource> = Vec::new();
         let mut shelves = HashMap::new();
-        for resource in resources().iter().filter(|r| r.stored_as.is_none() && r.verbs.contains(&"watch")) {
-            let id = ShelfId(stored.len() as u16);
-            shelves.insert((resource.group, resource.version, resource.plural), id);
-            stored.push(resource);
+        for (id, resource) in stored().enumerate() {
+            shelves.insert((&*resource.group, &*resource.plural), ShelfId(id as u32));
         }
-        for resource in resources() {
-            let Some(view) = resource.stored_as else { continue };
-            if let Some(&id) = shelves.get(&(view.group, view.version, view.plural)) {
-                shelves.insert((resource.group, resource.version, resource.plural), id);
-            }
-        }
-        Catalog { stored, shelves }
+        let entry = |resource: &Arc<Resource>| {
+            let own = (&*resource.group, &*resource.plural);
+            let place = resource.stored_as.as_ref().map_or(own, |form| (form.group(), form.plural()));
+            Entry { resource: resource.clone(), shelf: shelves.get(&place).copied() }
+        };
+        let built_in: Vec<Entry> = resources().iter().map(entry).collect();
+        let registry = Arc::new(Registry { entries: built_in.clone(), generation: 0 });
+        Catalog { built_in, registry: RwLock::new(registry) }
     }
 
-    /// The shelves, in the order of their ids.
+    /// The shelves of built-in resources, in the order of their ids.
     pub fn shelf_specs(&self) -> Vec<ShelfSpec> {
-        self.stored
-            .iter()
-            .map(|resource| ShelfSpec {
-                prefix: format!("/{}/{}", resource.group, resource.plural),
-                fields: resource.selectable_fields,
-            })
-            .collect()
+        stored().map(|resource| shelf_spec(&resource.group, &resource.plural)).collect()
     }
 
-    /// The shelf of a resource; none for resources that keep nothing.
-    pub fn shelf(&self, resource: &Resource) -> Option<ShelfId> {
-        self.shelves.get(&(resource.group, resource.version, resource.plural)).copied()
-    }
-
-    /// All shelves with the resources that are stored on them.
-    pub fn shelves(&self) -> impl Iterator<Item = (ShelfId, &'static Resource)> {
-        self.stored.iter().enumerate().map(|(id, resource)| (ShelfId(id as u16), *resource))
-    }
-
-    /// The shelf of a resource of the table by name.
-    pub fn shelf_named(&self, group: &str, version: &str, plural: &str) -> Option<ShelfId> {
-        resource_for(group, version, plural).and_then(|resource| self.shelf(resource))
-    }
-
-    /// The resource in whose form the objects of a shelf are stored.
-    pub fn stored_resource(&self, shelf: ShelfId) -> &'static Resource {
-        self.stored[usize::from(shelf.0)]
-    }
-
-    /// What selectors read of an encoded object.
+    /// What selectors read of an encoded object of a built-in resource.
     pub fn read_facts(&self, shelf: ShelfId, bytes: &[u8]) -> Option<Facts> {
         let object: Value = serde_json::from_slice(bytes).ok()?;
-        Some(facts_of(self.stored_resource(shelf), &object))
+        Some(facts_of(stored().nth(shelf.0 as usize)?, &object))
     }
+
+    /// What is served now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Serves these custom resources, and no others, from now on.
+    pub fn serve(&self, custom: Vec<Entry>) {
+        let mut entries = self.built_in.clone();
+        entries.extend(custom);
+        entries.sort_by(|a, b| {
+            let key = |entry: &'_ Entry| {
+                let Resource { group, version, plural, .. } = &*entry.resource;
+                (group.clone(), version.clone(), plural.clone())
+            };
+            key(a).cmp(&key(b))
+        });
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        *registry = Arc::new(Registry { entries, generation: registry.generation + 1 });
+    }
+
+    /// The shelf of a resource that is served now; none for resources that keep nothing.
+    pub fn shelf(&self, resource: &Resource) -> Option<ShelfId> {
+        self.registry().find(&resource.group, &resource.version, &resource.plural)?.shelf
+    }
+
+    /// The shelf of a resource by name.
+    pub fn shelf_named(&self, group: &str, version: &str, plural: &str) -> Option<ShelfId> {
+        self.registry().find(group, version, plural)?.shelf
+    }
+}
+
+impl Registry {
+    /// The resources, sorted by group, version and plural.
+    pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.entries.iter().map(|entry| &entry.resource)
+    }
+
+    /// The resource with that plural name.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Entry> {
+        let key = |entry: &Entry| {
+            let Resource { group: g, version: v, plural: p, .. } = &*entry.resource;
+            (&**g, &**v, &**p).cmp(&(group, version, plural))
+        };
+        self.entries.binary_search_by(key).ok().map(|at| &self.entries[at])
+    }
+
+    /// The resource in whose form the objects of a resource are stored.
+    pub fn stored_form<'a>(&'a self, resource: &'a Resource) -> &'a Resource {
+        match &resource.stored_as {
+            Some(form) if resource.custom.is_none() => self
+                .find(form.group(), form.version(), form.plural())
+                .map_or(resource, |entry| &entry.resource),
+            _ => resource,
+        }
+    }
+
+    /// Every shelf with one of the resources whose objects lie there.
+    pub fn shelves(&self) -> impl Iterator<Item = (ShelfId, &Resource)> {
+        let mut seen = Vec::new();
+        let own = |entry: &&Entry| entry.resource.custom.is_some() || entry.resource.stored_as.is_none();
+        self.entries.iter().filter(own).filter_map(move |entry| {
+            let shelf = entry.shelf.filter(|shelf| !seen.contains(shelf))?;
+            seen.push(shelf);
+            Some((shelf, &*entry.resource))
+        })
+    }
+
+    /// Differs between two registries of one catalog that serve different things.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+/// The built-in resources that have a shelf of their own.
+fn stored() -> impl Iterator<Item = &'static Arc<Resource>> {
+    resources().iter().filter(|r| r.stored_as.is_none() && r.verbs.contains(&"watch"))
+}
+
+/// Where the objects of a resource lie.
+pub fn shelf_spec(group: &str, plural: &str) -> ShelfSpec {
+    ShelfSpec { prefix: format!("/{group}/{plural}") }
 }
 
 /// What selectors read of an object in its stored form.
 pub fn facts_of(resource: &Resource, object: &Value) -> Facts {
+    // Fields of custom resources are read when somebody asks: they change with the definition.
+    let fields = resource.selectable_fields.iter().filter(|_| resource.custom.is_none());
+    let fields = fields.map(|field| field_text(object, field).into()).collect();
+    Facts { fields, ..plain_facts(object) }
+}
+
+/// What selectors read of any object.
+pub fn plain_facts(object: &Value) -> Facts {
     let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
     let labels =
         labels.into_iter().flatten().filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into())));
-    let fields = resource.selectable_fields.iter().map(|field| field_text(object, field).into());
     let text = |field: &str| object.pointer(field).and_then(Value::as_str).unwrap_or("").into();
     Facts {
         namespace: text("/metadata/namespace"),
         name: text("/metadata/name"),
         labels: labels.collect(),
-        fields: fields.collect(),
+        fields: Box::default(),
     }
 }
 
@@ -100,7 +180,8 @@ fn field_text(object: &Value, field: &str) -> String {
     text
 }
 
-fn text_at(object: &Value, path: &str) -> String {
+/// The text of a field, empty when it is absent or no scalar.
+pub fn text_at(object: &Value, path: &str) -> String {
     let found = path.split('.').try_fold(object, |value, name| value.get(name));
     match found {
         Some(Value::String(text)) => text.clone(),

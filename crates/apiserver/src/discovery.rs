@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use everynode_wire::resource::{Resource, Subresource};
-use everynode_wire::{Object, Value, encode, resources};
+use everynode_wire::{Object, Value, encode};
 use sha2::{Digest as _, Sha256};
+
+use crate::catalog::Registry;
 
 /// Groups in the order in which clients prefer them; others follow by name.
 const GROUP_ORDER: &[&str] = &[
@@ -37,14 +39,14 @@ fn object(fields: Vec<(&str, Value)>) -> Value {
     Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-fn texts(list: &[&str]) -> Value {
-    list.iter().map(|text| Value::from(*text)).collect()
+fn texts<T: AsRef<str>>(list: &[T]) -> Value {
+    list.iter().map(|text| Value::from(text.as_ref())).collect()
 }
 
 /// The groups, in their order.
-pub fn groups() -> Vec<&'static str> {
-    let mut groups: Vec<&'static str> =
-        resources().iter().map(|r| r.group).chain(REVIEWS.iter().map(|r| r.0)).collect();
+pub fn groups(registry: &Registry) -> Vec<&str> {
+    let mut groups: Vec<&str> =
+        registry.resources().map(|r| &*r.group).chain(REVIEWS.iter().map(|r| r.0)).collect();
     groups.sort_unstable();
     groups.dedup();
     groups.sort_by_key(|group| GROUP_ORDER.iter().position(|known| known == group).unwrap_or(usize::MAX));
@@ -52,16 +54,33 @@ pub fn groups() -> Vec<&'static str> {
 }
 
 /// The versions of a group, the preferred one first.
-pub fn versions(group: &str) -> Vec<&'static str> {
-    let mut versions: Vec<&'static str> =
-        resources().iter().filter(|r| r.group == group).map(|r| r.version).collect();
+pub fn versions<'a>(registry: &'a Registry, group: &str) -> Vec<&'a str> {
+    let mut versions: Vec<&'a str> =
+        registry.resources().filter(|r| r.group == group).map(|r| &*r.version).collect();
     if versions.is_empty() && REVIEWS.iter().any(|review| review.0 == group) {
         versions.push("v1");
     }
-    versions.sort_unstable();
+    versions.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.cmp(b)));
     versions.dedup();
-    versions.reverse();
     versions
+}
+
+/// How much a version is preferred: stable before beta before alpha, later before earlier, and what has no such
+/// name last.
+fn rank(version: &str) -> (u8, u64, u64) {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
+    if let Some(major) = number(rest) {
+        return (3, major, 0);
+    }
+    for (stage, name) in [(2, "beta"), (1, "alpha")] {
+        if let Some((major, minor)) = rest.split_once(name)
+            && let (Some(major), Some(minor)) = (number(major), number(minor))
+        {
+            return (stage, major, minor);
+        }
+    }
+    (0, 0, 0)
 }
 
 fn group_version(group: &str, version: &str) -> String {
@@ -80,22 +99,24 @@ pub fn api_versions(address: SocketAddr) -> Value {
 }
 
 /// `/apis`
-pub fn group_list() -> Value {
-    let groups =
-        groups().into_iter().filter(|group| !group.is_empty()).map(|group| group_fields(group, false));
+pub fn group_list(registry: &Registry) -> Value {
+    let groups = groups(registry)
+        .into_iter()
+        .filter(|group| !group.is_empty())
+        .map(|group| group_fields(registry, group, false));
     object(vec![("kind", "APIGroupList".into()), ("apiVersion", "v1".into()), ("groups", groups.collect())])
 }
 
 /// `/apis/GROUP`; nothing when the group is unknown.
-pub fn group(name: &str) -> Option<Value> {
-    (!versions(name).is_empty() && !name.is_empty()).then(|| group_fields(name, true))
+pub fn group(registry: &Registry, name: &str) -> Option<Value> {
+    (!versions(registry, name).is_empty() && !name.is_empty()).then(|| group_fields(registry, name, true))
 }
 
-fn group_fields(name: &str, with_kind: bool) -> Value {
+fn group_fields(registry: &Registry, name: &str, with_kind: bool) -> Value {
     let version = |version: &str| {
         object(vec![("groupVersion", group_version(name, version).into()), ("version", version.into())])
     };
-    let versions = versions(name);
+    let versions = versions(registry, name);
     let mut fields = Vec::new();
     if with_kind {
         fields.push(("kind", "APIGroup".into()));
@@ -108,15 +129,15 @@ fn group_fields(name: &str, with_kind: bool) -> Value {
 }
 
 /// `/api/v1` and `/apis/GROUP/VERSION`; nothing when they are unknown.
-pub fn resource_list(group: &str, version: &str) -> Option<Value> {
-    if !versions(group).contains(&version) {
+pub fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<Value> {
+    if !versions(registry, group).contains(&version) {
         return None;
     }
     let mut rows: Vec<(String, Value)> = Vec::new();
-    for resource in resources().iter().filter(|r| r.group == group && r.version == version) {
-        rows.push((resource.plural.to_owned(), resource_row(resource)));
-        for subresource in resource.subresources {
-            let name = format!("{}/{}", resource.plural, subresource.name);
+    for resource in registry.resources().filter(|r| r.group == group && r.version == version) {
+        rows.push((resource.plural.clone().into_owned(), resource_row(resource)));
+        for subresource in &*resource.subresources {
+            let name = format!("{}/{}", &resource.plural, subresource.name);
             rows.push((name.clone(), subresource_row(resource, subresource, name)));
         }
     }
@@ -135,17 +156,17 @@ pub fn resource_list(group: &str, version: &str) -> Option<Value> {
 
 fn resource_row(resource: &Resource) -> Value {
     let mut fields = vec![
-        ("name", resource.plural.into()),
-        ("singularName", resource.singular.into()),
+        ("name", (*resource.plural).into()),
+        ("singularName", (*resource.singular).into()),
         ("namespaced", resource.namespaced.into()),
-        ("kind", resource.kind.into()),
+        ("kind", (*resource.kind).into()),
         ("verbs", texts(resource.verbs)),
     ];
     if !resource.short_names.is_empty() {
-        fields.push(("shortNames", texts(resource.short_names)));
+        fields.push(("shortNames", texts(&resource.short_names)));
     }
     if !resource.categories.is_empty() {
-        fields.push(("categories", texts(resource.categories)));
+        fields.push(("categories", texts(&resource.categories)));
     }
     if let Some(hash) = resource.storage_version_hash() {
         fields.push(("storageVersionHash", hash.into()));
@@ -160,7 +181,7 @@ fn subresource_row(resource: &Resource, subresource: &Subresource, name: String)
         fields.push(("group", subresource.group.into()));
         fields.push(("version", subresource.version.into()));
     }
-    fields.push(("kind", subresource.kind.into()));
+    fields.push(("kind", resource.kind_of(subresource).into()));
     fields.push(("verbs", texts(subresource.verbs)));
     object(fields)
 }
@@ -176,13 +197,14 @@ fn review_row(plural: &str, kind: &str, namespaced: bool) -> Value {
 }
 
 /// Aggregated discovery of the core group (`/api`) or of all others (`/apis`).
-pub fn aggregated(core: bool) -> Value {
-    let groups = groups().into_iter().filter(|group| group.is_empty() == core).map(|group| {
+pub fn aggregated(registry: &Registry, core: bool) -> Value {
+    let groups = groups(registry).into_iter().filter(|group| group.is_empty() == core).map(|group| {
         let mut metadata = Object::new();
         if !group.is_empty() {
             metadata.insert("name".into(), group.into());
         }
-        let versions = versions(group).into_iter().map(|version| aggregated_version(group, version));
+        let versions = versions(registry, group).into_iter();
+        let versions = versions.map(|version| aggregated_version(registry, group, version));
         object(vec![("metadata", Value::Object(metadata)), ("versions", versions.collect())])
     });
     object(vec![
@@ -193,11 +215,11 @@ pub fn aggregated(core: bool) -> Value {
     ])
 }
 
-fn aggregated_version(group: &str, version: &str) -> Value {
-    let mut rows: Vec<(&str, Value)> = resources()
-        .iter()
+fn aggregated_version(registry: &Registry, group: &str, version: &str) -> Value {
+    let mut rows: Vec<(&str, Value)> = registry
+        .resources()
         .filter(|r| r.group == group && r.version == version)
-        .map(|resource| (resource.plural, aggregated_resource(resource)))
+        .map(|resource| (&*resource.plural, aggregated_resource(resource)))
         .collect();
     for (_, plural, kind, namespaced) in REVIEWS.iter().filter(|review| review.0 == group) {
         rows.push((plural, aggregated_review(plural, kind, *namespaced)));
@@ -220,18 +242,18 @@ fn scope(namespaced: bool) -> Value {
 
 fn aggregated_resource(resource: &Resource) -> Value {
     let mut fields = vec![
-        ("resource", resource.plural.into()),
+        ("resource", (*resource.plural).into()),
         // The API leaves group and version empty where they are those around the resource.
-        ("responseKind", kind_of("", "", resource.kind)),
+        ("responseKind", kind_of("", "", &resource.kind)),
         ("scope", scope(resource.namespaced)),
-        ("singularResource", resource.singular.into()),
+        ("singularResource", (*resource.singular).into()),
         ("verbs", texts(resource.verbs)),
     ];
     if !resource.short_names.is_empty() {
-        fields.push(("shortNames", texts(resource.short_names)));
+        fields.push(("shortNames", texts(&resource.short_names)));
     }
     if !resource.categories.is_empty() {
-        fields.push(("categories", texts(resource.categories)));
+        fields.push(("categories", texts(&resource.categories)));
     }
     let subresources: Vec<Value> = resource
         .subresources
@@ -239,7 +261,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         .map(|s| {
             object(vec![
                 ("subresource", s.name.into()),
-                ("responseKind", kind_of(s.group, s.version, s.kind)),
+                ("responseKind", kind_of(s.group, s.version, resource.kind_of(s))),
                 ("verbs", texts(s.verbs)),
             ])
         })

@@ -39,6 +39,7 @@ mod authn;
 mod bootstrap;
 mod catalog;
 mod config;
+mod definitions;
 mod discovery;
 mod handlers;
 mod http;

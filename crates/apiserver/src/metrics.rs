@@ -8,7 +8,7 @@ use crate::audit::Counters;
 use crate::store::Store;
 
 /// What is counted apart: verb, group, version, resource, subresource, code.
-type Series = (&'static str, &'static str, &'static str, &'static str, String, u16);
+type Series = (&'static str, String, String, String, String, u16);
 
 /// Series that are kept at most; a client cannot make more by asking for nonsense.
 const SERIES: usize = 10_000;

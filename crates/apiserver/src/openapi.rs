@@ -4,13 +4,14 @@
 //! client-side `apply`.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
+use everynode_wire::custom::Custom;
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Field, Kind, ListType, Type};
-use everynode_wire::{Object, Value, encode, resources};
+use everynode_wire::{Object, Value, encode};
 
+use crate::catalog::Registry;
 use crate::discovery;
 use crate::http::accept::AVAILABLE;
 
@@ -31,41 +32,52 @@ fn object(fields: Vec<(&str, Value)>) -> Value {
 /// A document of version 3, encoded once.
 #[derive(Debug)]
 struct Document {
-    group: &'static str,
-    version: &'static str,
+    group: String,
+    version: String,
     bytes: Bytes,
     hash: String,
 }
 
-/// Made when somebody asks for the first of them: a server that nobody asks does not pay for them.
-static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
-    let made = group_versions().into_iter().map(|(group, version)| {
-        let document = document(group, version);
-        let hash = discovery::etag(&document).trim_matches('"').to_owned();
-        Document { group, version, bytes: Bytes::from(encode::to_vec(&document)), hash }
-    });
-    made.collect()
-});
-
-/// `/openapi/v3`: where the documents are, with a hash by which clients keep them.
-pub fn index() -> Value {
-    let mut paths = Object::new();
-    for Document { group, version, hash, .. } in &*DOCUMENTS {
-        let path = path_of(group, version);
-        let url = format!("/openapi/v3/{path}?hash={hash}");
-        paths.insert(path, object(vec![("serverRelativeURL", url.into())]));
-    }
-    object(vec![("paths", Value::Object(paths))])
+/// The documents of everything that is served. Made when somebody asks for the first of them: a server that nobody
+/// asks does not pay for them.
+#[derive(Debug)]
+pub struct Documents {
+    documents: Vec<Document>,
 }
 
-/// `/openapi/v3/apis/GROUP/VERSION`, encoded; nothing when nobody serves them.
-pub fn group_document(group: &str, version: &str) -> Option<Bytes> {
-    DOCUMENTS.iter().find(|d| d.group == group && d.version == version).map(|d| d.bytes.clone())
+impl Documents {
+    /// Writes all documents.
+    pub fn of(registry: &Registry) -> Documents {
+        let made = group_versions(registry).into_iter().map(|(group, version)| {
+            let document = document(registry, group, version);
+            let hash = discovery::etag(&document).trim_matches('"').to_owned();
+            let bytes = Bytes::from(encode::to_vec(&document));
+            Document { group: group.to_owned(), version: version.to_owned(), bytes, hash }
+        });
+        Documents { documents: made.collect() }
+    }
+
+    /// `/openapi/v3`: where the documents are, with a hash by which clients keep them.
+    pub fn index(&self) -> Value {
+        let mut paths = Object::new();
+        for Document { group, version, hash, .. } in &self.documents {
+            let path = path_of(group, version);
+            let url = format!("/openapi/v3/{path}?hash={hash}");
+            paths.insert(path, object(vec![("serverRelativeURL", url.into())]));
+        }
+        object(vec![("paths", Value::Object(paths))])
+    }
+
+    /// `/openapi/v3/apis/GROUP/VERSION`, encoded; nothing when nobody serves them.
+    pub fn group_document(&self, group: &str, version: &str) -> Option<Bytes> {
+        let mut found = self.documents.iter().filter(|d| d.group == group && d.version == version);
+        found.next().map(|document| document.bytes.clone())
+    }
 }
 
 /// `/openapi/v2`
-pub fn whole() -> Value {
-    let all: Vec<&Resource> = resources().iter().collect();
+pub fn whole(registry: &Registry) -> Value {
+    let all: Vec<&Resource> = registry.resources().map(|resource| &**resource).collect();
     let (paths, definitions) = parts(&all, Form::Two);
     object(vec![
         ("swagger", "2.0".into()),
@@ -75,8 +87,8 @@ pub fn whole() -> Value {
     ])
 }
 
-fn group_versions() -> Vec<(&'static str, &'static str)> {
-    let mut found: Vec<_> = resources().iter().map(|r| (r.group, r.version)).collect();
+fn group_versions(registry: &Registry) -> Vec<(&str, &str)> {
+    let mut found: Vec<_> = registry.resources().map(|r| (&*r.group, &*r.version)).collect();
     found.dedup();
     found
 }
@@ -89,9 +101,9 @@ fn info() -> Value {
     object(vec![("title", TITLE.into()), ("version", discovery::version()["gitVersion"].clone())])
 }
 
-fn document(group: &str, version: &str) -> Value {
-    let rows: Vec<&Resource> =
-        resources().iter().filter(|r| r.group == group && r.version == version).collect();
+fn document(registry: &Registry, group: &str, version: &str) -> Value {
+    let all = registry.resources().filter(|r| r.group == group && r.version == version);
+    let rows: Vec<&Resource> = all.map(|resource| &**resource).collect();
     let (paths, schemas) = parts(&rows, Form::Three);
     object(vec![
         ("openapi", "3.0.0".into()),
@@ -109,6 +121,10 @@ fn parts(rows: &[&Resource], form: Form) -> (Object, Object) {
     for resource in rows {
         add_paths(&mut paths, resource, form);
         waiting.extend(schema::type_named(resource.type_name));
+        if let Some(custom) = &resource.custom {
+            waiting.extend(schema::type_named("meta.v1.ObjectMeta"));
+            types.insert(custom_name(resource), custom_schema(resource, custom, form));
+        }
     }
     while let Some(ty) = waiting.pop() {
         let name = public_name(ty.name);
@@ -125,7 +141,7 @@ fn parts(rows: &[&Resource], form: Form) -> (Object, Object) {
 
 fn inner_type(kind: &Kind) -> Option<&'static Type> {
     match kind {
-        Kind::Struct(id) => Some(id.get()),
+        Kind::Struct(id) | Kind::StructOrAny(id) => Some(id.get()),
         Kind::List(inner) | Kind::Map(inner) | Kind::Pointer(inner) => inner_type(inner),
         _ => None,
     }
@@ -170,11 +186,70 @@ fn type_schema(ty: &Type, rows: &[&Resource], form: Form) -> Value {
     Value::Object(out)
 }
 
+/// The name of a custom resource's type: the parts of the group backwards, version, kind.
+fn custom_name(resource: &Resource) -> String {
+    let mut parts: Vec<&str> = resource.group.split('.').collect();
+    parts.reverse();
+    format!("{}.{}.{}", parts.join("."), resource.version, resource.kind)
+}
+
+/// The schema of a definition, with the fields that every object has.
+fn custom_schema(resource: &Resource, custom: &Custom, form: Form) -> Value {
+    let mut out = match custom.document() {
+        Value::Object(document) => document.clone(),
+        _ => Object::new(),
+    };
+    if form == Form::Two {
+        // Version 2 lacks words of version 3, and clients only look for the fields.
+        downgrade(&mut out);
+    }
+    let mut properties = Object::new();
+    for name in ["apiVersion", "kind"] {
+        properties.insert(name.into(), object(vec![("type", "string".into())]));
+    }
+    if let Some(ty) = schema::type_named("meta.v1.ObjectMeta") {
+        let reference = object(vec![("$ref", reference(ty, form).into())]);
+        let shown = match form {
+            Form::Two => reference,
+            Form::Three => object(vec![("allOf", Value::Array(vec![reference]))]),
+        };
+        properties.insert("metadata".into(), shown);
+    }
+    if let Some(Value::Object(own)) = out.get("properties") {
+        let all = ["apiVersion", "kind", "metadata"];
+        properties.extend(
+            own.iter().filter(|(name, _)| !all.contains(&name.as_str())).map(|(k, v)| (k.clone(), v.clone())),
+        );
+    }
+    out.insert("properties".into(), Value::Object(properties));
+    out.insert("x-kubernetes-group-version-kind".into(), Value::Array(vec![kind_of(resource)]));
+    Value::Object(out)
+}
+
+/// Takes out what version 2 of OpenAPI does not know.
+fn downgrade(schema: &mut Object) {
+    for word in ["oneOf", "anyOf", "allOf", "not", "nullable", "default", "x-kubernetes-validations"] {
+        schema.shift_remove(word);
+    }
+    if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
+        // Clients that validate by this schema would refuse what is kept here.
+        schema.shift_remove("properties");
+    }
+    for word in ["items", "additionalProperties"] {
+        if let Some(Value::Object(inner)) = schema.get_mut(word) {
+            downgrade(inner);
+        }
+    }
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().filter_map(Value::as_object_mut).for_each(downgrade);
+    }
+}
+
 fn kind_of(resource: &Resource) -> Value {
     object(vec![
-        ("group", resource.group.into()),
-        ("kind", resource.kind.into()),
-        ("version", resource.version.into()),
+        ("group", (*resource.group).into()),
+        ("kind", (*resource.kind).into()),
+        ("version", (*resource.version).into()),
     ])
 }
 
@@ -232,7 +307,7 @@ fn kind_schema(kind: &Kind, form: Form) -> Value {
         Kind::Bytes => formatted("string", "byte"),
         Kind::Time | Kind::MicroTime => formatted("string", "date-time"),
         Kind::IntOrString => formatted("string", "int-or-string"),
-        Kind::Any => plain("object"),
+        Kind::Any | Kind::StructOrAny(_) => plain("object"),
         Kind::Struct(id) => object(vec![("$ref", reference(id.get(), form).into())]),
         Kind::List(inner) => object(vec![("type", "array".into()), ("items", kind_schema(inner, form))]),
         Kind::Map(inner) => {
@@ -243,9 +318,9 @@ fn kind_schema(kind: &Kind, form: Form) -> Value {
 }
 
 fn add_paths(paths: &mut Object, resource: &Resource, form: Form) {
-    let base = format!("/{}", path_of(resource.group, resource.version));
+    let base = format!("/{}", path_of(&resource.group, &resource.version));
     let within = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
-    let collection = format!("{base}{within}/{}", resource.plural);
+    let collection = format!("{base}{within}/{}", &resource.plural);
     let has = |verb: &str| resource.verbs.contains(&verb);
     let operations = |wanted: &[(&str, &str, &str)]| {
         let mut out = Object::new();
@@ -267,7 +342,7 @@ fn add_paths(paths: &mut Object, resource: &Resource, form: Form) {
     ]);
     if resource.namespaced && has("list") {
         let across = operations(&[("list", "get", "list")]);
-        paths.insert(format!("{base}/{}", resource.plural), with_parameters(across, &[], form));
+        paths.insert(format!("{base}/{}", &resource.plural), with_parameters(across, &[], form));
     }
     let namespace: &[&str] = if resource.namespaced { &["namespace"] } else { &[] };
     paths.insert(collection.clone(), with_parameters(of_collection, namespace, form));
@@ -301,7 +376,7 @@ fn parameter(name: &str, place: &str, required: bool, form: Form) -> Value {
 
 fn operation(resource: &Resource, verb: &str, action: &str, form: Form) -> Value {
     let mut out = Object::new();
-    let id = format!("{verb}{}{}{}", camel(resource.group), camel(resource.version), resource.kind);
+    let id = format!("{verb}{}{}{}", camel(&resource.group), camel(&resource.version), &resource.kind);
     out.insert("operationId".into(), id.into());
     let query: &[&str] = match verb {
         "create" | "update" => &["dryRun", "fieldManager", "fieldValidation"],

@@ -2,11 +2,10 @@
 
 use everynode_wire::Value;
 use everynode_wire::patch;
-use everynode_wire::resource::Resource;
-use everynode_wire::schema::Type;
+use everynode_wire::resource::{Model, Resource};
 use everynode_wire::status::{Reason, Status};
 
-use crate::handlers::type_of;
+use crate::handlers::model_of;
 use crate::http::query::FieldValidation;
 
 /// The media types of patches, as `Accept-Patch` lists them.
@@ -15,6 +14,9 @@ pub const MEDIA_TYPES: &[&str] = &[
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 ];
+
+/// The media types of patches of custom resources: no schema says which of their lists are merged.
+pub const CUSTOM_MEDIA_TYPES: &[&str] = &["application/json-patch+json", "application/merge-patch+json"];
 
 #[derive(Debug, Clone, Copy)]
 enum Form {
@@ -63,20 +65,23 @@ impl<'a> Patch<'a> {
         old: &Value,
         validation: FieldValidation,
     ) -> Result<Patched, Status> {
-        self.apply_as(type_of(resource)?, old, validation)
+        self.apply_as(&model_of(resource)?, old, validation)
     }
 
     /// The same for an object of any type.
     pub fn apply_as(
         &self,
-        ty: &'static Type,
+        model: &Model,
         old: &Value,
         validation: FieldValidation,
     ) -> Result<Patched, Status> {
         let patched = match self.form {
-            Form::Json => patch::json_patch(ty, old, self.bytes),
-            Form::Merge => patch::merge_patch(ty, old, self.bytes),
-            Form::Strategic => patch::strategic_merge(ty, old, self.bytes),
+            Form::Json => patch::json_patch(model.clone(), old, self.bytes),
+            Form::Merge => patch::merge_patch(model.clone(), old, self.bytes),
+            Form::Strategic => {
+                let ty = model.as_type().ok_or_else(|| Status::unsupported_media_type(CUSTOM_MEDIA_TYPES))?;
+                patch::strategic_merge(ty, old, self.bytes)
+            }
         }?;
         Ok(match validation {
             FieldValidation::Strict => Patched { object: patched.strict()?, warnings: Vec::new() },

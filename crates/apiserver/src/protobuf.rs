@@ -207,6 +207,21 @@ fn value(kind: &Kind, part: Part<'_>, depth: usize) -> Result<Value> {
         (Kind::MicroTime, Part::Bytes(inner)) => moment(inner, true)?,
         (Kind::Duration, Part::Bytes(inner)) => format!("{}ns", number_of(inner, 1)?.cast_signed()).into(),
         (Kind::Any, Part::Bytes(inner)) => serde_json::from_str(&text_of(inner, 1)?).unwrap_or_default(),
+        (Kind::StructOrAny(id), Part::Bytes(inner)) => {
+            let mut found = Value::Null;
+            for (_, part) in parts(inner)? {
+                match part {
+                    Part::Number(number) if found.is_null() => found = (number != 0).into(),
+                    Part::Bytes(inner) => {
+                        let mut object = Object::new();
+                        message(id.get(), id.get().name, inner, &mut object, depth)?;
+                        found = Value::Object(object);
+                    }
+                    _ => {}
+                }
+            }
+            found
+        }
         (Kind::Struct(id), Part::Bytes(inner)) => {
             let mut object = Object::new();
             message(id.get(), id.get().name, inner, &mut object, depth)?;

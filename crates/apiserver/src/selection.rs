@@ -4,6 +4,7 @@ use everynode_wire::Value;
 use everynode_wire::selector::{FieldSelector, FieldTerm, LabelSelector};
 use everynode_wire::status::Status;
 
+use crate::catalog::text_at;
 use crate::handlers::Call;
 use crate::store::Stored;
 
@@ -21,6 +22,8 @@ enum Place {
     Namespace,
     /// In the list of the selectable fields.
     Listed(usize),
+    /// In the object: custom resources.
+    Inside,
 }
 
 impl Selection {
@@ -28,11 +31,15 @@ impl Selection {
     pub fn parse(call: &Call<'_>) -> Result<Selection, Status> {
         let labels = LabelSelector::parse(call.query.get("labelSelector").unwrap_or(""))?;
         let fields = FieldSelector::parse(call.query.get("fieldSelector").unwrap_or(""))?;
-        fields.check_fields(call.resource.selectable_fields)?;
-        let stored = call.api.catalog().stored_resource(call.shelf).selectable_fields;
+        let resource = &call.resource;
+        let selectable: Vec<&str> = resource.selectable_fields.iter().map(|field| &**field).collect();
+        fields.check_fields(&selectable)?;
+        let registry = call.api.catalog().registry();
+        let stored = &registry.stored_form(resource).selectable_fields;
         let place = |term: &FieldTerm| match term.field.as_str() {
             "metadata.name" => Some(Place::Name),
             "metadata.namespace" => Some(Place::Namespace),
+            _ if resource.custom.is_some() => Some(Place::Inside),
             field => {
                 let field = stored_field(field);
                 stored.iter().position(|known| *known == field).map(Place::Listed)
@@ -50,15 +57,22 @@ impl Selection {
     /// Whether an object matches.
     pub fn matches(&self, stored: &Stored) -> bool {
         let facts = &stored.facts;
-        let holds = |(place, term): &(Place, FieldTerm)| {
+        let mut object = None;
+        let mut holds = |(place, term): &(Place, FieldTerm)| {
+            let inside;
             let value: &str = match place {
                 Place::Name => &facts.name,
                 Place::Namespace => &facts.namespace,
                 Place::Listed(at) => facts.fields.get(*at).map_or("", |value| value),
+                Place::Inside => {
+                    let read = || serde_json::from_slice::<Value>(stored.bytes()).unwrap_or_default();
+                    inside = text_at(object.get_or_insert_with(read), &term.field);
+                    &inside
+                }
             };
             (value == term.value) == term.equals
         };
-        self.fields.iter().all(holds) && self.labels.matches(|key| facts.label(key))
+        self.fields.iter().all(&mut holds) && self.labels.matches(|key| facts.label(key))
     }
 }
 

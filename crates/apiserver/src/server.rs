@@ -15,6 +15,7 @@ use crate::api::Api;
 use crate::audit::Audit;
 use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
+use crate::definitions::Definitions;
 use crate::http::serve;
 use crate::pki::{Pki, PkiError};
 use crate::store::{Backend, BackendError, Durable, Memory, Store};
@@ -97,10 +98,16 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let api = Arc::new(Api::new(config, catalog, store, audit, &pki, address, stopped.clone()));
         bootstrap::run(&api, address.port()).await.map_err(|status| Error::Bootstrap(status.message))?;
-        let tasks = vec![
+        let mut definitions = Definitions::new(api.clone());
+        if let Some(definitions) = &mut definitions {
+            // What was defined before is served from the first request on.
+            definitions.settle().await;
+        }
+        let mut tasks = vec![
             tokio::spawn(serve::run(listener, tls, api.clone(), stopped.clone())),
-            tokio::spawn(sweeper::run(api.clone(), stopped)),
+            tokio::spawn(sweeper::run(api.clone(), stopped.clone())),
         ];
+        tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
         Ok(Server { address, pki, api, stop, tasks })
     }
 

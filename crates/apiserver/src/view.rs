@@ -21,8 +21,8 @@ pub struct Shape {
 /// The object as a resource shows it: its own form, which for a view on another resource is converted.
 pub fn decode(resource: &Resource, bytes: &[u8]) -> Value {
     let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    match resource.stored_as {
-        Some(view) => (view.from_stored)(value),
+    match &resource.stored_as {
+        Some(form) => form.from_stored(value),
         None => value,
     }
 }
@@ -101,20 +101,22 @@ fn plain_list<'a>(
     let api_version = resource.api_version();
     let mut out = Vec::with_capacity(256 + items.len() * 1_024);
     out.extend_from_slice(
-        format!("{{\"kind\":\"{}List\",\"apiVersion\":\"{api_version}\",\"metadata\":", resource.kind)
+        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",\"metadata\":", resource.list_kind)
             .as_bytes(),
     );
     out.extend_from_slice(&encode::to_vec(metadata));
     out.extend_from_slice(b",\"items\":[");
-    let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",", resource.kind);
+    let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",", &resource.kind);
     for (index, stored) in items.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        let converted = resource.stored_as.map(|_| encode::to_vec(&decode(resource, stored.bytes())));
+        let converted =
+            resource.stored_as.as_ref().map(|_| encode::to_vec(&decode(resource, stored.bytes())));
         let bytes = converted.as_deref().unwrap_or(stored.bytes());
-        // Items of a list do not repeat kind and apiVersion.
-        match bytes.strip_prefix(head.as_bytes()) {
+        // Items of a list do not repeat kind and apiVersion, unless they are custom resources.
+        let repeated = if resource.custom.is_some() { None } else { bytes.strip_prefix(head.as_bytes()) };
+        match repeated {
             Some(rest) => {
                 out.push(b'{');
                 out.extend_from_slice(rest);

@@ -4,6 +4,7 @@
 //! cluster should do, nothing does I/O, and nothing reads a clock.
 
 mod access;
+pub mod custom;
 pub mod decode;
 pub mod defaults;
 pub mod encode;

@@ -1,7 +1,7 @@
 //! Tables and partial objects: what `kubectl get` and metadata-only clients ask for.
 
 use crate::access::Read;
-use crate::resource::{Column, Resource};
+use crate::resource::Resource;
 use crate::{Object, Value};
 
 /// How much of its object a row carries.
@@ -63,8 +63,7 @@ fn table<'a>(
     with_columns: bool,
     now: i64,
 ) -> Value {
-    let columns =
-        if with_columns { resource.rules.columns().iter().map(definition).collect() } else { Value::Null };
+    let columns = if with_columns { resource.rules.column_definitions().into() } else { Value::Null };
     let mut table = head("Table", metadata);
     table.insert("columnDefinitions".into(), columns);
     let rows = objects.map(|object| row(resource, object, include, now));
@@ -78,16 +77,6 @@ fn head(kind: &str, metadata: Value) -> Object {
     object.insert("apiVersion".into(), "meta.k8s.io/v1".into());
     object.insert("metadata".into(), metadata);
     object
-}
-
-fn definition(column: &Column) -> Value {
-    let mut object = Object::new();
-    object.insert("name".into(), column.name.into());
-    object.insert("type".into(), column.kind.into());
-    object.insert("format".into(), column.format.into());
-    object.insert("description".into(), column.description.into());
-    object.insert("priority".into(), column.priority.into());
-    Value::Object(object)
 }
 
 fn row(resource: &Resource, object: &Value, include: IncludeObject, now: i64) -> Value {

@@ -44,7 +44,7 @@ fn daemon_sets() -> Vec<(String, Value, Value)> {
 #[test]
 fn every_recorded_daemon_set_gets_the_defaults_that_the_api_gave_it() {
     let ty = type_named("apps.v1.DaemonSet").unwrap();
-    let rules = resource_for("apps", "v1", "daemonsets").unwrap().rules;
+    let rules = &resource_for("apps", "v1", "daemonsets").unwrap().rules;
     for (name, applied, row) in daemon_sets() {
         let mut object = normalize(ty, &applied).unwrap();
         rules.default(&mut object);
@@ -106,9 +106,9 @@ fn target(path: &str) -> Option<Target> {
     Some(Target { resource, namespace, name, subresource })
 }
 
-fn expected(resource: &Resource) -> Body<'static> {
+fn expected(resource: &Resource) -> Body<'_> {
     let ty = type_named(resource.type_name).unwrap();
-    Body { group: resource.group, version: resource.version, kind: resource.kind, ty }
+    Body { group: &resource.group, version: &resource.version, kind: &resource.kind, ty }
 }
 
 /// What a create gives: the object without what differs from run to run, or the refusal.
@@ -122,7 +122,7 @@ fn create(target: &Target, row: &Value) -> Result<Value, Status> {
     resource
         .rules
         .convert(&object)
-        .map_err(|why| Status::cannot_be_handled(resource.kind, resource.version, resource.kind, &why))?;
+        .map_err(|why| Status::cannot_be_handled(&resource.kind, &resource.version, &resource.kind, &why))?;
     resource.rules.default(&mut object);
     let metadata = object["metadata"].as_object_mut().unwrap();
     if let Some(namespace) = &target.namespace {
@@ -137,7 +137,7 @@ fn create(target: &Target, row: &Value) -> Result<Value, Status> {
     resource.rules.validate_create(&object, &mut errors);
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     if !errors.is_empty() {
-        return Err(Status::invalid(resource.group, resource.kind, name, &errors));
+        return Err(Status::invalid(&resource.group, &resource.kind, name, &errors));
     }
     order(expected.ty, &mut object);
     Ok(object)
@@ -167,7 +167,7 @@ fn is_elsewhere(row: &Value, target: &Target) -> bool {
         || path.contains("fieldValidation=Maybe")
         || row["name"] == "namespace in body differs"
         // Admission adds tolerations, a priority and a taint.
-        || (status == 201 && ["Pod", "Node"].contains(&target.resource.kind))
+        || (status == 201 && ["Pod", "Node"].contains(&&*target.resource.kind))
 }
 
 fn compare(row: &Value, got: &Result<Value, Status>) -> bool {
@@ -223,7 +223,7 @@ impl Served {
 
     fn get(&self, target: &Target) -> Option<&Value> {
         let resource = target.resource;
-        self.0.get(&(resource.api_version(), resource.kind.to_owned(), target.name.clone()?))
+        self.0.get(&(resource.api_version(), resource.kind.to_string(), target.name.clone()?))
     }
 }
 
@@ -265,7 +265,7 @@ fn update(target: &Target, row: &Value, old: &Value) -> Result<Value, Status> {
     }
     let name = target.name.as_deref().unwrap();
     if !errors.is_empty() {
-        return Err(Status::invalid(resource.group, resource.kind, name, &errors));
+        return Err(Status::invalid(&resource.group, &resource.kind, name, &errors));
     }
     order(ty, &mut new);
     Ok(normalize(ty, &new).unwrap())

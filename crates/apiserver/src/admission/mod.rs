@@ -22,11 +22,11 @@ pub const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-publi
 const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
 
 /// Admits a new object, or refuses it. The name may not have been generated yet.
-pub fn create(api: &Api, resource: &'static Resource, object: &mut Value) -> Result<(), Status> {
+pub fn create(api: &Api, resource: &Resource, object: &mut Value) -> Result<(), Status> {
     if resource.namespaced {
         namespace_exists(api, resource, object)?;
     }
-    match (resource.group, resource.kind) {
+    match (&*resource.group, &*resource.kind) {
         ("", "Pod") => {
             if api.config().service_account_admission {
                 service_account::admit(api, resource, object)?;
@@ -44,16 +44,16 @@ pub fn create(api: &Api, resource: &'static Resource, object: &mut Value) -> Res
 }
 
 /// Gives a new object what only the server can give out.
-pub fn allocate(api: &Api, resource: &'static Resource, object: &mut Value) -> Result<(), Status> {
-    if (resource.group, resource.kind) == ("", "Service") {
+pub fn allocate(api: &Api, resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    if (&*resource.group, &*resource.kind) == ("", "Service") {
         service::allocate(api, object)?;
     }
     Ok(())
 }
 
 /// Completes an update of a main resource with what the server gave out before.
-pub fn update(api: &Api, resource: &'static Resource, new: &mut Value, old: &Value) -> Result<(), Status> {
-    if (resource.group, resource.kind) == ("", "Service") {
+pub fn update(api: &Api, resource: &Resource, new: &mut Value, old: &Value) -> Result<(), Status> {
+    if (&*resource.group, &*resource.kind) == ("", "Service") {
         service::keep(new, old);
         service::allocate(api, new)?;
     }
@@ -62,16 +62,16 @@ pub fn update(api: &Api, resource: &'static Resource, new: &mut Value, old: &Val
 
 /// Admits a deletion, or refuses it.
 pub fn delete(resource: &Resource, name: &str) -> Result<(), Status> {
-    if resource.kind == "Namespace" && IMMORTAL_NAMESPACES.contains(&name) {
+    if resource.group.is_empty() && resource.kind == "Namespace" && IMMORTAL_NAMESPACES.contains(&name) {
         let why = "this namespace may not be deleted";
-        return Err(Status::forbidden(resource.group, resource.plural, name, why));
+        return Err(Status::forbidden(&resource.group, &resource.plural, name, why));
     }
     Ok(())
 }
 
 /// 403 about an object that may have no name yet.
 fn forbid(resource: &Resource, object: &Value, why: &str) -> Status {
-    Status::forbidden(resource.group, resource.plural, meta::shown_name(object), why)
+    Status::forbidden(&resource.group, &resource.plural, meta::shown_name(object), why)
 }
 
 /// A stored object, decoded.
@@ -90,7 +90,7 @@ fn namespace_exists(api: &Api, resource: &Resource, object: &Value) -> Result<()
     let terminating = found.facts.fields.first().is_some_and(|phase| &**phase == "Terminating");
     if terminating {
         let name = meta::shown_name(object);
-        return Err(Status::namespace_terminating(resource.group, resource.plural, name, namespace));
+        return Err(Status::namespace_terminating(&resource.group, &resource.plural, name, namespace));
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub enum Changed {
 /// A change of one object.
 pub struct Change<'a> {
     /// The resource.
-    pub resource: &'static Resource,
+    pub resource: &'a Resource,
     /// Where its objects lie.
     pub shelf: ShelfId,
     /// Namespace or empty.
@@ -62,12 +62,12 @@ pub async fn update(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Res
     let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
     let mut object = call.read_object(bytes, options.field_validation)?;
     same_name(&mut object, &call.name)?;
-    create::ensure_namespace(&mut object, call.resource, &call.namespace)?;
+    create::ensure_namespace(&mut object, &call.resource, &call.namespace)?;
     if call.find().is_err() && call.resource.create_on_update && part == Part::Main {
         return create_by_update(call, object, options).await;
     }
     let mut change = |old: &Value| {
-        precondition_uid(call.resource, &call.namespace, &object, old)?;
+        precondition_uid(&call.resource, &call.namespace, &object, old)?;
         Ok(object.clone())
     };
     let mut warnings = Vec::new();
@@ -82,8 +82,8 @@ async fn create_by_update(
     object: Value,
     options: WriteOptions,
 ) -> Result<Response<Body>, Status> {
-    let (api, resource) = (call.api, call.resource);
-    let created = create::create_object(api, resource, object, options.dry_run, &mut call.warnings).await?;
+    let (api, resource) = (call.api, call.resource.clone());
+    let created = create::create_object(api, &resource, object, options.dry_run, &mut call.warnings).await?;
     Ok(match created {
         create::Created::Stored(stored) => call.answer_stored(201, &stored),
         create::Created::Dry(object) => call.answer_value(201, object),
@@ -94,15 +94,15 @@ async fn create_by_update(
 pub async fn patch(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "PatchOptions")?;
     let patch = patch::Patch::read(&call.content_type, bytes)?;
-    let (resource, namespace, name) = (call.resource, call.namespace.clone(), call.name.clone());
+    let (resource, namespace, name) = (call.resource.clone(), call.namespace.clone(), call.name.clone());
     let mut unknown = Vec::new();
     let mut change = |old: &Value| {
-        let patched = patch.apply(resource, old, options.field_validation)?;
+        let patched = patch.apply(&resource, old, options.field_validation)?;
         unknown = patched.warnings;
         let mut object = patched.object;
-        super::convert_and_default(resource, &mut object)?;
+        super::convert_and_default(&resource, &mut object)?;
         same_name(&mut object, &name)?;
-        create::ensure_namespace(&mut object, resource, &namespace)?;
+        create::ensure_namespace(&mut object, &resource, &namespace)?;
         Ok(object)
     };
     let mut warnings = Vec::new();
@@ -115,7 +115,7 @@ pub async fn patch(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Resp
 
 fn of<'a>(call: &'a Call<'_>, part: Part, dry_run: bool) -> Change<'a> {
     Change {
-        resource: call.resource,
+        resource: &call.resource,
         shelf: call.shelf,
         namespace: &call.namespace,
         name: &call.name,
@@ -156,7 +156,7 @@ fn precondition_uid(resource: &Resource, namespace: &str, new: &Value, old: &Val
          AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {found}",
         plural = resource.plural
     );
-    Err(Status::conflict(resource.group, resource.plural, name, &why))
+    Err(Status::conflict(&resource.group, &resource.plural, name, &why))
 }
 
 /// Reads an object, changes it, checks the result and stores it, again when somebody else was faster.
@@ -169,7 +169,7 @@ pub async fn apply(
     let resource = how.resource;
     for _ in 0..ATTEMPTS {
         let found = api.store().get(how.shelf, how.namespace, how.name);
-        let stored = found.ok_or_else(|| Status::not_found(resource.group, resource.plural, how.name))?;
+        let stored = found.ok_or_else(|| Status::not_found(&resource.group, &resource.plural, how.name))?;
         let old = view::decode(resource, stored.bytes());
         let mut new = change(&old)?;
         check_version(resource, how, &mut new, &stored)?;
@@ -194,7 +194,7 @@ pub async fn apply(
             Err(error) => return Err(api.write_error(resource, how.name, error)),
         }
     }
-    Err(Status::modified(resource.group, resource.plural, how.name))
+    Err(Status::modified(&resource.group, &resource.plural, how.name))
 }
 
 async fn write(
@@ -223,11 +223,11 @@ fn check_version(
     let present = stored.revision.to_string();
     let given = meta::text(new, "resourceVersion");
     if !given.is_empty() && given != present {
-        return Err(Status::modified(resource.group, resource.plural, how.name));
+        return Err(Status::modified(&resource.group, &resource.plural, how.name));
     }
     if given.is_empty() && !resource.unconditional_update && how.part != Part::Anything {
         let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-        return Err(Status::invalid(resource.group, resource.kind, how.name, &[error]));
+        return Err(Status::invalid(&resource.group, &resource.kind, how.name, &[error]));
     }
     meta::set(new, "resourceVersion", present);
     Ok(())
@@ -275,7 +275,7 @@ fn complete(
         _ => resource.rules.validate_update(new, old, &mut errors),
     }
     if !errors.is_empty() {
-        return Err(Status::invalid(resource.group, resource.kind, meta::text(old, "name"), &errors));
+        return Err(Status::invalid(&resource.group, &resource.kind, meta::text(old, "name"), &errors));
     }
     if part == Part::Main {
         warnings.extend(resource.rules.warnings(new, Some(old)));
@@ -296,7 +296,8 @@ fn keep_all_but_finalizers(new: &mut Value, old: &Value) {
 /// Whether nothing holds a deleted object any more.
 fn lets_go(resource: &Resource, new: &Value, old: &Value) -> bool {
     let waiting = meta::number(old, "deletionGracePeriodSeconds").is_some_and(|seconds| seconds > 0);
-    let held_by_spec = resource.kind == "Namespace"
+    let held_by_spec = resource.group.is_empty()
+        && resource.kind == "Namespace"
         && new.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|held| !held.is_empty());
     meta::has(old, "deletionTimestamp") && !waiting && !held_by_spec && meta::finalizers(new).is_empty()
 }

@@ -31,9 +31,9 @@ pub enum Created {
 pub async fn create(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let mut object = call.read_object(bytes, options.field_validation)?;
-    ensure_namespace(&mut object, call.resource, &call.namespace)?;
-    let (api, resource) = (call.api, call.resource);
-    match create_object(api, resource, object, options.dry_run, &mut call.warnings).await? {
+    ensure_namespace(&mut object, &call.resource, &call.namespace)?;
+    let (api, resource) = (call.api, call.resource.clone());
+    match create_object(api, &resource, object, options.dry_run, &mut call.warnings).await? {
         Created::Stored(stored) => Ok(call.answer_stored(201, &stored)),
         Created::Dry(object) => Ok(call.answer_value(201, object)),
     }
@@ -55,7 +55,7 @@ pub fn ensure_namespace(object: &mut Value, resource: &Resource, namespace: &str
 /// Admits, completes, checks and stores an object that has its defaults and its namespace.
 pub async fn create_object(
     api: &Api,
-    resource: &'static Resource,
+    resource: &Resource,
     mut object: Value,
     dry_run: bool,
     warnings: &mut Vec<String>,
@@ -99,12 +99,12 @@ fn check(resource: &Resource, object: &Value) -> Result<(), Status> {
     if errors.is_empty() {
         return Ok(());
     }
-    Err(Status::invalid(resource.group, resource.kind, meta::text(object, "name"), &errors))
+    Err(Status::invalid(&resource.group, &resource.kind, meta::text(object, "name"), &errors))
 }
 
 async fn store(
     api: &Api,
-    resource: &'static Resource,
+    resource: &Resource,
     object: &mut Value,
     dry_run: bool,
 ) -> Result<Created, WriteError> {

@@ -57,11 +57,11 @@ pub struct Deleted {
 pub async fn delete(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let options = read_options(call, bytes)?;
     call.find()?;
-    let deleted = delete_object(call.api, call.resource, &call.namespace, &call.name, &options).await?;
-    if shows_deleted(call.resource) || !deleted.gone {
+    let deleted = delete_object(call.api, &call.resource, &call.namespace, &call.name, &options).await?;
+    if shows_deleted(&call.resource) || !deleted.gone {
         return Ok(call.answer_value(200, deleted.object));
     }
-    let mut response = crate::http::body::json(200, &success(call.resource, &deleted.object));
+    let mut response = crate::http::body::json(200, &success(&call.resource, &deleted.object));
     call.api.note(&mut response, || Subject::of_value(&deleted.object));
     Ok(response)
 }
@@ -74,7 +74,7 @@ pub async fn delete_collection(call: &mut Call<'_>, bytes: &[u8]) -> Result<Resp
     let mut listing = call.api.store().list(call.shelf, namespace);
     listing.items.retain(|(_, stored)| selection.matches(stored));
     for (key, _) in &listing.items {
-        match delete_object(call.api, call.resource, &key.0, &key.1, &options).await {
+        match delete_object(call.api, &call.resource, &key.0, &key.1, &options).await {
             Ok(_) => {}
             Err(status) if status.code() == 404 => {}
             Err(status) => return Err(status),
@@ -82,13 +82,13 @@ pub async fn delete_collection(call: &mut Call<'_>, bytes: &[u8]) -> Result<Resp
     }
     let meta = ListMeta { revision: listing.revision, continue_token: None, remaining: None };
     let items = listing.items.iter().map(|(_, stored)| &**stored);
-    Ok(call.answer(200, view::list(call.resource, items, &meta, call.shape())))
+    Ok(call.answer(200, view::list(&call.resource, items, &meta, call.shape())))
 }
 
 /// Whether a deletion answers with the object, where most kinds answer with a Status.
 fn shows_deleted(resource: &Resource) -> bool {
     matches!(
-        (resource.group, resource.plural),
+        (&*resource.group, &*resource.plural),
         (
             "",
             "namespaces"
@@ -107,9 +107,9 @@ fn success(resource: &Resource, object: &Value) -> Value {
     let mut details = Object::new();
     details.insert("name".into(), meta::text(object, "name").into());
     if !resource.group.is_empty() {
-        details.insert("group".into(), resource.group.into());
+        details.insert("group".into(), (*resource.group).into());
     }
-    details.insert("kind".into(), resource.plural.into());
+    details.insert("kind".into(), (*resource.plural).into());
     details.insert("uid".into(), meta::text(object, "uid").into());
     let mut status = Object::new();
     status.insert("kind".into(), "Status".into());
@@ -130,10 +130,15 @@ fn read_options(call: &mut Call<'_>, bytes: &[u8]) -> Result<DeleteOptions, Stat
 fn options_of_body(call: &Call<'_>, bytes: &[u8]) -> Result<Value, Status> {
     let ty = schema::type_named("meta.v1.DeleteOptions")
         .ok_or_else(|| Status::internal("no schema for DeleteOptions"))?;
-    let json = call.body_as_json(ty, bytes)?;
+    let json = call.body_as_json(Some(ty), bytes)?;
     let decoded = decode::decode(ty, &json);
     decoded.map(|decoded| decoded.value).map_err(|error| {
-        Status::cannot_be_handled("DeleteOptions", call.resource.version, "DeleteOptions", &error.to_string())
+        Status::cannot_be_handled(
+            "DeleteOptions",
+            &call.resource.version,
+            "DeleteOptions",
+            &error.to_string(),
+        )
     })
 }
 
@@ -202,12 +207,12 @@ pub fn options_of(value: &Value) -> Result<DeleteOptions, Status> {
 /// Deletes an object, or marks it as being deleted.
 pub async fn delete_object(
     api: &Api,
-    resource: &'static Resource,
+    resource: &Resource,
     namespace: &str,
     name: &str,
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
-    let missing = || Status::not_found(resource.group, resource.plural, name);
+    let missing = || Status::not_found(&resource.group, &resource.plural, name);
     let shelf = api.catalog().shelf(resource).ok_or_else(missing)?;
     admission::delete(resource, name)?;
     for _ in 0..ATTEMPTS {
@@ -221,7 +226,7 @@ pub async fn delete_object(
             Err(error) => return Err(api.write_error(resource, name, error)),
         }
     }
-    Err(Status::modified(resource.group, resource.plural, name))
+    Err(Status::modified(&resource.group, &resource.plural, name))
 }
 
 fn preconditions(
@@ -242,7 +247,7 @@ fn preconditions(
         ),
         _ => return Ok(()),
     };
-    Err(Status::conflict(resource.group, resource.kind, name, &why))
+    Err(Status::conflict(&resource.group, &resource.kind, name, &why))
 }
 
 /// What a deletion does to an object now.
@@ -257,10 +262,13 @@ enum Step {
 
 fn decide(resource: &Resource, mut object: Value, options: &DeleteOptions, now: i64) -> Step {
     let finalizers_changed = set_finalizers(&mut object, options.propagation);
+    if !meta::has(&object, "deletionTimestamp") {
+        resource.rules.prepare_delete(&mut object);
+    }
     let held = !meta::finalizers(&object).is_empty();
-    match resource.kind {
-        "Namespace" => decide_namespace(object, finalizers_changed, now),
-        "Pod" => decide_pod(object, options, finalizers_changed, held, now),
+    match (&*resource.group, &*resource.kind) {
+        ("", "Namespace") => decide_namespace(object, finalizers_changed, now),
+        ("", "Pod") => decide_pod(object, options, finalizers_changed, held, now),
         _ if held => {
             let marked = mark(&mut object, 0, now);
             if marked || finalizers_changed { Step::Mark(object) } else { Step::Leave(object) }
@@ -361,7 +369,7 @@ fn set_finalizers(object: &mut Value, propagation: Option<Propagation>) -> bool 
 
 async fn take(
     api: &Api,
-    resource: &'static Resource,
+    resource: &Resource,
     shelf: ShelfId,
     stored: &Stored,
     step: Step,

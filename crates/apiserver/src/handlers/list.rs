@@ -54,7 +54,7 @@ pub async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
         remaining: (more && selection.is_everything()).then_some(page.remaining),
     };
     let items = page.items.iter().map(|(_, stored)| &**stored);
-    Ok(call.answer(200, view::list(call.resource, items, &meta, call.shape())))
+    Ok(call.answer(200, view::list(&call.resource, items, &meta, call.shape())))
 }
 
 /// Waits for the version that is asked for; gives it as a number.
@@ -114,6 +114,6 @@ fn expired(call: &Call<'_>, start: Option<PageStart>) -> Response<Body> {
     if let (Some(start), Some(metadata)) = (start, value.get_mut("metadata").and_then(Value::as_object_mut)) {
         metadata.insert("continue".into(), token(ANY_VERSION, &start.after).into());
     }
-    tracing::debug!(resource = call.resource.plural, "a continue token has expired");
+    tracing::debug!(resource = &*call.resource.plural, "a continue token has expired");
     body::json(status.code(), &value)
 }

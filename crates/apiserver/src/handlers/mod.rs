@@ -9,10 +9,11 @@ pub mod scale;
 pub mod watch;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use everynode_wire::decode::{self, Body as Expected};
-use everynode_wire::resource::Resource;
-use everynode_wire::schema::{self, Type};
+use everynode_wire::decode::{self, Body as Expected, Decode};
+use everynode_wire::resource::{Model, Resource};
+use everynode_wire::schema::Type;
 use everynode_wire::status::Status;
 use everynode_wire::table::IncludeObject;
 use everynode_wire::{Value, encode, manifest};
@@ -33,7 +34,7 @@ pub struct Call<'a> {
     /// The server.
     pub api: &'a Api,
     /// The resource.
-    pub resource: &'static Resource,
+    pub resource: Arc<Resource>,
     /// Where its objects lie.
     pub shelf: ShelfId,
     /// The namespace of the path, or empty.
@@ -64,7 +65,7 @@ impl Call<'_> {
 
     /// 404 about the object of the path.
     pub fn not_found(&self) -> Status {
-        Status::not_found(self.resource.group, self.resource.plural, &self.name)
+        Status::not_found(&self.resource.group, &self.resource.plural, &self.name)
     }
 
     /// The stored object of the path.
@@ -72,34 +73,30 @@ impl Call<'_> {
         self.api.store().get(self.shelf, &self.namespace, &self.name).ok_or_else(|| self.not_found())
     }
 
-    /// The type of the resource's objects.
-    pub fn ty(&self) -> Result<&'static Type, Status> {
-        type_of(self.resource)
-    }
-
     /// Reads the body as an object of the resource's kind, with its defaults filled in.
     pub fn read_object(&mut self, bytes: &[u8], validation: FieldValidation) -> Result<Value, Status> {
+        let resource = self.resource.clone();
         let expected = Expected {
-            group: self.resource.group,
-            version: self.resource.version,
-            kind: self.resource.kind,
-            ty: self.ty()?,
+            group: &resource.group,
+            version: &resource.version,
+            kind: &resource.kind,
+            ty: model_of(&resource)?,
         };
         let mut object = self.read_body(&expected, bytes, validation)?;
-        convert_and_default(self.resource, &mut object)?;
+        convert_and_default(&resource, &mut object)?;
         Ok(object)
     }
 
     /// Reads the body as an object of any kind.
-    pub fn read_body(
+    pub fn read_body<D: Decode + AsType>(
         &mut self,
-        expected: &Expected<'_>,
+        expected: &Expected<'_, D>,
         bytes: &[u8],
         validation: FieldValidation,
     ) -> Result<Value, Status> {
         let decoded = match self.content_type.as_str() {
             "application/yaml" => decode::decode_body(expected, bytes, true)?,
-            _ => decode::decode_body(expected, &self.body_as_json(expected.ty, bytes)?, false)?,
+            _ => decode::decode_body(expected, &self.body_as_json(expected.ty.as_type(), bytes)?, false)?,
         };
         match validation {
             FieldValidation::Strict => expected.strict(decoded),
@@ -112,7 +109,11 @@ impl Call<'_> {
     }
 
     /// The body as JSON text, whatever form it came in.
-    pub fn body_as_json<'b>(&self, ty: &'static Type, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, Status> {
+    pub fn body_as_json<'b>(
+        &self,
+        ty: Option<&'static Type>,
+        bytes: &'b [u8],
+    ) -> Result<Cow<'b, [u8]>, Status> {
         match self.content_type.as_str() {
             "" | "application/json" => Ok(Cow::Borrowed(bytes)),
             "application/yaml" => {
@@ -121,6 +122,7 @@ impl Call<'_> {
                 Ok(Cow::Owned(encode::to_vec(&yaml.value)))
             }
             "application/vnd.kubernetes.protobuf" => {
+                let ty = ty.ok_or_else(|| Status::unsupported_media_type(JSON_AND_YAML))?;
                 let json = protobuf::to_json(ty, bytes);
                 json.map(Cow::Owned).map_err(|error| Status::bad_request(error.to_string()))
             }
@@ -130,7 +132,7 @@ impl Call<'_> {
 
     /// Answers with a stored object.
     pub fn answer_stored(&self, code: u16, stored: &Stored) -> Response<Body> {
-        let mut response = self.answer(code, view::object(self.resource, stored, self.shape()));
+        let mut response = self.answer(code, view::object(&self.resource, stored, self.shape()));
         self.api.note(&mut response, || Subject::of_bytes(stored.bytes()));
         response
     }
@@ -138,7 +140,7 @@ impl Call<'_> {
     /// Answers with an object that may not be stored.
     pub fn answer_value(&self, code: u16, object: Value) -> Response<Body> {
         let subject = self.api.audit().and_then(|_| Subject::of_value(&object));
-        let mut response = self.answer(code, view::value(self.resource, object, self.shape()));
+        let mut response = self.answer(code, view::value(&self.resource, object, self.shape()));
         self.api.note(&mut response, || subject);
         response
     }
@@ -151,10 +153,30 @@ impl Call<'_> {
     }
 }
 
-/// The type of a resource's objects.
-pub fn type_of(resource: &Resource) -> Result<&'static Type, Status> {
-    schema::type_named(resource.type_name)
-        .ok_or_else(|| Status::internal(format!("no schema for {}", resource.type_name)))
+/// Media types of custom resources: no schema says how they look in protobuf.
+const JSON_AND_YAML: &[&str] = &["application/json", "application/yaml"];
+
+/// What a type of the schema and the model of a resource have in common for bodies in protobuf.
+pub trait AsType {
+    /// The type of the schema, where there is one.
+    fn as_type(&self) -> Option<&'static Type>;
+}
+
+impl AsType for &'static Type {
+    fn as_type(&self) -> Option<&'static Type> {
+        Some(self)
+    }
+}
+
+impl AsType for Model {
+    fn as_type(&self) -> Option<&'static Type> {
+        Model::as_type(self)
+    }
+}
+
+/// How bytes become objects of a resource.
+pub fn model_of(resource: &Resource) -> Result<Model, Status> {
+    resource.model().ok_or_else(|| Status::internal(format!("no schema for {}", resource.type_name)))
 }
 
 /// What decoding does after the schema: conversion and defaults.
@@ -162,7 +184,7 @@ pub fn convert_and_default(resource: &Resource, object: &mut Value) -> Result<()
     resource
         .rules
         .convert(object)
-        .map_err(|why| Status::cannot_be_handled(resource.kind, resource.version, resource.kind, &why))?;
+        .map_err(|why| Status::cannot_be_handled(&resource.kind, &resource.version, &resource.kind, &why))?;
     resource.rules.default(object);
     Ok(())
 }

@@ -20,7 +20,7 @@ pub async fn subresource(
     name: &str,
     bytes: &[u8],
 ) -> Result<Response<Body>, Status> {
-    match (call.resource.plural, name, verb) {
+    match (&*call.resource.plural, name, verb) {
         ("pods", "binding", Verb::Create) => bind(call, bytes).await,
         ("pods", "eviction", Verb::Create) => evict(call, bytes).await,
         ("pods", "log", Verb::Get) => {
@@ -36,7 +36,7 @@ pub async fn subresource(
 
 fn not_served(call: &Call<'_>, name: &str) -> Status {
     let why =
-        format!("{}/{name} is not served: the nodes of this cluster are simulated", call.resource.plural);
+        format!("{}/{name} is not served: the nodes of this cluster are simulated", &call.resource.plural);
     Status::new(everynode_wire::status::Reason::Other(501), why)
 }
 
@@ -166,7 +166,7 @@ async fn say_why(call: &Call<'_>, dry_run: bool) -> Result<(), Status> {
 /// A change of the call's object by the server itself.
 fn whole<'a>(call: &'a Call<'_>, dry_run: bool) -> Change<'a> {
     Change {
-        resource: call.resource,
+        resource: &call.resource,
         shelf: call.shelf,
         namespace: &call.namespace,
         name: &call.name,
@@ -186,7 +186,7 @@ async fn evict(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Stat
     }
     let given = eviction.get("deleteOptions").cloned().unwrap_or_default();
     let options = delete::options_of(&given)?;
-    let pod = view::decode(call.resource, call.find()?.bytes());
+    let pod = view::decode(&call.resource, call.find()?.bytes());
     let dry_run = options.dry_run || !call.query.all("dryRun").is_empty();
     if !may_go_freely(&pod) {
         spend_budget(call, &pod, dry_run).await?;
@@ -194,7 +194,7 @@ async fn evict(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Stat
     say_why(call, dry_run).await?;
     let options =
         DeleteOptions { dry_run: options.dry_run || !call.query.all("dryRun").is_empty(), ..options };
-    delete::delete_object(call.api, call.resource, &call.namespace, &call.name, &options).await?;
+    delete::delete_object(call.api, &call.resource, &call.namespace, &call.name, &options).await?;
     Ok(success(201))
 }
 

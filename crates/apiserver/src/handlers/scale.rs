@@ -1,6 +1,8 @@
 //! The scale subresource: the replica count of a workload in a form that is the same for all of them.
 
+use everynode_wire::custom::Scale;
 use everynode_wire::decode::Body as Expected;
+use everynode_wire::resource::{Model, Resource};
 use everynode_wire::schema::{self, Type};
 use everynode_wire::selector::LabelSelector;
 use everynode_wire::status::Status;
@@ -18,9 +20,9 @@ use crate::{meta, view};
 pub async fn subresource(call: &mut Call<'_>, verb: Verb, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let ty =
         schema::type_named("autoscaling.v1.Scale").ok_or_else(|| Status::internal("no schema for Scale"))?;
-    let current = view::decode(call.resource, call.find()?.bytes());
+    let current = view::decode(&call.resource, call.find()?.bytes());
     match verb {
-        Verb::Get => Ok(body::json(200, &scale_of(&current))),
+        Verb::Get => Ok(body::json(200, &scale_of(&call.resource, &current))),
         Verb::Update => {
             let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
             let expected = Expected { group: "autoscaling", version: "v1", kind: "Scale", ty };
@@ -39,7 +41,7 @@ pub async fn subresource(call: &mut Call<'_>, verb: Verb, bytes: &[u8]) -> Resul
 fn patched(call: &Call<'_>, ty: &'static Type, current: &Value, bytes: &[u8]) -> Result<Value, Status> {
     let patch = Patch::read(&call.content_type, bytes)?;
     let patch::Patched { mut object, .. } =
-        patch.apply_as(ty, &scale_of(current), FieldValidation::Ignore)?;
+        patch.apply_as(&Model::Typed(ty), &scale_of(&call.resource, current), FieldValidation::Ignore)?;
     // A patch that says nothing about the version does not insist on one.
     if meta::text(&object, "resourceVersion") == meta::text(current, "resourceVersion") {
         meta::set(&mut object, "resourceVersion", Value::Null);
@@ -50,16 +52,17 @@ fn patched(call: &Call<'_>, ty: &'static Type, current: &Value, bytes: &[u8]) ->
 async fn set(call: &Call<'_>, scale: &Value, dry_run: bool) -> Result<Response<Body>, Status> {
     let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
     let version = meta::text(scale, "resourceVersion").to_owned();
+    let paths = paths_of(&call.resource);
     let mut change = |old: &Value| {
         let mut new = old.clone();
-        if let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.insert("replicas".into(), replicas.clone());
+        put(&mut new, &paths.spec_replicas, replicas.clone());
+        if !version.is_empty() {
+            meta::set(&mut new, "resourceVersion", version.clone());
         }
-        meta::set(&mut new, "resourceVersion", version.clone());
         Ok(new)
     };
     let how = Change {
-        resource: call.resource,
+        resource: &call.resource,
         shelf: call.shelf,
         namespace: &call.namespace,
         name: &call.name,
@@ -68,25 +71,34 @@ async fn set(call: &Call<'_>, scale: &Value, dry_run: bool) -> Result<Response<B
         pinned: !version.is_empty(),
     };
     let object = match change::apply(call.api, &how, &mut change, &mut Vec::new()).await? {
-        Changed::Stored(stored) => view::decode(call.resource, stored.bytes()),
+        Changed::Stored(stored) => view::decode(&call.resource, stored.bytes()),
         Changed::Shown(object) => object,
     };
-    Ok(body::json(200, &scale_of(&object)))
+    Ok(body::json(200, &scale_of(&call.resource, &object)))
 }
 
-fn scale_of(object: &Value) -> Value {
+fn scale_of(resource: &Resource, object: &Value) -> Value {
+    let paths = paths_of(resource);
     let mut metadata = Object::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object.get("metadata").and_then(|metadata| metadata.get(field)) {
             metadata.insert(field.into(), value.clone());
         }
     }
-    let number = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_else(|| 0.into());
+    let at = |path: &[String]| path.iter().try_fold(object, |value, name| value.get(name));
+    let number = |path: &[String]| at(path).cloned().unwrap_or_else(|| 0.into());
     let mut spec = Object::new();
-    spec.insert("replicas".into(), number("/spec/replicas"));
+    spec.insert("replicas".into(), number(&paths.spec_replicas));
     let mut status = Object::new();
-    status.insert("replicas".into(), number("/status/replicas"));
-    status.insert("selector".into(), selector_of(object).into());
+    status.insert("replicas".into(), number(&paths.status_replicas));
+    let selector = match (&resource.custom, &paths.selector) {
+        (None, _) => selector_of(object),
+        (_, None) => String::new(),
+        (_, Some(path)) => at(path).and_then(Value::as_str).unwrap_or_default().to_owned(),
+    };
+    if !selector.is_empty() || resource.custom.is_none() {
+        status.insert("selector".into(), selector.into());
+    }
     let mut scale = Object::new();
     scale.insert("kind".into(), "Scale".into());
     scale.insert("apiVersion".into(), "autoscaling/v1".into());
@@ -94,6 +106,28 @@ fn scale_of(object: &Value) -> Value {
     scale.insert("spec".into(), Value::Object(spec));
     scale.insert("status".into(), Value::Object(status));
     Value::Object(scale)
+}
+
+/// Where an object keeps what its scale shows.
+fn paths_of(resource: &Resource) -> Scale {
+    let own = resource.custom.as_ref().and_then(|custom| custom.scale().cloned());
+    let path = |part: &str| vec![part.to_owned(), "replicas".to_owned()];
+    own.unwrap_or_else(|| Scale {
+        spec_replicas: path("spec"),
+        status_replicas: path("status"),
+        selector: None,
+    })
+}
+
+/// Sets a field, and makes what is missing on the way to it.
+fn put(object: &mut Value, path: &[String], value: Value) {
+    let Some((name, rest)) = path.split_first() else { return };
+    let Value::Object(fields) = object else { return };
+    if rest.is_empty() {
+        fields.insert(name.clone(), value);
+    } else {
+        put(fields.entry(name.clone()).or_insert_with(|| Value::Object(Object::new())), rest, value);
+    }
 }
 
 /// The selector as text; replication controllers have a plain map of labels.
@@ -120,7 +154,8 @@ mod tests {
             "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "d"}}},
             "status": {"replicas": 2},
         });
-        let scale = scale_of(&object);
+        let resource = everynode_wire::resource_for("apps", "v1", "deployments").unwrap();
+        let scale = scale_of(resource, &object);
         let ty = schema::type_named("autoscaling.v1.Scale").unwrap();
         let normal = everynode_wire::decode::normalize(ty, &scale).unwrap();
         assert_eq!(normal["spec"]["replicas"], scale["spec"]["replicas"]);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,7 +45,7 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     };
     let initial = options.initial_events.unwrap_or(matches!(version, None | Some(0)));
     let mut feed = Feed {
-        resource: call.resource,
+        resource: call.resource.clone(),
         shape: call.shape(),
         namespace: call.namespace.clone(),
         selection,
@@ -78,7 +79,7 @@ fn life(call: &Call<'_>, options: &ListOptions) -> Duration {
 
 /// One watch on its way to a client. It holds at most one batch of events; the ring holds the rest.
 struct Feed {
-    resource: &'static Resource,
+    resource: Arc<Resource>,
     shape: Shape,
     namespace: String,
     selection: Selection,
@@ -141,6 +142,7 @@ impl Feed {
             };
             if events {
                 self.take_events(&mut watcher);
+                self.ended |= self.waiting.is_empty() && watcher.is_over();
             } else if Instant::now() >= self.end {
                 return None;
             } else {
@@ -205,10 +207,10 @@ impl Feed {
             };
         }
         let revision = event.map_or(stored.revision, Event::revision);
-        let mut object = view::decode(self.resource, stored.bytes());
+        let mut object = view::decode(&self.resource, stored.bytes());
         crate::meta::set(&mut object, "resourceVersion", revision.to_string());
         let with_columns = std::mem::take(&mut self.first_table);
-        let shown = view::shown(self.resource, object, self.shape, with_columns);
+        let shown = view::shown(&self.resource, object, self.shape, with_columns);
         line(seen_as.name(), shown)
     }
 
@@ -222,7 +224,7 @@ impl Feed {
         }
         let (kind, api_version) = match self.shape.view {
             View::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
-            _ => (self.resource.kind, self.resource.api_version()),
+            _ => (&*self.resource.kind, self.resource.api_version()),
         };
         let mut object = Object::new();
         object.insert("kind".into(), kind.into());

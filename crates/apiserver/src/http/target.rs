@@ -1,8 +1,12 @@
 //! What a path asks for.
 
+use std::sync::Arc;
+
 use everynode_wire::resource::Resource;
-use everynode_wire::{resource_for, resources};
 use percent_encoding::percent_decode_str;
+
+use crate::catalog::Registry;
+use crate::store::ShelfId;
 
 /// A path below `/api` or `/apis`, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +21,9 @@ pub struct GroupVersion<'a> {
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The resource.
-    pub resource: &'static Resource,
+    pub resource: Arc<Resource>,
+    /// Where its objects lie.
+    pub shelf: Option<ShelfId>,
     /// The namespace; empty for objects outside of namespaces and for lists over all namespaces.
     pub namespace: String,
     /// The name; none for collections.
@@ -45,8 +51,8 @@ pub fn segments(path: &str) -> Vec<String> {
 
 /// Finds the resource that a path below `/api/VERSION` or `/apis/GROUP/VERSION` names. `rest` is what comes
 /// behind the version.
-pub fn target(at: GroupVersion<'_>, rest: &[String]) -> Result<Target, Unknown> {
-    if !resources().iter().any(|r| r.group == at.group && r.version == at.version) {
+pub fn target(registry: &Registry, at: GroupVersion<'_>, rest: &[String]) -> Result<Target, Unknown> {
+    if !registry.resources().any(|r| r.group == at.group && r.version == at.version) {
         return Err(Unknown::Path);
     }
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
@@ -56,7 +62,8 @@ pub fn target(at: GroupVersion<'_>, rest: &[String]) -> Result<Target, Unknown> 
         _ => ("", &rest),
     };
     let (plural, behind) = resource_part.split_first().ok_or(Unknown::Path)?;
-    let resource = resource_for(at.group, at.version, plural).ok_or(Unknown::Resource)?;
+    let entry = registry.find(at.group, at.version, plural).ok_or(Unknown::Resource)?;
+    let (resource, shelf) = (entry.resource.clone(), entry.shelf);
     if resource.namespaced == namespace.is_empty() && !(behind.is_empty() && resource.namespaced) {
         return Err(Unknown::Resource);
     }
@@ -65,15 +72,20 @@ pub fn target(at: GroupVersion<'_>, rest: &[String]) -> Result<Target, Unknown> 
     if behind.len() > 2 && !matches!(behind[1], "proxy") {
         return Err(Unknown::Resource);
     }
-    Ok(Target { resource, namespace: namespace.to_owned(), name, subresource })
+    Ok(Target { resource, shelf, namespace: namespace.to_owned(), name, subresource })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Catalog;
 
     fn check(group: &str, path: &str, expected: &str) {
-        let found = match target(GroupVersion { group, version: "v1" }, &segments(path)) {
+        let found = match target(
+            &Catalog::new().registry(),
+            GroupVersion { group, version: "v1" },
+            &segments(path),
+        ) {
             Ok(t) => {
                 let (name, subresource) = (t.name.unwrap_or_default(), t.subresource.unwrap_or_default());
                 format!("{} {} {name} {subresource}", t.resource.plural, t.namespace)

@@ -16,7 +16,7 @@ mod writer;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,9 +32,10 @@ pub use writer::{Action, Expect, Write, WriteError};
 use pages::Snapshots;
 use shelf::Shelf;
 
-/// A resource of the store, by its place in the list given to [`Store::open`].
+/// A resource of the store: its place in the list given to [`Store::open`], or the number that [`Store::add_shelf`]
+/// gave it. No number is given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShelfId(pub u16);
+pub struct ShelfId(pub u32);
 
 /// The limits of a store.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +65,11 @@ pub struct Listing {
 
 #[derive(Debug)]
 struct Inner {
-    shelves: Vec<Shelf>,
+    shelves: RwLock<Shelves>,
+    /// What stands for a shelf that is gone: it holds nothing, and nobody watches it for long.
+    gone: Arc<Shelf>,
+    /// Objects of the backend that no shelf has asked for yet, by the start of their keys.
+    unclaimed: Mutex<HashMap<String, Vec<(Key, Vec<u8>)>>>,
     revision: AtomicU64,
     revision_bell: watch::Sender<u64>,
     limits: Limits,
@@ -72,9 +77,36 @@ struct Inner {
     snapshots: Snapshots,
 }
 
+#[derive(Debug, Default)]
+struct Shelves {
+    by_id: HashMap<ShelfId, Arc<Shelf>>,
+    next: u32,
+}
+
+impl Shelves {
+    fn add(&mut self, shelf: Shelf) -> ShelfId {
+        let id = ShelfId(self.next);
+        self.next += 1;
+        self.by_id.insert(id, Arc::new(shelf));
+        id
+    }
+}
+
 impl Inner {
-    fn shelf(&self, id: ShelfId) -> &Shelf {
-        &self.shelves[usize::from(id.0)]
+    fn shelf(&self, id: ShelfId) -> Arc<Shelf> {
+        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        shelves.by_id.get(&id).unwrap_or(&self.gone).clone()
+    }
+
+    /// Takes a shelf away when it is empty. Only the writer's thread may do that, so that no write is on its way.
+    fn retire(&self, id: ShelfId) -> bool {
+        let shelf = self.shelf(id);
+        if !shelf.read().objects.is_empty() {
+            return false;
+        }
+        self.shelves.write().unwrap_or_else(PoisonError::into_inner).by_id.remove(&id);
+        shelf.end();
+        true
     }
 
     fn broken(&self) -> Option<String> {
@@ -108,9 +140,19 @@ impl Store {
         let loaded = backend.load()?;
         // Revision 0 means "any" in the API, so the first state is at 1.
         let revision = loaded.revision.max(1);
-        let shelves = shelves_from(loaded, specs, revision, read_facts)?;
+        let mut unclaimed = by_prefix(loaded)?;
+        let mut shelves = Shelves::default();
+        for spec in specs {
+            let objects = unclaimed.remove(&spec.prefix).unwrap_or_default();
+            let id = ShelfId(shelves.next);
+            shelves.add(shelf_of(spec, objects, revision, &|bytes| read_facts(id, bytes))?);
+        }
+        let gone = Shelf::new(ShelfSpec { prefix: String::new() }, BTreeMap::new(), revision);
+        gone.end();
         let inner = Arc::new(Inner {
-            shelves,
+            shelves: RwLock::new(shelves),
+            gone: Arc::new(gone),
+            unclaimed: Mutex::new(unclaimed),
             revision: AtomicU64::new(revision),
             revision_bell: watch::Sender::new(revision),
             limits,
@@ -126,6 +168,33 @@ impl Store {
         Ok(Store { inner, queue, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
+    /// Adds a resource, with the objects of it that the backend has. A resource that is there already keeps its
+    /// shelf.
+    ///
+    /// # Errors
+    /// An object of the backend cannot be read.
+    pub fn add_shelf(
+        &self,
+        spec: ShelfSpec,
+        read_facts: &dyn Fn(&[u8]) -> Option<Facts>,
+    ) -> Result<ShelfId, BackendError> {
+        let mut shelves = self.inner.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        let known = shelves.by_id.iter().find(|(_, shelf)| shelf.spec.prefix == spec.prefix);
+        if let Some((id, _)) = known {
+            return Ok(*id);
+        }
+        let mut unclaimed = self.inner.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let objects = unclaimed.remove(&spec.prefix).unwrap_or_default();
+        Ok(shelves.add(shelf_of(spec, objects, self.revision(), read_facts)?))
+    }
+
+    /// Takes a resource away, if it has no objects, and ends its watches; false when it has some.
+    pub async fn retire_shelf(&self, shelf: ShelfId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.send(writer::Message::Retire(shelf, reply)).await;
+        sent.is_ok() && answer.await.unwrap_or(false)
+    }
+
     /// One object.
     pub fn get(&self, shelf: ShelfId, namespace: &str, name: &str) -> Option<Arc<Stored>> {
         let key: Key = (namespace.into(), name.into());
@@ -134,7 +203,8 @@ impl Store {
 
     /// All objects of a resource, or of one of its namespaces.
     pub fn list(&self, shelf: ShelfId, namespace: Option<&str>) -> Listing {
-        let contents = self.inner.shelf(shelf).read();
+        let shelf = self.inner.shelf(shelf);
+        let contents = shelf.read();
         let items = match namespace {
             None => contents.objects.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             Some(namespace) => contents
@@ -178,11 +248,6 @@ impl Store {
         let _ = bell.wait_for(|current| *current >= revision).await;
     }
 
-    /// The place of a selectable field in [`Facts::fields`].
-    pub fn field_index(&self, shelf: ShelfId, field: &str) -> Option<usize> {
-        self.inner.shelf(shelf).spec.fields.iter().position(|known| *known == field)
-    }
-
     /// Whether a resource is now as it was at a revision.
     pub fn unchanged_since(&self, shelf: ShelfId, revision: u64) -> bool {
         self.inner.shelf(shelf).read().revision <= revision
@@ -205,32 +270,34 @@ impl Store {
     }
 }
 
-fn shelves_from(
-    loaded: Loaded,
-    specs: Vec<ShelfSpec>,
-    revision: u64,
-    read_facts: ReadFacts<'_>,
-) -> Result<Vec<Shelf>, BackendError> {
-    let by_prefix: HashMap<&str, u16> =
-        specs.iter().enumerate().map(|(i, spec)| (spec.prefix.as_str(), i as u16)).collect();
-    let mut objects: Vec<BTreeMap<Key, Arc<Stored>>> = specs.iter().map(|_| BTreeMap::new()).collect();
+/// The objects of a backend by the start of their keys.
+fn by_prefix(loaded: Loaded) -> Result<HashMap<String, Vec<(Key, Vec<u8>)>>, BackendError> {
+    let mut found: HashMap<String, Vec<(Key, Vec<u8>)>> = HashMap::new();
     for (key, bytes) in loaded.objects {
         let mut parts = key.rsplitn(3, '/');
-        let (name, namespace, prefix) = (parts.next(), parts.next(), parts.next());
-        let (Some(name), Some(namespace), Some(prefix)) = (name, namespace, prefix) else {
+        let (Some(name), Some(namespace), Some(prefix)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(unreadable(&key));
         };
-        let Some(&shelf) = by_prefix.get(prefix) else {
-            tracing::warn!(key, "an object of a kind that is not served is left alone");
-            continue;
-        };
-        let facts = read_facts(ShelfId(shelf), &bytes).ok_or_else(|| unreadable(&key))?;
-        let stored_revision = object::revision_of(&bytes).ok_or_else(|| unreadable(&key))?;
-        let stored = Stored::loaded(&bytes, stored_revision, facts).ok_or_else(|| unreadable(&key))?;
-        objects[usize::from(shelf)].insert((namespace.into(), name.into()), Arc::new(stored));
+        found.entry(prefix.to_owned()).or_default().push(((namespace.into(), name.into()), bytes));
     }
-    drop(by_prefix);
-    Ok(specs.into_iter().zip(objects).map(|(spec, objects)| Shelf::new(spec, objects, revision)).collect())
+    Ok(found)
+}
+
+fn shelf_of(
+    spec: ShelfSpec,
+    objects: Vec<(Key, Vec<u8>)>,
+    revision: u64,
+    read_facts: &dyn Fn(&[u8]) -> Option<Facts>,
+) -> Result<Shelf, BackendError> {
+    let mut read = BTreeMap::new();
+    for (key, bytes) in objects {
+        let place = || unreadable(&format!("{}/{}/{}", spec.prefix, key.0, key.1));
+        let facts = read_facts(&bytes).ok_or_else(place)?;
+        let stored_revision = object::revision_of(&bytes).ok_or_else(place)?;
+        let stored = Stored::loaded(&bytes, stored_revision, facts).ok_or_else(place)?;
+        read.insert(key, Arc::new(stored));
+    }
+    Ok(Shelf::new(spec, read, revision))
 }
 
 fn unreadable(key: &str) -> BackendError {

@@ -41,7 +41,7 @@ pub struct Facts {
     pub name: Arc<str>,
     /// `metadata.labels` as written.
     pub labels: Box<[(Box<str>, Box<str>)]>,
-    /// Values of the resource's selectable fields, in the order of [`ShelfSpec::fields`](super::ShelfSpec).
+    /// Values of the resource's selectable fields, in the order of its row.
     pub fields: Box<[Box<str>]>,
 }
 

@@ -125,7 +125,8 @@ impl Store {
         if let Some(found) = kept {
             return Ok(found);
         }
-        let contents = self.inner.shelf(shelf).read();
+        let shelf = self.inner.shelf(shelf);
+        let contents = shelf.read();
         let current = self.revision().max(contents.revision);
         let revision = start.revision.unwrap_or(current);
         if start.revision.is_some() && contents.revision > revision || revision > current {

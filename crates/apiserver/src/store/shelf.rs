@@ -15,8 +15,6 @@ pub type Key = (Arc<str>, Arc<str>);
 pub struct ShelfSpec {
     /// The start of its keys in a backend, `/group/plural`.
     pub prefix: String,
-    /// Selectable fields, in the order of [`Facts::fields`](super::Facts).
-    pub fields: &'static [&'static str],
 }
 
 /// How much history a ring keeps for watchers.
@@ -80,9 +78,12 @@ impl Contents {
 pub(super) struct Shelf {
     pub spec: ShelfSpec,
     contents: RwLock<Contents>,
-    /// The number that the next event will have.
+    /// The number that the next event will have, or [`OVER`].
     bell: watch::Sender<u64>,
 }
+
+/// What the bell says when the resource is gone.
+const OVER: u64 = u64::MAX;
 
 impl Shelf {
     pub fn new(spec: ShelfSpec, objects: BTreeMap<Key, Arc<Stored>>, revision: u64) -> Shelf {
@@ -109,6 +110,16 @@ impl Shelf {
     pub fn ring_bell(&self) {
         let end = self.read().end();
         self.bell.send_replace(end);
+    }
+
+    /// Ends all watches.
+    pub fn end(&self) {
+        self.bell.send_replace(OVER);
+    }
+
+    /// Whether the resource is gone.
+    pub fn is_over(&self) -> bool {
+        *self.bell.borrow() == OVER
     }
 
     pub fn listen(&self) -> watch::Receiver<u64> {

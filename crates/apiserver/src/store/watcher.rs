@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::object::Event;
+use super::shelf::Shelf;
 use super::{Inner, ShelfId};
 
 /// Events that a watcher takes at a time.
@@ -25,7 +26,7 @@ pub struct TooOld {
 #[derive(Debug)]
 pub struct Watcher {
     inner: Arc<Inner>,
-    shelf: ShelfId,
+    shelf: Arc<Shelf>,
     next: u64,
     seen_revision: u64,
     bell: watch::Receiver<u64>,
@@ -33,9 +34,9 @@ pub struct Watcher {
 
 impl Watcher {
     pub(super) fn new(inner: Arc<Inner>, shelf: ShelfId, after_revision: u64) -> Result<Watcher, TooOld> {
-        let bell = inner.shelf(shelf).listen();
-        let next = inner
-            .shelf(shelf)
+        let shelf = inner.shelf(shelf);
+        let bell = shelf.listen();
+        let next = shelf
             .read()
             .number_after(after_revision)
             .map_err(|oldest| TooOld { asked: after_revision, oldest })?;
@@ -44,8 +45,7 @@ impl Watcher {
 
     /// Events that are there already, oldest first; empty when there are none.
     pub fn take(&mut self) -> Result<Vec<Arc<Event>>, TooOld> {
-        let shelf = self.inner.shelf(self.shelf);
-        let contents = shelf.read();
+        let contents = self.shelf.read();
         let Some(events) = contents.events(self.next, BATCH_EVENTS) else {
             let oldest = contents.number_after(u64::MAX).map_or(0, |_| contents.revision);
             return Err(TooOld { asked: self.seen_revision, oldest });
@@ -61,13 +61,18 @@ impl Watcher {
     /// Waits until there may be events to take. Returns at once when there are. Can be cancelled.
     pub async fn ready(&mut self) {
         let next = self.next;
-        // The sender lives as long as the store, which this watcher keeps alive.
+        // The sender lives as long as the shelf, which this watcher keeps alive.
         let _ = self.bell.wait_for(|end| *end > next).await;
+    }
+
+    /// Whether the resource is gone, so that no more events come.
+    pub fn is_over(&self) -> bool {
+        self.shelf.is_over()
     }
 
     /// A revision up to which this watcher has seen everything: the one for a bookmark.
     pub fn caught_up_revision(&mut self) -> u64 {
-        let contents = self.inner.shelf(self.shelf).read();
+        let contents = self.shelf.read();
         if contents.end() == self.next {
             let global = self.inner.revision.load(std::sync::atomic::Ordering::Acquire);
             self.seen_revision = self.seen_revision.max(contents.revision).max(global);

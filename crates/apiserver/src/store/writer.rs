@@ -72,6 +72,8 @@ pub enum WriteError {
 pub(super) enum Message {
     /// A write that waits for its answer.
     Write(Request),
+    /// A resource is to go, if it is empty.
+    Retire(ShelfId, oneshot::Sender<bool>),
     /// The end: what is queued before it is done, what comes after it is not.
     Close,
 }
@@ -98,11 +100,16 @@ pub(super) fn run(inner: &Inner, mut backend: Box<dyn Backend>, mut queue: mpsc:
     let mut closing = false;
     while !closing && queue.blocking_recv_many(&mut batch, BATCH_WRITES) > 0 {
         closing = batch.iter().any(|message| matches!(message, Message::Close));
-        let writes = batch.drain(..).map_while(|message| match message {
-            Message::Write(request) => Some(request),
-            Message::Close => None,
-        });
-        let (accepted, refused) = judge(inner, writes);
+        let mut retired = Vec::new();
+        let mut writes = Vec::with_capacity(batch.len());
+        for message in batch.drain(..) {
+            match message {
+                Message::Write(request) => writes.push(request),
+                Message::Retire(shelf, reply) => retired.push((shelf, reply)),
+                Message::Close => break,
+            }
+        }
+        let (accepted, refused) = judge(inner, writes.into_iter());
         match commit(inner, backend.as_mut(), &accepted) {
             Ok(()) => publish(inner, accepted),
             Err(error) => refuse_all(inner, accepted, &error),
@@ -110,6 +117,9 @@ pub(super) fn run(inner: &Inner, mut backend: Box<dyn Backend>, mut queue: mpsc:
         // Refusals are answered after the commit, so that who reads again sees what stood in the way.
         for (reply, error) in refused {
             let _ = reply.send(Err(error));
+        }
+        for (shelf, reply) in retired {
+            let _ = reply.send(inner.retire(shelf));
         }
     }
 }
@@ -123,6 +133,10 @@ fn judge(inner: &Inner, batch: impl Iterator<Item = Request>) -> (Vec<Accepted>,
     for Request { write, reply } in batch {
         if let Some(reason) = inner.broken() {
             refused.push((reply, WriteError::ReadOnly(reason)));
+            continue;
+        }
+        if inner.shelf(write.shelf).is_over() {
+            refused.push((reply, WriteError::Missing));
             continue;
         }
         let key: Key = (write.namespace.into(), write.name.into());
@@ -186,7 +200,8 @@ fn publish(inner: &Inner, accepted: Vec<Accepted>) {
     let Some(last) = accepted.last().map(|write| write.object.revision) else { return };
     let mut rung: Vec<ShelfId> = Vec::new();
     for write in &accepted {
-        let mut contents = inner.shelf(write.shelf).write();
+        let shelf = inner.shelf(write.shelf);
+        let mut contents = shelf.write();
         match write.change {
             Change::Deleted => contents.objects.remove(&write.key),
             _ => contents.objects.insert(write.object.key(), write.object.clone()),

@@ -1,10 +1,14 @@
 //! Applies manifests to a cluster as `kubectl apply` does, on the client's side.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use everynode_client::{Client, Error, content_type};
 use everynode_wire::patch::three_way;
 use everynode_wire::resource::Resource;
 use everynode_wire::{Value, schema};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::sources::{Document, SourceError};
 
@@ -48,12 +52,17 @@ impl std::fmt::Display for Applied {
 /// The server's refusal with the place in the file.
 pub async fn apply(client: &Client, document: &Document, manager: &str) -> Result<Applied, SourceError> {
     let refuse = |message: String| SourceError { place: document.place.clone(), message };
-    let target = Target::of(&document.object).map_err(&refuse)?;
+    let target = Target::find(client, &document.object).await.map_err(&refuse)?;
     let mut tries = 0;
     loop {
         tries += 1;
         match apply_once(client, &target, &document.object, manager).await {
-            Ok(outcome) => return Ok(Applied { object: target.title(), outcome }),
+            Ok(outcome) => {
+                if is_definition(&document.object) {
+                    served(client, &document.object).await.map_err(&refuse)?;
+                }
+                return Ok(Applied { object: target.title(), outcome });
+            }
             Err(error) if error.is_conflict() && tries < CONFLICT_TRIES => {}
             Err(error) => return Err(refuse(format!("{}: {error}", target.title()))),
         }
@@ -74,11 +83,13 @@ async fn apply_once(
     };
     let last = live["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap_or("null");
     let last: Value = serde_json::from_str(last).unwrap_or_default();
-    let ty = schema::type_named(target.resource.type_name);
+    let ty = schema::type_named(target.kind.type_name);
     let patch = three_way::patch(ty, &last, &target.annotated(manifest));
+    // Of a custom resource nobody knows which lists are merged.
+    let form = if ty.is_some() { content_type::STRATEGIC_MERGE_PATCH } else { content_type::MERGE_PATCH };
     let query = format!("{path}?fieldManager={manager}&fieldValidation=Strict");
     let body = everynode_wire::encode::to_vec(&patch);
-    let after = client.patch(&query, content_type::STRATEGIC_MERGE_PATCH, body).await?;
+    let after = client.patch(&query, form, body).await?;
     let after: Value = serde_json::from_slice(&after).map_err(|error| Error::Decode(error.to_string()))?;
     let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
     Ok(if version(&after) == version(&live) { Outcome::Unchanged } else { Outcome::Configured })
@@ -95,25 +106,85 @@ async fn create(
     Ok(Outcome::Created)
 }
 
+/// What is known of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kind {
+    group: String,
+    version: String,
+    plural: String,
+    singular: String,
+    namespaced: bool,
+    /// The name of its type in the schema; empty for custom resources.
+    type_name: &'static str,
+}
+
+impl Kind {
+    /// The kind of an object, if the server has it from the start.
+    fn built_in(group: &str, version: &str, kind: &str) -> Option<Kind> {
+        let resource = everynode_wire::resource_for_kind(group, version, kind)?;
+        Some(Kind {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            plural: resource.plural.to_string(),
+            singular: resource.singular.to_string(),
+            namespaced: resource.namespaced,
+            type_name: resource.type_name,
+        })
+    }
+
+    /// The kind of an object, if one of the definitions makes it.
+    fn defined(definitions: &[Value], group: &str, version: &str, kind: &str) -> Option<Kind> {
+        let makes = |definition: &&Value| {
+            let spec = &definition["spec"];
+            let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
+            let served = versions.iter().any(|one| one["name"] == version && one["served"] == true);
+            spec["group"] == group && spec["names"]["kind"] == kind && served
+        };
+        let spec = &definitions.iter().find(makes)?["spec"];
+        let name = |field: &str| spec["names"][field].as_str().map(str::to_owned);
+        Some(Kind {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            plural: name("plural").unwrap_or_default(),
+            singular: name("singular").unwrap_or_else(|| kind.to_lowercase()),
+            namespaced: spec["scope"] == "Namespaced",
+            type_name: "",
+        })
+    }
+}
+
 /// Where an object belongs.
 pub(super) struct Target<'a> {
-    resource: &'static Resource,
+    kind: Kind,
     namespace: &'a str,
     name: &'a str,
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn of(object: &'a Value) -> Result<Target<'a>, String> {
+    /// Where an object belongs; the server is asked about kinds that it has not from the start.
+    pub(super) async fn find(client: &Client, object: &'a Value) -> Result<Target<'a>, String> {
+        match Target::of(object, &[]) {
+            Err(_) if needs_definition(object) => {
+                let definitions = definitions(client).await.map_err(|error| error.to_string())?;
+                Target::of(object, &definitions)
+            }
+            found => found,
+        }
+    }
+
+    fn of(object: &'a Value, definitions: &[Value]) -> Result<Target<'a>, String> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (version, kind) = (text("/apiVersion"), text("/kind"));
         if version.is_empty() || kind.is_empty() {
             return Err("apiVersion and kind must be set: is this a Kubernetes manifest?".into());
         }
         let (group, version_name) = version.split_once('/').unwrap_or(("", version));
-        let resource = everynode_wire::resource_for_kind(group, version_name, kind).ok_or_else(|| {
-            let hint = kind_hint(group, version_name, kind);
-            format!("no kind \"{kind}\" in version \"{version}\" is served here; {hint}")
-        })?;
+        let known = Kind::built_in(group, version_name, kind)
+            .or_else(|| Kind::defined(definitions, group, version_name, kind))
+            .ok_or_else(|| {
+                let hint = kind_hint(group, version_name, kind);
+                format!("no kind \"{kind}\" in version \"{version}\" is served here; {hint}")
+            })?;
         let name = text("/metadata/name");
         if name.is_empty() {
             return Err(format!("{kind}: metadata.name must be set (generateName cannot be applied)"));
@@ -126,18 +197,18 @@ impl<'a> Target<'a> {
                 ));
             }
         }
-        let namespace = match (resource.namespaced, text("/metadata/namespace")) {
+        let namespace = match (known.namespaced, text("/metadata/namespace")) {
             (false, _) => "",
             (true, "") => "default",
             (true, namespace) => namespace,
         };
-        Ok(Target { resource, namespace, name })
+        Ok(Target { kind: known, namespace, name })
     }
 
     /// The manifest with itself in the annotation that kubectl reads on the next apply.
     fn annotated(&self, manifest: &Value) -> Value {
         let mut bare = manifest.clone();
-        if let Some(metadata) = bare["metadata"].as_object_mut().filter(|_| !self.resource.namespaced) {
+        if let Some(metadata) = bare["metadata"].as_object_mut().filter(|_| !self.kind.namespaced) {
             // As kubectl does: a namespace on an object that has none is dropped, not refused.
             metadata.shift_remove("namespace");
         }
@@ -153,7 +224,7 @@ impl<'a> Target<'a> {
     }
 
     fn collection(&self) -> String {
-        let Resource { group, version, plural, .. } = self.resource;
+        let Kind { group, version, plural, .. } = &self.kind;
         let root =
             if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
         match self.namespace.is_empty() {
@@ -167,7 +238,7 @@ impl<'a> Target<'a> {
     }
 
     pub(super) fn title(&self) -> String {
-        let Resource { singular, group, .. } = self.resource;
+        let Kind { singular, group, .. } = &self.kind;
         match group.is_empty() {
             true => format!("{singular}/{}", self.name),
             false => format!("{singular}.{group}/{}", self.name),
@@ -175,32 +246,93 @@ impl<'a> Target<'a> {
     }
 }
 
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// How long a definition that was applied may take until its resource is served, and how often that is looked at.
+const SERVED_LIMIT: Duration = Duration::from_secs(20);
+const SERVED_LOOK: Duration = Duration::from_millis(50);
+
+fn is_definition(object: &Value) -> bool {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    object["kind"] == "CustomResourceDefinition" && version.starts_with("apiextensions.k8s.io/")
+}
+
+/// Whether the kind of an object, if it is served at all, is so by a definition.
+fn needs_definition(object: &Value) -> bool {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let kind = object["kind"].as_str().unwrap_or_default();
+    group.contains('.') && Kind::built_in(group, version, kind).is_none()
+}
+
+/// The definitions that the cluster has.
+async fn definitions(client: &Client) -> Result<Vec<Value>, Error> {
+    let bytes = match client.get(DEFINITIONS).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut list: Value = serde_json::from_slice(&bytes).map_err(|error| Error::Decode(error.to_string()))?;
+    Ok(match list["items"].take() {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    })
+}
+
+/// Waits until the resource of a definition is served.
+async fn served(client: &Client, definition: &Value) -> Result<(), String> {
+    let name = definition["metadata"]["name"].as_str().unwrap_or_default();
+    let (group, plural) = (&definition["spec"]["group"], &definition["spec"]["names"]["plural"]);
+    let versions = definition["spec"]["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let Some(version) = versions.iter().find(|version| version["served"] == true) else { return Ok(()) };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let path = format!("/apis/{}/{}/{}?limit=1", text(group), text(&version["name"]), text(plural));
+    let deadline = Instant::now() + SERVED_LIMIT;
+    loop {
+        match client.get(&path).await {
+            Ok(_) => return Ok(()),
+            Err(error) if !error.is_not_found() => return Err(error.to_string()),
+            Err(_) => {}
+        }
+        let live = client.get(&format!("{DEFINITIONS}/{name}")).await.map_err(|error| error.to_string())?;
+        let live: Value = serde_json::from_slice(&live).map_err(|error| error.to_string())?;
+        let conditions = live["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+        let refused = |one: &&Value| one["type"] == "NamesAccepted" && one["status"] == "False";
+        if let Some(condition) = conditions.iter().find(refused) {
+            return Err(format!("its names are not accepted: {}", text(&condition["message"])));
+        }
+        if Instant::now() >= deadline {
+            return Err(format!("it is not served after {} s", SERVED_LIMIT.as_secs()));
+        }
+        sleep(SERVED_LOOK).await;
+    }
+}
+
 /// What to do about a kind that is not served.
 fn kind_hint(group: &str, version: &str, kind: &str) -> String {
-    let resources = everynode_wire::resources();
-    let served = |r: &&Resource| r.kind.eq_ignore_ascii_case(kind);
-    if let Some(found) = resources.iter().find(|r| served(r) && r.group == group && r.version == version) {
+    let same_name = |r: &&Arc<Resource>| r.kind.eq_ignore_ascii_case(kind);
+    let mut resources = everynode_wire::resources().iter().filter(same_name);
+    if let Some(found) = resources.clone().find(|r| r.group == group && r.version == version) {
         return format!("kinds are written as they are: did you mean \"{}\"?", found.kind);
     }
-    match resources.iter().find(served) {
-        Some(Resource { group: "", version, kind, .. }) => {
-            format!("\"{kind}\" is served in version \"{version}\"")
-        }
-        Some(Resource { group, version, kind, .. }) => {
-            format!("\"{kind}\" is served in version \"{group}/{version}\"")
-        }
-        None if kind == "CustomResourceDefinition"
-            || (group.contains('.') && !group.ends_with(".k8s.io")) =>
-        {
-            "custom resources are not supported, and the daemons run without them".into()
+    match resources.next() {
+        Some(found) => format!("\"{}\" is served in version \"{}\"", found.kind, found.api_version()),
+        None if group.contains('.') && !group.ends_with(".k8s.io") => {
+            "no custom resource definition of it has been applied; most daemons run without such objects"
+                .into()
         }
         None => "docs/api.md lists the kinds".into(),
     }
 }
 
-/// Namespaces first, as they hold the others; otherwise in the order of the files.
+/// Namespaces first, as they hold the others, then definitions, which make the kinds of others; otherwise in the
+/// order of the files.
 pub fn in_order(mut documents: Vec<Document>) -> Vec<Document> {
-    documents.sort_by_key(|document| document.object["kind"] != "Namespace");
+    documents.sort_by_key(|document| match &document.object {
+        object if object["kind"] == "Namespace" => 0,
+        object if is_definition(object) => 1,
+        _ => 2,
+    });
     documents
 }
 
@@ -214,7 +346,14 @@ pub async fn create_missing_namespaces(
     documents: &[Document],
 ) -> Result<Vec<Applied>, SourceError> {
     let mut created = Vec::new();
-    for (name, place) in missing_namespaces(documents) {
+    let mut known: Vec<Value> =
+        documents.iter().map(|document| &document.object).filter(|one| is_definition(one)).cloned().collect();
+    if let Some(document) = documents.iter().find(|document| needs_definition(&document.object)) {
+        let live = definitions(client).await;
+        let refuse = |error: Error| SourceError { place: document.place.clone(), message: error.to_string() };
+        known.extend(live.map_err(refuse)?);
+    }
+    for (name, place) in missing_namespaces(documents, &known) {
         let refuse =
             |error: Error| SourceError { place: place.into(), message: format!("namespace/{name}: {error}") };
         match client.get(&format!("/api/v1/namespaces/{name}")).await {
@@ -229,14 +368,14 @@ pub async fn create_missing_namespaces(
     Ok(created)
 }
 
-fn missing_namespaces(documents: &[Document]) -> Vec<(&str, &str)> {
+fn missing_namespaces<'a>(documents: &'a [Document], definitions: &[Value]) -> Vec<(&'a str, &'a str)> {
     let is_namespace = |document: &&Document| document.object["kind"] == "Namespace";
     let name = |document: &Document| document.object["metadata"]["name"].clone();
     let brought: Vec<Value> = documents.iter().filter(is_namespace).map(name).collect();
     let mut missing: Vec<(&str, &str)> = Vec::new();
     for document in documents {
         // What cannot be applied needs no namespace; it is refused when its turn comes.
-        let Ok(Target { namespace: name, .. }) = Target::of(&document.object) else { continue };
+        let Ok(Target { namespace: name, .. }) = Target::of(&document.object, definitions) else { continue };
         if name.is_empty() || name == "default" {
             continue;
         }
@@ -275,20 +414,20 @@ mod tests {
             document("ClusterRole", "d", Some("three")),
             document("Unknown", "e", Some("four")),
         ];
-        assert_eq!(missing_namespaces(&documents), [("one", "a.yaml:1")]);
+        assert_eq!(missing_namespaces(&documents, &[]), [("one", "a.yaml:1")]);
     }
 
     #[test]
     fn a_kind_that_is_not_served_is_refused_with_advice() {
         let check = |version: &str, kind: &str, advice: &str| {
             let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x"}});
-            let message = Target::of(&object).err().unwrap_or_default();
+            let message = Target::of(&object, &[]).err().unwrap_or_default();
             assert!(message.ends_with(advice), "{message}");
         };
         check("apps/v1", "Daemonset", "did you mean \"DaemonSet\"?");
         check("apps/v1beta1", "DaemonSet", "is served in version \"apps/v1\"");
         check("v1", "ClusterRole", "is served in version \"rbac.authorization.k8s.io/v1\"");
-        check("monitoring.coreos.com/v1", "ServiceMonitor", "the daemons run without them");
+        check("monitoring.coreos.com/v1", "ServiceMonitor", "run without such objects");
         check("v1", "Nope", "docs/api.md lists the kinds");
     }
 
@@ -307,7 +446,7 @@ mod tests {
     #[test]
     fn the_annotation_holds_the_manifest_as_kubectl_writes_it() {
         let manifest = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}});
-        let annotated = Target::of(&manifest).unwrap().annotated(&manifest);
+        let annotated = Target::of(&manifest, &[]).unwrap().annotated(&manifest);
         let text = annotated["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap();
         assert_eq!(
             text,

@@ -27,7 +27,7 @@ pub struct Removed {
 /// # Errors
 /// The server's refusal; that the object is not there is none.
 pub async fn live(client: &Client, document: &Document) -> Result<(String, Option<Value>), SourceError> {
-    let target = target(document)?;
+    let target = target(client, document).await?;
     match client.get(&target.path()).await {
         Ok(bytes) => {
             let object = serde_json::from_slice(&bytes);
@@ -44,7 +44,7 @@ pub async fn live(client: &Client, document: &Document) -> Result<(String, Optio
 /// # Errors
 /// The server's refusal, or that the object is still there after `limit`.
 pub async fn remove(client: &Client, document: &Document, limit: Duration) -> Result<Removed, SourceError> {
-    let target = target(document)?;
+    let target = target(client, document).await?;
     let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"});
     let object = target.title();
     match client.delete(&target.path(), options.to_string()).await {
@@ -66,8 +66,9 @@ pub async fn remove(client: &Client, document: &Document, limit: Duration) -> Re
     }
 }
 
-fn target(document: &Document) -> Result<Target<'_>, SourceError> {
-    Target::of(&document.object).map_err(|message| SourceError { place: document.place.clone(), message })
+async fn target<'a>(client: &Client, document: &'a Document) -> Result<Target<'a>, SourceError> {
+    let found = Target::find(client, &document.object).await;
+    found.map_err(|message| SourceError { place: document.place.clone(), message })
 }
 
 fn refusal(document: &Document, target: &Target<'_>, why: &dyn std::fmt::Display) -> SourceError {

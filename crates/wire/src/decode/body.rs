@@ -1,21 +1,21 @@
 //! The body of a request, read as the API server reads it: kind and apiVersion first, then the object.
 
-use super::{DecodeError, Decoded, decode, json, parse_json};
+use super::{Decode, DecodeError, Decoded, json, parse_json};
 use crate::schema::{Type, type_named};
 use crate::status::Status;
 use crate::{Value, encode, manifest};
 
 /// What a request's body should hold.
 #[derive(Debug, Clone, Copy)]
-pub struct Body<'a> {
+pub struct Body<'a, D = &'static Type> {
     /// API group, empty for the core group.
     pub group: &'a str,
     /// Version, such as `v1`.
     pub version: &'a str,
     /// Kind, such as `DaemonSet`.
     pub kind: &'a str,
-    /// Type in the schema.
-    pub ty: &'static Type,
+    /// Type in the schema, or what else decodes.
+    pub ty: D,
 }
 
 /// Kind and version that a body states, completed by those of the request.
@@ -30,15 +30,24 @@ struct Stated {
 ///
 /// # Errors
 /// 400 as the API gives it: unreadable, of another kind, or with a value of the wrong type.
-pub fn decode_body(expected: &Body<'_>, bytes: &[u8], is_yaml: bool) -> Result<Decoded, Status> {
+pub fn decode_body<D: Decode>(
+    expected: &Body<'_, D>,
+    bytes: &[u8],
+    is_yaml: bool,
+) -> Result<Decoded, Status> {
     let (converted, yaml_problems) = if is_yaml { from_yaml(expected, bytes)? } else { (None, None) };
     let json = converted.as_deref().unwrap_or(bytes);
-    let result = decode(expected.ty, json);
+    let result = expected.ty.decode(json);
     let stated = expected.stated(json, bytes, &result)?;
     expected.check_kind(&stated)?;
+    if let Ok(decoded) = &result {
+        expected.check_front(&decoded.value, json, bytes)?;
+    }
     match result {
         Ok(mut decoded) => {
-            expected.set_kind(&mut decoded.value);
+            if !expected.ty.takes_any_kind() {
+                expected.set_kind(&mut decoded.value);
+            }
             decoded.problems.splice(0..0, yaml_problems);
             Ok(decoded)
         }
@@ -47,14 +56,17 @@ pub fn decode_body(expected: &Body<'_>, bytes: &[u8], is_yaml: bool) -> Result<D
 }
 
 /// The JSON of a YAML body, and what strict YAML refuses in it.
-fn from_yaml(expected: &Body<'_>, bytes: &[u8]) -> Result<(Option<Vec<u8>>, Option<String>), Status> {
+fn from_yaml<D: Decode>(
+    expected: &Body<'_, D>,
+    bytes: &[u8],
+) -> Result<(Option<Vec<u8>>, Option<String>), Status> {
     let text = String::from_utf8_lossy(bytes);
     let yaml =
         manifest::parse_yaml(&text).map_err(|error| expected.unrecognized(bytes, &error.to_string()))?;
     Ok((Some(encode::to_vec(&yaml.value)), yaml.strict_error()))
 }
 
-impl Body<'_> {
+impl<D: Decode> Body<'_, D> {
     /// Refuses a body with problems, as `fieldValidation=Strict` asks.
     ///
     /// # Errors
@@ -118,6 +130,9 @@ impl Body<'_> {
     }
 
     fn check_kind(&self, stated: &Stated) -> Result<(), Status> {
+        if self.ty.takes_any_kind() {
+            return Ok(());
+        }
         if (&*stated.kind, &*stated.version, &*stated.group) == (self.kind, self.version, self.group) {
             return Ok(());
         }
@@ -135,6 +150,25 @@ impl Body<'_> {
             )
         };
         Err(self.cannot(stated, &why))
+    }
+
+    /// Checks that a custom resource says what it is. Whether its kind is the right one is checked with its fields.
+    fn check_front(&self, value: &Value, json: &[u8], sent: &[u8]) -> Result<(), Status> {
+        if !self.ty.takes_any_kind() {
+            return Ok(());
+        }
+        let (kind, found) = front(value);
+        if kind.is_empty() {
+            let shown = String::from_utf8_lossy(json);
+            return Err(self.unrecognized(sent, &format!("Object 'Kind' is missing in '{shown}'")));
+        }
+        let expected = format!("{}/{}", self.group, self.version);
+        if found == expected {
+            return Ok(());
+        }
+        Err(Status::bad_request(format!(
+            "the API version in the data ({found}) does not match the expected API version ({expected})"
+        )))
     }
 
     /// Puts kind and apiVersion in front.

@@ -12,7 +12,7 @@ pub fn zero(kind: &Kind) -> Value {
         Kind::Quantity => "0".into(),
         Kind::Duration => "0s".into(),
         Kind::Struct(id) => Value::Object(object(id.get(), Object::new(), Vec::new())),
-        Kind::Bytes | Kind::Time | Kind::MicroTime | Kind::Any => Value::Null,
+        Kind::Bytes | Kind::Time | Kind::MicroTime | Kind::Any | Kind::StructOrAny(_) => Value::Null,
         Kind::List(_) | Kind::Map(_) | Kind::Pointer(_) => Value::Null,
     }
 }
@@ -49,8 +49,8 @@ fn written(field: &Field, value: Value) -> Option<Value> {
 
 /// Structs, and the kinds that are structs inside the API server, are never left out for being empty.
 fn is_struct(kind: &Kind) -> bool {
-    use Kind::{Any, Duration, IntOrString, MicroTime, Quantity, Struct, Time};
-    matches!(kind, Struct(_) | Quantity | IntOrString | Time | MicroTime | Duration | Any)
+    use Kind::{Any, Duration, IntOrString, MicroTime, Quantity, Struct, StructOrAny, Time};
+    matches!(kind, Struct(_) | StructOrAny(_) | Quantity | IntOrString | Time | MicroTime | Duration | Any)
 }
 
 fn is_list_or_map(kind: &Kind) -> bool {

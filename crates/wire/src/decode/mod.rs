@@ -37,6 +37,26 @@ pub enum DecodeError {
     Type(String),
 }
 
+/// What can make an object of bytes: a type of the schema, or a definition of a custom resource.
+pub trait Decode {
+    /// Decodes JSON into the form in which the API writes such an object.
+    ///
+    /// # Errors
+    /// The bytes are not JSON, or a value does not fit its field.
+    fn decode(&self, bytes: &[u8]) -> Result<Decoded, DecodeError>;
+
+    /// Whether kind and apiVersion are fields like others, checked after decoding: custom resources.
+    fn takes_any_kind(&self) -> bool {
+        false
+    }
+}
+
+impl Decode for &'static Type {
+    fn decode(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+        decode(self, bytes)
+    }
+}
+
 /// Decodes JSON into the form in which the API writes an object of type `ty`.
 ///
 /// # Errors

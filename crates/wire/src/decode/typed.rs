@@ -97,7 +97,8 @@ impl<'a> Decoder<'a> {
                 let text = self.parser.string()?;
                 Ok(self.bytes(&text))
             }
-            Kind::Any => self.parser.value(),
+            Kind::StructOrAny(id) if token == Token::Object => self.object(id.get()),
+            Kind::Any | Kind::StructOrAny(_) => self.parser.value(),
             Kind::Quantity => self.quantity(),
             Kind::IntOrString => self.int_or_string(token),
             Kind::Time | Kind::MicroTime | Kind::Duration => self.timed(kind, token),
@@ -378,7 +379,9 @@ fn type_name(kind: &Kind) -> String {
         Kind::MicroTime => "v1.MicroTime".into(),
         Kind::Duration => "v1.Duration".into(),
         Kind::Any => "runtime.RawExtension".into(),
-        Kind::Struct(id) => format!("{}.{}", package(id.get()), id.get().short_name()),
+        Kind::Struct(id) | Kind::StructOrAny(id) => {
+            format!("{}.{}", package(id.get()), id.get().short_name())
+        }
         Kind::List(element) => format!("[]{}", type_name(element)),
         Kind::Map(element) => format!("map[string]{}", type_name(element)),
         Kind::Pointer(inner) => type_name(inner),

@@ -24,7 +24,7 @@ pub fn order(ty: &Type, value: &mut Value) {
 
 fn order_kind(kind: &Kind, value: &mut Value) {
     match kind.pointee() {
-        Kind::Struct(id) => order(id.get(), value),
+        Kind::Struct(id) | Kind::StructOrAny(id) => order(id.get(), value),
         Kind::List(inner) => {
             for item in value.as_array_mut().into_iter().flatten() {
                 order_kind(inner, item);

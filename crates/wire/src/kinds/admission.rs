@@ -2,11 +2,11 @@
 
 use super::{ROW, print, strategy};
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::{Object, Value};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         group: "admissionregistration.k8s.io",
         kind: "MutatingWebhookConfiguration",
         plural: "mutatingwebhookconfigurations",
@@ -18,7 +18,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &WebhookConfiguration,
         ..ROW
     },
-    Resource {
+    Row {
         group: "admissionregistration.k8s.io",
         kind: "ValidatingWebhookConfiguration",
         plural: "validatingwebhookconfigurations",

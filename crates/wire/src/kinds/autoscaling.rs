@@ -5,9 +5,9 @@ use serde_json::json;
 use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     group: "autoscaling",
     version: "v2",
     kind: "HorizontalPodAutoscaler",

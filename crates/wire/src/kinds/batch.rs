@@ -4,11 +4,11 @@ use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::{Errors, Path, Report, meta, workload};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         group: "batch",
         kind: "CronJob",
         plural: "cronjobs",
@@ -20,7 +20,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &CronJob,
         ..ROW
     },
-    Resource {
+    Row {
         group: "batch",
         kind: "Job",
         plural: "jobs",

@@ -1,10 +1,10 @@
 //! Bindings of pods to nodes, and component statuses.
 
 use super::ROW;
-use crate::resource::Resource;
+use crate::resource::Row;
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         kind: "Binding",
         plural: "bindings",
         singular: "binding",
@@ -12,7 +12,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         type_name: "core.v1.Binding",
         ..ROW
     },
-    Resource {
+    Row {
         kind: "ComponentStatus",
         plural: "componentstatuses",
         singular: "componentstatus",

@@ -5,12 +5,12 @@ use base64::Engine as _;
 
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, meta, names};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         kind: "ConfigMap",
         plural: "configmaps",
         singular: "configmap",
@@ -19,7 +19,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &ConfigMap,
         ..ROW
     },
-    Resource {
+    Row {
         kind: "Secret",
         plural: "secrets",
         singular: "secret",

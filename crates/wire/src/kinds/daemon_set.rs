@@ -4,10 +4,10 @@ use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::{Errors, Path, Report, internal, meta, pod_spec, rolling, selector, warnings};
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     group: "apps",
     kind: "DaemonSet",
     plural: "daemonsets",
@@ -417,7 +417,7 @@ mod tests {
         let row = &RESOURCES[0];
         assert_eq!((row.short_names, row.categories), (&["ds"][..], &["all"][..]));
         assert_eq!((row.create_on_update, row.unconditional_update), (false, true));
-        assert!(row.subresource("status").is_some() && row.subresource("scale").is_none());
+        assert!(row.subresources.iter().map(|one| one.name).eq(["status"]));
     }
 
     #[test]

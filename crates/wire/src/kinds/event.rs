@@ -1,14 +1,16 @@
 //! Events, in their two API groups.
 
+use std::sync::Arc;
+
 use super::{ROW, print};
 use crate::access::Read;
-use crate::resource::{Column, Resource, Rules, StoredAs};
+use crate::resource::{Column, Row, Rules, StoredAs};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, names};
 use crate::{Object, Value};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         kind: "Event",
         plural: "events",
         singular: "event",
@@ -31,7 +33,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &CoreEvent,
         ..ROW
     },
-    Resource {
+    Row {
         group: "events.k8s.io",
         kind: "Event",
         plural: "events",
@@ -50,20 +52,38 @@ pub(super) const RESOURCES: &[Resource] = &[
             "reportingController",
             "type",
         ],
-        stored_as: Some(&SAME_EVENTS),
+        stored_as: Some(|| Arc::new(SameEvents)),
         create_on_update: true,
         rules: &NewEvent,
         ..ROW
     },
 ];
 
-static SAME_EVENTS: StoredAs = StoredAs {
-    group: "",
-    version: "v1",
-    plural: "events",
-    to_stored: core_from_events,
-    from_stored: events_from_core,
-};
+/// The events of this group are those of the core group in other words.
+#[derive(Debug)]
+struct SameEvents;
+
+impl StoredAs for SameEvents {
+    fn group(&self) -> &str {
+        ""
+    }
+
+    fn version(&self) -> &str {
+        "v1"
+    }
+
+    fn plural(&self) -> &str {
+        "events"
+    }
+
+    fn to_stored(&self, object: Value) -> Value {
+        core_from_events(object)
+    }
+
+    fn from_stored(&self, object: Value) -> Value {
+        events_from_core(object)
+    }
+}
 
 /// Field names of `v1` and of `events.k8s.io/v1`, in the order of the former.
 const NAMES: &[(&str, &str)] = &[

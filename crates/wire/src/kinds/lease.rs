@@ -3,10 +3,10 @@
 use super::{ROW, print};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::{Errors, Path, Report};
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     group: "coordination.k8s.io",
     kind: "Lease",
     plural: "leases",

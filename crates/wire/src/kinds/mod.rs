@@ -2,9 +2,9 @@
 //! its rules.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use crate::resource::{Resource, Rules, Subresource};
+use crate::resource::{Resource, Row, Rules, Subresource};
 use crate::validate::meta::NameRule;
 
 mod admission;
@@ -13,6 +13,7 @@ mod batch;
 mod binding;
 mod config;
 mod controller_revision;
+mod custom_resource_definition;
 mod daemon_set;
 mod event;
 mod lease;
@@ -33,14 +34,15 @@ pub(crate) mod strategy;
 mod volume;
 mod workload;
 
-static RESOURCES: LazyLock<Vec<Resource>> = LazyLock::new(|| {
-    let mut all: Vec<Resource> = [
+static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
+    let rows = [
         admission::RESOURCES,
         autoscaling::RESOURCES,
         batch::RESOURCES,
         binding::RESOURCES,
         config::RESOURCES,
         controller_revision::RESOURCES,
+        custom_resource_definition::RESOURCES,
         daemon_set::RESOURCES,
         event::RESOURCES,
         lease::RESOURCES,
@@ -60,38 +62,45 @@ static RESOURCES: LazyLock<Vec<Resource>> = LazyLock::new(|| {
         workload::RESOURCES,
     ]
     .concat();
-    all.sort_by_key(|resource| (resource.group, resource.version, resource.plural));
+    let mut all: Vec<Arc<Resource>> = rows.iter().map(|row| Arc::new(Resource::from(row))).collect();
+    all.sort_by(|a, b| (&a.group, &a.version, &a.plural).cmp(&(&b.group, &b.version, &b.plural)));
     all
 });
 
-static BY_PLURAL: LazyLock<HashMap<(&'static str, &'static str, &'static str), &'static Resource>> =
-    LazyLock::new(|| RESOURCES.iter().map(|row| ((row.group, row.version, row.plural), row)).collect());
+static BY_PLURAL: LazyLock<HashMap<(&'static str, &'static str, &'static str), &'static Arc<Resource>>> =
+    LazyLock::new(|| {
+        RESOURCES
+            .iter()
+            .map(|row| ((row.group.as_ref(), row.version.as_ref(), row.plural.as_ref()), row))
+            .collect()
+    });
 
-/// Every resource that the API serves, sorted by group, version and plural.
-pub fn resources() -> &'static [Resource] {
+/// Every built-in resource, sorted by group, version and plural.
+pub fn resources() -> &'static [Arc<Resource>] {
     &RESOURCES
 }
 
-/// The resource with that plural name.
-pub fn resource_for(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
+/// The built-in resource with that plural name.
+pub fn resource_for(group: &str, version: &str, plural: &str) -> Option<&'static Arc<Resource>> {
     BY_PLURAL.get(&(group, version, plural)).copied()
 }
 
-/// The resource whose objects have that kind.
+/// The built-in resource whose objects have that kind.
 pub fn resource_for_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
-    RESOURCES.iter().find(|row| row.kind == kind && row.version == version && row.group == group)
+    let found = RESOURCES.iter().find(|row| row.kind == kind && row.version == version && row.group == group);
+    found.map(|row| &**row)
 }
 
 /// Every verb of a resource that is stored.
-const ALL_VERBS: &[&str] =
+pub(crate) const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 /// Verbs of subresources that show the object itself.
-const READ_WRITE: &[&str] = &["get", "patch", "update"];
+pub(crate) const READ_WRITE: &[&str] = &["get", "patch", "update"];
 /// Verbs of subresources that pass a request on to a pod, a service or a node.
 const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
 
 /// What most rows have in common; `..ROW` fills it in.
-const ROW: Resource = Resource {
+const ROW: Row = Row {
     group: "",
     version: "v1",
     kind: "",
@@ -125,7 +134,7 @@ const fn status(kind: &'static str) -> Subresource {
     subresource("status", kind, READ_WRITE)
 }
 
-const SCALE: Subresource =
+pub(crate) const SCALE: Subresource =
     Subresource { name: "scale", kind: "Scale", group: "autoscaling", version: "v1", verbs: READ_WRITE };
 
 #[cfg(test)]
@@ -149,10 +158,11 @@ mod tests {
     fn every_row_is_complete_and_found_by_plural_and_by_kind() {
         for row in resources() {
             assert!(!row.kind.is_empty() && !row.singular.is_empty() && !row.type_name.is_empty(), "{row:?}");
-            assert_eq!(resource_for(row.group, row.version, row.plural).map(|r| r.kind), Some(row.kind));
+            let found = resource_for(&row.group, &row.version, &row.plural).map(|r| &r.kind);
+            assert_eq!(found, Some(&row.kind));
             assert_eq!(
-                resource_for_kind(row.group, row.version, row.kind).map(|r| r.plural),
-                Some(row.plural)
+                resource_for_kind(&row.group, &row.version, &row.kind).map(|r| &r.plural),
+                Some(&row.plural)
             );
         }
     }

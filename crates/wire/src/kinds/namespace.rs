@@ -5,10 +5,10 @@ use serde_json::json;
 use super::{ROW, print, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::meta::NameRule;
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Namespace",
     plural: "namespaces",
     singular: "namespace",

@@ -3,11 +3,11 @@
 use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::{Errors, Path, Report, probe, selector};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         group: "networking.k8s.io",
         kind: "Ingress",
         plural: "ingresses",
@@ -18,7 +18,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &Ingress,
         ..ROW
     },
-    Resource {
+    Row {
         group: "networking.k8s.io",
         kind: "IngressClass",
         plural: "ingressclasses",
@@ -28,7 +28,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &IngressClass,
         ..ROW
     },
-    Resource {
+    Row {
         group: "networking.k8s.io",
         kind: "NetworkPolicy",
         plural: "networkpolicies",

@@ -4,10 +4,10 @@ use super::{PROXY, ROW, print, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::quantity::Quantity;
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::{Errors, Path, Report, resource_list, scheduling};
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Node",
     plural: "nodes",
     singular: "node",

@@ -8,11 +8,11 @@ use super::{PROXY, READ_WRITE, ROW, print, status, strategy, subresource};
 use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::quantity::Quantity;
-use crate::resource::{Column, Resource, Rules, Subresource};
+use crate::resource::{Column, Row, Rules, Subresource};
 use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update, warnings};
 use crate::{Object, Value};
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Pod",
     plural: "pods",
     singular: "pod",

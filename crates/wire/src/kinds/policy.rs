@@ -3,10 +3,10 @@
 use super::{ROW, print, status};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::{Errors, Path, Report, internal, rolling, selector};
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     group: "policy",
     kind: "PodDisruptionBudget",
     plural: "poddisruptionbudgets",

@@ -3,10 +3,10 @@
 use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         kind: "LimitRange",
         plural: "limitranges",
         singular: "limitrange",
@@ -16,7 +16,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &LimitRange,
         ..ROW
     },
-    Resource {
+    Row {
         kind: "ResourceQuota",
         plural: "resourcequotas",
         singular: "resourcequota",

@@ -3,12 +3,12 @@
 use super::{ROW, print};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::meta::NameRule;
 use crate::validate::{Errors, Path, Report, internal, meta, names, selector};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         group: "rbac.authorization.k8s.io",
         kind: "ClusterRole",
         plural: "clusterroles",
@@ -20,7 +20,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &Role,
         ..ROW
     },
-    Resource {
+    Row {
         group: "rbac.authorization.k8s.io",
         kind: "ClusterRoleBinding",
         plural: "clusterrolebindings",
@@ -32,7 +32,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &Binding,
         ..ROW
     },
-    Resource {
+    Row {
         group: "rbac.authorization.k8s.io",
         kind: "Role",
         plural: "roles",
@@ -43,7 +43,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &Role,
         ..ROW
     },
-    Resource {
+    Row {
         group: "rbac.authorization.k8s.io",
         kind: "RoleBinding",
         plural: "rolebindings",

@@ -3,10 +3,10 @@
 use super::{ROW, print, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::{Errors, Path, Report, meta};
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     group: "scheduling.k8s.io",
     kind: "PriorityClass",
     plural: "priorityclasses",

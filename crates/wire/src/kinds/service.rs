@@ -5,12 +5,12 @@ use serde_json::json;
 use super::{PROXY, ROW, print, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::meta::NameRule;
 use crate::validate::{Errors, Path, Report, internal, names, probe, selector};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         kind: "Endpoints",
         plural: "endpoints",
         singular: "endpoints",
@@ -20,7 +20,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &Endpoints,
         ..ROW
     },
-    Resource {
+    Row {
         kind: "Service",
         plural: "services",
         singular: "service",
@@ -34,7 +34,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &Service,
         ..ROW
     },
-    Resource {
+    Row {
         group: "discovery.k8s.io",
         kind: "EndpointSlice",
         plural: "endpointslices",

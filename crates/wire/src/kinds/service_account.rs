@@ -3,9 +3,9 @@
 use super::{ROW, print};
 use crate::Value;
 use crate::access::Fill;
-use crate::resource::{Column, Resource, Rules, Subresource};
+use crate::resource::{Column, Row, Rules, Subresource};
 
-pub(super) const RESOURCES: &[Resource] = &[Resource {
+pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "ServiceAccount",
     plural: "serviceaccounts",
     singular: "serviceaccount",

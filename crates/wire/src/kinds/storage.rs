@@ -3,12 +3,12 @@
 use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, meta, names};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         group: "storage.k8s.io",
         kind: "CSIDriver",
         plural: "csidrivers",
@@ -19,7 +19,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &CsiDriver,
         ..ROW
     },
-    Resource {
+    Row {
         group: "storage.k8s.io",
         kind: "CSINode",
         plural: "csinodes",
@@ -30,7 +30,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &CsiNode,
         ..ROW
     },
-    Resource {
+    Row {
         group: "storage.k8s.io",
         kind: "CSIStorageCapacity",
         plural: "csistoragecapacities",
@@ -40,7 +40,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &CsiStorageCapacity,
         ..ROW
     },
-    Resource {
+    Row {
         group: "storage.k8s.io",
         kind: "StorageClass",
         plural: "storageclasses",
@@ -51,7 +51,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &StorageClass,
         ..ROW
     },
-    Resource {
+    Row {
         group: "storage.k8s.io",
         kind: "VolumeAttachment",
         plural: "volumeattachments",

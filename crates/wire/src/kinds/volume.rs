@@ -6,10 +6,10 @@ use super::{ROW, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read as _};
 use crate::defaults;
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         kind: "PersistentVolumeClaim",
         plural: "persistentvolumeclaims",
         singular: "persistentvolumeclaim",
@@ -19,7 +19,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &PersistentVolumeClaim,
         ..ROW
     },
-    Resource {
+    Row {
         kind: "PersistentVolume",
         plural: "persistentvolumes",
         singular: "persistentvolume",

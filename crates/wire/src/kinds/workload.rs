@@ -4,13 +4,13 @@ use super::{ROW, SCALE, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Column, Resource, Rules};
+use crate::resource::{Column, Row, Rules};
 use crate::validate::meta::NameRule;
 use crate::validate::workload::{self, Words};
 use crate::validate::{Errors, Path, Report, meta, pod_spec, warnings};
 
-pub(super) const RESOURCES: &[Resource] = &[
-    Resource {
+pub(super) const RESOURCES: &[Row] = &[
+    Row {
         kind: "PodTemplate",
         plural: "podtemplates",
         singular: "podtemplate",
@@ -18,7 +18,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &PodTemplate,
         ..ROW
     },
-    Resource {
+    Row {
         kind: "ReplicationController",
         plural: "replicationcontrollers",
         singular: "replicationcontroller",
@@ -30,7 +30,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &ReplicationController,
         ..ROW
     },
-    Resource {
+    Row {
         group: "apps",
         kind: "Deployment",
         plural: "deployments",
@@ -42,7 +42,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &Deployment,
         ..ROW
     },
-    Resource {
+    Row {
         group: "apps",
         kind: "ReplicaSet",
         plural: "replicasets",
@@ -55,7 +55,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         rules: &ReplicaSet,
         ..ROW
     },
-    Resource {
+    Row {
         group: "apps",
         kind: "StatefulSet",
         plural: "statefulsets",

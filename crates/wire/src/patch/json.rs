@@ -7,7 +7,7 @@ use json_patch::{
 };
 
 use super::{Patched, Shown, finish};
-use crate::schema::Type;
+use crate::decode::Decode;
 use crate::status::Status;
 use crate::{Object, Value, decode, encode};
 
@@ -18,12 +18,12 @@ const MAX_OPERATIONS: usize = 10_000;
 /// again and again.
 const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
 
-/// Applies a JSON patch to an object of type `ty`.
+/// Applies a JSON patch to an object that `ty` decodes.
 ///
 /// # Errors
 /// The patch is malformed, an operation cannot be carried out, or a value of the result does not fit its
 /// field.
-pub fn json_patch(ty: &'static Type, original: &Value, patch: &[u8]) -> Result<Patched, Status> {
+pub fn json_patch(ty: impl Decode, original: &Value, patch: &[u8]) -> Result<Patched, Status> {
     let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
     let (patch, problems) = decode::parse_json_strict(patch).map_err(|error| bad(error.to_string()))?;
     let Value::Array(operations) = patch else {
@@ -51,7 +51,7 @@ pub fn json_patch(ty: &'static Type, original: &Value, patch: &[u8]) -> Result<P
     for operation in &operations {
         apply(&mut result, operation, &mut copied_bytes).ok_or_else(Status::unprocessable)?;
     }
-    finish(ty, &result, problems, Shown::Result(result.clone()))
+    finish(&ty, &result, problems, Shown::Result(result.clone()))
 }
 
 /// Checks the fields of an operation, before anything is applied.

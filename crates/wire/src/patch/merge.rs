@@ -1,15 +1,15 @@
 //! JSON merge patches (RFC 7396).
 
 use super::{Patched, Shown, finish};
-use crate::schema::Type;
+use crate::decode::Decode;
 use crate::status::Status;
 use crate::{Value, decode};
 
-/// Applies a JSON merge patch to an object of type `ty`.
+/// Applies a JSON merge patch to an object that `ty` decodes.
 ///
 /// # Errors
 /// The patch is malformed, or a value of the result does not fit its field.
-pub fn merge_patch(ty: &'static Type, original: &Value, patch: &[u8]) -> Result<Patched, Status> {
+pub fn merge_patch(ty: impl Decode, original: &Value, patch: &[u8]) -> Result<Patched, Status> {
     let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
     let (patch, problems) = decode::parse_json_strict(patch).map_err(|error| bad(error.to_string()))?;
     if !patch.is_object() {
@@ -20,7 +20,7 @@ pub fn merge_patch(ty: &'static Type, original: &Value, patch: &[u8]) -> Result<
     }
     let mut result = original.clone();
     merge(&mut result, patch);
-    finish(ty, &result, problems, Shown::Result(result.clone()))
+    finish(&ty, &result, problems, Shown::Result(result.clone()))
 }
 
 fn merge(target: &mut Value, patch: Value) {

@@ -7,8 +7,7 @@ mod order;
 mod strategic;
 pub mod three_way;
 
-use crate::decode::{DecodeError, Decoded, decode};
-use crate::schema::Type;
+use crate::decode::{Decode, DecodeError, Decoded};
 use crate::status::{FieldError, Status};
 use crate::{Value, encode};
 
@@ -62,12 +61,12 @@ impl Patched {
 
 /// Brings a patched object into its normal form. `problems` are those of the patch itself.
 fn finish(
-    ty: &'static Type,
+    ty: &dyn Decode,
     result: &Value,
     mut problems: Vec<String>,
     shown: Shown,
 ) -> Result<Patched, Status> {
-    match decode(ty, &encode::to_vec(result)) {
+    match ty.decode(&encode::to_vec(result)) {
         Ok(Decoded { value, problems: more }) => {
             problems.extend(more);
             Ok(Patched { value, problems, shown })

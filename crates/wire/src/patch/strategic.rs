@@ -30,7 +30,7 @@ pub fn strategic_merge(ty: &'static Type, original: &Value, patch: &[u8]) -> Res
     let shown = Shown::Patch(Value::Object(patch.clone()));
     let original = original.as_object().cloned().unwrap_or_default();
     let merged = merge_map(original, patch, Shape::Struct(ty))?;
-    finish(ty, &Value::Object(merged), problems, shown)
+    finish(&ty, &Value::Object(merged), problems, shown)
 }
 
 /// What the schema says of a value.

@@ -1,3 +1,4 @@
+use crate::schema::Type;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -97,6 +97,8 @@ pub enum Kind {
     Any,
     /// A value of a named type.
     Struct(TypeId),
+    /// An object of a named type, or any other JSON, kept as it came.
+    StructOrAny(TypeId),
     /// A list.
     List(Box<Kind>),
     /// A map with text keys, written sorted.
@@ -117,7 +119,7 @@ impl Kind {
     /// The type of a struct or of a pointer to one.
     pub fn as_struct(&self) -> Option<&'static Type> {
         match self.pointee() {
-            Kind::Struct(id) => Some(id.get()),
+            Kind::Struct(id) | Kind::StructOrAny(id) => Some(id.get()),
             _ => None,
         }
     }
@@ -162,6 +164,7 @@ struct Schema {
 
 const SOURCES: &[&str] = &[
     include_str!("../../schema/admissionregistration.v1.schema"),
+    include_str!("../../schema/apiextensions.v1.schema"),
     include_str!("../../schema/apps.v1.schema"),
     include_str!("../../schema/autoscaling.v1.schema"),
     include_str!("../../schema/autoscaling.v2.schema"),

@@ -8,7 +8,7 @@
 //!
 //! TYPE is `string`, `bool`, `int32`, `int64`, `float64`, `bytes` (base64), `quantity`, `int-or-string`,
 //! `time`, `microtime`, `duration`, `any` (JSON kept as it is), the name of a type (always present: a
-//! struct), `[]TYPE`, `map:TYPE` (text keys) or `*TYPE` (may be absent).
+//! struct), `NAME|any` (an object of that type, or other JSON kept as it is), `[]TYPE`, `map:TYPE` (text keys) or `*TYPE` (may be absent).
 //!
 //! FLAG is `omitempty`, `omitzero`, `required`, `patch=merge|replace|retainKeys` (several with commas),
 //! `merge=KEY` (merge key of a patch), `list=atomic|set|map|granular`, or `keys=A,B` (keys of a `map` list).
@@ -116,6 +116,10 @@ fn parse_kind(text: &str, names: &HashMap<&'static str, usize>) -> Result<Kind, 
     if let Some(rest) = text.strip_prefix("map:") {
         return boxed(rest).map(Kind::Map);
     }
+    let id = |name: &str| names.get(name).copied().map(TypeId).ok_or_else(|| format!("unknown type {name}"));
+    if let Some(named) = text.strip_suffix("|any") {
+        return id(named).map(Kind::StructOrAny);
+    }
     Ok(match text {
         "string" => Kind::String,
         "bool" => Kind::Bool,
@@ -129,7 +133,7 @@ fn parse_kind(text: &str, names: &HashMap<&'static str, usize>) -> Result<Kind, 
         "microtime" => Kind::MicroTime,
         "duration" => Kind::Duration,
         "any" => Kind::Any,
-        named => Kind::Struct(TypeId(*names.get(named).ok_or_else(|| format!("unknown type {named}"))?)),
+        named => Kind::Struct(id(named)?),
     })
 }
 

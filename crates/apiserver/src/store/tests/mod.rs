@@ -17,10 +17,7 @@ pub const SHELF: ShelfId = ShelfId(0);
 pub const OTHER: ShelfId = ShelfId(1);
 
 pub fn specs() -> Vec<ShelfSpec> {
-    vec![
-        ShelfSpec { prefix: "//things".into(), fields: &["spec.color"] },
-        ShelfSpec { prefix: "/group/others".into(), fields: &[] },
-    ]
+    vec![ShelfSpec { prefix: "//things".into() }, ShelfSpec { prefix: "/group/others".into() }]
 }
 
 pub fn read_facts(_: ShelfId, bytes: &[u8]) -> Option<Facts> {
