@@ -103,6 +103,47 @@ fn a_snapshot_is_asked_offline() {
 }
 
 #[test]
+fn the_json_forms_have_the_documented_fields() {
+    let desk = desk();
+    let documented = include_str!("../../../docs/why-status.md");
+    for arguments in [
+        &["status", "-A"][..],
+        &["why", "ds/agent", "-n", "logging"],
+        &["why", "ds/agent", "-n", "logging", "node/n0"],
+        &["why", "ds/agent", "-n", "logging", "node/n2"],
+    ] {
+        let text = check(
+            desk.path(),
+            &[arguments, &["--snapshot", "fleet.snapshot", "-o", "json"]].concat(),
+            0,
+            &[],
+        );
+        let mut missing = Vec::new();
+        names(&serde_json::from_str(&text).unwrap(), &mut |name| {
+            if !documented.contains(&format!("`{name}`")) {
+                missing.push(name.to_owned());
+            }
+        });
+        assert_eq!(
+            missing,
+            Vec::<String>::new(),
+            "docs/why-status.md does not tell of these of {arguments:?}"
+        );
+    }
+}
+
+fn names(value: &Value, tell: &mut dyn FnMut(&str)) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            tell(name);
+            names(value, tell);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| names(item, tell)),
+        _ => {}
+    }
+}
+
+#[test]
 fn bad_input_is_explained() {
     let desk = desk();
     let check = |arguments: &[&str], status, parts: &[&str]| check(desk.path(), arguments, status, parts);
