@@ -7,6 +7,7 @@ use everynode_client::{Error, Method};
 use everynode_wire::lean::{Metadata, Node};
 
 use crate::facts::{Budget, Lease, Pod};
+use crate::kinds::ResourceKind;
 
 /// The present: for durations, and for time stamps.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,15 @@ pub(crate) enum Fact<'a> {
         metadata: &'a Metadata<'a>,
     },
     ObjectGone(&'a Metadata<'a>),
+    /// A kind is followed from now on; `source` is its place in the list of kinds.
+    KindAdded {
+        source: usize,
+        resource: &'a ResourceKind,
+    },
+    /// A kind is not served any more, and its objects are gone.
+    KindGone {
+        source: usize,
+    },
     /// All objects of a kind have been told.
     Listed {
         source: usize,
@@ -54,6 +64,8 @@ pub(crate) enum Kind {
     Nodes,
     Leases,
     Budgets,
+    /// Definitions of custom resources: kinds come and go with them.
+    Definitions,
     Other,
 }
 

@@ -23,7 +23,7 @@ const ABSENT_LIMIT: usize = 10_000;
 /// The collector's state: all objects with their owners, and the way back.
 pub(crate) struct Collector {
     /// The kinds by their source number.
-    kinds: Arc<[ResourceKind]>,
+    kinds: Vec<ResourceKind>,
     unlisted: HashSet<usize>,
     objects: HashMap<Uid, ObjectRow>,
     /// In order, so that the same happens in the same order every time.
@@ -84,7 +84,7 @@ impl Collector {
     pub(crate) fn new(kinds: Arc<[ResourceKind]>, random: fastrand::Rng) -> Collector {
         Collector {
             unlisted: (0..kinds.len()).collect(),
-            kinds,
+            kinds: kinds.to_vec(),
             objects: HashMap::new(),
             dependents: HashMap::new(),
             absent: HashSet::new(),
@@ -309,7 +309,19 @@ impl Collector {
     fn kind_of(&self, owner: &Owner) -> Option<&ResourceKind> {
         let group = |api_version: &str| api_version.rsplit_once('/').map(|(group, _)| group.to_owned());
         let wanted = group(&owner.api_version);
-        self.kinds.iter().find(|kind| *kind.kind == *owner.kind && group(&kind.api_version) == wanted)
+        // The latest one: a kind that went and came again has a new place.
+        self.kinds.iter().rev().find(|kind| *kind.kind == *owner.kind && group(&kind.api_version) == wanted)
+    }
+
+    /// Looks again at objects whose owners are of a kind that was not served before, so that they were believed in.
+    fn doubt(&mut self, kind: &str) {
+        let owned = |row: &ObjectRow| row.owners.iter().any(|owner| *owner.kind == *kind);
+        let mut found: Vec<Uid> =
+            self.objects.iter().filter(|(_, row)| owned(row)).map(|(uid, _)| uid.clone()).collect();
+        found.sort();
+        for uid in found {
+            self.enqueue(&uid);
+        }
     }
 
     /// Asks the server itself whether an owner that the watches do not show is gone.
@@ -326,10 +338,15 @@ impl Collector {
     }
 
     fn strip(&mut self, uid: &Uid, owners: Vec<Uid>) {
-        let references: Vec<_> =
-            owners.iter().map(|owner| json!({ "$patch": "delete", "uid": &**owner })).collect();
-        let body = json!({ "metadata": { "uid": &**uid, "ownerReferences": references } });
-        let patch = content_type::STRATEGIC_MERGE_PATCH;
+        let Some(row) = self.objects.get(uid) else { return };
+        let (patch, body) = if self.kinds[row.source].is_built_in() {
+            let references: Vec<_> =
+                owners.iter().map(|owner| json!({ "$patch": "delete", "uid": &**owner })).collect();
+            let body = json!({ "metadata": { "uid": &**uid, "ownerReferences": references } });
+            (content_type::STRATEGIC_MERGE_PATCH, body)
+        } else {
+            (content_type::JSON_PATCH, row.without(uid, &owners))
+        };
         self.change(uid, Ticket::Strip(uid.clone(), owners), Method::PATCH, patch, body.to_string());
     }
 
@@ -448,6 +465,19 @@ impl Collector {
 }
 
 impl ObjectRow {
+    /// A JSON patch that takes these owners out. Custom resources take no strategic merge patch, so owners are named
+    /// by their places, the last one first.
+    fn without(&self, uid: &Uid, owners: &[Uid]) -> serde_json::Value {
+        let mut steps = vec![json!({ "op": "test", "path": "/metadata/uid", "value": &**uid })];
+        let places = self.owners.iter().enumerate().rev().filter(|(_, owner)| owners.contains(&owner.uid));
+        for (at, owner) in places {
+            let path = format!("/metadata/ownerReferences/{at}");
+            steps.push(json!({ "op": "test", "path": format!("{path}/uid"), "value": &*owner.uid }));
+            steps.push(json!({ "op": "remove", "path": path }));
+        }
+        steps.into()
+    }
+
     fn has(&self, finalizer: &str) -> bool {
         self.finalizers.iter().any(|one| **one == *finalizer)
     }
@@ -459,6 +489,15 @@ impl Core for Collector {
             Fact::Object { source, metadata } => self.applied(*source, metadata),
             Fact::ObjectGone(metadata) => self.gone(&metadata.uid),
             Fact::Listed { source, .. } => {
+                self.unlisted.remove(source);
+            }
+            Fact::KindAdded { source, resource } => {
+                debug_assert_eq!(*source, self.kinds.len(), "sources are numbered in their order");
+                self.kinds.push((*resource).clone());
+                self.unlisted.insert(*source);
+                self.doubt(&resource.kind);
+            }
+            Fact::KindGone { source } => {
                 self.unlisted.remove(source);
             }
             _ => {}

@@ -81,10 +81,7 @@ impl Bench {
                 "DELETE" => format!("delete {name} {}", body["propagationPolicy"].as_str().unwrap()),
                 _ => match body["metadata"].get("finalizers") {
                     Some(finalizers) => format!("finalizers of {name} {finalizers}"),
-                    None => format!(
-                        "strip {} from {name}",
-                        body["metadata"]["ownerReferences"][0]["uid"].as_str().unwrap()
-                    ),
+                    None => format!("strip {} from {name}", stripped(&body)),
                 },
             });
             self.collector.done(write.ticket, answer, self.now);
@@ -95,6 +92,12 @@ impl Bench {
         told.sort();
         told
     }
+}
+
+/// The owner that a patch takes out.
+fn stripped(body: &Value) -> &str {
+    let of_json_patch = body.as_array().and_then(|steps| steps[1]["value"].as_str());
+    of_json_patch.or(body["metadata"]["ownerReferences"][0]["uid"].as_str()).unwrap()
 }
 
 /// Statement M1.
@@ -177,4 +180,25 @@ fn owners_of_kinds_that_are_not_served_are_believed_in() {
     let owner = json!([{"apiVersion": "example.com/v1", "kind": "Widget", "name": "w", "uid": "w"}]);
     bench.put(POD, "p", &[], json!({ "ownerReferences": owner }));
     assert_eq!(bench.settle(), [""; 0]);
+}
+
+#[test]
+fn objects_of_definitions_are_owners_and_dependents_from_when_they_are_served() {
+    const WIDGET: usize = 2;
+    let mut bench = Bench::new();
+    let owner =
+        |name: &str| json!({"apiVersion": "example.com/v1", "kind": "Widget", "name": name, "uid": name});
+    bench.put(POD, "p", &[], json!({ "ownerReferences": [owner("lost")] }));
+    bench.put(POD, "q", &[], json!({ "ownerReferences": [owner("w")] }));
+    assert_eq!(bench.settle(), [""; 0]);
+    let widgets = ResourceKind::for_tests("example.com/v1", "Widget", "widgets", true);
+    bench.collector.observe(&Fact::KindAdded { source: WIDGET, resource: &widgets }, NOW);
+    assert_eq!(bench.settle(), [""; 0], "before they are listed nobody is missing");
+    bench.put(WIDGET, "w", &[], json!({ "ownerReferences": [owner("a"), owner("b")] }));
+    bench.put(WIDGET, "b", &[], json!({}));
+    bench.collector.observe(&Fact::Listed { source: WIDGET, kind: Kind::Other }, NOW);
+    assert_eq!(bench.settle(), ["delete p Background", "is a there", "is lost there", "strip a from w"]);
+    bench.remove("w");
+    bench.collector.observe(&Fact::KindGone { source: WIDGET }, NOW);
+    assert_eq!(bench.settle(), ["delete q Background"]);
 }

@@ -59,7 +59,7 @@ pub async fn loops(client: Client, config: LoopsConfig, cancelled: CancellationT
         let config = Arc::new(config);
         let host = supervised("cluster loops", || host(client.clone(), config.clone(), kinds.clone()));
         let ca = config.ca_certificate_pem.clone();
-        let spaces = supervised("namespaces", || namespaces::run(client.clone(), kinds.clone(), ca.clone()));
+        let spaces = supervised("namespaces", || namespaces::run(client.clone(), ca.clone()));
         tokio::join!(host, spaces);
     };
     tokio::select! {
@@ -101,12 +101,27 @@ async fn host(client: Client, config: Arc<LoopsConfig>, kinds: Arc<[ResourceKind
     Host::new(client, &config, &kinds).run(config.concurrency.max(1)).await;
 }
 
+/// How long after a change of a definition the kinds are read again: the server serves them a moment later.
+const KINDS_PAUSE: Duration = Duration::from_millis(300);
+
 /// One kind that is followed.
 struct Source {
+    resource: ResourceKind,
+    /// Ends its watch.
+    stop: CancellationToken,
     kind: Kind,
     /// The objects known: for the sweep after a new listing.
     known: HashMap<Box<str>, Known>,
     listing: u64,
+}
+
+impl Source {
+    /// Whether it follows this kind, and still does.
+    fn follows(&self, kind: &ResourceKind) -> bool {
+        let same =
+            |a: &ResourceKind, b: &ResourceKind| a.api_version == b.api_version && a.plural == b.plural;
+        !self.stop.is_cancelled() && same(&self.resource, kind)
+    }
 }
 
 struct Known {
@@ -121,6 +136,11 @@ struct Host {
     events: SelectAll<futures::stream::BoxStream<'static, (usize, Event)>>,
     cores: Vec<Box<dyn Core>>,
     requests: JoinSet<(usize, u64, Result<Bytes, Error>)>,
+    /// The kinds of the server being read, after a definition changed.
+    discovery: JoinSet<Result<Vec<ResourceKind>, Error>>,
+    /// A definition changed while the kinds were being read.
+    changed_again: bool,
+    random: fastrand::Rng,
     started: Instant,
 }
 
@@ -129,21 +149,94 @@ impl Host {
         let followed: Arc<[ResourceKind]> =
             kinds.iter().filter(|kind| kind.can_be_collected()).cloned().collect();
         let mut random = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        let mut events = SelectAll::new();
-        let mut sources = Vec::new();
-        for (index, kind) in followed.iter().enumerate() {
-            let stream = ListWatch::new(kind.path()).seed(random.u64(..)).run(client.clone());
-            events.push(stream.map(move |event| (index, event)).boxed());
-            sources.push(Source { kind: special(kind), known: HashMap::new(), listing: 0 });
-        }
+        let seeds: Vec<u64> = followed.iter().map(|_| random.u64(..)).collect();
         let cores: Vec<Box<dyn Core>> = vec![
             Box::new(Binder::new(random.fork())),
             Box::new(Lifecycle::new(config.node_grace, random.fork())),
             Box::new(PodGc::new(config.missing_node_grace, random.fork())),
             Box::new(Disruption::new(random.fork())),
-            Box::new(Collector::new(followed, random.fork())),
+            Box::new(Collector::new(followed.clone(), random.fork())),
         ];
-        Host { client, sources, events, cores, requests: JoinSet::new(), started: Instant::now() }
+        let mut host = Host {
+            client,
+            sources: Vec::new(),
+            events: SelectAll::new(),
+            cores,
+            requests: JoinSet::new(),
+            discovery: JoinSet::new(),
+            changed_again: false,
+            random,
+            started: Instant::now(),
+        };
+        for (kind, seed) in followed.iter().zip(seeds) {
+            host.follow(kind, seed);
+        }
+        host
+    }
+
+    fn follow(&mut self, kind: &ResourceKind, seed: u64) {
+        let (index, stop) = (self.sources.len(), CancellationToken::new());
+        let stream = ListWatch::new(kind.path()).seed(seed).run(self.client.clone());
+        let stream = stream.map(move |event| (index, event)).take_until(stop.clone().cancelled_owned());
+        self.events.push(stream.boxed());
+        let (special, resource) = (special(kind), kind.clone());
+        self.sources.push(Source { resource, stop, kind: special, known: HashMap::new(), listing: 0 });
+    }
+
+    /// Reads the kinds of the server again, a moment from now.
+    fn read_kinds(&mut self) {
+        if !self.discovery.is_empty() {
+            self.changed_again = true;
+            return;
+        }
+        let client = self.client.clone();
+        self.discovery.spawn(async move {
+            tokio::time::sleep(KINDS_PAUSE).await;
+            discover(&client).await
+        });
+    }
+
+    /// Follows kinds that came, and forgets those that went with their objects.
+    fn kinds_read(&mut self, result: Result<Vec<ResourceKind>, Error>) {
+        let again = std::mem::take(&mut self.changed_again);
+        match result {
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the kinds of the server");
+                return self.read_kinds();
+            }
+            Ok(kinds) => {
+                let kinds: Vec<ResourceKind> =
+                    kinds.into_iter().filter(ResourceKind::can_be_collected).collect();
+                self.forget_all_but(&kinds);
+                let followed = |kind: &ResourceKind, source: &Source| source.follows(kind);
+                let new: Vec<ResourceKind> = kinds
+                    .into_iter()
+                    .filter(|kind| !self.sources.iter().any(|source| followed(kind, source)))
+                    .collect();
+                for kind in new {
+                    let (source, seed) = (self.sources.len(), self.random.u64(..));
+                    self.tell(&Fact::KindAdded { source, resource: &kind });
+                    self.follow(&kind, seed);
+                }
+            }
+        }
+        if again {
+            self.read_kinds();
+        }
+    }
+
+    fn forget_all_but(&mut self, kinds: &[ResourceKind]) {
+        for index in 0..self.sources.len() {
+            let source = &self.sources[index];
+            if source.stop.is_cancelled() || kinds.iter().any(|kind| source.follows(kind)) {
+                continue;
+            }
+            source.stop.cancel();
+            // Nothing is known any more that the next listing did not show.
+            self.sources[index].listing += 1;
+            self.sweep(index);
+            self.tell(&Fact::KindGone { source: index });
+        }
     }
 
     async fn run(&mut self, concurrency: usize) {
@@ -161,6 +254,7 @@ impl Host {
                     }
                     Err(error) => tracing::error!(%error, "a request was lost"),
                 },
+                Some(Ok(result)) = self.discovery.join_next() => self.kinds_read(result),
                 Some((source, event)) = self.events.next() => self.event(source, event),
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -192,6 +286,14 @@ impl Host {
     }
 
     fn event(&mut self, source: usize, event: Event) {
+        if self.sources[source].stop.is_cancelled() {
+            return;
+        }
+        if self.sources[source].kind == Kind::Definitions
+            && matches!(event, Event::Applied(_) | Event::Deleted(_))
+        {
+            self.read_kinds();
+        }
         match event {
             Event::InitialObject(object) | Event::Applied(object) => self.object(source, &object, true),
             Event::Deleted(object) => self.object(source, &object, false),
@@ -204,10 +306,19 @@ impl Host {
 
     /// Objects that did not come again in a new listing are gone.
     fn listed(&mut self, index: usize) {
+        self.sweep(index);
+        let kind = self.sources[index].kind;
+        self.tell(&Fact::Listed { source: index, kind });
+        if kind == Kind::Definitions {
+            // One may have come since the kinds were read, or while the watch was interrupted.
+            self.read_kinds();
+        }
+    }
+
+    fn sweep(&mut self, index: usize) {
         let source = &self.sources[index];
         let stale = source.known.iter().filter(|(_, known)| known.listing != source.listing);
         let stale: Vec<Box<str>> = stale.map(|(uid, _)| uid.clone()).collect();
-        let kind = source.kind;
         for uid in stale {
             if let Some(known) = self.sources[index].known.remove(&uid) {
                 let metadata = Metadata {
@@ -219,7 +330,6 @@ impl Host {
                 self.gone(index, &metadata);
             }
         }
-        self.tell(&Fact::Listed { source: index, kind });
     }
 
     fn gone(&mut self, index: usize, metadata: &Metadata<'_>) {
@@ -227,7 +337,7 @@ impl Host {
             Kind::Pods => self.tell(&Fact::PodGone(metadata)),
             Kind::Nodes => self.tell(&Fact::NodeGone(metadata)),
             Kind::Budgets => self.tell(&Fact::BudgetGone(metadata)),
-            Kind::Leases | Kind::Other => {}
+            Kind::Leases | Kind::Definitions | Kind::Other => {}
         }
         self.tell(&Fact::ObjectGone(metadata));
     }
@@ -254,7 +364,7 @@ impl Host {
                     self.seen(index, &budget.metadata, exists, &Fact::Budget(&budget));
                 }
             }
-            Kind::Other => {
+            Kind::Definitions | Kind::Other => {
                 if let Some(object) = read::<AnyObject<'_>>(object) {
                     let fact = Fact::Object { source: index, metadata: &object.metadata };
                     self.seen(index, &object.metadata, exists, &fact);
@@ -300,6 +410,7 @@ fn special(kind: &ResourceKind) -> Kind {
         ("v1", "nodes") => Kind::Nodes,
         ("coordination.k8s.io/v1", "leases") => Kind::Leases,
         ("policy/v1", "poddisruptionbudgets") => Kind::Budgets,
+        ("apiextensions.k8s.io/v1", "customresourcedefinitions") => Kind::Definitions,
         _ => Kind::Other,
     }
 }

@@ -24,6 +24,12 @@ impl ResourceKind {
         self.verbs.iter().any(|one| one == verb)
     }
 
+    /// Whether the kind is part of Kubernetes, and not of a definition.
+    pub(crate) fn is_built_in(&self) -> bool {
+        let (group, version) = self.api_version.split_once('/').unwrap_or(("", &self.api_version));
+        everynode_wire::resource_for(group, version, &self.plural).is_some()
+    }
+
     /// The path of all objects of the cluster.
     pub(crate) fn path(&self) -> String {
         format!("{}/{}", self.root(), self.plural)
@@ -91,7 +97,12 @@ pub(crate) async fn discover(client: &Client) -> Result<Vec<ResourceKind>, Error
     for group in groups.groups {
         let version = group.preferred_version.group_version;
         let path = format!("/apis/{version}");
-        kinds.extend(kinds_of(client, &version, &path).await?);
+        match kinds_of(client, &version, &path).await {
+            Ok(found) => kinds.extend(found),
+            // The group of a custom resource went meanwhile.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(kinds)
 }

@@ -2,7 +2,6 @@
 //! the deletion of all that is in it before it goes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use futures::StreamExt;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::kinds::ResourceKind;
+use crate::kinds::{ResourceKind, discover};
 
 const ROOT_CA: &str = "kube-root-ca.crt";
 /// Namespaces that are worked on at one time.
@@ -50,7 +49,7 @@ impl Space {
 }
 
 /// Runs for ever.
-pub(crate) async fn run(client: Client, kinds: Arc<[ResourceKind]>, ca_certificate_pem: String) {
+pub(crate) async fn run(client: Client, ca_certificate_pem: String) {
     let follow = |path: &str, name: &str| {
         let query =
             if name.is_empty() { String::new() } else { format!("fieldSelector=metadata.name%3D{name}") };
@@ -66,9 +65,9 @@ pub(crate) async fn run(client: Client, kinds: Arc<[ResourceKind]>, ca_certifica
         while tasks.len() < CONCURRENCY
             && let Some((name, need)) = state.next()
         {
-            let (client, kinds, ca) = (client.clone(), kinds.clone(), ca_certificate_pem.clone());
+            let (client, ca) = (client.clone(), ca_certificate_pem.clone());
             tasks.spawn(async move {
-                work(&client, &kinds, &ca, &name, need).await;
+                work(&client, &ca, &name, need).await;
                 name
             });
         }
@@ -150,11 +149,11 @@ impl State {
     }
 }
 
-async fn work(client: &Client, kinds: &[ResourceKind], ca: &str, name: &str, need: Need) {
+async fn work(client: &Client, ca: &str, name: &str, need: Need) {
     let result = match need {
         Need::Nothing => Ok(()),
         Need::Contents { account, authority } => furnish(client, ca, name, account, authority).await,
-        Need::End => end(client, kinds, name).await,
+        Need::End => end(client, name).await,
     };
     if let Err(error) = result
         && !error.is_not_found()
@@ -200,7 +199,9 @@ fn created(result: Result<Bytes, Error>) -> Result<bool, Error> {
 }
 
 /// Deletes all that is in the namespace, waits until it is gone, and lets the namespace go.
-async fn end(client: &Client, kinds: &[ResourceKind], name: &str) -> Result<(), Error> {
+async fn end(client: &Client, name: &str) -> Result<(), Error> {
+    // Kinds come and go with the definitions of custom resources.
+    let kinds = discover(client).await?;
     let mut left: Vec<&ResourceKind> = kinds
         .iter()
         .filter(|kind| kind.namespaced && kind.can("deletecollection") && kind.can("list"))
@@ -210,11 +211,14 @@ async fn end(client: &Client, kinds: &[ResourceKind], name: &str) -> Result<(), 
         let mut still = Vec::new();
         for kind in left {
             let path = kind.path_in(name);
-            if is_empty(&client.get(&format!("{path}?limit=1")).await?)? {
+            if none_left(client, &path).await? {
                 continue;
             }
-            client.delete(&path, "").await?;
-            if !is_empty(&client.get(&format!("{path}?limit=1")).await?)? {
+            match client.delete(&path, "").await {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+            if !none_left(client, &path).await? {
                 still.push(kind);
             }
         }
@@ -224,6 +228,15 @@ async fn end(client: &Client, kinds: &[ResourceKind], name: &str) -> Result<(), 
         left = still;
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+/// Whether nothing is there; that is so too when the kind has gone.
+async fn none_left(client: &Client, path: &str) -> Result<bool, Error> {
+    match client.get(&format!("{path}?limit=1")).await {
+        Ok(list) => is_empty(&list),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
