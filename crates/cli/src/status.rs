@@ -109,7 +109,7 @@ async fn watch(client: &Client, mut live: Live, shown: &Shown, colour: Colour) -
             () = tokio::time::sleep_until(at) => {
                 if due.take().is_some() || is_terminal {
                     let frame = shown.frame(&live, client.clock().unix_millis(), &colour.paint(shown.output));
-                    if !frame.show(page.as_mut(), &last)? {
+                    if !frame.show(page.as_mut(), &last, shown.output)? {
                         break;
                     }
                     last = frame;
@@ -140,12 +140,13 @@ impl Default for Frame {
 
 impl Frame {
     /// Draws it, or prints it below the one before when it says something else; false when nobody reads.
-    fn show(&self, page: Option<&mut Page>, last: &Frame) -> std::io::Result<bool> {
+    fn show(&self, page: Option<&mut Page>, last: &Frame, output: Output) -> std::io::Result<bool> {
+        let between = if output == Output::Yaml { "---\n" } else { "\n" };
         match page {
             Some(page) => page.draw(&self.text).map(|()| true),
             None if self.fingerprint == last.fingerprint => Ok(true),
             None if last.fingerprint.is_empty() => Ok(say(&self.text)),
-            None => Ok(say(&format!("\n{}", self.text))),
+            None => Ok(say(&format!("{between}{}", self.text))),
         }
     }
 }

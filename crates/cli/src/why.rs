@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use everynode_engine::Time;
+use everynode_inspect::Look;
 use everynode_inspect::near::any_of;
 use everynode_inspect::why::{NotFound, WhyNode, WhySet};
-use everynode_inspect::{Look, Paint};
-use everynode_plan::{Fleet, Wanted};
-use serde_json::Value;
+use everynode_plan::Wanted;
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
@@ -44,23 +43,30 @@ pub async fn run(args: WhyArgs, colour: Colour) -> Result<ExitCode, Failure> {
     let namespace = args.namespace.as_deref().unwrap_or_else(|| source.default_namespace());
     let wanted = [(namespace.to_owned(), args.daemonset.clone())];
     let fleet = source.part(Wanted::Named(&wanted)).await?;
-    let (value, text) = answer(&args, &fleet, namespace, &colour.paint(args.output))?;
+    let look = Look::of(&fleet, Time(fleet.taken_at_millis));
+    let paint = colour.paint(args.output);
+    let (value, text) = match &args.node {
+        Some(node) => {
+            let mut why = WhyNode::of(&look, namespace, &args.daemonset, node).map_err(missing)?;
+            add_events(&mut why, &source).await;
+            (serde_json::to_value(&why)?, why.to_text(&paint))
+        }
+        None => {
+            let why = WhySet::of(&look, namespace, &args.daemonset).map_err(missing)?;
+            (serde_json::to_value(&why)?, why.to_text(&paint))
+        }
+    };
     say(&args.output.of(&value).unwrap_or(text));
     Ok(ExitCode::SUCCESS)
 }
 
-fn answer(args: &WhyArgs, fleet: &Fleet, namespace: &str, paint: &Paint) -> Result<(Value, String), Failure> {
-    let look = Look::of(fleet, Time(fleet.taken_at_millis));
-    Ok(match &args.node {
-        Some(node) => {
-            let why = WhyNode::of(&look, namespace, &args.daemonset, node).map_err(missing)?;
-            (serde_json::to_value(&why)?, why.to_text(paint))
-        }
-        None => {
-            let why = WhySet::of(&look, namespace, &args.daemonset).map_err(missing)?;
-            (serde_json::to_value(&why)?, why.to_text(paint))
-        }
-    })
+/// Adds what the cluster's events tell, as far as they may be read.
+async fn add_events(why: &mut WhyNode, source: &Source) {
+    let (Source::Cluster(client), Some(subject)) = (source, why.subject()) else { return };
+    match subject.events(client).await {
+        Ok(events) => why.events = events,
+        Err(error) => why.not_seen.push(format!("events could not be seen ({error}), so less is told")),
+    }
 }
 
 fn missing(missing: NotFound) -> Failure {

@@ -4,6 +4,7 @@
 //! every node. [`why`] and [`status`] put the answers together, for people and for programs; [`live`] follows a cluster.
 
 mod estimate;
+pub mod events;
 pub mod grid;
 pub mod live;
 pub mod look;

@@ -5,6 +5,7 @@ mod text;
 use serde::Serialize;
 
 use crate::estimate::Estimate;
+use crate::events::{EventLine, Subject};
 use crate::look::{Answer, Look, Set};
 use crate::near::near;
 use crate::predicates::{Told, told};
@@ -62,12 +63,18 @@ pub struct WhyNode {
     pub about_node: Vec<String>,
     /// The pods of the DaemonSet here.
     pub pods: Vec<WhyPod>,
+    /// What was said last about the pod, or where there is none, about the DaemonSet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventLine>,
     /// What a roll-out may spend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roll_out: Option<RollOut>,
     /// What could not be read, and what that may change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<String>,
+    /// metadata.uid of the DaemonSet.
+    #[serde(skip)]
+    uid: String,
 }
 
 /// A pod.
@@ -86,6 +93,9 @@ pub struct WhyPod {
     /// How long a failed pod is kept, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_until_seconds: Option<i64>,
+    /// metadata.uid.
+    #[serde(skip)]
+    uid: String,
 }
 
 /// The budget, seen from a node.
@@ -160,9 +170,28 @@ impl WhyNode {
             predicates: known.map(|known| told(&set.fact.template, known)).unwrap_or_default(),
             about_node: about_node(look, node),
             pods: answer.pods.iter().map(pod).collect(),
+            events: Vec::new(),
+            uid: set.fact.uid.to_string(),
             roll_out: roll_out(&set, &answers, answer),
             not_seen: not_seen(&look.fleet.unseen),
         })
+    }
+}
+
+impl WhyNode {
+    /// What events could tell more about; `None` where everything is said.
+    pub fn subject(&self) -> Option<Subject> {
+        let of = |uid: &str, warnings_only: bool| {
+            Some(Subject { namespace: self.namespace.clone(), uid: uid.to_owned(), warnings_only })
+        };
+        match self.class {
+            Class::Missing => of(&self.uid, true),
+            Class::NotAvailable | Class::Old | Class::Misscheduled => {
+                let lacking = self.pods.iter().filter(|pod| pod.reason.is_some());
+                of(&lacking.max_by_key(|pod| pod.is_current)?.uid, false)
+            }
+            Class::Available | Class::NotEligible => None,
+        }
     }
 }
 
@@ -173,6 +202,7 @@ fn pod((state, reason): &(everynode_engine::PodState, Option<Reason>)) -> WhyPod
         is_available: state.available && !state.terminating,
         reason: reason.clone(),
         kept_until_seconds: state.backoff_until.map(|until| until.0.div_euclid(1000)),
+        uid: state.uid.to_string(),
     }
 }
 

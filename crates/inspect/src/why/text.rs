@@ -4,6 +4,7 @@ use everynode_plan::spread::human;
 use everynode_wire::time;
 
 use super::{WhyNode, WhyPod, WhySet};
+use crate::events::EventLine;
 use crate::paint::{Paint, Tone, count};
 use crate::reason::{Class, Reason};
 use crate::status::{Group, State};
@@ -64,6 +65,9 @@ impl WhyNode {
             let head = if index == 0 { "pods" } else { "" };
             sheet.say(head, Tone::Strong, &pod.to_text(self.taken_at_seconds));
         }
+        let events: Vec<String> =
+            self.events.iter().map(|event| event.to_text(self.taken_at_seconds)).collect();
+        sheet.list("events", Tone::Strong, &events);
         self.say_roll_out(&mut sheet);
         sheet.list("not seen", Tone::Warning, &self.not_seen);
         sheet.out
@@ -107,6 +111,15 @@ impl WhyNode {
             let text = group.to_text(self.taken_at_seconds, sheet.paint);
             sheet.say("", Tone::Quiet, &text);
         }
+    }
+}
+
+impl EventLine {
+    /// `2m ago, 12 times: Unhealthy: Readiness probe failed`.
+    fn to_text(&self, now: i64) -> String {
+        let when = self.last_seconds.map(|last| format!("{} ago", age(now, last))).unwrap_or_default();
+        let times = if self.count > 1 { format!(", {} times", self.count) } else { String::new() };
+        format!("{when}{times}: {}: {}", self.reason, self.message)
     }
 }
 
