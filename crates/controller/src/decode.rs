@@ -125,7 +125,12 @@ fn node(object: &lean::NodePlacement<'_>, tell: impl FnOnce(Fact<'_>)) -> Result
         .iter()
         .map(|one| Taint { key: &one.key, value: &one.value, effect: Effect::parse(&one.effect) })
         .collect();
-    tell(Fact::Node(NodeFact { name: &object.name, labels: &labels, taints: &taints }));
+    tell(Fact::Node(NodeFact {
+        name: &object.name,
+        labels: &labels,
+        taints: &taints,
+        not_ready_since: None,
+    }));
     Ok(())
 }
 
@@ -156,6 +161,7 @@ fn pod(object: &lean::Pod<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unread
             .map(Time::from_seconds),
         deleting: metadata.is_deleting(),
         created: metadata.created_seconds().map(Time::from_seconds).unwrap_or_default(),
+        trouble: None,
     }));
     Ok(())
 }

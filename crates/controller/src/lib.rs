@@ -155,7 +155,7 @@ impl Controller {
         let (outcomes_in, outcomes) = mpsc::channel(WRITES);
         let (recorder, lane) = Recorder::new(api.clone(), client.clock().clone(), metrics.clone());
         let writer = Writer::new(api, served.clone(), recorder, metrics.clone(), workers, outcomes_in);
-        let engine = EngineConfig { scope, limits };
+        let engine = EngineConfig { scope, limits, ..EngineConfig::default() };
         let driver =
             Driver::new(engine, client.clock().clone(), served, metrics.clone(), health, relists.clone());
 

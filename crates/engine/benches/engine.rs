@@ -122,7 +122,10 @@ impl Fleet {
             effect: everynode_engine::placement::Effect::NoSchedule,
         };
         let taints = &[taint][..usize::from(tainted)];
-        self.engine.observe(Fact::Node(NodeFact { name: &name, labels: &labels, taints }), NOW);
+        self.engine.observe(
+            Fact::Node(NodeFact { name: &name, labels: &labels, taints, not_ready_since: None }),
+            NOW,
+        );
     }
 
     fn pod(&mut self, set: usize, index: usize, ready: bool) {
@@ -144,6 +147,7 @@ impl Fleet {
             ready_since: Some(Time::from_seconds(900_000)),
             deleting: false,
             created: Time::from_seconds(800_000),
+            trouble: None,
         };
         self.engine.observe(Fact::Pod(fact), NOW);
     }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::base::Uid;
 use crate::facts::{Kind, Status};
+use crate::policy::PolicyRef;
 use crate::template::Template;
 
 /// Names one action of one engine; never used twice.
@@ -85,6 +88,13 @@ pub enum Work {
         expected: Option<i32>,
         /// The count to write.
         next: i32,
+    },
+    /// Merge-PATCH the status of a RolloutPolicy, with its uid as precondition. Outcome: Done, Gone or Failed.
+    WritePolicyStatus {
+        /// The policy.
+        policy: PolicyRef,
+        /// The status; what is null in it is to go.
+        status: Value,
     },
     /// List a kind anew, with a consistent read, and watch on from there: the watch stays behind. The facts
     /// RelistBegun to RelistEnded follow; the engine asks again when they do not. Outcome: none is needed.

@@ -15,6 +15,7 @@ use crate::namespaces::{Namespaces, Slots};
 use crate::nodes::{NodeId, Nodes};
 use crate::pod_name::{self, POD_NAMES, PodNames};
 use crate::pods::{PodId, Pods};
+use crate::policy::Policies;
 use crate::slot::{Creating, Slot, SlotId, Spec, mark};
 use crate::timers::{Retry, Timers, Wake};
 
@@ -93,11 +94,13 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// What it is responsible for.
     pub scope: Scope,
+    /// Nothing is decided before the roll-out policies were told.
+    pub waits_for_policies: bool,
 }
 
 impl From<Limits> for EngineConfig {
     fn from(limits: Limits) -> Self {
-        EngineConfig { limits, scope: Scope::All }
+        EngineConfig { limits, ..EngineConfig::default() }
     }
 }
 
@@ -117,6 +120,8 @@ pub struct StaleSkips {
 pub struct Engine {
     pub(crate) limits: Limits,
     pub(crate) scope: Scope,
+    waits_for_policies: bool,
+    pub(crate) policies: Policies,
     pub(crate) skips: StaleSkips,
     pub(crate) nodes: Nodes,
     pub(crate) pods: Pods,
@@ -170,10 +175,12 @@ pub struct Footprint {
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(config: impl Into<EngineConfig>) -> Self {
-        let EngineConfig { limits, scope } = config.into();
+        let EngineConfig { limits, scope, waits_for_policies } = config.into();
         Engine {
             limits,
             scope,
+            waits_for_policies,
+            policies: Policies::default(),
             skips: StaleSkips::default(),
             nodes: Nodes::default(),
             pods: Pods::default(),
@@ -212,7 +219,7 @@ impl Engine {
 
     /// All four kinds have been listed once (A5).
     pub fn is_synced(&self) -> bool {
-        self.listed.iter().all(|listed| *listed)
+        self.listed.iter().all(|listed| *listed) && (!self.waits_for_policies || self.policies.is_told())
     }
 
     /// How much it holds.
@@ -257,6 +264,7 @@ impl Engine {
             }
             Fact::Progress { kind: Kind::Pod, resource_version } => self.watch_showed_pods(resource_version),
             Fact::Progress { .. } => {}
+            Fact::Policies(policies) => self.observe_policies(policies),
             Fact::Finished { id, outcome } => self.finished(id, outcome, now),
         }
     }
@@ -283,6 +291,7 @@ impl Engine {
             self.active = active;
         }
         self.ask_for_lists(now);
+        self.write_policy_statuses(now);
         std::mem::take(&mut self.out)
     }
 
@@ -304,6 +313,9 @@ impl Engine {
     fn follow(&mut self, slot: &mut Slot, now: Time) {
         self.follow_revision(slot);
         self.evaluate_dirty(slot, now);
+        if !slot.rests() {
+            self.conduct(slot, now);
+        }
     }
 
     /// The sync of one DaemonSet: the specification's section 0, on what has changed.
@@ -320,8 +332,11 @@ impl Engine {
         }
         self.evaluate_dirty(slot, now);
         self.manage_deletes(slot, now);
+        self.conduct(slot, now);
+        self.evaluate_dirty(slot, now);
         let mut asked = self.create(slot, false, now);
-        if self.may_roll(slot, now) {
+        let is_conducted = slot.conduct.is_some() || slot.is_contested;
+        if !is_conducted && self.may_roll(slot, now) {
             self.roll_deletes(slot, now);
             asked |= self.create(slot, true, now);
         }
@@ -386,6 +401,7 @@ impl Engine {
                     self.activate(id);
                 }
             }
+            Wake::Policies => {}
             Wake::Stale(wait) => self.is_overdue(wait, now),
         }
     }
@@ -476,6 +492,9 @@ impl Engine {
         let view = self.view(slot, node, now);
         let strategy = slot.spec.as_ref().map(|spec| spec.fact.strategy);
         let mut marks = strategy.filter(|_| node != NodeId::NONE).map_or(0, |strategy| view.marks(strategy));
+        if slot.conduct.as_ref().is_some_and(|conduct| conduct.holds(node)) {
+            marks &= !mark::CREATES;
+        }
         if marks & mark::CREATES != 0 && self.has_pod_of_that_name(slot, node) {
             marks &= !mark::CREATES;
         }

@@ -11,6 +11,7 @@ use crate::actions::ActionId;
 use crate::base::{Time, Uid};
 use crate::placement::{Operator, Requirement, Taint};
 use crate::pod_name::{self, PodNames};
+use crate::policy::PolicyFact;
 use crate::template::{Template, items, requirement, string_pairs};
 
 /// One thing that the engine is told.
@@ -38,6 +39,8 @@ pub enum Fact<'a> {
     Revision(Box<RevisionFact>),
     /// The ControllerRevision with this uid is gone.
     RevisionGone(Uid),
+    /// All roll-out policies as they now are.
+    Policies(Vec<PolicyFact>),
     /// A complete list of a kind begins: what it does not name until [`Fact::RelistEnded`] is gone. It is told when
     /// the list is asked for, or with its first object at the latest: what is overdue by then is decided by it.
     RelistBegun(Kind),
@@ -86,7 +89,15 @@ pub struct NodeFact<'a> {
     pub labels: &'a [(&'a str, &'a str)],
     /// spec.taints.
     pub taints: &'a [Taint<'a>],
+    /// Since when the node is not ready, by the taint `node.kubernetes.io/not-ready` or `unreachable`.
+    pub not_ready_since: Option<Time>,
 }
+
+/// The taints that say that a node is not ready.
+pub const NOT_READY_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+
+/// The taint that says that a node is cordoned.
+pub const CORDONED_TAINT: &str = "node.kubernetes.io/unschedulable";
 
 /// A pod, reduced to what the engine reads.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +129,63 @@ pub struct PodFact<'a> {
     pub deleting: bool,
     /// metadata.creationTimestamp.
     pub created: Time,
+    /// Why one of its containers cannot start, or does not stay up.
+    pub trouble: Option<Trouble>,
+}
+
+/// What the kubelet says of a container that does not start or does not stay up: the reasons of its waiting that do
+/// not pass by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Trouble {
+    /// It ends again and again.
+    CrashLoopBackOff,
+    /// Its image could not be pulled, and the kubelet waits before it tries again.
+    ImagePullBackOff,
+    /// Its image could not be pulled.
+    ErrImagePull,
+    /// Its image has no proper name.
+    InvalidImageName,
+    /// Its image is not there and must not be pulled.
+    ErrImageNeverPull,
+    /// Something that it refers to is missing.
+    CreateContainerConfigError,
+    /// The runtime could not make it.
+    CreateContainerError,
+    /// The runtime could not run it.
+    RunContainerError,
+}
+
+impl Trouble {
+    const ALL: [Trouble; 8] = [
+        Trouble::CrashLoopBackOff,
+        Trouble::ImagePullBackOff,
+        Trouble::ErrImagePull,
+        Trouble::InvalidImageName,
+        Trouble::ErrImageNeverPull,
+        Trouble::CreateContainerConfigError,
+        Trouble::CreateContainerError,
+        Trouble::RunContainerError,
+    ];
+
+    /// The kubelet's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Trouble::CrashLoopBackOff => "CrashLoopBackOff",
+            Trouble::ImagePullBackOff => "ImagePullBackOff",
+            Trouble::ErrImagePull => "ErrImagePull",
+            Trouble::InvalidImageName => "InvalidImageName",
+            Trouble::ErrImageNeverPull => "ErrImageNeverPull",
+            Trouble::CreateContainerConfigError => "CreateContainerConfigError",
+            Trouble::CreateContainerError => "CreateContainerError",
+            Trouble::RunContainerError => "RunContainerError",
+        }
+    }
+
+    /// Reads the kubelet's word; other reasons, such as ContainerCreating, are none.
+    pub fn parse(reason: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trouble| trouble.name() == reason)
+    }
 }
 
 /// Who controls a pod or a ControllerRevision.
@@ -182,6 +250,8 @@ pub struct DaemonSetFact {
     pub created: Option<Time>,
     /// metadata.deletionTimestamp is set.
     pub deleting: bool,
+    /// metadata.labels, by which roll-out policies select it.
+    pub labels: Vec<(String, String)>,
     /// metadata.annotations; ControllerRevisions get a copy (J6).
     pub annotations: Vec<(String, String)>,
     /// The annotation `deprecated.daemonset.template.generation`, when it is an integer (K1).
@@ -372,6 +442,7 @@ impl DaemonSetFact {
             deleting: metadata["deletionTimestamp"].is_string(),
             template_generation: generation.and_then(|(_, value)| value.parse().ok()),
             pod_names: PodNames::parse(pod_name::annotation(&annotations)),
+            labels: string_pairs(&metadata["labels"]),
             annotations,
             selector: PodSelector::from_json(&spec["selector"]),
             template: Arc::new(Template::new(spec["template"].clone())),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::actions::{ActionId, PodRef};
 use crate::base::{Time, Uid};
 use crate::engine::Engine;
@@ -11,6 +13,7 @@ use crate::nodes::NodeId;
 use crate::observe::touch_failed;
 use crate::pod_body::HASH_LABEL;
 use crate::pods::Place;
+use crate::policy::PolicyRef;
 use crate::slot::{BatchWent, Creating, NamespaceId, RevisionRow, Slot, SlotId};
 
 /// A write whose outcome is awaited.
@@ -44,6 +47,10 @@ pub(crate) enum Pending {
     Status {
         slot: SlotId,
         status: Status,
+    },
+    Policy {
+        policy: PolicyRef,
+        status: Value,
     },
 }
 
@@ -90,6 +97,9 @@ impl Engine {
     pub(crate) fn finished(&mut self, id: ActionId, outcome: Outcome, now: Time) {
         let Some(pending) = self.pending.remove(&id) else { return };
         let slot = match &pending {
+            Pending::Policy { policy, status } => {
+                return self.policy_written(policy, status.clone(), &outcome, now);
+            }
             Pending::Create { slot, .. }
             | Pending::Delete { slot, .. }
             | Pending::Patch { slot, .. }
@@ -152,6 +162,8 @@ impl Engine {
             Pending::Revision { write, .. } => self.revision_written(slot, write, outcome, now),
             Pending::Cleanup { revision, .. } => self.cleaned_up(slot, revision, outcome, now),
             Pending::Status { status, .. } => self.status_written(slot, status, outcome, now),
+            // Not of one DaemonSet: taken in before.
+            Pending::Policy { .. } => {}
         }
     }
 

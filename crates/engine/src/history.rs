@@ -254,7 +254,8 @@ impl Engine {
         let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return };
         let limit = usize::try_from(spec.fact.revision_history_limit).unwrap_or(0);
         let mut old = self.claimed_revisions(slot);
-        old.retain(|one| one.reference.uid != current.uid);
+        let good = slot.conduct.as_ref().and_then(|conduct| conduct.last_good.as_deref());
+        old.retain(|one| one.reference.uid != current.uid && Some(one.hash.as_str()) != good);
         let excess = old.len().saturating_sub(limit);
         let dead: Vec<RevisionRef> = {
             let live: HashSet<&str> = slot.live.keys().map(|&set| self.labels.hash(set)).collect();

@@ -55,6 +55,7 @@ pub mod placement;
 pub mod pod_body;
 mod pod_name;
 mod pods;
+pub mod policy;
 mod refused;
 pub mod revision;
 mod rollout;
@@ -68,8 +69,8 @@ pub use base::{Time, Uid};
 pub use engine::{Engine, EngineConfig, Footprint, Limits, Scope, StaleSkips};
 pub use explain::{Explanation, PodState, Standing};
 pub use facts::{
-    DaemonSetFact, Fact, Failure, IntOrPercent, Kind, NodeFact, Outcome, Phase, PodController, PodFact,
-    PodSelector, RevisionFact, Status, Strategy,
+    CORDONED_TAINT, DaemonSetFact, Fact, Failure, IntOrPercent, Kind, NOT_READY_TAINTS, NodeFact, Outcome,
+    Phase, PodController, PodFact, PodSelector, RevisionFact, Status, Strategy, Trouble,
 };
 pub use figures::Figures;
 pub use pod_name::{POD_NAMES, PodNames, pod_name};

@@ -115,15 +115,19 @@ impl Engine {
         at_once.or_else(|| slot.next_to_create(mark::SURGE_CANDIDATE).filter(|_| within))
     }
 
-    fn create_on(&mut self, slot: &mut Slot, node: NodeId) {
+    pub(crate) fn create_on(&mut self, slot: &mut Slot, node: NodeId) {
         let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return };
-        let name: Option<Arc<str>> = slot.pod_name(&self.nodes, node).map(Arc::from);
+        let earlier = self.revision_for(slot, node);
+        // The label of the generation stands for the current template (F1).
+        let template_generation = spec.fact.template_generation.filter(|_| earlier.is_none());
+        let (template, hash) = earlier.unwrap_or_else(|| (spec.fact.template.clone(), current.hash.clone()));
+        let name = spec.fact.pod_name(self.nodes.name(node), &hash).map(Arc::<str>::from);
         let pod = NewPod {
             node: self.nodes.name(node).clone(),
             name: name.clone(),
-            template: spec.fact.template.clone(),
-            hash: current.hash.clone(),
-            template_generation: spec.fact.template_generation,
+            template,
+            hash,
+            template_generation,
         };
         let earlier = slot.creating.insert(node, Creating::InFlight);
         let is_repeated = matches!(earlier, Some(Creating::Unknown { .. }));

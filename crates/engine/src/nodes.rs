@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use crate::base::Time;
 use crate::facts::NodeFact;
 use crate::intern::{Interner, Name};
 use crate::placement::{Effect, NodeView, Taint};
@@ -39,6 +40,7 @@ struct Row {
     fingerprint: u64,
     users: u32,
     shape: u32,
+    not_ready_since: Option<Time>,
     present: bool,
     stamp: u8,
 }
@@ -61,6 +63,8 @@ struct ShapeEntry {
 pub(crate) enum Change {
     /// Nothing that matters.
     None,
+    /// Something that placement does not read.
+    Unplaced,
     /// Placement may see the node differently.
     Changed(NodeId),
 }
@@ -112,6 +116,7 @@ impl Nodes {
     pub fn apply(&mut self, fact: &NodeFact<'_>) -> Change {
         let fingerprint = self.hasher.hash_one((
             fact.labels,
+            fact.not_ready_since,
             fact.taints.len(),
             // Hashing pair by pair keeps this free of allocations.
             fact.taints.iter().fold(0_u64, |sum, taint| sum.rotate_left(7) ^ self.hasher.hash_one(taint)),
@@ -138,6 +143,7 @@ impl Nodes {
         let stamp = self.stamp;
         let row = &mut self.rows[id.0 as usize];
         let (was_present, old_shape) = (row.present, row.shape);
+        row.not_ready_since = fact.not_ready_since;
         let old_labels = std::mem::replace(&mut row.labels, labels);
         let old_taints = std::mem::replace(&mut row.taints, taints);
         (row.fingerprint, row.present, row.stamp) = (fingerprint, true, stamp);
@@ -147,7 +153,7 @@ impl Nodes {
             let is_same = self.rows[id.0 as usize].shape == old_shape;
             self.drop_shape(old_shape);
             if is_same {
-                return Change::None;
+                return Change::Unplaced;
             }
         }
         Change::Changed(id)
@@ -210,6 +216,11 @@ impl Nodes {
     /// The node exists.
     pub fn is_present(&self, id: NodeId) -> bool {
         id != NodeId::NONE && self.rows[id.0 as usize].present
+    }
+
+    /// Since when the node is not ready.
+    pub fn not_ready_since(&self, id: NodeId) -> Option<Time> {
+        self.rows[id.0 as usize].not_ready_since
     }
 
     /// The node's shape.
@@ -301,6 +312,7 @@ impl Nodes {
             fingerprint: 0,
             users: 0,
             shape: 0,
+            not_ready_since: None,
             present: false,
             stamp: self.stamp,
         };

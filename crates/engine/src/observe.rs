@@ -13,7 +13,11 @@ use crate::slot::{Creating, NamespaceId, RevisionRow, Slot, SlotId, Spec};
 
 impl Engine {
     pub(crate) fn observe_node(&mut self, fact: &NodeFact<'_>) {
-        let Change::Changed(node) = self.nodes.apply(fact) else { return };
+        let node = match self.nodes.apply(fact) {
+            Change::Changed(node) => node,
+            Change::Unplaced => return self.activate_conducted(),
+            Change::None => return,
+        };
         let mut touched = smallvec::SmallVec::<[SlotId; 16]>::new();
         for slot in self.slots.iter_mut() {
             if slot.cells.contains_key(&node) || slot.verdict(&self.nodes, node).should_run {
@@ -53,6 +57,7 @@ impl Engine {
         }
         let diff = Diff::new(slot, &fact);
         take_spec(slot, fact, &diff);
+        self.bind_policy(id);
         if diff.placement {
             self.placement_changed(id);
         }
@@ -90,6 +95,8 @@ impl Engine {
         for id in gone {
             let Some(mut slot) = self.slots.take(id) else { continue };
             slot.spec = None;
+            let policy = slot.conduct.take().map(|conduct| conduct.policy.key.clone());
+            policy.iter().for_each(|policy| self.policies.changed(policy));
             slot.current = None;
             slot.failed.clear();
             slot.refused.clear();
@@ -136,6 +143,7 @@ impl Engine {
             deleting: false,
             delete_sent: false,
             patching: false,
+            trouble: fact.trouble,
             stamp: self.pods.stamp,
         };
         row.update(fact);

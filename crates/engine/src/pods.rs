@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::base::{Time, Uid};
-use crate::facts::{Phase, PodFact};
+use crate::facts::{Phase, PodFact, Trouble};
 use crate::labels::LabelSetId;
 use crate::nodes::NodeId;
 use crate::slot::{NamespaceId, SlotId};
@@ -54,6 +54,8 @@ pub(crate) struct PodRow {
     pub delete_sent: bool,
     /// A patch is in flight.
     pub patching: bool,
+    /// Why a container does not start or stay up.
+    pub trouble: Option<Trouble>,
     pub stamp: u8,
 }
 
@@ -77,6 +79,7 @@ impl PodRow {
         self.ready_since = fact.ready_since.unwrap_or(NEVER);
         (self.phase, self.bound, self.ready) = (fact.phase, fact.bound, fact.ready);
         self.deleting = fact.deleting;
+        self.trouble = fact.trouble;
         self.delete_sent &= !fact.deleting;
     }
 }

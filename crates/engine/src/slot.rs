@@ -12,6 +12,7 @@ use crate::labels::LabelSetId;
 use crate::nodes::{NodeId, Nodes};
 use crate::placement::Verdict;
 use crate::pods::PodId;
+use crate::policy::Conduct;
 use crate::refused::Refusal;
 use crate::timers::Retry;
 
@@ -224,6 +225,10 @@ pub(crate) struct Slot {
     pub spec: Option<Spec>,
     /// A write found it gone, or another one in its place: nothing is done for it until a list decides.
     pub is_gone: bool,
+    /// Its roll-outs are conducted by a policy.
+    pub conduct: Option<Box<Conduct>>,
+    /// Several policies select it: none of them acts, and it does not roll.
+    pub is_contested: bool,
     pub cells: HashMap<NodeId, Cell>,
     pub dirty: Vec<NodeId>,
     pub counts: [i32; mark::COUNTED as usize],
@@ -267,6 +272,8 @@ impl Slot {
             namespace,
             spec: None,
             is_gone: false,
+            conduct: None,
+            is_contested: false,
             cells: HashMap::new(),
             dirty: Vec::new(),
             counts: [0; mark::COUNTED as usize],

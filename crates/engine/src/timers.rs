@@ -17,6 +17,8 @@ pub(crate) enum Wake {
     Cell(SlotId, NodeId),
     /// A DaemonSet: a retry is due, or a status write.
     Slot(SlotId),
+    /// The status of a policy is to be written.
+    Policies,
     /// A write: its effect should have become visible by now.
     Stale(Wait),
 }

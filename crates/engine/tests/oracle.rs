@@ -50,7 +50,8 @@ impl World {
             ..Limits::default()
         };
         let mut engine = Engine::new(limits);
-        let mut follower = Engine::new(EngineConfig { limits, scope: Scope::Rollouts });
+        let mut follower =
+            Engine::new(EngineConfig { limits, scope: Scope::Rollouts, ..EngineConfig::default() });
         let now = Time::from_seconds(1_000_000);
         for engine in [&mut engine, &mut follower] {
             for kind in KINDS {
@@ -237,6 +238,7 @@ impl World {
             ready_since: Some(Time(self.now.0 / 1000 * 1000)),
             deleting: false,
             created: Time(self.now.0 / 1000 * 1000),
+            trouble: None,
         });
     }
 

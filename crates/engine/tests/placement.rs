@@ -14,7 +14,7 @@ fn template(spec: &Value) -> Template {
 }
 
 fn check(spec: &Value, taints: &[Taint<'_>], expected: Verdict) {
-    let node = NodeFact { name: "n1", labels: &LABELS, taints };
+    let node = NodeFact { name: "n1", labels: &LABELS, taints, not_ready_since: None };
     assert_eq!(template(spec).placement().verdict(&node), expected, "{spec} {taints:?}");
 }
 
@@ -135,7 +135,7 @@ fn b8_tolerations_match_by_key_value_and_effect() {
 #[test]
 fn the_predicate_that_decides_is_named() {
     let taints = [taint("a", "1", Effect::NoSchedule), taint("b", "2", Effect::NoExecute)];
-    let node = NodeFact { name: "n1", labels: &LABELS, taints: &taints };
+    let node = NodeFact { name: "n1", labels: &LABELS, taints: &taints, not_ready_since: None };
     let reason = |spec: Value| template(&spec).placement().reason(&node);
     assert_eq!(reason(json!({"nodeName": "n2"})), Reason::OtherNodeName { wanted: "n2".to_owned() });
     assert_eq!(

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use everynode_engine::placement::Taint;
 use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
-    Limits, NodeFact, Phase, PodController, PodFact, PodState, RevisionFact, Scope, Strategy, Time, Uid,
+    NodeFact, Phase, PodController, PodFact, PodState, RevisionFact, Scope, Strategy, Time, Uid,
 };
 use everynode_plan::Fleet;
 use everynode_plan::record::{Node, Pod};
@@ -62,7 +62,7 @@ pub struct Answer {
 impl<'a> Look<'a> {
     /// Tells an engine all of a fleet. What is young or overdue is so at `now`.
     pub fn of(fleet: &'a Fleet, now: Time) -> Look<'a> {
-        let config = EngineConfig { limits: Limits::default(), scope: Scope::Rollouts };
+        let config = EngineConfig { scope: Scope::Rollouts, ..EngineConfig::default() };
         let mut look = Look {
             fleet,
             now,
@@ -89,7 +89,12 @@ impl<'a> Look<'a> {
                     node.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
                 let taints: Vec<Taint<'_>> = node.taints.iter().map(taint).collect();
                 engine.observe(
-                    Fact::Node(NodeFact { name: &node.name, labels: &labels, taints: &taints }),
+                    Fact::Node(NodeFact {
+                        name: &node.name,
+                        labels: &labels,
+                        taints: &taints,
+                        not_ready_since: None,
+                    }),
                     now,
                 );
             }
@@ -172,6 +177,7 @@ fn tell_pod(pod: &Pod, engine: &mut Engine, now: Time) {
         ready_since: pod.ready_since.map(Time::from_seconds),
         deleting: pod.deleting,
         created: Time::from_seconds(pod.created),
+        trouble: None,
     };
     engine.observe(Fact::Pod(fact), now);
 }

@@ -263,7 +263,15 @@ impl<'a> World<'a> {
         for node in &self.model.nodes {
             let labels: Vec<(&str, &str)> = pairs(&node.labels);
             let taints: Vec<_> = everynode_engine::placement::NodeView::taints(node).collect();
-            engine.observe(Fact::Node(NodeFact { name: &node.name, labels: &labels, taints: &taints }), now);
+            engine.observe(
+                Fact::Node(NodeFact {
+                    name: &node.name,
+                    labels: &labels,
+                    taints: &taints,
+                    not_ready_since: None,
+                }),
+                now,
+            );
         }
         engine.observe(Fact::RelistEnded { kind: Kind::Node, resource_version: self.version }, now);
         engine.observe(Fact::RelistBegun(Kind::DaemonSet), now);
@@ -308,6 +316,7 @@ impl<'a> World<'a> {
             ready_since: pod.ready_since,
             deleting: pod.deleting,
             created: pod.created,
+            trouble: None,
         };
         engine.observe(Fact::Pod(fact), self.now);
     }

@@ -378,6 +378,7 @@ fn fact_kind(fact: &Fact<'_>) -> &'static str {
         Fact::RelistBegun(_) => "relist_begun",
         Fact::RelistEnded { .. } => "relist_ended",
         Fact::Progress { .. } => "progress",
+        Fact::Policies(_) => "policies",
         Fact::Finished { .. } => "finished",
     }
 }
@@ -397,6 +398,7 @@ pub(crate) fn work_kind(work: &Work) -> &'static str {
         Work::ReleaseRevision(_) => "release_revision",
         Work::WriteStatus { .. } => "write_status",
         Work::BumpCollisionCount { .. } => "bump_collision_count",
+        Work::WritePolicyStatus { .. } => "write_policy_status",
         Work::RecordEvent(_) => "record_event",
         Work::Relist(_) => "relist",
     }

@@ -36,6 +36,11 @@ pub(crate) fn label(uid: Uid, hash: &str) -> Vec<u8> {
     to_vec(&json!({"metadata": {"uid": uid.to_string(), "labels": {pod_body::HASH_LABEL: hash}}}))
 }
 
+/// A patch of a policy's status.
+pub(crate) fn policy_status(uid: Uid, status: &Value) -> Vec<u8> {
+    to_vec(&json!({"metadata": {"uid": uid.to_string()}, "status": status}))
+}
+
 /// A new ControllerRevision; its data byte for byte.
 ///
 /// # Errors

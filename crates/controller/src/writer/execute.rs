@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::Error;
+use everynode_engine::policy::PolicyRef;
 use everynode_engine::{
     Action, DaemonSetRef, Failure, NewPod, NewRevision, Outcome, PodRef, RevisionRef, Status, Uid, Work,
 };
@@ -104,6 +105,11 @@ fn pod_path(daemonset: &DaemonSetRef, pod: &PodRef) -> String {
     format!("/api/v1/namespaces/{}/pods/{}", daemonset.namespace, pod.name)
 }
 
+fn policy_status_path(policy: &PolicyRef) -> String {
+    let PolicyRef { namespace, name, .. } = policy;
+    format!("/apis/everynode.dev/v1alpha1/namespaces/{namespace}/rolloutpolicies/{name}/status")
+}
+
 fn revisions_path(daemonset: &DaemonSetRef) -> String {
     format!("/apis/apps/v1/namespaces/{}/controllerrevisions", daemonset.namespace)
 }
@@ -169,6 +175,11 @@ impl Executor {
             Work::WriteStatus { status } => self.write_status(daemonset, status).await,
             Work::BumpCollisionCount { expected, next } => {
                 self.bump_collision_count(daemonset, *expected, *next).await
+            }
+            Work::WritePolicyStatus { policy, status } => {
+                let body = body::policy_status(policy.uid, status);
+                self.api.merge_patch(&policy_status_path(policy), body).await.map_err(named)?;
+                Ok(Outcome::Done)
             }
             // Events have a lane of their own, and lists are the watches' work.
             Work::RecordEvent(_) | Work::Relist(_) => Ok(Outcome::Done),

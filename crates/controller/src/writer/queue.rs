@@ -40,6 +40,7 @@ impl Class {
             | Work::ReleaseRevision(_) => Class::Revisions,
             Work::WriteStatus { .. }
             | Work::BumpCollisionCount { .. }
+            | Work::WritePolicyStatus { .. }
             | Work::RecordEvent(_)
             | Work::Relist(_) => Class::Status,
         }

@@ -18,6 +18,7 @@ pub struct Node {
     pub name: String,
     pub labels: Vec<(String, String)>,
     pub taints: Vec<(String, String, Effect)>,
+    pub not_ready_since: Option<Time>,
 }
 
 /// A pod in the cluster.
@@ -36,6 +37,7 @@ pub struct Pod {
     pub ready_since: Option<Time>,
     pub deleting: bool,
     pub created: Time,
+    pub trouble: Option<everynode_engine::Trouble>,
 }
 
 impl Pod {
@@ -84,7 +86,12 @@ impl Told {
                     .iter()
                     .map(|(key, value, effect)| Taint { key, value, effect: *effect })
                     .collect();
-                let fact = NodeFact { name: &node.name, labels: &labels, taints: &taints };
+                let fact = NodeFact {
+                    name: &node.name,
+                    labels: &labels,
+                    taints: &taints,
+                    not_ready_since: node.not_ready_since,
+                };
                 engine.observe(Fact::Node(fact), now);
             }
             Told::NodeGone(name) => engine.observe(Fact::NodeGone(name), now),
@@ -106,6 +113,7 @@ impl Told {
                     ready_since: pod.ready_since,
                     deleting: pod.deleting,
                     created: pod.created,
+                    trouble: pod.trouble,
                 };
                 engine.observe(Fact::Pod(fact), now);
             }
@@ -339,6 +347,7 @@ impl Objects {
             ready_since: None,
             deleting: false,
             created: Time(now.0 / 1000 * 1000),
+            trouble: None,
         });
         Outcome::PodCreated { name, uid, resource_version: self.version }
     }
@@ -564,6 +573,7 @@ impl Cluster {
             ready_since: None,
             deleting: false,
             created: Time(self.now.0 / 1000 * 1000),
+            trouble: None,
         };
         change(&mut pod);
         self.objects.add_pod(pod)
@@ -581,6 +591,7 @@ pub fn plain_node(index: usize) -> Node {
         name: node_name(index),
         labels: vec![("kubernetes.io/os".to_owned(), "linux".to_owned())],
         taints: Vec::new(),
+        not_ready_since: None,
     }
 }
 

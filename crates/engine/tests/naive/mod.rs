@@ -571,7 +571,7 @@ fn verdict(set: &Set, node: &Node) -> Verdict {
         node.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let taints: Vec<Taint<'_>> =
         node.taints.iter().map(|(key, value, effect)| Taint { key, value, effect: *effect }).collect();
-    let fact = NodeFact { name: &node.name, labels: &labels, taints: &taints };
+    let fact = NodeFact { name: &node.name, labels: &labels, taints: &taints, not_ready_since: None };
     debug_assert_eq!(fact.name(), node.name);
     set.fact.template.placement().verdict(&fact)
 }

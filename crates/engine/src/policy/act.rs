@@ -1,0 +1,397 @@
+//! What a conducted roll-out asks for.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::base::Time;
+use crate::engine::{Engine, Scope};
+use crate::facts::{IntOrPercent, PodController, Strategy};
+use crate::nodes::NodeId;
+use crate::pod_body::HASH_LABEL;
+use crate::pods::PodId;
+use crate::slot::Slot;
+use crate::template::{Template, items};
+
+use super::conduct::{Conduct, size};
+use super::spec::OnFailure;
+use super::survey::{Health, Spot};
+use super::{RolloutFigures, RolloutPhase};
+
+/// What is to be done on a node.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Delete(PodId),
+    Surge(NodeId),
+}
+
+impl Engine {
+    /// Looks at the roll-out of a DaemonSet that a policy selects, and asks for what is to be done next.
+    pub(crate) fn conduct(&mut self, slot: &mut Slot, now: Time) {
+        let Some(mut conduct) = slot.conduct.take() else { return };
+        if let Some(current) = slot.current.clone().filter(|_| !conduct.rests(slot)) {
+            self.conduct_to(slot, &mut conduct, &current.hash, now);
+            self.policies.changed(&conduct.policy.key);
+        }
+        slot.conduct = Some(conduct);
+        self.keep_last_good(slot);
+    }
+
+    fn conduct_to(&mut self, slot: &mut Slot, conduct: &mut Conduct, hash: &Arc<str>, now: Time) {
+        let policy = conduct.policy.clone();
+        if !conduct.is_known {
+            self.take_up(slot, conduct, hash, now);
+        }
+        if conduct.hash.as_ref() != Some(hash) {
+            conduct.begin(hash, now);
+            self.record(
+                slot,
+                false,
+                "RolloutStarted",
+                format!("Policy {} begins with revision {hash}", policy.key.name),
+            );
+        }
+        conduct.obey(now);
+        let goal = conduct.goal().unwrap_or(hash).clone();
+        let spots = self.survey(slot, &policy.spec, &goal, now);
+        conduct.take_back_the_served(&spots);
+        let wake = match conduct.phase {
+            RolloutPhase::RollingBack | RolloutPhase::RolledBack => {
+                self.note_rollback(slot, conduct, &spots);
+                None
+            }
+            RolloutPhase::Halted => None,
+            _ => self.note_progress(slot, conduct, &spots, now),
+        };
+        if let Some(at) = wake {
+            self.wake_slot(slot, at);
+        }
+        if conduct.goal() != Some(&goal) {
+            // The goal is another one now: look at the nodes with it in mind.
+            let goal = conduct.goal().unwrap_or(hash).clone();
+            let spots = self.survey(slot, &policy.spec, &goal, now);
+            return self.act(slot, conduct, &spots, now);
+        }
+        self.act(slot, conduct, &spots, now);
+    }
+
+    /// What was known of the roll-out when the policy was seen first.
+    fn take_up(&mut self, slot: &Slot, conduct: &mut Conduct, hash: &Arc<str>, now: Time) {
+        conduct.is_known = true;
+        let policy = conduct.policy.clone();
+        let entry = &policy.status["daemonSets"][&slot.key.name];
+        let spots = self.survey(slot, &policy.spec, hash, now);
+        if entry.is_object() {
+            conduct.resume(entry);
+        } else {
+            conduct.begin(hash, now);
+            let hashes = spots.iter().filter_map(|spot| {
+                let row = self.pods.get(spot.old?.id)?;
+                Some((spot.node, self.labels.hash(row.labels).into()))
+            });
+            conduct.guess_last_good(&spots, &hashes.collect(), hash);
+        }
+        // Who took these away cannot be told: they count, to be safe.
+        if conduct.last_good.is_some() {
+            let unserved = spots.iter().filter(|spot| !spot.is_available() && spot.health == Health::Well);
+            let ours = unserved
+                .filter(|spot| !conduct.exempt.contains(&spot.name) && (spot.new.is_some() || spot.is_busy));
+            conduct.taken = ours.map(|spot| spot.name.clone()).collect();
+        }
+    }
+
+    fn note_progress(
+        &mut self,
+        slot: &mut Slot,
+        conduct: &mut Conduct,
+        spots: &[Spot],
+        now: Time,
+    ) -> Option<Time> {
+        let was = (conduct.phase, conduct.wave);
+        let (found, mut wake) = match conduct.phase {
+            RolloutPhase::Complete => (Vec::new(), None),
+            _ => conduct.notice_failures(spots, now),
+        };
+        for (node, reason) in found {
+            self.record(
+                slot,
+                true,
+                "RolloutNodeFailed",
+                format!("Node {node} failed with the new revision: {reason}"),
+            );
+        }
+        if conduct.aborted || conduct.failed.len() >= conduct.failure_budget(spots) {
+            self.halt(slot, conduct);
+            return None;
+        }
+        if conduct.phase != RolloutPhase::Complete {
+            let available = spots.iter().filter(|spot| spot.is_done()).count();
+            if available > conduct.figures.available {
+                conduct.progress_at = Some(now);
+            }
+            let bake = conduct.advance(spots, now);
+            wake = wake.into_iter().chain(bake).min();
+            let deadline = conduct
+                .progress_at
+                .map(|at| at.plus_millis(conduct.policy.spec.progress_deadline_seconds * 1000));
+            wake = wake.into_iter().chain(deadline.filter(|at| *at > now)).min();
+        }
+        if was != (conduct.phase, conduct.wave) {
+            let reason =
+                if conduct.phase == RolloutPhase::Complete { "RolloutComplete" } else { "RolloutWave" };
+            self.record(slot, conduct.phase == RolloutPhase::Stalled, reason, conduct.message.clone());
+        }
+        wake
+    }
+
+    /// The failure budget is spent, or somebody aborted.
+    fn halt(&mut self, slot: &mut Slot, conduct: &mut Conduct) {
+        let goes_back = conduct.aborted || conduct.policy.spec.on_failure == OnFailure::Rollback;
+        let last_good = conduct.last_good.clone().filter(|good| Some(good) != conduct.hash.as_ref());
+        let can_go_back = self.scope == Scope::All
+            && last_good.as_ref().is_some_and(|good| self.template_of(slot, conduct, good).is_some());
+        let why = match (conduct.aborted, conduct.failed.iter().next()) {
+            (true, _) => "aborted".to_owned(),
+            (false, Some((node, failure))) => {
+                format!(
+                    "{} of at most {} nodes failed: {node} ({})",
+                    conduct.failed.len(),
+                    conduct.figures.failure_budget.max(1) - 1,
+                    failure.reason
+                )
+            }
+            (false, None) => "too many nodes failed".to_owned(),
+        };
+        (conduct.phase, conduct.message) = match (goes_back && can_go_back, last_good) {
+            (true, Some(good)) => {
+                (RolloutPhase::RollingBack, format!("{why}; nodes go back to revision {good}"))
+            }
+            _ if goes_back => (RolloutPhase::Halted, format!("{why}; there is no revision to go back to")),
+            _ => (RolloutPhase::Halted, why),
+        };
+        self.record(slot, true, "RolloutHalted", conduct.message.clone());
+    }
+
+    fn note_rollback(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot]) {
+        let is_done = spots.iter().all(|spot| {
+            spot.old.is_none()
+                && (spot.is_done() || spot.health != Health::Well || conduct.exempt.contains(&spot.name))
+        });
+        let phase = if is_done { RolloutPhase::RolledBack } else { RolloutPhase::RollingBack };
+        if std::mem::replace(&mut conduct.phase, phase) != phase && is_done {
+            let good = conduct.last_good.clone().unwrap_or_else(|| "".into());
+            self.record(slot, false, "RolledBack", format!("All nodes have revision {good} again"));
+        }
+    }
+
+    /// Figures, what may be created, and what is replaced.
+    fn act(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot], now: Time) {
+        let waves = conduct.waves(spots);
+        let is_back = matches!(conduct.phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
+        let is_first = conduct.last_good.is_none();
+        let is_free = is_back
+            || conduct.phase == RolloutPhase::Complete
+            // To what was good before, no wave is needed; and first roll-outs have waves only when they are asked for.
+            || conduct.last_good == conduct.hash
+            || is_first && !conduct.policy.spec.paces_creations;
+        let reached = &waves[conduct.wave.min(waves.len() - 1)];
+        let is_halted = conduct.phase == RolloutPhase::Halted;
+        let is_in = |index: usize| is_free || reached[index] && !is_halted;
+        let budget = self.budget_of(slot, conduct, spots);
+        conduct.figures = RolloutFigures {
+            desired: spots.len(),
+            updated: spots.iter().filter(|spot| spot.new.is_some()).count(),
+            available: spots.iter().filter(|spot| spot.is_done()).count(),
+            unavailable: conduct.taken.len(),
+            max_unavailable: budget,
+            waiting: (0..spots.len()).filter(|&index| spots[index].new.is_none() && !is_in(index)).count(),
+            failure_budget: conduct.failure_budget(spots),
+        };
+        let admitted: HashSet<NodeId> = match conduct.phase {
+            RolloutPhase::Halted => {
+                spots.iter().filter(|spot| spot.new.is_some()).map(|spot| spot.node).collect()
+            }
+            _ if is_back => HashSet::new(),
+            _ => (0..spots.len()).filter(|&index| is_in(index)).map(|index| spots[index].node).collect(),
+        };
+        conduct.admitted = admitted;
+        self.pace_creations(slot, conduct, spots, budget);
+        let is_held = conduct.policy.spec.paused || conduct.phase == RolloutPhase::Halted;
+        if !is_held {
+            let turn: Vec<&Spot> =
+                (0..spots.len()).filter(|&index| is_in(index)).map(|index| &spots[index]).collect();
+            self.replace(slot, conduct, spots, &turn, budget, now);
+        }
+        if conduct.policy.spec.paused && conduct.phase != RolloutPhase::Complete {
+            conduct.message = "paused".to_owned();
+        } else if budget == 0 && conduct.phase == RolloutPhase::Progressing {
+            conduct.phase = RolloutPhase::Stalled;
+            conduct.message = "maxUnavailable is 0: nothing can be replaced".to_owned();
+        }
+    }
+
+    /// How many nodes may be taken at a time.
+    fn budget_of(&self, slot: &Slot, conduct: &Conduct, spots: &[Spot]) -> usize {
+        let own = match slot.spec.as_ref().map(|spec| spec.fact.strategy) {
+            Some(Strategy::RollingUpdate { max_unavailable, max_surge }) => match max_surge.scaled(100) {
+                0 => max_unavailable,
+                _ => max_surge,
+            },
+            _ => IntOrPercent::Int(1),
+        };
+        size(conduct.policy.spec.max_unavailable.unwrap_or(own), spots.len())
+    }
+
+    /// In a paced first roll-out pods come on the nodes of the wave only, and no more at a time than the budget.
+    fn pace_creations(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot], budget: usize) {
+        let is_paced = conduct.policy.spec.paces_creations
+            && (conduct.last_good.is_none() || conduct.phase == RolloutPhase::Complete);
+        let creations = is_paced.then(|| {
+            let is_stopped = conduct.policy.spec.paused || conduct.phase == RolloutPhase::Halted;
+            let mut left = if is_stopped { 0 } else { budget.max(1) };
+            let starting = spots.iter().filter(|spot| {
+                (spot.is_busy || spot.new.is_some())
+                    && !spot.is_available()
+                    && conduct.admitted.contains(&spot.node)
+                    && !conduct.failed.contains_key(&spot.name)
+            });
+            left = left.saturating_sub(starting.count());
+            let mut creations = HashSet::new();
+            for spot in spots.iter().filter(|spot| spot.new.is_none() && spot.old.is_none()) {
+                let is_next = left > 0 && conduct.admitted.contains(&spot.node);
+                if spot.is_busy || is_next {
+                    creations.insert(spot.node);
+                    left -= usize::from(!spot.is_busy);
+                }
+            }
+            creations
+        });
+        if conduct.creations != creations {
+            let old = std::mem::replace(&mut conduct.creations, creations).unwrap_or_default();
+            let new = conduct.creations.clone().unwrap_or_default();
+            old.symmetric_difference(&new).for_each(|&node| slot.touch_known(node));
+            if conduct.creations.is_none() || old.is_empty() {
+                spots.iter().for_each(|spot| slot.touch_known(spot.node));
+            }
+        }
+    }
+
+    fn replace(
+        &mut self,
+        slot: &mut Slot,
+        conduct: &mut Conduct,
+        spots: &[Spot],
+        turn: &[&Spot],
+        budget: usize,
+        now: Time,
+    ) {
+        let surges = self.surges(slot, conduct);
+        for spot in turn {
+            let Some(old) = spot.old.filter(|_| !matches!(spot.health, Health::NotReady(_))) else {
+                continue;
+            };
+            let is_taken = conduct.taken.contains(&spot.name);
+            let is_free = spot.health == Health::Cordoned
+                || !old.ready
+                || is_taken
+                || spot.new.is_some_and(|new| new.available);
+            let in_budget = conduct.taken.len() < budget && !conduct.domain_is_full(spots, spot);
+            let order = match (surges, spot.new) {
+                (_, Some(new)) if new.available || !surges => Order::Delete(old.id),
+                (true, Some(_)) => continue,
+                (true, None) if spot.is_busy => continue,
+                (true, None) => Order::Surge(spot.node),
+                (false, _) => Order::Delete(old.id),
+            };
+            if !is_free && !in_budget || !self.give(slot, order, now) {
+                continue;
+            }
+            if !is_free {
+                conduct.taken.insert(spot.name.clone());
+            } else if !is_taken && !spot.is_available() {
+                conduct.exempt.insert(spot.name.clone());
+            }
+        }
+    }
+
+    /// Gives an order, unless writes fail or queue.
+    fn give(&mut self, slot: &mut Slot, order: Order, now: Time) -> bool {
+        match order {
+            Order::Delete(pod) => {
+                if !self.may_delete(slot, now) {
+                    return false;
+                }
+                let node = self.pods.get(pod).map(|row| row.node);
+                self.delete(slot, pod);
+                if let Some(node) = node {
+                    self.evaluate(slot, node, now);
+                }
+            }
+            Order::Surge(node) => {
+                let waits = self.must_wait(slot, |slot| &slot.retries.creates, now);
+                if waits || slot.in_flight.creates >= self.limits.creates_in_flight {
+                    return false;
+                }
+                self.create_on(slot, node);
+                self.evaluate(slot, node, now);
+            }
+        }
+        true
+    }
+
+    /// New pods come beside old ones: the DaemonSet asks for it, and nothing of the pod's is the node's alone.
+    fn surges(&self, slot: &Slot, conduct: &Conduct) -> bool {
+        let Some(spec) = slot.spec.as_ref().filter(|_| self.scope == Scope::All) else { return false };
+        let is_forward = !matches!(conduct.phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
+        is_forward && spec.fact.strategy.allows_surge() && !holds_the_node(spec.fact.template.value())
+    }
+
+    /// What pods on a node are made from: template, hash, and whether it is the current one.
+    pub(crate) fn revision_for(&self, slot: &Slot, node: NodeId) -> Option<(Arc<Template>, Arc<str>)> {
+        let conduct = slot.conduct.as_ref().filter(|_| self.scope == Scope::All)?;
+        if !conduct.is_known || conduct.is_admitted(node) {
+            return None;
+        }
+        let good = conduct.last_good.as_ref().filter(|good| Some(*good) != conduct.hash.as_ref())?;
+        Some((self.template_of(slot, conduct, good)?, good.clone()))
+    }
+
+    /// The template of a revision that the DaemonSet has.
+    fn template_of(&self, slot: &Slot, conduct: &Conduct, hash: &Arc<str>) -> Option<Arc<Template>> {
+        if let Some((known, template)) = &conduct.last_good_template
+            && known == hash
+        {
+            return Some(template.clone());
+        }
+        let namespace = self.namespaces.get(slot.namespace)?;
+        let row = namespace.revisions.values().find(|row| {
+            row.fact.controller == PodController::DaemonSet(slot.key.uid)
+                && row.fact.labels.iter().any(|(key, value)| key == HASH_LABEL && **value == **hash)
+        })?;
+        let mut data: Value = serde_json::from_slice(&row.fact.data).ok()?;
+        let mut template = data["spec"]["template"].take();
+        template.as_object_mut()?.remove("$patch");
+        Some(Arc::new(Template::new(template)))
+    }
+
+    /// Keeps the template of the last good revision at hand.
+    fn keep_last_good(&self, slot: &mut Slot) {
+        let Some(conduct) = &slot.conduct else { return };
+        let Some(good) = conduct.last_good.clone() else { return };
+        let template = self.template_of(slot, conduct, &good);
+        if let Some(conduct) = &mut slot.conduct {
+            conduct.last_good_template = template.map(|template| (good, template));
+        }
+    }
+}
+
+/// Two pods of a template cannot be on one node: a host port, or the host's network with ports of its own.
+fn holds_the_node(template: &Value) -> bool {
+    let spec = &template["spec"];
+    let containers = items(&spec["containers"]).chain(items(&spec["initContainers"]));
+    let mut ports = containers.flat_map(|container| items(&container["ports"]));
+    let has_host_port = ports.any(|port| port["hostPort"].as_i64().unwrap_or_default() > 0);
+    let is_exclusive = |volume: &Value| volume["persistentVolumeClaim"].is_object();
+    has_host_port || items(&spec["volumes"]).any(is_exclusive)
+}

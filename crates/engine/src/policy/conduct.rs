@@ -1,0 +1,375 @@
+//! The conduct of one DaemonSet's roll-outs under a policy.
+//!
+//! Each decision looks at all eligible nodes anew; what is kept beside the pods themselves is little, and stands in
+//! the policy's status, so that a restart or another leader goes on where this one stopped.
+//!
+//! *Budget.* A node is *taken* from the moment in which a pod that was ready was taken away from it until a pod
+//! serves there again. Taken nodes never exceed the budget.
+//!
+//! *Causes.* A node that is not ready, is cordoned or has no ready pod when its turn comes is *exempt*: it costs
+//! nothing, blocks nothing, and cannot fail. A node that is well when its turn comes and breaks with its new pod has
+//! *failed*.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::base::Time;
+use crate::facts::IntOrPercent;
+use crate::nodes::NodeId;
+use crate::slot::{Slot, mark};
+use crate::template::{Template, items};
+
+use super::spec::{Gate, PolicyFact, WaveNodes};
+use super::survey::{Health, Spot};
+use super::{NodeFailure, RolloutPhase};
+
+/// The roll-outs of one DaemonSet under a policy.
+#[derive(Clone, Debug)]
+pub(crate) struct Conduct {
+    pub policy: Arc<PolicyFact>,
+    /// The revision that this is about, by the hash in its pods' labels.
+    pub hash: Option<Arc<str>>,
+    /// The last revision that all nodes had.
+    pub last_good: Option<Arc<str>>,
+    pub phase: RolloutPhase,
+    /// The wave that is under way, from 0.
+    pub wave: usize,
+    pub wave_done_at: Option<Time>,
+    /// How often somebody had it tried again.
+    pub attempt: i64,
+    pub failed: BTreeMap<Arc<str>, NodeFailure>,
+    pub exempt: BTreeSet<Arc<str>>,
+    pub taken: BTreeSet<Arc<str>>,
+    pub started_at: Option<Time>,
+    pub progress_at: Option<Time>,
+    pub aborted: bool,
+    pub figures: RolloutFigures,
+    pub message: String,
+    /// Nodes that the revision may be on.
+    pub admitted: HashSet<NodeId>,
+    /// Nodes on which pods may be created now; all of them when there is none.
+    pub creations: Option<HashSet<NodeId>>,
+    pub is_known: bool,
+    pub last_good_template: Option<(Arc<str>, Arc<Template>)>,
+}
+
+/// Numbers of a roll-out under a policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RolloutFigures {
+    /// Eligible nodes.
+    pub desired: usize,
+    /// Nodes with the revision.
+    pub updated: usize,
+    /// Nodes where the revision serves.
+    pub available: usize,
+    /// Nodes from which a ready pod was taken and where none serves yet.
+    pub unavailable: usize,
+    /// How many that may be.
+    pub max_unavailable: usize,
+    /// Nodes whose turn has not come.
+    pub waiting: usize,
+    /// So many failures halt it.
+    pub failure_budget: usize,
+}
+
+impl Conduct {
+    pub fn new(policy: Arc<PolicyFact>) -> Self {
+        Conduct {
+            policy,
+            hash: None,
+            last_good: None,
+            phase: RolloutPhase::default(),
+            wave: 0,
+            wave_done_at: None,
+            attempt: 0,
+            failed: BTreeMap::new(),
+            exempt: BTreeSet::new(),
+            taken: BTreeSet::new(),
+            started_at: None,
+            progress_at: None,
+            aborted: false,
+            figures: RolloutFigures::default(),
+            message: String::new(),
+            admitted: HashSet::new(),
+            creations: None,
+            is_known: false,
+            last_good_template: None,
+        }
+    }
+
+    /// The revision that nodes are led to.
+    pub fn goal(&self) -> Option<&Arc<str>> {
+        match self.phase {
+            RolloutPhase::RollingBack | RolloutPhase::RolledBack => self.last_good.as_ref(),
+            _ => self.hash.as_ref(),
+        }
+    }
+
+    /// Takes up where the policy's status says that the roll-out stands.
+    pub fn resume(&mut self, entry: &Value) {
+        let text = |key: &str| entry[key].as_str().map(Arc::<str>::from);
+        self.hash = text("revision");
+        self.last_good = text("lastGoodRevision");
+        self.phase = entry["phase"].as_str().and_then(RolloutPhase::parse).unwrap_or_default();
+        self.wave =
+            entry["wave"].as_u64().and_then(|wave| usize::try_from(wave).ok()).unwrap_or(1).max(1) - 1;
+        self.attempt = entry["attempt"].as_i64().unwrap_or_default();
+        self.aborted = entry["aborted"] == true;
+        (self.wave_done_at, self.started_at, self.progress_at) =
+            (time(&entry["waveDoneAt"]), time(&entry["startedAt"]), time(&entry["progressAt"]));
+        self.failed = items(&entry["failedNodes"])
+            .filter_map(|one| {
+                let failure = NodeFailure {
+                    reason: one["reason"].as_str()?.to_owned(),
+                    at: time(&one["at"]).unwrap_or_default(),
+                };
+                Some((one["node"].as_str()?.into(), failure))
+            })
+            .collect();
+        self.exempt = items(&entry["exemptNodes"]).filter_map(|one| Some(one.as_str()?.into())).collect();
+    }
+
+    /// A new template starts afresh; the budget that is used up stays so.
+    pub fn begin(&mut self, hash: &Arc<str>, now: Time) {
+        self.hash = Some(hash.clone());
+        self.phase = RolloutPhase::Progressing;
+        (self.wave, self.wave_done_at, self.attempt, self.aborted) = (0, None, 0, false);
+        self.failed.clear();
+        self.exempt.clear();
+        (self.started_at, self.progress_at) = (Some(now), Some(now));
+    }
+
+    /// Of several revisions on the nodes, the one that serves on most of them, unless it is the new one.
+    pub fn guess_last_good(&mut self, spots: &[Spot], hashes: &HashMap<NodeId, Box<str>>, hash: &str) {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for spot in spots.iter().filter(|spot| spot.old.is_some_and(|old| old.ready)) {
+            if let Some(one) = hashes.get(&spot.node) {
+                *counts.entry(one).or_default() += 1;
+            }
+        }
+        let is_on_all =
+            !spots.is_empty() && spots.iter().all(|spot| spot.new.is_some() && spot.old.is_none());
+        self.last_good = match counts.into_iter().max_by_key(|(_, count)| *count) {
+            Some((most, _)) => Some(most.into()),
+            None => is_on_all.then(|| hash.into()),
+        };
+        if is_on_all && spots.iter().all(Spot::is_done) {
+            self.phase = RolloutPhase::Complete;
+        }
+    }
+
+    pub fn take_back_the_served(&mut self, spots: &[Spot]) {
+        let serving: HashSet<&Arc<str>> =
+            spots.iter().filter(|spot| spot.is_available()).map(|spot| &spot.name).collect();
+        let here: HashSet<&Arc<str>> = spots.iter().map(|spot| &spot.name).collect();
+        self.taken.retain(|name| here.contains(name) && !serving.contains(name));
+        let done: HashSet<&Arc<str>> =
+            spots.iter().filter(|spot| spot.is_done()).map(|spot| &spot.name).collect();
+        self.exempt.retain(|name| here.contains(name) && !done.contains(name));
+        self.failed.retain(|name, _| here.contains(name));
+    }
+
+    /// The nodes that failed with their new pod since the last look; when the next one could.
+    pub fn notice_failures(&mut self, spots: &[Spot], now: Time) -> (Vec<(Arc<str>, String)>, Option<Time>) {
+        let (mut found, mut next) = (Vec::new(), None::<Time>);
+        let (window, deadline) =
+            (self.policy.spec.node_window_seconds, self.policy.spec.ready_within_seconds);
+        for spot in spots {
+            let Some(new) = spot.new.filter(|_| !self.is_excused(&spot.name)) else { continue };
+            let due = new.created.plus_millis(deadline * 1000);
+            let reason = match spot.health {
+                Health::NotReady(since) => {
+                    let since = since.unwrap_or(now);
+                    let is_ours = since >= new.created && since.millis_since(new.created) <= window * 1000;
+                    is_ours.then(|| "NodeNotReady".to_owned())
+                }
+                _ if new.available => None,
+                _ if new.failed => Some("PodFailed".to_owned()),
+                _ if new.trouble.is_some() => new.trouble.map(|trouble| trouble.name().to_owned()),
+                _ if !new.ready && due <= now => Some("NotReadyInTime".to_owned()),
+                _ if !new.ready => {
+                    next = Some(next.map_or(due, |at| at.min(due)));
+                    None
+                }
+                _ => None,
+            };
+            if let Some(reason) = reason {
+                self.failed.insert(spot.name.clone(), NodeFailure { reason: reason.clone(), at: now });
+                found.push((spot.name.clone(), reason));
+            }
+        }
+        (found, next)
+    }
+
+    fn is_excused(&self, name: &Arc<str>) -> bool {
+        self.exempt.contains(name) || self.failed.contains_key(name)
+    }
+
+    /// For each wave the nodes that have the revision at its end, as places in the list. Nodes that have it already
+    /// come first, so that a wave's nodes stay the same while nodes come and go.
+    pub fn waves(&self, spots: &[Spot]) -> Vec<Vec<bool>> {
+        let mut order: Vec<usize> = (0..spots.len()).collect();
+        order.sort_by_key(|&index| spots[index].new.is_none() && !self.taken.contains(&spots[index].name));
+        let mut member = vec![false; spots.len()];
+        let mut waves = Vec::with_capacity(self.policy.spec.waves.len());
+        for (number, wave) in self.policy.spec.waves.iter().enumerate() {
+            match &wave.nodes {
+                WaveNodes::Selector(_) => {
+                    let bit = 1 << number.min(63);
+                    member
+                        .iter_mut()
+                        .zip(spots)
+                        .for_each(|(member, spot)| *member |= spot.selected & bit != 0);
+                }
+                WaveNodes::Count(count) => {
+                    let mut left =
+                        size(*count, spots.len()).saturating_sub(member.iter().filter(|one| **one).count());
+                    for &index in &order {
+                        if left > 0 && !member[index] {
+                            member[index] = true;
+                            left -= 1;
+                        }
+                    }
+                }
+            }
+            waves.push(member.clone());
+        }
+        waves
+    }
+
+    /// The node does not hold its wave up.
+    fn is_settled(&self, spot: &Spot) -> bool {
+        spot.is_done() || self.is_excused(&spot.name) || spot.health != Health::Well
+    }
+
+    fn is_promoted(&self) -> bool {
+        let wanted = self.hash.as_ref().map(|hash| format!("{hash}/{}", self.wave + 1));
+        wanted.is_some() && self.policy.command("promote") == wanted.as_deref()
+    }
+
+    /// What goes into the message when somebody is to promote.
+    fn promotion(&self) -> String {
+        let hash = self.hash.as_deref().unwrap_or_default();
+        format!("everynode.dev/promote={hash}/{}", self.wave + 1)
+    }
+
+    /// Goes from wave to wave as far as it can; when to look again.
+    pub fn advance(&mut self, spots: &[Spot], now: Time) -> Option<Time> {
+        let waves = self.waves(spots);
+        self.wave = self.wave.min(waves.len() - 1);
+        loop {
+            let members = &waves[self.wave];
+            let before = self.wave.checked_sub(1).map(|before| &waves[before]);
+            let is_empty = !spots.is_empty()
+                && before.map_or_else(|| !members.contains(&true), |before| before == members);
+            let is_last = self.wave + 1 == waves.len();
+            let wave = self.policy.spec.waves[self.wave].clone();
+            let by_selector = matches!(wave.nodes, WaveNodes::Selector(_));
+            if is_empty && by_selector && !self.is_promoted() {
+                self.phase = RolloutPhase::Stalled;
+                self.message =
+                    format!("wave {} matches no further node; to go on: {}", wave.name, self.promotion());
+                return None;
+            }
+            let is_settled = spots.iter().zip(members).all(|(spot, member)| !member || self.is_settled(spot));
+            if !is_settled || spots.is_empty() {
+                self.phase = RolloutPhase::Progressing;
+                self.wave_done_at = None;
+                let (number, all) = (self.wave + 1, waves.len());
+                self.message = format!("wave {number} of {all} ({}) is under way", wave.name);
+                return None;
+            }
+            let done_at = *self.wave_done_at.get_or_insert(now);
+            let baked_at = done_at.plus_millis(wave.bake_seconds * 1000);
+            if now < baked_at && !is_empty {
+                self.phase = RolloutPhase::Baking;
+                self.message =
+                    format!("wave {} is complete and watched for {} s", wave.name, wave.bake_seconds);
+                return Some(baked_at);
+            }
+            if wave.gate == Gate::Manual && !is_last && !self.is_promoted() {
+                self.phase = RolloutPhase::WaitingForPromotion;
+                self.message = format!("wave {} is complete; to go on: {}", wave.name, self.promotion());
+                return None;
+            }
+            if !is_last {
+                (self.wave, self.wave_done_at, self.progress_at) = (self.wave + 1, None, Some(now));
+                continue;
+            }
+            let left = members.iter().filter(|member| !**member).count();
+            if left > 0 {
+                self.phase = RolloutPhase::Stalled;
+                self.message =
+                    format!("the waves leave {left} nodes out: add a last wave with nodes: \"100%\"");
+                return None;
+            }
+            self.phase = RolloutPhase::Complete;
+            self.last_good = self.hash.clone();
+            self.message = "all nodes have the revision".to_owned();
+            return None;
+        }
+    }
+
+    pub fn failure_budget(&self, spots: &[Spot]) -> usize {
+        size(self.policy.spec.failure_budget, spots.len()).max(1)
+    }
+
+    pub fn domain_is_full(&self, spots: &[Spot], spot: &Spot) -> bool {
+        let Some(domain) = &self.policy.spec.domain else { return false };
+        let inside = || spots.iter().filter(|one| one.domain == spot.domain);
+        let taken = inside().filter(|one| self.taken.contains(&one.name)).count();
+        taken >= size(domain.max_unavailable, inside().count())
+    }
+
+    /// What the annotations on the policy ask for, if it is for this roll-out; whether something changed.
+    pub fn obey(&mut self, now: Time) {
+        let Some(hash) = self.hash.clone() else { return };
+        let is_open = self.phase != RolloutPhase::Complete;
+        if self.policy.command("abort") == Some(&*hash) && is_open && !self.aborted && self.attempt == 0 {
+            self.aborted = true;
+        }
+        let retry = self.policy.command("retry").and_then(|text| text.split_once('/'));
+        let attempt =
+            retry.filter(|(one, _)| *one == &*hash).and_then(|(_, attempt)| attempt.parse::<i64>().ok());
+        if let Some(attempt) = attempt.filter(|attempt| *attempt > self.attempt && self.phase.is_given_up()) {
+            self.attempt = attempt;
+            self.phase = RolloutPhase::Progressing;
+            (self.wave_done_at, self.aborted, self.progress_at) = (None, false, Some(now));
+            self.failed.clear();
+        }
+    }
+
+    /// The pods that a DaemonSet gets on a node are of the revision.
+    pub fn is_admitted(&self, node: NodeId) -> bool {
+        self.admitted.contains(&node)
+    }
+
+    /// No pod is created on a node for now.
+    pub fn holds(&self, node: NodeId) -> bool {
+        self.creations.as_ref().is_some_and(|creations| !creations.contains(&node))
+    }
+
+    /// Nothing is to be done, whatever else is true.
+    pub fn rests(&self, slot: &Slot) -> bool {
+        let all = slot.count(mark::DESIRED);
+        self.phase == RolloutPhase::Complete
+            && self.is_known
+            && self.taken.is_empty()
+            && self.exempt.is_empty()
+            && self.figures.desired == all as usize
+            && slot.current.as_ref().map(|current| &current.hash) == self.hash.as_ref()
+            && [mark::UPDATED, mark::AVAILABLE].iter().all(|one| slot.count(*one) == all)
+    }
+}
+
+/// A number of nodes; percentages are rounded up.
+pub(super) fn size(count: IntOrPercent, total: usize) -> usize {
+    let total = i32::try_from(total).unwrap_or(i32::MAX);
+    usize::try_from(count.scaled(total)).unwrap_or(0)
+}
+
+fn time(value: &Value) -> Option<Time> {
+    value.as_str().and_then(|text| everynode_wire::time::parse(text).ok()).map(Time::from_seconds)
+}

@@ -1,0 +1,90 @@
+//! Roll-out policies: what a `RolloutPolicy` (`everynode.dev/v1alpha1`) says, and how the roll-outs of the DaemonSets
+//! that it selects are conducted.
+//!
+//! `spec` reads the object, `survey` looks at the nodes of one DaemonSet, `conduct` decides, `report` says what it
+//! decided in the policy's status. Without a policy nothing here has a part in anything.
+
+mod act;
+mod bind;
+mod conduct;
+mod report;
+mod spec;
+mod survey;
+
+pub use spec::{Domain, Gate, OnFailure, PolicyFact, PolicyRef, PolicySpec, Wave, WaveNodes};
+
+pub(crate) use bind::Policies;
+pub(crate) use conduct::Conduct;
+pub use conduct::RolloutFigures;
+
+use crate::base::Time;
+
+/// A node that had been well and failed after it had got the new revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeFailure {
+    /// One CamelCase word: `NodeNotReady`, `NotReadyInTime`, `PodFailed`, or what the kubelet gives as the reason
+    /// for which a container waits.
+    pub reason: String,
+    /// When it was noticed.
+    pub at: Time,
+}
+
+/// How far a roll-out under a policy has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RolloutPhase {
+    /// Nodes are being updated.
+    #[default]
+    Progressing,
+    /// A wave is complete, and its bake time runs.
+    Baking,
+    /// A wave is complete, and waits for somebody to promote it.
+    WaitingForPromotion,
+    /// The waves cannot go on: one matches no node, they do not reach all nodes, or the budget is 0.
+    Stalled,
+    /// Too many nodes have failed, or somebody aborted: nothing is replaced.
+    Halted,
+    /// As `Halted`, and nodes go back to the last good revision.
+    RollingBack,
+    /// All nodes have the last good revision again.
+    RolledBack,
+    /// All nodes have the revision.
+    Complete,
+}
+
+impl RolloutPhase {
+    /// All phases.
+    pub const ALL: [RolloutPhase; 8] = [
+        RolloutPhase::Progressing,
+        RolloutPhase::Baking,
+        RolloutPhase::WaitingForPromotion,
+        RolloutPhase::Stalled,
+        RolloutPhase::Halted,
+        RolloutPhase::RollingBack,
+        RolloutPhase::RolledBack,
+        RolloutPhase::Complete,
+    ];
+
+    /// The word for it in the policy's status.
+    pub fn name(self) -> &'static str {
+        match self {
+            RolloutPhase::Progressing => "Progressing",
+            RolloutPhase::Baking => "Baking",
+            RolloutPhase::WaitingForPromotion => "WaitingForPromotion",
+            RolloutPhase::Stalled => "Stalled",
+            RolloutPhase::Halted => "Halted",
+            RolloutPhase::RollingBack => "RollingBack",
+            RolloutPhase::RolledBack => "RolledBack",
+            RolloutPhase::Complete => "Complete",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.name() == text)
+    }
+
+    /// The new revision is given up: pods are made from the last good one.
+    pub fn is_given_up(self) -> bool {
+        matches!(self, RolloutPhase::Halted | RolloutPhase::RollingBack | RolloutPhase::RolledBack)
+    }
+}

@@ -1,0 +1,178 @@
+//! The status of a RolloutPolicy: what was decided, for people and for the next leader.
+
+use serde_json::{Map, Value, json};
+
+use crate::base::Time;
+use crate::slot::Slot;
+
+use super::spec::PolicyFact;
+use super::{Conduct, RolloutPhase};
+
+/// So many failed or exempt nodes are named at most.
+const NAMES_LIMIT: usize = 500;
+
+/// The status, with null for what must not stay from the last one.
+pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Time) -> Value {
+    let mut entries = Map::new();
+    for gone in last["daemonSets"].as_object().into_iter().flatten().map(|(name, _)| name) {
+        entries.insert(gone.clone(), Value::Null);
+    }
+    let conducted = || slots.iter().filter_map(|slot| Some((slot, slot.conduct.as_deref()?)));
+    for (slot, conduct) in conducted() {
+        entries.insert(slot.key.name.clone(), entry(conduct));
+    }
+    let contested = slots.iter().find(|slot| slot.is_contested);
+    let leading =
+        conducted().map(|(slot, conduct)| (importance(conduct.phase), slot, conduct)).min_by_key(|one| one.0);
+    let (phase, message) = match (contested, leading) {
+        (Some(slot), _) => (
+            "Conflict".to_owned(),
+            format!("another policy selects DaemonSet {} too: none acts on it", slot.key.name),
+        ),
+        (None, Some((_, slot, conduct))) => {
+            (conduct.phase.name().to_owned(), format!("{}: {}", slot.key.name, conduct.message))
+        }
+        (None, None) => ("Idle".to_owned(), "the selector selects no DaemonSet".to_owned()),
+    };
+    let conducts: Vec<&Conduct> = conducted().map(|(_, conduct)| conduct).collect();
+    let conditions = conditions(policy, &conducts, contested.is_some(), &message, last, now);
+    json!({
+        "observedGeneration": policy.generation,
+        "phase": phase,
+        "message": message,
+        "conditions": conditions,
+        "daemonSets": entries,
+    })
+}
+
+/// Which phase says most about a policy with several DaemonSets.
+fn importance(phase: RolloutPhase) -> usize {
+    const ORDER: [RolloutPhase; 8] = [
+        RolloutPhase::Halted,
+        RolloutPhase::RollingBack,
+        RolloutPhase::Stalled,
+        RolloutPhase::WaitingForPromotion,
+        RolloutPhase::Progressing,
+        RolloutPhase::Baking,
+        RolloutPhase::RolledBack,
+        RolloutPhase::Complete,
+    ];
+    ORDER.iter().position(|one| *one == phase).unwrap_or(ORDER.len())
+}
+
+fn entry(conduct: &Conduct) -> Value {
+    let figures = &conduct.figures;
+    let wave = conduct.policy.spec.waves.get(conduct.wave);
+    let failed: Vec<Value> = conduct
+        .failed
+        .iter()
+        .take(NAMES_LIMIT)
+        .map(
+            |(node, failure)| json!({"node": **node, "reason": failure.reason, "at": time(Some(failure.at))}),
+        )
+        .collect();
+    let exempt: Vec<&str> = conduct.exempt.iter().take(NAMES_LIMIT).map(|name| &**name).collect();
+    json!({
+        "revision": conduct.hash.as_deref(),
+        "lastGoodRevision": conduct.last_good.as_deref(),
+        "phase": conduct.phase.name(),
+        "message": conduct.message,
+        "wave": conduct.wave + 1,
+        "waves": conduct.policy.spec.waves.len(),
+        "waveName": wave.map(|wave| wave.name.as_str()),
+        "waveDoneAt": time(conduct.wave_done_at),
+        "attempt": conduct.attempt,
+        "aborted": conduct.aborted,
+        "desired": figures.desired,
+        "updated": figures.updated,
+        "available": figures.available,
+        "unavailable": figures.unavailable,
+        "maxUnavailable": figures.max_unavailable,
+        "waiting": figures.waiting,
+        "failed": conduct.failed.len(),
+        "failureBudget": figures.failure_budget,
+        "failedNodes": failed,
+        "exemptNodes": exempt,
+        "startedAt": time(conduct.started_at),
+        "progressAt": time(conduct.progress_at),
+    })
+}
+
+fn time(at: Option<Time>) -> Value {
+    at.map_or(Value::Null, |at| everynode_wire::time::format(at.0.div_euclid(1000)).into())
+}
+
+fn conditions(
+    policy: &PolicyFact,
+    conducts: &[&Conduct],
+    is_contested: bool,
+    message: &str,
+    last: &Value,
+    now: Time,
+) -> Vec<Value> {
+    let any = |phases: &[RolloutPhase]| conducts.iter().any(|one| phases.contains(&one.phase));
+    let deadline_millis = policy.spec.progress_deadline_seconds * 1000;
+    let is_late = conducts.iter().any(|one| {
+        let waits = one.phase == RolloutPhase::Progressing && !policy.spec.paused;
+        waits && one.progress_at.is_some_and(|at| now.millis_since(at) >= deadline_millis)
+    });
+    let progressing = match () {
+        _ if is_contested => (false, "Conflict"),
+        _ if any(&[RolloutPhase::Halted, RolloutPhase::RollingBack, RolloutPhase::RolledBack]) => {
+            (false, "Halted")
+        }
+        _ if any(&[RolloutPhase::Stalled]) => (false, "Stalled"),
+        _ if is_late => (false, "ProgressDeadlineExceeded"),
+        _ if policy.spec.paused => (false, "Paused"),
+        _ if any(&[RolloutPhase::Progressing, RolloutPhase::Baking, RolloutPhase::WaitingForPromotion]) => {
+            (true, "RollingOut")
+        }
+        _ => (true, "Complete"),
+    };
+    let missing: usize = conducts.iter().map(|one| one.figures.unavailable).sum();
+    let over = conducts.iter().any(|one| one.figures.unavailable > one.figures.max_unavailable);
+    let failed: usize = conducts.iter().map(|one| one.failed.len()).sum();
+    let degraded = match () {
+        _ if is_contested => (true, "Conflict"),
+        _ if failed > 0 => (true, "NodesFailed"),
+        _ if any(&[RolloutPhase::Stalled]) => (true, "Stalled"),
+        _ => (false, "AsExpected"),
+    };
+    let available = if missing > 0 { (!over, "WithinBudget") } else { (true, "AllServe") };
+    let paused = (policy.spec.paused, if policy.spec.paused { "ByPolicy" } else { "NotPaused" });
+    let all =
+        [("Progressing", progressing), ("Available", available), ("Paused", paused), ("Degraded", degraded)];
+    all.into_iter()
+        .map(|(kind, (is_true, reason))| condition(kind, is_true, reason, message, last, now))
+        .collect()
+}
+
+/// A condition, which keeps its time as long as its status stays.
+fn condition(kind: &str, is_true: bool, reason: &str, message: &str, last: &Value, now: Time) -> Value {
+    let status = if is_true { "True" } else { "False" };
+    let old = last["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == kind);
+    let since = old.filter(|old| old["status"] == status).map(|old| old["lastTransitionTime"].clone());
+    json!({
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": since.unwrap_or_else(|| time(Some(now))),
+    })
+}
+
+/// Two statuses say the same: what is null in one is absent from the other.
+pub(crate) fn is_equal(a: &Value, b: &Value) -> bool {
+    without_nulls(a) == without_nulls(b)
+}
+
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        other => other.clone(),
+    }
+}

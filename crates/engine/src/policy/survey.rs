@@ -1,0 +1,145 @@
+//! The nodes of one DaemonSet as a conducted roll-out sees them.
+
+use std::sync::Arc;
+
+use crate::base::Time;
+use crate::cells::availability;
+use crate::engine::Engine;
+use crate::facts::{CORDONED_TAINT, NOT_READY_TAINTS, Phase, Trouble};
+use crate::nodes::NodeId;
+use crate::placement::NodeView as _;
+use crate::pods::{PodId, PodRow};
+use crate::slot::{Cell, Slot, mark};
+
+use super::spec::{PolicySpec, selects};
+use crate::facts::PodSelector;
+
+/// How a node is, whatever runs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Well,
+    /// Its kubelet does not report; since when, if that is known.
+    NotReady(Option<Time>),
+    /// People keep new pods away from it.
+    Cordoned,
+}
+
+/// A pod that stays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Daemon {
+    pub id: PodId,
+    pub ready: bool,
+    pub available: bool,
+    pub created: Time,
+    pub failed: bool,
+    pub trouble: Option<Trouble>,
+}
+
+/// An eligible node.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot {
+    pub node: NodeId,
+    pub name: Arc<str>,
+    pub health: Health,
+    /// The pod of the revision that the roll-out leads to.
+    pub new: Option<Daemon>,
+    /// A pod of another revision.
+    pub old: Option<Daemon>,
+    /// A pod is terminating, or was asked for and has not been seen.
+    pub is_busy: bool,
+    /// The values of the labels that order nodes.
+    pub order: Vec<Box<str>>,
+    /// The failure domain.
+    pub domain: Box<str>,
+    /// Which of the waves' selectors select it, as bits.
+    pub selected: u64,
+}
+
+impl Spot {
+    /// It has what the roll-out leads to, and that serves.
+    pub fn is_done(&self) -> bool {
+        self.old.is_none() && self.new.is_some_and(|new| new.available)
+    }
+
+    /// Some pod serves.
+    pub fn is_available(&self) -> bool {
+        [self.new, self.old].into_iter().flatten().any(|pod| pod.available)
+    }
+}
+
+impl Engine {
+    /// All eligible nodes of a DaemonSet, in the order in which a roll-out to the revision of this hash takes them.
+    pub(crate) fn survey(&self, slot: &Slot, spec: &PolicySpec, goal: &str, now: Time) -> Vec<Spot> {
+        let eligible = slot.cells.iter().filter(|(_, cell)| cell.marks & mark::DESIRED != 0);
+        let mut spots: Vec<Spot> =
+            eligible.map(|(&node, cell)| self.spot(slot, spec, goal, node, cell, now)).collect();
+        spots.sort_by(|a, b| (&a.order, &a.name).cmp(&(&b.order, &b.name)));
+        spots
+    }
+
+    fn spot(&self, slot: &Slot, spec: &PolicySpec, goal: &str, node: NodeId, cell: &Cell, now: Time) -> Spot {
+        let view = self.nodes.view(node);
+        let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
+        let (mut new, mut old, mut is_busy) = (None, None, slot.creating.contains_key(&node));
+        let mut next = cell.first;
+        while let Some(row) = self.pods.get(next) {
+            let id = next;
+            next = row.next;
+            if row.is_leaving() {
+                is_busy |= !row.is_ignored();
+                continue;
+            }
+            let place = if self.labels.hash(row.labels) == goal { &mut new } else { &mut old };
+            let daemon = daemon(id, row, min_ready_seconds, now);
+            // Of several the one that serves counts: the others are manage's to delete.
+            if place.is_none_or(|other: Daemon| !other.available) {
+                *place = Some(daemon);
+            }
+        }
+        let text = |key: &str| view.label(key).unwrap_or_default().into();
+        let selector = |(index, wave): (usize, &super::Wave)| match &wave.nodes {
+            super::WaveNodes::Selector(selector) if selects(selector, |key| view.label(key)) => {
+                1 << index.min(63)
+            }
+            _ => 0_u64,
+        };
+        Spot {
+            node,
+            name: self.nodes.name(node).clone(),
+            health: self.health(node),
+            new,
+            old,
+            is_busy,
+            order: spec.order.iter().map(|key| text(key)).collect(),
+            domain: spec.domain.as_ref().map_or_else(Box::default, |domain| text(&domain.label)),
+            selected: spec.waves.iter().enumerate().map(selector).fold(0, |all, one| all | one),
+        }
+    }
+
+    fn health(&self, node: NodeId) -> Health {
+        let view = self.nodes.view(node);
+        let has = |keys: &[&str]| view.taints().any(|taint| keys.contains(&taint.key));
+        match self.nodes.not_ready_since(node) {
+            Some(since) => Health::NotReady(Some(since)),
+            None if has(&NOT_READY_TAINTS) => Health::NotReady(None),
+            None if has(&[CORDONED_TAINT]) => Health::Cordoned,
+            None => Health::Well,
+        }
+    }
+}
+
+fn daemon(id: PodId, row: &PodRow, min_ready_seconds: i32, now: Time) -> Daemon {
+    Daemon {
+        id,
+        ready: row.ready,
+        available: availability(row, min_ready_seconds, now).0,
+        created: row.created,
+        failed: row.phase == Phase::Failed,
+        trouble: row.trouble,
+    }
+}
+
+/// Whether a policy's selector is of the form that selects by labels.
+pub(crate) fn selects_labels(selector: &PodSelector, labels: &[(String, String)]) -> bool {
+    selects(selector, |key| labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str()))
+}
