@@ -145,7 +145,12 @@ impl<'a> Look<'a> {
     fn set_of<'b>(&'b self, value: &'b Value) -> Option<Set<'b>> {
         let fact = DaemonSetFact::from_json(value)?;
         let figures = self.engine.daemonsets().find(|figures| figures.uid == fact.uid)?;
-        let budget = self.engine.budget(&fact.namespace, &fact.name);
+        let mut budget = self.engine.budget(&fact.namespace, &fact.name);
+        if !self.nodes_seen() {
+            // Of how many nodes the budget is a part, the controller knows.
+            let known = Budget::for_nodes(fact.strategy, fact.status.desired_number_scheduled);
+            budget = known.map(|known| (known, budget.map_or(0, |(_, used)| used)));
+        }
         Some(Set { look: self, value, fact, figures, budget })
     }
 
@@ -315,7 +320,8 @@ impl<'a> Set<'a> {
         None
     }
 
-    fn revisions_seen(&self) -> bool {
+    /// Whether its revisions could be read.
+    pub fn revisions_seen(&self) -> bool {
         !self.look.fleet.unseen.iter().any(|unseen| unseen.what.starts_with("controllerrevisions"))
     }
 
@@ -359,8 +365,9 @@ impl<'a> Set<'a> {
                 .changed_by(format!("these nodes become available, or {what} is raised"));
         }
         *place += 1;
-        Reason::new(Kind::WaitsForTurn, "waits for its turn: the roll-out has room and goes on by node name")
-            .detail(format!("number {place} of those that wait"))
+        Reason::new(Kind::WaitsForTurn, "waits for its turn: the roll-out has room").detail(format!(
+            "number {place} of those that wait, by node name, which is the order of everynode"
+        ))
     }
 
     /// How the budget reads: `maxUnavailable 14 (5%)`.

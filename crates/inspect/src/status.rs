@@ -101,6 +101,9 @@ pub struct Row {
     pub estimate: Option<Estimate>,
     /// The nodes, grouped by cause.
     pub groups: Vec<Group>,
+    /// The ControllerRevisions could be read.
+    #[serde(skip)]
+    pub revisions_seen: bool,
     /// The nodes one by one.
     #[serde(skip)]
     pub cells: Vec<(String, Class)>,
@@ -144,7 +147,7 @@ impl Status {
         Status {
             taken_at_seconds: look.fleet.taken_at_millis.div_euclid(1000),
             daemonsets: shown.map(|set| Row::of(look, set)).collect(),
-            not_seen: not_seen(&look.fleet.unseen),
+            not_seen: not_seen(look, filter.namespace.is_some()),
             elsewhere,
         }
     }
@@ -192,6 +195,7 @@ impl Row {
             budget: spent(set, &answers),
             estimate: None,
             groups: groups(answers.iter()),
+            revisions_seen: set.revisions_seen(),
             cells: answers.iter().map(|answer| (answer.node.clone(), answer.class)).collect(),
         };
         let is_old = answers.iter().any(|answer| answer.class == Class::Old);
@@ -263,25 +267,29 @@ pub(crate) fn groups<'a>(answers: impl Iterator<Item = &'a Answer>) -> Vec<Group
     groups
 }
 
-/// What was not seen, and what may be otherwise because of it.
-pub(crate) fn not_seen(unseen: &[Unseen]) -> Vec<String> {
-    let one = |unseen: &Unseen| {
-        let then = match unseen.what.as_str() {
-            "nodes" => {
-                "only nodes with pods are known, numbers are those that the controller wrote, and nothing is \
-                        estimated"
-            }
-            "pods" => "every node counts as without a pod",
-            "pods of other namespaces" => {
-                "DaemonSets of other namespaces seem to have no pods, and nodes more room than they have"
-            }
-            "daemonsets of other namespaces" => "they are not shown",
-            what if what.starts_with("controllerrevisions") => "pods may count as old that are not",
-            what if what.starts_with("resourcequotas") => "a quota may refuse pods",
-            what if what.starts_with("priorityclasses") => "pods may be said not to fit that push others out",
-            _ => "the answer may differ",
-        };
-        format!("{} could not be seen ({}), so {then}", unseen.what, unseen.why)
+/// What was not seen, and what may be otherwise because of it; in one namespace, only what concerns it.
+pub(crate) fn not_seen(look: &Look<'_>, one_namespace: bool) -> Vec<String> {
+    look.fleet.unseen.iter().filter_map(|unseen| note(unseen, look.nodes_seen(), one_namespace)).collect()
+}
+
+fn note(unseen: &Unseen, nodes_seen: bool, one_namespace: bool) -> Option<String> {
+    let then = match (unseen.what.as_str(), one_namespace) {
+        ("nodes", _) => {
+            "only nodes with pods are known, numbers are those that the controller wrote, and nothing is estimated"
+        }
+        ("pods", _) => "every node counts as without a pod",
+        ("daemonsets of other namespaces" | "controllerrevisions of other namespaces", true) => return None,
+        ("daemonsets of other namespaces", false) => "they are not shown",
+        (what, _) if what.starts_with("controllerrevisions") => "pods may count as old that are not",
+        ("pods of other namespaces", false) => {
+            "DaemonSets of other namespaces seem to have no pods, and nodes more room than they have"
+        }
+        // What follows matters for estimates only.
+        _ if !nodes_seen => return None,
+        ("pods of other namespaces", true) => "nodes may have less room than they seem to have",
+        (what, _) if what.starts_with("resourcequotas") => "a quota may refuse pods",
+        ("priorityclasses", _) => "pods may be said not to fit that push others out",
+        _ => "the answer may differ",
     };
-    unseen.iter().map(one).collect()
+    Some(format!("{} could not be seen ({}), so {then}", unseen.what, unseen.why))
 }

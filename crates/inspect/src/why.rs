@@ -72,6 +72,9 @@ pub struct WhyNode {
     /// What could not be read, and what that may change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<String>,
+    /// The node was read.
+    #[serde(skip)]
+    node_seen: bool,
     /// metadata.uid of the DaemonSet.
     #[serde(skip)]
     uid: String,
@@ -171,9 +174,10 @@ impl WhyNode {
             about_node: about_node(look, node),
             pods: answer.pods.iter().map(pod).collect(),
             events: Vec::new(),
+            node_seen: known.is_some(),
             uid: set.fact.uid.to_string(),
             roll_out: roll_out(&set, &answers, answer),
-            not_seen: not_seen(&look.fleet.unseen),
+            not_seen: not_seen(look, true),
         })
     }
 }

@@ -146,17 +146,21 @@ fn the_grid_has_a_symbol_per_node_by_any_label() {
 
 #[test]
 fn without_nodes_the_numbers_are_those_of_the_api() {
-    let mut fleet = Case::new(3, budget(1)).fleet();
+    let a_third = |spec: &mut Value| spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = "30%".into();
+    let mut fleet = Case::new(3, a_third).fleet();
     fleet.nodes.clear();
     fleet.daemonsets[0]["status"] = json!({
         "observedGeneration": 1, "desiredNumberScheduled": 7, "currentNumberScheduled": 7, "numberReady": 6,
         "updatedNumberScheduled": 7, "numberAvailable": 6,
     });
     fleet.unseen.push(Unseen { what: "nodes".into(), why: "nodes is forbidden".into() });
+    fleet.unseen.push(Unseen { what: "priorityclasses".into(), why: "forbidden".into() });
     let status = status_of(&fleet);
     let row = &status.daemonsets[0];
     assert_eq!((row.desired, row.available, row.ready), (7, 6, 6));
+    assert_eq!(row.budget.as_ref().unwrap().text, "maxUnavailable 3 (30%)", "of seven nodes");
     let text = status.to_text(&Paint::default());
+    assert!(!text.contains("priorityclasses"), "nothing is estimated: {text}");
     assert!(text.contains("not seen: nodes could not be seen (nodes is forbidden), so only"), "{text}");
 }
 

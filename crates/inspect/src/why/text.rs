@@ -57,7 +57,7 @@ impl WhyNode {
                     .for_each(|line| sheet.say("", Tone::Quiet, &format!("       {line}")));
             }
         }
-        if self.predicates.is_empty() && self.class != Class::NotEligible {
+        if self.predicates.is_empty() && self.node_seen {
             sheet.say("placement", Tone::Strong, "nothing in the template or on the node speaks against it");
         }
         sheet.say("node", Tone::Strong, &self.about_node.join("; "));
@@ -164,7 +164,8 @@ impl WhySet {
                 number => format!("{number} are"),
             }
         ));
-        let revision = row.revision.as_deref().unwrap_or("no revision yet");
+        let missing = if row.revisions_seen { "none yet" } else { "not seen" };
+        let revision = row.revision.as_deref().unwrap_or(missing);
         sheet.say(
             "revision",
             Tone::Strong,
