@@ -27,7 +27,7 @@ struct Checker<'a> {
 }
 
 /// The name of a value's type in sentences.
-fn kind_of(value: &Value) -> &'static str {
+pub fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",

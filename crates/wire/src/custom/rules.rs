@@ -1,5 +1,6 @@
 //! What makes a custom resource that kind: its definition.
 
+use super::rule::check_rules;
 use super::{Custom, check, prune};
 use crate::Value;
 use crate::access::{Fill, Read};
@@ -71,6 +72,7 @@ impl Rules for Custom {
         check::check(schema, status, old.get("status"), ("status", "status."), errors);
         self.validate_scale(new, &["status"], errors);
         check::check_lists(schema, status, old.get("status"), &mut "status".to_owned(), errors);
+        check_rules(schema, status, old.get("status"), "status", errors);
     }
 
     fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
@@ -97,6 +99,7 @@ impl Custom {
         check::check(&self.schema, object, old, ("", ""), errors);
         self.validate_scale(object, &["spec", "status"], errors);
         check::check_lists(&self.schema, object, old, &mut String::new(), errors);
+        check_rules(&self.schema, object, old, "", errors);
     }
 
     /// Checks the numbers that a scale shows, in those parts of the object.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
+use super::rule::Rule;
 use crate::Value;
 use crate::access::Read;
 
@@ -51,7 +52,9 @@ pub struct Schema {
     /// A schema that must not hold.
     pub not: Option<Box<Schema>>,
     /// Rules in the Common Expression Language.
-    pub rules: Vec<Value>,
+    pub rules: Vec<Rule>,
+    /// Whether there are rules here or further in.
+    pub has_rules: bool,
 }
 
 /// What fields an object may have besides its properties.
@@ -108,12 +111,17 @@ impl Schema {
         parse(value, MAX_DEPTH)
     }
 
-    /// The schema of a field; none where the schema says nothing about it.
-    pub fn field(&self, name: &str) -> Option<&Schema> {
-        self.properties.get(name).or(match &self.additional {
+    /// The schema of fields that are no properties.
+    pub fn additional_schema(&self) -> Option<&Schema> {
+        match &self.additional {
             Additional::Of(schema) => Some(schema),
             _ => None,
-        })
+        }
+    }
+
+    /// The schema of a field; none where the schema says nothing about it.
+    pub fn field(&self, name: &str) -> Option<&Schema> {
+        self.properties.get(name).or_else(|| self.additional_schema())
     }
 }
 
@@ -129,7 +137,7 @@ fn parse(value: &Value, depth: usize) -> Result<Schema, String> {
         Some(Value::Bool(allowed)) => Additional::Any(*allowed),
         Some(schema) => Additional::Of(Box::new(inner(schema)?)),
     };
-    Ok(Schema {
+    let mut schema = Schema {
         kind: value.text("type").into(),
         format: value.text("format").into(),
         nullable: value.flag("nullable"),
@@ -147,8 +155,16 @@ fn parse(value: &Value, depth: usize) -> Result<Schema, String> {
         any_of: list("anyOf")?,
         one_of: list("oneOf")?,
         not: boxed("not")?.map(Box::new),
-        rules: value.items("x-kubernetes-validations").to_vec(),
-    })
+        rules: Vec::new(),
+        has_rules: false,
+    };
+    let is_root = depth + 1 == MAX_DEPTH;
+    let rules = value.items("x-kubernetes-validations").iter();
+    let rules: Vec<Rule> = rules.map(|rule| Rule::new(rule, &schema, is_root)).collect();
+    let inside = schema.properties.values().chain(schema.items.as_deref()).chain(schema.additional_schema());
+    schema.has_rules = !rules.is_empty() || inside.into_iter().any(|schema| schema.has_rules);
+    schema.rules = rules;
+    Ok(schema)
 }
 
 fn limits(value: &Value) -> Result<Limits, String> {

@@ -54,7 +54,10 @@ pub(crate) fn validate_schema(schema: &Value, path: &str, errors: &mut Errors) {
         return;
     }
     match Schema::parse(schema) {
-        Ok(parsed) => defaults(schema, &parsed, &path, errors),
+        Ok(parsed) => {
+            programs(schema, &parsed, true, &path, errors);
+            defaults(schema, &parsed, &path, errors);
+        }
         Err(why) => errors.push(FieldError::forbidden(&path, &why)),
     }
 }
@@ -369,11 +372,64 @@ fn rules(schema: &Value, path: &Path<'_>, errors: &mut Errors) {
         if text.trim().contains('\n') && message.trim().is_empty() {
             errors.required(path.child("message"), "message must be specified if rule contains line breaks");
         }
+        if rule.flag("optionalOldSelf") {
+            errors.forbidden(path.child("optionalOldSelf"), "optional values are not served here");
+        }
         let reason = rule.text("reason");
         if !reason.is_empty() && !REASONS.contains(&reason) {
             errors.not_supported(path.child("reason"), reason, REASONS);
         }
     }
+}
+
+/// Rules must make sense of their schema. What is `correlated` can be found in the object as it was.
+fn programs(schema: &Value, parsed: &Schema, correlated: bool, path: &Path<'_>, errors: &mut Errors) {
+    if !parsed.has_rules {
+        return;
+    }
+    let list = path.child("x-kubernetes-validations");
+    let raw = schema.items("x-kubernetes-validations").iter();
+    for (at, (rule, raw)) in parsed.rules.iter().zip(raw).enumerate() {
+        let path = list.index(at);
+        if !rule.points_at(parsed) {
+            errors.invalid(path.child("fieldPath"), raw.text("fieldPath"), "must be a valid path");
+        }
+        if let Err(why) = &rule.program {
+            errors.invalid(path.child("rule"), shown_rule(raw), why);
+        }
+        if let Some(Err(why)) = &rule.message_program {
+            errors.invalid(path.child("messageExpression"), shown_rule(raw), why);
+        }
+        if rule.is_transition() && !correlated {
+            let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
+            errors.invalid(path.child("rule"), raw.text("rule"), why);
+        }
+    }
+    let properties = path.child("properties");
+    for (name, one) in &parsed.properties {
+        let Some(raw) = schema.get("properties").and_then(|all| all.get(name)) else { continue };
+        programs(raw, one, correlated, &properties.key(name), errors);
+    }
+    if let (Some(raw), Some(one)) = (schema.at("additionalProperties"), parsed.additional_schema()) {
+        programs(raw, one, correlated, &path.child("additionalProperties"), errors);
+    }
+    if let (Some(raw), Some(one)) = (schema.at("items"), &parsed.items) {
+        programs(raw, one, correlated && parsed.list_type == "map", &path.child("items"), errors);
+    }
+}
+
+/// A rule as the API shows it in a refusal.
+fn shown_rule(rule: &Value) -> Value {
+    let mut out = crate::Object::new();
+    for (name, field) in
+        [("Rule", "rule"), ("Message", "message"), ("MessageExpression", "messageExpression")]
+    {
+        out.insert(name.into(), rule.text(field).into());
+    }
+    out.insert("Reason".into(), rule.at("reason").cloned().unwrap_or_default());
+    out.insert("FieldPath".into(), rule.text("fieldPath").into());
+    out.insert("OptionalOldSelf".into(), rule.at("optionalOldSelf").cloned().unwrap_or_default());
+    Value::Object(out)
 }
 
 /// Defaults must fit their own schema. `schema` is what `parsed` was made of.

@@ -31,6 +31,16 @@ impl FieldError {
         FieldError::new(field, cause, format!("{head}: {value}"), detail)
     }
 
+    /// The value breaks a rule, and is not shown.
+    pub fn invalid_unshown(field: impl Into<String>, detail: &str) -> FieldError {
+        FieldError::new(field, Cause::Invalid, "Invalid value".into(), detail)
+    }
+
+    /// The value appears twice, and is not shown.
+    pub fn duplicate_unshown(field: impl Into<String>) -> FieldError {
+        FieldError::new(field, Cause::Duplicate, "Duplicate value".into(), "")
+    }
+
     /// A required value is missing. `detail` may be empty.
     pub fn required(field: impl Into<String>, detail: &str) -> FieldError {
         FieldError::new(field, Cause::Required, "Required value".into(), detail)
