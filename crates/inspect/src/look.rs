@@ -7,8 +7,8 @@ use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
     NodeFact, Phase, PodController, PodFact, PodState, RevisionFact, Scope, Strategy, Time, Uid,
 };
-use everynode_plan::Fleet;
 use everynode_plan::record::{Node, Pod};
+use everynode_plan::{Fleet, some};
 use serde_json::Value;
 
 use crate::pods::Case;
@@ -394,8 +394,4 @@ pub fn amount(budget: Budget) -> i32 {
 
 fn nodes(answers: &[Answer], is: impl Fn(&Answer) -> bool) -> Vec<String> {
     answers.iter().filter(|answer| is(answer)).map(|answer| answer.node.clone()).collect()
-}
-
-fn some(names: &[String]) -> String {
-    crate::paint::Paint::default().some(names)
 }

@@ -72,21 +72,7 @@ impl Paint {
 
     /// `n1, n2, n3 and 17 more`; all of them when nothing is to be left out.
     pub fn some(&self, names: &[String]) -> String {
-        const SHOWN: usize = 5;
-        let shown = if self.wide { names.len() } else { SHOWN };
-        let list = names.iter().take(shown).cloned().collect::<Vec<_>>().join(", ");
-        match names.len().saturating_sub(shown) {
-            0 => list,
-            more => format!("{list} and {more} more"),
-        }
-    }
-}
-
-/// `1 node`, `3 nodes`.
-pub(crate) fn count(number: usize, thing: &str) -> String {
-    match number {
-        1 => format!("1 {thing}"),
-        number => format!("{number} {thing}s"),
+        if self.wide { names.join(", ") } else { everynode_plan::some(names) }
     }
 }
 

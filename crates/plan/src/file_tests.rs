@@ -66,3 +66,17 @@ fn files_that_are_not_ours_newer_or_changed_are_told_apart() {
     check(&gzip(&(lines.join("\n") + "\n")), "should hold 2 records and holds 1");
     check(&gzip(&text.replace("{\"node\"", "{\"nude\"")), "record 1 cannot be read");
 }
+
+#[test]
+fn records_of_other_versions_of_the_program_are_read() {
+    let check = |line: &str, expected: (&str, bool)| {
+        let record: Record = serde_json::from_str(line).expect("a record");
+        let Record::Pod(pod) = record else { panic!("{record:?}") };
+        assert_eq!((pod.waiting.as_str(), pod.detail.is_some()), expected);
+    };
+    let older = r#"{"pod":{"namespace":"n","name":"p","uid":"u","labels":{},"phase":"Running","created":1,"waiting":"x"}}"#;
+    check(older, ("x", false));
+    let later =
+        r#"{"pod":{"namespace":"n","name":"p","detail":{"containers":[{"name":"c","later":1}]},"later":{}}}"#;
+    check(later, ("", true));
+}

@@ -109,7 +109,7 @@ fn names(nodes: &[&ModelNode]) -> Vec<String> {
 }
 
 /// `n1, n2, n3 and 17 more`.
-pub(crate) fn some(nodes: &[String]) -> String {
+pub fn some(nodes: &[String]) -> String {
     const SHOWN: usize = 5;
     let shown = nodes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match nodes.len().saturating_sub(SHOWN) {
@@ -119,7 +119,7 @@ pub(crate) fn some(nodes: &[String]) -> String {
 }
 
 /// `1 node`, `3 nodes`.
-pub(crate) fn count(number: usize, thing: &str) -> String {
+pub fn count(number: usize, thing: &str) -> String {
     match number {
         1 => format!("1 {thing}"),
         number => format!("{number} {thing}s"),

@@ -25,7 +25,7 @@ mod world;
 
 pub use change::{Change, Manifest, Written};
 pub use collect::{CollectError, collect};
-pub use findings::{Finding, FindingKind, Severity};
+pub use findings::{Finding, FindingKind, Severity, count, some};
 pub use fleet::{Fleet, Starts, Wanted};
 pub use mask::Mask;
 pub use model::{Assumptions, Failing, Model};

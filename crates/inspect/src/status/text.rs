@@ -1,9 +1,10 @@
 //! The table of `status`.
 
+use everynode_plan::count;
 use everynode_plan::spread::human;
 
 use super::{Group, Row, State, Status};
-use crate::paint::{Paint, Tone, count};
+use crate::paint::{Paint, Tone};
 use crate::reason::Class;
 
 /// Cells of a progress bar.

@@ -1,11 +1,12 @@
 //! The text of `why`.
 
+use everynode_plan::count;
 use everynode_plan::spread::human;
 use everynode_wire::time;
 
 use super::{WhyNode, WhyPod, WhySet};
 use crate::events::EventLine;
-use crate::paint::{Paint, Tone, count};
+use crate::paint::{Paint, Tone};
 use crate::reason::{Class, Reason};
 use crate::status::{Group, State};
 
