@@ -171,7 +171,8 @@ impl Shown {
         let mut text = self.text(&status, &fleet, paint);
         if let Some(why) = live.interrupted().filter(|_| matches!(self.output, Output::Text | Output::Wide)) {
             let note = paint.tone(Tone::Bad, "Not up to date");
-            text.push_str(&format!("{note}: {why}. The cluster is asked again.\n"));
+            let why = paint.fold(&format!("{why}. The cluster is asked again."), 16);
+            text.push_str(&format!("{note}: {why}\n"));
         }
         let pause = PAUSE.max(begun.elapsed() * SHARE);
         let fingerprint = format!("{}{}", status.fingerprint(), live.interrupted().is_some());

@@ -4,10 +4,11 @@
 mod common;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use common::{Cluster, eventually, everynode};
@@ -308,4 +309,56 @@ async fn a_roll_out_that_fails_is_seen_on_a_cluster() {
     let parts = ["1/4", "3/4", "budget   maxUnavailable 1, 1 in use", "cannot be pulled"];
     says(&["status"], &parts).await;
     says(&["status", "--nodes"], &["✗", "▪"]).await;
+}
+
+/// What gives a terminal back: the main screen, the cursor, the wrapping of lines.
+const GIVEN_BACK: [&str; 3] = ["\u{1b}[?1049l", "\u{1b}[?25h", "\u{1b}[?7h"];
+
+#[test]
+fn ctrl_c_leaves_the_terminal_as_it_was() {
+    if Command::new("script").arg("--version").output().is_err() {
+        println!("skipped: script, which makes a terminal, is not here");
+        return;
+    }
+    let cluster = Cluster::start(&["--nodes", "1"]);
+    let command = format!(
+        "{} status -A -w --kubeconfig {}",
+        env!("CARGO_BIN_EXE_everynode"),
+        cluster.kubeconfig.display()
+    );
+    let mut terminal = Command::new("script")
+        .args(["-q", "-e", "-c", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .env("TERM", "xterm")
+        .spawn()
+        .unwrap();
+    let mut keys = terminal.stdin.take().unwrap();
+    let mut screen = terminal.stdout.take().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(length @ 1..) = screen.read(&mut chunk) {
+            let _ = tell.send(chunk[..length].to_vec());
+        }
+    });
+    let (mut seen, mut pressed) = (Vec::new(), false);
+    loop {
+        match told.recv_timeout(LIMIT) {
+            Ok(chunk) => seen.extend(chunk),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("it goes on: {:?}", String::from_utf8_lossy(&seen)),
+        }
+        if !pressed && String::from_utf8_lossy(&seen).contains("There is no DaemonSet.") {
+            keys.write_all(&[3]).unwrap();
+            pressed = true;
+        }
+    }
+    assert!(terminal.wait().unwrap().success(), "Ctrl-C ends it well");
+    let seen = String::from_utf8_lossy(&seen);
+    let (_, after) = seen.rsplit_once("\u{1b}[?2026l").expect("tables are drawn");
+    for sequence in GIVEN_BACK {
+        assert!(after.contains(sequence), "{sequence:?} is not in {after:?}");
+    }
+    assert!(after.trim_end().ends_with("There is no DaemonSet."), "the last table stays: {after:?}");
 }
