@@ -292,7 +292,7 @@ impl Api {
         };
         let mut call = Call {
             api: self,
-            resource: target.resource,
+            resource: target.resource.clone(),
             shelf,
             namespace: target.namespace,
             name: target.name.unwrap_or_default(),
@@ -300,7 +300,7 @@ impl Api {
             form,
             content_type,
             now: self.now(),
-            warnings: Vec::new(),
+            warnings: target.resource.deprecation.iter().cloned().collect(),
         };
         if verb == Verb::Watch {
             return handlers::watch::watch(&call);

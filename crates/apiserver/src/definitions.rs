@@ -317,9 +317,8 @@ fn accepted(definition: &Value, taken: &Taken) -> (Value, Option<(&'static str, 
     let wanted = definition.pointer("/spec/names").cloned().unwrap_or_default();
     let mut names = definition.pointer("/status/acceptedNames").cloned().unwrap_or_default();
     let mut conflict = None;
-    let mut refuse = |reason: &'static str, name: &str| {
-        conflict.get_or_insert((reason, name.to_owned()));
-    };
+    // The last conflict is the one that is told.
+    let mut refuse = |reason: &'static str, name: &str| conflict = Some((reason, name.to_owned()));
     for (field, reason) in [
         ("plural", "PluralConflict"),
         ("singular", "SingularConflict"),

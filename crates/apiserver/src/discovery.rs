@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use everynode_wire::custom::version_rank;
 use everynode_wire::resource::{Resource, Subresource};
 use everynode_wire::{Object, Value, encode};
 use sha2::{Digest as _, Sha256};
@@ -60,27 +61,9 @@ pub fn versions<'a>(registry: &'a Registry, group: &str) -> Vec<&'a str> {
     if versions.is_empty() && REVIEWS.iter().any(|review| review.0 == group) {
         versions.push("v1");
     }
-    versions.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.cmp(b)));
+    versions.sort_unstable_by(|a, b| version_rank(b).cmp(&version_rank(a)).then_with(|| a.cmp(b)));
     versions.dedup();
     versions
-}
-
-/// How much a version is preferred: stable before beta before alpha, later before earlier, and what has no such
-/// name last.
-fn rank(version: &str) -> (u8, u64, u64) {
-    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
-    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
-    if let Some(major) = number(rest) {
-        return (3, major, 0);
-    }
-    for (stage, name) in [(2, "beta"), (1, "alpha")] {
-        if let Some((major, minor)) = rest.split_once(name)
-            && let (Some(major), Some(minor)) = (number(major), number(minor))
-        {
-            return (stage, major, minor);
-        }
-    }
-    (0, 0, 0)
 }
 
 fn group_version(group: &str, version: &str) -> String {
@@ -160,7 +143,7 @@ fn resource_row(resource: &Resource) -> Value {
         ("singularName", (*resource.singular).into()),
         ("namespaced", resource.namespaced.into()),
         ("kind", (*resource.kind).into()),
-        ("verbs", texts(resource.verbs)),
+        ("verbs", texts(resource.listed_verbs())),
     ];
     if !resource.short_names.is_empty() {
         fields.push(("shortNames", texts(&resource.short_names)));
@@ -247,7 +230,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         ("responseKind", kind_of("", "", &resource.kind)),
         ("scope", scope(resource.namespaced)),
         ("singularResource", (*resource.singular).into()),
-        ("verbs", texts(resource.verbs)),
+        ("verbs", texts(resource.listed_verbs())),
     ];
     if !resource.short_names.is_empty() {
         fields.push(("shortNames", texts(&resource.short_names)));

@@ -22,7 +22,7 @@ pub struct Shape {
 pub fn decode(resource: &Resource, bytes: &[u8]) -> Value {
     let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
     match &resource.stored_as {
-        Some(form) => form.from_stored(value),
+        Some(form) => form.shown_form(value),
         None => value,
     }
 }

@@ -54,6 +54,10 @@ pub struct Resource {
     pub unconditional_update: bool,
     /// Defaults, validation, preparation and columns.
     pub rules: RulesRef,
+    /// What is said to everybody who asks for it, where it should not be used any more.
+    pub deprecation: Option<String>,
+    /// Whether its definition is being deleted, so that nothing new may be created.
+    pub is_ending: bool,
     /// What is only known of custom resources.
     pub custom: Option<Arc<Custom>>,
 }
@@ -105,10 +109,15 @@ impl From<&Row> for Resource {
             create_on_update: row.create_on_update,
             unconditional_update: row.unconditional_update,
             rules: RulesRef::BuiltIn(row.rules),
+            deprecation: None,
+            is_ending: false,
             custom: None,
         }
     }
 }
+
+/// What discovery shows of a kind that is going.
+const ENDING_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "watch"];
 
 /// The rules of a kind: part of the program, or of a definition.
 #[derive(Debug, Clone)]
@@ -200,6 +209,11 @@ impl Resource {
         }
     }
 
+    /// The verbs that discovery shows: those that an object needs to go, when its kind is going.
+    pub fn listed_verbs(&self) -> &'static [&'static str] {
+        if self.is_ending { ENDING_VERBS } else { self.verbs }
+    }
+
     /// The kind that a subresource takes and gives.
     pub fn kind_of<'a>(&'a self, subresource: &Subresource) -> &'a str {
         if subresource.kind.is_empty() { &self.kind } else { subresource.kind }
@@ -234,7 +248,7 @@ pub trait StoredAs: Send + Sync + std::fmt::Debug {
     /// Turns an object of this resource into the stored form.
     fn to_stored(&self, object: Value) -> Value;
     /// Turns a stored object into the form of this resource.
-    fn from_stored(&self, object: Value) -> Value;
+    fn shown_form(&self, object: Value) -> Value;
 }
 
 /// A subresource as discovery shows it.

@@ -23,6 +23,10 @@ const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
 
 /// Admits a new object, or refuses it. The name may not have been generated yet.
 pub fn create(api: &Api, resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    if resource.is_ending {
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(forbid(resource, object, why));
+    }
     if resource.namespaced {
         namespace_exists(api, resource, object)?;
     }

@@ -63,13 +63,16 @@ pub struct Listing {
     pub revision: u64,
 }
 
+/// Encoded objects by the start of their keys.
+type Encoded = HashMap<String, Vec<(Key, Vec<u8>)>>;
+
 #[derive(Debug)]
 struct Inner {
     shelves: RwLock<Shelves>,
     /// What stands for a shelf that is gone: it holds nothing, and nobody watches it for long.
     gone: Arc<Shelf>,
     /// Objects of the backend that no shelf has asked for yet, by the start of their keys.
-    unclaimed: Mutex<HashMap<String, Vec<(Key, Vec<u8>)>>>,
+    unclaimed: Mutex<Encoded>,
     revision: AtomicU64,
     revision_bell: watch::Sender<u64>,
     limits: Limits,
@@ -271,8 +274,8 @@ impl Store {
 }
 
 /// The objects of a backend by the start of their keys.
-fn by_prefix(loaded: Loaded) -> Result<HashMap<String, Vec<(Key, Vec<u8>)>>, BackendError> {
-    let mut found: HashMap<String, Vec<(Key, Vec<u8>)>> = HashMap::new();
+fn by_prefix(loaded: Loaded) -> Result<Encoded, BackendError> {
+    let mut found = Encoded::new();
     for (key, bytes) in loaded.objects {
         let mut parts = key.rsplitn(3, '/');
         let (Some(name), Some(namespace), Some(prefix)) = (parts.next(), parts.next(), parts.next()) else {

@@ -27,9 +27,6 @@ use schema::Schema;
 /// Nesting of an object.
 const MAX_OBJECT_DEPTH: usize = 100;
 
-/// Verbs of a custom resource whose definition is being deleted.
-const ENDING_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "watch"];
-
 /// One version of a custom resource.
 #[derive(Debug)]
 pub struct Custom {
@@ -42,8 +39,6 @@ pub struct Custom {
     has_status: bool,
     scale: Option<Scale>,
     columns: Vec<column::PrinterColumn>,
-    /// What is said to everybody who writes a deprecated version.
-    deprecation: Option<String>,
 }
 
 /// Where an object keeps what its scale shows.
@@ -220,7 +215,7 @@ fn resource(
         short_names: list("shortNames"),
         categories: list("categories"),
         namespaced: spec.text("scope") == "Namespaced",
-        verbs: if is_ending { ENDING_VERBS } else { ALL_VERBS },
+        verbs: ALL_VERBS,
         subresources: subresources.into(),
         type_name: "",
         selectable_fields: fields
@@ -231,6 +226,8 @@ fn resource(
         create_on_update: false,
         unconditional_update: false,
         rules: RulesRef::Custom(custom.clone()),
+        deprecation: deprecation(spec, names, version),
+        is_ending,
         custom: Some(custom),
     })
 }
@@ -247,10 +244,6 @@ fn custom(spec: &Value, names: &Value, version: &Value) -> Result<Custom, String
         }
     });
     let (group, kind, name) = (spec.text("group"), names.text("kind"), version.text("name"));
-    let deprecation = version.flag("deprecated").then(|| match version.text("deprecationWarning") {
-        "" => format!("{group}/{name} {kind} is deprecated"),
-        text => text.to_owned(),
-    });
     Ok(Custom {
         group: group.into(),
         version: name.into(),
@@ -260,8 +253,42 @@ fn custom(spec: &Value, names: &Value, version: &Value) -> Result<Custom, String
         has_status: version.at("subresources.status").is_some(),
         scale,
         columns: column::columns(version),
-        deprecation,
     })
+}
+
+/// What is said about a deprecated version, with the one to use instead where there is one.
+fn deprecation(spec: &Value, names: &Value, version: &Value) -> Option<String> {
+    let (group, kind, name) = (spec.text("group"), names.text("kind"), version.text("name"));
+    if !version.flag("deprecated") {
+        return None;
+    }
+    if version.at("deprecationWarning").is_some() {
+        return Some(version.text("deprecationWarning").to_owned());
+    }
+    let usable = |one: &&Value| one.flag("served") && !one.flag("deprecated");
+    let better = spec.items("versions").iter().filter(usable).map(|one| one.text("name"));
+    let better =
+        better.filter(|one| version_rank(one) > version_rank(name)).max_by_key(|one| version_rank(one));
+    let instead = better.map(|better| format!("; use {group}/{better} {kind}")).unwrap_or_default();
+    Some(format!("{group}/{name} {kind} is deprecated{instead}"))
+}
+
+/// How much a version is preferred: stable before beta before alpha, later before earlier, and what has no such
+/// name last.
+pub fn version_rank(version: &str) -> (u8, u64, u64) {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
+    if let Some(major) = number(rest) {
+        return (3, major, 0);
+    }
+    for (stage, name) in [(2, "beta"), (1, "alpha")] {
+        if let Some((major, minor)) = rest.split_once(name)
+            && let (Some(major), Some(minor)) = (number(major), number(minor))
+        {
+            return (stage, major, minor);
+        }
+    }
+    (0, 0, 0)
 }
 
 fn fields_of(path: &str) -> Vec<String> {
@@ -300,7 +327,7 @@ impl StoredAs for Form {
         object
     }
 
-    fn from_stored(&self, mut object: Value) -> Value {
+    fn shown_form(&self, mut object: Value) -> Value {
         if let Value::Object(fields) = &mut object {
             fields.insert("apiVersion".into(), self.custom.api_version().into());
         }

@@ -75,10 +75,6 @@ impl Rules for Custom {
         check_rules(schema, status, old.get("status"), "status", errors);
     }
 
-    fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
-        self.deprecation.iter().cloned().collect()
-    }
-
     fn column_definitions(&self) -> Vec<Value> {
         let own = self.columns.iter().map(|column| column.definition.clone());
         std::iter::once(NAME.definition()).chain(own).collect()

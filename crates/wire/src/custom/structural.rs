@@ -58,7 +58,7 @@ pub(crate) fn validate_schema(schema: &Value, path: &str, errors: &mut Errors) {
             programs(schema, &parsed, true, &path, errors);
             defaults(schema, &parsed, &path, errors);
         }
-        Err(why) => errors.push(FieldError::forbidden(&path, &why)),
+        Err(why) => errors.push(FieldError::forbidden(path, &why)),
     }
 }
 
@@ -314,7 +314,7 @@ fn set(schema: &Value, path: &Path<'_>, errors: &mut Errors) {
 fn map(schema: &Value, keys: &[Value], path: &Path<'_>, errors: &mut Errors) {
     let keys_path = path.child("x-kubernetes-list-map-keys");
     if keys.is_empty() {
-        errors.required(&keys_path, "must not be empty if x-kubernetes-list-type is map");
+        errors.required(keys_path, "must not be empty if x-kubernetes-list-type is map");
     }
     let Some(items) = schema.at("items").filter(|items| items.is_object()) else {
         return errors.required(path.child("items"), "must have a schema if x-kubernetes-list-type is map");
@@ -330,7 +330,7 @@ fn map(schema: &Value, keys: &[Value], path: &Path<'_>, errors: &mut Errors) {
     let properties = items.get("properties");
     let named = |key: &Value| properties.and_then(|all| all.get(key.as_str()?));
     if keys.iter().any(|key| named(key).is_none()) {
-        errors.invalid(&keys_path, keys.to_vec(), "entries must all be names of item properties");
+        errors.invalid(keys_path, keys.to_vec(), "entries must all be names of item properties");
     }
     let properties_path = path.child("properties");
     for key in keys {

@@ -40,10 +40,10 @@ impl Rules for Definition {
     fn default(&self, object: &mut Value) {
         let Some(spec) = object.make("spec") else { return };
         let is_unset = |strategy: &Value| strategy.text("conversion.strategy").is_empty();
-        if is_unset(spec) {
-            if let Some(conversion) = spec.make("conversion") {
-                conversion.put("strategy", "None");
-            }
+        if is_unset(spec)
+            && let Some(conversion) = spec.make("conversion")
+        {
+            conversion.put("strategy", "None");
         }
         let Some(names) = spec.make("names") else { return };
         let kind = names.text("kind").to_owned();
@@ -93,6 +93,11 @@ impl Rules for Definition {
     }
 
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let expected = format!("{}.{}", object.text("spec.names.plural"), object.text("spec.group"));
+        if object.text("metadata.name") != expected {
+            let why = "must be spec.names.plural+\".\"+spec.group";
+            errors.invalid("metadata.name", object.text("metadata.name"), why);
+        }
         validate(object, errors);
     }
 
@@ -131,11 +136,6 @@ fn storage_version(object: &Value) -> Option<&str> {
 
 fn validate(object: &Value, errors: &mut Errors) {
     let spec = object.get("spec").unwrap_or(&Value::Null);
-    let expected = format!("{}.{}", spec.text("names.plural"), spec.text("group"));
-    if object.text("metadata.name") != expected {
-        let why = "must be spec.names.plural+\".\"+spec.group";
-        errors.invalid("metadata.name", object.text("metadata.name"), why);
-    }
     group(object, spec, errors);
     errors.one_of(&Path::root("spec.scope"), spec.text("scope"), &["Cluster", "Namespaced"]);
     if spec.flag("preserveUnknownFields") {
@@ -366,7 +366,7 @@ fn stored_versions(object: &Value, errors: &mut Errors) {
     let path = Path::root("status.storedVersions");
     let shown = if stored.is_empty() { Value::Null } else { stored.to_vec().into() };
     if stored.is_empty() {
-        return errors.invalid(&path, shown, "must have at least one stored version");
+        return errors.invalid(path, shown, "must have at least one stored version");
     }
     let versions = object.items("spec.versions");
     for (at, name) in stored.iter().enumerate() {
@@ -383,7 +383,7 @@ fn stored_versions(object: &Value, errors: &mut Errors) {
     for version in versions.iter().filter(|version| version.flag("storage")) {
         let name = version.text("name");
         if !stored.iter().any(|one| one == name) {
-            errors.invalid(&path, shown.clone(), &format!("must have the storage version {name}"));
+            errors.invalid(path, shown.clone(), &format!("must have the storage version {name}"));
         }
     }
 }

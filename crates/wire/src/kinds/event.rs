@@ -80,7 +80,7 @@ impl StoredAs for SameEvents {
         core_from_events(object)
     }
 
-    fn from_stored(&self, object: Value) -> Value {
+    fn shown_form(&self, object: Value) -> Value {
         events_from_core(object)
     }
 }

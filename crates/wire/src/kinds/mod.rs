@@ -67,13 +67,15 @@ static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
     all
 });
 
-static BY_PLURAL: LazyLock<HashMap<(&'static str, &'static str, &'static str), &'static Arc<Resource>>> =
-    LazyLock::new(|| {
-        RESOURCES
-            .iter()
-            .map(|row| ((row.group.as_ref(), row.version.as_ref(), row.plural.as_ref()), row))
-            .collect()
-    });
+/// Resources by group, version and plural.
+type ByPlural = HashMap<(&'static str, &'static str, &'static str), &'static Arc<Resource>>;
+
+static BY_PLURAL: LazyLock<ByPlural> = LazyLock::new(|| {
+    RESOURCES
+        .iter()
+        .map(|row| ((row.group.as_ref(), row.version.as_ref(), row.plural.as_ref()), row))
+        .collect()
+});
 
 /// Every built-in resource, sorted by group, version and plural.
 pub fn resources() -> &'static [Arc<Resource>] {
