@@ -35,8 +35,8 @@ fn main() {
     );
     let begin = Instant::now();
     let look = Look::of(&fleet, Time::from_seconds(NOW));
-    let why = WhyNode::of(&look, "default", "agent-1", "n04000").expect("it is there");
-    println!("why agent-1 on n04000 ({:?}): {:.2} s", why.reason.kind, begin.elapsed().as_secs_f64());
+    let why = WhyNode::of(&look, "default", "agent-1", "n04001").expect("it is there");
+    println!("why agent-1 on n04001 ({:?}): {:.2} s", why.reason.kind, begin.elapsed().as_secs_f64());
 }
 
 fn records() -> Vec<Record> {
