@@ -1,8 +1,10 @@
-//! The figures of each DaemonSet, from counters: the answer of [`crate::Engine::daemonsets`].
+//! The figures of each DaemonSet, from counters: the answers of [`crate::Engine::daemonsets`] and
+//! [`crate::Engine::rollouts`].
 
 use crate::base::{Time, Uid};
 use crate::engine::Engine;
 use crate::facts::Status;
+use crate::policy::{RolloutFigures, RolloutPhase};
 use crate::slot::Slot;
 use crate::status::live;
 
@@ -33,7 +35,51 @@ pub struct Figures<'a> {
     pub is_rolling: bool,
 }
 
+/// A roll-out that a policy conducts, or the last one that it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rollout<'a> {
+    /// metadata.namespace of the DaemonSet and of the policy.
+    pub namespace: &'a str,
+    /// metadata.name of the DaemonSet.
+    pub daemonset: &'a str,
+    /// metadata.name of the policy.
+    pub policy: &'a str,
+    /// How far it has come.
+    pub phase: RolloutPhase,
+    /// The wave under way, from 1.
+    pub wave: usize,
+    /// How many waves there are.
+    pub waves: usize,
+    /// Its numbers of nodes.
+    pub figures: RolloutFigures,
+    /// Nodes that failed.
+    pub failed: usize,
+    /// When it began.
+    pub started_at: Option<Time>,
+    /// When it last came further.
+    pub progress_at: Option<Time>,
+}
+
 impl Engine {
+    /// The roll-outs under policies, in no particular order.
+    pub fn rollouts(&self) -> impl Iterator<Item = Rollout<'_>> {
+        self.slots.iter().filter_map(|slot| {
+            let conduct = slot.conduct.as_deref()?;
+            Some(Rollout {
+                namespace: &slot.key.namespace,
+                daemonset: &slot.key.name,
+                policy: &conduct.policy.key.name,
+                phase: conduct.phase,
+                wave: conduct.wave + 1,
+                waves: conduct.policy.spec.waves.len(),
+                figures: conduct.figures,
+                failed: conduct.failed.len(),
+                started_at: conduct.started_at,
+                progress_at: conduct.progress_at,
+            })
+        })
+    }
+
     /// The figures of all DaemonSets, in no particular order. Nothing is computed but what is told.
     pub fn daemonsets(&self) -> impl Iterator<Item = Figures<'_>> {
         self.slots.iter().filter_map(|slot| self.figures(slot))

@@ -95,8 +95,7 @@ impl Engine {
         // Who took these away cannot be told: they count, to be safe.
         if conduct.last_good.is_some() {
             let unserved = spots.iter().filter(|spot| !spot.is_available() && spot.health == Health::Well);
-            let ours = unserved
-                .filter(|spot| !conduct.exempt.contains(&spot.name) && (spot.new.is_some() || spot.is_busy));
+            let ours = unserved.filter(|spot| !conduct.exempt.contains(&spot.name));
             conduct.taken = ours.map(|spot| spot.name.clone()).collect();
         }
     }
@@ -174,10 +173,9 @@ impl Engine {
     }
 
     fn note_rollback(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot]) {
-        let is_done = spots.iter().all(|spot| {
-            spot.old.is_none()
-                && (spot.is_done() || spot.health != Health::Well || conduct.exempt.contains(&spot.name))
-        });
+        let is_done = spots
+            .iter()
+            .all(|spot| spot.is_done() || spot.health != Health::Well || conduct.exempt.contains(&spot.name));
         let phase = if is_done { RolloutPhase::RolledBack } else { RolloutPhase::RollingBack };
         if std::mem::replace(&mut conduct.phase, phase) != phase && is_done {
             let good = conduct.last_good.clone().unwrap_or_else(|| "".into());
@@ -287,6 +285,12 @@ impl Engine {
         now: Time,
     ) {
         let surges = self.surges(slot, conduct);
+        for spot in spots.iter().filter(|spot| spot.health == Health::Well) {
+            let failed = spot.new.filter(|new| !new.available && conduct.again.remove(&spot.name));
+            if let Some(failed) = failed {
+                self.give(slot, Order::Delete(failed.id), now);
+            }
+        }
         for spot in turn {
             let Some(old) = spot.old.filter(|_| !matches!(spot.health, Health::NotReady(_))) else {
                 continue;

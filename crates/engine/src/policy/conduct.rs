@@ -22,7 +22,7 @@ use crate::slot::{Slot, mark};
 use crate::template::{Template, items};
 
 use super::spec::{Gate, PolicyFact, WaveNodes};
-use super::survey::{Health, Spot};
+use super::survey::{Daemon, Health, Spot};
 use super::{NodeFailure, RolloutPhase};
 
 /// The roll-outs of one DaemonSet under a policy.
@@ -42,6 +42,8 @@ pub(crate) struct Conduct {
     pub failed: BTreeMap<Arc<str>, NodeFailure>,
     pub exempt: BTreeSet<Arc<str>>,
     pub taken: BTreeSet<Arc<str>>,
+    /// Nodes that failed, and whose pods are replaced because somebody has it tried again.
+    pub again: BTreeSet<Arc<str>>,
     pub started_at: Option<Time>,
     pub progress_at: Option<Time>,
     pub aborted: bool,
@@ -74,6 +76,8 @@ pub struct RolloutFigures {
     pub failure_budget: usize,
 }
 
+const ALL_HAVE_IT: &str = "all nodes have the revision";
+
 impl Conduct {
     pub fn new(policy: Arc<PolicyFact>) -> Self {
         Conduct {
@@ -87,6 +91,7 @@ impl Conduct {
             failed: BTreeMap::new(),
             exempt: BTreeSet::new(),
             taken: BTreeSet::new(),
+            again: BTreeSet::new(),
             started_at: None,
             progress_at: None,
             aborted: false,
@@ -155,8 +160,9 @@ impl Conduct {
             Some((most, _)) => Some(most.into()),
             None => is_on_all.then(|| hash.into()),
         };
-        if is_on_all && spots.iter().all(Spot::is_done) {
+        if is_on_all {
             self.phase = RolloutPhase::Complete;
+            self.message = ALL_HAVE_IT.to_owned();
         }
     }
 
@@ -176,8 +182,12 @@ impl Conduct {
         let (mut found, mut next) = (Vec::new(), None::<Time>);
         let (window, deadline) =
             (self.policy.spec.node_window_seconds, self.policy.spec.ready_within_seconds);
+        let begun = self.started_at.unwrap_or_default();
         for spot in spots {
-            let Some(new) = spot.new.filter(|_| !self.is_excused(&spot.name)) else { continue };
+            let is_ours = |new: &Daemon| new.created.0 / 1000 >= begun.0 / 1000;
+            let Some(new) = spot.new.filter(is_ours).filter(|_| !self.is_excused(&spot.name)) else {
+                continue;
+            };
             let due = new.created.plus_millis(deadline * 1000);
             let reason = match spot.health {
                 Health::NotReady(since) => {
@@ -307,7 +317,7 @@ impl Conduct {
             }
             self.phase = RolloutPhase::Complete;
             self.last_good = self.hash.clone();
-            self.message = "all nodes have the revision".to_owned();
+            self.message = ALL_HAVE_IT.to_owned();
             return None;
         }
     }
@@ -337,7 +347,8 @@ impl Conduct {
             self.attempt = attempt;
             self.phase = RolloutPhase::Progressing;
             (self.wave_done_at, self.aborted, self.progress_at) = (None, false, Some(now));
-            self.failed.clear();
+            self.started_at = Some(now);
+            self.again = std::mem::take(&mut self.failed).into_keys().collect();
         }
     }
 

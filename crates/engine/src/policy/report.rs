@@ -19,11 +19,15 @@ pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Ti
     }
     let conducted = || slots.iter().filter_map(|slot| Some((slot, slot.conduct.as_deref()?)));
     for (slot, conduct) in conducted() {
-        entries.insert(slot.key.name.clone(), entry(conduct));
+        // One that was not looked at yet is as the last leader left it.
+        let left = || last["daemonSets"][&slot.key.name].clone();
+        entries.insert(slot.key.name.clone(), if conduct.is_known { entry(conduct) } else { left() });
     }
     let contested = slots.iter().find(|slot| slot.is_contested);
-    let leading =
-        conducted().map(|(slot, conduct)| (importance(conduct.phase), slot, conduct)).min_by_key(|one| one.0);
+    let leading = conducted()
+        .filter(|(_, conduct)| conduct.is_known)
+        .map(|(slot, conduct)| (importance(conduct.phase), slot, conduct))
+        .min_by_key(|one| one.0);
     let (phase, message) = match (contested, leading) {
         (Some(slot), _) => (
             "Conflict".to_owned(),
@@ -32,6 +36,8 @@ pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Ti
         (None, Some((_, slot, conduct))) => {
             (conduct.phase.name().to_owned(), format!("{}: {}", slot.key.name, conduct.message))
         }
+        // Not looked at yet: as the last leader left it.
+        (None, None) if !slots.is_empty() => (text(&last["phase"]), text(&last["message"])),
         (None, None) => ("Idle".to_owned(), "the selector selects no DaemonSet".to_owned()),
     };
     let conducts: Vec<&Conduct> = conducted().map(|(_, conduct)| conduct).collect();
@@ -43,6 +49,10 @@ pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Ti
         "conditions": conditions,
         "daemonSets": entries,
     })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// Which phase says most about a policy with several DaemonSets.

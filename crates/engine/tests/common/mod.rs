@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use everynode_engine::placement::{Effect, Taint};
 use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
+use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     Action, DaemonSetFact, DaemonSetRef, Engine, Fact, Failure, Kind, Limits, NodeFact, Outcome, Phase,
     PodController, PodFact, RevisionFact, Template, Time, Uid, Work,
@@ -157,7 +158,10 @@ impl Objects {
             Kind::DaemonSet => {
                 self.daemonsets.values().for_each(|one| Told::DaemonSet(one.clone()).tell(engine, now));
             }
-            _ => self.revisions.values().for_each(|one| Told::Revision(one.clone()).tell(engine, now)),
+            Kind::Node => self.nodes.values().for_each(|one| Told::Node(one.clone()).tell(engine, now)),
+            Kind::Revision => {
+                self.revisions.values().for_each(|one| Told::Revision(one.clone()).tell(engine, now))
+            }
         }
         engine.observe(Fact::RelistEnded { kind, resource_version: self.version }, now);
     }
@@ -439,6 +443,23 @@ pub fn daemonset(uid: Uid, name: &str, change: impl FnOnce(&mut Value)) -> Daemo
     }
 }
 
+/// A JSON merge patch.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (key, value) in fields {
+        match value {
+            Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(key))),
+            value => merge(&mut target[key], value),
+        }
+    }
+}
+
 /// The template with another image.
 pub fn with_image(template: &Template, image: &str) -> Arc<Template> {
     let mut value = template.value().clone();
@@ -455,6 +476,7 @@ pub struct Cluster {
     pub creates: usize,
     pub deletes: usize,
     pub statuses: usize,
+    pub policies: Vec<Value>,
 }
 
 impl Cluster {
@@ -468,6 +490,7 @@ impl Cluster {
             creates: 0,
             deletes: 0,
             statuses: 0,
+            policies: Vec::new(),
         };
         for kind in [Kind::Node, Kind::DaemonSet, Kind::Pod, Kind::Revision] {
             cluster.engine.observe(Fact::RelistBegun(kind), cluster.now);
@@ -499,13 +522,42 @@ impl Cluster {
         let count = actions.len();
         for action in actions {
             self.count(&action);
-            let outcome = self.objects.carry_out(&action.daemonset, &action.work, self.now);
+            let outcome = match &action.work {
+                Work::WritePolicyStatus { policy, status } => self.write_policy_status(&policy.name, status),
+                work => self.objects.carry_out(&action.daemonset, work, self.now),
+            };
             self.engine.observe(Fact::Finished { id: action.id, outcome }, self.now);
             if let Work::Relist(kind) = action.work {
                 self.objects.list(kind, &mut self.engine, self.now);
             }
         }
         count
+    }
+
+    /// Adds or replaces a policy, or changes it.
+    pub fn set_policy(&mut self, name: &str, spec: Value) {
+        let uid = self.objects.new_uid();
+        self.policies.retain(|one| one["metadata"]["name"] != *name);
+        self.policies.push(json!({
+            "metadata": {"name": name, "namespace": "default", "uid": uid.to_string(), "generation": 1},
+            "spec": spec,
+        }));
+        self.tell_policies();
+    }
+
+    /// Tells the engine all policies.
+    pub fn tell_policies(&mut self) {
+        let policies = self.policies.iter().filter_map(PolicyFact::from_json).collect();
+        self.engine.observe(Fact::Policies(policies), self.now);
+    }
+
+    fn write_policy_status(&mut self, name: &str, status: &Value) -> Outcome {
+        let Some(policy) = self.policies.iter_mut().find(|one| one["metadata"]["name"] == *name) else {
+            return Outcome::Gone;
+        };
+        merge(&mut policy["status"], status);
+        self.tell_policies();
+        Outcome::Done
     }
 
     fn count(&mut self, action: &Action) {
