@@ -45,6 +45,15 @@ pub enum Work {
     /// DELETE a pod by name with its uid as precondition and otherwise empty options (C10). Outcome: Done, Gone or
     /// Failed.
     DeletePod(PodRef),
+    /// As DeletePod, but only the state of the pod that the engine knows: its resource version is a precondition too. A
+    /// pod that serves nobody as far as is known can have become ready meanwhile. Outcome: Done, Gone, or Failed, also
+    /// when the pod has changed.
+    DeletePodAsKnown {
+        /// The pod.
+        pod: PodRef,
+        /// Its resource version.
+        resource_version: u64,
+    },
     /// PATCH the owner reference in (G5), after a live GET of the DaemonSet has shown that it exists with this uid
     /// and is not being deleted (G4). Outcome: PodPatched, Gone or Failed.
     AdoptPod(PodRef),

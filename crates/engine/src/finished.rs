@@ -30,6 +30,8 @@ pub(crate) enum Pending {
     Delete {
         slot: SlotId,
         pod: PodRef,
+        /// It is refused when the pod has changed, which is no trouble.
+        as_known: bool,
     },
     Patch {
         slot: SlotId,
@@ -157,7 +159,7 @@ impl Engine {
                 let unknown = Unknown { name, is_repeated };
                 self.created(slot, node, unknown, outcome, now);
             }
-            Pending::Delete { pod, .. } => self.deleted(slot, &pod, outcome, now),
+            Pending::Delete { pod, as_known, .. } => self.deleted(slot, &pod, as_known, outcome, now),
             Pending::Patch { pod, patch, .. } => self.patched(slot, pod, patch, outcome, now),
             Pending::Revision { write, .. } => self.revision_written(slot, write, outcome, now),
             Pending::Cleanup { revision, .. } => self.cleaned_up(slot, revision, outcome, now),
@@ -257,7 +259,7 @@ impl Engine {
         }
     }
 
-    fn deleted(&mut self, slot: &mut Slot, pod: &PodRef, outcome: Outcome, now: Time) {
+    fn deleted(&mut self, slot: &mut Slot, pod: &PodRef, as_known: bool, outcome: Outcome, now: Time) {
         slot.in_flight.deletes -= 1;
         match outcome {
             Outcome::Done => {
@@ -273,7 +275,9 @@ impl Engine {
                 let limits = self.limits;
                 slot.retries.deletes.fail(now, limits.retry_first_millis, limits.retry_last_millis);
                 let (failure, message) = failure(other);
-                self.record(slot, true, "FailedDelete", format!("Error deleting: {message}"));
+                if !as_known {
+                    self.record(slot, true, "FailedDelete", format!("Error deleting: {message}"));
+                }
                 // Without an answer the pod may be terminating.
                 if failure == Failure::Unknown {
                     self.leaves(slot, pod.uid, now);

@@ -40,12 +40,25 @@ impl Engine {
 
     /// Asks for the deletion of a pod.
     pub(crate) fn delete(&mut self, slot: &mut Slot, id: PodId) {
-        let Some(row) = self.pods.get_mut(id) else { return };
+        if let Some((pod, _)) = self.marks_deleted(slot, id) {
+            let pending = Pending::Delete { slot: slot.id, pod: pod.clone(), as_known: false };
+            self.ask(slot, Work::DeletePod(pod), pending);
+        }
+    }
+
+    /// Asks for the deletion of a pod, unless it has changed meanwhile.
+    pub(crate) fn delete_as_known(&mut self, slot: &mut Slot, id: PodId) {
+        if let Some((pod, resource_version)) = self.marks_deleted(slot, id) {
+            let pending = Pending::Delete { slot: slot.id, pod: pod.clone(), as_known: true };
+            self.ask(slot, Work::DeletePodAsKnown { pod, resource_version }, pending);
+        }
+    }
+
+    fn marks_deleted(&mut self, slot: &mut Slot, id: PodId) -> Option<(PodRef, u64)> {
+        let row = self.pods.get_mut(id)?;
         row.delete_sent = true;
         slot.in_flight.deletes += 1;
-        let pod = PodRef { name: row.name.clone(), uid: row.uid };
-        let pending = Pending::Delete { slot: slot.id, pod: pod.clone() };
-        self.ask(slot, Work::DeletePod(pod), pending);
+        Some((PodRef { name: row.name.clone(), uid: row.uid }, row.resource_version))
     }
 
     /// The event for a pod that ended (L2), and the node's backoff (D6).

@@ -360,6 +360,36 @@ fn a_domain_has_a_bound_of_its_own() {
 }
 
 #[test]
+fn a_surge_keeps_its_bound_and_goes_in_waves() {
+    let waves = json!([{"nodes": 2, "gate": "Manual"}, {"nodes": "100%"}]);
+    let mut fleet = Fleet::new(8, rolling(0, 3)).with_policy(json!({"waves": waves}));
+    fleet.budget = 0;
+    change_image(&mut fleet.cluster, fleet.uid, "i:2");
+    fleet.cluster.settle_now();
+    assert_eq!((fleet.cluster.objects.pods.len(), fleet.pods_with("i:2")), (10, 2));
+    fleet.roll(runs);
+    assert_eq!((fleet.phase(), fleet.pods_with("i:2")), ("WaitingForPromotion", 2));
+    fleet.promote(1);
+    fleet.cluster.settle_now();
+    assert_eq!((fleet.cluster.objects.pods.len(), fleet.pods_with("i:2")), (11, 5));
+    fleet.roll(runs);
+    assert_eq!((fleet.phase(), fleet.pods_with("i:2")), ("Complete", 8));
+}
+
+#[test]
+fn a_host_port_lets_no_second_pod_beside_the_first() {
+    let edit = |object: &mut Value| {
+        rolling(0, 2)(object);
+        object["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([{"hostPort": 9100}]);
+    };
+    let mut fleet = Fleet::new(4, edit).with_policy(json!({}));
+    fleet.budget = 2;
+    change_image(&mut fleet.cluster, fleet.uid, "i:2");
+    fleet.roll(runs);
+    assert_eq!((fleet.phase(), fleet.pods_with("i:2"), fleet.worst), ("Complete", 4, 2));
+}
+
+#[test]
 fn a_paused_roll_out_replaces_nothing_and_goes_on_when_it_is_not_paused() {
     let mut fleet = Fleet::new(5, rolling(1, 0)).with_policy(json!({"paused": true}));
     change_image(&mut fleet.cluster, fleet.uid, "i:2");

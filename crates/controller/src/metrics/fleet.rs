@@ -1,11 +1,13 @@
 //! The figures of each DaemonSet, under the names of kube-state-metrics, as the engine counts them now.
 
-use everynode_engine::{Engine, Figures, StaleSkips};
+use everynode_engine::{Engine, Figures, StaleSkips, Time};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use super::rollouts;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DaemonSetLabels {
@@ -53,8 +55,8 @@ const GAUGES: [(&str, &str, Read); 12] = [
     ("everynode_daemonset_deleting", "1 while it is being deleted", |f| Some(f.deleting.into())),
 ];
 
-/// The figures of all DaemonSets in the OpenMetrics text format, without its last line.
-pub(crate) fn encode(engine: &Engine) -> String {
+/// The figures of all DaemonSets and their roll-outs in the OpenMetrics text format, without its last line.
+pub(crate) fn encode(engine: &Engine, now: Time) -> String {
     let gauges: Vec<Family<DaemonSetLabels, Gauge>> = GAUGES.iter().map(|_| Family::default()).collect();
     for figures in engine.daemonsets() {
         let labels =
@@ -74,6 +76,7 @@ pub(crate) fn encode(engine: &Engine) -> String {
         "Decisions put off because an own write was not visible yet",
         stale_skips(engine.stale_skips()),
     );
+    rollouts::register(engine, now, &mut all);
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = prometheus_client::encoding::text::encode_registry(&mut text, &all);
@@ -94,7 +97,7 @@ fn stale_skips(skips: StaleSkips) -> Family<ResourceLabels, Counter> {
 
 #[cfg(test)]
 mod tests {
-    use everynode_engine::{DaemonSetFact, Fact, Limits, Time};
+    use everynode_engine::{DaemonSetFact, Fact, Limits};
     use serde_json::json;
 
     use super::*;
@@ -112,7 +115,7 @@ mod tests {
         });
         let fact = DaemonSetFact::from_json(&daemonset).unwrap();
         engine.observe(Fact::DaemonSet(Box::new(fact)), Time(0));
-        let text = encode(&engine);
+        let text = encode(&engine, Time(0));
         for line in [
             r#"kube_daemonset_created{namespace="ns",daemonset="agent"} 1767225600"#,
             r#"kube_daemonset_metadata_generation{namespace="ns",daemonset="agent"} 3"#,

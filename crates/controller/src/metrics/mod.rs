@@ -1,6 +1,7 @@
 //! Figures of the controller, under the names that the field uses.
 
 pub(crate) mod fleet;
+mod rollouts;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -283,8 +284,8 @@ impl Metrics {
         self.unreadable.get_or_create(&KindLabel { kind: kind_name(kind) }).inc();
     }
 
-    pub(crate) fn interruption(&self, kind: Kind) {
-        self.interruptions.get_or_create(&KindLabel { kind: kind_name(kind) }).inc();
+    pub(crate) fn interruption(&self, kind: &'static str) {
+        self.interruptions.get_or_create(&KindLabel { kind }).inc();
     }
 
     pub(crate) fn set_leading(&self, leads: bool) {
@@ -387,7 +388,7 @@ fn fact_kind(fact: &Fact<'_>) -> &'static str {
 pub(crate) fn work_kind(work: &Work) -> &'static str {
     match work {
         Work::CreatePod(_) => "create_pod",
-        Work::DeletePod(_) => "delete_pod",
+        Work::DeletePod(_) | Work::DeletePodAsKnown { .. } => "delete_pod",
         Work::AdoptPod(_) => "adopt_pod",
         Work::ReleasePod(_) => "release_pod",
         Work::LabelPod { .. } => "label_pod",

@@ -19,6 +19,15 @@ pub(crate) fn delete(uid: Uid) -> Vec<u8> {
     }))
 }
 
+/// As [`delete`], and only in the state of this version.
+pub(crate) fn delete_as_known(uid: Uid, resource_version: u64) -> Vec<u8> {
+    to_vec(&json!({
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "preconditions": {"uid": uid.to_string(), "resourceVersion": resource_version.to_string()},
+    }))
+}
+
 /// Puts the owner reference in (specification G5). The uid makes sure of the object (G7).
 pub(crate) fn adopt(daemonset: &DaemonSetRef, uid: Uid) -> Vec<u8> {
     let owner = pod_body::owner_reference(daemonset);

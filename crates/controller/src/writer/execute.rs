@@ -78,6 +78,14 @@ fn named(error: Error) -> Stopped {
     Stopped::by(&error, refusal::gone_or_failed(&error))
 }
 
+/// An error of a deletion that a change of the pod refuses.
+fn changed(error: Error) -> Stopped {
+    match error.code() {
+        Some(409) => Stopped::refused("the pod has changed meanwhile".to_owned()),
+        _ => named(error),
+    }
+}
+
 /// An error of a release.
 fn released(error: Error) -> Stopped {
     Stopped::by(&error, refusal::released_or_failed(&error))
@@ -134,6 +142,11 @@ impl Executor {
             Work::DeletePod(pod) => {
                 let answer = self.api.delete(&pod_path(daemonset, pod), body::delete(pod.uid)).await;
                 answer.map_err(named).map(|_| Outcome::Done)
+            }
+            Work::DeletePodAsKnown { pod, resource_version } => {
+                let body = body::delete_as_known(pod.uid, *resource_version);
+                let answer = self.api.delete(&pod_path(daemonset, pod), body).await;
+                answer.map_err(changed).map(|_| Outcome::Done)
             }
             Work::AdoptPod(pod) => {
                 self.check_may_adopt(daemonset).await?;

@@ -30,6 +30,7 @@ impl Class {
         match work {
             Work::CreatePod(_)
             | Work::DeletePod(_)
+            | Work::DeletePodAsKnown { .. }
             | Work::AdoptPod(_)
             | Work::ReleasePod(_)
             | Work::LabelPod { .. } => Class::Pods,

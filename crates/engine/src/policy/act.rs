@@ -23,6 +23,8 @@ use super::{RolloutFigures, RolloutPhase};
 #[derive(Clone, Copy, Debug)]
 enum Order {
     Delete(PodId),
+    /// A pod that serves nobody, as far as is known.
+    DeleteAsKnown(PodId),
     Surge(NodeId),
 }
 
@@ -288,9 +290,12 @@ impl Engine {
         for spot in spots.iter().filter(|spot| spot.health == Health::Well) {
             let failed = spot.new.filter(|new| !new.available && conduct.again.remove(&spot.name));
             if let Some(failed) = failed {
-                self.give(slot, Order::Delete(failed.id), now);
+                self.give(slot, Order::DeleteAsKnown(failed.id), now);
             }
         }
+        let is_surging =
+            |spot: &&Spot| spot.old.is_some() && (spot.is_busy || spot.new.is_some_and(|new| !new.available));
+        let mut surging = spots.iter().filter(is_surging).count();
         for spot in turn {
             let Some(old) = spot.old.filter(|_| !matches!(spot.health, Health::NotReady(_))) else {
                 continue;
@@ -300,18 +305,21 @@ impl Engine {
                 || !old.ready
                 || is_taken
                 || spot.new.is_some_and(|new| new.available);
-            let in_budget = conduct.taken.len() < budget && !conduct.domain_is_full(spots, spot);
-            let order = match (surges, spot.new) {
-                (_, Some(new)) if new.available || !surges => Order::Delete(old.id),
-                (true, Some(_)) => continue,
-                (true, None) if spot.is_busy => continue,
-                (true, None) => Order::Surge(spot.node),
-                (false, _) => Order::Delete(old.id),
+            let used = if surges { surging } else { conduct.taken.len() };
+            let in_budget = used < budget && !conduct.domain_is_full(spots, spot);
+            let order = match spot.new {
+                Some(new) if surges && !new.available => continue,
+                None if surges && spot.is_busy => continue,
+                None if surges => Order::Surge(spot.node),
+                _ if spot.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
+                _ => Order::Delete(old.id),
             };
             if !is_free && !in_budget || !self.give(slot, order, now) {
                 continue;
             }
-            if !is_free {
+            if matches!(order, Order::Surge(_)) {
+                surging += 1;
+            } else if !is_free {
                 conduct.taken.insert(spot.name.clone());
             } else if !is_taken && !spot.is_available() {
                 conduct.exempt.insert(spot.name.clone());
@@ -322,12 +330,15 @@ impl Engine {
     /// Gives an order, unless writes fail or queue.
     fn give(&mut self, slot: &mut Slot, order: Order, now: Time) -> bool {
         match order {
-            Order::Delete(pod) => {
+            Order::Delete(pod) | Order::DeleteAsKnown(pod) => {
                 if !self.may_delete(slot, now) {
                     return false;
                 }
                 let node = self.pods.get(pod).map(|row| row.node);
-                self.delete(slot, pod);
+                match order {
+                    Order::DeleteAsKnown(_) => self.delete_as_known(slot, pod),
+                    _ => self.delete(slot, pod),
+                }
                 if let Some(node) = node {
                     self.evaluate(slot, node, now);
                 }

@@ -262,6 +262,12 @@ impl Objects {
         match work {
             Work::CreatePod(_) => self.create_pod(daemonset, work, now),
             Work::DeletePod(pod) => self.delete_pod(pod.uid),
+            Work::DeletePodAsKnown { pod, resource_version } => {
+                match self.pods.get(&pod.uid).is_some_and(|one| one.resource_version != *resource_version) {
+                    true => refused("it has changed"),
+                    false => self.delete_pod(pod.uid),
+                }
+            }
             Work::AdoptPod(pod) => match self.daemonsets.get(&daemonset.uid).map(|one| one.deleting) {
                 Some(false) if self.pods.contains_key(&pod.uid) => {
                     self.change_pod(pod.uid, |one| one.controller = PodController::DaemonSet(daemonset.uid));
@@ -563,7 +569,7 @@ impl Cluster {
     fn count(&mut self, action: &Action) {
         match &action.work {
             Work::CreatePod(_) => self.creates += 1,
-            Work::DeletePod(_) => self.deletes += 1,
+            Work::DeletePod(_) | Work::DeletePodAsKnown { .. } => self.deletes += 1,
             Work::WriteStatus { .. } => self.statuses += 1,
             Work::RecordEvent(event) => self.events.push((event.reason, event.message.clone())),
             _ => {}

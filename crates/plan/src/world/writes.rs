@@ -13,7 +13,7 @@ impl World<'_> {
     pub fn carry_out(&mut self, daemonset: &DaemonSetRef, work: &Work) -> Outcome {
         match work {
             Work::CreatePod(new) => self.create_pod(new),
-            Work::DeletePod(pod) => self.delete_pod(pod.uid),
+            Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } => self.delete_pod(pod.uid),
             Work::AdoptPod(pod) => {
                 self.patch(pod.uid, |one| one.controller = PodController::DaemonSet(daemonset.uid))
             }
