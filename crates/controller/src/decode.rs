@@ -2,7 +2,7 @@
 
 use everynode_engine::placement::{Effect, Taint};
 use everynode_engine::{
-    DaemonSetFact, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Uid,
+    DaemonSetFact, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Trouble, Uid,
 };
 use everynode_wire::lean::{self, AnyObject, Metadata};
 use everynode_wire::time;
@@ -129,9 +129,20 @@ fn node(object: &lean::NodePlacement<'_>, tell: impl FnOnce(Fact<'_>)) -> Result
         name: &object.name,
         labels: &labels,
         taints: &taints,
-        not_ready_since: None,
+        not_ready_since: not_ready_since(&object.taints),
     }));
     Ok(())
+}
+
+/// Taints that say that a node's kubelet is not ready or not heard of, when they evict pods.
+const NOT_READY_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+
+/// Since when a node is not ready. The node lifecycle puts the time on the taint, so that status, which kubelets write
+/// all the time, need not be read.
+fn not_ready_since(taints: &[lean::Taint<'_>]) -> Option<Time> {
+    let evicting =
+        taints.iter().filter(|one| one.effect == "NoExecute" && NOT_READY_TAINTS.contains(&&*one.key));
+    evicting.filter_map(|one| time::parse(one.time_added.as_deref()?).ok()).min().map(Time::from_seconds)
 }
 
 fn pod(object: &lean::Pod<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
@@ -161,7 +172,7 @@ fn pod(object: &lean::Pod<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unread
             .map(Time::from_seconds),
         deleting: metadata.is_deleting(),
         created: metadata.created_seconds().map(Time::from_seconds).unwrap_or_default(),
-        trouble: None,
+        trouble: object.waiting_reason().and_then(Trouble::parse),
     }));
     Ok(())
 }

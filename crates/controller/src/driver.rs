@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{self, Unreadable};
 use crate::ingest::{Arrival, KINDS, Relists};
 use crate::metrics::{Question, fleet, kind_name};
+use crate::policies::{self, AllPolicies};
 use crate::served::Served;
 use crate::writer::{Decided, Finished};
 use crate::{Health, Metrics};
@@ -42,6 +43,8 @@ pub(crate) struct Driver {
     health: Health,
     relists: Relists,
     unlisted: Vec<Kind>,
+    /// Roll-out policies are not known yet.
+    lacks_policies: bool,
     /// When to say what is not listed yet; `None` once that is said or all is listed.
     slow_start: Option<Instant>,
     unreadable: HashSet<(Kind, String)>,
@@ -55,6 +58,8 @@ pub(crate) struct Driver {
 pub(crate) struct Channels {
     /// From the watches.
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    /// From the watch of roll-out policies.
+    pub(crate) policies: mpsc::Receiver<AllPolicies>,
     /// From the writer.
     pub(crate) outcomes: mpsc::Receiver<Finished>,
     /// To the writer.
@@ -81,6 +86,7 @@ impl Driver {
             health,
             relists,
             unlisted: KINDS.to_vec(),
+            lacks_policies: true,
             slow_start: Some(Instant::now() + SLOW_START),
             unreadable: HashSet::new(),
             oldest_event: None,
@@ -98,6 +104,7 @@ impl Driver {
                 () = cancel.cancelled() => break,
                 count = channels.outcomes.recv_many(&mut finished, BATCH) => count > 0,
                 count = channels.arrivals.recv_many(&mut arrivals, BATCH) => count > 0,
+                Some(policies) = channels.policies.recv() => self.observe_policies(policies),
                 Some(question) = channels.questions.recv() => self.answer(question),
                 permit = channels.decided.reserve(), if self.outbox.len() > 0 => self.hand_over_one(permit),
                 () = tokio::time::sleep_until(wake_at), if self.outbox.len() == 0 => true,
@@ -121,7 +128,7 @@ impl Driver {
     /// Tells the figures of the DaemonSets.
     fn answer(&self, question: Question) -> bool {
         // A scraper that has gone needs no answer.
-        let _ = question.send(fleet::encode(&self.engine));
+        let _ = question.send(fleet::encode(&self.engine, self.now()));
         true
     }
 
@@ -160,6 +167,14 @@ impl Driver {
             self.oldest_event.get_or_insert(at);
             self.event(kind, event, now);
         }
+    }
+
+    fn observe_policies(&mut self, policies: AllPolicies) -> bool {
+        self.tell(Fact::Policies(policies), self.now());
+        if std::mem::take(&mut self.lacks_policies) {
+            self.begin();
+        }
+        true
     }
 
     fn event(&mut self, kind: Kind, event: Event, now: Time) {
@@ -232,7 +247,12 @@ impl Driver {
             return;
         }
         self.unlisted.retain(|one| *one != kind);
-        if self.unlisted.is_empty() {
+        self.begin();
+    }
+
+    /// Says that deciding begins, when all is known that it needs.
+    fn begin(&mut self) {
+        if self.unlisted.is_empty() && !self.lacks_policies {
             self.slow_start = None;
             self.metrics.set_synced();
             self.health.synced();
@@ -243,7 +263,8 @@ impl Driver {
     fn say_what_is_missing(&mut self) {
         if self.slow_start.is_some_and(|slow_start| Instant::now() >= slow_start) {
             self.slow_start = None;
-            let missing: Vec<&str> = self.unlisted.iter().map(|kind| kind_name(*kind)).collect();
+            let mut missing: Vec<&str> = self.unlisted.iter().map(|kind| kind_name(*kind)).collect();
+            missing.extend(self.lacks_policies.then_some(policies::KIND));
             tracing::warn!("still waiting for the first list of: {}", missing.join(", "));
         }
     }

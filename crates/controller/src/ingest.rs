@@ -72,7 +72,7 @@ pub(crate) async fn follow(
 ) {
     let path = list.path();
     let mut events = list.clone().run(client.clone());
-    let (mut complaint, mut has_changed) = (Complaint::default(), false);
+    let (mut complaint, mut has_changed) = (Complaint::new(kind_name(kind), plural(kind)), false);
     loop {
         let event = match events.next().now_or_never() {
             Some(event) => event,
@@ -94,11 +94,11 @@ pub(crate) async fn follow(
         };
         let Some(event) = event else { break };
         if let Event::Interrupted(error) = &event {
-            metrics.interruption(kind);
-            complaint.about(kind, path, error);
+            metrics.interruption(kind_name(kind));
+            complaint.about(path, error);
             continue;
         }
-        complaint.ended(kind);
+        complaint.ended();
         has_changed = matches!(event, Event::Applied(_) | Event::Deleted(_));
         let arrival = Arrival { kind, event, at: Instant::now() };
         match cancel.run_until_cancelled(arrivals.send(arrival)).await {
@@ -108,14 +108,20 @@ pub(crate) async fn follow(
     }
 }
 
-/// Says a trouble once, until it is over or becomes another one.
-#[derive(Default)]
-struct Complaint {
+/// Says a trouble of a watch once, until it is over or becomes another one.
+pub(crate) struct Complaint {
+    kind: &'static str,
+    resource: &'static str,
     said: String,
 }
 
 impl Complaint {
-    fn about(&mut self, kind: Kind, path: &str, error: &Error) {
+    /// About the objects of a kind, and their resource as rules of roles name it.
+    pub(crate) fn new(kind: &'static str, resource: &'static str) -> Complaint {
+        Complaint { kind, resource, said: String::new() }
+    }
+
+    pub(crate) fn about(&mut self, path: &str, error: &Error) {
         // A watch whose version has become too old, or that nothing happened on, is everyday life.
         if error.is_expired() || matches!(error, Error::TimedOut(_)) {
             tracing::debug!("the watch of {path} is opened anew: {error}");
@@ -128,17 +134,17 @@ impl Complaint {
         match error.code() {
             Some(403) => tracing::warn!(
                 "cannot watch {path}: {text}; give this user the verbs list and watch on {} and it goes on by itself",
-                plural(kind)
+                self.resource
             ),
             _ => tracing::warn!("the watch of {path} is interrupted, trying again: {text}"),
         }
         self.said = text;
     }
 
-    fn ended(&mut self, kind: Kind) {
+    pub(crate) fn ended(&mut self) {
         if !self.said.is_empty() {
             self.said.clear();
-            tracing::info!("the watch of {} objects goes on", kind_name(kind));
+            tracing::info!("the watch of {} objects goes on", self.kind);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`Controller::run`] starts four parts that talk over bounded channels. The `ingest` tasks follow one kind each and
-//! pass bytes on. The `driver` decodes them into borrowed facts, is the only one to touch the engine, and never
+//! pass bytes on; `policies` follows roll-out policies, and passes on all of them. The `driver` decodes them into borrowed facts, is the only one to touch the engine, and never
 //! waits for the writer: while that one is behind, the driver goes on observing and only stops deciding. The
 //! `writer` makes a bounded number of writes at a time, in turns between DaemonSets, and reports how each ended. The
 //! `events` lane sends events with what is left.
@@ -22,6 +22,7 @@ mod health;
 mod ingest;
 mod leader;
 mod metrics;
+mod policies;
 mod served;
 mod server;
 mod writer;
@@ -51,6 +52,8 @@ use crate::writer::Writer;
 
 /// Events of watches that may wait for the engine.
 const ARRIVALS: usize = 1024;
+/// Sets of policies that may wait for the engine; each replaces those before it.
+const POLICIES: usize = 4;
 /// Decisions that may wait to be taken in by the writer, and outcomes by the engine.
 const WRITES: usize = 1024;
 
@@ -155,7 +158,7 @@ impl Controller {
         let (outcomes_in, outcomes) = mpsc::channel(WRITES);
         let (recorder, lane) = Recorder::new(api.clone(), client.clock().clone(), metrics.clone());
         let writer = Writer::new(api, served.clone(), recorder, metrics.clone(), workers, outcomes_in);
-        let engine = EngineConfig { scope, limits, ..EngineConfig::default() };
+        let engine = EngineConfig { scope, limits, waits_for_policies: true };
         let driver =
             Driver::new(engine, client.clock().clone(), served, metrics.clone(), health, relists.clone());
 
@@ -168,9 +171,13 @@ impl Controller {
             parts.spawn(named("a watch", watch));
         }
         drop(arrivals_in);
+        let (policies_in, policies) = mpsc::channel(POLICIES);
+        let list = ListWatch::new(policies::path(namespace.as_deref())).stall_timeout(watch_silence);
+        let watch = policies::follow(list, client.clone(), metrics.clone(), policies_in, cancel.clone());
+        parts.spawn(named("the watch of policies", watch));
         parts.spawn(named("the lane of events", lane.run(cancel.clone())));
         parts.spawn(named("the writer", writer.run(intake, cancel.clone())));
-        let channels = Channels { arrivals, outcomes, decided, questions: metrics.questions() };
+        let channels = Channels { arrivals, policies, outcomes, decided, questions: metrics.questions() };
         parts.spawn(named("the engine's driver", driver.run(channels, cancel.clone())));
         wait(parts, &cancel).await
     }

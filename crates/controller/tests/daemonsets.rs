@@ -247,7 +247,7 @@ async fn a_restarted_controller_finds_nothing_to_write() {
         .await;
     assert_eq!(cluster.daemonset("calm").await, before);
     let requests = ["POST", "PUT", "PATCH", "DELETE", "GET"].map(|method| cluster.requests(method));
-    assert_eq!(requests, [1, 1, 0, 0, 4], "a revision and a status of the later DaemonSet, and the watches");
+    assert_eq!(requests, [1, 1, 0, 0, 5], "a revision and a status of the later DaemonSet, and the watches");
     cluster.stop().await;
 }
 

@@ -32,12 +32,43 @@ struct PodSpec<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct PodStatus<'a> {
     #[serde(borrow)]
     phase: Text<'a>,
     #[serde(borrow)]
     conditions: Ready<'a>,
+    #[serde(borrow)]
+    init_container_statuses: Waiting<'a>,
+    #[serde(borrow)]
+    container_statuses: Waiting<'a>,
+}
+
+/// The first reason for which one of several containers waits, when it is not that it is being started.
+#[derive(Debug, Default)]
+struct Waiting<'a>(Option<Text<'a>>);
+
+/// Reasons of containers whose turn is yet to come, or that are being made.
+const STARTING: [&str; 2] = ["PodInitializing", "ContainerCreating"];
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ContainerStatus<'a> {
+    #[serde(borrow)]
+    state: Option<ContainerState<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ContainerState<'a> {
+    #[serde(borrow)]
+    waiting: Option<ContainerWaiting<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ContainerWaiting<'a> {
+    #[serde(borrow)]
+    reason: Text<'a>,
 }
 
 /// The Ready condition of a pod.
@@ -63,6 +94,13 @@ impl Pod<'_> {
     /// The Ready condition.
     pub fn ready(&self) -> &Ready<'_> {
         &self.status.conditions
+    }
+
+    /// The kubelet's word for what keeps a container from running, such as `CrashLoopBackOff`: of the first container
+    /// in the order in which they are started. That it is being started is no such reason.
+    pub fn waiting_reason(&self) -> Option<&str> {
+        let PodStatus { init_container_statuses: init, container_statuses: main, .. } = &self.status;
+        init.0.as_deref().or(main.0.as_deref())
     }
 
     /// The node that the pod is for: the one it is bound to, else the one that its node affinity names by the
@@ -114,5 +152,41 @@ impl<'de> Visitor<'de> for ReadyVisitor {
             }
         }
         Ok(ready)
+    }
+}
+
+/// Reads the statuses of containers and keeps one reason, without a list in between.
+impl<'de: 'a, 'a> Deserialize<'de> for Waiting<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(WaitingVisitor)
+    }
+}
+
+struct WaitingVisitor;
+
+impl<'de> Visitor<'de> for WaitingVisitor {
+    type Value = Waiting<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of container statuses or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Waiting<'de>, E> {
+        Ok(Waiting::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Waiting<'de>, A::Error> {
+        let mut first = Waiting::default();
+        while let Some(ContainerStatus { state }) = list.next_element()? {
+            let waiting = state.and_then(|state| state.waiting);
+            if let Some(ContainerWaiting { reason }) = waiting
+                && first.0.is_none()
+                && !reason.is_empty()
+                && !STARTING.contains(&&*reason)
+            {
+                first.0 = Some(reason);
+            }
+        }
+        Ok(first)
     }
 }

@@ -30,6 +30,35 @@ fn a_pod_event_gives_what_the_engine_reads_and_borrows_its_texts() {
 }
 
 #[test]
+fn a_pod_tells_why_its_first_container_in_trouble_waits() {
+    let check = |status: &str, expected: Option<&str>| {
+        let text = format!(r#"{{"metadata":{{"name":"p"}},"status":{status}}}"#);
+        let pod: Pod<'_> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(pod.waiting_reason(), expected, "{text}");
+    };
+    let waits = |reason: &str| {
+        format!(
+            r#"{{"name":"c","ready":false,"lastState":{{"terminated":{{"exitCode":1}}}},"state":{{"waiting":{{"reason":"{reason}","message":"m"}}}}}}"#
+        )
+    };
+    let (runs, creating) =
+        (r#"{"name":"r","state":{"running":{"startedAt":"x"}}}"#, waits("ContainerCreating"));
+    let (crash, pull) = (waits("CrashLoopBackOff"), waits("ImagePullBackOff"));
+    check(r#"{"containerStatuses":null,"initContainerStatuses":null}"#, None);
+    check(r#"{"containerStatuses":[{},{"state":null},{"state":{}},{"state":{"waiting":{}}}]}"#, None);
+    check(&format!(r#"{{"containerStatuses":[{runs},{creating}]}}"#), None);
+    check(
+        &format!(r#"{{"containerStatuses":[{runs},{creating},{crash},{pull}]}}"#),
+        Some("CrashLoopBackOff"),
+    );
+    let initializing = waits("PodInitializing");
+    check(
+        &format!(r#"{{"containerStatuses":[{initializing}],"initContainerStatuses":[{runs},{pull}]}}"#),
+        Some("ImagePullBackOff"),
+    );
+}
+
+#[test]
 fn nulls_and_absent_parts_read_as_nothing() {
     let text = br#"{"metadata":{"name":"n","labels":null,"ownerReferences":null,"finalizers":null,
         "annotations":null},"spec":{"taints":null},"status":{"conditions":null,"addresses":null}}"#;

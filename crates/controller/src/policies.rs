@@ -1,0 +1,193 @@
+//! Roll-out policies on their way to the engine: followed like other kinds, but told as a whole.
+//!
+//! The engine decides nothing before it knows the policies, because a roll-out that goes on without the policy that
+//! should hold it cannot be taken back. So three answers of the API server differ: a list is what it is; a kind that
+//! is not served has no objects, and is asked for again after [`ABSENT_PAUSE`]; a refusal says nothing about
+//! policies, and is waited out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use everynode_client::{Client, Event, ListWatch};
+use everynode_engine::policy::{PolicyFact, PolicyRef};
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Metrics;
+use crate::ingest::Complaint;
+
+/// The kind, in metrics and messages.
+pub(crate) const KIND: &str = "RolloutPolicy";
+/// The resource as rules of roles name it.
+const RESOURCE: &str = "rolloutpolicies.everynode.dev";
+/// How soon a kind that is not served is asked for again: installing it later needs no restart.
+const ABSENT_PAUSE: Duration = Duration::from_secs(60);
+
+/// All policies.
+pub(crate) type AllPolicies = Vec<PolicyFact>;
+
+/// The path of the collection.
+pub(crate) fn path(namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("/apis/everynode.dev/v1alpha1/namespaces/{namespace}/rolloutpolicies"),
+        None => "/apis/everynode.dev/v1alpha1/rolloutpolicies".to_owned(),
+    }
+}
+
+/// Tells all policies, and again after each change, until cancelled or until nobody listens.
+pub(crate) async fn follow(
+    list: ListWatch,
+    client: Client,
+    metrics: Metrics,
+    told: mpsc::Sender<AllPolicies>,
+    cancel: CancellationToken,
+) {
+    let all = follow_all(list, client, metrics, told);
+    cancel.run_until_cancelled(all).await;
+}
+
+async fn follow_all(list: ListWatch, client: Client, metrics: Metrics, told: mpsc::Sender<AllPolicies>) {
+    let mut set = Set::default();
+    let mut complaint = Complaint::new(KIND, RESOURCE);
+    let mut events = list.clone().run(client.clone());
+    while let Some(event) = events.next().await {
+        if let Event::Interrupted(error) = &event {
+            if error.code() == Some(404) {
+                tracing::debug!("{} is not served; asking again in {ABSENT_PAUSE:?}", list.path());
+                if told.send(set.clear()).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(ABSENT_PAUSE).await;
+                events = list.clone().run(client.clone());
+                continue;
+            }
+            metrics.interruption(KIND);
+            complaint.about(list.path(), error);
+            continue;
+        }
+        complaint.ended();
+        if set.take(event) && told.send(set.all()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What is known of the collection.
+#[derive(Default)]
+struct Set {
+    known: BTreeMap<PolicyRef, PolicyFact>,
+    /// A list that is not complete yet.
+    coming: Option<BTreeMap<PolicyRef, PolicyFact>>,
+}
+
+impl Set {
+    /// Whether there is something to tell.
+    fn take(&mut self, event: Event) -> bool {
+        match event {
+            Event::Restarted => self.coming = Some(BTreeMap::new()),
+            Event::InitialObject(object) | Event::Applied(object) => {
+                if let Some(policy) = read(&object) {
+                    self.newest().insert(policy.key.clone(), policy);
+                }
+            }
+            Event::Deleted(object) => {
+                if let Some(policy) = read(&object) {
+                    self.newest().remove(&policy.key);
+                }
+            }
+            Event::InitialDone(_) => self.known = self.coming.take().unwrap_or_default(),
+            Event::Bookmark(_) | Event::Interrupted(_) => return false,
+        }
+        self.coming.is_none()
+    }
+
+    fn newest(&mut self) -> &mut BTreeMap<PolicyRef, PolicyFact> {
+        self.coming.as_mut().unwrap_or(&mut self.known)
+    }
+
+    fn all(&self) -> AllPolicies {
+        self.known.values().cloned().collect()
+    }
+
+    /// There are none, because their kind is not served.
+    fn clear(&mut self) -> AllPolicies {
+        *self = Set::default();
+        AllPolicies::new()
+    }
+}
+
+fn read(object: &[u8]) -> Option<PolicyFact> {
+    let policy = serde_json::from_slice::<Value>(object).ok().as_ref().and_then(PolicyFact::from_json);
+    if policy.is_none() {
+        tracing::warn!("skipping a {KIND} that cannot be read: {}", crate::decode::name_of(object));
+    }
+    policy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An object by its name and the last digit of its uid.
+    fn object(text: &str) -> bytes::Bytes {
+        let (name, uid) = text.split_once(' ').unwrap_or((text, "1"));
+        format!(
+            r#"{{"metadata":{{"namespace":"n","name":"{name}","uid":"00000000-0000-0000-0000-00000000000{uid}"}},"spec":{{}}}}"#
+        )
+        .into()
+    }
+
+    /// What is told after each event; `-` for nothing.
+    fn check(events: Vec<Event>, expected: &[&str]) {
+        let mut set = Set::default();
+        let told: Vec<String> = events
+            .into_iter()
+            .map(|event| match set.take(event) {
+                true => set.all().iter().map(|one| one.key.name.as_str()).collect::<Vec<_>>().join(" "),
+                false => "-".to_owned(),
+            })
+            .collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_set_is_told_when_a_list_is_complete_and_after_each_change() {
+        let (done, first) = (|| Event::InitialDone("1".into()), |text| Event::InitialObject(object(text)));
+        let (applied, deleted) = (|text| Event::Applied(object(text)), |text| Event::Deleted(object(text)));
+        check(vec![Event::Restarted, done()], &["-", ""]);
+        check(
+            vec![Event::Restarted, first("b"), first("a"), done(), applied("c"), deleted("b"), applied("a")],
+            &["-", "-", "-", "a b", "a b c", "a c", "a c"],
+        );
+        // A list that is made anew is told when it is complete, and what it does not have is gone.
+        check(
+            vec![
+                Event::Restarted,
+                first("a"),
+                done(),
+                Event::Restarted,
+                first("b"),
+                first("c"),
+                deleted("c"),
+                done(),
+            ],
+            &["-", "-", "a", "-", "-", "-", "-", "b"],
+        );
+        // Another object of the same name is another policy.
+        check(
+            vec![
+                Event::Restarted,
+                first("a 1"),
+                done(),
+                deleted("a 1"),
+                applied("a 2"),
+                Event::Bookmark("9".into()),
+            ],
+            &["-", "-", "a", "", "a", "-"],
+        );
+        let unreadable = Event::Applied(bytes::Bytes::from_static(b"{}"));
+        check(vec![Event::Restarted, first("a"), done(), unreadable], &["-", "-", "a", "a"]);
+    }
+}
