@@ -14,6 +14,7 @@ use crate::failure::Failure;
 /// The files of the kustomize base, in the order in which they are applied.
 const BASE: &[(&str, &str)] = &[
     ("namespace.yaml", include_str!("../../../deploy/kustomize/base/namespace.yaml")),
+    ("rollout-policy-crd.yaml", up::ROLLOUT_POLICY_DEFINITION),
     ("service-account.yaml", include_str!("../../../deploy/kustomize/base/service-account.yaml")),
     ("cluster-role.yaml", include_str!("../../../deploy/kustomize/base/cluster-role.yaml")),
     ("cluster-role-binding.yaml", include_str!("../../../deploy/kustomize/base/cluster-role-binding.yaml")),

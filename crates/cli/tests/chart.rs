@@ -70,6 +70,10 @@ fn charted(changes: &Value) -> Objects {
     for object in all.values_mut() {
         let labels = object["metadata"]["labels"].as_object_mut().unwrap();
         assert_eq!(labels.shift_remove("app.kubernetes.io/managed-by"), Some("Helm".into()));
+        if object["kind"] == "CustomResourceDefinition" {
+            let marks = object["metadata"].as_object_mut().unwrap().shift_remove("annotations");
+            assert_eq!(marks, Some(json!({"helm.sh/resource-policy": "keep"})));
+        }
     }
     all
 }

@@ -35,6 +35,10 @@ pub use sources::{Document, SourceError, parse};
 use crate::LoopsConfig;
 use model::Snapshot;
 
+/// The definition of RolloutPolicy, as it is deployed on clusters.
+pub const ROLLOUT_POLICY_DEFINITION: &str =
+    include_str!("../../../../deploy/kustomize/base/rollout-policy-crd.yaml");
+
 /// How long the parts may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -91,6 +95,9 @@ pub enum UpError {
     /// The fleet file cannot be used.
     #[error("fleet file {0}")]
     Fleet(SourceError),
+    /// The definition of RolloutPolicy was refused.
+    #[error("cannot define RolloutPolicy: {0}")]
+    Definition(SourceError),
     /// The server does not answer.
     #[error(transparent)]
     Client(#[from] everynode_client::Error),
@@ -121,6 +128,7 @@ impl Up {
         let kubeconfig = files::Kubeconfig::write(&config, &text)
             .map_err(|(path, source)| UpError::Kubeconfig { path: path.display().to_string(), source })?;
         let client = Client::from_kubeconfig_text(&text).await?;
+        define_policies(&client).await.map_err(UpError::Definition)?;
         let nodes = nodes::with_known(wanted, &client).await?;
         let healthy_nodes = nodes.iter().filter(|node| node.mode == Mode::Healthy).count();
         let cancel = CancellationToken::new();
@@ -215,6 +223,14 @@ impl Up {
         }
         self.server.shutdown().await;
     }
+}
+
+/// Has RolloutPolicy served, as on a cluster on which everynode was installed.
+async fn define_policies(client: &Client) -> Result<(), SourceError> {
+    for document in parse("rollout-policy-crd.yaml", ROLLOUT_POLICY_DEFINITION)? {
+        apply(client, &document, "everynode-up").await?;
+    }
+    Ok(())
 }
 
 fn server_config(config: &UpConfig) -> apiserver::Config {
