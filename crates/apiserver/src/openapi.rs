@@ -399,6 +399,8 @@ fn operation(resource: &Resource, verb: &str, action: &str, form: Form) -> Value
     let parameters = query.iter().map(|name| parameter(name, "query", false, form)).collect();
     out.insert("parameters".into(), parameters);
     let body: &[&str] = match verb {
+        // kubectl chooses the form of its patches by this list.
+        "patch" if resource.custom.is_some() => crate::patch::CUSTOM_MEDIA_TYPES,
         "patch" => PATCH_TYPES,
         "create" | "update" => AVAILABLE,
         _ => &[],

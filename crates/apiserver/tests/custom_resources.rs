@@ -246,6 +246,10 @@ async fn an_object_is_seen_in_every_version_that_is_served() {
     assert_eq!(groups["preferredVersion"]["version"], "v1");
     let document = client.get("/openapi/v3/apis/two.io/v1").await.json();
     assert!(document["components"]["schemas"]["io.two.v1.Cog"]["properties"]["spec"].is_object());
+    let patch = &document["paths"]["/apis/two.io/v1/namespaces/{namespace}/cogs/{name}"]["patch"];
+    let forms: Vec<&String> = patch["requestBody"]["content"].as_object().unwrap().keys().collect();
+    // kubectl chooses by this list.
+    assert_eq!(forms, ["application/json-patch+json", "application/merge-patch+json"]);
     server.shutdown().await;
 }
 
