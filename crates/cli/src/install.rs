@@ -54,7 +54,8 @@ pub struct InstallArgs {
     /// Replicas; one leads, the others stand by
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=9))]
     replicas: u32,
-    /// `all` takes the place of the built-in DaemonSet controller; `rollouts` places nothing itself
+    /// `all` takes the place of the built-in DaemonSet controller; `rollouts` places nothing itself, and conducts the
+    /// roll-outs of OnDelete DaemonSets that have a RolloutPolicy
     #[arg(long, value_name = "SCOPE", default_value = "all", value_parser = ["all", "rollouts"])]
     scope: String,
 }
@@ -104,7 +105,8 @@ pub async fn run(args: InstallArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Deletes the objects, the controller first and its namespace last, and waits until they are gone.
+/// Deletes the objects, the controller first and its namespace last, and waits until they are gone. The definition of
+/// RolloutPolicy stays while there are policies, which would go with it.
 ///
 /// # Errors
 /// No cluster, or the first object that cannot be deleted.
@@ -113,6 +115,11 @@ pub async fn remove(args: UninstallArgs) -> Result<ExitCode, Failure> {
     let documents = documents(str::to_owned)?;
     refuse_helm(&client, &documents).await?;
     for document in documents.iter().rev() {
+        if document.object["kind"] == "CustomResourceDefinition" && has_policies(&client).await? {
+            let (object, _) = up::live(&client, document).await.map_err(refused)?;
+            print(&format!("{object} kept: there are policies, which would go with it\n"));
+            continue;
+        }
         let (object, found) = match args.dry_run {
             true => {
                 let (object, live) = up::live(&client, document).await.map_err(refused)?;
@@ -136,6 +143,16 @@ pub async fn remove(args: UninstallArgs) -> Result<ExitCode, Failure> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn has_policies(client: &Client) -> Result<bool, Failure> {
+    let list = match client.get("/apis/everynode.dev/v1alpha1/rolloutpolicies?limit=1").await {
+        Ok(list) => list,
+        Err(error) if error.is_not_found() => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let list: serde_json::Value = serde_json::from_slice(&list)?;
+    Ok(list["items"].as_array().is_some_and(|items| !items.is_empty()))
 }
 
 async fn connect(cluster: &ClusterArgs) -> Result<Client, Failure> {

@@ -15,8 +15,9 @@ use common::{Cluster, everynode, get};
 use serde_json::Value;
 
 /// Kinds and names, in the order in which they are made.
-const OBJECTS: [&str; 9] = [
+const OBJECTS: [&str; 10] = [
     "namespace/everynode-system",
+    DEFINITION,
     "serviceaccount/everynode-controller",
     "clusterrole.rbac.authorization.k8s.io/everynode-controller",
     "clusterrolebinding.rbac.authorization.k8s.io/everynode-controller",
@@ -26,6 +27,9 @@ const OBJECTS: [&str; 9] = [
     "poddisruptionbudget.policy/everynode-controller",
     "deployment.apps/everynode-controller",
 ];
+
+/// `everynode up` has it from the start.
+const DEFINITION: &str = "customresourcedefinition.apiextensions.k8s.io/rolloutpolicies.everynode.dev";
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/everynode-system/deployments/everynode-controller";
 
@@ -41,6 +45,13 @@ fn check(cluster: &Cluster, args: &[&str], expected: &[String]) {
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected, "{args:?}");
 }
 
+/// What the first installation says.
+fn created() -> Vec<String> {
+    let mut all = each("created");
+    all[1] = format!("{DEFINITION} unchanged");
+    all
+}
+
 fn each(what: &str) -> Vec<String> {
     OBJECTS.iter().map(|object| format!("{object} {what}")).collect()
 }
@@ -53,10 +64,10 @@ fn reversed(what: &str) -> Vec<String> {
 async fn what_is_installed_can_be_changed_and_taken_out_again_without_a_trace() {
     let cluster = Cluster::start(&["--nodes", "1"]);
     let client = cluster.client().await;
-    check(&cluster, &["install"], &each("created"));
+    check(&cluster, &["install"], &created());
     check(&cluster, &["install"], &each("unchanged"));
     let mut changed = each("unchanged");
-    changed[8] = format!("{} configured", OBJECTS[8]);
+    changed[9] = format!("{} configured", OBJECTS[9]);
     check(&cluster, &["install", "--replicas", "3", "--image", "r.example/e:1"], &changed);
     let deployment = get(&client, DEPLOYMENT).await;
     assert_eq!(deployment["spec"]["replicas"], 3);
@@ -73,9 +84,27 @@ async fn what_is_installed_can_be_changed_and_taken_out_again_without_a_trace() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_and_their_definition_stay_when_the_rest_is_taken_out() {
+    let cluster = Cluster::start(&["--nodes", "0"]);
+    let client = cluster.client().await;
+    let policies = "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies";
+    let policy = r#"{"apiVersion":"everynode.dev/v1alpha1","kind":"RolloutPolicy","metadata":{"name":"careful"},
+        "spec":{"selector":{}}}"#;
+    check(&cluster, &["install"], &created());
+    client.post(policies, policy).await.unwrap();
+    let mut expected = reversed("deleted");
+    expected[8] = format!("{DEFINITION} kept: there are policies, which would go with it");
+    check(&cluster, &["uninstall"], &expected);
+    client.delete(&format!("{policies}/careful"), "").await.unwrap();
+    let mut expected = reversed("not found");
+    expected[8] = format!("{DEFINITION} deleted");
+    check(&cluster, &["uninstall"], &expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_of_helm_is_left_to_helm() {
     let cluster = Cluster::start(&["--nodes", "0"]);
-    check(&cluster, &["install"], &each("created"));
+    check(&cluster, &["install"], &created());
     let helm = r#"{"metadata":{"labels":{"app.kubernetes.io/managed-by":"Helm"}}}"#;
     let merge = everynode_client::content_type::MERGE_PATCH;
     cluster.client().await.patch(DEPLOYMENT, merge, helm).await.unwrap();

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 const DAEMONSETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
 const REVISIONS: &str = "/apis/apps/v1/namespaces/default/controllerrevisions";
+const POLICIES: &str = "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const EVENTS: &str = "/api/v1/namespaces/default/events";
 const SYSTEM: &str = "everynode-system";
@@ -53,6 +54,7 @@ async fn the_role_grants_what_a_life_of_daemonsets_uses_and_nothing_else() {
     std::fs::write(&kubeconfig, server.kubeconfig()).unwrap();
     let client = Client::from_file(&kubeconfig).await.unwrap();
     let stop = CancellationToken::new();
+    define_policies(&client).await;
     start_cluster(&client, &server, &stop);
     create(&client, "/api/v1/namespaces", json!({"metadata": {"name": SYSTEM}})).await;
     let mut controller = start_controller(&kubeconfig);
@@ -126,6 +128,7 @@ async fn live(client: &Client) {
     merge(client, &format!("{DAEMONSETS}/surging"), template_annotation("roll")).await;
     settled(client, "surging", 4).await;
 
+    follow_a_policy(client).await;
     adopt_and_release(client).await;
     narrow_by_a_label(client).await;
     be_refused(client).await;
@@ -153,6 +156,32 @@ async fn roll_roll_back_and_clean_up(client: &Client) {
         if done { Ok(()) } else { Err(format!("{numbers:?}")) }
     })
     .await;
+}
+
+async fn define_policies(client: &Client) {
+    let document = manifest::parse_yaml(everynode_local::up::ROLLOUT_POLICY_DEFINITION).unwrap().value;
+    create(client, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document).await;
+    eventually("policies are served", LIMIT, async || {
+        client.get(POLICIES).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+}
+
+/// Writes how a roll-out stands.
+async fn follow_a_policy(client: &Client) {
+    let policy = json!({
+        "apiVersion": "everynode.dev/v1alpha1",
+        "kind": "RolloutPolicy",
+        "metadata": {"name": "p"},
+        "spec": {"selector": {"matchLabels": {"app": "agent"}}},
+    });
+    create(client, POLICIES, policy).await;
+    eventually("the policy has a status", LIMIT, async || {
+        let status = get(client, &format!("{POLICIES}/p")).await["status"].clone();
+        if status["phase"] == "Complete" { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    client.delete(&format!("{POLICIES}/p"), "").await.unwrap();
 }
 
 /// Deletes a DaemonSet without its pods and creates it anew; then takes a pod out of its selector.
