@@ -10,6 +10,7 @@ use crate::completion::CompletionArgs;
 use crate::install::{InstallArgs, UninstallArgs};
 use crate::out::Colour;
 use crate::plan::PlanArgs;
+use crate::rollout::RolloutArgs;
 use crate::snapshot::SnapshotArgs;
 use crate::status::StatusArgs;
 use crate::why::WhyArgs;
@@ -85,6 +86,8 @@ pub enum Command {
     ///
     /// Exit status: 0 shown, however the DaemonSets stand; 1 error; 2 wrong command line.
     Status(StatusArgs),
+    /// Show and steer roll-outs under a RolloutPolicy: status, pause, resume, promote, abort, retry, history
+    Rollout(RolloutArgs),
     /// Install the controller to a cluster: namespace, permissions, two replicas
     Install(InstallArgs),
     /// Remove what `install` made

@@ -10,6 +10,7 @@ mod nodes;
 mod out;
 mod plan;
 mod program;
+mod rollout;
 mod snapshot;
 mod source;
 mod status;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Command::Plan(given) => plan::run(given, colour).await,
             Command::Why(given) => why::run(given, colour).await,
             Command::Status(given) => status::run(given, colour).await,
+            Command::Rollout(given) => rollout::run(given, colour).await,
             Command::Completion(given) => completion::run(&given, program::command()),
             Command::Install(args) => install::run(args).await,
             Command::Uninstall(args) => install::remove(args).await,

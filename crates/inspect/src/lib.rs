@@ -13,6 +13,7 @@ pub mod paint;
 mod pods;
 pub mod predicates;
 pub mod reason;
+pub mod rollout;
 pub mod status;
 pub mod why;
 pub mod yaml;
