@@ -1,10 +1,12 @@
 //! The figures of each DaemonSet, from counters: the answers of [`crate::Engine::daemonsets`] and
 //! [`crate::Engine::rollouts`].
 
+use std::sync::Arc;
+
 use crate::base::{Time, Uid};
 use crate::engine::Engine;
 use crate::facts::Status;
-use crate::policy::{RolloutFigures, RolloutPhase};
+use crate::policy::{NodeFailure, RolloutFigures, RolloutPhase, Spot};
 use crate::slot::Slot;
 use crate::status::live;
 
@@ -50,6 +52,12 @@ pub struct Rollout<'a> {
     pub wave: usize,
     /// How many waves there are.
     pub waves: usize,
+    /// The revision that it is about, by the hash in its pods' labels.
+    pub revision: Option<&'a str>,
+    /// The last revision that all nodes had.
+    pub last_good: Option<&'a str>,
+    /// When the wave under way was complete, if it is: its bake time counts from then.
+    pub wave_done_at: Option<Time>,
     /// Its numbers of nodes.
     pub figures: RolloutFigures,
     /// Nodes that failed.
@@ -60,24 +68,75 @@ pub struct Rollout<'a> {
     pub progress_at: Option<Time>,
 }
 
+/// What a policy makes of one node of a DaemonSet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutNode {
+    /// metadata.name of the node.
+    pub node: Arc<str>,
+    /// The first wave that has it, from 1; `None` when the waves leave it out.
+    pub wave: Option<usize>,
+    /// A ready pod was taken from it and none serves there yet: it uses the budget.
+    pub is_taken: bool,
+    /// It was not well when its turn came: it costs nothing, blocks nothing and cannot fail.
+    pub is_exempt: bool,
+    /// No pod is created on it for now.
+    pub is_held: bool,
+    /// It was well and failed with its new pod.
+    pub failure: Option<NodeFailure>,
+}
+
+fn rollout(slot: &Slot) -> Option<Rollout<'_>> {
+    let conduct = slot.conduct.as_deref()?;
+    Some(Rollout {
+        namespace: &slot.key.namespace,
+        daemonset: &slot.key.name,
+        policy: &conduct.policy.key.name,
+        phase: conduct.phase,
+        wave: conduct.wave + 1,
+        waves: conduct.policy.spec.waves.len(),
+        revision: conduct.hash.as_deref(),
+        last_good: conduct.last_good.as_deref(),
+        wave_done_at: conduct.wave_done_at,
+        figures: conduct.figures,
+        failed: conduct.failed.len(),
+        started_at: conduct.started_at,
+        progress_at: conduct.progress_at,
+    })
+}
+
 impl Engine {
     /// The roll-outs under policies, in no particular order.
     pub fn rollouts(&self) -> impl Iterator<Item = Rollout<'_>> {
-        self.slots.iter().filter_map(|slot| {
-            let conduct = slot.conduct.as_deref()?;
-            Some(Rollout {
-                namespace: &slot.key.namespace,
-                daemonset: &slot.key.name,
-                policy: &conduct.policy.key.name,
-                phase: conduct.phase,
-                wave: conduct.wave + 1,
-                waves: conduct.policy.spec.waves.len(),
-                figures: conduct.figures,
-                failed: conduct.failed.len(),
-                started_at: conduct.started_at,
-                progress_at: conduct.progress_at,
-            })
-        })
+        self.slots.iter().filter_map(rollout)
+    }
+
+    /// The roll-out of one DaemonSet, if a policy conducts it.
+    pub fn rollout(&self, namespace: &str, daemonset: &str) -> Option<Rollout<'_>> {
+        rollout(self.conducted(namespace, daemonset)?)
+    }
+
+    /// What its policy makes of each eligible node, in the order in which nodes are taken; none without a policy.
+    pub fn rollout_nodes(&self, namespace: &str, daemonset: &str, now: Time) -> Vec<RolloutNode> {
+        let Some(slot) = self.conducted(namespace, daemonset) else { return Vec::new() };
+        let Some(conduct) = slot.conduct.as_deref() else { return Vec::new() };
+        let goal = conduct.goal().map_or("", |goal| goal);
+        let spots = self.survey(slot, &conduct.policy.spec, goal, now);
+        let waves = conduct.waves(&spots);
+        let node = |(index, spot): (usize, &Spot)| RolloutNode {
+            node: spot.name.clone(),
+            wave: waves.iter().position(|members| members[index]).map(|wave| wave + 1),
+            is_taken: conduct.taken.contains(&spot.name),
+            is_exempt: conduct.exempt.contains(&spot.name),
+            is_held: conduct.holds(spot.node),
+            failure: conduct.failed.get(&spot.name).cloned(),
+        };
+        spots.iter().enumerate().map(node).collect()
+    }
+
+    fn conducted(&self, namespace: &str, daemonset: &str) -> Option<&Slot> {
+        let namespace = self.namespaces.get(self.namespaces.find(namespace)?)?;
+        let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
+        slots.find(|slot| slot.conduct.is_some() && slot.spec.is_some() && slot.key.name == daemonset)
     }
 
     /// The figures of all DaemonSets, in no particular order. Nothing is computed but what is told.

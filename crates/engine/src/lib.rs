@@ -72,7 +72,7 @@ pub use facts::{
     CORDONED_TAINT, DaemonSetFact, Fact, Failure, IntOrPercent, Kind, NOT_READY_TAINTS, NodeFact, Outcome,
     Phase, PodController, PodFact, PodSelector, RevisionFact, Status, Strategy, Trouble,
 };
-pub use figures::{Figures, Rollout};
+pub use figures::{Figures, Rollout, RolloutNode};
 pub use pod_name::{POD_NAMES, PodNames, pod_name};
 pub use rollout::Budget;
 pub use template::{Template, pod_placement};

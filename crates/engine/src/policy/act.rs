@@ -95,11 +95,9 @@ impl Engine {
             conduct.guess_last_good(&spots, &hashes.collect(), hash);
         }
         // Who took these away cannot be told: they count, to be safe.
-        if conduct.last_good.is_some() {
-            let unserved = spots.iter().filter(|spot| !spot.is_available() && spot.health == Health::Well);
-            let ours = unserved.filter(|spot| !conduct.exempt.contains(&spot.name));
-            conduct.taken = ours.map(|spot| spot.name.clone()).collect();
-        }
+        let unserved = spots.iter().filter(|spot| !spot.is_available() && spot.health == Health::Well);
+        let ours = unserved.filter(|spot| !conduct.exempt.contains(&spot.name));
+        conduct.taken.extend(ours.map(|spot| spot.name.clone()));
     }
 
     fn note_progress(
@@ -123,7 +121,7 @@ impl Engine {
             );
         }
         if conduct.aborted || conduct.failed.len() >= conduct.failure_budget(spots) {
-            self.halt(slot, conduct);
+            self.halt(slot, conduct, conduct.failure_budget(spots));
             return None;
         }
         if conduct.phase != RolloutPhase::Complete {
@@ -147,7 +145,7 @@ impl Engine {
     }
 
     /// The failure budget is spent, or somebody aborted.
-    fn halt(&mut self, slot: &mut Slot, conduct: &mut Conduct) {
+    fn halt(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize) {
         let goes_back = conduct.aborted || conduct.policy.spec.on_failure == OnFailure::Rollback;
         let last_good = conduct.last_good.clone().filter(|good| Some(good) != conduct.hash.as_ref());
         let can_go_back = self.scope == Scope::All
@@ -155,12 +153,8 @@ impl Engine {
         let why = match (conduct.aborted, conduct.failed.iter().next()) {
             (true, _) => "aborted".to_owned(),
             (false, Some((node, failure))) => {
-                format!(
-                    "{} of at most {} nodes failed: {node} ({})",
-                    conduct.failed.len(),
-                    conduct.figures.failure_budget.max(1) - 1,
-                    failure.reason
-                )
+                let (failed, first) = (conduct.failed.len(), &failure.reason);
+                format!("{failed} nodes failed where {budget} halt the roll-out; the first: {node} ({first})")
             }
             (false, None) => "too many nodes failed".to_owned(),
         };
@@ -223,7 +217,7 @@ impl Engine {
                 (0..spots.len()).filter(|&index| is_in(index)).map(|index| &spots[index]).collect();
             self.replace(slot, conduct, spots, &turn, budget, now);
         }
-        if conduct.policy.spec.paused && conduct.phase != RolloutPhase::Complete {
+        if conduct.policy.spec.paused && !conduct.phase.is_ended() {
             conduct.message = "paused".to_owned();
         } else if budget == 0 && conduct.phase == RolloutPhase::Progressing {
             conduct.phase = RolloutPhase::Stalled;
@@ -303,7 +297,7 @@ impl Engine {
             let is_taken = conduct.taken.contains(&spot.name);
             let is_free = spot.health == Health::Cordoned
                 || !old.ready
-                || is_taken
+                || is_taken && conduct.taken.len() <= budget
                 || spot.new.is_some_and(|new| new.available);
             let used = if surges { surging } else { conduct.taken.len() };
             let in_budget = used < budget && !conduct.domain_is_full(spots, spot);

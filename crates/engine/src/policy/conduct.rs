@@ -133,7 +133,8 @@ impl Conduct {
                 Some((one["node"].as_str()?.into(), failure))
             })
             .collect();
-        self.exempt = items(&entry["exemptNodes"]).filter_map(|one| Some(one.as_str()?.into())).collect();
+        let names = |key: &str| items(&entry[key]).filter_map(|one| Some(one.as_str()?.into())).collect();
+        (self.exempt, self.taken) = (names("exemptNodes"), names("unavailableNodes"));
     }
 
     /// A new template starts afresh; the budget that is used up stays so.
@@ -337,14 +338,19 @@ impl Conduct {
     pub fn obey(&mut self, now: Time) {
         let Some(hash) = self.hash.clone() else { return };
         let is_open = self.phase != RolloutPhase::Complete;
-        if self.policy.command("abort") == Some(&*hash) && is_open && !self.aborted && self.attempt == 0 {
+        let wanted = self.policy.command("abort");
+        let numbered = format!("{hash}/{}", self.attempt);
+        let is_abort = wanted == Some(&*hash) && self.attempt == 0 || wanted == Some(&*numbered);
+        if is_abort && is_open {
             self.aborted = true;
         }
         let retry = self.policy.command("retry").and_then(|text| text.split_once('/'));
         let attempt =
             retry.filter(|(one, _)| *one == &*hash).and_then(|(_, attempt)| attempt.parse::<i64>().ok());
-        if let Some(attempt) = attempt.filter(|attempt| *attempt > self.attempt && self.phase.is_given_up()) {
-            self.attempt = attempt;
+        let Some(attempt) = attempt.filter(|attempt| *attempt > self.attempt) else { return };
+        // One that comes too early is used up: it must not act later, on what nobody has seen yet.
+        self.attempt = attempt;
+        if self.phase.is_given_up() {
             self.phase = RolloutPhase::Progressing;
             (self.wave_done_at, self.aborted, self.progress_at) = (None, false, Some(now));
             self.started_at = Some(now);

@@ -16,6 +16,7 @@ pub use spec::{Domain, Gate, OnFailure, PolicyFact, PolicyRef, PolicySpec, Wave,
 pub(crate) use bind::Policies;
 pub(crate) use conduct::Conduct;
 pub use conduct::RolloutFigures;
+pub(crate) use survey::Spot;
 
 use crate::base::Time;
 
@@ -81,6 +82,11 @@ impl RolloutPhase {
     /// Reads the word.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|phase| phase.name() == text)
+    }
+
+    /// Nothing more of the new revision comes, paused or not.
+    pub fn is_ended(self) -> bool {
+        self.is_given_up() || self == RolloutPhase::Complete
     }
 
     /// The new revision is given up: pods are made from the last good one.

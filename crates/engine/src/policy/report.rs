@@ -1,5 +1,8 @@
 //! The status of a RolloutPolicy: what was decided, for people and for the next leader.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::base::Time;
@@ -8,7 +11,7 @@ use crate::slot::Slot;
 use super::spec::PolicyFact;
 use super::{Conduct, RolloutPhase};
 
-/// So many failed or exempt nodes are named at most.
+/// So many nodes of a kind are named at most.
 const NAMES_LIMIT: usize = 500;
 
 /// The status, with null for what must not stay from the last one.
@@ -81,7 +84,9 @@ fn entry(conduct: &Conduct) -> Value {
             |(node, failure)| json!({"node": **node, "reason": failure.reason, "at": time(Some(failure.at))}),
         )
         .collect();
-    let exempt: Vec<&str> = conduct.exempt.iter().take(NAMES_LIMIT).map(|name| &**name).collect();
+    let names = |nodes: &BTreeSet<Arc<str>>| -> Vec<Value> {
+        nodes.iter().take(NAMES_LIMIT).map(|name| (**name).into()).collect()
+    };
     json!({
         "revision": conduct.hash.as_deref(),
         "lastGoodRevision": conduct.last_good.as_deref(),
@@ -102,7 +107,8 @@ fn entry(conduct: &Conduct) -> Value {
         "failed": conduct.failed.len(),
         "failureBudget": figures.failure_budget,
         "failedNodes": failed,
-        "exemptNodes": exempt,
+        "exemptNodes": names(&conduct.exempt),
+        "unavailableNodes": names(&conduct.taken),
         "startedAt": time(conduct.started_at),
         "progressAt": time(conduct.progress_at),
     })

@@ -450,7 +450,7 @@ pub fn daemonset(uid: Uid, name: &str, change: impl FnOnce(&mut Value)) -> Daemo
 }
 
 /// A JSON merge patch.
-fn merge(target: &mut Value, patch: &Value) {
+pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(fields) = patch else {
         *target = patch.clone();
         return;

@@ -1,0 +1,476 @@
+//! Roll-outs under a policy in all weathers: watches that lag, answers that are lost, leaders that change, nodes that
+//! die, people who edit, pause, promote, abort and try again. At every moment the budget holds and what is halted
+//! deletes nothing; when the weather ends, every roll-out ends.
+//!
+//! `EVERYNODE_POLICY_SEEDS` sets the number of seeds (default 300), `EVERYNODE_POLICY_SEED` the first one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use common::{Node, Objects, Pod, Told, daemonset, merge, node_name, plain_node, refused, with_image};
+use everynode_engine::placement::Effect;
+use everynode_engine::pod_body::HASH_LABEL;
+use everynode_engine::policy::PolicyFact;
+use everynode_engine::{
+    ActionId, DaemonSetRef, Engine, EngineConfig, Fact, Failure, Kind, Outcome, Phase, Time, Trouble, Uid,
+    Work,
+};
+use serde_json::{Value, json};
+
+const KINDS: [Kind; 4] = [Kind::Node, Kind::DaemonSet, Kind::Pod, Kind::Revision];
+const BAD: &str = "none";
+
+struct Write {
+    id: ActionId,
+    daemonset: Arc<DaemonSetRef>,
+    work: Work,
+    /// It takes a pod from a node that is not well, as far as the controller has been told.
+    is_free: bool,
+}
+
+struct World {
+    random: fastrand::Rng,
+    objects: Objects,
+    engine: Engine,
+    policy: Value,
+    uid: Uid,
+    now: Time,
+    watches: [VecDeque<Told>; 4],
+    /// Nodes that the controller knows, and whether they are well.
+    known: BTreeMap<String, bool>,
+    writes: Vec<Write>,
+    budget: usize,
+    /// Nodes from which the controller has taken a pod that served, and where none serves yet.
+    taken: BTreeSet<String>,
+    /// The last status that was asked for says Halted, and nobody has said anything since.
+    is_halted: bool,
+    images: u32,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let nodes = random.usize(1..9);
+        let budget = random.usize(1..4);
+        let mut objects = Objects { next_uid: 1000, graceful: random.bool(), ..Objects::default() };
+        (0..nodes).for_each(|index| objects.set_node(plain_node(index)));
+        let uid = objects.new_uid();
+        let min_ready_seconds = random.i32(0..3) * 10;
+        objects.add_daemonset(daemonset(uid, "ds", |object| {
+            object["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+            object["spec"]["minReadySeconds"] = min_ready_seconds.into();
+        }));
+        let gate = |random: &mut fastrand::Rng| if random.bool() { "Manual" } else { "Automatic" };
+        let mut waves = Vec::new();
+        for count in [1, 50, 100] {
+            if count < 100 && random.bool() {
+                continue;
+            }
+            let nodes: Value = if count == 1 { 1.into() } else { format!("{count}%").into() };
+            let bake_seconds = random.i32(0..3) * 20;
+            waves.push(json!({"nodes": nodes, "bakeSeconds": bake_seconds, "gate": gate(&mut random)}));
+        }
+        let policy = json!({
+            "metadata": {"namespace": "default", "name": "p", "uid": Uid(7).to_string(), "generation": 1},
+            "spec": {
+                "selector": {}, "maxUnavailable": budget, "waves": waves,
+                "firstRollout": if random.bool() { "Waves" } else { "AtOnce" },
+                "failure": {
+                    "budget": random.usize(1..4), "readyWithinSeconds": 120,
+                    "action": if random.bool() { "Rollback" } else { "Pause" },
+                },
+            },
+        });
+        let mut world = World {
+            random,
+            objects,
+            engine: Engine::new(EngineConfig::default()),
+            policy,
+            uid,
+            now: Time::from_seconds(1_000_000),
+            watches: Default::default(),
+            known: BTreeMap::new(),
+            writes: Vec::new(),
+            budget,
+            taken: BTreeSet::new(),
+            is_halted: false,
+            images: 1,
+        };
+        world.lead();
+        world
+    }
+
+    /// Another leader begins: it knows what the API server has.
+    fn lead(&mut self) {
+        self.engine = Engine::new(EngineConfig { waits_for_policies: true, ..EngineConfig::default() });
+        self.is_halted = false;
+        // A leader that died can have taken a pod from a node that died too, without a word in the status.
+        let nodes = &self.objects.nodes;
+        self.taken.retain(|name| nodes.get(name).is_some_and(|node| node.taints.is_empty()));
+        self.objects.told.clear();
+        for kind in KINDS {
+            self.watches[kind as usize].clear();
+            self.objects.list(kind, &mut self.engine, self.now);
+        }
+        let nodes = self.objects.nodes.values();
+        self.known = nodes.map(|node| (node.name.clone(), node.taints.is_empty())).collect();
+        self.tell_policy();
+    }
+
+    fn tell_policy(&mut self) {
+        let policies = PolicyFact::from_json(&self.policy).into_iter().collect();
+        self.engine.observe(Fact::Policies(policies), self.now);
+    }
+
+    fn happen(&mut self) {
+        match self.random.u32(0..100) {
+            0..3 => self.edit(),
+            3..6 => self.people(),
+            6..9 => self.node_happens(),
+            9..35 => self.kubelet(),
+            35..60 => self.write_happens(),
+            60..85 => self.deliver(),
+            85..96 => self.now = self.now.plus_millis([10, 1000, 5_000, 30_000][self.random.usize(0..4)]),
+            96 => self.fail_over(),
+            97 => self.lose_a_pod(),
+            _ => self.relist(Kind::Pod),
+        }
+        self.queue();
+    }
+
+    fn queue(&mut self) {
+        while let Some(told) = self.objects.told.pop_front() {
+            self.watches[told.kind() as usize].push_back(told);
+        }
+    }
+
+    fn edit(&mut self) {
+        self.is_halted = false;
+        self.images += 1;
+        let image = if self.random.u32(0..3) == 0 { BAD.to_owned() } else { format!("i:{}", self.images) };
+        self.objects.change_daemonset(self.uid, true, |one| one.template = with_image(&one.template, &image));
+    }
+
+    /// Somebody pauses, promotes, aborts or has it tried again.
+    fn people(&mut self) {
+        self.is_halted = false;
+        let entry = self.policy["status"]["daemonSets"]["ds"].clone();
+        let hash = entry["revision"].as_str().unwrap_or_default();
+        let command = match self.random.u32(0..5) {
+            0 => {
+                let is_paused = self.policy["spec"]["paused"] == true;
+                self.policy["spec"]["paused"] = (!is_paused).into();
+                return self.tell_policy();
+            }
+            1 => json!({"everynode.dev/abort": hash}),
+            2 => {
+                let attempt = entry["attempt"].as_i64().unwrap_or_default() + 1;
+                json!({"everynode.dev/retry": format!("{hash}/{attempt}")})
+            }
+            _ => json!({"everynode.dev/promote": format!("{hash}/{}", entry["wave"])}),
+        };
+        self.policy["metadata"]["annotations"] = command;
+        self.tell_policy();
+    }
+
+    fn node_happens(&mut self) {
+        let index = self.random.usize(0..9);
+        let known = self.objects.nodes.get(&node_name(index)).cloned();
+        let taint = |key: &str| (key.to_owned(), String::new(), Effect::NoSchedule);
+        let node = match (known, self.random.u32(0..6)) {
+            (Some(_), 0) => return self.objects.remove_node(&node_name(index)),
+            (Some(node), 1 | 2) if node.not_ready_since.is_none() => Node {
+                taints: vec![taint("node.kubernetes.io/unreachable")],
+                not_ready_since: Some(Time(self.now.0 / 1000 * 1000)),
+                ..node
+            },
+            (Some(_), 3) => {
+                Node { taints: vec![taint("node.kubernetes.io/unschedulable")], ..plain_node(index) }
+            }
+            _ => plain_node(index),
+        };
+        let is_down = node.not_ready_since.is_some();
+        self.objects.set_node(node);
+        let here = |pod: &&Pod| pod.node.as_deref() == Some(node_name(index).as_str());
+        let pods: Vec<Uid> = self.objects.pods.values().filter(here).map(|pod| pod.uid).collect();
+        for uid in pods.into_iter().filter(|_| is_down) {
+            self.objects.change_pod(uid, |pod| pod.ready = false);
+        }
+    }
+
+    fn is_well(&self, name: &str) -> bool {
+        self.objects.nodes.get(name).is_some_and(|node| node.taints.is_empty())
+    }
+
+    fn image(&self, pod: &Pod) -> String {
+        let hash = pod.label(HASH_LABEL).unwrap_or_default();
+        let mut revisions = self.objects.revisions.values();
+        let found =
+            revisions.find(|one| one.labels.iter().any(|(key, value)| key == HASH_LABEL && value == hash));
+        let data = found.map(|one| String::from_utf8_lossy(&one.data).into_owned()).unwrap_or_default();
+        let image = data.split("\"image\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        image.unwrap_or_default().to_owned()
+    }
+
+    /// The kubelet of one pod's node does what is to be done; whether there was anything.
+    fn kubelet_of(&mut self, uid: Uid) -> bool {
+        let pod = self.objects.pods[&uid].clone();
+        let node = pod.node.clone().and_then(|name| self.objects.nodes.get(&name));
+        let is_down = node.is_none_or(|node| node.not_ready_since.is_some());
+        match () {
+            () if pod.node.as_ref().is_some_and(|name| !self.objects.nodes.contains_key(name)) => {
+                self.objects.remove_pod(uid);
+            }
+            () if is_down => return false,
+            () if pod.deleting => self.objects.remove_pod(uid),
+            () if pod.ready => return false,
+            () if self.image(&pod) == BAD => {
+                if pod.trouble.is_some() {
+                    return false;
+                }
+                self.objects.change_pod(uid, |pod| {
+                    (pod.bound, pod.trouble) = (true, Some(Trouble::ErrImagePull));
+                });
+            }
+            () => {
+                let second = Time(self.now.0 / 1000 * 1000);
+                self.objects.change_pod(uid, |pod| {
+                    (pod.bound, pod.phase, pod.ready, pod.ready_since) =
+                        (true, Phase::Running, true, Some(second));
+                });
+            }
+        }
+        true
+    }
+
+    fn kubelet(&mut self) {
+        let all: Vec<Uid> = self.objects.pods.keys().copied().collect();
+        if !all.is_empty() {
+            let index = self.random.usize(0..all.len());
+            self.kubelet_of(all[index]);
+        }
+    }
+
+    /// Somebody else deletes a pod.
+    fn lose_a_pod(&mut self) {
+        let all: Vec<Uid> = self.objects.pods.keys().copied().collect();
+        if !all.is_empty() {
+            self.objects.change_pod(all[self.random.usize(0..all.len())], |pod| pod.deleting = true);
+        }
+    }
+
+    fn write_happens(&mut self) {
+        if self.writes.is_empty() {
+            return;
+        }
+        let index = self.random.usize(0..self.writes.len());
+        let write = self.writes.swap_remove(index);
+        let outcome = match self.random.u32(0..20) {
+            0 => refused("no"),
+            1 => Outcome::Failed { failure: Failure::Unknown, message: "no answer".to_owned() },
+            2 if !matches!(write.work, Work::CreateRevision(_)) => {
+                self.carry_out(&write);
+                Outcome::Failed { failure: Failure::Unknown, message: "no answer".to_owned() }
+            }
+            _ => self.carry_out(&write),
+        };
+        self.engine.observe(Fact::Finished { id: write.id, outcome }, self.now);
+    }
+
+    fn carry_out(&mut self, write: &Write) -> Outcome {
+        match &write.work {
+            Work::WritePolicyStatus { status, .. } => {
+                merge(&mut self.policy["status"], status);
+                return Outcome::Done;
+            }
+            Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } => {
+                let served =
+                    self.objects.pods.get(&pod.uid).filter(|pod| pod.ready && !pod.deleting).cloned();
+                let outcome = self.objects.carry_out(&write.daemonset, &write.work, self.now);
+                let is_gone = self.objects.pods.get(&pod.uid).is_none_or(|pod| pod.deleting);
+                let node = served.and_then(|pod| pod.node).filter(|name| is_gone && self.is_well(name));
+                self.taken.extend(node.filter(|_| !write.is_free));
+                return outcome;
+            }
+            Work::Relist(kind) => {
+                self.queue();
+                self.relist(*kind);
+            }
+            _ => {}
+        }
+        self.objects.carry_out(&write.daemonset, &write.work, self.now)
+    }
+
+    fn relist(&mut self, kind: Kind) {
+        self.queue();
+        self.watches[kind as usize].clear();
+        self.objects.list(kind, &mut self.engine, self.now);
+    }
+
+    fn fail_over(&mut self) {
+        for write in std::mem::take(&mut self.writes) {
+            if self.random.bool() {
+                self.carry_out(&write);
+            }
+        }
+        self.lead();
+    }
+
+    fn deliver(&mut self) {
+        let kind = self.random.usize(0..4);
+        for _ in 0..self.random.usize(1..6) {
+            let Some(told) = self.watches[kind].pop_front() else { return };
+            self.tell(&told);
+        }
+    }
+
+    fn tell(&mut self, told: &Told) {
+        match told {
+            Told::Node(node) => drop(self.known.insert(node.name.clone(), node.taints.is_empty())),
+            Told::NodeGone(name) => drop(self.known.remove(name)),
+            _ => {}
+        }
+        told.tell(&mut self.engine, self.now);
+    }
+
+    fn decide(&mut self) -> Result<usize, String> {
+        let actions = self.engine.decide(self.now);
+        let count = actions.len();
+        for action in actions {
+            match &action.work {
+                Work::RecordEvent(event) => {
+                    // What was halted was the roll-out of another template.
+                    self.is_halted &= event.reason != "RolloutStarted";
+                    continue;
+                }
+                Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } if self.is_halted => {
+                    // Pods of nodes that are gone, or that are too many, go all the same.
+                    let node = self.objects.pods.get(&pod.uid).and_then(|pod| pod.node.clone());
+                    let here = self.objects.pods.values().filter(|pod| pod.node == node).count();
+                    if node.is_some_and(|node| self.known.contains_key(&node)) && here < 2 {
+                        return Err(format!("halted, and yet {:?}", action.work));
+                    }
+                }
+                Work::WritePolicyStatus { status, .. } => {
+                    self.is_halted = status["daemonSets"]["ds"]["phase"] == "Halted";
+                }
+                _ => {}
+            }
+            let (id, daemonset, work) = (action.id, action.daemonset, action.work);
+            let pod = match &work {
+                Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } => self.objects.pods.get(&pod.uid),
+                _ => None,
+            };
+            let node = pod.and_then(|pod| pod.node.as_ref()).and_then(|node| self.known.get(node));
+            let is_free = node != Some(&true);
+            self.writes.push(Write { id, daemonset, work, is_free });
+        }
+        self.judge()?;
+        Ok(count)
+    }
+
+    fn judge(&mut self) -> Result<(), String> {
+        let seconds = i64::from(self.objects.daemonsets[&self.uid].min_ready_seconds);
+        let serves = |pod: &&Pod| {
+            let at = pod.ready_since.map(|since| since.plus_millis(seconds * 1000));
+            pod.ready && !pod.deleting && (seconds == 0 || at.is_some_and(|at| at <= self.now))
+        };
+        let served: BTreeSet<&str> =
+            self.objects.pods.values().filter(serves).filter_map(|pod| pod.node.as_deref()).collect();
+        let nodes = &self.objects.nodes;
+        self.taken.retain(|name| nodes.contains_key(name) && !served.contains(name.as_str()));
+        match self.taken.len() > self.budget {
+            true => Err(format!("{:?} are taken, the budget is {}", self.taken, self.budget)),
+            false => Ok(()),
+        }
+    }
+
+    /// The weather ends, and one more template comes, which is good; people promote what waits for them.
+    fn heal(&mut self) -> Result<(), String> {
+        let names: Vec<String> = self.objects.nodes.keys().cloned().collect();
+        names.iter().for_each(|name| {
+            self.objects.set_node(plain_node(name[1..].parse().unwrap()));
+        });
+        self.images += 1;
+        self.is_halted = false;
+        let image = format!("i:{}", self.images);
+        self.objects.change_daemonset(self.uid, true, |one| one.template = with_image(&one.template, &image));
+        self.policy["spec"]["paused"] = false.into();
+        self.tell_policy();
+        for _ in 0..5_000 {
+            self.queue();
+            for kind in KINDS {
+                while let Some(told) = self.watches[kind as usize].pop_front() {
+                    self.tell(&told);
+                }
+            }
+            let mut acted = false;
+            for write in std::mem::take(&mut self.writes) {
+                acted = true;
+                let outcome = self.carry_out(&write);
+                self.engine.observe(Fact::Finished { id: write.id, outcome }, self.now);
+            }
+            acted |= self.decide()? > 0;
+            if acted || !self.objects.told.is_empty() {
+                continue;
+            }
+            for uid in self.objects.pods.keys().copied().collect::<Vec<_>>() {
+                acted |= self.kubelet_of(uid);
+            }
+            let entry = &self.policy["status"]["daemonSets"]["ds"];
+            if !acted && entry["phase"] == "WaitingForPromotion" {
+                let text = format!("{}/{}", entry["revision"].as_str().unwrap_or_default(), entry["wave"]);
+                let annotations = json!({"everynode.dev/promote": text});
+                if self.policy["metadata"]["annotations"] != annotations {
+                    self.policy["metadata"]["annotations"] = annotations;
+                    self.tell_policy();
+                    acted = true;
+                }
+            }
+            if acted {
+                continue;
+            }
+            match self.engine.next_deadline() {
+                Some(at) if at.millis_since(self.now) < 1_000_000 => self.now = self.now.max(at),
+                _ => return self.check_end(&image),
+            }
+        }
+        Err("it does not come to rest".to_owned())
+    }
+
+    fn check_end(&self, image: &str) -> Result<(), String> {
+        let entry = &self.policy["status"]["daemonSets"]["ds"];
+        let with_it = self.objects.pods.values().filter(|pod| self.image(pod) == image && pod.ready).count();
+        let nodes = self.objects.nodes.len();
+        match entry["phase"] == "Complete" && with_it == nodes && self.objects.pods.len() == nodes {
+            true => Ok(()),
+            false => Err(format!("{with_it} of {nodes} nodes have {image}: {entry:#}")),
+        }
+    }
+}
+
+fn run(seed: u64) -> Result<(), String> {
+    let mut world = World::new(seed);
+    for step in 0..400 {
+        world.happen();
+        world.decide().map_err(|error| format!("step {step}: {error}"))?;
+    }
+    world.heal().map_err(|error| format!("after the weather: {error}"))
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn the_budget_holds_what_is_halted_deletes_nothing_and_every_roll_out_ends() {
+    let first = number("EVERYNODE_POLICY_SEED", 1);
+    for seed in first..first + number("EVERYNODE_POLICY_SEEDS", 300) {
+        if let Err(error) = run(seed) {
+            panic!("EVERYNODE_POLICY_SEED={seed}: {error}");
+        }
+    }
+}
