@@ -297,7 +297,7 @@ async fn order(command: Command, args: OrderArgs) -> Result<ExitCode, Failure> {
     }
     let path = format!("{}/{}?fieldManager=everynode-rollout", collection(&here.namespace), policy.name);
     let patched = here.client.patch(&path, content_type::MERGE_PATCH, patch.to_string()).await;
-    patched.map_err(|error| unpatched(error))?;
+    patched.map_err(unpatched)?;
     say(&format!("{effect}\n"));
     Ok(ExitCode::SUCCESS)
 }

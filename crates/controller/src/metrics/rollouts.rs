@@ -49,17 +49,24 @@ const GAUGES: [(&str, &str, Read); 12] = [
     ("everynode_rollout_start_time_seconds", "Unix time at which the roll-out began", |r, _| {
         Some(r.started_at?.0.div_euclid(1000))
     }),
-    ("everynode_rollout_duration_seconds", "How long it has taken so far, or took", duration_seconds),
+    ("everynode_rollout_duration_seconds", "How long it has taken so far, or took", |r, now| {
+        duration_seconds(r.phase, r.started_at, r.progress_at, now)
+    }),
 ];
 
 fn count(number: usize) -> Option<i64> {
     i64::try_from(number).ok()
 }
 
-fn duration_seconds(rollout: &Rollout<'_>, now: Time) -> Option<i64> {
-    let has_ended = matches!(rollout.phase, RolloutPhase::Complete | RolloutPhase::RolledBack);
-    let end = if has_ended { rollout.progress_at? } else { now };
-    Some(end.millis_since(rollout.started_at?).max(0) / 1000)
+fn duration_seconds(
+    phase: RolloutPhase,
+    began: Option<Time>,
+    further: Option<Time>,
+    now: Time,
+) -> Option<i64> {
+    let has_ended = matches!(phase, RolloutPhase::Complete | RolloutPhase::RolledBack);
+    let end = if has_ended { further? } else { now };
+    Some(end.millis_since(began?).max(0) / 1000)
 }
 
 /// Adds the gauges of all roll-outs under policies.
@@ -135,19 +142,8 @@ mod tests {
     #[test]
     fn a_rollout_that_has_ended_gets_no_longer() {
         let check = |phase, expected| {
-            let rollout = Rollout {
-                namespace: "ns",
-                daemonset: "agent",
-                policy: "careful",
-                phase,
-                wave: 1,
-                waves: 1,
-                figures: Default::default(),
-                failed: 0,
-                started_at: Some(Time(1000)),
-                progress_at: Some(Time(5000)),
-            };
-            assert_eq!(duration_seconds(&rollout, Time(9000)), Some(expected), "{phase:?}");
+            let (began, further) = (Some(Time(1000)), Some(Time(5000)));
+            assert_eq!(duration_seconds(phase, began, further, Time(9000)), Some(expected), "{phase:?}");
         };
         check(RolloutPhase::Progressing, 8);
         check(RolloutPhase::Halted, 8);
