@@ -23,7 +23,7 @@ const MANIFEST_LIMIT_BYTES: u64 = 64 << 20;
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
 pub struct PlanArgs {
-    /// The manifest to plan; `-` is standard input. Only DaemonSets are planned
+    /// The manifest to plan; `-` is standard input. DaemonSets are planned, with RolloutPolicies beside them
     #[arg(short, long = "filename", value_name = "FILE")]
     pub file: PathBuf,
     /// Plan against this snapshot, offline, instead of a cluster
@@ -48,6 +48,9 @@ pub struct PlanArgs {
     /// The share of new pods that never become ready, such as 5% or 0.05
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub failure_rate: f64,
+    /// Plan on as if every wave of a roll-out policy that waits for somebody were promoted at once
+    #[arg(long)]
+    pub promote: bool,
     /// Seeded runs for durations and worst cases [default: 8 to 40, by the size of the fleet]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: Option<u16>,
@@ -73,7 +76,10 @@ pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
     if !manifest.daemonsets.is_empty() {
         let wanted: Vec<(String, String)> =
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
-        let fleet = source.fleet(Wanted::Named(&wanted)).await?;
+        let mut fleet = source.fleet(Wanted::Named(&wanted)).await?;
+        if let Err(refusals) = everynode_plan::policy::apply(&mut fleet, &manifest.policies) {
+            problems.extend(refusals);
+        }
         check_nodes(&args, &fleet)?;
         for written in &manifest.daemonsets {
             match Change::of(written, &fleet) {
@@ -120,6 +126,7 @@ fn options(args: &PlanArgs) -> Options {
         stop: args.stop.clone(),
         failure_rate: args.failure_rate,
         failing: args.fail.clone(),
+        promote: args.promote,
         runs: args.runs.map(usize::from),
         seed: args.seed,
     }

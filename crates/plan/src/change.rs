@@ -18,13 +18,15 @@ use crate::fleet::Fleet;
 pub struct Manifest {
     /// The DaemonSets, as written.
     pub daemonsets: Vec<Written>,
+    /// The RolloutPolicies, as written.
+    pub policies: Vec<Written>,
     /// What else is in it, such as `ConfigMap agent`: it is not planned.
     pub ignored: Vec<String>,
     /// What cannot be read, a sentence each.
     pub problems: Vec<String>,
 }
 
-/// A DaemonSet of a manifest.
+/// A DaemonSet or a RolloutPolicy of a manifest.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// File and line.
@@ -79,21 +81,26 @@ impl Manifest {
     fn take(&mut self, place: String, object: Value, default_namespace: &str) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
-        if kind != "DaemonSet" {
+        let served = match kind {
+            "DaemonSet" => "apps/v1",
+            "RolloutPolicy" => crate::policy::API_VERSION,
+            _ => "",
+        };
+        if served.is_empty() {
             match kind {
                 "" => self.problems.push(format!("{place}: kind is not set: is this a Kubernetes manifest?")),
                 kind => self.ignored.push(format!("{kind} {name}").trim_end().to_owned()),
             }
             return;
         }
-        if version != "apps/v1" {
+        if version != served {
             self.problems.push(format!(
-                "{place}: DaemonSet {name}: no kind \"DaemonSet\" is served in version {version:?}: write apps/v1"
+                "{place}: {kind} {name}: no kind \"{kind}\" is served in version {version:?}: write {served}"
             ));
             return;
         }
         if name.is_empty() {
-            self.problems.push(format!("{place}: DaemonSet: metadata.name must be set"));
+            self.problems.push(format!("{place}: {kind}: metadata.name must be set"));
             return;
         }
         let namespace = match text("/metadata/namespace") {
@@ -101,7 +108,9 @@ impl Manifest {
             namespace => namespace,
         };
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        self.daemonsets.push(Written { place, namespace, name, object });
+        let is_policy = kind == "RolloutPolicy";
+        let written = Written { place, namespace, name, object };
+        if is_policy { self.policies.push(written) } else { self.daemonsets.push(written) }
     }
 }
 

@@ -64,16 +64,31 @@ struct Collection {
     what: &'static str,
     root: &'static str,
     namespaced: bool,
+    /// Where the kind is not served, there is none.
+    may_be_absent: bool,
 }
 
-const NODES: Collection = Collection { what: "nodes", root: "/api/v1", namespaced: false };
-const DAEMONSETS: Collection = Collection { what: "daemonsets", root: "/apis/apps/v1", namespaced: true };
+const NODES: Collection =
+    Collection { what: "nodes", root: "/api/v1", namespaced: false, may_be_absent: false };
+const DAEMONSETS: Collection =
+    Collection { what: "daemonsets", root: "/apis/apps/v1", namespaced: true, may_be_absent: false };
 const REVISIONS: Collection =
-    Collection { what: "controllerrevisions", root: "/apis/apps/v1", namespaced: true };
-const PODS: Collection = Collection { what: "pods", root: "/api/v1", namespaced: true };
-const QUOTAS: Collection = Collection { what: "resourcequotas", root: "/api/v1", namespaced: true };
-const CLASSES: Collection =
-    Collection { what: "priorityclasses", root: "/apis/scheduling.k8s.io/v1", namespaced: false };
+    Collection { what: "controllerrevisions", root: "/apis/apps/v1", namespaced: true, may_be_absent: false };
+const PODS: Collection = Collection { what: "pods", root: "/api/v1", namespaced: true, may_be_absent: false };
+const QUOTAS: Collection =
+    Collection { what: "resourcequotas", root: "/api/v1", namespaced: true, may_be_absent: false };
+const CLASSES: Collection = Collection {
+    what: "priorityclasses",
+    root: "/apis/scheduling.k8s.io/v1",
+    namespaced: false,
+    may_be_absent: false,
+};
+const POLICIES: Collection = Collection {
+    what: "rolloutpolicies",
+    root: "/apis/everynode.dev/v1alpha1",
+    namespaced: true,
+    may_be_absent: true,
+};
 
 /// Reads a cluster. What may not be listed for all namespaces is listed for `namespace`, if one is given; what may
 /// not be listed at all is told in the result, unless nothing can be said without it (nodes, DaemonSets).
@@ -125,6 +140,11 @@ pub(crate) async fn collect_parts<S: std::error::Error + 'static>(
             keep(read::priority_class(item).map(|class| Some(Record::PriorityClass(class))))
         })
         .await?;
+    reader
+        .list(POLICIES, false, &mut |item| {
+            keep(read::policy(item).map(|policy| Some(Record::RolloutPolicy(policy))))
+        })
+        .await?;
     for record in taken.into_records() {
         sink(record).map_err(CollectError::Sink)?;
     }
@@ -146,8 +166,11 @@ impl Reader<'_> {
         needed: bool,
         take: &mut Take<'_, S>,
     ) -> Result<(), CollectError<S>> {
-        let Collection { what, root, namespaced } = collection;
+        let Collection { what, root, namespaced, may_be_absent } = collection;
         let refused = match self.pages(what, &format!("{root}/{what}"), take).await {
+            Err(CollectError::Api { source, .. }) if may_be_absent && source.code() == Some(404) => {
+                return Ok(());
+            }
             Err(CollectError::Api { source, .. }) if matches!(source.code(), Some(401 | 403 | 404)) => source,
             other => return other,
         };

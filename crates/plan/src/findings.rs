@@ -1,5 +1,7 @@
 //! What of a plan somebody should know before going on: stalls, losses and their causes.
 
+mod conducted;
+
 use everynode_engine::{Budget, IntOrPercent, Strategy, Time};
 use everynode_wire::time;
 use serde::Serialize;
@@ -69,6 +71,14 @@ pub enum FindingKind {
     ManagedElsewhere,
     /// A part of the cluster could not be seen.
     NotSeen,
+    /// Under a policy: too many nodes fail, and it halts.
+    Halts,
+    /// Under a policy: a wave waits for somebody to promote it.
+    WaitsForPromotion,
+    /// The policy is paused.
+    Paused,
+    /// Several policies select the DaemonSet.
+    PolicyConflict,
 }
 
 /// Everything that the runs show; the first run is the one with typical times.
@@ -81,10 +91,15 @@ pub(crate) fn of_runs(model: &Model, runs: &[Run]) -> Vec<Finding> {
                        affinity and tolerations";
         findings.push(finding(FindingKind::NoEligibleNode, Severity::Unsafe, message, Vec::new()));
     }
-    findings.extend(stall(model, typical).or_else(|| stalls_in_some(model, runs)));
+    if model.policies.is_empty() {
+        findings.extend(stall(model, typical).or_else(|| stalls_in_some(model, runs)));
+    }
     findings.extend(no_room(model, typical));
     findings.extend(failures(model, typical));
-    findings.extend(excess(model, runs));
+    findings.extend(match model.policies.is_empty() {
+        true => excess(model, runs).into_iter().collect(),
+        false => conducted::of_runs(model, runs),
+    });
     findings.extend(notes(model, typical));
     findings
 }
@@ -332,7 +347,9 @@ fn young_pods(model: &Model) -> usize {
 fn notes(model: &Model, run: &Run) -> Vec<Finding> {
     let mut findings = Vec::new();
     let down = left(model, run, |why| *why == Left::Down);
-    let stalls = run.left.iter().any(|(_, why)| *why == Left::NotReached) && budget(model).is_some();
+    let is_conducted = !model.policies.is_empty();
+    let is_behind = run.left.iter().any(|(_, why)| *why == Left::NotReached);
+    let stalls = is_behind && budget(model).is_some() && !is_conducted;
     if !down.is_empty() && !stalls {
         let since = down.iter().filter_map(|node| node.ready_since).min();
         let since = since.map(|since| format!(", the first since {}", time::format(since)));
@@ -353,7 +370,7 @@ fn notes(model: &Model, run: &Run) -> Vec<Finding> {
         );
         findings.push(finding(FindingKind::PushesOut, Severity::Note, message, names(&nodes)));
     }
-    if budget(model).is_none() {
+    if budget(model).is_none() && !is_conducted {
         let behind = left(model, run, |why| *why == Left::NotReached).len();
         let message = format!(
             "updateStrategy is OnDelete: {} their old pod until somebody deletes it",

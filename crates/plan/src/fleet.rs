@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use everynode_client::Client;
+use everynode_engine::policy::PolicyFact;
 use serde_json::Value;
 
 use crate::collect::{CollectError, collect_parts};
@@ -39,6 +40,8 @@ pub struct Fleet {
     pub quotas: Vec<Quota>,
     /// The priority classes.
     pub classes: Vec<PriorityClass>,
+    /// The roll-out policies of their namespaces.
+    pub policies: Vec<PolicyFact>,
     /// What could not be read.
     pub unseen: Vec<Unseen>,
     starts: Vec<i64>,
@@ -230,6 +233,7 @@ impl<'a> Builder<'a> {
                 revisions: Vec::new(),
                 quotas: Vec::new(),
                 classes: Vec::new(),
+                policies: Vec::new(),
                 unseen: Vec::new(),
                 starts: Vec::new(),
             },
@@ -262,6 +266,12 @@ impl<'a> Builder<'a> {
             }
             Record::Quota(_) => {}
             Record::PriorityClass(class) => self.fleet.classes.push(class),
+            Record::RolloutPolicy(object) => {
+                let policy = PolicyFact::from_json(&object);
+                self.fleet
+                    .policies
+                    .extend(policy.filter(|one| self.wanted.has_namespace(&one.key.namespace)));
+            }
         }
     }
 

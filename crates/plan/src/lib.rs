@@ -7,12 +7,14 @@
 
 mod change;
 mod collect;
+mod conducted;
 pub mod diff;
 pub mod file;
 mod findings;
 mod fleet;
 mod mask;
 mod model;
+pub mod policy;
 mod quota;
 pub mod read;
 pub mod record;
@@ -25,6 +27,7 @@ mod world;
 
 pub use change::{Change, Manifest, Written};
 pub use collect::{CollectError, collect};
+pub use conducted::{Conducted, PolicyWave};
 pub use findings::{Finding, FindingKind, Severity, count, some};
 pub use fleet::{Fleet, Starts, Wanted};
 pub use mask::Mask;
@@ -32,4 +35,4 @@ pub use model::{Assumptions, Failing, Model};
 pub use report::{Options, Plan};
 pub use run::{Left, Run};
 pub use token::Token;
-pub use world::{Tally, Touch};
+pub use world::{Step, Tally, Touch};

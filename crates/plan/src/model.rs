@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use everynode_engine::fit::{Demand, Room};
 use everynode_engine::placement::{Effect, NodeView, Placement, Taint, Verdict};
+use everynode_engine::policy::PolicyFact;
 use everynode_engine::{DaemonSetFact, PodController, PodSelector, RevisionFact, Time, Uid};
 
 use crate::change::Change;
 use crate::fleet::Fleet;
+use crate::policy::selects;
 use crate::record::{Node, Pod, Quota};
 use crate::spread::{Spread, whole_second};
 
@@ -23,6 +25,8 @@ pub struct Assumptions {
     pub failure_rate: f64,
     /// Nodes on which something goes wrong.
     pub failing: Vec<Failing>,
+    /// Waves of a policy that wait for somebody are promoted at once.
+    pub promote: bool,
 }
 
 /// A node on which something goes wrong.
@@ -47,6 +51,8 @@ pub struct ModelNode {
     pub is_up: bool,
     /// Since when it does so or does not, in Unix seconds.
     pub ready_since: Option<i64>,
+    /// Since when it is not ready, if it is not.
+    pub not_ready_since: Option<Time>,
     /// New pods never become ready here.
     pub fails_new: bool,
     /// What the new template makes of it.
@@ -113,6 +119,8 @@ pub struct Model {
     pub preempts: bool,
     /// Quotas that count new pods.
     pub quotas: Vec<Quota>,
+    /// The roll-out policies that select the DaemonSet.
+    pub policies: Vec<PolicyFact>,
     /// What is assumed.
     pub assumptions: Assumptions,
 }
@@ -122,8 +130,11 @@ impl Model {
     pub fn new(fleet: &Fleet, change: &Change, assumptions: Assumptions) -> Option<Model> {
         let daemonset = DaemonSetFact::from_json(&change.new)?;
         let template = &daemonset.template;
-        let mut nodes: Vec<ModelNode> =
-            fleet.nodes.iter().map(|node| model_node(node, template.placement(), &assumptions)).collect();
+        let mut nodes: Vec<ModelNode> = {
+            let begin = Time(fleet.taken_at_millis);
+            let node = |node| model_node(node, template.placement(), &assumptions, begin);
+            fleet.nodes.iter().map(node).collect()
+        };
         let node_by_name: HashMap<String, u32> =
             nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), index as u32)).collect();
         for taken in &fleet.taken {
@@ -146,6 +157,7 @@ impl Model {
             priority: 0,
             preempts: true,
             quotas: fleet.quotas.iter().filter(|one| one.namespace == daemonset.namespace).cloned().collect(),
+            policies: fleet.policies.iter().filter(|one| selects(one, &daemonset)).cloned().collect(),
             daemonset,
             assumptions,
         };
@@ -231,7 +243,10 @@ impl Model {
     }
 }
 
-fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions) -> ModelNode {
+/// For how long a node has been down that is assumed to be so from the start.
+const DOWN_FOR_MILLIS: i64 = 60_000;
+
+fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, begin: Time) -> ModelNode {
     let taint =
         |taint: &crate::record::Taint| (taint.key.clone(), taint.value.clone(), Effect::parse(&taint.effect));
     let failing = assumptions.failing.iter().find(|one| one.node == node.name);
@@ -244,6 +259,10 @@ fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions) -> 
         taints: node.taints.iter().map(taint).collect(),
         is_up: node.is_up() && !is_down,
         ready_since: node.ready_since,
+        not_ready_since: match is_down && node.is_up() {
+            true => Some(begin.plus_millis(-DOWN_FOR_MILLIS)),
+            false => node.not_ready_since(begin.0.div_euclid(1000)).map(Time::from_seconds),
+        },
         fails_new: failing.is_some_and(|one| one.after_update),
         verdict: Verdict::AWAY,
         room,

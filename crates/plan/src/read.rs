@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::mask::Mask;
+use crate::policy::recorded;
 use crate::record::{Node, PriorityClass, Quota, Revision, Taint};
 
 pub use pod::{PodRead, pod};
@@ -91,6 +92,14 @@ pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revis
         revision,
         data: mask.revision_data(data.map_or("", RawValue::get)),
     }))
+}
+
+/// Reads a RolloutPolicy as served.
+///
+/// # Errors
+/// It is none.
+pub fn policy(item: &RawValue) -> serde_json::Result<Value> {
+    Ok(recorded(&serde_json::from_str(item.get())?))
 }
 
 #[derive(Deserialize)]

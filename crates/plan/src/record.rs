@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use everynode_engine::fit::{Amounts, Demand, HostPort};
+use everynode_engine::{NOT_READY_TAINTS, Trouble};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,7 +28,12 @@ pub enum Record {
     Quota(Quota),
     /// A PriorityClass.
     PriorityClass(PriorityClass),
+    /// A RolloutPolicy: what identifies it, its commands, spec and status.
+    RolloutPolicy(Value),
 }
+
+/// For how long a node counts as not ready of which it is not known since when.
+const TAINTED_FOR_SECONDS: i64 = 60;
 
 /// A Node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -59,6 +65,17 @@ impl Node {
     /// Its kubelet answers and is well.
     pub fn is_up(&self) -> bool {
         self.ready == "True"
+    }
+
+    /// Since when it is not ready, in Unix seconds, if it is not: by its condition, and by its taints where these say
+    /// so alone. `now` is when it was read.
+    pub fn not_ready_since(&self, now: i64) -> Option<i64> {
+        let is_tainted = self.taints.iter().any(|taint| NOT_READY_TAINTS.contains(&taint.key.as_str()));
+        match (self.is_up(), is_tainted) {
+            (true, false) => None,
+            (true, true) => Some(now - TAINTED_FOR_SECONDS),
+            (false, _) => Some(self.ready_since.unwrap_or(now - TAINTED_FOR_SECONDS)),
+        }
     }
 }
 
@@ -130,6 +147,15 @@ pub struct Pod {
     /// What its status tells, when it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<Detail>>,
+}
+
+impl Pod {
+    /// Why one of its containers cannot start, or does not stay up.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let containers = self.detail.iter().flat_map(|detail| &detail.containers);
+        let mut waiting = containers.map(|one| one.waiting.as_str()).chain([self.waiting.as_str()]);
+        waiting.find_map(Trouble::parse)
+    }
 }
 
 /// What the status of a pod tells that is not ready.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::change::Change;
+use crate::conducted::Conducted;
 use crate::diff::{FieldChange, diff};
 use crate::findings::{self, Finding, FindingKind, Severity, finding, of_runs};
 use crate::fleet::Fleet;
@@ -29,6 +30,8 @@ pub struct Options {
     pub failure_rate: f64,
     /// Nodes on which something goes wrong.
     pub failing: Vec<Failing>,
+    /// Waves of a policy that wait for somebody are promoted at once.
+    pub promote: bool,
     /// Seeded runs for durations; `None` takes as many as are quick.
     pub runs: Option<usize>,
     /// Fixes the runs.
@@ -42,6 +45,7 @@ impl Default for Options {
             stop: Spread::Fixed(2_000),
             failure_rate: 0.0,
             failing: Vec::new(),
+            promote: false,
             runs: None,
             seed: 1,
         }
@@ -71,6 +75,9 @@ pub struct Plan {
     pub nodes: Placement,
     /// How many replacements there are, by waves.
     pub waves: Vec<Wave>,
+    /// What the policy makes of it that conducts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Conducted>,
     /// How long it takes.
     pub duration: Duration,
     /// How bad it gets.
@@ -183,6 +190,7 @@ impl Plan {
             stop: options.stop.clone(),
             failure_rate: options.failure_rate,
             failing: options.failing.clone(),
+            promote: options.promote,
         };
         let model = Model::new(fleet, change, assumptions)?;
         let runs = runs(&model, options);
@@ -197,6 +205,7 @@ impl Plan {
             changes: changes(change),
             nodes: placement(&model, change),
             waves: waves(&model, typical),
+            policy: Conducted::of(&model, typical),
             duration: duration(&runs, &start, origin),
             unavailable: unavailable(&model, &runs, typical),
             desired: (0..model.nodes.len() as u32)
@@ -344,8 +353,9 @@ fn unavailable(model: &Model, runs: &[Run], typical: &Run) -> Unavailable {
         worst_not_ready: runs.iter().map(|run| run.tally.worst_unserved).max().unwrap_or(0),
         held: typical.holding.len(),
         after: typical.left.len(),
-        allowed: match budget {
-            Some(Budget::Unavailable(number)) => Some(number),
+        allowed: match (Conducted::of(model, typical), budget) {
+            (Some(conducted), _) => i32::try_from(conducted.max_unavailable).ok(),
+            (None, Some(Budget::Unavailable(number))) => Some(number),
             _ => None,
         },
         surge: match budget {
@@ -417,6 +427,9 @@ fn consequence(what: &str) -> &'static str {
             "pods may count as old that are not, and the order may differ"
         }
         "resourcequotas" | "resourcequotas of other namespaces" => "a quota may refuse pods",
+        "rolloutpolicies" | "rolloutpolicies of other namespaces" => {
+            "a policy may conduct the roll-out: in waves, in another order and within another budget"
+        }
         "priorityclasses" => "pods of lower priority may be pushed out where a pod is said not to fit",
         _ => "the result may differ",
     }

@@ -1,7 +1,8 @@
 //! One run of the engine against the model, from the change until nothing more happens.
 
 use everynode_engine::fit::Misfit;
-use everynode_engine::{Engine, Fact, Limits, Phase, Work};
+use everynode_engine::policy::{PolicyFact, RolloutPhase};
+use everynode_engine::{Engine, Fact, Limits, Phase, Rollout, Work};
 
 use crate::model::Model;
 use crate::world::{Tally, World};
@@ -30,6 +31,8 @@ pub struct Run {
     pub pushed_out: Vec<(u32, i64)>,
     /// Which nodes had an available pod when the run began.
     pub was_available: Vec<bool>,
+    /// The policies that select the DaemonSet, with their status in the end.
+    pub policies: Vec<PolicyFact>,
 }
 
 /// Why a node has no available pod of the new template in the end.
@@ -116,6 +119,7 @@ impl Run {
         let was_available = world.nodes.iter().map(|node| node.was_available).collect();
         Run {
             tally: world.tally,
+            policies: world.policies,
             unavailable_before,
             unserved_before,
             left,
@@ -131,6 +135,7 @@ fn settle(engine: &mut Engine, world: &mut World<'_>) {
     for _ in 0..TURNS_AT_ONCE {
         let told = world.tell(engine);
         let actions = engine.decide(world.now);
+        world.note_rollout(engine);
         if actions.is_empty() && !told {
             return;
         }
@@ -146,10 +151,12 @@ fn settle(engine: &mut Engine, world: &mut World<'_>) {
 
 /// Everything is as the DaemonSet wants it.
 fn is_complete(engine: &Engine) -> bool {
-    engine.daemonsets().all(|figures| {
-        let status = figures.status;
-        !figures.is_rolling
-            && status.number_available == status.desired_number_scheduled
-            && status.number_misscheduled == 0
-    })
+    let is_conducted = |rollout: Rollout<'_>| rollout.phase == RolloutPhase::Complete;
+    engine.rollouts().all(is_conducted)
+        && engine.daemonsets().all(|figures| {
+            let status = figures.status;
+            !figures.is_rolling
+                && status.number_available == status.desired_number_scheduled
+                && status.number_misscheduled == 0
+        })
 }

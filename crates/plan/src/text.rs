@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use crate::conducted::PolicyWave;
 use crate::findings::{FindingKind, Severity, count};
 use crate::report::{NodeReason, Plan, Wave, some_nodes};
 use crate::spread::human;
@@ -36,6 +37,7 @@ impl Plan {
         writeln!(out, "DaemonSet {}/{}: {what}", self.namespace, self.name)?;
         self.write_changes(out)?;
         self.write_nodes(out, full)?;
+        self.write_policy(out, full)?;
         self.write_roll_out(out, full)?;
         for warning in &self.warnings {
             writeln!(out, "  warning    {warning}")?;
@@ -101,7 +103,7 @@ impl Plan {
             }
         }
         let duration = &self.duration;
-        let until = if self.stalls() { ", until it stalls" } else { "" };
+        let until = self.until();
         match duration.runs {
             0 => writeln!(out, "  duration   {}{until}", human(duration.typical_millis))?,
             runs => writeln!(
@@ -121,10 +123,42 @@ impl Plan {
         self.write_unavailable(out, full)
     }
 
-    fn stalls(&self) -> bool {
-        use FindingKind::{DeadNodesUseBudget, Stalls, SurgeHostPorts};
-        let kinds = [DeadNodesUseBudget, Stalls, SurgeHostPorts];
-        self.findings.iter().any(|finding| kinds.contains(&finding.kind))
+    /// What the duration lasts to, where that is not the end.
+    fn until(&self) -> &'static str {
+        use FindingKind::{DeadNodesUseBudget, Halts, Stalls, SurgeHostPorts, WaitsForPromotion};
+        let has = |kinds: &[FindingKind]| self.findings.iter().any(|finding| kinds.contains(&finding.kind));
+        match () {
+            () if has(&[DeadNodesUseBudget, Stalls, SurgeHostPorts]) => ", until it stalls",
+            () if has(&[Halts]) => ", until it halts",
+            () if has(&[WaitsForPromotion]) => ", until it waits for promotion",
+            () => "",
+        }
+    }
+
+    fn write_policy(&self, out: &mut String, full: bool) -> std::fmt::Result {
+        let Some(policy) = &self.policy else { return Ok(()) };
+        let then = match policy.on_failure {
+            "Rollback" => "goes back",
+            _ => "stops",
+        };
+        writeln!(
+            out,
+            "  policy     {}: {}, maxUnavailable {}, {then} when {} failed",
+            policy.policy,
+            count(policy.waves.len(), "wave"),
+            policy.max_unavailable,
+            match policy.failure_budget {
+                1 => "1 node has".to_owned(),
+                number => format!("{number} nodes have"),
+            }
+        )?;
+        for wave in &policy.waves {
+            writeln!(out, "             {}", policy_wave(wave, full))?;
+        }
+        for (reason, names) in by_reason(&policy.exempt) {
+            writeln!(out, "             exempt: {}: {reason}", some_nodes(&names, full))?;
+        }
+        Ok(())
     }
 
     fn write_unavailable(&self, out: &mut String, full: bool) -> std::fmt::Result {
@@ -169,6 +203,30 @@ impl Plan {
 fn wave_line(index: usize, wave: &Wave, full: bool) -> String {
     let at = human(wave.from_millis);
     format!("  {:>9}  after {at}: {}", index + 1, some_nodes(&wave.nodes, full))
+}
+
+/// `wave 1 (canary): 1 node, 0s to 14s, then watched for 5m, then promoted by hand`.
+fn policy_wave(wave: &PolicyWave, full: bool) -> String {
+    let name = match wave.name == wave.number.to_string() {
+        true => String::new(),
+        false => format!(" ({})", wave.name),
+    };
+    let time = match (wave.from_millis, wave.done_millis) {
+        (None, _) => "not reached".to_owned(),
+        (Some(from), None) => format!("from {}, not completed", human(from)),
+        (Some(from), Some(done)) => format!("{} to {}", human(from), human(done)),
+    };
+    let mut text = format!("wave {}{name}: {}, {time}", wave.number, count(wave.nodes.len(), "node"));
+    if wave.bake_seconds > 0 {
+        text.push_str(&format!(", then watched for {}", human(wave.bake_seconds * 1000)));
+    }
+    if wave.gate == "Manual" {
+        text.push_str(", then promoted by hand");
+    }
+    if full && !wave.nodes.is_empty() {
+        text.push_str(&format!(": {}", wave.nodes.join(", ")));
+    }
+    text
 }
 
 /// Nodes grouped by reason, the largest group first.

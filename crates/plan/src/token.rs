@@ -30,6 +30,9 @@ impl Token {
             metadata.map(|metadata| (&metadata["uid"], &metadata["generation"])),
             change.written_sha256
         );
+        for policy in &model.policies {
+            parts[0].push_str(&format!("{} {:?} {:?}\n", policy.key.name, policy.spec, policy.commands));
+        }
         for node in &model.nodes {
             parts[1].push_str(&format!("{} {} {:?}\n", node.name, node.is_up, node.verdict));
         }

@@ -1,5 +1,6 @@
 //! The model of a fleet in virtual time: it answers the engine's writes at once, binds, starts and ends pods.
 
+mod conduct;
 mod writes;
 
 use std::cmp::Reverse;
@@ -8,8 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use everynode_engine::fit::{Demand, Misfit, Room};
+use everynode_engine::policy::{PolicyFact, RolloutPhase};
 use everynode_engine::{
-    DaemonSetFact, Engine, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Uid,
+    DaemonSetFact, Engine, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Trouble,
+    Uid,
 };
 
 use crate::model::{Model, ModelPod};
@@ -59,8 +62,12 @@ pub(crate) struct PodState {
     pub available: bool,
     /// It was made in this run.
     pub is_new: bool,
+    /// It is of the template that the change brings.
+    is_current: bool,
     /// It never becomes ready.
     pub fails: bool,
+    /// Why one of its containers waits.
+    trouble: Option<Trouble>,
     pub is_gone: bool,
     /// It is in the room of its node.
     counted: bool,
@@ -84,6 +91,16 @@ impl Labels {
     }
 }
 
+/// What all pods have in common that are made from one revision.
+#[derive(Debug, Clone)]
+struct MadeFrom {
+    hash: Arc<str>,
+    labels: NewLabels,
+    demand: Arc<Demand>,
+    /// It is the template that the change brings.
+    is_current: bool,
+}
+
 /// What time brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -101,6 +118,19 @@ pub struct Touch {
     pub at_millis: i64,
     /// The wave: one more than the latest wave that had a finished node by then.
     pub wave: u32,
+    /// The wave of the policy that was under way, from 1; 0 without a policy.
+    pub policy_wave: usize,
+}
+
+/// How far a policy's roll-out had come at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Milliseconds after the change.
+    pub at_millis: i64,
+    /// How far.
+    pub phase: RolloutPhase,
+    /// The wave under way, from 1.
+    pub wave: usize,
 }
 
 /// What a run counts.
@@ -124,8 +154,10 @@ pub struct Tally {
     pub last_progress_millis: i64,
     /// Why the latest creation was refused.
     pub refused: Option<String>,
-    /// Changes of pods that were carried out.
+    /// Changes of pods that were carried out, and steps of a policy.
     pub progress: u64,
+    /// How a policy's roll-out went.
+    pub steps: Vec<Step>,
 }
 
 /// The fleet.
@@ -141,6 +173,9 @@ pub(crate) struct World<'a> {
     daemonset_changed: bool,
     revisions: HashMap<Uid, RevisionFact>,
     quotas: Quotas,
+    /// The policies that select the DaemonSet, with the status that was written.
+    pub policies: Vec<PolicyFact>,
+    policies_changed: bool,
     events: BinaryHeap<Reverse<(i64, u64, Event)>>,
     told: Vec<u32>,
     told_revisions: Vec<Uid>,
@@ -148,8 +183,8 @@ pub(crate) struct World<'a> {
     last_uid: u128,
     sequence: u64,
     finished_wave: u32,
-    /// The labels of pods that are made of a revision, by its hash.
-    new_labels: Option<(Arc<str>, NewLabels)>,
+    /// What the pods have in common that are made now.
+    made_from: Option<MadeFrom>,
     pub tally: Tally,
 }
 
@@ -177,6 +212,8 @@ impl<'a> World<'a> {
             daemonset_changed: false,
             revisions: model.revisions.iter().map(|one| (one.uid, one.clone())).collect(),
             quotas: Quotas::new(&model.quotas),
+            policies: model.policies.clone(),
+            policies_changed: false,
             events: BinaryHeap::new(),
             told: Vec::new(),
             told_revisions: Vec::new(),
@@ -184,7 +221,7 @@ impl<'a> World<'a> {
             last_uid: 1 << 64,
             sequence: 0,
             finished_wave: 0,
-            new_labels: None,
+            made_from: None,
             tally: Tally {
                 unavailable: model.desired() as u32,
                 unserved: model.desired() as u32,
@@ -225,7 +262,9 @@ impl<'a> World<'a> {
             demand: demand.clone(),
             available: false,
             is_new: false,
+            is_current: false,
             fails: false,
+            trouble: pod.trouble(),
             is_gone: false,
             counted: false,
         });
@@ -268,7 +307,7 @@ impl<'a> World<'a> {
                     name: &node.name,
                     labels: &labels,
                     taints: &taints,
-                    not_ready_since: None,
+                    not_ready_since: node.not_ready_since,
                 }),
                 now,
             );
@@ -279,6 +318,7 @@ impl<'a> World<'a> {
         engine.observe(Fact::RelistEnded { kind: Kind::DaemonSet, resource_version: self.version }, now);
         self.list(Kind::Revision, engine);
         self.list(Kind::Pod, engine);
+        self.tell_policies(engine);
     }
 
     /// Tells the engine all objects of a kind.
@@ -316,7 +356,7 @@ impl<'a> World<'a> {
             ready_since: pod.ready_since,
             deleting: pod.deleting,
             created: pod.created,
-            trouble: None,
+            trouble: pod.trouble,
         };
         engine.observe(Fact::Pod(fact), self.now);
     }
@@ -343,6 +383,10 @@ impl<'a> World<'a> {
         }
         if std::mem::take(&mut self.daemonset_changed) {
             engine.observe(Fact::DaemonSet(Box::new(self.daemonset.clone())), self.now);
+        }
+        if std::mem::take(&mut self.policies_changed) {
+            self.tell_policies(engine);
+            return true;
         }
         any
     }
@@ -400,7 +444,7 @@ impl<'a> World<'a> {
         let delay = assumptions.start.draw(&mut self.random);
         let pod = &self.pods[index as usize];
         let fails_here = pod.node.is_some_and(|node| self.model.nodes[node as usize].fails_new);
-        let fails = pod.is_new
+        let fails = pod.is_current
             && (fails_here || assumptions.failure_rate > 0.0 && self.random.f64() < assumptions.failure_rate);
         self.pods[index as usize].fails = fails;
         if !fails {
@@ -415,6 +459,7 @@ impl<'a> World<'a> {
             return;
         }
         (pod.phase, pod.ready, pod.ready_since) = (Phase::Running, true, Some(Model::api_time(now)));
+        pod.trouble = None;
         let node = pod.node;
         self.changed(index);
         self.serves(node, true);
@@ -536,7 +581,8 @@ impl<'a> World<'a> {
         if state.wave == UNTOUCHED {
             state.wave = wave;
             let at_millis = self.now.millis_since(self.model.begin);
-            self.tally.order.push(Touch { node, at_millis, wave });
+            let policy_wave = self.tally.steps.last().map_or(0, |step| step.wave);
+            self.tally.order.push(Touch { node, at_millis, wave, policy_wave });
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The engine's writes, answered at once.
 
+use std::sync::Arc;
+
+use everynode_engine::fit::Demand;
 use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{
     DaemonSetRef, Failure, NewPod, Outcome, Phase, PodController, RevisionFact, Status, Uid, Work,
 };
 
-use super::{Event, Labels, NewLabels, PodState, World};
+use super::{Event, Labels, MadeFrom, PodState, World};
 use crate::model::Model;
 
 impl World<'_> {
@@ -37,6 +40,7 @@ impl World<'_> {
                 self.daemonset.status.collision_count = Some(*next);
                 Outcome::CollisionCount { count: *next, resource_version: self.daemonset_version() }
             }
+            Work::WritePolicyStatus { policy, status } => self.write_policy_status(policy, status),
             Work::RecordEvent(_) | Work::Relist(_) => Outcome::Done,
             _ => self.write_revision(daemonset, work),
         }
@@ -58,7 +62,8 @@ impl World<'_> {
 
     fn create_pod(&mut self, new: &NewPod) -> Outcome {
         let node = self.model.node_by_name.get(&*new.node).copied();
-        if let Some(message) = self.quotas.refuse(&self.model.demand) {
+        let made_from = self.made_from(new);
+        if let Some(message) = self.quotas.refuse(&made_from.demand) {
             self.tally.refused = Some(message.clone());
             return Outcome::Failed { failure: Failure::Refused, message };
         }
@@ -66,12 +71,11 @@ impl World<'_> {
         let (uid, index) = (Uid(self.last_uid), self.pods.len() as u32);
         let made_name = || format!("{}-{:x}", self.daemonset.name, self.last_uid - (1 << 64));
         let name = new.name.as_ref().map_or_else(made_name, |name| name.to_string());
-        let labels = self.labels_of(new);
         self.pods.push(PodState {
             name: name.as_str().into(),
             uid,
             version: 0,
-            labels,
+            labels: Labels::New(made_from.labels),
             controller: PodController::DaemonSet(self.daemonset.uid),
             node,
             bound: false,
@@ -83,7 +87,9 @@ impl World<'_> {
             demand: self.model.demand.clone(),
             available: false,
             is_new: true,
+            is_current: made_from.is_current,
             fails: false,
+            trouble: None,
             is_gone: false,
             counted: false,
         });
@@ -98,19 +104,27 @@ impl World<'_> {
         Outcome::PodCreated { name, uid, resource_version }
     }
 
-    /// All pods of a run have the same labels, unless its revision changes.
-    fn labels_of(&mut self, new: &NewPod) -> Labels {
-        if let Some((hash, labels)) = &self.new_labels
-            && *hash == new.hash
-        {
-            return Labels::New(labels.clone());
+    /// All pods of a run have the same labels and needs, unless its revision changes.
+    fn made_from(&mut self, new: &NewPod) -> MadeFrom {
+        if let Some(known) = self.made_from.as_ref().filter(|known| known.hash == new.hash) {
+            return known.clone();
         }
         let mut labels = new.template.labels().to_vec();
         labels.push((HASH_LABEL.to_owned(), new.hash.to_string()));
         labels.extend(new.template_generation.map(|one| (GENERATION_LABEL.to_owned(), one.to_string())));
-        let labels: NewLabels = labels.into();
-        self.new_labels = Some((new.hash.clone(), labels.clone()));
-        Labels::New(labels)
+        let template = new.template.value();
+        let is_current = template == self.daemonset.template.value();
+        let made_from = MadeFrom {
+            hash: new.hash.clone(),
+            labels: labels.into(),
+            demand: match is_current {
+                true => self.model.demand.clone(),
+                false => Arc::new(Demand::of_pod(&template["spec"])),
+            },
+            is_current,
+        };
+        self.made_from = Some(made_from.clone());
+        made_from
     }
 
     /// As the API server and the kubelet: pods that are not bound or have ended go at once, others when their node

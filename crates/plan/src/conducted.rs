@@ -1,0 +1,145 @@
+//! What a roll-out policy makes of a plan: its waves, whom it spares, and how it ends.
+
+use everynode_engine::policy::{Gate, OnFailure, PolicyFact, RolloutPhase};
+use everynode_engine::{CORDONED_TAINT, NOT_READY_TAINTS};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::model::{Model, ModelNode};
+use crate::report::NodeReason;
+use crate::run::Run;
+
+/// Why a node is exempt whose daemon may be ready.
+pub(crate) const CORDONED: &str = "the node is cordoned";
+
+/// A roll-out that a policy conducts.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conducted {
+    /// metadata.name of the policy.
+    pub policy: String,
+    /// How far it comes, in the word of its status.
+    pub phase: &'static str,
+    /// What its status says then.
+    pub message: String,
+    /// From how many nodes a pod may be taken away at a time.
+    pub max_unavailable: u64,
+    /// So many nodes that fail halt it.
+    pub failure_budget: u64,
+    /// What a halt does: `Pause` or `Rollback`.
+    pub on_failure: &'static str,
+    /// spec.paused.
+    pub paused: bool,
+    /// Its waves.
+    pub waves: Vec<PolicyWave>,
+    /// Nodes that fail, and how.
+    pub failed: Vec<NodeReason>,
+    /// Nodes that are not well before they are touched: they cost nothing and block nothing.
+    pub exempt: Vec<NodeReason>,
+}
+
+/// A wave of a policy.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyWave {
+    /// From 1.
+    pub number: usize,
+    /// Its name, or its number.
+    pub name: String,
+    /// Nodes whose pods are replaced or created in it, in their order.
+    pub nodes: Vec<String>,
+    /// When it begins, in milliseconds after the change; absent when it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_millis: Option<i64>,
+    /// When all of its nodes are done; absent when they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done_millis: Option<i64>,
+    /// How long it is watched then.
+    pub bake_seconds: i64,
+    /// What comes after that: `Automatic` or `Manual`.
+    pub gate: &'static str,
+}
+
+impl Conducted {
+    /// What the one policy of the model makes of the run; `None` when none conducts it.
+    pub(crate) fn of(model: &Model, run: &Run) -> Option<Conducted> {
+        let [policy] = run.policies.as_slice() else { return None };
+        let entry = entry(model, policy);
+        let number = |key: &str| entry[key].as_u64().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let failed = entry["failedNodes"].as_array().into_iter().flatten();
+        Some(Conducted {
+            policy: policy.key.name.clone(),
+            phase: end(run).unwrap_or_default().name(),
+            message: text(&entry["message"]),
+            max_unavailable: number("maxUnavailable"),
+            failure_budget: number("failureBudget"),
+            on_failure: match policy.spec.on_failure {
+                OnFailure::Pause => "Pause",
+                OnFailure::Rollback => "Rollback",
+            },
+            paused: policy.spec.paused,
+            waves: (1..=policy.spec.waves.len()).map(|number| wave(model, policy, run, number)).collect(),
+            failed: failed
+                .map(|one| NodeReason { node: text(&one["node"]), reason: text(&one["reason"]) })
+                .collect(),
+            exempt: exempt(model),
+        })
+    }
+}
+
+/// What a policy's status says of the DaemonSet.
+pub(crate) fn entry<'a>(model: &Model, policy: &'a PolicyFact) -> &'a Value {
+    &policy.status["daemonSets"][&model.daemonset.name]
+}
+
+/// How far a run came.
+pub(crate) fn end(run: &Run) -> Option<RolloutPhase> {
+    run.tally.steps.last().map(|step| step.phase)
+}
+
+fn wave(model: &Model, policy: &PolicyFact, run: &Run, number: usize) -> PolicyWave {
+    let written = &policy.spec.waves[number - 1];
+    let steps = &run.tally.steps;
+    let is_over = |phase: RolloutPhase| {
+        matches!(phase, RolloutPhase::Baking | RolloutPhase::WaitingForPromotion | RolloutPhase::Complete)
+    };
+    let done = steps.iter().find(|step| step.wave > number || step.wave == number && is_over(step.phase));
+    let from = steps.iter().find(|step| step.wave >= number);
+    let touched = run.tally.order.iter().filter(|touch| touch.policy_wave == number);
+    PolicyWave {
+        number,
+        name: written.name.clone(),
+        nodes: touched.map(|touch| model.nodes[touch.node as usize].name.clone()).collect(),
+        from_millis: from.map(|step| step.at_millis),
+        done_millis: done.map(|step| step.at_millis),
+        bake_seconds: written.bake_seconds,
+        gate: match written.gate {
+            Gate::Automatic => "Automatic",
+            Gate::Manual => "Manual",
+        },
+    }
+}
+
+/// The eligible nodes that are not well before they are touched.
+fn exempt(model: &Model) -> Vec<NodeReason> {
+    let eligible = model.nodes.iter().enumerate().filter(|(_, node)| node.verdict.should_run);
+    let unwell = eligible.filter_map(|(index, node)| {
+        let reason = unwell(model, index as u32, node)?;
+        Some(NodeReason { node: node.name.clone(), reason: reason.to_owned() })
+    });
+    unwell.collect()
+}
+
+fn unwell(model: &Model, index: u32, node: &ModelNode) -> Option<&'static str> {
+    let has = |keys: &[&str]| node.taints.iter().any(|(key, ..)| keys.contains(&key.as_str()));
+    let mut pods = model.pods.iter().filter(|pod| pod.node == Some(index) && !pod.pod.deleting).peekable();
+    match () {
+        () if node.not_ready_since.is_some() || has(&NOT_READY_TAINTS) => Some("the node is not ready"),
+        () if has(&[CORDONED_TAINT]) => Some(CORDONED),
+        () if pods.peek().is_some() && pods.all(|pod| !pod.pod.ready && !pod.is_starting) => {
+            Some("its pod is not ready")
+        }
+        () => None,
+    }
+}

@@ -1,0 +1,53 @@
+//! Roll-out policies in a run: what the engine is told of them and writes to them, and how they go on.
+
+use everynode_engine::policy::{PolicyRef, RolloutPhase};
+use everynode_engine::{Engine, Fact, Outcome};
+use serde_json::Value;
+
+use super::{Step, World};
+use crate::policy::merge;
+
+impl World<'_> {
+    pub(super) fn tell_policies(&self, engine: &mut Engine) {
+        engine.observe(Fact::Policies(self.policies.clone()), self.now);
+    }
+
+    pub(super) fn write_policy_status(&mut self, policy: &PolicyRef, status: &Value) -> Outcome {
+        let Some(known) = self.policies.iter_mut().find(|known| known.key == *policy) else {
+            return Outcome::Gone;
+        };
+        merge(&mut known.status, status);
+        self.policies_changed = true;
+        Outcome::Done
+    }
+
+    /// Keeps how far a policy's roll-out has come, and promotes it where that is assumed.
+    pub fn note_rollout(&mut self, engine: &Engine) {
+        let (namespace, name) = (&self.daemonset.namespace, &self.daemonset.name);
+        let Some(rollout) = engine.rollout(namespace, name) else { return };
+        let at_millis = self.now.millis_since(self.model.begin);
+        let step = Step { at_millis, phase: rollout.phase, wave: rollout.wave };
+        let is_known = |last: &Step| (last.phase, last.wave) == (step.phase, step.wave);
+        if !self.tally.steps.last().is_some_and(is_known) {
+            if !self.tally.steps.is_empty() {
+                self.progressed();
+            }
+            self.tally.steps.push(step);
+        }
+        let waits = rollout.phase == RolloutPhase::WaitingForPromotion;
+        if let Some(hash) = rollout.revision.filter(|_| waits && self.model.assumptions.promote) {
+            self.promote(format!("{hash}/{}", rollout.wave));
+        }
+    }
+
+    fn promote(&mut self, value: String) {
+        for policy in &mut self.policies {
+            let is_given = policy.commands.iter().any(|(name, known)| name == "promote" && *known == value);
+            if !is_given {
+                policy.commands.retain(|(name, _)| name != "promote");
+                policy.commands.push(("promote".to_owned(), value.clone()));
+                self.policies_changed = true;
+            }
+        }
+    }
+}
