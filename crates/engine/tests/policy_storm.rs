@@ -45,7 +45,7 @@ struct World {
     budget: usize,
     /// Nodes from which the controller has taken a pod that served, and where none serves yet.
     taken: BTreeSet<String>,
-    /// The last status that was asked for says Halted, and nobody has said anything since.
+    /// The roll-out was halted, and nobody has said anything since.
     is_halted: bool,
     images: u32,
 }
@@ -193,6 +193,9 @@ impl World {
             _ => plain_node(index),
         };
         let is_down = node.not_ready_since.is_some();
+        if is_down {
+            self.taken.remove(&node.name);
+        }
         self.objects.set_node(node);
         let here = |pod: &&Pod| pod.node.as_deref() == Some(node_name(index).as_str());
         let pods: Vec<Uid> = self.objects.pods.values().filter(here).map(|pod| pod.uid).collect();
@@ -258,7 +261,10 @@ impl World {
     fn lose_a_pod(&mut self) {
         let all: Vec<Uid> = self.objects.pods.keys().copied().collect();
         if !all.is_empty() {
-            self.objects.change_pod(all[self.random.usize(0..all.len())], |pod| pod.deleting = true);
+            let uid = all[self.random.usize(0..all.len())];
+            self.objects.change_pod(uid, |pod| pod.deleting = true);
+            // From now on it is not the controller's doing that nothing serves there.
+            self.objects.pods[&uid].node.as_ref().map(|node| self.taken.remove(node));
         }
     }
 
@@ -342,8 +348,9 @@ impl World {
         for action in actions {
             match &action.work {
                 Work::RecordEvent(event) => {
-                    // What was halted was the roll-out of another template.
+                    // A new template starts afresh.
                     self.is_halted &= event.reason != "RolloutStarted";
+                    self.is_halted |= event.reason == "RolloutHalted" && self.has_pause_only();
                     continue;
                 }
                 Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } if self.is_halted => {
@@ -353,9 +360,6 @@ impl World {
                     if node.is_some_and(|node| self.known.contains_key(&node)) && here < 2 {
                         return Err(format!("halted, and yet {:?}", action.work));
                     }
-                }
-                Work::WritePolicyStatus { status, .. } => {
-                    self.is_halted = status["daemonSets"]["ds"]["phase"] == "Halted";
                 }
                 _ => {}
             }
@@ -370,6 +374,12 @@ impl World {
         }
         self.judge()?;
         Ok(count)
+    }
+
+    /// A halt deletes nothing, unless it goes back.
+    fn has_pause_only(&self) -> bool {
+        self.policy["spec"]["failure"]["action"] == "Pause"
+            && self.policy["metadata"]["annotations"].is_null()
     }
 
     fn judge(&mut self) -> Result<(), String> {
@@ -445,7 +455,9 @@ impl World {
         let entry = &self.policy["status"]["daemonSets"]["ds"];
         let with_it = self.objects.pods.values().filter(|pod| self.image(pod) == image && pod.ready).count();
         let nodes = self.objects.nodes.len();
-        match entry["phase"] == "Complete" && with_it == nodes && self.objects.pods.len() == nodes {
+        match nodes == 0
+            || entry["phase"] == "Complete" && with_it == nodes && self.objects.pods.len() == nodes
+        {
             true => Ok(()),
             false => Err(format!("{with_it} of {nodes} nodes have {image}: {entry:#}")),
         }

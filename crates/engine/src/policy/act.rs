@@ -57,7 +57,11 @@ impl Engine {
         conduct.obey(now);
         let goal = conduct.goal().unwrap_or(hash).clone();
         let spots = self.survey(slot, &policy.spec, &goal, now);
-        conduct.take_back_the_served(&spots);
+        // A node that is gone may come back before its pod's deletion is carried out.
+        conduct.take_back_the_served(&spots, |name| {
+            let cell = self.nodes.find(name).and_then(|node| slot.cells.get(&node));
+            cell.is_some_and(|cell| cell.first != PodId::NONE)
+        });
         let wake = match conduct.phase {
             RolloutPhase::RollingBack | RolloutPhase::RolledBack => {
                 self.note_rollback(slot, conduct, &spots);
@@ -94,10 +98,16 @@ impl Engine {
             });
             conduct.guess_last_good(&spots, &hashes.collect(), hash);
         }
-        // Who took these away cannot be told: they count, to be safe.
-        let unserved = spots.iter().filter(|spot| !spot.is_available() && spot.health == Health::Well);
-        let ours = unserved.filter(|spot| !conduct.exempt.contains(&spot.name));
-        conduct.taken.extend(ours.map(|spot| spot.name.clone()));
+        // Who took these away cannot be told: they count, to be safe, but for what was broken before the roll-out.
+        let is_same = conduct.hash.as_ref() == Some(hash);
+        let begun = conduct.started_at.unwrap_or_default();
+        let is_ours = |spot: &&Spot| {
+            let is_excused = is_same && conduct.exempt.contains(&spot.name);
+            let was_broken = spot.old.is_some_and(|old| old.created < begun);
+            !spot.is_available() && spot.health == Health::Well && !is_excused && !was_broken
+        };
+        let ours: Vec<Arc<str>> = spots.iter().filter(is_ours).map(|spot| spot.name.clone()).collect();
+        conduct.taken.extend(ours);
     }
 
     fn note_progress(

@@ -167,11 +167,12 @@ impl Conduct {
         }
     }
 
-    pub fn take_back_the_served(&mut self, spots: &[Spot]) {
+    /// Forgets what is over: nodes that serve again, and those that are gone with all their pods.
+    pub fn take_back_the_served(&mut self, spots: &[Spot], has_pods: impl Fn(&str) -> bool) {
         let serving: HashSet<&Arc<str>> =
             spots.iter().filter(|spot| spot.is_available()).map(|spot| &spot.name).collect();
         let here: HashSet<&Arc<str>> = spots.iter().map(|spot| &spot.name).collect();
-        self.taken.retain(|name| here.contains(name) && !serving.contains(name));
+        self.taken.retain(|name| (here.contains(name) || has_pods(name)) && !serving.contains(name));
         let done: HashSet<&Arc<str>> =
             spots.iter().filter(|spot| spot.is_done()).map(|spot| &spot.name).collect();
         self.exempt.retain(|name| here.contains(name) && !done.contains(name));
@@ -268,13 +269,17 @@ impl Conduct {
 
     /// Goes from wave to wave as far as it can; when to look again.
     pub fn advance(&mut self, spots: &[Spot], now: Time) -> Option<Time> {
+        if spots.is_empty() {
+            self.phase = RolloutPhase::Progressing;
+            self.message = "no node is eligible".to_owned();
+            return None;
+        }
         let waves = self.waves(spots);
         self.wave = self.wave.min(waves.len() - 1);
         loop {
             let members = &waves[self.wave];
             let before = self.wave.checked_sub(1).map(|before| &waves[before]);
-            let is_empty = !spots.is_empty()
-                && before.map_or_else(|| !members.contains(&true), |before| before == members);
+            let is_empty = before.map_or_else(|| !members.contains(&true), |before| before == members);
             let is_last = self.wave + 1 == waves.len();
             let wave = self.policy.spec.waves[self.wave].clone();
             let by_selector = matches!(wave.nodes, WaveNodes::Selector(_));
@@ -285,7 +290,7 @@ impl Conduct {
                 return None;
             }
             let is_settled = spots.iter().zip(members).all(|(spot, member)| !member || self.is_settled(spot));
-            if !is_settled || spots.is_empty() {
+            if !is_settled {
                 self.phase = RolloutPhase::Progressing;
                 self.wave_done_at = None;
                 let (number, all) = (self.wave + 1, waves.len());
