@@ -315,3 +315,6 @@ fn text(value: &Value) -> String {
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests;
