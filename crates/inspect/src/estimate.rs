@@ -22,6 +22,9 @@ pub struct Estimate {
     /// The roll-out does not come to its end: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalls: Option<String>,
+    /// It ends where a wave of its policy waits for somebody to promote it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_promotion: bool,
     /// What else keeps pods away: room and quotas.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -40,12 +43,19 @@ impl Estimate {
             let found = plan.findings.iter().filter(|finding| kinds.contains(&finding.kind));
             found.map(|finding| finding.message.clone()).collect()
         };
-        let stalls = [FindingKind::DeadNodesUseBudget, FindingKind::Stalls, FindingKind::SurgeHostPorts];
+        let stalls = [
+            FindingKind::DeadNodesUseBudget,
+            FindingKind::Stalls,
+            FindingKind::SurgeHostPorts,
+            FindingKind::Halts,
+            FindingKind::PolicyConflict,
+        ];
         Some(Estimate {
             p50_millis: plan.duration.p50_millis,
             p95_millis: plan.duration.p95_millis,
             left: plan.left.len(),
             stalls: of(&stalls).into_iter().next(),
+            waits_for_promotion: !of(&[FindingKind::WaitsForPromotion]).is_empty(),
             problems: of(&[FindingKind::NoRoom, FindingKind::Quota]),
             misfits: plan.misfits.into_iter().map(|one| (one.node, one.reason)).collect(),
         })

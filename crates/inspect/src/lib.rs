@@ -11,6 +11,7 @@ pub mod look;
 pub mod near;
 pub mod paint;
 mod pods;
+pub mod policy;
 pub mod predicates;
 pub mod reason;
 pub mod rollout;

@@ -1,4 +1,4 @@
-//! A fleet that follows its cluster by watches of nodes, DaemonSets, their revisions and pods.
+//! A fleet that follows its cluster by watches of nodes, DaemonSets, their revisions, pods and roll-out policies.
 //!
 //! What other pods take, quotas and priority classes stay as they were read first.
 
@@ -6,12 +6,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
 use everynode_client::{Client, Event, ListWatch};
+use everynode_engine::policy::PolicyFact;
 use everynode_plan::read::{self, PodRead};
 use everynode_plan::record::{Node, Pod, Revision};
 use everynode_plan::{Fleet, Mask};
 use futures::stream::{BoxStream, SelectAll, StreamExt};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+/// Where policies are served.
+const POLICIES: &str = "/apis/everynode.dev/v1alpha1";
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,7 @@ enum Watched {
     DaemonSets,
     Revisions,
     Pods,
+    Policies,
 }
 
 /// Objects of a kind, and those that a list under way has named.
@@ -59,6 +64,7 @@ pub struct Live {
     daemonsets: Objects<String, Value>,
     revisions: Objects<String, Revision>,
     pods: Objects<String, Pod>,
+    policies: Objects<String, PolicyFact>,
     interrupted: Option<String>,
 }
 
@@ -80,6 +86,7 @@ impl Live {
             (Watched::DaemonSets, place("/apis/apps/v1", "daemonsets"), "daemonsets"),
             (Watched::Revisions, place("/apis/apps/v1", "controllerrevisions"), "controllerrevisions"),
             (Watched::Pods, place("/api/v1", "pods"), "pods"),
+            (Watched::Policies, place(POLICIES, "rolloutpolicies"), "rolloutpolicies"),
         ];
         let allowed = watches.into_iter().filter(|(.., what)| !is_unseen(what));
         let events = allowed.map(|(watched, path, _)| {
@@ -89,6 +96,8 @@ impl Live {
         let uid = |value: &Value| value["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let nodes = std::mem::take(&mut base.nodes).into_iter().map(|node| (node.name.clone(), node));
         let pods = std::mem::take(&mut base.pods).into_iter().map(|pod| (pod.uid.clone(), pod));
+        let policies = std::mem::take(&mut base.policies);
+        let policies = policies.into_iter().map(|policy| (policy.key.uid.to_string(), policy));
         let revisions = std::mem::take(&mut base.revisions).into_iter().map(|one| (one.uid.clone(), one));
         // Of other namespaces it is only told that there are some.
         let is_followed = |value: &Value| namespace.is_none_or(|one| value["metadata"]["namespace"] == one);
@@ -102,6 +111,7 @@ impl Live {
             daemonsets: Objects::new(followed.into_iter().map(|value| (uid(&value), value)).collect()),
             revisions: Objects::new(revisions.collect()),
             pods: Objects::new(pods.collect()),
+            policies: Objects::new(policies.collect()),
             base,
             interrupted: None,
         }
@@ -129,11 +139,17 @@ impl Live {
         fleet.daemonsets.extend(self.daemonsets.known.values().cloned());
         fleet.revisions = self.revisions.known.values().cloned().collect();
         fleet.pods = self.pods.known.values().cloned().collect();
+        fleet.policies = self.policies.known.values().cloned().collect();
+        fleet.policies.sort_by(|a, b| a.key.cmp(&b.key));
         fleet
     }
 
     fn take(&mut self, watched: Watched, event: Event) -> bool {
         if let Event::Interrupted(error) = event {
+            // Where the kind is not served there are no policies.
+            if watched == Watched::Policies && error.code() == Some(404) {
+                return !std::mem::take(&mut self.policies.known).is_empty();
+            }
             return self.interrupted.replace(error.to_string()).is_none();
         }
         let was_interrupted = self.interrupted.take().is_some();
@@ -153,6 +169,7 @@ impl Live {
             Watched::DaemonSets => self.daemonsets.listed = Some(HashSet::new()),
             Watched::Revisions => self.revisions.listed = Some(HashSet::new()),
             Watched::Pods => self.pods.listed = Some(HashSet::new()),
+            Watched::Policies => self.policies.listed = Some(HashSet::new()),
         }
         false
     }
@@ -163,6 +180,7 @@ impl Live {
             Watched::DaemonSets => self.daemonsets.end_list(),
             Watched::Revisions => self.revisions.end_list(),
             Watched::Pods => self.pods.end_list(),
+            Watched::Policies => self.policies.end_list(),
         }
         true
     }
@@ -190,6 +208,11 @@ impl Live {
                     self.pods.put(pod.uid.clone(), *pod);
                 }
             }
+            Watched::Policies => {
+                if let Some(policy) = PolicyFact::from_json(&read::policy(item)?) {
+                    self.policies.put(policy.key.uid.to_string(), policy);
+                }
+            }
         }
         Ok(())
     }
@@ -202,6 +225,7 @@ impl Live {
             Watched::DaemonSets => drop(self.daemonsets.known.remove(text("uid"))),
             Watched::Revisions => drop(self.revisions.known.remove(text("uid"))),
             Watched::Pods => drop(self.pods.known.remove(text("uid"))),
+            Watched::Policies => drop(self.policies.known.remove(text("uid"))),
         }
         Ok(())
     }

@@ -3,15 +3,18 @@
 use std::collections::{BTreeSet, HashMap};
 
 use everynode_engine::placement::Taint;
+use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
     NodeFact, Phase, PodController, PodFact, PodState, RevisionFact, Scope, Strategy, Time, Uid,
 };
+use everynode_plan::policy::selects;
 use everynode_plan::record::{Node, Pod};
 use everynode_plan::{Fleet, some};
 use serde_json::Value;
 
 use crate::pods::Case;
+use crate::policy::{Conducted, conflict};
 use crate::predicates::{decisive, taint};
 use crate::reason::{Class, Kind, Reason};
 
@@ -38,6 +41,10 @@ pub struct Set<'a> {
     pub figures: Figures<'a>,
     /// What its roll-outs may spend, and how much is spent.
     pub budget: Option<(Budget, i32)>,
+    /// The policies that select it. Of several none acts.
+    pub policies: Vec<&'a PolicyFact>,
+    /// What its policy makes of it.
+    pub conducted: Option<Conducted<'a>>,
 }
 
 /// One DaemonSet on one node.
@@ -93,7 +100,7 @@ impl<'a> Look<'a> {
                         name: &node.name,
                         labels: &labels,
                         taints: &taints,
-                        not_ready_since: None,
+                        not_ready_since: node.not_ready_since(now.0.div_euclid(1000)).map(Time::from_seconds),
                     }),
                     now,
                 );
@@ -114,7 +121,13 @@ impl<'a> Look<'a> {
                 tell_pod(pod, engine, now);
             }
         });
-        // In this scope nothing is asked for.
+        // Under a policy that is paused nothing is asked for in this scope: what is looked at stays as it is.
+        let paused = |policy: &PolicyFact| {
+            let mut policy = policy.clone();
+            policy.spec.paused = true;
+            policy
+        };
+        self.engine.observe(Fact::Policies(fleet.policies.iter().map(paused).collect()), now);
         let _ = self.engine.decide(now);
     }
 
@@ -145,13 +158,36 @@ impl<'a> Look<'a> {
     fn set_of<'b>(&'b self, value: &'b Value) -> Option<Set<'b>> {
         let fact = DaemonSetFact::from_json(value)?;
         let figures = self.engine.daemonsets().find(|figures| figures.uid == fact.uid)?;
+        let conducted = self.conducted(&fact);
         let mut budget = self.engine.budget(&fact.namespace, &fact.name);
         if !self.nodes_seen() {
             // Of how many nodes the budget is a part, the controller knows.
             let known = Budget::for_nodes(fact.strategy, fact.status.desired_number_scheduled);
             budget = known.map(|known| (known, budget.map_or(0, |(_, used)| used)));
         }
-        Some(Set { look: self, value, fact, figures, budget })
+        if let Some(conducted) = conducted.as_ref().filter(|one| one.is_under_way()) {
+            let int = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+            let allowed = int(conducted.rollout.figures.max_unavailable);
+            budget = Some(match (fact.strategy.allows_surge(), budget) {
+                (true, Some((_, used))) => (Budget::Surge(allowed), used),
+                _ => (Budget::Unavailable(allowed), int(conducted.taken())),
+            });
+        }
+        let policies = self.fleet.policies.iter().filter(|policy| selects(policy, &fact)).collect();
+        Some(Set { look: self, value, fact, figures, budget, policies, conducted })
+    }
+
+    fn conducted(&self, fact: &DaemonSetFact) -> Option<Conducted<'_>> {
+        let rollout = self.engine.rollout(&fact.namespace, &fact.name)?;
+        let of = |policy: &&PolicyFact| {
+            policy.key.namespace == rollout.namespace && policy.key.name == rollout.policy
+        };
+        let nodes = self.engine.rollout_nodes(&fact.namespace, &fact.name, self.now);
+        Some(Conducted {
+            policy: self.fleet.policies.iter().find(of)?,
+            rollout,
+            nodes: nodes.into_iter().map(|node| (node.node.to_string(), node)).collect(),
+        })
     }
 
     /// A node.
@@ -182,7 +218,7 @@ fn tell_pod(pod: &Pod, engine: &mut Engine, now: Time) {
         ready_since: pod.ready_since.map(Time::from_seconds),
         deleting: pod.deleting,
         created: Time::from_seconds(pod.created),
-        trouble: None,
+        trouble: pod.trouble(),
     };
     engine.observe(Fact::Pod(fact), now);
 }
@@ -232,8 +268,17 @@ impl<'a> Set<'a> {
         let is_done = explained.pods.iter().any(|state| state.updated && serving(state));
         let is_updated = explained.pods.iter().any(|state| state.updated && !state.terminating);
         let (class, reason) = self.class(node, &explained, &pods, is_done);
-        let uses_budget = explained.uses_budget;
+        let conducted = self.under_way().filter(|_| !self.fact.strategy.allows_surge());
+        let uses_budget = match conducted {
+            Some(conducted) => conducted.nodes.get(node).is_some_and(|node| node.is_taken),
+            None => explained.uses_budget,
+        };
         Some(Answer { node: node.to_owned(), class, reason, pods, uses_budget, is_done, is_updated })
+    }
+
+    /// What its policy makes of a roll-out that is under way.
+    pub(crate) fn under_way(&self) -> Option<&Conducted<'a>> {
+        self.conducted.as_ref().filter(|conducted| conducted.is_under_way())
     }
 
     fn class(
@@ -330,8 +375,16 @@ impl<'a> Set<'a> {
         let missing: Vec<String> = nodes(answers, |answer| answer.class == Class::Missing);
         let users: Vec<String> = nodes(answers, |answer| answer.uses_budget);
         let mut place = 0;
+        if let Some(conducted) = self.under_way().filter(|conducted| conducted.paces_creations()) {
+            for answer in answers.iter_mut().filter(|answer| answer.class == Class::Missing) {
+                answer.reason = self.turn(conducted, answer, &users);
+            }
+        }
         for answer in answers.iter_mut().filter(|answer| answer.class == Class::Old) {
             answer.reason = self.wait(answer, &missing, &users, &mut place);
+        }
+        if let Some(conducted) = self.under_way() {
+            answers.iter_mut().for_each(|answer| conducted.note(&answer.node, &mut answer.reason));
         }
     }
 
@@ -346,6 +399,12 @@ impl<'a> Set<'a> {
                 .since(trouble.as_ref().and_then(|reason| reason.since))
                 .detail(why);
         }
+        if self.policies.len() > 1 {
+            return conflict(&self.policies);
+        }
+        if let Some(conducted) = self.under_way() {
+            return self.turn(conducted, answer, users);
+        }
         let Some((budget, used)) = self.budget else {
             return Reason::new(
                 Kind::WaitsForSomebody,
@@ -357,12 +416,8 @@ impl<'a> Set<'a> {
             let text = "other nodes get their missing pods first".to_owned();
             return Reason::new(Kind::WaitsForPods, text).detail(some(missing));
         }
-        let allowed = amount(budget);
-        if used >= allowed {
-            let what = self.budget_text().unwrap_or_default();
-            return Reason::new(Kind::WaitsForBudget, format!("waits for the roll-out: {what} is used up"))
-                .detail(format!("by {}", some(users)))
-                .changed_by(format!("these nodes become available, or {what} is raised"));
+        if used >= amount(budget) {
+            return self.used_up(users);
         }
         *place += 1;
         Reason::new(Kind::WaitsForTurn, "waits for its turn: the roll-out has room").detail(format!(
@@ -370,10 +425,39 @@ impl<'a> Set<'a> {
         ))
     }
 
+    fn used_up(&self, users: &[String]) -> Reason {
+        let what = self.budget_text().unwrap_or_default();
+        Reason::new(Kind::WaitsForBudget, format!("waits for the roll-out: {what} is used up"))
+            .detail(format!("by {}", some(users)))
+            .changed_by(format!("these nodes become available, or {what} is raised"))
+    }
+
+    /// Under a policy: why nothing is done on a node yet.
+    fn turn(&self, conducted: &Conducted<'_>, answer: &Answer, users: &[String]) -> Reason {
+        if let Some(reason) = conducted.hold(&answer.node) {
+            return reason;
+        }
+        match self.budget {
+            Some((budget, used)) if used >= amount(budget) && used > 0 => self.used_up(users),
+            _ => Reason::new(Kind::WaitsForTurn, "waits for its turn: its wave is under way")
+                .detail(conducted.state().text),
+        }
+    }
+
     /// How the budget reads: `maxUnavailable 14 (5%)`.
     pub fn budget_text(&self) -> Option<String> {
-        let Strategy::RollingUpdate { max_unavailable, max_surge } = self.fact.strategy else { return None };
         let (budget, _) = self.budget?;
+        if let Some(conducted) = self.under_way() {
+            let written = conducted.policy.spec.max_unavailable;
+            return Some(match (budget, written) {
+                (Budget::Surge(number), _) => format!("maxSurge {number}"),
+                (Budget::Unavailable(number), Some(IntOrPercent::Percent(percent))) => {
+                    format!("maxUnavailable {number} ({percent}%)")
+                }
+                (Budget::Unavailable(number), _) => format!("maxUnavailable {number}"),
+            });
+        }
+        let Strategy::RollingUpdate { max_unavailable, max_surge } = self.fact.strategy else { return None };
         let (name, written) = match budget {
             Budget::Unavailable(_) => ("maxUnavailable", max_unavailable),
             Budget::Surge(_) => ("maxSurge", max_surge),

@@ -48,6 +48,20 @@ pub enum Kind {
     WaitsForPods,
     /// updateStrategy is OnDelete.
     WaitsForSomebody,
+    /// Under a policy: the wave that has the node has not come.
+    WaitsForWave,
+    /// Under a policy: a wave is complete, and somebody has to promote it.
+    WaitsForPromotion,
+    /// The policy is paused.
+    RolloutPaused,
+    /// Under a policy: too many nodes have failed, or somebody aborted.
+    RolloutHalted,
+    /// Under a policy: nodes go back, or have gone back, to the last good revision.
+    RolledBack,
+    /// Under a policy: its waves or its budget do not let it go on.
+    RolloutStalled,
+    /// Several policies select the DaemonSet.
+    PolicyConflict,
     /// No controller has looked at the DaemonSet as it is.
     WaitsForController,
     /// The DaemonSet is being deleted.

@@ -4,12 +4,14 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use everynode_engine::policy::RolloutPhase;
 use everynode_engine::{Budget, Strategy};
 use everynode_plan::record::Unseen;
 use serde::Serialize;
 
 use crate::estimate::Estimate;
 use crate::look::{Answer, Look, Set, amount};
+use crate::policy::PolicyState;
 use crate::reason::{Class, Kind, Reason};
 
 /// Which DaemonSets are shown.
@@ -51,6 +53,16 @@ pub enum State {
     NotAvailable,
     /// Old pods wait for somebody to delete them.
     OnDelete,
+    /// Under a policy: a wave is complete and waits for somebody to promote it.
+    WaitsForPromotion,
+    /// The policy is paused.
+    Paused,
+    /// Under a policy: too many nodes have failed, or somebody aborted.
+    Halted,
+    /// Under a policy: nodes go back to the last good revision.
+    RollingBack,
+    /// Under a policy: all nodes have the last good revision again.
+    RolledBack,
     /// No controller has looked at it.
     NotObserved,
     /// It is being deleted.
@@ -96,6 +108,9 @@ pub struct Row {
     /// What a roll-out may spend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Spent>,
+    /// What the policy makes of it that conducts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyState>,
     /// When it ends, as long as it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<Estimate>,
@@ -193,6 +208,7 @@ impl Row {
             strategy: strategy_text(set),
             created_seconds: set.fact.created.map(|time| time.0.div_euclid(1000)),
             budget: spent(set, &answers),
+            policy: set.conducted.as_ref().map(|conducted| conducted.state()),
             estimate: None,
             groups: groups(answers.iter()),
             revisions_seen: set.revisions_seen(),
@@ -210,12 +226,30 @@ impl Row {
             () if set.fact.deleting => State::Deleting,
             () if row.observed_generation < row.generation => State::NotObserved,
             () if row.done >= row.desired => State::Complete,
-            () if is_old && set.fact.strategy == Strategy::OnDelete => State::OnDelete,
+            () if is_old && set.fact.strategy == Strategy::OnDelete && set.policies.is_empty() => {
+                State::OnDelete
+            }
             () if is_rolling && stalls => State::Stalled,
             () if is_rolling => State::RollingOut,
             () => State::NotAvailable,
         };
+        let is_open = !matches!(row.state, State::Deleting | State::NotObserved | State::Complete);
+        row.state = conducted_state(set).filter(|_| is_open).unwrap_or(row.state);
         row
+    }
+}
+
+/// What the policy makes of a roll-out that it does not let go on.
+fn conducted_state(set: &Set<'_>) -> Option<State> {
+    let conducted = set.under_way()?;
+    match conducted.rollout.phase {
+        RolloutPhase::Halted => Some(State::Halted),
+        RolloutPhase::RollingBack => Some(State::RollingBack),
+        RolloutPhase::RolledBack => Some(State::RolledBack),
+        _ if conducted.policy.spec.paused => Some(State::Paused),
+        RolloutPhase::WaitingForPromotion => Some(State::WaitsForPromotion),
+        RolloutPhase::Stalled => Some(State::Stalled),
+        _ => None,
     }
 }
 
@@ -280,6 +314,10 @@ fn note(unseen: &Unseen, nodes_seen: bool, one_namespace: bool) -> Option<String
         ("pods", _) => "every node counts as without a pod",
         ("daemonsets of other namespaces" | "controllerrevisions of other namespaces", true) => return None,
         ("daemonsets of other namespaces", false) => "they are not shown",
+        ("rolloutpolicies of other namespaces", true) => return None,
+        (what, _) if what.starts_with("rolloutpolicies") => {
+            "a policy may conduct roll-outs: in waves, in another order and within another budget"
+        }
         (what, _) if what.starts_with("controllerrevisions") => "pods may count as old that are not",
         ("pods of other namespaces", false) => {
             "DaemonSets of other namespaces seem to have no pods, and nodes more room than they have"

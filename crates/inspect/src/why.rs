@@ -8,6 +8,7 @@ use crate::estimate::Estimate;
 use crate::events::{EventLine, Subject};
 use crate::look::{Answer, Look, Set};
 use crate::near::near;
+use crate::policy::PolicyState;
 use crate::predicates::{Told, told};
 use crate::reason::{Class, Kind, Reason};
 use crate::status::{Filter, Group, Row, Status, not_seen};
@@ -69,6 +70,9 @@ pub struct WhyNode {
     /// What a roll-out may spend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roll_out: Option<RollOut>,
+    /// The policy that conducts the roll-out, while it is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyState>,
     /// What could not be read, and what that may change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<String>,
@@ -177,6 +181,10 @@ impl WhyNode {
             node_seen: known.is_some(),
             uid: set.fact.uid.to_string(),
             roll_out: roll_out(&set, &answers, answer),
+            policy: set
+                .under_way()
+                .filter(|_| !matches!(answer.class, Class::Available | Class::NotEligible))
+                .map(|conducted| conducted.state()),
             not_seen: not_seen(look, true),
         })
     }

@@ -138,10 +138,10 @@ impl Row {
     fn tone(&self) -> Tone {
         match self.state {
             State::Complete => Tone::Good,
-            State::RollingOut => Tone::Moving,
-            State::Stalled => Tone::Bad,
+            State::RollingOut | State::WaitsForPromotion => Tone::Moving,
+            State::Stalled | State::Halted | State::RollingBack | State::RolledBack => Tone::Bad,
             State::Deleting => Tone::Quiet,
-            State::NotAvailable | State::OnDelete | State::NotObserved => Tone::Warning,
+            State::NotAvailable | State::OnDelete | State::NotObserved | State::Paused => Tone::Warning,
         }
     }
 
@@ -152,12 +152,20 @@ impl Row {
             State::Complete if self.desired == 0 => "no node is eligible".to_owned(),
             State::Complete => "complete".to_owned(),
             State::RollingOut => match &self.estimate {
+                Some(estimate) if estimate.waits_for_promotion => {
+                    format!("~{} to its gate", human(estimate.p50_millis))
+                }
                 Some(estimate) => format!("~{} left", human(estimate.p50_millis)),
                 None => "rolling out".to_owned(),
             },
             State::Stalled => "stalled".to_owned(),
             State::NotAvailable => format!("{} not available", self.desired - self.done),
             State::OnDelete => format!("OnDelete, {old} old"),
+            State::WaitsForPromotion => "waits for promotion".to_owned(),
+            State::Paused => "paused".to_owned(),
+            State::Halted => "halted".to_owned(),
+            State::RollingBack => "going back".to_owned(),
+            State::RolledBack => "gone back".to_owned(),
             State::NotObserved => "not looked at".to_owned(),
             State::Deleting => "being deleted".to_owned(),
         }
@@ -171,6 +179,13 @@ impl Row {
             out.push('\n');
         };
         let is_rolling = matches!(self.state, State::RollingOut | State::Stalled);
+        let is_open = !matches!(self.state, State::Complete | State::Deleting);
+        if let Some(policy) = self.policy.as_ref().filter(|_| is_open) {
+            say("policy", Tone::Strong, &format!("{}: {}", policy.name, policy.text));
+            if !policy.exempt.is_empty() {
+                say("", Tone::Quiet, &format!("exempt: {}", paint.some(&policy.exempt)));
+            }
+        }
         if let Some(estimate) = self.estimate.as_ref().filter(|_| is_rolling) {
             if let Some(stalls) = &estimate.stalls {
                 say("stalled", Tone::Bad, stalls.strip_prefix("stalls: ").unwrap_or(stalls));
@@ -181,14 +196,19 @@ impl Row {
                     human(estimate.p50_millis),
                     human(estimate.p95_millis)
                 );
-                say("ends", Tone::Moving, &text);
+                let head = if estimate.waits_for_promotion { "gate" } else { "ends" };
+                say(head, Tone::Moving, &text);
             }
         }
         if let Some(estimate) = &self.estimate {
             estimate.problems.iter().for_each(|problem| say("problem", Tone::Bad, problem));
         }
         let mut told: Vec<&Group> = Vec::new();
-        if let Some(budget) = self.budget.as_ref().filter(|budget| is_rolling && budget.used > 0) {
+        if let Some(budget) = self
+            .budget
+            .as_ref()
+            .filter(|budget| (is_rolling || self.policy.is_some() && is_open) && budget.used > 0)
+        {
             say("budget", Tone::Strong, &format!("{}, {} in use", budget.text, budget.used));
             told.extend(&budget.used_by);
         }

@@ -70,6 +70,9 @@ impl WhyNode {
             self.events.iter().map(|event| event.to_text(self.taken_at_seconds)).collect();
         sheet.list("events", Tone::Strong, &events);
         self.say_roll_out(&mut sheet);
+        if let Some(policy) = &self.policy {
+            sheet.say("policy", Tone::Strong, &format!("{}: {}", policy.name, policy.text));
+        }
         sheet.list("not seen", Tone::Warning, &self.not_seen);
         sheet.out
     }
@@ -192,6 +195,12 @@ impl WhySet {
             _ => row.state_text(),
         };
         sheet.say("roll-out", Tone::Strong, &format!("{state}; {budget}"));
+        if let Some(policy) = row.policy.as_ref().filter(|_| row.state != State::Complete) {
+            sheet.say("policy", Tone::Strong, &format!("{}: {}", policy.name, policy.text));
+            if !policy.exempt.is_empty() {
+                sheet.say("", Tone::Quiet, &format!("exempt: {}", sheet.paint.some(&policy.exempt)));
+            }
+        }
         if let Some(estimate) = &row.estimate {
             let stalls = estimate.stalls.iter().filter(|_| row.state == State::Stalled);
             stalls.for_each(|text| {
