@@ -248,9 +248,11 @@ impl<'a> Target<'a> {
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// How long a definition that was applied may take until its resource is served, and how often that is looked at.
+/// How long a definition that was applied may take until its resource is served.
 const SERVED_LIMIT: Duration = Duration::from_secs(20);
-const SERVED_LOOK: Duration = Duration::from_millis(50);
+/// The pauses between looks whether it is: the first, doubled each time, and the longest.
+const SERVED_LOOK: Duration = Duration::from_millis(5);
+const SERVED_LOOK_LAST: Duration = Duration::from_millis(200);
 
 fn is_definition(object: &Value) -> bool {
     let version = object["apiVersion"].as_str().unwrap_or_default();
@@ -287,7 +289,7 @@ async fn served(client: &Client, definition: &Value) -> Result<(), String> {
     let Some(version) = versions.iter().find(|version| version["served"] == true) else { return Ok(()) };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let path = format!("/apis/{}/{}/{}?limit=1", text(group), text(&version["name"]), text(plural));
-    let deadline = Instant::now() + SERVED_LIMIT;
+    let (deadline, mut pause) = (Instant::now() + SERVED_LIMIT, SERVED_LOOK);
     loop {
         match client.get(&path).await {
             Ok(_) => return Ok(()),
@@ -304,7 +306,8 @@ async fn served(client: &Client, definition: &Value) -> Result<(), String> {
         if Instant::now() >= deadline {
             return Err(format!("it is not served after {} s", SERVED_LIMIT.as_secs()));
         }
-        sleep(SERVED_LOOK).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(SERVED_LOOK_LAST);
     }
 }
 
