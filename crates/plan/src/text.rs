@@ -217,10 +217,11 @@ fn policy_wave(wave: &PolicyWave, full: bool) -> String {
         (Some(from), Some(done)) => format!("{} to {}", human(from), human(done)),
     };
     let mut text = format!("wave {}{name}: {}, {time}", wave.number, count(wave.nodes.len(), "node"));
-    if wave.bake_seconds > 0 {
+    let is_done = wave.done_millis.is_some();
+    if wave.bake_seconds > 0 && is_done {
         text.push_str(&format!(", then watched for {}", human(wave.bake_seconds * 1000)));
     }
-    if wave.gate == "Manual" {
+    if wave.gate == "Manual" && is_done {
         text.push_str(", then promoted by hand");
     }
     if full && !wave.nodes.is_empty() {

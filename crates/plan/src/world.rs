@@ -1,6 +1,7 @@
 //! The model of a fleet in virtual time: it answers the engine's writes at once, binds, starts and ends pods.
 
 mod conduct;
+mod tally;
 mod writes;
 
 use std::cmp::Reverse;
@@ -9,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use everynode_engine::fit::{Demand, Misfit, Room};
-use everynode_engine::policy::{PolicyFact, RolloutPhase};
+use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     DaemonSetFact, Engine, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Trouble,
     Uid,
@@ -17,6 +18,8 @@ use everynode_engine::{
 
 use crate::model::{Model, ModelPod};
 use crate::quota::Quotas;
+
+pub use tally::{Step, Tally, Touch};
 
 /// No wave has come to the node yet.
 const UNTOUCHED: u32 = 0;
@@ -107,57 +110,6 @@ enum Event {
     Ready(u32),
     Available(u32),
     Gone(u32),
-}
-
-/// One replacement: when, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Touch {
-    /// The node, by its place among the model's nodes.
-    pub node: u32,
-    /// Milliseconds after the change.
-    pub at_millis: i64,
-    /// The wave: one more than the latest wave that had a finished node by then.
-    pub wave: u32,
-    /// The wave of the policy that was under way, from 1; 0 without a policy.
-    pub policy_wave: usize,
-}
-
-/// How far a policy's roll-out had come at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Milliseconds after the change.
-    pub at_millis: i64,
-    /// How far.
-    pub phase: RolloutPhase,
-    /// The wave under way, from 1.
-    pub wave: usize,
-}
-
-/// What a run counts.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// Nodes in the order in which their pods were replaced, created or removed.
-    pub order: Vec<Touch>,
-    /// Nodes that should run a pod and have none available, now.
-    pub unavailable: u32,
-    /// The most of these at once.
-    pub worst: u32,
-    /// Nodes that should run a pod and have none that is Ready, now. These are not served.
-    pub unserved: u32,
-    /// The most of these at once.
-    pub worst_unserved: u32,
-    /// When that was, in milliseconds after the change.
-    pub worst_at_millis: i64,
-    /// Which.
-    pub worst_nodes: Vec<u32>,
-    /// When the last pod became available or went, in milliseconds after the change.
-    pub last_progress_millis: i64,
-    /// Why the latest creation was refused.
-    pub refused: Option<String>,
-    /// Changes of pods that were carried out, and steps of a policy.
-    pub progress: u64,
-    /// How a policy's roll-out went.
-    pub steps: Vec<Step>,
 }
 
 /// The fleet.
@@ -429,6 +381,8 @@ impl<'a> World<'a> {
 
     fn at(&mut self, time: Time, event: Event) {
         self.sequence += 1;
+        // Under a policy all nodes are looked at whenever something has happened: let it happen together.
+        let time = if self.policies.is_empty() { time } else { next_second(time) };
         self.events.push(Reverse((time.0, self.sequence, event)));
     }
 
@@ -607,6 +561,10 @@ fn push_out(state: &mut NodeState, demand: &Demand, model: &Model) -> bool {
     state.others.retain(|(priority, ..)| !is_lower(*priority));
     state.pushed_out += pushed_out;
     true
+}
+
+fn next_second(time: Time) -> Time {
+    Time(time.0.div_euclid(1000) * 1000 + if time.0.rem_euclid(1000) > 0 { 1000 } else { 0 })
 }
 
 fn pairs(owned: &[(String, String)]) -> Vec<(&str, &str)> {

@@ -206,7 +206,7 @@ fn a_policy_of_the_manifest_is_planned_with() {
     let case = under(case, three_waves());
     let changed = plan_of(&case, &[daemonset.clone(), policy_of("careful", json!({}))]).expect("good");
     assert!(changed.safe && changed.left.is_empty(), "{}", changed.to_text());
-    let kept = plan_of(&case, &[daemonset.clone()]).expect("good");
+    let kept = plan_of(&case, std::slice::from_ref(&daemonset)).expect("good");
     let moved = kept.token.moved(&changed.token);
     assert_eq!(moved, ["the DaemonSet or its manifest"]);
     for (spec, refusal) in [

@@ -179,7 +179,7 @@ impl Row {
             out.push('\n');
         };
         let is_rolling = matches!(self.state, State::RollingOut | State::Stalled);
-        let is_open = !matches!(self.state, State::Complete | State::Deleting);
+        let is_open = !matches!(self.state, State::Complete | State::Deleting | State::NotObserved);
         if let Some(policy) = self.policy.as_ref().filter(|_| is_open) {
             say("policy", Tone::Strong, &format!("{}: {}", policy.name, policy.text));
             if !policy.exempt.is_empty() {

@@ -33,7 +33,10 @@ fn ending(model: &Model, policy: &PolicyFact, run: &Run) -> Option<Finding> {
     let name = &policy.key.name;
     let unsafe_one = |kind, message: String| Some(finding(kind, Severity::Unsafe, message, names(&behind)));
     let note = |kind, message: String| Some(finding(kind, Severity::Note, message, names(&behind)));
-    let left = || format!("{} without the new template then", are(behind.len()));
+    let left = || match behind.len() {
+        0 => "all nodes have the new template then".to_owned(),
+        number => format!("{} without the new template then", are(number)),
+    };
     match end(run)? {
         RolloutPhase::Complete => None,
         phase if phase.is_given_up() => unsafe_one(FindingKind::Halts, halt(model, policy, run)),
