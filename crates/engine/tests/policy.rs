@@ -484,6 +484,17 @@ fn of_two_policies_none_acts_and_both_say_so() {
 }
 
 #[test]
+fn a_canary_that_fails_halts_whatever_the_failure_budget_is() {
+    let waves = json!([{"nodes": 1}, {"nodes": "100%"}]);
+    let policy = json!({"waves": waves, "maxUnavailable": 3, "failure": {"budget": 4}});
+    let mut fleet = Fleet::new(9, rolling(1, 0)).with_policy(policy);
+    change_image(&mut fleet.cluster, fleet.uid, "none");
+    fleet.roll(|image| if image == "none" { Image::CannotBePulled } else { Image::Runs });
+    assert_eq!((fleet.phase(), fleet.pods_with("none")), ("Halted", 1));
+    assert_eq!(fleet.entry()["message"], "no node of wave 1 came up: n000 (ImagePullBackOff)");
+}
+
+#[test]
 fn what_cannot_go_on_says_why() {
     let check = |spec: Value, message: &str| {
         let mut fleet = Fleet::new(4, rolling(1, 0)).with_policy(spec);

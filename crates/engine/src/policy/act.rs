@@ -130,8 +130,9 @@ impl Engine {
                 format!("Node {node} failed with the new revision: {reason}"),
             );
         }
-        if conduct.aborted || conduct.failed.len() >= conduct.failure_budget(spots) {
-            self.halt(slot, conduct, conduct.failure_budget(spots));
+        let budget = conduct.failure_budget(spots);
+        if conduct.aborted || conduct.failed.len() >= budget || conduct.wave_has_failed(spots) {
+            self.halt(slot, conduct, budget);
             return None;
         }
         if conduct.phase != RolloutPhase::Complete {
@@ -162,6 +163,9 @@ impl Engine {
             && last_good.as_ref().is_some_and(|good| self.template_of(slot, conduct, good).is_some());
         let why = match (conduct.aborted, conduct.failed.iter().next()) {
             (true, _) => "aborted".to_owned(),
+            (false, Some((node, failure))) if conduct.failed.len() < budget => {
+                format!("no node of wave {} came up: {node} ({})", conduct.wave + 1, failure.reason)
+            }
             (false, Some((node, failure))) => {
                 let (failed, first) = (conduct.failed.len(), &failure.reason);
                 format!("{failed} nodes failed where {budget} halt the roll-out; the first: {node} ({first})")
@@ -172,6 +176,10 @@ impl Engine {
             (true, Some(good)) => {
                 (RolloutPhase::RollingBack, format!("{why}; nodes go back to revision {good}"))
             }
+            _ if goes_back && self.scope == Scope::Rollouts => (
+                RolloutPhase::Halted,
+                format!("{why}; in scope rollouts no pods are made from earlier revisions"),
+            ),
             _ if goes_back => (RolloutPhase::Halted, format!("{why}; there is no revision to go back to")),
             _ => (RolloutPhase::Halted, why),
         };

@@ -122,6 +122,7 @@ impl Conduct {
             entry["wave"].as_u64().and_then(|wave| usize::try_from(wave).ok()).unwrap_or(1).max(1) - 1;
         self.attempt = entry["attempt"].as_i64().unwrap_or_default();
         self.aborted = entry["aborted"] == true;
+        self.message = entry["message"].as_str().unwrap_or_default().to_owned();
         (self.wave_done_at, self.started_at, self.progress_at) =
             (time(&entry["waveDoneAt"]), time(&entry["startedAt"]), time(&entry["progressAt"]));
         self.failed = items(&entry["failedNodes"])
@@ -254,6 +255,20 @@ impl Conduct {
     /// The node does not hold its wave up.
     fn is_settled(&self, spot: &Spot) -> bool {
         spot.is_done() || self.is_excused(&spot.name) || spot.health != Health::Well
+    }
+
+    /// The nodes that have the revision since the wave began have all failed with it.
+    pub fn wave_has_failed(&self, spots: &[Spot]) -> bool {
+        if self.failed.is_empty() || spots.is_empty() {
+            return false;
+        }
+        let waves = self.waves(spots);
+        let wave = self.wave.min(waves.len() - 1);
+        let is_new = |index: &usize| waves[wave][*index] && !(wave > 0 && waves[wave - 1][*index]);
+        let mut counts = (0..spots.len()).filter(is_new).map(|index| &spots[index]);
+        let tried = counts.clone().filter(|spot| !self.exempt.contains(&spot.name));
+        tried.clone().any(|spot| self.failed.contains_key(&spot.name))
+            && counts.all(|spot| self.failed.contains_key(&spot.name) || self.exempt.contains(&spot.name))
     }
 
     fn is_promoted(&self) -> bool {
