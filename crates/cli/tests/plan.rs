@@ -122,6 +122,32 @@ fn of_several_objects_only_daemonsets_are_planned() {
     );
 }
 
+/// A policy with a canary that somebody promotes.
+const POLICY: &str = "apiVersion: everynode.dev/v1alpha1
+kind: RolloutPolicy
+metadata: {name: careful}
+spec:
+  selector: {}
+  firstRollout: Waves
+  waves:
+  - {name: canary, nodes: 1, bakeSeconds: 60, gate: Manual}
+  - {nodes: \"100%\"}
+";
+
+#[test]
+fn a_policy_beside_the_daemonset_is_planned_with() {
+    let desk = Desk::new();
+    desk.write("both.yaml", &[&daemonset("100m"), POLICY].join("---\n"));
+    let waits = ["policy     careful: 2 waves", "waits for promotion after wave 1 of 2 (canary)", "Safe."];
+    check(&desk.plan("both.yaml", &[]), 0, &waits);
+    check(&desk.plan("both.yaml", &["--promote"]), 0, &["wave 2: 2 nodes, 1m", "Safe."]);
+    let halts = ["halts in wave 1 of 2 (canary)", "n0 (NotReadyInTime)", "NOT SAFE."];
+    check(&desk.plan("both.yaml", &["--fail", "node=n0,after-update"]), 2, &halts);
+    let wrong = POLICY.replace("nodes: 1,", "");
+    desk.write("wrong.yaml", &[&daemonset("100m"), &wrong[..]].join("---\n"));
+    check(&desk.plan("wrong.yaml", &[]), 1, &["RolloutPolicy careful: spec.waves[0]: exactly one of"]);
+}
+
 #[test]
 fn a_token_is_good_until_something_moves() {
     let desk = Desk::new();
@@ -141,7 +167,9 @@ fn a_token_is_good_until_something_moves() {
 #[test]
 fn the_json_form_has_the_documented_fields() {
     let desk = Desk::new();
-    let output = desk.plan("agent.yaml", &["-o", "json", "--start", "20s"]);
+    desk.write("both.yaml", &[&daemonset("100m"), POLICY].join("---\n"));
+    let fails = ["--fail", "node=n1,after-update", "--promote"];
+    let output = desk.plan("both.yaml", &[&["-o", "json", "--start", "20s"], &fails[..]].concat());
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
     let documented = include_str!("../../../docs/plan.md");
     let mut missing = Vec::new();
@@ -151,7 +179,7 @@ fn the_json_form_has_the_documented_fields() {
         }
     });
     assert_eq!(missing, Vec::<String>::new(), "docs/plan.md does not tell of these");
-    assert_eq!(all["plans"][0]["duration"]["typicalMillis"], 20_000);
+    assert_eq!(all["plans"][0]["policy"]["failed"][0]["node"], "n1");
 }
 
 fn names(value: &Value, tell: &mut dyn FnMut(&str)) {

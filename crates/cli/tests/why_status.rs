@@ -36,6 +36,13 @@ fn snapshot(path: &Path) {
         },
     });
     writer.write(&Record::DaemonSet(daemonset)).unwrap();
+    let failed = json!({"node": "n0", "reason": "NodeNotReady", "at": "2026-09-21T14:00:00Z"});
+    let policy = json!({
+        "metadata": {"name": "careful", "namespace": "logging", "uid": "44444444-4444-4444-8444-444444444444"},
+        "spec": {"selector": {}, "waves": [{"nodes": 1}, {"nodes": "100%"}]},
+        "status": {"daemonSets": {"agent": {"failedNodes": [failed], "exemptNodes": ["n1"]}}},
+    });
+    writer.write(&Record::RolloutPolicy(policy)).unwrap();
     for index in 0..3 {
         let taint = Taint { key: "gpu".into(), value: "yes".into(), effect: "NoSchedule".into() };
         let node = Node {

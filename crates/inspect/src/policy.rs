@@ -178,7 +178,7 @@ impl Conducted<'_> {
                     RolloutPhase::Halted => Kind::RolloutHalted,
                     _ => Kind::RolledBack,
                 };
-                let reason = Reason::new(what, format!("policy {policy} {}", past(phase))).detail(text);
+                let reason = Reason::new(what, format!("policy {policy} {text}"));
                 return Some(reason.changed_by("a new template").changed_by(command("retry")));
             }
             _ if self.policy.spec.paused => {
@@ -225,14 +225,6 @@ pub fn conflict(policies: &[&PolicyFact]) -> Reason {
     let names: Vec<String> = policies.iter().map(|policy| policy.key.name.clone()).collect();
     let text = format!("policies {} select this DaemonSet, so none acts", names.join(" and "));
     Reason::new(Kind::PolicyConflict, text).changed_by("a selector of one of them that leaves it out")
-}
-
-fn past(phase: RolloutPhase) -> &'static str {
-    match phase {
-        RolloutPhase::RollingBack => "goes back",
-        RolloutPhase::RolledBack => "has gone back",
-        _ => "has halted",
-    }
 }
 
 /// `worker-03 (CrashLoopBackOff), worker-05 (NodeNotReady) and 4 more`.

@@ -175,7 +175,7 @@ fn a_halt_names_the_node_and_the_evidence() {
     let case = case.under("careful", canary(json!({})), json!({"phase": "Progressing"}));
     let parts = [
         "halted in wave 1 of 2 (canary); failed: n00000 (CrashLoopBackOff)",
-        "policy careful has halted",
+        "policy careful halted in wave 1 of 2",
         "everynode rollout retry daemonset/agent -n default",
     ];
     case.check(State::Halted, 4, Kind::RolloutHalted, &parts);
