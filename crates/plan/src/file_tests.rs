@@ -39,6 +39,7 @@ fn check(bytes: &[u8], expected: &str) {
 fn what_is_written_is_read() {
     let (count, unseen) = outcome(&file(VERSION, 3)).unwrap();
     assert_eq!((count, unseen[0].what.as_str()), (3, "resourcequotas"));
+    assert_eq!(outcome(&file(1, 3)).map(|(count, _)| count), Ok(3), "files of the first format are read");
 }
 
 #[test]

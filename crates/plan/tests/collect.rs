@@ -169,3 +169,48 @@ async fn nothing_is_said_without_nodes() {
     let error = Fleet::from_cluster(&client, &[], "").await.expect_err("there are no nodes");
     assert!(error.to_string().starts_with("cannot list nodes: "), "{error}");
 }
+
+const POLICIES: &str = "/apis/everynode.dev/v1alpha1/rolloutpolicies";
+
+fn policy() -> Value {
+    json!({
+        "metadata": {"name": "careful", "namespace": "default", "uid": "44444444-4444-4444-8444-444444444444",
+            "generation": 3, "managedFields": [{}],
+            "annotations": {"note": "secret", "everynode.dev/promote": "abc/1"}},
+        "spec": {"selector": {}, "paused": true},
+        "status": {"daemonSets": {"agent": {"phase": "Baking"}}},
+    })
+}
+
+#[tokio::test]
+async fn policies_are_read_where_they_are_served_and_missed_only_where_they_may_not_be() {
+    fn served(target: &str) -> (u16, String) {
+        if target.starts_with(POLICIES) { (200, list(vec![policy()])) } else { cluster(target) }
+    }
+    fn absent(target: &str) -> (u16, String) {
+        if target.contains("rolloutpolicies") { (404, "{}".to_owned()) } else { cluster(target) }
+    }
+    fn refused(target: &str) -> (u16, String) {
+        if target.contains("rolloutpolicies") { forbidden("rolloutpolicies") } else { cluster(target) }
+    }
+    let wanted = [("default".to_owned(), "agent".to_owned())];
+    let read =
+        async |answer| Fleet::from_cluster(&server::client(answer), &wanted, "").await.expect("it is read");
+    let fleet = read(served as fn(&str) -> (u16, String)).await;
+    let known = &fleet.policies[0];
+    assert_eq!((known.generation, known.spec.paused), (3, true));
+    assert_eq!(known.commands, [("promote".to_owned(), "abc/1".to_owned())]);
+    assert_eq!(known.status["daemonSets"]["agent"]["phase"], "Baking");
+    let text = serde_json::to_string(&records(served).await.0).unwrap();
+    assert!(!text.contains("secret") && !text.contains("managedFields"), "{text}");
+    let fleet = read(absent).await;
+    assert_eq!((fleet.policies.len(), fleet.unseen.len()), (0, 0));
+    let fleet = read(refused).await;
+    let next = manifest("agent:2", |_| {}).to_string();
+    let change = Change::of(&Manifest::read("m", &next, "default").daemonsets[0], &fleet).expect("good");
+    let text = Plan::make(&fleet, &change, &Options::default()).expect("a plan").to_text();
+    assert!(
+        text.contains("rolloutpolicies could not be seen") && text.contains("a policy may conduct"),
+        "{text}"
+    );
+}
