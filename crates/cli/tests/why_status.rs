@@ -253,6 +253,83 @@ spec:
       containers: [{name: main, image: \"example/agent:1\"}]
 ";
 
+/// `status -w` in a pipe.
+struct Watch {
+    child: std::process::Child,
+    told: std::sync::mpsc::Receiver<String>,
+}
+
+impl Watch {
+    fn of(kubeconfig: &str) -> Watch {
+        let mut watch = everynode();
+        watch.args(["status", "-w", "--kubeconfig", kubeconfig]).stdout(Stdio::piped());
+        let mut child = watch.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            while let Some(Ok(line)) = lines.next() {
+                let _ = tell.send(line);
+            }
+        });
+        Watch { child, told }
+    }
+
+    fn wait_for(&self, part: &str) {
+        let deadline = Instant::now() + LIMIT;
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|line: &String| line.contains(part)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            seen.push(self.told.recv_timeout(left).unwrap_or_else(|_| panic!("no {part:?} in {seen:#?}")));
+        }
+    }
+
+    fn end(mut self) {
+        assert!(
+            Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success()
+        );
+        assert!(self.child.wait().unwrap().success(), "Ctrl-C ends it well");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_halts_is_seen_on_a_cluster() {
+    let manifest = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(manifest.path(), MANIFEST).unwrap();
+    let file = manifest.path().display().to_string();
+    let start = move || Cluster::start(&["--nodes", "4", "-f", &file, "--pod-start", "50ms"]);
+    let cluster = tokio::task::spawn_blocking(start).await.unwrap();
+    let kubeconfig = cluster.kubeconfig.display().to_string();
+    let watch = Watch::of(&kubeconfig);
+    watch.wait_for("4/4        4/4  ━━━━━━━━━━━━  complete");
+    let client = cluster.client().await;
+    let policy = json!({
+        "apiVersion": "everynode.dev/v1alpha1", "kind": "RolloutPolicy", "metadata": {"name": "careful"},
+        "spec": {"selector": {}, "waves": [{"name": "canary", "nodes": 1}, {"nodes": "100%"}]},
+    });
+    let policies = "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies";
+    client.post(policies, policy.to_string()).await.unwrap();
+    eventually("the controller has looked at the policy", LIMIT, async || {
+        let read: Value =
+            serde_json::from_slice(&client.get(&format!("{policies}/careful")).await.unwrap()).unwrap();
+        if read["status"]["phase"] == "Complete" { Ok(()) } else { Err(read["status"].to_string()) }
+    })
+    .await;
+    let container = json!([{"name": "main", "image": "example/agent:non-existent"}]);
+    let patch = json!({"spec": {"template": {"spec": {"containers": container}}}}).to_string();
+    let path = "/apis/apps/v1/namespaces/default/daemonsets/agent";
+    client.patch(path, content_type::STRATEGIC_MERGE_PATCH, patch).await.unwrap();
+    watch.wait_for("careful: halted in wave 1 of 2 (canary); failed: node-1 (");
+    watch.end();
+    let run = |arguments: &[&str]| {
+        let output = everynode().args(arguments).args(["--kubeconfig", &kubeconfig]).output().unwrap();
+        String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+    };
+    for (node, part) in [("node/node-3", "policy careful halted"), ("node/node-1", "counts it as failed")] {
+        let text = run(&["why", "ds/agent", node]);
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_roll_out_that_fails_is_seen_on_a_cluster() {
     let manifest = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
@@ -280,33 +357,15 @@ async fn a_roll_out_that_fails_is_seen_on_a_cluster() {
     says(&["status"], &["default    agent      4/4        4/4  ━━━━━━━━━━━━  complete"]).await;
     says(&["why", "ds/agent", "node/node-2"], &["default/agent on node-2: runs, available"]).await;
 
-    let mut watch = everynode();
-    watch.args(["status", "-w", "--kubeconfig", &kubeconfig]).stdout(Stdio::piped());
-    let mut watch = watch.spawn().unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        while let Some(Ok(line)) = lines.next() {
-            let _ = tell.send(line);
-        }
-    });
-    let wait_for = |part: &str| {
-        let deadline = Instant::now() + LIMIT;
-        let mut seen = Vec::new();
-        while !seen.last().is_some_and(|line: &String| line.contains(part)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            seen.push(told.recv_timeout(left).unwrap_or_else(|_| panic!("no {part:?} in {seen:#?}")));
-        }
-    };
-    wait_for("complete");
+    let watch = Watch::of(&kubeconfig);
+    watch.wait_for("complete");
     let client = cluster.client().await;
     let container = json!([{"name": "main", "image": "example/agent:non-existent"}]);
     let patch = json!({"spec": {"template": {"spec": {"containers": container}}}}).to_string();
     let path = "/apis/apps/v1/namespaces/default/daemonsets/agent";
     client.patch(path, content_type::STRATEGIC_MERGE_PATCH, patch).await.unwrap();
-    wait_for("the image of container main cannot be pulled");
-    assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
-    assert!(watch.wait().unwrap().success(), "Ctrl-C ends it well");
+    watch.wait_for("the image of container main cannot be pulled");
+    watch.end();
 
     let parts =
         ["should run, and is not available", "cannot be pulled", "maxUnavailable 1, 1 in use; this node"];
