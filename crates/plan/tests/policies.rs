@@ -219,3 +219,25 @@ fn a_policy_of_the_manifest_is_planned_with() {
         assert!(refused[0].contains(refusal), "{refused:?}");
     }
 }
+
+#[test]
+fn every_update_strategy_is_conducted() {
+    let check = |strategy: Value, worst: u32| {
+        let change = |spec: &mut Value| {
+            tolerant(spec);
+            spec["updateStrategy"] = strategy.clone();
+        };
+        let spec =
+            json!({"waves": [{"nodes": 1, "bakeSeconds": 30}, {"nodes": "100%"}], "maxUnavailable": 2});
+        let plan =
+            under(Case::new(5, change), spec).plan_with(&manifest("agent:2", change), &fixed(20_000, 2_000));
+        let text = plan.to_text();
+        assert!(plan.safe && plan.left.is_empty() && plan.unavailable.worst == worst, "{text}");
+        let waves: Vec<usize> =
+            plan.policy.iter().flat_map(|one| &one.waves).map(|wave| wave.nodes.len()).collect();
+        assert_eq!(waves, [1, 4], "{text}");
+    };
+    check(json!({"type": "OnDelete"}), 2);
+    check(json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}), 2);
+    check(json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}), 0);
+}
