@@ -183,11 +183,7 @@ impl<'a> Look<'a> {
             policy.key.namespace == rollout.namespace && policy.key.name == rollout.policy
         };
         let nodes = self.engine.rollout_nodes(&fact.namespace, &fact.name, self.now);
-        Some(Conducted {
-            policy: self.fleet.policies.iter().find(of)?,
-            rollout,
-            nodes: nodes.into_iter().map(|node| (node.node.to_string(), node)).collect(),
-        })
+        Some(Conducted::new(self.fleet.policies.iter().find(of)?, rollout, nodes))
     }
 
     /// A node.
@@ -440,7 +436,7 @@ impl<'a> Set<'a> {
         match self.budget {
             Some((budget, used)) if used >= amount(budget) && used > 0 => self.used_up(users),
             _ => Reason::new(Kind::WaitsForTurn, "waits for its turn: its wave is under way")
-                .detail(conducted.state().text),
+                .detail(conducted.text()),
         }
     }
 

@@ -57,9 +57,39 @@ pub struct Conducted<'a> {
     pub rollout: Rollout<'a>,
     /// Eligible nodes, by name.
     pub nodes: HashMap<String, RolloutNode>,
+    /// What it does or waits for.
+    text: String,
 }
 
-impl Conducted<'_> {
+impl<'a> Conducted<'a> {
+    /// Puts together what is known.
+    pub fn new(policy: &'a PolicyFact, rollout: Rollout<'a>, nodes: Vec<RolloutNode>) -> Conducted<'a> {
+        let nodes = nodes.into_iter().map(|node| (node.node.to_string(), node)).collect();
+        let mut conducted = Conducted { policy, rollout, nodes, text: String::new() };
+        conducted.text = conducted.clause(&conducted.failed());
+        conducted
+    }
+
+    /// What it does or waits for, a clause.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The nodes that failed, by name.
+    fn failed(&self) -> Vec<FailedNode> {
+        let mut failed: Vec<FailedNode> = self
+            .nodes
+            .values()
+            .filter_map(|node| {
+                let failure = node.failure.as_ref()?;
+                let at_seconds = failure.at.0.div_euclid(1000);
+                Some(FailedNode { node: node.node.to_string(), reason: failure.reason.clone(), at_seconds })
+            })
+            .collect();
+        failed.sort_by(|a, b| a.node.cmp(&b.node));
+        failed
+    }
+
     /// Old pods are replaced, or will be.
     pub fn is_under_way(&self) -> bool {
         self.rollout.phase != RolloutPhase::Complete
@@ -77,33 +107,23 @@ impl Conducted<'_> {
 
     /// What it all comes to.
     pub fn state(&self) -> PolicyState {
-        let mut failed: Vec<FailedNode> = self
-            .nodes
-            .values()
-            .filter_map(|node| {
-                let failure = node.failure.as_ref()?;
-                let at_seconds = failure.at.0.div_euclid(1000);
-                Some(FailedNode { node: node.node.to_string(), reason: failure.reason.clone(), at_seconds })
-            })
-            .collect();
-        failed.sort_by(|a, b| a.node.cmp(&b.node));
         let exempt = self.nodes.values().filter(|node| node.is_exempt).map(|node| node.node.to_string());
         let mut exempt: Vec<String> = exempt.collect();
         exempt.sort();
         PolicyState {
             name: self.policy.key.name.clone(),
             phase: self.rollout.phase.name(),
-            text: self.text(&failed),
+            text: self.text.clone(),
             wave: self.rollout.wave,
             waves: self.rollout.waves,
             paused: self.policy.spec.paused,
             failure_budget: self.rollout.figures.failure_budget,
-            failed,
+            failed: self.failed(),
             exempt,
         }
     }
 
-    fn text(&self, failed: &[FailedNode]) -> String {
+    fn clause(&self, failed: &[FailedNode]) -> String {
         let wave = self.wave_name(self.rollout.wave);
         let halted = || match failed.is_empty() {
             true => "it was aborted".to_owned(),
@@ -170,7 +190,7 @@ impl Conducted<'_> {
         let (policy, name) = (&self.policy.key.name, &self.rollout.daemonset);
         let command =
             |verb: &str| format!("everynode rollout {verb} daemonset/{name} -n {}", self.rollout.namespace);
-        let text = self.state().text;
+        let text = self.text.as_str();
         match self.rollout.phase {
             RolloutPhase::Complete => return None,
             phase if phase.is_given_up() => {
