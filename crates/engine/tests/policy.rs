@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use common::{Cluster, Node, change_image, node_name, plain_node, rolling, saturated};
 use everynode_engine::placement::Effect;
 use everynode_engine::pod_body::HASH_LABEL;
-use everynode_engine::{Engine, EngineConfig, Kind, Phase, Time, Trouble, Uid};
+use everynode_engine::{Engine, EngineConfig, Kind, Phase, Scope, Strategy, Time, Trouble, Uid};
 use serde_json::{Value, json};
 
 /// A fleet under a policy, its kubelets, and the judge of the budget.
@@ -457,6 +457,38 @@ fn a_first_roll_out_goes_in_waves_and_within_the_budget() {
     assert_eq!(fleet.cluster.objects.pods.values().filter(|pod| !pod.ready).count(), 3);
     fleet.roll(runs);
     assert_eq!(fleet.cluster.objects.pods.len(), 40);
+}
+
+#[test]
+fn a_first_roll_out_that_asks_for_no_waves_waits_for_nobody() {
+    let waves = json!([{"nodes": 2, "gate": "Manual"}, {"nodes": "100%"}]);
+    let mut fleet = Fleet::bare(6, json!({"waves": waves}));
+    fleet.roll(runs);
+    assert_eq!((fleet.phase(), fleet.cluster.objects.pods.len()), ("Complete", 6));
+    assert_eq!(fleet.entry()["lastGoodRevision"], fleet.entry()["revision"]);
+    change_image(&mut fleet.cluster, fleet.uid, "i:2");
+    fleet.roll(runs);
+    assert_eq!((fleet.phase(), fleet.pods_with("i:2")), ("WaitingForPromotion", 2));
+}
+
+#[test]
+fn in_scope_rollouts_only_daemonsets_with_on_delete_are_conducted() {
+    let mut fleet = Fleet::new(3, rolling(1, 0));
+    let config = EngineConfig { scope: Scope::Rollouts, ..EngineConfig::default() };
+    fleet.cluster.engine = Engine::new(config);
+    for kind in [Kind::Node, Kind::DaemonSet, Kind::Pod, Kind::Revision] {
+        fleet.cluster.objects.list(kind, &mut fleet.cluster.engine, fleet.cluster.now);
+    }
+    fleet = fleet.with_policy(json!({}));
+    let deletes = fleet.cluster.deletes;
+    fleet.cluster.settle();
+    let status = &fleet.cluster.policies[0]["status"];
+    assert_eq!((status["phase"].as_str(), fleet.cluster.deletes), (Some("Stalled"), deletes));
+    assert!(status["message"].as_str().unwrap().contains("OnDelete"), "{status}");
+    let uid = fleet.uid;
+    fleet.cluster.objects.change_daemonset(uid, true, |one| one.strategy = Strategy::OnDelete);
+    fleet.cluster.settle();
+    assert_eq!(fleet.phase(), "Complete");
 }
 
 #[test]

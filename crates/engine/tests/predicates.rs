@@ -46,7 +46,7 @@ fn verdict(placement: &Placement, node: &TestNode) -> Verdict {
     };
     let term = |term: &NodeSelectorTerm| {
         !term.unreadable
-            && !(term.match_expressions.is_empty() && term.match_fields.is_empty())
+            && (!term.match_expressions.is_empty() || !term.match_fields.is_empty())
             && term.match_expressions.iter().all(requirement)
             && term.match_fields.iter().all(field)
     };

@@ -32,6 +32,19 @@ impl Engine {
     /// Looks at the roll-out of a DaemonSet that a policy selects, and asks for what is to be done next.
     pub(crate) fn conduct(&mut self, slot: &mut Slot, now: Time) {
         let Some(mut conduct) = slot.conduct.take() else { return };
+        // Two controllers must not roll one DaemonSet.
+        let strategy = slot.spec.as_ref().map(|spec| spec.fact.strategy);
+        let is_refused = self.scope == Scope::Rollouts && strategy != Some(Strategy::OnDelete);
+        if conduct.is_refused != is_refused {
+            let policy = conduct.policy.clone();
+            *conduct = Conduct::new(policy);
+            conduct.is_refused = is_refused;
+            self.policies.changed(&conduct.policy.key);
+        }
+        if is_refused {
+            slot.conduct = Some(conduct);
+            return;
+        }
         if let Some(current) = slot.current.clone().filter(|_| !conduct.rests(slot)) {
             self.conduct_to(slot, &mut conduct, &current.hash, now);
             self.policies.changed(&conduct.policy.key);
@@ -201,12 +214,7 @@ impl Engine {
     fn act(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot], now: Time) {
         let waves = conduct.waves(spots);
         let is_back = matches!(conduct.phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
-        let is_first = conduct.last_good.is_none();
-        let is_free = is_back
-            || conduct.phase == RolloutPhase::Complete
-            // To what was good before, no wave is needed; and first roll-outs have waves only when they are asked for.
-            || conduct.last_good == conduct.hash
-            || is_first && !conduct.policy.spec.paces_creations;
+        let is_free = is_back || conduct.phase == RolloutPhase::Complete || conduct.needs_no_waves();
         let reached = &waves[conduct.wave.min(waves.len() - 1)];
         let is_halted = conduct.phase == RolloutPhase::Halted;
         let is_in = |index: usize| is_free || reached[index] && !is_halted;

@@ -54,6 +54,8 @@ pub(crate) struct Conduct {
     /// Nodes on which pods may be created now; all of them when there is none.
     pub creations: Option<HashSet<NodeId>>,
     pub is_known: bool,
+    /// Another controller rolls the DaemonSet: nothing is done here.
+    pub is_refused: bool,
     pub last_good_template: Option<(Arc<str>, Arc<Template>)>,
 }
 
@@ -100,6 +102,7 @@ impl Conduct {
             admitted: HashSet::new(),
             creations: None,
             is_known: false,
+            is_refused: false,
             last_good_template: None,
         }
     }
@@ -271,6 +274,14 @@ impl Conduct {
             && counts.all(|spot| self.failed.contains_key(&spot.name) || self.exempt.contains(&spot.name))
     }
 
+    /// To what was good before no wave is needed; and first roll-outs have waves only when they are asked for.
+    pub fn needs_no_waves(&self) -> bool {
+        match &self.last_good {
+            None => !self.policy.spec.paces_creations,
+            good => *good == self.hash,
+        }
+    }
+
     fn is_promoted(&self) -> bool {
         let wanted = self.hash.as_ref().map(|hash| format!("{hash}/{}", self.wave + 1));
         wanted.is_some() && self.policy.command("promote") == wanted.as_deref()
@@ -287,6 +298,14 @@ impl Conduct {
         if spots.is_empty() {
             self.phase = RolloutPhase::Progressing;
             self.message = "no node is eligible".to_owned();
+            return None;
+        }
+        if self.needs_no_waves() {
+            let is_settled = spots.iter().all(|spot| self.is_settled(spot));
+            self.message = if is_settled { ALL_HAVE_IT } else { "all nodes get the revision" }.to_owned();
+            if is_settled {
+                (self.phase, self.last_good) = (RolloutPhase::Complete, self.hash.clone());
+            }
             return None;
         }
         let waves = self.waves(spots);

@@ -23,7 +23,10 @@ pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Ti
     let conducted = || slots.iter().filter_map(|slot| Some((slot, slot.conduct.as_deref()?)));
     for (slot, conduct) in conducted() {
         // One that was not looked at yet is as the last leader left it.
-        let left = || last["daemonSets"][&slot.key.name].clone();
+        let left = || match conduct.is_refused {
+            true => Value::Null,
+            false => last["daemonSets"][&slot.key.name].clone(),
+        };
         entries.insert(slot.key.name.clone(), if conduct.is_known { entry(conduct) } else { left() });
     }
     let contested = slots.iter().find(|slot| slot.is_contested);
@@ -36,6 +39,9 @@ pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Ti
             "Conflict".to_owned(),
             format!("another policy selects DaemonSet {} too: none acts on it", slot.key.name),
         ),
+        (None, _) if conducted().any(|(_, conduct)| conduct.is_refused) => {
+            ("Stalled".to_owned(), "in scope rollouts a DaemonSet needs updateStrategy OnDelete".to_owned())
+        }
         (None, Some((_, slot, conduct))) => {
             (conduct.phase.name().to_owned(), format!("{}: {}", slot.key.name, conduct.message))
         }
@@ -154,7 +160,11 @@ fn conditions(
         _ if any(&[RolloutPhase::Stalled]) => (true, "Stalled"),
         _ => (false, "AsExpected"),
     };
-    let available = if missing > 0 { (!over, "WithinBudget") } else { (true, "AllServe") };
+    let available = if missing > 0 {
+        (!over, if over { "OverBudget" } else { "WithinBudget" })
+    } else {
+        (true, "AllServe")
+    };
     let paused = (policy.spec.paused, if policy.spec.paused { "ByPolicy" } else { "NotPaused" });
     let all =
         [("Progressing", progressing), ("Available", available), ("Paused", paused), ("Degraded", degraded)];
