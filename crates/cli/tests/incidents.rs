@@ -1,6 +1,11 @@
 //! Recorded incidents on `everynode up`, with injected faults: what happens without a policy, and what with one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop and speak"
+)]
 
 mod common;
 
@@ -157,7 +162,11 @@ async fn a_revision_that_brings_nodes_down_halts_and_goes_back() {
     let entry = world.phase("RolledBack").await;
     assert_eq!(entry["failedNodes"][0]["reason"], "NodeNotReady", "{entry}");
     assert!(entry["failed"].as_u64().unwrap() <= 2, "{entry}");
-    assert_eq!(world.pods_with("example/agent:1").await, 40);
+    eventually("all nodes have the old revision", LIMIT, async || {
+        let count = world.pods_with("example/agent:1").await;
+        if count == 40 { Ok(()) } else { Err(count.to_string()) }
+    })
+    .await;
     let nodes = "/api/v1/nodes";
     eventually("the nodes are well again", LIMIT, async || {
         let nodes = get(&world.client, nodes).await;

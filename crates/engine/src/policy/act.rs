@@ -181,7 +181,9 @@ impl Engine {
             }
             (false, Some((node, failure))) => {
                 let (failed, first) = (conduct.failed.len(), &failure.reason);
-                format!("{failed} nodes failed where {budget} halt the roll-out; the first: {node} ({first})")
+                format!(
+                    "nodes that failed: {failed}, and {budget} halt the roll-out; the first: {node} ({first})"
+                )
             }
             (false, None) => "too many nodes failed".to_owned(),
         };
@@ -317,9 +319,10 @@ impl Engine {
             |spot: &&Spot| spot.old.is_some() && (spot.is_busy || spot.new.is_some_and(|new| !new.available));
         let mut surging = spots.iter().filter(is_surging).count();
         for spot in turn {
-            let Some(old) = spot.old.filter(|_| !matches!(spot.health, Health::NotReady(_))) else {
-                continue;
-            };
+            // A node that is down is left alone, but when it goes back: what brought it down must not start there again.
+            let is_down = matches!(spot.health, Health::NotReady(_));
+            let is_back = matches!(conduct.phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
+            let Some(old) = spot.old.filter(|old| !is_down || is_back && !old.ready) else { continue };
             let is_taken = conduct.taken.contains(&spot.name);
             let is_free = spot.health == Health::Cordoned
                 || !old.ready

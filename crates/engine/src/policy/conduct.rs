@@ -53,6 +53,8 @@ pub(crate) struct Conduct {
     pub admitted: HashSet<NodeId>,
     /// Nodes on which pods may be created now; all of them when there is none.
     pub creations: Option<HashSet<NodeId>>,
+    /// Nodes that were well with their new pod.
+    seen_well: HashSet<Arc<str>>,
     pub is_known: bool,
     /// Another controller rolls the DaemonSet: nothing is done here.
     pub is_refused: bool,
@@ -101,6 +103,7 @@ impl Conduct {
             message: String::new(),
             admitted: HashSet::new(),
             creations: None,
+            seen_well: HashSet::new(),
             is_known: false,
             is_refused: false,
             last_good_template: None,
@@ -148,6 +151,7 @@ impl Conduct {
         (self.wave, self.wave_done_at, self.attempt, self.aborted) = (0, None, 0, false);
         self.failed.clear();
         self.exempt.clear();
+        self.seen_well.clear();
         (self.started_at, self.progress_at) = (Some(now), Some(now));
     }
 
@@ -186,6 +190,8 @@ impl Conduct {
     /// The nodes that failed with their new pod since the last look; when the next one could.
     pub fn notice_failures(&mut self, spots: &[Spot], now: Time) -> (Vec<(Arc<str>, String)>, Option<Time>) {
         let (mut found, mut next) = (Vec::new(), None::<Time>);
+        let well = spots.iter().filter(|spot| spot.health == Health::Well && spot.new.is_some());
+        self.seen_well.extend(well.map(|spot| spot.name.clone()));
         let (window, deadline) =
             (self.policy.spec.node_window_seconds, self.policy.spec.ready_within_seconds);
         let begun = self.started_at.unwrap_or_default();
@@ -198,8 +204,10 @@ impl Conduct {
             let reason = match spot.health {
                 Health::NotReady(since) => {
                     let since = since.unwrap_or(now);
-                    let is_ours = since >= new.created && since.millis_since(new.created) <= window * 1000;
-                    is_ours.then(|| "NodeNotReady".to_owned())
+                    let is_soon = since >= new.created && since.millis_since(new.created) <= window * 1000;
+                    // One that has just joined may not have been ready yet.
+                    let was_well = self.taken.contains(&spot.name) || self.seen_well.contains(&spot.name);
+                    (is_soon && was_well).then(|| "NodeNotReady".to_owned())
                 }
                 _ if new.available => None,
                 _ if new.failed => Some("PodFailed".to_owned()),
