@@ -343,6 +343,8 @@ impl Engine {
             if matches!(order, Order::Surge(_)) {
                 surging += 1;
             } else if !is_free {
+                // It may have been exempt once, and serves again since.
+                conduct.exempt.remove(&spot.name);
                 conduct.taken.insert(spot.name.clone());
             } else if !is_taken && !spot.is_available() {
                 conduct.exempt.insert(spot.name.clone());

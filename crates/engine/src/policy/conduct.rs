@@ -181,9 +181,10 @@ impl Conduct {
             spots.iter().filter(|spot| spot.is_available()).map(|spot| &spot.name).collect();
         let here: HashSet<&Arc<str>> = spots.iter().map(|spot| &spot.name).collect();
         self.taken.retain(|name| (here.contains(name) || has_pods(name)) && !serving.contains(name));
-        let done: HashSet<&Arc<str>> =
-            spots.iter().filter(|spot| spot.is_done()).map(|spot| &spot.name).collect();
-        self.exempt.retain(|name| here.contains(name) && !done.contains(name));
+        // What was broken and serves again is like any other.
+        let is_well = |spot: &&Spot| spot.health == Health::Well && spot.is_available();
+        let well: HashSet<&Arc<str>> = spots.iter().filter(is_well).map(|spot| &spot.name).collect();
+        self.exempt.retain(|name| here.contains(name) && !well.contains(name));
         self.failed.retain(|name, _| here.contains(name));
     }
 
