@@ -85,6 +85,8 @@ pub enum Scope {
     /// What it may ask for is the deletion of old pods as a roll-out policy has it; without a policy it asks for
     /// nothing.
     Rollouts,
+    /// Nothing: it observes, counts and explains, and asks for nothing.
+    Nothing,
 }
 
 /// How an engine works.
@@ -291,7 +293,9 @@ impl Engine {
             self.active = active;
         }
         self.ask_for_lists(now);
-        self.write_policy_statuses(now);
+        if self.scope != Scope::Nothing {
+            self.write_policy_statuses(now);
+        }
         std::mem::take(&mut self.out)
     }
 
@@ -305,7 +309,7 @@ impl Engine {
     fn run(&mut self, slot: &mut Slot, now: Time) {
         match self.scope {
             Scope::All => self.sync(slot, now),
-            Scope::Rollouts => self.follow(slot, now),
+            Scope::Rollouts | Scope::Nothing => self.follow(slot, now),
         }
     }
 

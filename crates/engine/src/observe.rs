@@ -336,7 +336,7 @@ impl Engine {
                 PodController::Nobody => true,
                 PodController::Other => false,
             };
-            if concerned || slot.borrowed == Some(revision) || self.scope == Scope::Rollouts {
+            if concerned || slot.borrowed == Some(revision) || self.scope != Scope::All {
                 slot.history_dirty = true;
                 self.activate(id);
             }

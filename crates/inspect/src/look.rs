@@ -69,7 +69,7 @@ pub struct Answer {
 impl<'a> Look<'a> {
     /// Tells an engine all of a fleet. What is young or overdue is so at `now`.
     pub fn of(fleet: &'a Fleet, now: Time) -> Look<'a> {
-        let config = EngineConfig { scope: Scope::Rollouts, ..EngineConfig::default() };
+        let config = EngineConfig { scope: Scope::Nothing, ..EngineConfig::default() };
         let mut look = Look {
             fleet,
             now,
@@ -121,13 +121,7 @@ impl<'a> Look<'a> {
                 tell_pod(pod, engine, now);
             }
         });
-        // Under a policy that is paused nothing is asked for in this scope: what is looked at stays as it is.
-        let paused = |policy: &PolicyFact| {
-            let mut policy = policy.clone();
-            policy.spec.paused = true;
-            policy
-        };
-        self.engine.observe(Fact::Policies(fleet.policies.iter().map(paused).collect()), now);
+        self.engine.observe(Fact::Policies(fleet.policies.clone()), now);
         let _ = self.engine.decide(now);
     }
 

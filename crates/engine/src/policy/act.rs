@@ -354,6 +354,9 @@ impl Engine {
 
     /// Gives an order, unless writes fail or queue.
     fn give(&mut self, slot: &mut Slot, order: Order, now: Time) -> bool {
+        if self.scope == Scope::Nothing {
+            return false;
+        }
         match order {
             Order::Delete(pod) | Order::DeleteAsKnown(pod) => {
                 if !self.may_delete(slot, now) {
