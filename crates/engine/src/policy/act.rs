@@ -322,9 +322,9 @@ impl Engine {
             // A node that is down is left alone, but when it goes back: what brought it down must not start there again.
             let is_down = matches!(spot.health, Health::NotReady(_));
             let is_back = matches!(conduct.phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
-            let Some(old) = spot.old.filter(|old| !is_down || is_back && !old.ready) else { continue };
+            let Some(old) = spot.old.filter(|_| !is_down || is_back) else { continue };
             let is_taken = conduct.taken.contains(&spot.name);
-            let is_free = spot.health == Health::Cordoned
+            let is_free = spot.health != Health::Well
                 || !old.ready
                 || is_taken && conduct.taken.len() <= budget
                 || spot.new.is_some_and(|new| new.available);
