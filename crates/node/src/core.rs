@@ -210,12 +210,14 @@ impl FleetCore {
         self.listing += 1;
     }
 
-    /// The listing is complete: pods that are not in it are gone.
+    /// The listing is complete: pods that are not in it are gone, and what others made of pods between two
+    /// listings is corrected.
     pub(crate) fn pods_listed(&mut self) {
         let listing = self.listing;
         for id in self.pods_where(|pod| pod.seen != listing) {
             self.forget_pod(id);
         }
+        self.report_ready_pods(|_| true);
     }
 
     /// Takes a pod as the API shows it.
@@ -307,7 +309,7 @@ impl FleetCore {
     }
 
     fn node_health_changed(&mut self, index: usize) {
-        self.report_ready_pods(index);
+        self.report_ready_pods(|node| node == index);
         let agent = &mut self.nodes[index];
         agent.lease_at = 0;
         if agent.lives() {
@@ -316,12 +318,15 @@ impl FleetCore {
         }
     }
 
-    /// The node is well again: pods that were shown unready meanwhile are ready.
-    fn report_ready_pods(&mut self, index: usize) {
-        if !self.nodes[index].down_by.is_empty() {
-            return;
-        }
-        for id in self.pods_where(|pod| pod.node == index && pod.machine.is_ready() && !pod.shown_ready) {
+    /// Pods that were shown unready while the node was down, or between two listings, are ready.
+    fn report_ready_pods(&mut self, on: impl Fn(usize) -> bool) {
+        let unreported = |pod: &PodEntry| {
+            on(pod.node)
+                && self.nodes[pod.node].down_by.is_empty()
+                && pod.machine.is_ready()
+                && !pod.shown_ready
+        };
+        for id in self.pods_where(unreported) {
             let Some(pod) = self.pods.get_mut(&id) else { continue };
             pod.owes_status = true;
             if !pod.busy {
