@@ -88,6 +88,10 @@ impl Election {
             }
             self.health.standing_by();
             tracing::warn!(identity = self.config.identity, "the leadership is lost; standing by");
+            // A write of that term may still be on its way. Others wait for the Lease to run out before they lead; so
+            // does the one that it still names.
+            let margin = self.config.lease_duration - self.config.renew_deadline;
+            cancel.run_until_cancelled(tokio::time::sleep(margin)).await;
         }
         Ok(())
     }
