@@ -55,6 +55,9 @@ fn main() -> ExitCode {
             Command::Uninstall(args) => install::remove(args).await,
         }
     });
+    // The work has ended. A connection that is dropped with the runtime may just be looking at the time, and would
+    // panic; the process takes it along without a word.
+    std::mem::forget(runtime);
     match result {
         Ok(code) => code,
         Err(failure) => failure::report(&failure.message, failure.hint.as_deref()),

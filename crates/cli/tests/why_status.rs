@@ -420,8 +420,9 @@ fn ctrl_c_leaves_the_terminal_as_it_was() {
             pressed = true;
         }
     }
-    assert!(terminal.wait().unwrap().success(), "Ctrl-C ends it well");
     let seen = String::from_utf8_lossy(&seen);
+    let status = terminal.wait().unwrap();
+    assert!(status.success(), "Ctrl-C ends it well, not with {status} after {seen:?}");
     let (_, after) = seen.rsplit_once("\u{1b}[?2026l").expect("tables are drawn");
     for sequence in GIVEN_BACK {
         assert!(after.contains(sequence), "{sequence:?} is not in {after:?}");
