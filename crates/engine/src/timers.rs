@@ -106,9 +106,12 @@ impl Engine {
         for listing in &mut self.lists {
             listing.clock_was_set(by_millis);
         }
+        self.policies.clock_was_set(by_millis);
         for slot in self.slots.iter_mut() {
             slot.clock_was_set(by_millis);
         }
+        // When a node of a roll-out is late hangs on its pod's times.
+        self.activate_conducted();
     }
 }
 
@@ -122,6 +125,9 @@ impl Slot {
         };
         shift(&mut self.wake);
         shift(&mut self.status_not_before);
+        if let Some(conduct) = &mut self.conduct {
+            conduct.clock_was_set(by_millis);
+        }
         for cell in self.cells.values_mut().filter(|cell| cell.wake != Time(i64::MAX)) {
             cell.wake = AT_ONCE;
         }

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use common::{Cluster, Node, change_image, node_name, plain_node, rolling, saturated};
 use everynode_engine::placement::Effect;
-use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::{Engine, EngineConfig, Kind, Phase, Scope, Strategy, Time, Trouble, Uid};
 use serde_json::{Value, json};
 
@@ -90,20 +89,9 @@ impl Fleet {
         self.entry()["revision"].as_str().unwrap_or("none").to_owned()
     }
 
-    /// The image that a pod was made from.
-    fn image(&self, pod: &common::Pod) -> String {
-        let hash = pod.label(HASH_LABEL).unwrap_or_default();
-        let mut revisions = self.cluster.objects.revisions.values();
-        let made_from =
-            revisions.find(|one| one.labels.iter().any(|(key, value)| key == HASH_LABEL && value == hash));
-        let data = made_from.map(|one| String::from_utf8_lossy(&one.data).into_owned()).unwrap_or_default();
-        let image = data.split("\"image\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        image.unwrap_or_default().to_owned()
-    }
-
     /// How many pods are of an image.
     fn pods_with(&self, image: &str) -> usize {
-        self.cluster.objects.pods.values().filter(|pod| self.image(pod) == image).count()
+        self.cluster.objects.pods.values().filter(|pod| self.cluster.objects.image(pod) == image).count()
     }
 
     /// One step of the controller after another, the budget checked after each; kubelets work when it rests.
@@ -156,7 +144,7 @@ impl Fleet {
                 continue;
             }
             let now = Time(self.cluster.now.0 / 1000 * 1000);
-            match behaviour(&self.image(&pod)) {
+            match behaviour(&self.cluster.objects.image(&pod)) {
                 Image::Runs => self.cluster.objects.change_pod(uid, |pod| {
                     (pod.bound, pod.phase, pod.ready, pod.ready_since) =
                         (true, Phase::Running, true, Some(now));
@@ -219,12 +207,14 @@ fn dead_racks_neither_block_a_roll_out_nor_use_its_budget_up() {
     change_image(&mut fleet.cluster, fleet.uid, "i:2");
     fleet.roll(runs);
     assert_eq!((fleet.pods_with("i:2"), fleet.phase(), fleet.worst), (268, "Complete", 14));
+    assert_eq!(fleet.entry()["message"], "all nodes have the revision, but for 20 that are down");
     // The rack comes back, and is updated.
     (100..120).for_each(|index| fleet.cluster.objects.set_node(plain_node(index)));
     fleet.dead.clear();
     fleet.budget = usize::MAX;
     fleet.roll(runs);
     assert_eq!(fleet.pods_with("i:2"), 288);
+    assert_eq!(fleet.entry()["message"], "all nodes have the revision");
 }
 
 /// The same without a policy: only the pods that serve nobody are replaced.
@@ -321,6 +311,45 @@ fn waves_come_one_after_the_other_and_wait_for_their_gates() {
 }
 
 #[test]
+fn a_clock_that_is_set_makes_no_roll_out_wait_longer_or_shorter() {
+    for hours in [-1, 1] {
+        let waves = json!([{"nodes": 1, "bakeSeconds": 300}, {"nodes": "100%"}]);
+        let policy = json!({"waves": waves, "failure": {"readyWithinSeconds": 60}});
+        let mut fleet = Fleet::new(4, rolling(1, 0)).with_policy(policy);
+        let set_clock = |fleet: &mut Fleet| {
+            fleet.cluster.now = fleet.cluster.now.plus_millis(hours * 3_600_000);
+            fleet.cluster.engine.clock_was_set(hours * 3_600_000);
+        };
+        change_image(&mut fleet.cluster, fleet.uid, "i:2");
+        while fleet.phase() != "Baking" {
+            fleet.cluster.settle_now();
+            fleet.work(&runs);
+            fleet.cluster.now = fleet.cluster.now.plus_millis(1_000);
+        }
+        set_clock(&mut fleet);
+        let set_at = fleet.cluster.now;
+        // What the status says of it follows soon.
+        for _ in 0..3 {
+            fleet.cluster.settle_now();
+            fleet.cluster.now = fleet.cluster.now.plus_millis(500);
+        }
+        let done_at = fleet.entry()["waveDoneAt"].as_str().unwrap_or_default();
+        let done_at = Time::from_seconds(everynode_wire::time::parse(done_at).unwrap());
+        assert!((0..10_000).contains(&set_at.millis_since(done_at)), "{hours} hours: {done_at:?}");
+        // The bake time lasts as long as it would have.
+        fleet.cluster.now = set_at.plus_millis(280_000);
+        fleet.cluster.settle_now();
+        assert_eq!(fleet.phase(), "Baking", "{hours} hours");
+        fleet.cluster.now = set_at.plus_millis(302_000);
+        fleet.cluster.settle_now();
+        assert_eq!(fleet.phase(), "Progressing", "{hours} hours");
+        // A pod that is made now is of this roll-out, and late when it is late by the clock as it is now.
+        fleet.roll(|image| if image == "i:2" { Image::NeverReady } else { Image::Runs });
+        assert_eq!((fleet.phase(), fleet.pods_with("i:2")), ("Halted", 2), "{hours} hours");
+    }
+}
+
+#[test]
 fn nodes_are_taken_in_the_order_of_labels_and_by_selectors() {
     let mut fleet = Fleet::new(6, rolling(1, 0));
     for index in 0..6 {
@@ -334,7 +363,8 @@ fn nodes_are_taken_in_the_order_of_labels_and_by_selectors() {
     change_image(&mut fleet.cluster, fleet.uid, "i:2");
     fleet.roll(runs);
     let updated = |fleet: &Fleet| -> Vec<String> {
-        let pods = fleet.cluster.objects.pods.values().filter(|pod| fleet.image(pod) == "i:2");
+        let pods =
+            fleet.cluster.objects.pods.values().filter(|pod| fleet.cluster.objects.image(pod) == "i:2");
         pods.filter_map(|pod| pod.node.clone()).collect()
     };
     assert_eq!(updated(&fleet), ["n002", "n005"]);

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use common::{Node, Objects, Pod, Told, daemonset, merge, node_name, plain_node, refused, with_image};
 use everynode_engine::placement::Effect;
-use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     ActionId, DaemonSetRef, Engine, EngineConfig, Fact, Failure, Kind, Outcome, Phase, Time, Trouble, Uid,
@@ -208,16 +207,6 @@ impl World {
         self.objects.nodes.get(name).is_some_and(|node| node.taints.is_empty())
     }
 
-    fn image(&self, pod: &Pod) -> String {
-        let hash = pod.label(HASH_LABEL).unwrap_or_default();
-        let mut revisions = self.objects.revisions.values();
-        let found =
-            revisions.find(|one| one.labels.iter().any(|(key, value)| key == HASH_LABEL && value == hash));
-        let data = found.map(|one| String::from_utf8_lossy(&one.data).into_owned()).unwrap_or_default();
-        let image = data.split("\"image\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        image.unwrap_or_default().to_owned()
-    }
-
     /// The kubelet of one pod's node does what is to be done; whether there was anything.
     fn kubelet_of(&mut self, uid: Uid) -> bool {
         let pod = self.objects.pods[&uid].clone();
@@ -230,7 +219,7 @@ impl World {
             () if is_down => return false,
             () if pod.deleting => self.objects.remove_pod(uid),
             () if pod.ready => return false,
-            () if self.image(&pod) == BAD => {
+            () if self.objects.image(&pod) == BAD => {
                 if pod.trouble.is_some() {
                     return false;
                 }
@@ -453,7 +442,8 @@ impl World {
 
     fn check_end(&self, image: &str) -> Result<(), String> {
         let entry = &self.policy["status"]["daemonSets"]["ds"];
-        let with_it = self.objects.pods.values().filter(|pod| self.image(pod) == image && pod.ready).count();
+        let with_it =
+            self.objects.pods.values().filter(|pod| self.objects.image(pod) == image && pod.ready).count();
         let nodes = self.objects.nodes.len();
         match nodes == 0
             || entry["phase"] == "Complete" && with_it == nodes && self.objects.pods.len() == nodes

@@ -76,7 +76,7 @@ impl Engine {
             cell.is_some_and(|cell| cell.first != PodId::NONE)
         });
         let wake = match conduct.phase {
-            RolloutPhase::RollingBack | RolloutPhase::RolledBack => {
+            phase if phase.is_back() => {
                 self.note_rollback(slot, conduct, &spots);
                 None
             }
@@ -159,6 +159,9 @@ impl Engine {
                 .progress_at
                 .map(|at| at.plus_millis(conduct.policy.spec.progress_deadline_seconds * 1000));
             wake = wake.into_iter().chain(deadline.filter(|at| *at > now)).min();
+        } else {
+            // Nodes that were down get it when they are back.
+            conduct.message = conduct.who_has_it(spots);
         }
         if was != (conduct.phase, conduct.wave) {
             let reason =
@@ -215,7 +218,7 @@ impl Engine {
     /// Figures, what may be created, and what is replaced.
     fn act(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot], now: Time) {
         let waves = conduct.waves(spots);
-        let is_back = matches!(conduct.phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
+        let is_back = conduct.phase.is_back();
         let is_free = is_back || conduct.phase == RolloutPhase::Complete || conduct.needs_no_waves();
         let reached = &waves[conduct.wave.min(waves.len() - 1)];
         let is_halted = conduct.phase == RolloutPhase::Halted;
@@ -321,8 +324,7 @@ impl Engine {
         for spot in turn {
             // A node that is down is left alone, but when it goes back: what brought it down must not start there again.
             let is_down = matches!(spot.health, Health::NotReady(_));
-            let is_back = matches!(conduct.phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
-            let Some(old) = spot.old.filter(|_| !is_down || is_back) else { continue };
+            let Some(old) = spot.old.filter(|_| !is_down || conduct.phase.is_back()) else { continue };
             let is_taken = conduct.taken.contains(&spot.name);
             let is_free = spot.health != Health::Well
                 || !old.ready
@@ -386,11 +388,12 @@ impl Engine {
     /// New pods come beside old ones: the DaemonSet asks for it, and nothing of the pod's is the node's alone.
     fn surges(&self, slot: &Slot, conduct: &Conduct) -> bool {
         let Some(spec) = slot.spec.as_ref().filter(|_| self.scope == Scope::All) else { return false };
-        let is_forward = !matches!(conduct.phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
-        is_forward && spec.fact.strategy.allows_surge() && !holds_the_node(spec.fact.template.value())
+        !conduct.phase.is_back()
+            && spec.fact.strategy.allows_surge()
+            && !holds_the_node(spec.fact.template.value())
     }
 
-    /// What pods on a node are made from: template, hash, and whether it is the current one.
+    /// The template and hash of the earlier revision that pods on a node are made from; `None` for the current one.
     pub(crate) fn revision_for(&self, slot: &Slot, node: NodeId) -> Option<(Arc<Template>, Arc<str>)> {
         let conduct = slot.conduct.as_ref().filter(|_| self.scope == Scope::All)?;
         if !conduct.is_known || conduct.is_admitted(node) {
@@ -429,7 +432,7 @@ impl Engine {
     }
 }
 
-/// Two pods of a template cannot be on one node: a host port, or the host's network with ports of its own.
+/// Two pods of a template cannot be on one node: they hold a host port or a volume claim.
 fn holds_the_node(template: &Value) -> bool {
     let spec = &template["spec"];
     let containers = items(&spec["containers"]).chain(items(&spec["initContainers"]));

@@ -52,6 +52,12 @@ impl Policies {
         }
     }
 
+    /// The clock was set by so much.
+    pub fn clock_was_set(&mut self, by_millis: i64) {
+        let pauses = self.written.values_mut().filter_map(|written| written.not_before.as_mut());
+        pauses.for_each(|at| *at = at.plus_millis(by_millis));
+    }
+
     fn of<'a>(&'a self, slot: &'a Slot) -> impl Iterator<Item = &'a Arc<PolicyFact>> {
         let fact = slot.spec.as_ref().map(|spec| &spec.fact);
         self.all.iter().filter(move |policy| {
@@ -103,7 +109,7 @@ impl Engine {
         }
     }
 
-    /// Something of a node has changed that placement does not read.
+    /// Has all DaemonSets looked at whose roll-outs a policy conducts.
     pub(crate) fn activate_conducted(&mut self) {
         let conducted = self.slots.iter().filter(|slot| slot.conduct.is_some()).map(|slot| slot.id);
         conducted.collect::<Vec<_>>().into_iter().for_each(|slot| self.activate(slot));

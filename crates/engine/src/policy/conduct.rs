@@ -80,8 +80,6 @@ pub struct RolloutFigures {
     pub failure_budget: usize,
 }
 
-const ALL_HAVE_IT: &str = "all nodes have the revision";
-
 impl Conduct {
     pub fn new(policy: Arc<PolicyFact>) -> Self {
         Conduct {
@@ -112,10 +110,7 @@ impl Conduct {
 
     /// The revision that nodes are led to.
     pub fn goal(&self) -> Option<&Arc<str>> {
-        match self.phase {
-            RolloutPhase::RollingBack | RolloutPhase::RolledBack => self.last_good.as_ref(),
-            _ => self.hash.as_ref(),
-        }
+        if self.phase.is_back() { self.last_good.as_ref() } else { self.hash.as_ref() }
     }
 
     /// Takes up where the policy's status says that the roll-out stands.
@@ -144,6 +139,15 @@ impl Conduct {
         (self.exempt, self.taken) = (names("exemptNodes"), names("unavailableNodes"));
     }
 
+    /// The clock was set by so much: bake time and deadline last as long as they would have without that. What was made
+    /// since the roll-out began stays so, whoever's clock was wrong: its beginning only goes back.
+    pub fn clock_was_set(&mut self, by_millis: i64) {
+        for at in [&mut self.wave_done_at, &mut self.progress_at].into_iter().flatten() {
+            *at = at.plus_millis(by_millis);
+        }
+        self.started_at = self.started_at.map(|at| at.plus_millis(by_millis.min(0)));
+    }
+
     /// A new template starts afresh; the budget that is used up stays so.
     pub fn begin(&mut self, hash: &Arc<str>, now: Time) {
         self.hash = Some(hash.clone());
@@ -170,8 +174,7 @@ impl Conduct {
             None => is_on_all.then(|| hash.into()),
         };
         if is_on_all {
-            self.phase = RolloutPhase::Complete;
-            self.message = ALL_HAVE_IT.to_owned();
+            self.complete(spots);
         }
     }
 
@@ -310,10 +313,9 @@ impl Conduct {
             return None;
         }
         if self.needs_no_waves() {
-            let is_settled = spots.iter().all(|spot| self.is_settled(spot));
-            self.message = if is_settled { ALL_HAVE_IT } else { "all nodes get the revision" }.to_owned();
-            if is_settled {
-                (self.phase, self.last_good) = (RolloutPhase::Complete, self.hash.clone());
+            match spots.iter().all(|spot| self.is_settled(spot)) {
+                true => self.complete(spots),
+                false => self.message = "all nodes get the revision".to_owned(),
             }
             return None;
         }
@@ -364,10 +366,33 @@ impl Conduct {
                     format!("the waves leave {left} nodes out: add a last wave with nodes: \"100%\"");
                 return None;
             }
-            self.phase = RolloutPhase::Complete;
-            self.last_good = self.hash.clone();
-            self.message = ALL_HAVE_IT.to_owned();
+            self.complete(spots);
             return None;
+        }
+    }
+
+    /// The revision is on all nodes, but for those that are excused.
+    fn complete(&mut self, spots: &[Spot]) {
+        (self.phase, self.last_good) = (RolloutPhase::Complete, self.hash.clone());
+        self.message = self.who_has_it(spots);
+    }
+
+    /// Which nodes have the revision, when nothing holds the roll-out up any more.
+    pub fn who_has_it(&self, spots: &[Spot]) -> String {
+        let lacks = |spot: &&Spot| (spot.new.is_none() || spot.old.is_some()) && self.is_settled(spot);
+        let (mut down, mut other) = (0, 0);
+        for spot in spots.iter().filter(lacks) {
+            match spot.health {
+                Health::NotReady(_) => down += 1,
+                _ => other += 1,
+            }
+        }
+        let named = [(down, "that are down"), (other, "that were not well")].into_iter();
+        let named: Vec<String> =
+            named.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        match named.is_empty() {
+            true => "all nodes have the revision".to_owned(),
+            false => format!("all nodes have the revision, but for {}", named.join(" and ")),
         }
     }
 
@@ -382,7 +407,7 @@ impl Conduct {
         taken >= size(domain.max_unavailable, inside().count())
     }
 
-    /// What the annotations on the policy ask for, if it is for this roll-out; whether something changed.
+    /// Does what the annotations on the policy ask for, if it is for this roll-out.
     pub fn obey(&mut self, now: Time) {
         let Some(hash) = self.hash.clone() else { return };
         let is_open = self.phase != RolloutPhase::Complete;

@@ -91,6 +91,11 @@ impl RolloutPhase {
 
     /// The new revision is given up: pods are made from the last good one.
     pub fn is_given_up(self) -> bool {
-        matches!(self, RolloutPhase::Halted | RolloutPhase::RollingBack | RolloutPhase::RolledBack)
+        self.is_back() || self == RolloutPhase::Halted
+    }
+
+    /// Nodes are led to the last good revision.
+    pub fn is_back(self) -> bool {
+        matches!(self, RolloutPhase::RollingBack | RolloutPhase::RolledBack)
     }
 }

@@ -166,6 +166,17 @@ impl Objects {
         engine.observe(Fact::RelistEnded { kind, resource_version: self.version }, now);
     }
 
+    /// The image that a pod was made from, by the revision that its hash names.
+    pub fn image(&self, pod: &Pod) -> String {
+        let hash = pod.label(HASH_LABEL).unwrap_or_default();
+        let has_it =
+            |one: &&RevisionFact| one.labels.iter().any(|(key, value)| key == HASH_LABEL && value == hash);
+        let made_from = self.revisions.values().find(has_it);
+        let data = made_from.map(|one| String::from_utf8_lossy(&one.data).into_owned()).unwrap_or_default();
+        let image = data.split("\"image\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        image.unwrap_or_default().to_owned()
+    }
+
     pub fn bump(&mut self) -> u64 {
         self.version += 1;
         self.version
