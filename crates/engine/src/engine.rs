@@ -496,8 +496,9 @@ impl Engine {
         let view = self.view(slot, node, now);
         let strategy = slot.spec.as_ref().map(|spec| spec.fact.strategy);
         let mut marks = strategy.filter(|_| node != NodeId::NONE).map_or(0, |strategy| view.marks(strategy));
-        if slot.conduct.as_ref().is_some_and(|conduct| conduct.holds(node)) {
-            marks &= !mark::CREATES;
+        if let Some(conduct) = &mut slot.conduct {
+            conduct.roster.touch(node);
+            marks &= if conduct.holds(node) { !mark::CREATES } else { u32::MAX };
         }
         if marks & mark::CREATES != 0 && self.has_pod_of_that_name(slot, node) {
             marks &= !mark::CREATES;

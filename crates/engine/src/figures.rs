@@ -121,14 +121,14 @@ impl Engine {
         let Some(conduct) = slot.conduct.as_deref() else { return Vec::new() };
         let goal = conduct.goal().map_or("", |goal| goal);
         let spots = self.survey(slot, &conduct.policy.spec, goal, now);
-        let waves = conduct.waves(&spots);
+        let waves = conduct.waves(&spots, conduct.policy.spec.waves.len());
         let node = |(index, spot): (usize, &Spot)| RolloutNode {
-            node: spot.name.clone(),
+            node: spot.name().clone(),
             wave: waves.iter().position(|members| members[index]).map(|wave| wave + 1),
-            is_taken: conduct.taken.contains(&spot.name),
-            is_exempt: conduct.exempt.contains(&spot.name),
+            is_taken: conduct.taken.contains(spot.name()),
+            is_exempt: conduct.exempt.contains(spot.name()),
             is_held: conduct.holds(spot.node),
-            failure: conduct.failed.get(&spot.name).cloned(),
+            failure: conduct.failed.get(spot.name()).cloned(),
         };
         spots.iter().enumerate().map(node).collect()
     }

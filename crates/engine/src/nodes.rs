@@ -64,7 +64,7 @@ pub(crate) enum Change {
     /// Nothing that matters.
     None,
     /// Something that placement does not read.
-    Unplaced,
+    Unplaced(NodeId),
     /// Placement may see the node differently.
     Changed(NodeId),
 }
@@ -153,7 +153,7 @@ impl Nodes {
             let is_same = self.rows[id.0 as usize].shape == old_shape;
             self.drop_shape(old_shape);
             if is_same {
-                return Change::Unplaced;
+                return Change::Unplaced(id);
             }
         }
         Change::Changed(id)

@@ -15,7 +15,7 @@ impl Engine {
     pub(crate) fn observe_node(&mut self, fact: &NodeFact<'_>) {
         let node = match self.nodes.apply(fact) {
             Change::Changed(node) => node,
-            Change::Unplaced => return self.activate_conducted(),
+            Change::Unplaced(node) => return self.touch_conducted(node),
             Change::None => return,
         };
         let mut touched = smallvec::SmallVec::<[SlotId; 16]>::new();

@@ -14,10 +14,12 @@ use crate::pods::PodId;
 use crate::slot::Slot;
 use crate::template::{Template, items};
 
+use super::RolloutPhase;
 use super::conduct::{Conduct, size};
+use super::look::Found;
+use super::roster::flag;
 use super::spec::OnFailure;
-use super::survey::{Health, Spot};
-use super::{RolloutFigures, RolloutPhase};
+use super::survey::Health;
 
 /// What is to be done on a node.
 #[derive(Clone, Copy, Debug)]
@@ -68,107 +70,62 @@ impl Engine {
             );
         }
         conduct.obey(now);
-        let goal = conduct.goal().unwrap_or(hash).clone();
-        let spots = self.survey(slot, &policy.spec, &goal, now);
-        // A node that is gone may come back before its pod's deletion is carried out.
-        conduct.take_back_the_served(&spots, |name| {
-            let cell = self.nodes.find(name).and_then(|node| slot.cells.get(&node));
-            cell.is_some_and(|cell| cell.first != PodId::NONE)
-        });
+        let found = self.look(slot, conduct, now);
         let wake = match conduct.phase {
+            RolloutPhase::Halted => None,
             phase if phase.is_back() => {
-                self.note_rollback(slot, conduct, &spots);
+                self.note_rollback(slot, conduct);
                 None
             }
-            RolloutPhase::Halted => None,
-            _ => self.note_progress(slot, conduct, &spots, now),
+            _ => self.note_progress(slot, conduct, found, now),
         };
         if let Some(at) = wake {
             self.wake_slot(slot, at);
         }
-        if conduct.goal() != Some(&goal) {
-            // The goal is another one now: look at the nodes with it in mind.
-            let goal = conduct.goal().unwrap_or(hash).clone();
-            let spots = self.survey(slot, &policy.spec, &goal, now);
-            return self.act(slot, conduct, &spots, now);
+        if conduct.goal() != Some(&conduct.roster.rules.goal) {
+            // Nodes are led elsewhere now: look at them with that in mind.
+            self.look(slot, conduct, now);
         }
-        self.act(slot, conduct, &spots, now);
+        self.act(slot, conduct, now);
+        #[cfg(debug_assertions)]
+        self.check_roster(slot, conduct, now);
     }
 
-    /// What was known of the roll-out when the policy was seen first.
-    fn take_up(&mut self, slot: &Slot, conduct: &mut Conduct, hash: &Arc<str>, now: Time) {
-        conduct.is_known = true;
-        let policy = conduct.policy.clone();
-        let entry = &policy.status["daemonSets"][&slot.key.name];
-        let spots = self.survey(slot, &policy.spec, hash, now);
-        if entry.is_object() {
-            conduct.resume(entry);
-        } else {
-            conduct.begin(hash, now);
-            let hashes = spots.iter().filter_map(|spot| {
-                let row = self.pods.get(spot.old?.id)?;
-                Some((spot.node, self.labels.hash(row.labels).into()))
-            });
-            conduct.guess_last_good(&spots, &hashes.collect(), hash);
-        }
-        // Who took these away cannot be told: they count, to be safe, but for what was broken before the roll-out.
-        let is_same = conduct.hash.as_ref() == Some(hash);
-        let begun = conduct.started_at.unwrap_or_default();
-        let is_ours = |spot: &&Spot| {
-            let is_excused = is_same && conduct.exempt.contains(&spot.name);
-            let was_broken = spot.old.is_some_and(|old| old.created < begun);
-            !spot.is_available() && spot.health == Health::Well && !is_excused && !was_broken
-        };
-        let ours: Vec<Arc<str>> = spots.iter().filter(is_ours).map(|spot| spot.name.clone()).collect();
-        conduct.taken.extend(ours);
-    }
-
+    /// How far it has come, and whether it can go on; when to look again.
     fn note_progress(
         &mut self,
         slot: &mut Slot,
         conduct: &mut Conduct,
-        spots: &[Spot],
+        found: Vec<Found>,
         now: Time,
     ) -> Option<Time> {
-        let was = (conduct.phase, conduct.wave);
-        let (found, mut wake) = match conduct.phase {
-            RolloutPhase::Complete => (Vec::new(), None),
-            _ => conduct.notice_failures(spots, now),
-        };
-        for (node, reason) in found {
-            self.record(
-                slot,
-                true,
-                "RolloutNodeFailed",
-                format!("Node {node} failed with the new revision: {reason}"),
-            );
+        if conduct.phase == RolloutPhase::Complete {
+            // Nodes that were down get it when they are back.
+            conduct.message = conduct.who_has_it();
+            return None;
         }
-        let budget = conduct.failure_budget(spots);
-        if conduct.aborted || conduct.failed.len() >= budget || conduct.wave_has_failed(spots) {
+        let was = (conduct.phase, conduct.wave);
+        for (turn, reason) in found {
+            let message = format!("Node {} failed with the new revision: {reason}", turn.name);
+            self.record(slot, true, "RolloutNodeFailed", message);
+        }
+        let budget = conduct.failure_budget();
+        if conduct.aborted || conduct.failed.len() >= budget || conduct.wave_has_failed() {
             self.halt(slot, conduct, budget);
             return None;
         }
-        if conduct.phase != RolloutPhase::Complete {
-            let available = spots.iter().filter(|spot| spot.is_done()).count();
-            if available > conduct.figures.available {
-                conduct.progress_at = Some(now);
-            }
-            let bake = conduct.advance(spots, now);
-            wake = wake.into_iter().chain(bake).min();
-            let deadline = conduct
-                .progress_at
-                .map(|at| at.plus_millis(conduct.policy.spec.progress_deadline_seconds * 1000));
-            wake = wake.into_iter().chain(deadline.filter(|at| *at > now)).min();
-        } else {
-            // Nodes that were down get it when they are back.
-            conduct.message = conduct.who_has_it(spots);
+        if conduct.roster.count(flag::DONE) > conduct.figures.available {
+            conduct.progress_at = Some(now);
         }
+        let bake = conduct.advance(now);
+        let deadline_millis = conduct.policy.spec.progress_deadline_seconds * 1000;
+        let deadline = conduct.progress_at.map(|at| at.plus_millis(deadline_millis));
         if was != (conduct.phase, conduct.wave) {
-            let reason =
-                if conduct.phase == RolloutPhase::Complete { "RolloutComplete" } else { "RolloutWave" };
+            let is_complete = conduct.phase == RolloutPhase::Complete;
+            let reason = if is_complete { "RolloutComplete" } else { "RolloutWave" };
             self.record(slot, conduct.phase == RolloutPhase::Stalled, reason, conduct.message.clone());
         }
-        wake
+        bake.into_iter().chain(deadline.filter(|at| *at > now)).min()
     }
 
     /// The failure budget is spent, or somebody aborted.
@@ -204,10 +161,8 @@ impl Engine {
         self.record(slot, true, "RolloutHalted", conduct.message.clone());
     }
 
-    fn note_rollback(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot]) {
-        let is_done = spots
-            .iter()
-            .all(|spot| spot.is_done() || spot.health != Health::Well || conduct.exempt.contains(&spot.name));
+    fn note_rollback(&mut self, slot: &mut Slot, conduct: &mut Conduct) {
+        let is_done = conduct.roster.count(flag::NOT_BACK) == 0;
         let phase = if is_done { RolloutPhase::RolledBack } else { RolloutPhase::RollingBack };
         if std::mem::replace(&mut conduct.phase, phase) != phase && is_done {
             let good = conduct.last_good.clone().unwrap_or_else(|| "".into());
@@ -216,38 +171,16 @@ impl Engine {
     }
 
     /// Figures, what may be created, and what is replaced.
-    fn act(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot], now: Time) {
-        let waves = conduct.waves(spots);
-        let is_back = conduct.phase.is_back();
-        let is_free = is_back || conduct.phase == RolloutPhase::Complete || conduct.needs_no_waves();
-        let reached = &waves[conduct.wave.min(waves.len() - 1)];
+    fn act(&mut self, slot: &mut Slot, conduct: &mut Conduct, now: Time) {
+        conduct.reach();
+        let budget = self.budget_of(slot, conduct);
         let is_halted = conduct.phase == RolloutPhase::Halted;
-        let is_in = |index: usize| is_free || reached[index] && !is_halted;
-        let budget = self.budget_of(slot, conduct, spots);
-        conduct.figures = RolloutFigures {
-            desired: spots.len(),
-            updated: spots.iter().filter(|spot| spot.new.is_some()).count(),
-            available: spots.iter().filter(|spot| spot.is_done()).count(),
-            unavailable: conduct.taken.len(),
-            max_unavailable: budget,
-            waiting: (0..spots.len()).filter(|&index| spots[index].new.is_none() && !is_in(index)).count(),
-            failure_budget: conduct.failure_budget(spots),
-        };
-        let admitted: HashSet<NodeId> = match conduct.phase {
-            RolloutPhase::Halted => {
-                spots.iter().filter(|spot| spot.new.is_some()).map(|spot| spot.node).collect()
-            }
-            _ if is_back => HashSet::new(),
-            _ => (0..spots.len()).filter(|&index| is_in(index)).map(|index| spots[index].node).collect(),
-        };
-        conduct.admitted = admitted;
-        self.pace_creations(slot, conduct, spots, budget);
-        let is_held = conduct.policy.spec.paused || conduct.phase == RolloutPhase::Halted;
-        if !is_held {
-            let turn: Vec<&Spot> =
-                (0..spots.len()).filter(|&index| is_in(index)).map(|index| &spots[index]).collect();
-            self.replace(slot, conduct, spots, &turn, budget, now);
+        self.pace_creations(slot, conduct, budget);
+        if !conduct.policy.spec.paused && !is_halted {
+            self.try_again(slot, conduct, now);
+            self.replace(slot, conduct, budget, now);
         }
+        conduct.count(budget);
         if conduct.policy.spec.paused && !conduct.phase.is_ended() {
             conduct.message = "paused".to_owned();
         } else if budget == 0 && conduct.phase == RolloutPhase::Progressing {
@@ -257,7 +190,7 @@ impl Engine {
     }
 
     /// How many nodes may be taken at a time.
-    fn budget_of(&self, slot: &Slot, conduct: &Conduct, spots: &[Spot]) -> usize {
+    fn budget_of(&self, slot: &Slot, conduct: &Conduct) -> usize {
         let own = match slot.spec.as_ref().map(|spec| spec.fact.strategy) {
             Some(Strategy::RollingUpdate { max_unavailable, max_surge }) => match max_surge.scaled(100) {
                 0 => max_unavailable,
@@ -265,128 +198,119 @@ impl Engine {
             },
             _ => IntOrPercent::Int(1),
         };
-        size(conduct.policy.spec.max_unavailable.unwrap_or(own), spots.len())
+        size(conduct.policy.spec.max_unavailable.unwrap_or(own), conduct.roster.len())
     }
 
     /// In a paced first roll-out pods come on the nodes of the wave only, and no more at a time than the budget.
-    fn pace_creations(&mut self, slot: &mut Slot, conduct: &mut Conduct, spots: &[Spot], budget: usize) {
+    fn pace_creations(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize) {
         let is_paced = conduct.policy.spec.paces_creations
             && (conduct.last_good.is_none() || conduct.phase == RolloutPhase::Complete);
         let creations = is_paced.then(|| {
             let is_stopped = conduct.policy.spec.paused || conduct.phase == RolloutPhase::Halted;
-            let mut left = if is_stopped { 0 } else { budget.max(1) };
-            let starting = spots.iter().filter(|spot| {
-                (spot.is_busy || spot.new.is_some())
-                    && !spot.is_available()
-                    && conduct.admitted.contains(&spot.node)
-                    && !conduct.failed.contains_key(&spot.name)
-            });
-            left = left.saturating_sub(starting.count());
-            let mut creations = HashSet::new();
-            for spot in spots.iter().filter(|spot| spot.new.is_none() && spot.old.is_none()) {
-                let is_next = left > 0 && conduct.admitted.contains(&spot.node);
-                if spot.is_busy || is_next {
-                    creations.insert(spot.node);
-                    left -= usize::from(!spot.is_busy);
-                }
-            }
-            creations
+            let left = if is_stopped { 0 } else { budget.max(1) };
+            let left = left.saturating_sub(conduct.roster.count(flag::STARTING));
+            conduct.roster.empty_busy().chain(conduct.roster.empty().take(left)).collect::<HashSet<NodeId>>()
         });
-        if conduct.creations != creations {
-            let old = std::mem::replace(&mut conduct.creations, creations).unwrap_or_default();
-            let new = conduct.creations.clone().unwrap_or_default();
-            old.symmetric_difference(&new).for_each(|&node| slot.touch_known(node));
-            if conduct.creations.is_none() || old.is_empty() {
-                spots.iter().for_each(|spot| slot.touch_known(spot.node));
+        let old = std::mem::replace(&mut conduct.creations, creations);
+        match (old, &conduct.creations) {
+            (Some(old), Some(new)) => {
+                old.symmetric_difference(new).for_each(|&node| slot.touch_known(node));
+            }
+            (None, None) => {}
+            _ => slot.touch_all(),
+        }
+    }
+
+    /// Replaces the pods of nodes that had failed when somebody had it tried again.
+    fn try_again(&mut self, slot: &mut Slot, conduct: &mut Conduct, now: Time) {
+        for name in conduct.again.clone() {
+            let spot = self.nodes.find(&name).and_then(|node| conduct.roster.spot(node));
+            let spot = spot.filter(|spot| spot.health == Health::Well);
+            let Some((node, new)) = spot.and_then(|spot| Some((spot.node, spot.new?))) else { continue };
+            if !new.available && !self.give(slot, node, Order::DeleteAsKnown(new.id), now) {
+                return;
+            }
+            conduct.again.remove(&name);
+            self.look_again(slot, conduct, node, now);
+        }
+    }
+
+    /// Replaces what costs nothing, and within the budget what does, in turn.
+    fn replace(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize, now: Time) {
+        let mut last = None;
+        while let Some((turn, node)) = conduct.roster.next_free(last.as_ref()) {
+            let is_over = conduct.taken.len() > budget && conduct.roster.has(node, flag::FREE_AS_TAKEN);
+            if !is_over && !self.replace_on(slot, conduct, node, now) {
+                return;
+            }
+            last = Some(turn);
+        }
+        let domain = conduct.policy.spec.domain.as_ref().map(|domain| domain.max_unavailable);
+        let allows = |nodes: usize, taken: usize| domain.is_none_or(|bound| taken < size(bound, nodes));
+        loop {
+            let used = match conduct.roster.rules.surges {
+                true => conduct.roster.count(flag::SURGING),
+                false => conduct.taken.len(),
+            };
+            let next = if used < budget { conduct.roster.next_costly(allows) } else { None };
+            let Some(node) = next else { return };
+            if !self.replace_on(slot, conduct, node, now) || conduct.roster.has(node, flag::COSTLY) {
+                return;
             }
         }
     }
 
-    fn replace(
-        &mut self,
-        slot: &mut Slot,
-        conduct: &mut Conduct,
-        spots: &[Spot],
-        turn: &[&Spot],
-        budget: usize,
-        now: Time,
-    ) {
-        let surges = self.surges(slot, conduct);
-        for spot in spots.iter().filter(|spot| spot.health == Health::Well) {
-            let failed = spot.new.filter(|new| !new.available && conduct.again.remove(&spot.name));
-            if let Some(failed) = failed {
-                self.give(slot, Order::DeleteAsKnown(failed.id), now);
-            }
+    /// Replaces the old pod of a node; whether that could be asked for.
+    fn replace_on(&mut self, slot: &mut Slot, conduct: &mut Conduct, node: NodeId, now: Time) -> bool {
+        let Some(spot) = conduct.roster.spot(node) else { return true };
+        let Some(old) = spot.old else { return true };
+        let (name, serves) = (spot.name().clone(), spot.is_available());
+        let order = match spot.new {
+            None if conduct.roster.rules.surges => Order::Surge(node),
+            _ if spot.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
+            _ => Order::Delete(old.id),
+        };
+        let is_costly = conduct.roster.has(node, flag::COSTLY);
+        if !self.give(slot, node, order, now) {
+            return false;
         }
-        let is_surging =
-            |spot: &&Spot| spot.old.is_some() && (spot.is_busy || spot.new.is_some_and(|new| !new.available));
-        let mut surging = spots.iter().filter(is_surging).count();
-        for spot in turn {
-            // A node that is down is left alone, but when it goes back: what brought it down must not start there again.
-            let is_down = matches!(spot.health, Health::NotReady(_));
-            let Some(old) = spot.old.filter(|_| !is_down || conduct.phase.is_back()) else { continue };
-            let is_taken = conduct.taken.contains(&spot.name);
-            let is_free = spot.health != Health::Well
-                || !old.ready
-                || is_taken && conduct.taken.len() <= budget
-                || spot.new.is_some_and(|new| new.available);
-            let used = if surges { surging } else { conduct.taken.len() };
-            let in_budget = used < budget && !conduct.domain_is_full(spots, spot);
-            let order = match spot.new {
-                Some(new) if surges && !new.available => continue,
-                None if surges && spot.is_busy => continue,
-                None if surges => Order::Surge(spot.node),
-                _ if spot.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
-                _ => Order::Delete(old.id),
-            };
-            if !is_free && !in_budget || !self.give(slot, order, now) {
-                continue;
-            }
-            if matches!(order, Order::Surge(_)) {
-                surging += 1;
-            } else if !is_free {
+        match order {
+            Order::Surge(_) => {}
+            _ if is_costly => {
                 // It may have been exempt once, and serves again since.
-                conduct.exempt.remove(&spot.name);
-                conduct.taken.insert(spot.name.clone());
-            } else if !is_taken && !spot.is_available() {
-                conduct.exempt.insert(spot.name.clone());
+                conduct.exempt.remove(&name);
+                conduct.taken.insert(name);
             }
+            _ if !serves && !conduct.taken.contains(&name) => drop(conduct.exempt.insert(name)),
+            _ => {}
         }
+        self.look_again(slot, conduct, node, now);
+        true
     }
 
     /// Gives an order, unless writes fail or queue.
-    fn give(&mut self, slot: &mut Slot, order: Order, now: Time) -> bool {
+    fn give(&mut self, slot: &mut Slot, node: NodeId, order: Order, now: Time) -> bool {
         if self.scope == Scope::Nothing {
             return false;
         }
         match order {
-            Order::Delete(pod) | Order::DeleteAsKnown(pod) => {
-                if !self.may_delete(slot, now) {
-                    return false;
-                }
-                let node = self.pods.get(pod).map(|row| row.node);
-                match order {
-                    Order::DeleteAsKnown(_) => self.delete_as_known(slot, pod),
-                    _ => self.delete(slot, pod),
-                }
-                if let Some(node) = node {
-                    self.evaluate(slot, node, now);
-                }
-            }
+            Order::Delete(_) | Order::DeleteAsKnown(_) if !self.may_delete(slot, now) => return false,
+            Order::Delete(pod) => self.delete(slot, pod),
+            Order::DeleteAsKnown(pod) => self.delete_as_known(slot, pod),
             Order::Surge(node) => {
                 let waits = self.must_wait(slot, |slot| &slot.retries.creates, now);
                 if waits || slot.in_flight.creates >= self.limits.creates_in_flight {
                     return false;
                 }
                 self.create_on(slot, node);
-                self.evaluate(slot, node, now);
             }
         }
+        self.evaluate(slot, node, now);
         true
     }
 
     /// New pods come beside old ones: the DaemonSet asks for it, and nothing of the pod's is the node's alone.
-    fn surges(&self, slot: &Slot, conduct: &Conduct) -> bool {
+    pub(super) fn surges(&self, slot: &Slot, conduct: &Conduct) -> bool {
         let Some(spec) = slot.spec.as_ref().filter(|_| self.scope == Scope::All) else { return false };
         !conduct.phase.is_back()
             && spec.fact.strategy.allows_surge()

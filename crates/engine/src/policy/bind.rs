@@ -10,6 +10,7 @@ use crate::base::{Time, Uid};
 use crate::engine::Engine;
 use crate::facts::Outcome;
 use crate::finished::Pending;
+use crate::nodes::NodeId;
 use crate::slot::{Slot, SlotId};
 use crate::timers::Wake;
 
@@ -98,7 +99,12 @@ impl Engine {
         slot.is_contested = found.len() > 1;
         let policy = if let [one] = found.as_slice() { Some(one.clone()) } else { None };
         match (&mut slot.conduct, policy.clone()) {
-            (Some(conduct), Some(policy)) if conduct.policy.key == policy.key => conduct.policy = policy,
+            (Some(conduct), Some(policy)) if conduct.policy.key == policy.key => {
+                if conduct.policy.spec != policy.spec {
+                    conduct.roster.clear();
+                }
+                conduct.policy = policy;
+            }
             (conduct, policy) => *conduct = policy.map(|policy| Box::new(Conduct::new(policy))),
         }
         if before != policy || was_contested != slot.is_contested {
@@ -107,6 +113,18 @@ impl Engine {
             let concerned = before.iter().chain(&found).map(|policy| policy.key.clone());
             concerned.collect::<Vec<_>>().iter().for_each(|key| self.policies.changed(key));
         }
+    }
+
+    /// Something of a node has changed that placement does not read.
+    pub(crate) fn touch_conducted(&mut self, node: NodeId) {
+        let mut concerned = Vec::new();
+        for slot in self.slots.iter_mut().filter(|slot| slot.cells.contains_key(&node)) {
+            if let Some(conduct) = &mut slot.conduct {
+                conduct.roster.touch(node);
+                concerned.push(slot.id);
+            }
+        }
+        concerned.into_iter().for_each(|slot| self.activate(slot));
     }
 
     /// Has all DaemonSets looked at whose roll-outs a policy conducts.

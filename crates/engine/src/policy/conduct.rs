@@ -1,7 +1,7 @@
 //! The conduct of one DaemonSet's roll-outs under a policy.
 //!
-//! Each decision looks at all eligible nodes anew; what is kept beside the pods themselves is little, and stands in
-//! the policy's status, so that a restart or another leader goes on where this one stopped.
+//! What must survive stands in the policy's status, so that a restart or another leader goes on where this one
+//! stopped; the roster of nodes is made anew from the pods then.
 //!
 //! *Budget.* A node is *taken* from the moment in which a pod that was ready was taken away from it until a pod
 //! serves there again. Taken nodes never exceed the budget.
@@ -21,7 +21,8 @@ use crate::nodes::NodeId;
 use crate::slot::{Slot, mark};
 use crate::template::{Template, items};
 
-use super::spec::{Gate, PolicyFact, WaveNodes};
+use super::roster::{Noted, Roster, flag};
+use super::spec::PolicyFact;
 use super::survey::{Daemon, Health, Spot};
 use super::{NodeFailure, RolloutPhase};
 
@@ -49,12 +50,14 @@ pub(crate) struct Conduct {
     pub aborted: bool,
     pub figures: RolloutFigures,
     pub message: String,
-    /// Nodes that the revision may be on.
-    pub admitted: HashSet<NodeId>,
+    /// The eligible nodes.
+    pub roster: Roster,
     /// Nodes on which pods may be created now; all of them when there is none.
     pub creations: Option<HashSet<NodeId>>,
     /// Nodes that were well with their new pod.
-    seen_well: HashSet<Arc<str>>,
+    pub seen_well: HashSet<Arc<str>>,
+    /// Nodes that are taken and not eligible any more.
+    pub strays: BTreeSet<Arc<str>>,
     pub is_known: bool,
     /// Another controller rolls the DaemonSet: nothing is done here.
     pub is_refused: bool,
@@ -99,9 +102,10 @@ impl Conduct {
             aborted: false,
             figures: RolloutFigures::default(),
             message: String::new(),
-            admitted: HashSet::new(),
+            roster: Roster::default(),
             creations: None,
             seen_well: HashSet::new(),
+            strays: BTreeSet::new(),
             is_known: false,
             is_refused: false,
             last_good_template: None,
@@ -146,6 +150,7 @@ impl Conduct {
             *at = at.plus_millis(by_millis);
         }
         self.started_at = self.started_at.map(|at| at.plus_millis(by_millis.min(0)));
+        self.roster.clear();
     }
 
     /// A new template starts afresh; the budget that is used up stays so.
@@ -156,6 +161,8 @@ impl Conduct {
         self.failed.clear();
         self.exempt.clear();
         self.seen_well.clear();
+        self.again.clear();
+        self.roster.clear();
         (self.started_at, self.progress_at) = (Some(now), Some(now));
     }
 
@@ -174,237 +181,92 @@ impl Conduct {
             None => is_on_all.then(|| hash.into()),
         };
         if is_on_all {
-            self.complete(spots);
+            self.phase = RolloutPhase::Complete;
         }
     }
 
-    /// Forgets what is over: nodes that serve again, and those that are gone with all their pods.
-    pub fn take_back_the_served(&mut self, spots: &[Spot], has_pods: impl Fn(&str) -> bool) {
-        let serving: HashSet<&Arc<str>> =
-            spots.iter().filter(|spot| spot.is_available()).map(|spot| &spot.name).collect();
-        let here: HashSet<&Arc<str>> = spots.iter().map(|spot| &spot.name).collect();
-        self.taken.retain(|name| (here.contains(name) || has_pods(name)) && !serving.contains(name));
+    /// What was noted of a node.
+    pub fn noted(&self, name: &str) -> Noted {
+        Noted {
+            is_taken: self.taken.contains(name),
+            is_exempt: self.exempt.contains(name),
+            has_failed: self.failed.contains_key(name),
+        }
+    }
+
+    /// Notes that a node serves, if it does: what is over is forgotten.
+    pub fn note_service(&mut self, spot: &Spot) {
+        self.strays.remove(spot.name());
+        if !self.phase.is_ended() && spot.health == Health::Well && spot.new.is_some() {
+            self.seen_well.insert(spot.name().clone());
+        }
+        if !spot.is_available() {
+            return;
+        }
+        self.taken.remove(spot.name());
         // What was broken and serves again is like any other.
-        let is_well = |spot: &&Spot| spot.health == Health::Well && spot.is_available();
-        let well: HashSet<&Arc<str>> = spots.iter().filter(is_well).map(|spot| &spot.name).collect();
-        self.exempt.retain(|name| here.contains(name) && !well.contains(name));
-        self.failed.retain(|name, _| here.contains(name));
+        if spot.health == Health::Well {
+            self.exempt.remove(spot.name());
+        }
     }
 
-    /// The nodes that failed with their new pod since the last look; when the next one could.
-    pub fn notice_failures(&mut self, spots: &[Spot], now: Time) -> (Vec<(Arc<str>, String)>, Option<Time>) {
-        let (mut found, mut next) = (Vec::new(), None::<Time>);
-        let well = spots.iter().filter(|spot| spot.health == Health::Well && spot.new.is_some());
-        self.seen_well.extend(well.map(|spot| spot.name.clone()));
-        let (window, deadline) =
-            (self.policy.spec.node_window_seconds, self.policy.spec.ready_within_seconds);
+    /// A node is not eligible any more. It may be again before the deletion of its pod is carried out.
+    pub fn note_absence(&mut self, name: &Arc<str>) {
+        self.exempt.remove(name);
+        self.failed.remove(name);
+        if self.taken.contains(name) {
+            self.strays.insert(name.clone());
+        }
+    }
+
+    /// Why a node has failed with its new pod, or when it will have.
+    pub fn failure(&self, spot: &Spot, now: Time) -> (Option<String>, Option<Time>) {
         let begun = self.started_at.unwrap_or_default();
-        for spot in spots {
-            let is_ours = |new: &Daemon| new.created.0 / 1000 >= begun.0 / 1000;
-            let Some(new) = spot.new.filter(is_ours).filter(|_| !self.is_excused(&spot.name)) else {
-                continue;
-            };
-            let due = new.created.plus_millis(deadline * 1000);
-            let reason = match spot.health {
-                Health::NotReady(since) => {
-                    let since = since.unwrap_or(now);
-                    let is_soon = since >= new.created && since.millis_since(new.created) <= window * 1000;
-                    // One that has just joined may not have been ready yet.
-                    let was_well = self.taken.contains(&spot.name) || self.seen_well.contains(&spot.name);
-                    (is_soon && was_well).then(|| "NodeNotReady".to_owned())
-                }
-                _ if new.available => None,
-                _ if new.failed => Some("PodFailed".to_owned()),
-                _ if new.trouble.is_some() => new.trouble.map(|trouble| trouble.name().to_owned()),
-                _ if !new.ready && due <= now => Some("NotReadyInTime".to_owned()),
-                _ if !new.ready => {
-                    next = Some(next.map_or(due, |at| at.min(due)));
-                    None
-                }
-                _ => None,
-            };
-            if let Some(reason) = reason {
-                self.failed.insert(spot.name.clone(), NodeFailure { reason: reason.clone(), at: now });
-                found.push((spot.name.clone(), reason));
+        let is_ours = |new: &Daemon| new.created.0 / 1000 >= begun.0 / 1000;
+        let noted = self.noted(spot.name());
+        let Some(new) = spot.new.filter(is_ours).filter(|_| !noted.is_exempt && !noted.has_failed) else {
+            return (None, None);
+        };
+        let late_at = new.created.plus_millis(self.policy.spec.ready_within_seconds * 1000);
+        let reason = match spot.health {
+            Health::NotReady(since) => {
+                let (since, window) = (since.unwrap_or(now), self.policy.spec.node_window_seconds);
+                let is_soon = since >= new.created && since.millis_since(new.created) <= window * 1000;
+                // One that has just joined may not have been ready yet.
+                let was_well = noted.is_taken || self.seen_well.contains(spot.name());
+                (is_soon && was_well).then_some("NodeNotReady")
             }
-        }
-        (found, next)
+            _ if new.available => None,
+            _ if new.failed => Some("PodFailed"),
+            _ if new.trouble.is_some() => new.trouble.map(|trouble| trouble.name()),
+            _ if new.ready => None,
+            _ if late_at <= now => Some("NotReadyInTime"),
+            _ => return (None, Some(late_at)),
+        };
+        (reason.map(str::to_owned), None)
     }
 
-    fn is_excused(&self, name: &Arc<str>) -> bool {
-        self.exempt.contains(name) || self.failed.contains_key(name)
+    /// Takes the numbers down, of a budget of so many nodes.
+    pub fn count(&mut self, budget: usize) {
+        let count = |flag| self.roster.count(flag);
+        let (desired, updated) = (self.roster.len(), count(flag::UPDATED));
+        let waiting = match self.phase {
+            RolloutPhase::Halted if !self.needs_no_waves() => desired - updated,
+            _ => (desired - updated) - (count(flag::MEMBER) - count(flag::MEMBER_UPDATED)),
+        };
+        self.figures = RolloutFigures {
+            desired,
+            updated,
+            available: count(flag::DONE),
+            unavailable: self.taken.len(),
+            max_unavailable: budget,
+            waiting,
+            failure_budget: self.failure_budget(),
+        };
     }
 
-    /// For each wave the nodes that have the revision at its end, as places in the list. Nodes that have it already
-    /// come first, so that a wave's nodes stay the same while nodes come and go.
-    pub fn waves(&self, spots: &[Spot]) -> Vec<Vec<bool>> {
-        let mut order: Vec<usize> = (0..spots.len()).collect();
-        order.sort_by_key(|&index| spots[index].new.is_none() && !self.taken.contains(&spots[index].name));
-        let mut member = vec![false; spots.len()];
-        let mut waves = Vec::with_capacity(self.policy.spec.waves.len());
-        for (number, wave) in self.policy.spec.waves.iter().enumerate() {
-            match &wave.nodes {
-                WaveNodes::Selector(_) => {
-                    let bit = 1 << number.min(63);
-                    member
-                        .iter_mut()
-                        .zip(spots)
-                        .for_each(|(member, spot)| *member |= spot.selected & bit != 0);
-                }
-                WaveNodes::Count(count) => {
-                    let mut left =
-                        size(*count, spots.len()).saturating_sub(member.iter().filter(|one| **one).count());
-                    for &index in &order {
-                        if left > 0 && !member[index] {
-                            member[index] = true;
-                            left -= 1;
-                        }
-                    }
-                }
-            }
-            waves.push(member.clone());
-        }
-        waves
-    }
-
-    /// The node does not hold its wave up.
-    fn is_settled(&self, spot: &Spot) -> bool {
-        spot.is_done() || self.is_excused(&spot.name) || spot.health != Health::Well
-    }
-
-    /// The nodes that have the revision since the wave began have all failed with it.
-    pub fn wave_has_failed(&self, spots: &[Spot]) -> bool {
-        if self.failed.is_empty() || spots.is_empty() {
-            return false;
-        }
-        let waves = self.waves(spots);
-        let wave = self.wave.min(waves.len() - 1);
-        let is_new = |index: &usize| waves[wave][*index] && !(wave > 0 && waves[wave - 1][*index]);
-        let mut counts = (0..spots.len()).filter(is_new).map(|index| &spots[index]);
-        let tried = counts.clone().filter(|spot| !self.exempt.contains(&spot.name));
-        tried.clone().any(|spot| self.failed.contains_key(&spot.name))
-            && counts.all(|spot| self.failed.contains_key(&spot.name) || self.exempt.contains(&spot.name))
-    }
-
-    /// To what was good before no wave is needed; and first roll-outs have waves only when they are asked for.
-    pub fn needs_no_waves(&self) -> bool {
-        match &self.last_good {
-            None => !self.policy.spec.paces_creations,
-            good => *good == self.hash,
-        }
-    }
-
-    fn is_promoted(&self) -> bool {
-        let wanted = self.hash.as_ref().map(|hash| format!("{hash}/{}", self.wave + 1));
-        wanted.is_some() && self.policy.command("promote") == wanted.as_deref()
-    }
-
-    /// What goes into the message when somebody is to promote.
-    fn promotion(&self) -> String {
-        let hash = self.hash.as_deref().unwrap_or_default();
-        format!("everynode.dev/promote={hash}/{}", self.wave + 1)
-    }
-
-    /// Goes from wave to wave as far as it can; when to look again.
-    pub fn advance(&mut self, spots: &[Spot], now: Time) -> Option<Time> {
-        if spots.is_empty() {
-            self.phase = RolloutPhase::Progressing;
-            self.message = "no node is eligible".to_owned();
-            return None;
-        }
-        if self.needs_no_waves() {
-            match spots.iter().all(|spot| self.is_settled(spot)) {
-                true => self.complete(spots),
-                false => self.message = "all nodes get the revision".to_owned(),
-            }
-            return None;
-        }
-        let waves = self.waves(spots);
-        self.wave = self.wave.min(waves.len() - 1);
-        loop {
-            let members = &waves[self.wave];
-            let before = self.wave.checked_sub(1).map(|before| &waves[before]);
-            let is_empty = before.map_or_else(|| !members.contains(&true), |before| before == members);
-            let is_last = self.wave + 1 == waves.len();
-            let wave = self.policy.spec.waves[self.wave].clone();
-            let by_selector = matches!(wave.nodes, WaveNodes::Selector(_));
-            if is_empty && by_selector && !self.is_promoted() {
-                self.phase = RolloutPhase::Stalled;
-                self.message =
-                    format!("wave {} matches no further node; to go on: {}", wave.name, self.promotion());
-                return None;
-            }
-            let is_settled = spots.iter().zip(members).all(|(spot, member)| !member || self.is_settled(spot));
-            if !is_settled {
-                self.phase = RolloutPhase::Progressing;
-                self.wave_done_at = None;
-                let (number, all) = (self.wave + 1, waves.len());
-                self.message = format!("wave {number} of {all} ({}) is under way", wave.name);
-                return None;
-            }
-            let done_at = *self.wave_done_at.get_or_insert(now);
-            let baked_at = done_at.plus_millis(wave.bake_seconds * 1000);
-            if now < baked_at && !is_empty {
-                self.phase = RolloutPhase::Baking;
-                self.message =
-                    format!("wave {} is complete and watched for {} s", wave.name, wave.bake_seconds);
-                return Some(baked_at);
-            }
-            if wave.gate == Gate::Manual && !is_last && !self.is_promoted() {
-                self.phase = RolloutPhase::WaitingForPromotion;
-                self.message = format!("wave {} is complete; to go on: {}", wave.name, self.promotion());
-                return None;
-            }
-            if !is_last {
-                (self.wave, self.wave_done_at, self.progress_at) = (self.wave + 1, None, Some(now));
-                continue;
-            }
-            let left = members.iter().filter(|member| !**member).count();
-            if left > 0 {
-                self.phase = RolloutPhase::Stalled;
-                self.message =
-                    format!("the waves leave {left} nodes out: add a last wave with nodes: \"100%\"");
-                return None;
-            }
-            self.complete(spots);
-            return None;
-        }
-    }
-
-    /// The revision is on all nodes, but for those that are excused.
-    fn complete(&mut self, spots: &[Spot]) {
-        (self.phase, self.last_good) = (RolloutPhase::Complete, self.hash.clone());
-        self.message = self.who_has_it(spots);
-    }
-
-    /// Which nodes have the revision, when nothing holds the roll-out up any more.
-    pub fn who_has_it(&self, spots: &[Spot]) -> String {
-        let lacks = |spot: &&Spot| (spot.new.is_none() || spot.old.is_some()) && self.is_settled(spot);
-        let (mut down, mut other) = (0, 0);
-        for spot in spots.iter().filter(lacks) {
-            match spot.health {
-                Health::NotReady(_) => down += 1,
-                _ => other += 1,
-            }
-        }
-        let named = [(down, "that are down"), (other, "that were not well")].into_iter();
-        let named: Vec<String> =
-            named.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-        match named.is_empty() {
-            true => "all nodes have the revision".to_owned(),
-            false => format!("all nodes have the revision, but for {}", named.join(" and ")),
-        }
-    }
-
-    pub fn failure_budget(&self, spots: &[Spot]) -> usize {
-        size(self.policy.spec.failure_budget, spots.len()).max(1)
-    }
-
-    pub fn domain_is_full(&self, spots: &[Spot], spot: &Spot) -> bool {
-        let Some(domain) = &self.policy.spec.domain else { return false };
-        let inside = || spots.iter().filter(|one| one.domain == spot.domain);
-        let taken = inside().filter(|one| self.taken.contains(&one.name)).count();
-        taken >= size(domain.max_unavailable, inside().count())
+    pub fn failure_budget(&self) -> usize {
+        size(self.policy.spec.failure_budget, self.roster.len()).max(1)
     }
 
     /// Does what the annotations on the policy ask for, if it is for this roll-out.
@@ -428,12 +290,16 @@ impl Conduct {
             (self.wave_done_at, self.aborted, self.progress_at) = (None, false, Some(now));
             self.started_at = Some(now);
             self.again = std::mem::take(&mut self.failed).into_keys().collect();
+            self.roster.clear();
         }
     }
 
     /// The pods that a DaemonSet gets on a node are of the revision.
     pub fn is_admitted(&self, node: NodeId) -> bool {
-        self.admitted.contains(&node)
+        match self.phase {
+            RolloutPhase::Halted => self.roster.has(node, flag::UPDATED),
+            phase => !phase.is_back() && self.roster.has(node, flag::MEMBER),
+        }
     }
 
     /// No pod is created on a node for now.

@@ -1,15 +1,19 @@
 //! Roll-out policies: what a `RolloutPolicy` (`everynode.dev/v1alpha1`) says, and how the roll-outs of the DaemonSets
 //! that it selects are conducted.
 //!
-//! `spec` reads the object, `survey` looks at the nodes of one DaemonSet, `conduct` decides, `report` says what it
-//! decided in the policy's status. Without a policy nothing here has a part in anything.
+//! `spec` reads the object, `survey` looks at a node, `roster` keeps what was seen of all nodes of one DaemonSet and
+//! counts it, `look` works in what has happened, `conduct` and `waves` say where the roll-out stands, `act` what is
+//! asked for, and `report` puts that into the policy's status. Without a policy nothing here has a part in anything.
 
 mod act;
 mod bind;
 mod conduct;
+mod look;
 mod report;
+mod roster;
 mod spec;
 mod survey;
+mod waves;
 
 pub use spec::{Domain, Gate, OnFailure, PolicyFact, PolicyRef, PolicySpec, Wave, WaveNodes};
 

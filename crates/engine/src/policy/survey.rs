@@ -9,7 +9,7 @@ use crate::facts::{CORDONED_TAINT, NOT_READY_TAINTS, Phase, Trouble};
 use crate::nodes::NodeId;
 use crate::placement::NodeView as _;
 use crate::pods::{PodId, PodRow};
-use crate::slot::{Cell, Slot, mark};
+use crate::slot::{Slot, mark};
 
 use super::spec::{PolicySpec, selects};
 use crate::facts::PodSelector;
@@ -25,7 +25,7 @@ pub(crate) enum Health {
 }
 
 /// A pod that stays.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Daemon {
     pub id: PodId,
     pub ready: bool,
@@ -35,11 +35,20 @@ pub(crate) struct Daemon {
     pub trouble: Option<Trouble>,
 }
 
+/// When a node is taken: nodes are compared by this.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn {
+    /// The values of the labels that order nodes.
+    pub order: Box<[Box<str>]>,
+    /// metadata.name.
+    pub name: Arc<str>,
+}
+
 /// An eligible node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spot {
     pub node: NodeId,
-    pub name: Arc<str>,
+    pub turn: Arc<Turn>,
     pub health: Health,
     /// The pod of the revision that the roll-out leads to.
     pub new: Option<Daemon>,
@@ -47,15 +56,20 @@ pub(crate) struct Spot {
     pub old: Option<Daemon>,
     /// A pod is terminating, or was asked for and has not been seen.
     pub is_busy: bool,
-    /// The values of the labels that order nodes.
-    pub order: Vec<Box<str>>,
     /// The failure domain.
     pub domain: Box<str>,
     /// Which of the waves' selectors select it, as bits.
     pub selected: u64,
+    /// When it is different although nothing happens.
+    pub due: Option<Time>,
 }
 
 impl Spot {
+    /// metadata.name of the node.
+    pub fn name(&self) -> &Arc<str> {
+        &self.turn.name
+    }
+
     /// It has what the roll-out leads to, and that serves.
     pub fn is_done(&self) -> bool {
         self.old.is_none() && self.new.is_some_and(|new| new.available)
@@ -70,17 +84,26 @@ impl Spot {
 impl Engine {
     /// All eligible nodes of a DaemonSet, in the order in which a roll-out to the revision of this hash takes them.
     pub(crate) fn survey(&self, slot: &Slot, spec: &PolicySpec, goal: &str, now: Time) -> Vec<Spot> {
-        let eligible = slot.cells.iter().filter(|(_, cell)| cell.marks & mark::DESIRED != 0);
-        let mut spots: Vec<Spot> =
-            eligible.map(|(&node, cell)| self.spot(slot, spec, goal, node, cell, now)).collect();
-        spots.sort_by(|a, b| (&a.order, &a.name).cmp(&(&b.order, &b.name)));
+        let nodes = slot.cells.keys();
+        let mut spots: Vec<Spot> = nodes.filter_map(|&node| self.spot(slot, spec, goal, node, now)).collect();
+        spots.sort_by(|a, b| a.turn.cmp(&b.turn));
         spots
     }
 
-    fn spot(&self, slot: &Slot, spec: &PolicySpec, goal: &str, node: NodeId, cell: &Cell, now: Time) -> Spot {
+    /// A node, if it is eligible.
+    pub(crate) fn spot(
+        &self,
+        slot: &Slot,
+        spec: &PolicySpec,
+        goal: &str,
+        node: NodeId,
+        now: Time,
+    ) -> Option<Spot> {
+        let cell = slot.cells.get(&node).filter(|cell| cell.marks & mark::DESIRED != 0)?;
         let view = self.nodes.view(node);
         let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
         let (mut new, mut old, mut is_busy) = (None, None, slot.creating.contains_key(&node));
+        let mut due = None;
         let mut next = cell.first;
         while let Some(row) = self.pods.get(next) {
             let id = next;
@@ -90,7 +113,8 @@ impl Engine {
                 continue;
             }
             let place = if self.labels.hash(row.labels) == goal { &mut new } else { &mut old };
-            let daemon = daemon(id, row, min_ready_seconds, now);
+            let (daemon, available_at) = daemon(id, row, min_ready_seconds, now);
+            due = due.into_iter().chain(available_at).min();
             // Of several the one that serves counts: the others are manage's to delete.
             if place.is_none_or(|other: Daemon| !other.available) {
                 *place = Some(daemon);
@@ -103,17 +127,18 @@ impl Engine {
             }
             _ => 0_u64,
         };
-        Spot {
+        let order = spec.order.iter().map(|key| text(key)).collect();
+        Some(Spot {
             node,
-            name: self.nodes.name(node).clone(),
+            turn: Arc::new(Turn { order, name: self.nodes.name(node).clone() }),
             health: self.health(node),
             new,
             old,
             is_busy,
-            order: spec.order.iter().map(|key| text(key)).collect(),
             domain: spec.domain.as_ref().map_or_else(Box::default, |domain| text(&domain.label)),
             selected: spec.waves.iter().enumerate().map(selector).fold(0, |all, one| all | one),
-        }
+            due,
+        })
     }
 
     fn health(&self, node: NodeId) -> Health {
@@ -128,15 +153,18 @@ impl Engine {
     }
 }
 
-fn daemon(id: PodId, row: &PodRow, min_ready_seconds: i32, now: Time) -> Daemon {
-    Daemon {
+/// A pod, and when it will be available if it is not yet.
+fn daemon(id: PodId, row: &PodRow, min_ready_seconds: i32, now: Time) -> (Daemon, Option<Time>) {
+    let (available, available_at) = availability(row, min_ready_seconds, now);
+    let daemon = Daemon {
         id,
         ready: row.ready,
-        available: availability(row, min_ready_seconds, now).0,
+        available,
         created: row.created,
         failed: row.phase == Phase::Failed,
         trouble: row.trouble,
-    }
+    };
+    (daemon, available_at)
 }
 
 /// Whether a policy's selector is of the form that selects by labels.

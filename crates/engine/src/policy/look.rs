@@ -1,0 +1,162 @@
+//! What is looked at before a decision about a conducted roll-out.
+
+use std::sync::Arc;
+
+use crate::base::Time;
+use crate::engine::Engine;
+use crate::nodes::NodeId;
+use crate::pods::PodId;
+use crate::slot::Slot;
+
+use super::NodeFailure;
+use super::conduct::Conduct;
+use super::roster::Rules;
+use super::spec::PolicyFact;
+use super::survey::{Health, Spot, Turn};
+
+/// A node that failed, and why.
+pub(super) type Found = (Arc<Turn>, String);
+
+impl Engine {
+    /// What was known of the roll-out when the policy was seen first.
+    pub(super) fn take_up(&mut self, slot: &Slot, conduct: &mut Conduct, hash: &Arc<str>, now: Time) {
+        conduct.is_known = true;
+        let policy = conduct.policy.clone();
+        let entry = &policy.status["daemonSets"][&slot.key.name];
+        let spots = self.survey(slot, &policy.spec, hash, now);
+        if entry.is_object() {
+            conduct.resume(entry);
+        } else {
+            conduct.begin(hash, now);
+            let hashes = spots.iter().filter_map(|spot| {
+                let row = self.pods.get(spot.old?.id)?;
+                Some((spot.node, self.labels.hash(row.labels).into()))
+            });
+            conduct.guess_last_good(&spots, &hashes.collect(), hash);
+        }
+        // Who took these away cannot be told: they count, to be safe, but for what was broken before the roll-out.
+        let is_same = conduct.hash.as_ref() == Some(hash);
+        let begun = conduct.started_at.unwrap_or_default();
+        let is_ours = |spot: &&Spot| {
+            let is_excused = is_same && conduct.exempt.contains(spot.name());
+            let was_broken = spot.old.is_some_and(|old| old.created < begun);
+            !spot.is_available() && spot.health == Health::Well && !is_excused && !was_broken
+        };
+        let ours: Vec<Arc<str>> = spots.iter().filter(is_ours).map(|spot| spot.name().clone()).collect();
+        conduct.taken.extend(ours);
+    }
+
+    /// Looks at the nodes that something happened to, or at all of them when they are judged in another way; those
+    /// that have failed, in turn.
+    pub(super) fn look(&mut self, slot: &mut Slot, conduct: &mut Conduct, now: Time) -> Vec<Found> {
+        let goal = conduct.goal().cloned().unwrap_or_default();
+        let is_back = conduct.phase.is_back();
+        let rules = Rules { goal, surges: self.surges(slot, conduct), is_back };
+        if conduct.roster.rules != rules {
+            conduct.roster.clear();
+            conduct.roster.rules = rules;
+        }
+        let policy = conduct.policy.clone();
+        let is_whole = conduct.roster.is_whole();
+        let nodes = match is_whole {
+            true => conduct.roster.take_touched(now),
+            false => slot.cells.keys().copied().collect(),
+        };
+        conduct.roster.set_whole();
+        let looked = nodes.into_iter().filter_map(|node| self.look_at(slot, conduct, &policy, node, now));
+        let mut found: Vec<Found> = looked.collect();
+        found.sort();
+        if !is_whole {
+            self.forget_the_absent(conduct);
+        }
+        self.forget_strays(slot, conduct);
+        if let Some(at) = conduct.roster.next_due() {
+            self.wake_slot(slot, at);
+        }
+        found
+    }
+
+    /// Looks at one node; whether it has failed.
+    fn look_at(
+        &self,
+        slot: &Slot,
+        conduct: &mut Conduct,
+        policy: &PolicyFact,
+        node: NodeId,
+        now: Time,
+    ) -> Option<Found> {
+        let known = conduct.roster.spot(node).map(|spot| spot.name().clone());
+        let spot = self.spot(slot, &policy.spec, &conduct.roster.rules.goal, node, now);
+        // A number is used again for another node.
+        if let Some(known) = known.filter(|known| spot.as_ref().is_none_or(|spot| spot.name() != known)) {
+            conduct.note_absence(&known);
+            conduct.roster.remove(node);
+        }
+        let spot = spot?;
+        conduct.note_service(&spot);
+        let (mut reason, mut due) = (None, None);
+        if !conduct.phase.is_ended() {
+            (reason, due) = conduct.failure(&spot, now);
+        }
+        if let Some(reason) = reason.clone() {
+            conduct.failed.insert(spot.name().clone(), NodeFailure { reason, at: now });
+        }
+        let turn = spot.turn.clone();
+        self.seat(conduct, spot, due);
+        reason.map(|reason| (turn, reason))
+    }
+
+    /// Works what was done on a node in.
+    pub(super) fn look_again(&self, slot: &Slot, conduct: &mut Conduct, node: NodeId, now: Time) {
+        let policy = conduct.policy.clone();
+        match self.spot(slot, &policy.spec, &conduct.roster.rules.goal, node, now) {
+            Some(spot) => self.seat(conduct, spot, None),
+            None => conduct.roster.remove(node),
+        }
+        conduct.roster.touch(node);
+    }
+
+    fn seat(&self, conduct: &mut Conduct, spot: Spot, due: Option<Time>) {
+        let noted = conduct.noted(spot.name());
+        let due = spot.due.into_iter().chain(due).min();
+        conduct.roster.set(spot, noted, due);
+    }
+
+    /// Nodes that are noted and not eligible any more.
+    fn forget_the_absent(&self, conduct: &mut Conduct) {
+        let is_here = |conduct: &Conduct, name: &Arc<str>| {
+            let spot = self.nodes.find(name).and_then(|node| conduct.roster.spot(node));
+            spot.is_some_and(|spot| spot.name() == name)
+        };
+        let noted = conduct.taken.iter().chain(&conduct.exempt).chain(conduct.failed.keys());
+        let absent: Vec<Arc<str>> = noted.filter(|name| !is_here(conduct, name)).cloned().collect();
+        absent.iter().for_each(|name| conduct.note_absence(name));
+    }
+
+    /// Nodes that are taken, and gone with all their pods. One that is gone may come back before its pod's deletion is
+    /// carried out.
+    fn forget_strays(&self, slot: &Slot, conduct: &mut Conduct) {
+        let has_pods = |name: &Arc<str>| {
+            let cell = self.nodes.find(name).and_then(|node| slot.cells.get(&node));
+            cell.is_some_and(|cell| cell.first != PodId::NONE)
+        };
+        let gone: Vec<Arc<str>> = conduct.strays.iter().filter(|name| !has_pods(name)).cloned().collect();
+        for name in gone {
+            conduct.strays.remove(&name);
+            conduct.taken.remove(&name);
+        }
+    }
+
+    /// What is kept of the nodes is what a look at all of them shows.
+    #[cfg(debug_assertions)]
+    pub(super) fn check_roster(&self, slot: &Slot, conduct: &Conduct, now: Time) {
+        let goal = conduct.roster.rules.goal.clone();
+        let mut spots = self.survey(slot, &conduct.policy.spec, &goal, now);
+        spots.iter_mut().for_each(|spot| spot.due = None);
+        let kept = conduct.roster.in_turn().map(|spot| Spot { due: None, ..spot.clone() });
+        assert_eq!(kept.collect::<Vec<Spot>>(), spots, "the roster is not what there is");
+        for spot in &spots {
+            assert_eq!(conduct.roster.noted(spot.node), Some(conduct.noted(spot.name())), "{}", spot.name());
+        }
+    }
+}

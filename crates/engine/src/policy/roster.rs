@@ -1,0 +1,386 @@
+//! The nodes of one DaemonSet, kept as a conducted roll-out sees them: what happened to one is worked in alone, so
+//! that a decision costs what has changed and not what there is.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::base::Time;
+use crate::nodes::NodeId;
+
+use super::survey::{Health, Spot, Turn};
+
+/// What a node counts as; each bit is counted.
+pub(crate) mod flag {
+    /// It has a pod of the revision.
+    pub const UPDATED: u32 = 1 << 0;
+    /// It has what the roll-out leads to, and that serves.
+    pub const DONE: u32 = 1 << 1;
+    /// Its wave has come.
+    pub const MEMBER: u32 = 1 << 2;
+    /// ... and it has a pod of the revision.
+    pub const MEMBER_UPDATED: u32 = 1 << 3;
+    /// It holds up whatever wave it is in.
+    pub const UNSETTLED: u32 = 1 << 4;
+    /// ... and its wave has come.
+    pub const MEMBER_UNSETTLED: u32 = 1 << 5;
+    /// It came with the wave under way.
+    pub const FRESH: u32 = 1 << 6;
+    /// ... and has failed or is exempt.
+    pub const FRESH_EXCUSED: u32 = 1 << 7;
+    /// ... and has failed.
+    pub const FRESH_FAILED: u32 = 1 << 8;
+    /// It holds a way back up.
+    pub const NOT_BACK: u32 = 1 << 9;
+    /// It has, or gets, a second pod beside the old one.
+    pub const SURGING: u32 = 1 << 10;
+    /// It is down, and does not have the revision alone.
+    pub const LACKS_DOWN: u32 = 1 << 11;
+    /// It is excused for another cause, and does not have the revision alone.
+    pub const LACKS_OTHER: u32 = 1 << 12;
+    /// Its wave has come, and its pod does not serve yet.
+    pub const STARTING: u32 = 1 << 13;
+    /// A pod was taken away from it and none serves yet.
+    pub const TAKEN: u32 = 1 << 14;
+    /// How many of the bits are counted.
+    pub const COUNTED: usize = 15;
+
+    /// Its pod is to be replaced and costs nothing.
+    pub const FREE: u32 = 1 << 15;
+    /// ... because it is taken already.
+    pub const FREE_AS_TAKEN: u32 = 1 << 19;
+    /// Its pod is to be replaced within the budget.
+    pub const COSTLY: u32 = 1 << 16;
+    /// It has no pod, and its wave has come.
+    pub const EMPTY: u32 = 1 << 17;
+    /// It has no pod, and one was asked for or is terminating.
+    pub const EMPTY_BUSY: u32 = 1 << 18;
+}
+
+/// What was noted of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    pub is_taken: bool,
+    pub is_exempt: bool,
+    pub has_failed: bool,
+}
+
+/// How nodes are judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// The revision that nodes are led to.
+    pub goal: Arc<str>,
+    /// New pods come beside old ones.
+    pub surges: bool,
+    /// Nodes are led back, also those that are down.
+    pub is_back: bool,
+}
+
+/// Nodes by their turn.
+pub(crate) type Queue = BTreeMap<Arc<Turn>, NodeId>;
+
+#[derive(Clone, Debug)]
+struct Seat {
+    spot: Spot,
+    noted: Noted,
+    is_member: bool,
+    is_fresh: bool,
+    flags: u32,
+}
+
+/// One failure domain.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    nodes: usize,
+    taken: usize,
+    costly: Queue,
+}
+
+/// All eligible nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Roster {
+    pub rules: Rules,
+    seats: HashMap<NodeId, Seat>,
+    turns: Queue,
+    counts: [usize; flag::COUNTED],
+    free: Queue,
+    empty: Queue,
+    empty_busy: Queue,
+    domains: BTreeMap<Box<str>, Tally>,
+    /// When nodes are to be looked at although nothing happens.
+    due: BTreeSet<(Time, NodeId)>,
+    touched: HashSet<NodeId>,
+    /// Every node was looked at.
+    is_whole: bool,
+    /// The wave whose nodes are members, and whether all nodes are because no waves are needed.
+    reached: Option<(usize, bool)>,
+    /// All nodes are members, also those that join.
+    has_everyone: bool,
+}
+
+impl Roster {
+    /// Has all nodes looked at anew.
+    pub fn clear(&mut self) {
+        *self = Roster { rules: std::mem::take(&mut self.rules), ..Roster::default() };
+    }
+
+    /// Every node was looked at.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Every node was looked at now.
+    pub fn set_whole(&mut self) {
+        self.is_whole = true;
+    }
+
+    /// Something happened to a node.
+    pub fn touch(&mut self, node: NodeId) {
+        if self.is_whole {
+            self.touched.insert(node);
+        }
+    }
+
+    /// The nodes that something happened to, or that are due.
+    pub fn take_touched(&mut self, now: Time) -> Vec<NodeId> {
+        while let Some(&(at, node)) = self.due.first().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, node));
+            self.touched.insert(node);
+        }
+        let mut touched: Vec<NodeId> = self.touched.drain().collect();
+        touched.sort_unstable();
+        touched
+    }
+
+    /// When the next node is due.
+    pub fn next_due(&self) -> Option<Time> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// How many nodes have a flag.
+    pub fn count(&self, flag: u32) -> usize {
+        self.counts[flag.trailing_zeros() as usize]
+    }
+
+    /// A node as it was looked at last.
+    pub fn spot(&self, node: NodeId) -> Option<&Spot> {
+        self.seats.get(&node).map(|seat| &seat.spot)
+    }
+
+    /// What was noted of a node when it was looked at last.
+    #[cfg(debug_assertions)]
+    pub fn noted(&self, node: NodeId) -> Option<Noted> {
+        self.seats.get(&node).map(|seat| seat.noted)
+    }
+
+    /// A node has a flag.
+    pub fn has(&self, node: NodeId, flag: u32) -> bool {
+        self.seats.get(&node).is_some_and(|seat| seat.flags & flag != 0)
+    }
+
+    /// All nodes in the order in which they are taken.
+    pub fn in_turn(&self) -> impl Iterator<Item = &Spot> {
+        self.turns.values().filter_map(|node| self.spot(*node))
+    }
+
+    /// Nodes without a pod whose wave has come, in turn.
+    pub fn empty(&self) -> impl Iterator<Item = NodeId> {
+        self.empty.values().copied()
+    }
+
+    /// Nodes without a pod that get one, or whose last is terminating.
+    pub fn empty_busy(&self) -> impl Iterator<Item = NodeId> {
+        self.empty_busy.values().copied()
+    }
+
+    /// The next node after another one whose pod can be replaced at no cost.
+    pub fn next_free(&self, after: Option<&Arc<Turn>>) -> Option<(Arc<Turn>, NodeId)> {
+        let after = after.map_or(Bound::Unbounded, |turn| Bound::Excluded(turn.clone()));
+        let mut left = self.free.range((after, Bound::Unbounded));
+        left.next().map(|(turn, node)| (turn.clone(), *node))
+    }
+
+    /// The next node whose pod is to be replaced within the budget, of the domains where that allows it: it is told
+    /// how many nodes a domain has and how many of them are taken.
+    pub fn next_costly(&self, allows: impl Fn(usize, usize) -> bool) -> Option<NodeId> {
+        let open = self.domains.values().filter(|tally| allows(tally.nodes, tally.taken));
+        let firsts = open.filter_map(|tally| tally.costly.first_key_value());
+        firsts.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, node)| *node)
+    }
+
+    /// A node as it is now. `due` says when it is to be looked at again.
+    pub fn set(&mut self, spot: Spot, noted: Noted, due: Option<Time>) {
+        let node = spot.node;
+        let old = self.take(node);
+        let is_same_place =
+            old.as_ref().is_some_and(|old| old.spot.turn == spot.turn && old.spot.selected == spot.selected);
+        if !is_same_place && !self.has_everyone {
+            self.reached = None;
+        }
+        let (is_member, is_fresh) =
+            old.as_ref().map_or((self.has_everyone, self.has_everyone), |old| (old.is_member, old.is_fresh));
+        let comes_first = |spot: &Spot, noted: Noted| spot.new.is_some() || noted.is_taken;
+        let came_first = old.is_some_and(|old| comes_first(&old.spot, old.noted));
+        // One that has the revision comes before others in any wave; while it is a member that changes nothing.
+        if came_first != comes_first(&spot, noted) && came_first == is_member && !self.has_everyone {
+            self.reached = None;
+        }
+        self.due.extend(due.map(|at| (at, node)));
+        self.put(Seat { spot: Spot { due, ..spot }, noted, is_member, is_fresh, flags: 0 });
+    }
+
+    /// A node is no longer there.
+    pub fn remove(&mut self, node: NodeId) {
+        if self.take(node).is_some() && !self.has_everyone {
+            self.reached = None;
+        }
+    }
+
+    /// The members are those of a wave, or everybody because no waves are needed.
+    pub fn is_reached(&self, wave: usize, is_free: bool) -> bool {
+        self.reached == Some((wave, is_free))
+    }
+
+    /// All nodes are members.
+    pub fn reach_everyone(&mut self, wave: usize) {
+        let everyone = vec![(true, true); self.len()];
+        self.reach(wave, &everyone);
+        (self.reached, self.has_everyone) = (Some((wave, true)), true);
+    }
+
+    /// For each node in turn whether it is a member, and whether it came with the wave under way. `stays` says that
+    /// nodes that join are members too.
+    pub fn reach_wave(&mut self, wave: usize, members: &[(bool, bool)], stays: bool) {
+        self.reach(wave, members);
+        (self.reached, self.has_everyone) = (Some((wave, false)), stays);
+    }
+
+    fn reach(&mut self, wave: usize, members: &[(bool, bool)]) {
+        let nodes: Vec<NodeId> = self.turns.values().copied().collect();
+        for (node, &(is_member, is_fresh)) in nodes.into_iter().zip(members) {
+            let is_same = |seat: &Seat| (seat.is_member, seat.is_fresh) == (is_member, is_fresh);
+            if self.seats.get(&node).is_some_and(|seat| !is_same(seat))
+                && let Some(seat) = self.take(node)
+            {
+                self.due.extend(seat.spot.due.map(|at| (at, node)));
+                self.put(Seat { is_member, is_fresh, ..seat });
+            }
+        }
+        self.reached = Some((wave, false));
+    }
+
+    fn take(&mut self, node: NodeId) -> Option<Seat> {
+        let seat = self.seats.remove(&node)?;
+        let turn = &seat.spot.turn;
+        self.turns.remove(turn);
+        if let Some(at) = seat.spot.due {
+            self.due.remove(&(at, node));
+        }
+        self.count_flags(seat.flags, |count| *count -= 1);
+        let queues = [
+            (flag::FREE, &mut self.free),
+            (flag::EMPTY, &mut self.empty),
+            (flag::EMPTY_BUSY, &mut self.empty_busy),
+        ];
+        for (_, queue) in queues.into_iter().filter(|(flag, _)| seat.flags & flag != 0) {
+            queue.remove(turn);
+        }
+        if let Some(tally) = self.domains.get_mut(&seat.spot.domain) {
+            tally.nodes -= 1;
+            tally.taken -= usize::from(seat.flags & flag::TAKEN != 0);
+            tally.costly.remove(turn);
+            if tally.nodes == 0 {
+                self.domains.remove(&seat.spot.domain);
+            }
+        }
+        Some(seat)
+    }
+
+    fn put(&mut self, mut seat: Seat) {
+        let (node, turn) = (seat.spot.node, seat.spot.turn.clone());
+        seat.flags = flags(&seat, &self.rules);
+        self.count_flags(seat.flags, |count| *count += 1);
+        self.turns.insert(turn.clone(), node);
+        let queues = [
+            (flag::FREE, &mut self.free),
+            (flag::EMPTY, &mut self.empty),
+            (flag::EMPTY_BUSY, &mut self.empty_busy),
+        ];
+        for (_, queue) in queues.into_iter().filter(|(flag, _)| seat.flags & flag != 0) {
+            queue.insert(turn.clone(), node);
+        }
+        let tally = self.domains.entry(seat.spot.domain.clone()).or_default();
+        tally.nodes += 1;
+        tally.taken += usize::from(seat.flags & flag::TAKEN != 0);
+        if seat.flags & flag::COSTLY != 0 {
+            tally.costly.insert(turn, node);
+        }
+        self.seats.insert(node, seat);
+    }
+
+    fn count_flags(&mut self, flags: u32, change: impl Fn(&mut usize)) {
+        let counts = self.counts.iter_mut().enumerate();
+        counts.filter(|(bit, _)| flags >> bit & 1 == 1).for_each(|(_, count)| change(count));
+    }
+}
+
+/// All flags of a node.
+fn flags(seat: &Seat, rules: &Rules) -> u32 {
+    let Seat { spot, noted, is_member, is_fresh, .. } = seat;
+    let is_well = spot.health == Health::Well;
+    let is_down = matches!(spot.health, Health::NotReady(_));
+    let is_excused = noted.is_exempt || noted.has_failed;
+    let is_settled = spot.is_done() || is_excused || !is_well;
+    let lacks = (spot.new.is_none() || spot.old.is_some()) && is_settled;
+    let is_new_late = spot.new.is_some_and(|new| !new.available);
+    let is_starting = (spot.is_busy || spot.new.is_some()) && !spot.is_available();
+    let is_empty = spot.new.is_none() && spot.old.is_none();
+    let all = [
+        (flag::UPDATED, spot.new.is_some()),
+        (flag::DONE, spot.is_done()),
+        (flag::MEMBER, *is_member),
+        (flag::MEMBER_UPDATED, *is_member && spot.new.is_some()),
+        (flag::UNSETTLED, !is_settled),
+        (flag::MEMBER_UNSETTLED, *is_member && !is_settled),
+        (flag::FRESH, *is_fresh),
+        (flag::FRESH_EXCUSED, *is_fresh && is_excused),
+        (flag::FRESH_FAILED, *is_fresh && noted.has_failed && !noted.is_exempt),
+        (flag::NOT_BACK, !spot.is_done() && is_well && !noted.is_exempt),
+        (flag::SURGING, spot.old.is_some() && (spot.is_busy || is_new_late)),
+        (flag::LACKS_DOWN, lacks && is_down),
+        (flag::LACKS_OTHER, lacks && !is_down),
+        (flag::STARTING, *is_member && is_starting && !noted.has_failed),
+        (flag::TAKEN, noted.is_taken),
+        (flag::EMPTY, is_empty && *is_member && !spot.is_busy),
+        (flag::EMPTY_BUSY, is_empty && spot.is_busy),
+    ];
+    let counted = all.into_iter().filter(|(_, is_set)| *is_set).fold(0, |flags, (flag, _)| flags | flag);
+    counted | replacement(seat, rules)
+}
+
+/// Whether the old pod of a node can be replaced, and at which cost.
+fn replacement(Seat { spot, noted, is_member, .. }: &Seat, rules: &Rules) -> u32 {
+    let is_down = matches!(spot.health, Health::NotReady(_));
+    // A node that is down is left alone, but when it goes back: what brought it down must not start there again.
+    let Some(old) = spot.old.filter(|_| *is_member && (!is_down || rules.is_back)) else { return 0 };
+    let is_under_way = match spot.new {
+        Some(new) => !new.available,
+        None => spot.is_busy,
+    };
+    if rules.surges && is_under_way {
+        return 0;
+    }
+    let serves_beside = spot.new.is_some_and(|new| new.available);
+    match spot.health != Health::Well || !old.ready || serves_beside {
+        true => flag::FREE,
+        false if noted.is_taken => flag::FREE | flag::FREE_AS_TAKEN,
+        false => flag::COSTLY,
+    }
+}

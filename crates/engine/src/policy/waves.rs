@@ -1,0 +1,188 @@
+//! From wave to wave.
+
+use std::borrow::Borrow;
+
+use crate::base::Time;
+use crate::facts::IntOrPercent;
+
+use super::RolloutPhase;
+use super::conduct::{Conduct, size};
+use super::roster::flag;
+use super::spec::{Gate, Wave, WaveNodes};
+use super::survey::Spot;
+
+impl Conduct {
+    /// For each of the first waves the nodes that have the revision at its end, as places in the list. Nodes that have
+    /// it already come first, so that a wave's nodes stay the same while nodes come and go.
+    pub fn waves<S: Borrow<Spot>>(&self, spots: &[S], waves: usize) -> Vec<Vec<bool>> {
+        let spot = |index: usize| -> &Spot { spots[index].borrow() };
+        let mut order: Vec<usize> = (0..spots.len()).collect();
+        order.sort_by_key(|&index| spot(index).new.is_none() && !self.taken.contains(spot(index).name()));
+        let mut member = vec![false; spots.len()];
+        let mut found = Vec::with_capacity(waves);
+        for (number, wave) in self.policy.spec.waves.iter().take(waves).enumerate() {
+            match &wave.nodes {
+                WaveNodes::Selector(_) => {
+                    let bit = 1 << number.min(63);
+                    let selected = (0..spots.len()).filter(|&index| spot(index).selected & bit != 0);
+                    selected.for_each(|index| member[index] = true);
+                }
+                WaveNodes::Count(count) => {
+                    let inside = member.iter().filter(|one| **one).count();
+                    let left = size(*count, spots.len()).saturating_sub(inside);
+                    let next: Vec<usize> =
+                        order.iter().copied().filter(|&index| !member[index]).take(left).collect();
+                    next.into_iter().for_each(|index| member[index] = true);
+                }
+            }
+            found.push(member.clone());
+        }
+        found
+    }
+
+    /// Sees to it that the nodes of the wave under way are the members. They are found anew only when a node comes or
+    /// goes, has the revision and is no member, or is one and has lost it.
+    pub fn reach(&mut self) {
+        self.wave = self.wave.min(self.policy.spec.waves.len().saturating_sub(1));
+        let is_free = self.phase.is_back() || self.phase == RolloutPhase::Complete || self.needs_no_waves();
+        if self.roster.is_reached(self.wave, is_free) {
+            return;
+        }
+        if is_free {
+            return self.roster.reach_everyone(self.wave);
+        }
+        let spots: Vec<&Spot> = self.roster.in_turn().collect();
+        let waves = self.waves(&spots, self.wave + 1);
+        let before = self.wave.checked_sub(1).map(|before| &waves[before]);
+        let was_member = |index: usize| before.is_some_and(|before| before[index]);
+        let members = waves[self.wave].iter().enumerate();
+        let members: Vec<(bool, bool)> =
+            members.map(|(index, &member)| (member, member && !was_member(index))).collect();
+        let stays = self.wave_under_way().nodes == WaveNodes::Count(IntOrPercent::Percent(100));
+        self.roster.reach_wave(self.wave, &members, stays);
+    }
+
+    fn wave_under_way(&self) -> &Wave {
+        // There is always one, and `reach` keeps the number in bounds.
+        &self.policy.spec.waves[self.wave]
+    }
+
+    /// The nodes that have the revision since the wave began have all failed with it.
+    pub fn wave_has_failed(&mut self) -> bool {
+        if self.failed.is_empty() {
+            return false;
+        }
+        self.reach();
+        let count = |flag| self.roster.count(flag);
+        count(flag::FRESH_FAILED) > 0 && count(flag::FRESH_EXCUSED) == count(flag::FRESH)
+    }
+
+    /// To what was good before no wave is needed; and first roll-outs have waves only when they are asked for.
+    pub fn needs_no_waves(&self) -> bool {
+        match &self.last_good {
+            None => !self.policy.spec.paces_creations,
+            good => *good == self.hash,
+        }
+    }
+
+    fn is_promoted(&self) -> bool {
+        let wanted = self.hash.as_ref().map(|hash| format!("{hash}/{}", self.wave + 1));
+        wanted.is_some() && self.policy.command("promote") == wanted.as_deref()
+    }
+
+    /// What goes into the message when somebody is to promote.
+    fn promotion(&self) -> String {
+        let hash = self.hash.as_deref().unwrap_or_default();
+        format!("everynode.dev/promote={hash}/{}", self.wave + 1)
+    }
+
+    /// Goes from wave to wave as far as it can; when to look again.
+    pub fn advance(&mut self, now: Time) -> Option<Time> {
+        if self.roster.len() == 0 {
+            self.phase = RolloutPhase::Progressing;
+            self.message = "no node is eligible".to_owned();
+            return None;
+        }
+        if self.needs_no_waves() {
+            match self.roster.count(flag::UNSETTLED) {
+                0 => self.complete(),
+                _ => self.message = "all nodes get the revision".to_owned(),
+            }
+            return None;
+        }
+        loop {
+            self.reach();
+            if let Some(wake) = self.stay(now) {
+                return wake;
+            }
+            if self.wave + 1 == self.policy.spec.waves.len() {
+                self.end();
+                return None;
+            }
+            (self.wave, self.wave_done_at, self.progress_at) = (self.wave + 1, None, Some(now));
+        }
+    }
+
+    /// Whether the wave under way keeps the roll-out, and until when if that is known.
+    fn stay(&mut self, now: Time) -> Option<Option<Time>> {
+        let waves = self.policy.spec.waves.len();
+        let wave = self.wave_under_way().clone();
+        let is_empty = self.roster.count(flag::FRESH) == 0;
+        let by_selector = matches!(wave.nodes, WaveNodes::Selector(_));
+        if is_empty && by_selector && !self.is_promoted() {
+            self.phase = RolloutPhase::Stalled;
+            self.message =
+                format!("wave {} matches no further node; to go on: {}", wave.name, self.promotion());
+            return Some(None);
+        }
+        if self.roster.count(flag::MEMBER_UNSETTLED) > 0 {
+            self.phase = RolloutPhase::Progressing;
+            self.wave_done_at = None;
+            self.message = format!("wave {} of {waves} ({}) is under way", self.wave + 1, wave.name);
+            return Some(None);
+        }
+        let done_at = *self.wave_done_at.get_or_insert(now);
+        let baked_at = done_at.plus_millis(wave.bake_seconds * 1000);
+        if now < baked_at && !is_empty {
+            self.phase = RolloutPhase::Baking;
+            self.message = format!("wave {} is complete and watched for {} s", wave.name, wave.bake_seconds);
+            return Some(Some(baked_at));
+        }
+        if wave.gate == Gate::Manual && self.wave + 1 < waves && !self.is_promoted() {
+            self.phase = RolloutPhase::WaitingForPromotion;
+            self.message = format!("wave {} is complete; to go on: {}", wave.name, self.promotion());
+            return Some(None);
+        }
+        None
+    }
+
+    /// The last wave is over.
+    fn end(&mut self) {
+        match self.roster.len() - self.roster.count(flag::MEMBER) {
+            0 => self.complete(),
+            left => {
+                self.phase = RolloutPhase::Stalled;
+                self.message =
+                    format!("the waves leave {left} nodes out: add a last wave with nodes: \"100%\"");
+            }
+        }
+    }
+
+    /// The revision is on all nodes, but for those that are excused.
+    fn complete(&mut self) {
+        (self.phase, self.last_good) = (RolloutPhase::Complete, self.hash.clone());
+        self.message = self.who_has_it();
+    }
+
+    /// Which nodes have the revision, when nothing holds the roll-out up any more.
+    pub fn who_has_it(&self) -> String {
+        let lacks = [(flag::LACKS_DOWN, "that are down"), (flag::LACKS_OTHER, "that were not well")];
+        let counts = lacks.map(|(flag, what)| (self.roster.count(flag), what)).into_iter();
+        let named: Vec<String> =
+            counts.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        match named.is_empty() {
+            true => "all nodes have the revision".to_owned(),
+            false => format!("all nodes have the revision, but for {}", named.join(" and ")),
+        }
+    }
+}
