@@ -27,9 +27,15 @@ pub struct Bare {
 
 impl Bare {
     pub async fn start(count: usize) -> Bare {
+        let kubeconfig = std::env::var_os("EVERYNODE_TEST_KUBECONFIG");
+        Bare::start_on(kubeconfig.map(PathBuf::from), count).await
+    }
+
+    /// On the cluster of this kubeconfig, or else on an embedded one.
+    pub async fn start_on(kubeconfig: Option<PathBuf>, count: usize) -> Bare {
         let suffix = format!("{:08x}", fastrand::u32(..));
-        let bare = match std::env::var_os("EVERYNODE_TEST_KUBECONFIG") {
-            Some(kubeconfig) => Bare::join(kubeconfig.into(), &suffix, count).await,
+        let bare = match kubeconfig {
+            Some(kubeconfig) => Bare::join(kubeconfig, &suffix, count).await,
             None => Bare::embedded(&suffix, count).await,
         };
         bare.prepare().await;

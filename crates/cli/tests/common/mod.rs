@@ -5,6 +5,7 @@ pub mod audit;
 pub mod bare;
 pub mod built_in;
 pub mod doubles;
+pub mod native;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,140 @@
+//! A cluster whose own DaemonSet controller is on, for tests of what works beside it.
+//!
+//! `EVERYNODE_TEST_NATIVE_KUBECONFIG` names the kubeconfig of one. Else an embedded cluster gets a controller:
+//! `EVERYNODE_KUBE_CONTROLLER_MANAGER`, or a stand-in, which is everynode's own controller for all of a DaemonSet's
+//! life, but does not get to know policies.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everynode_client::{AnswerBody, Client, Error, Transport};
+use everynode_controller::{Controller, ControllerConfig};
+use futures::StreamExt;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::bare::Bare;
+use super::built_in::BuiltIn;
+use super::{LIMIT, eventually, kubectl};
+
+const DEFINITION: &str = include_str!("../../../../deploy/kustomize/base/rollout-policy-crd.yaml");
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// The cluster, with simulated nodes and a namespace of its own. Drops from top to bottom.
+pub struct Native {
+    _controller: Option<DaemonSets>,
+    pub bare: Bare,
+    _definition: Definition,
+    /// Whose controller makes the pods.
+    pub whose: &'static str,
+}
+
+/// A controller that the test brought along.
+enum DaemonSets {
+    BuiltIn { _process: BuiltIn },
+    StandIn(JoinHandle<()>),
+}
+
+impl Native {
+    pub async fn start(nodes: usize) -> Native {
+        let kubeconfig = std::env::var_os("EVERYNODE_TEST_NATIVE_KUBECONFIG").map(PathBuf::from);
+        let is_native = kubeconfig.is_some();
+        let bare = Bare::start_on(kubeconfig, nodes).await;
+        let definition = Definition::install(&bare).await;
+        let program = std::env::var_os("EVERYNODE_KUBE_CONTROLLER_MANAGER").map(PathBuf::from);
+        let (controller, whose) = match program {
+            _ if is_native => (None, "the cluster"),
+            Some(program) => {
+                let process = BuiltIn::start(&program, &bare, "daemonset-controller");
+                (Some(DaemonSets::BuiltIn { _process: process }), "Kubernetes, on an embedded cluster")
+            }
+            None => (Some(DaemonSets::stand_in(&bare)), "the stand-in, on an embedded cluster"),
+        };
+        Native { _controller: controller, bare, _definition: definition, whose }
+    }
+}
+
+impl DaemonSets {
+    fn stand_in(bare: &Bare) -> DaemonSets {
+        let config =
+            ControllerConfig { namespace: Some(bare.namespace.clone()), ..ControllerConfig::default() };
+        let client = without_policies(bare.client.clone());
+        DaemonSets::StandIn(tokio::spawn(async move {
+            Controller::run(client, config, CancellationToken::new()).await.unwrap();
+        }))
+    }
+}
+
+impl Drop for DaemonSets {
+    fn drop(&mut self) {
+        if let DaemonSets::StandIn(task) = self {
+            task.abort();
+        }
+    }
+}
+
+/// A client of the same server that is told that there is no such thing as a RolloutPolicy.
+fn without_policies(client: Client) -> Client {
+    let (clock, url) = (Arc::clone(client.clock()), client.server_url().to_owned());
+    let service = tower::service_fn(move |request: Request<Full<Bytes>>| forward(client.clone(), request));
+    Client::over(Transport::new(service), clock, &url)
+}
+
+async fn forward(client: Client, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, Error> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    if path.starts_with("/apis/everynode.dev/") {
+        let body = Full::default().map_err(|never| match never {}).boxed_unsync();
+        return Ok(Response::builder().status(404).body(body).unwrap());
+    }
+    if path.contains("watch=") {
+        let lines = client.watch(path).await?;
+        let frames =
+            lines.map(|line| line.map(|line| hyper::body::Frame::data([&line[..], b"\n"].concat().into())));
+        return Ok(Response::new(StreamBody::new(frames).boxed_unsync()));
+    }
+    let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let body = body.collect().await.unwrap().to_bytes();
+    let answer = client.request(parts.method, path, content_type.unwrap_or_default(), body).await?;
+    Ok(Response::new(Full::new(answer).map_err(|never| match never {}).boxed_unsync()))
+}
+
+/// The definition of RolloutPolicy; taken away again if it was not there.
+struct Definition {
+    remove_by: Option<PathBuf>,
+}
+
+impl Definition {
+    async fn install(bare: &Bare) -> Definition {
+        let document = everynode_wire::manifest::documents(DEFINITION).remove(0).unwrap();
+        let name = document.value["metadata"]["name"].as_str().unwrap();
+        let there = match bare.client.get(&format!("{DEFINITIONS}/{name}")).await {
+            Ok(there) => Some(serde_json::from_slice::<Value>(&there).unwrap()),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => panic!("{error}"),
+        };
+        let definition = Definition { remove_by: there.is_none().then(|| bare.kubeconfig.clone()) };
+        if there.is_none() {
+            bare.client.post(DEFINITIONS, document.value.to_string()).await.unwrap();
+        }
+        eventually("RolloutPolicy is served", LIMIT, async || {
+            let policies = "/apis/everynode.dev/v1alpha1/rolloutpolicies";
+            bare.client.get(policies).await.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+        definition
+    }
+}
+
+impl Drop for Definition {
+    fn drop(&mut self) {
+        if let Some(kubeconfig) = &self.remove_by {
+            let delete = ["delete", "customresourcedefinition", "rolloutpolicies.everynode.dev"];
+            let _ = kubectl(kubeconfig).args(delete).output();
+        }
+    }
+}
