@@ -21,6 +21,9 @@ use super::{Conduct, report};
 /// The shortest time between two writes of one policy's status, and the pause after one that failed.
 const STATUS_PAUSE_MILLIS: i64 = 500;
 
+/// The shortest time between two looks at what one policy's status should say.
+const STATUS_LOOK_MILLIS: i64 = 100;
+
 /// All policies.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policies {
@@ -139,26 +142,27 @@ impl Engine {
             let Some(policy) = self.policies.all.iter().find(|policy| policy.key == key).cloned() else {
                 continue;
             };
-            let written = self.policies.written.get(&key).cloned().unwrap_or_default();
-            if written.in_flight {
+            let written = self.policies.written.get(&key);
+            // The last look, or the end of the last write, has set a timer.
+            if written.is_some_and(|last| last.in_flight || last.not_before.is_some_and(|at| at > now)) {
                 self.policies.changed.insert(key);
                 continue;
             }
-            if let Some(at) = written.not_before.filter(|at| *at > now) {
-                self.timers.set(at, Wake::Policies);
-                self.policies.changed.insert(key);
-                continue;
-            }
-            let last = written.status.as_ref().unwrap_or(&policy.status);
+            let last = written.and_then(|written| written.status.as_ref()).unwrap_or(&policy.status);
             let status = self.policy_status(&policy, last, now);
-            if report::is_equal(&status, last) {
+            let is_equal = report::is_equal(&status, last);
+            let written = self.policies.written.entry(key.clone()).or_default();
+            if is_equal {
+                let next = now.plus_millis(STATUS_LOOK_MILLIS);
+                written.not_before = Some(next);
+                self.timers.set(next, Wake::Policies);
                 continue;
             }
+            written.in_flight = true;
             let daemonset =
                 DaemonSetRef { namespace: key.namespace.clone(), name: String::new(), uid: Uid(0) };
             let id = self.next_id();
             self.pending.insert(id, Pending::Policy { policy: key.clone(), status: status.clone() });
-            self.policies.written.entry(key.clone()).or_default().in_flight = true;
             self.out.push(Action {
                 id,
                 daemonset: Arc::new(daemonset),
