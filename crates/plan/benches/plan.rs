@@ -18,14 +18,15 @@ fn main() {
     }
     for nodes in [5_000, 100_000] {
         for budget in [json!(1), json!("10%")] {
-            measure(nodes, &budget);
+            measure(nodes, &budget, false);
         }
+        measure(nodes, &json!("10%"), true);
     }
 }
 
-fn measure(nodes: usize, budget: &Value) {
+fn measure(nodes: usize, budget: &Value, under_policy: bool) {
     let wanted = [("default".to_owned(), "agent".to_owned())];
-    let file = file(nodes, budget);
+    let file = file(nodes, budget, under_policy);
     let begin = Instant::now();
     let fleet = Fleet::from_file(&file[..], &wanted).expect("a good file");
     let read_seconds = begin.elapsed().as_secs_f64();
@@ -34,21 +35,36 @@ fn measure(nodes: usize, budget: &Value) {
     let change = Change::of(&read.daemonsets[0], &fleet).expect("a good manifest");
     let plan = Plan::make(&fleet, &change, &Options::default()).expect("a plan");
     let seconds = begin.elapsed().as_secs_f64();
+    let policy = if under_policy { ", under a policy" } else { "" };
     println!(
-        "{nodes} nodes, maxUnavailable {budget}: read in {read_seconds:.2} s, planned in {seconds:.2} s ({} waves, {} runs, safe: {})",
+        "{nodes} nodes, maxUnavailable {budget}{policy}: read in {read_seconds:.2} s, planned in {seconds:.2} s ({} waves, {} runs, safe: {})",
         plan.waves.len(),
         plan.duration.runs,
         plan.safe
     );
 }
 
-fn file(nodes: usize, budget: &Value) -> Vec<u8> {
+fn file(nodes: usize, budget: &Value, under_policy: bool) -> Vec<u8> {
     let header = Header { format: VERSION, taken_at: NOW, salt: "s".into(), writer: "bench".into() };
     let mut writer = Writer::new(Vec::new(), header).expect("a file");
-    for record in records(nodes, budget) {
+    let policy = under_policy.then(|| Record::RolloutPolicy(policy()));
+    for record in records(nodes, budget).into_iter().chain(policy) {
         writer.write(&record).expect("a file");
     }
     writer.finish(Vec::new()).expect("a file").0
+}
+
+fn policy() -> Value {
+    json!({
+        "apiVersion": "everynode.dev/v1alpha1", "kind": "RolloutPolicy",
+        "metadata": {
+            "name": "careful", "namespace": "default", "uid": "33333333-3333-4333-8333-333333333333", "generation": 1,
+        },
+        "spec": {
+            "selector": {}, "maxUnavailable": "10%", "order": ["topology.kubernetes.io/zone"],
+            "waves": [{"nodes": 1, "bakeSeconds": 300}, {"nodes": "25%"}, {"nodes": "100%"}],
+        },
+    })
 }
 
 fn manifest(image: &str, budget: &Value) -> Value {

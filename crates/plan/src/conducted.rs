@@ -123,23 +123,31 @@ fn wave(model: &Model, policy: &PolicyFact, run: &Run, number: usize) -> PolicyW
 
 /// The eligible nodes that are not well before they are touched.
 fn exempt(model: &Model) -> Vec<NodeReason> {
-    let eligible = model.nodes.iter().enumerate().filter(|(_, node)| node.verdict.should_run);
-    let unwell = eligible.filter_map(|(index, node)| {
-        let reason = unwell(model, index as u32, node)?;
+    let without_ready = without_ready_pod(model);
+    let eligible = model.nodes.iter().zip(without_ready).filter(|(node, _)| node.verdict.should_run);
+    let unwell = eligible.filter_map(|(node, is_without)| {
+        let reason = unwell(node, is_without)?;
         Some(NodeReason { node: node.name.clone(), reason: reason.to_owned() })
     });
     unwell.collect()
 }
 
-fn unwell(model: &Model, index: u32, node: &ModelNode) -> Option<&'static str> {
+/// For each node whether it has pods, of which none is ready or about to be.
+fn without_ready_pod(model: &Model) -> Vec<bool> {
+    let mut found = vec![None; model.nodes.len()];
+    for pod in model.pods.iter().filter(|pod| !pod.pod.deleting) {
+        let Some(node) = pod.node.and_then(|node| found.get_mut(node as usize)) else { continue };
+        let is_late = !pod.pod.ready && !pod.is_starting;
+        *node = Some(node.is_none_or(|all_late| all_late) && is_late);
+    }
+    found.into_iter().map(|all_late| all_late == Some(true)).collect()
+}
+
+fn unwell(node: &ModelNode, is_without_ready_pod: bool) -> Option<&'static str> {
     let has = |keys: &[&str]| node.taints.iter().any(|(key, ..)| keys.contains(&key.as_str()));
-    let mut pods = model.pods.iter().filter(|pod| pod.node == Some(index) && !pod.pod.deleting).peekable();
     match () {
         () if node.not_ready_since.is_some() || has(&NOT_READY_TAINTS) => Some("the node is not ready"),
         () if has(&[CORDONED_TAINT]) => Some(CORDONED),
-        () if pods.peek().is_some() && pods.all(|pod| !pod.pod.ready && !pod.is_starting) => {
-            Some("its pod is not ready")
-        }
-        () => None,
+        () => is_without_ready_pod.then_some("its pod is not ready"),
     }
 }

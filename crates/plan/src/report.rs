@@ -54,9 +54,6 @@ impl Default for Options {
 
 /// Nodes of all runs together: with this many, a plan is quick.
 const QUICK: usize = 80_000;
-/// The same under a policy, where each step of a run looks at all nodes: the square of their number, of all runs
-/// together.
-const QUICK_CONDUCTED: usize = 10_000_000;
 /// Seeded runs at most and at least, unless told.
 const RUNS: (usize, usize) = (8, 40);
 
@@ -245,9 +242,6 @@ fn runs(model: &Model, options: &Options) -> Vec<Run> {
     let count = match options.runs {
         _ if nothing_is_drawn => 0,
         Some(runs) => runs,
-        None if !model.policies.is_empty() => {
-            (QUICK_CONDUCTED / model.nodes.len().pow(2).max(1)).clamp(1, RUNS.1)
-        }
         None => (QUICK / model.nodes.len().max(1)).clamp(RUNS.0, RUNS.1),
     };
     let seeds: Vec<u64> = (0..count as u64).map(|run| options.seed.wrapping_add(run)).collect();

@@ -381,8 +381,6 @@ impl<'a> World<'a> {
 
     fn at(&mut self, time: Time, event: Event) {
         self.sequence += 1;
-        // Under a policy all nodes are looked at whenever something has happened: let it happen together.
-        let time = if self.policies.is_empty() { time } else { next_second(time) };
         self.events.push(Reverse((time.0, self.sequence, event)));
     }
 
@@ -561,10 +559,6 @@ fn push_out(state: &mut NodeState, demand: &Demand, model: &Model) -> bool {
     state.others.retain(|(priority, ..)| !is_lower(*priority));
     state.pushed_out += pushed_out;
     true
-}
-
-fn next_second(time: Time) -> Time {
-    Time(time.0.div_euclid(1000) * 1000 + if time.0.rem_euclid(1000) > 0 { 1000 } else { 0 })
 }
 
 fn pairs(owned: &[(String, String)]) -> Vec<(&str, &str)> {
