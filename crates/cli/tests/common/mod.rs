@@ -6,6 +6,7 @@ pub mod bare;
 pub mod built_in;
 pub mod doubles;
 pub mod native;
+pub mod over;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

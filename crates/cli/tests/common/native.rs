@@ -5,23 +5,19 @@
 //! life, but does not get to know policies.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use everynode_client::{AnswerBody, Client, Error, Transport};
 use everynode_controller::{Controller, ControllerConfig};
-use futures::StreamExt;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bare::Bare;
 use super::built_in::BuiltIn;
+use super::over::over;
 use super::{LIMIT, eventually, kubectl};
 
-const DEFINITION: &str = include_str!("../../../../deploy/kustomize/base/rollout-policy-crd.yaml");
+/// The definition of RolloutPolicy.
+pub const DEFINITION: &str = include_str!("../../../../deploy/kustomize/base/rollout-policy-crd.yaml");
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// The cluster, with simulated nodes and a namespace of its own. Drops from top to bottom.
@@ -62,7 +58,7 @@ impl DaemonSets {
     fn stand_in(bare: &Bare) -> DaemonSets {
         let config =
             ControllerConfig { namespace: Some(bare.namespace.clone()), ..ControllerConfig::default() };
-        let client = without_policies(bare.client.clone());
+        let client = over(bare.client.clone(), |_, path, _| !path.starts_with("/apis/everynode.dev/"));
         DaemonSets::StandIn(tokio::spawn(async move {
             Controller::run(client, config, CancellationToken::new()).await.unwrap();
         }))
@@ -75,32 +71,6 @@ impl Drop for DaemonSets {
             task.abort();
         }
     }
-}
-
-/// A client of the same server that is told that there is no such thing as a RolloutPolicy.
-fn without_policies(client: Client) -> Client {
-    let (clock, url) = (Arc::clone(client.clock()), client.server_url().to_owned());
-    let service = tower::service_fn(move |request: Request<Full<Bytes>>| forward(client.clone(), request));
-    Client::over(Transport::new(service), clock, &url)
-}
-
-async fn forward(client: Client, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, Error> {
-    let (parts, body) = request.into_parts();
-    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    if path.starts_with("/apis/everynode.dev/") {
-        let body = Full::default().map_err(|never| match never {}).boxed_unsync();
-        return Ok(Response::builder().status(404).body(body).unwrap());
-    }
-    if path.contains("watch=") {
-        let lines = client.watch(path).await?;
-        let frames =
-            lines.map(|line| line.map(|line| hyper::body::Frame::data([&line[..], b"\n"].concat().into())));
-        return Ok(Response::new(StreamBody::new(frames).boxed_unsync()));
-    }
-    let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let body = body.collect().await.unwrap().to_bytes();
-    let answer = client.request(parts.method, path, content_type.unwrap_or_default(), body).await?;
-    Ok(Response::new(Full::new(answer).map_err(|never| match never {}).boxed_unsync()))
 }
 
 /// The definition of RolloutPolicy; taken away again if it was not there.

@@ -1,0 +1,191 @@
+//! The schema of RolloutPolicy has the fields that the engine reads and writes, and no others.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may panic")]
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::bare::Bare;
+use common::native::DEFINITION;
+use common::over::over;
+use common::{LIMIT, eventually, get};
+use everynode_client::{Method, content_type};
+use everynode_controller::{Controller, ControllerConfig};
+use everynode_engine::policy::{Domain, PolicySpec, Wave, WaveNodes};
+use everynode_wire::custom;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+fn definition() -> Value {
+    everynode_wire::manifest::documents(DEFINITION).remove(0).unwrap().value
+}
+
+/// The object as the API server keeps it, which takes out what the schema does not have.
+#[track_caller]
+fn kept(object: &Value) -> Value {
+    let resource = custom::resources(&definition()).unwrap().remove(0);
+    let decoded = resource.custom.unwrap().decode(object.to_string().as_bytes()).unwrap();
+    assert_eq!(decoded.problems, Vec::<String>::new(), "{object}");
+    decoded.value
+}
+
+/// A policy that says all that can be said.
+fn full() -> Value {
+    let selector = json!({
+        "matchLabels": {"app": "agent"},
+        "matchExpressions": [{"key": "team", "operator": "In", "values": ["a", "b"]}],
+    });
+    json!({
+        "selector": selector,
+        "paused": true,
+        "maxUnavailable": "10%",
+        "domain": {"label": "zone", "maxUnavailable": 2},
+        "order": ["zone"],
+        "waves": [
+            {"name": "canary", "nodes": 3, "bakeSeconds": 7, "gate": "Manual"},
+            {"name": "zone", "nodeSelector": selector},
+            {"nodes": "100%"},
+        ],
+        "failure": {"budget": "2%", "action": "Rollback", "readyWithinSeconds": 11, "nodeWindowSeconds": 13},
+        "firstRollout": "Waves",
+        "progressDeadlineSeconds": 17,
+    })
+}
+
+#[test]
+fn what_the_engine_reads_of_a_policy_is_in_the_schema_and_the_other_way_round() {
+    let kept = kept(&json!({"metadata": {"name": "p", "namespace": "n"}, "spec": full()}));
+    assert_eq!(unused(&schema("spec"), &[&full()], "spec"), Vec::<String>::new());
+    let (read, default) = (PolicySpec::from_json(&kept["spec"]), PolicySpec::from_json(&json!({})));
+    assert_eq!(read, PolicySpec::from_json(&full()));
+    // A field that is new in the engine does not compile here, until `full` has it.
+    let PolicySpec {
+        selector,
+        paused,
+        max_unavailable,
+        domain,
+        order,
+        waves,
+        failure_budget,
+        on_failure,
+        ready_within_seconds,
+        node_window_seconds,
+        paces_creations,
+        progress_deadline_seconds,
+    } = read;
+    assert_ne!(selector, default.selector);
+    assert_ne!(paused, default.paused);
+    assert_ne!(max_unavailable, default.max_unavailable);
+    assert_ne!(order, default.order);
+    assert_ne!(failure_budget, default.failure_budget);
+    assert_ne!(on_failure, default.on_failure);
+    assert_ne!(ready_within_seconds, default.ready_within_seconds);
+    assert_ne!(node_window_seconds, default.node_window_seconds);
+    assert_ne!(paces_creations, default.paces_creations);
+    assert_ne!(progress_deadline_seconds, default.progress_deadline_seconds);
+    let Domain { label, max_unavailable } = domain.unwrap();
+    assert_eq!((label.as_str(), Some(max_unavailable)), ("zone", json_count(&json!(2))));
+    let Wave { name, nodes, bake_seconds, gate } = &waves[0];
+    assert_eq!((name.as_str(), *bake_seconds), ("canary", 7));
+    assert_ne!(*gate, default.waves[0].gate);
+    assert_ne!(*nodes, default.waves[0].nodes);
+    assert_eq!(waves[1].nodes, WaveNodes::Selector(selector));
+}
+
+fn json_count(count: &Value) -> Option<everynode_engine::IntOrPercent> {
+    PolicySpec::from_json(&json!({"maxUnavailable": count})).max_unavailable
+}
+
+/// Part of the schema.
+fn schema(field: &str) -> Value {
+    definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][field].clone()
+}
+
+/// The fields of a schema that none of the values has.
+fn unused(schema: &Value, values: &[&Value], path: &str) -> Vec<String> {
+    if values.is_empty() {
+        return vec![path.to_owned()];
+    }
+    let items: Vec<&Value> = values.iter().filter_map(|value| value.as_array()).flatten().collect();
+    let of_items = schema.get("items").map(|of| unused(of, &items, &format!("{path}[]")));
+    let objects = || values.iter().filter_map(|value| value.as_object());
+    let inner: Vec<&Value> = objects().flat_map(|object| object.values()).collect();
+    let of_inner = schema.get("additionalProperties").map(|of| unused(of, &inner, &format!("{path}.*")));
+    let of_fields = schema["properties"].as_object().into_iter().flatten().flat_map(|(name, of)| {
+        let inner: Vec<&Value> = objects().filter_map(|object| object.get(name)).collect();
+        unused(of, &inner, &format!("{path}.{name}"))
+    });
+    of_items.into_iter().chain(of_inner).flatten().chain(of_fields).collect()
+}
+
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let there = fields.iter().filter(|(_, value)| !value.is_null());
+            there.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// A canary that bakes, a node that was broken before, and an image that cannot be pulled: all that a status can say.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_controller_writes_to_a_status_is_in_the_schema_and_the_other_way_round() {
+    let bare = Bare::start_on(None, 4).await;
+    let written = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let seen = written.clone();
+    let client = over(bare.client.clone(), move |method, path, body| {
+        if *method == Method::PATCH && path.contains("/rolloutpolicies/") && path.contains("/status") {
+            seen.lock().unwrap().push(serde_json::from_slice(body).unwrap());
+        }
+        true
+    });
+    let controller =
+        tokio::spawn(Controller::run(client, ControllerConfig::default(), CancellationToken::new()));
+    bare.create_daemonset("agent", json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}))
+        .await;
+    let merge = async |path: &str, patch: Value| {
+        bare.client.patch(path, content_type::MERGE_PATCH, patch.to_string()).await.unwrap();
+    };
+    let path = bare.daemonsets("agent");
+    let policies = format!("/apis/everynode.dev/v1alpha1/namespaces/{}/rolloutpolicies", bare.namespace);
+    let policy = json!({
+        "apiVersion": "everynode.dev/v1alpha1", "kind": "RolloutPolicy", "metadata": {"name": "careful"},
+        "spec": {"selector": {}, "waves": [{"name": "canary", "nodes": 1, "bakeSeconds": 1}, {"nodes": "100%"}]},
+    });
+    bare.client.post(&policies, policy.to_string()).await.unwrap();
+    let roll = async |image: &str, before: &Value, phase: &str| {
+        let container = json!({"name": "main", "image": format!("example/agent:{image}")});
+        merge(&path, json!({"spec": {"template": {"spec": {"containers": [container]}}}})).await;
+        eventually(&format!("{image} is {phase}"), LIMIT, async || {
+            let policy = get(&bare.client, &format!("{policies}/careful")).await;
+            let entry = &policy["status"]["daemonSets"]["agent"];
+            let is_so = entry["phase"] == phase && entry["revision"] != *before;
+            if is_so { Ok(entry["revision"].clone()) } else { Err(policy["status"].to_string()) }
+        })
+        .await
+    };
+    let first = roll("1", &Value::Null, "Complete").await;
+    let crash = json!({"metadata": {"annotations": {"simulate.everynode.dev/crash": "true"}}});
+    let pods = get(&bare.client, &bare.pods()).await;
+    let is_on_node_4 = |pod: &&Value| pod["spec"]["nodeName"] == "node-4";
+    let pod = pods["items"].as_array().unwrap().iter().find(is_on_node_4).unwrap();
+    merge(&format!("{}/{}", bare.pods(), pod["metadata"]["name"].as_str().unwrap()), crash).await;
+    merge("/api/v1/nodes/node-4", json!({"spec": {"unschedulable": true}})).await;
+    eventually("one is broken", LIMIT, async || {
+        let status = get(&bare.client, &path).await["status"].clone();
+        if status["numberAvailable"] == 3 { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    let second = roll("2", &first, "Complete").await;
+    roll("non-existent", &second, "Halted").await;
+    controller.abort();
+    let statuses: Vec<Value> =
+        written.lock().unwrap().iter().map(|patch| without_nulls(&patch["status"])).collect();
+    for status in &statuses {
+        let metadata = json!({"name": "p", "namespace": "n"});
+        kept(&json!({"metadata": metadata, "spec": {"selector": {}}, "status": status}));
+    }
+    let all: Vec<&Value> = statuses.iter().collect();
+    assert_eq!(unused(&schema("status"), &all, "status"), Vec::<String>::new());
+}
