@@ -268,9 +268,13 @@ async fn a_pause_holds_and_an_abort_goes_back() {
     check_has(&world.says(&["status"]), &["policy/careful, paused", "everynode rollout resume"]);
     check_has(&world.says(&["resume"]), &["policy careful is resumed"]);
     world.phase("careful", "WaitingForPromotion").await;
-    check_has(&world.says(&["abort", "ds/agent"]), &["is aborted", first.as_str().unwrap()]);
-    world.phase("careful", "RolledBack").await;
-    world.images("all nodes have the old one", &[("example/agent:1", NODES)]).await;
+    for attempt in 0..2 {
+        check_has(&world.says(&["abort", "ds/agent"]), &["is aborted", first.as_str().unwrap()]);
+        assert_eq!(world.phase("careful", "RolledBack").await["attempt"], attempt);
+        world.images("all nodes have the old one", &[("example/agent:1", NODES)]).await;
+        check_has(&world.says(&["retry"]), &["is tried again"]);
+        assert_eq!(world.phase("careful", "WaitingForPromotion").await["attempt"], attempt + 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -99,7 +99,12 @@ impl Command {
                     "" => "; there is no revision to go back to".to_owned(),
                     good => format!("; where everynode makes the pods, nodes go back to revision {good}"),
                 };
-                ("abort", revision.clone(), format!("revision {revision} is aborted{back}"))
+                // Without a number it is about the first attempt.
+                let value = match attempt {
+                    0 => revision.clone(),
+                    attempt => format!("{revision}/{attempt}"),
+                };
+                ("abort", value, format!("revision {revision} is aborted{back}"))
             }
             _ if rollout.is_given_up() => (
                 "retry",
@@ -149,10 +154,6 @@ fn check_abort(rollout: &Rollout) -> Result<(), Refused> {
             Err(refused(message, "the nodes have, or get, the last good revision"))
         }
         _ if rollout.aborted => Err(refused(message, "it was aborted already")),
-        _ if rollout.attempt > 0 => Err(refused(
-            format!("the roll-out of {daemonset} was retried, and cannot be aborted any more"),
-            "pause it, or apply the former template: `kubectl rollout undo` does that",
-        )),
         _ => Ok(()),
     }
 }

@@ -56,6 +56,7 @@ fn commands_are_bound_to_what_they_are_about() {
     check(Command::Retry, "Progressing", none(), &nothing("retry", "Progressing"));
     check(Command::Abort, "Progressing", none(), "everynode.dev/abort=new");
     check(Command::Abort, "Halted", none(), "everynode.dev/abort=new");
+    check(Command::Abort, "Progressing", json!({"attempt": 2}), "everynode.dev/abort=new/2");
     check(Command::Abort, "Complete", none(), &nothing("abort", "Complete"));
     check(Command::Abort, "Halted", json!({"aborted": true}), &nothing("abort", "Halted"));
     check(
@@ -124,7 +125,7 @@ fn the_text_tells_what_holds_a_rollout_and_what_to_type() {
     );
     check(
         "Halted",
-        json!({}),
+        json!({"attempt": 1}),
         &["everynode rollout retry daemonset/agent -n ns", "To go back to revision old: "],
     );
     let unseen = Policy::of(&json!({"metadata": {"name": "careful", "generation": 1}, "spec": {}}));

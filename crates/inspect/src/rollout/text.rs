@@ -103,13 +103,13 @@ impl Rollout {
         match self.phase.as_str() {
             "WaitingForPromotion" | "Stalled" if self.message.contains("promote") => {
                 next.push(("promote", "begin the next wave".to_owned()));
-                if self.attempt == 0 && !self.aborted {
+                if !self.aborted {
                     next.push(("abort", self.back()));
                 }
             }
             "Halted" => {
                 next.push(("retry", "try the failed nodes again".to_owned()));
-                if !self.aborted && self.attempt == 0 && !self.last_good_revision.is_empty() {
+                if !self.aborted && !self.last_good_revision.is_empty() {
                     next.push(("abort", self.back()));
                 }
             }
