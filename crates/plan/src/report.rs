@@ -54,6 +54,8 @@ impl Default for Options {
 
 /// Nodes of all runs together: with this many, a plan is quick.
 const QUICK: usize = 80_000;
+/// The same under a policy.
+const QUICK_CONDUCTED: usize = 40_000;
 /// Seeded runs at most and at least, unless told.
 const RUNS: (usize, usize) = (8, 40);
 
@@ -242,7 +244,10 @@ fn runs(model: &Model, options: &Options) -> Vec<Run> {
     let count = match options.runs {
         _ if nothing_is_drawn => 0,
         Some(runs) => runs,
-        None => (QUICK / model.nodes.len().max(1)).clamp(RUNS.0, RUNS.1),
+        None => {
+            let quick = if model.policies.is_empty() { QUICK } else { QUICK_CONDUCTED };
+            (quick / model.nodes.len().max(1)).clamp(RUNS.0, RUNS.1)
+        }
     };
     let seeds: Vec<u64> = (0..count as u64).map(|run| options.seed.wrapping_add(run)).collect();
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

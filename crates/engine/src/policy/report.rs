@@ -51,13 +51,15 @@ pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Ti
     };
     let conducts: Vec<&Conduct> = conducted().map(|(_, conduct)| conduct).collect();
     let conditions = conditions(policy, &conducts, contested.is_some(), &message, last, now);
-    json!({
+    let mut status = json!({
         "observedGeneration": policy.generation,
         "phase": phase,
         "message": message,
         "conditions": conditions,
-        "daemonSets": entries,
-    })
+    });
+    // The macro would copy it.
+    status["daemonSets"] = entries.into();
+    status
 }
 
 fn text(value: &Value) -> String {
@@ -90,10 +92,10 @@ fn entry(conduct: &Conduct) -> Value {
             |(node, failure)| json!({"node": **node, "reason": failure.reason, "at": time(Some(failure.at))}),
         )
         .collect();
-    let names = |nodes: &BTreeSet<Arc<str>>| -> Vec<Value> {
-        nodes.iter().take(NAMES_LIMIT).map(|name| (**name).into()).collect()
+    let names = |nodes: &BTreeSet<Arc<str>>| -> Value {
+        nodes.iter().take(NAMES_LIMIT).map(|name| &**name).collect()
     };
-    json!({
+    let mut entry = json!({
         "revision": conduct.hash.as_deref(),
         "lastGoodRevision": conduct.last_good.as_deref(),
         "phase": conduct.phase.name(),
@@ -112,12 +114,14 @@ fn entry(conduct: &Conduct) -> Value {
         "waiting": figures.waiting,
         "failed": conduct.failed.len(),
         "failureBudget": figures.failure_budget,
-        "failedNodes": failed,
-        "exemptNodes": names(&conduct.exempt),
-        "unavailableNodes": names(&conduct.taken),
         "startedAt": time(conduct.started_at),
         "progressAt": time(conduct.progress_at),
-    })
+    });
+    // The macro would copy these.
+    entry["failedNodes"] = failed.into();
+    entry["exemptNodes"] = names(&conduct.exempt);
+    entry["unavailableNodes"] = names(&conduct.taken);
+    entry
 }
 
 fn time(at: Option<Time>) -> Value {
@@ -189,16 +193,35 @@ fn condition(kind: &str, is_true: bool, reason: &str, message: &str, last: &Valu
 
 /// Two statuses say the same: what is null in one is absent from the other.
 pub(crate) fn is_equal(a: &Value, b: &Value) -> bool {
-    without_nulls(a) == without_nulls(b)
+    let has = |fields: &Map<String, Value>, key: &str, value: &Value| {
+        fields.get(key).map_or(value.is_null(), |one| is_equal(one, value))
+    };
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let is_absent = |(key, value): (&String, &Value)| value.is_null() || a.contains_key(key);
+            a.iter().all(|(key, value)| has(b, key, value)) && b.iter().all(is_absent)
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_equal(a, b))
+        }
+        (a, b) => a == b,
+    }
 }
 
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let kept = fields.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
-        other => other.clone(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_null_in_one_status_is_absent_from_an_equal_one() {
+        let check = |a: Value, b: Value, expected: bool| {
+            assert_eq!(is_equal(&a, &b), expected, "{a} {b}");
+            assert_eq!(is_equal(&b, &a), expected, "{b} {a}");
+        };
+        check(json!({"a": 1, "b": null}), json!({"a": 1}), true);
+        check(json!({"a": {"b": null}, "c": [{"d": null}]}), json!({"a": {}, "c": [{}]}), true);
+        check(json!({"a": 1}), json!({"a": 1, "b": 2}), false);
+        check(json!({"a": null}), json!({"a": 2}), false);
+        check(json!([1, 2]), json!([1]), false);
     }
 }

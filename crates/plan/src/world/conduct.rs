@@ -16,8 +16,8 @@ impl World<'_> {
         let Some(known) = self.policies.iter_mut().find(|known| known.key == *policy) else {
             return Outcome::Gone;
         };
+        // The engine knows what it has written.
         merge(&mut known.status, status);
-        self.policies_changed = true;
         Outcome::Done
     }
 
