@@ -9,21 +9,24 @@
 
 mod common;
 
+use std::ops::Deref;
 use std::time::Duration;
 
+use common::agent::Agent;
 use common::{Cluster, LIMIT, eventually, get};
-use everynode_client::{Client, content_type};
 use serde_json::{Value, json};
-
-const DAEMONSETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
-const AGENT: &str = "/apis/apps/v1/namespaces/default/daemonsets/agent";
-const POLICIES: &str = "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies";
-const POLICY: &str = "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies/careful";
-const PODS: &str = "/api/v1/namespaces/default/pods";
 
 struct World {
     _cluster: Cluster,
-    client: Client,
+    agent: Agent,
+}
+
+impl Deref for World {
+    type Target = Agent;
+
+    fn deref(&self) -> &Agent {
+        &self.agent
+    }
 }
 
 impl World {
@@ -43,7 +46,8 @@ impl World {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), fleet.join("\n---\n")).unwrap();
         let cluster = Cluster::start(&["--fleet", file.path().to_str().unwrap(), "--pod-start", "20ms"]);
-        let world = World { client: cluster.client().await, _cluster: cluster };
+        let agent = Agent { client: cluster.client().await, namespace: "default".to_owned() };
+        let world = World { agent, _cluster: cluster };
         let daemonset = json!({
             "metadata": {"name": "agent", "labels": {"app": "agent"}},
             "spec": {
@@ -59,7 +63,7 @@ impl World {
                 },
             },
         });
-        world.client.post(DAEMONSETS, daemonset.to_string()).await.unwrap();
+        world.client.post(&world.daemonsets(), daemonset.to_string()).await.unwrap();
         world
             .status("the agent is where it can be", |status| {
                 status["numberAvailable"] == nodes - dead && status["updatedNumberScheduled"] == nodes
@@ -68,27 +72,14 @@ impl World {
         world
     }
 
-    async fn merge(&self, path: &str, patch: Value) {
-        self.client.patch(path, content_type::MERGE_PATCH, patch.to_string()).await.unwrap();
-    }
-
-    async fn image(&self, image: &str) {
-        let container = json!({"name": "main", "image": image});
-        self.merge(AGENT, json!({"spec": {"template": {"spec": {"containers": [container]}}}})).await;
-    }
-
-    async fn policy(&self, mut spec: Value) {
+    async fn careful(&self, mut spec: Value) {
         spec["selector"] = json!({"matchLabels": {"app": "agent"}});
-        let policy = json!({
-            "apiVersion": "everynode.dev/v1alpha1", "kind": "RolloutPolicy",
-            "metadata": {"name": "careful"}, "spec": spec,
-        });
-        self.client.post(POLICIES, policy.to_string()).await.unwrap();
+        self.policy("careful", spec).await;
     }
 
     async fn status(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
         eventually(what, LIMIT, async || {
-            let daemonset = get(&self.client, AGENT).await;
+            let daemonset = get(&self.client, &self.daemonset()).await;
             let status = &daemonset["status"];
             let is_seen = status["observedGeneration"] == daemonset["metadata"]["generation"];
             if is_seen && is_so(status) { Ok(()) } else { Err(status.to_string()) }
@@ -96,33 +87,17 @@ impl World {
         .await;
     }
 
-    /// The entry of the agent in the policy's status, once it has this phase.
-    async fn phase(&self, phase: &str) -> Value {
-        eventually(&format!("the roll-out is {phase}"), LIMIT, async || {
-            let status = get(&self.client, POLICY).await["status"].clone();
-            match status["phase"] == phase {
-                true => Ok(status["daemonSets"]["agent"].clone()),
-                false => Err(status.to_string()),
-            }
-        })
-        .await
-    }
-
     /// How many pods are of this image and stay.
     async fn pods_with(&self, image: &str) -> usize {
-        let pods = get(&self.client, PODS).await;
-        let of_image = |pod: &&Value| {
-            pod["spec"]["containers"][0]["image"] == image && pod["metadata"]["deletionTimestamp"].is_null()
-        };
-        pods["items"].as_array().unwrap().iter().filter(of_image).count()
+        self.counts().await.get(image).copied().unwrap_or_default()
     }
 
     /// The status stays as it is for a while.
     async fn stays(&self, key: &str) -> Value {
-        let before = get(&self.client, AGENT).await["status"][key].clone();
+        let before = get(&self.client, &self.daemonset()).await["status"][key].clone();
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            assert_eq!(get(&self.client, AGENT).await["status"][key], before);
+            assert_eq!(get(&self.client, &self.daemonset()).await["status"][key], before);
         }
         before
     }
@@ -136,8 +111,8 @@ async fn a_dead_rack_blocks_a_roll_out_until_a_policy_conducts_it() {
     world.image("example/agent:2").await;
     world.status("the dead nodes use the budget up", |status| status["numberUnavailable"] == 20).await;
     assert_eq!(world.stays("updatedNumberScheduled").await, Value::Null, "it moves not a single pod");
-    world.policy(json!({"maxUnavailable": 14})).await;
-    let entry = world.phase("Complete").await;
+    world.careful(json!({"maxUnavailable": 14})).await;
+    let entry = world.phase("careful", "Complete").await;
     assert_eq!((&entry["available"], &entry["failed"]), (&json!(268), &json!(0)), "{entry}");
     assert_eq!(world.pods_with("example/agent:2").await, 268);
 }
@@ -151,15 +126,15 @@ async fn a_revision_that_brings_nodes_down_halts_and_goes_back() {
         "spec": {"containers": [{"name": "main", "image": "example/agent:2"}]},
     }}});
     let world = World::start(40, 0, 2, 0).await;
-    world.merge(AGENT, panics.clone()).await;
+    world.merge(&world.daemonset(), panics.clone()).await;
     let is_down = |status: &Value| status["numberUnavailable"].as_u64().is_some_and(|count| count >= 2);
     world.status("nodes are down", is_down).await;
 
     let world = World::start(40, 5, 2, 0).await;
-    world.policy(json!({"maxUnavailable": 2, "failure": {"budget": 2, "action": "Rollback"}})).await;
-    world.phase("Complete").await;
-    world.merge(AGENT, panics).await;
-    let entry = world.phase("RolledBack").await;
+    world.careful(json!({"maxUnavailable": 2, "failure": {"budget": 2, "action": "Rollback"}})).await;
+    world.phase("careful", "Complete").await;
+    world.merge(&world.daemonset(), panics).await;
+    let entry = world.phase("careful", "RolledBack").await;
     assert_eq!(entry["failedNodes"][0]["reason"], "NodeNotReady", "{entry}");
     assert!(entry["failed"].as_u64().unwrap() <= 2, "{entry}");
     eventually("all nodes have the old revision", LIMIT, async || {
@@ -186,8 +161,8 @@ async fn a_revision_that_brings_nodes_down_halts_and_goes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_updates_within_min_ready_seconds_keep_the_budget() {
     let world = World::start(10, 0, 2, 3).await;
-    world.policy(json!({"maxUnavailable": 2})).await;
-    world.phase("Complete").await;
+    world.careful(json!({"maxUnavailable": 2})).await;
+    world.phase("careful", "Complete").await;
     for image in ["example/agent:2", "example/agent:3"] {
         world.image(image).await;
         eventually("some are updated", LIMIT, async || {
@@ -198,7 +173,7 @@ async fn two_updates_within_min_ready_seconds_keep_the_budget() {
         assert!(world.pods_with("example/agent:1").await >= 8, "the budget is 2");
     }
     eventually("all have the last one", LIMIT, async || {
-        let daemonset = get(&world.client, AGENT).await;
+        let daemonset = get(&world.client, &world.daemonset()).await;
         let status = &daemonset["status"];
         let missing = status["numberUnavailable"].as_u64().unwrap_or_default();
         assert!(missing <= 2, "{status}");

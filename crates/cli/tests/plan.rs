@@ -1,5 +1,7 @@
 //! `everynode plan` and `everynode snapshot` as a pipeline sees them: exit status, output, bad input.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may panic")]
+
+mod common;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -172,25 +174,12 @@ fn the_json_form_has_the_documented_fields() {
     let output = desk.plan("both.yaml", &[&["-o", "json", "--start", "20s"], &fails[..]].concat());
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
     let documented = include_str!("../../../docs/plan.md");
-    let mut missing = Vec::new();
-    names(&all, &mut |name| {
-        if !documented.contains(&format!("`{name}`")) {
-            missing.push(name.to_owned());
-        }
-    });
-    assert_eq!(missing, Vec::<String>::new(), "docs/plan.md does not tell of these");
+    assert_eq!(
+        common::undocumented(&all, documented),
+        Vec::<String>::new(),
+        "docs/plan.md does not tell of these"
+    );
     assert_eq!(all["plans"][0]["policy"]["failed"][0]["node"], "n1");
-}
-
-fn names(value: &Value, tell: &mut dyn FnMut(&str)) {
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
-            tell(name);
-            names(value, tell);
-        }),
-        Value::Array(items) => items.iter().for_each(|item| names(item, tell)),
-        _ => {}
-    }
 }
 
 #[test]

@@ -5,12 +5,14 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
+use common::agent::Agent;
 use common::bare::Bare;
 use common::native::DEFINITION;
 use common::over::over;
 use common::{LIMIT, eventually, get};
-use everynode_client::{Method, content_type};
+use everynode_client::Method;
 use everynode_controller::{Controller, ControllerConfig};
+use everynode_engine::IntOrPercent;
 use everynode_engine::policy::{Domain, PolicySpec, Wave, WaveNodes};
 use everynode_wire::custom;
 use serde_json::{Value, json};
@@ -84,16 +86,12 @@ fn what_the_engine_reads_of_a_policy_is_in_the_schema_and_the_other_way_round() 
     assert_ne!(paces_creations, default.paces_creations);
     assert_ne!(progress_deadline_seconds, default.progress_deadline_seconds);
     let Domain { label, max_unavailable } = domain.unwrap();
-    assert_eq!((label.as_str(), Some(max_unavailable)), ("zone", json_count(&json!(2))));
+    assert_eq!((label.as_str(), max_unavailable), ("zone", IntOrPercent::Int(2)));
     let Wave { name, nodes, bake_seconds, gate } = &waves[0];
     assert_eq!((name.as_str(), *bake_seconds), ("canary", 7));
     assert_ne!(*gate, default.waves[0].gate);
     assert_ne!(*nodes, default.waves[0].nodes);
     assert_eq!(waves[1].nodes, WaveNodes::Selector(selector));
-}
-
-fn json_count(count: &Value) -> Option<everynode_engine::IntOrPercent> {
-    PolicySpec::from_json(&json!({"maxUnavailable": count})).max_unavailable
 }
 
 /// Part of the schema.
@@ -144,41 +142,25 @@ async fn what_the_controller_writes_to_a_status_is_in_the_schema_and_the_other_w
         tokio::spawn(Controller::run(client, ControllerConfig::default(), CancellationToken::new()));
     bare.create_daemonset("agent", json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}))
         .await;
-    let merge = async |path: &str, patch: Value| {
-        bare.client.patch(path, content_type::MERGE_PATCH, patch.to_string()).await.unwrap();
-    };
-    let path = bare.daemonsets("agent");
-    let policies = format!("/apis/everynode.dev/v1alpha1/namespaces/{}/rolloutpolicies", bare.namespace);
-    let policy = json!({
-        "apiVersion": "everynode.dev/v1alpha1", "kind": "RolloutPolicy", "metadata": {"name": "careful"},
-        "spec": {"selector": {}, "waves": [{"name": "canary", "nodes": 1, "bakeSeconds": 1}, {"nodes": "100%"}]},
-    });
-    bare.client.post(&policies, policy.to_string()).await.unwrap();
-    let roll = async |image: &str, before: &Value, phase: &str| {
-        let container = json!({"name": "main", "image": format!("example/agent:{image}")});
-        merge(&path, json!({"spec": {"template": {"spec": {"containers": [container]}}}})).await;
-        eventually(&format!("{image} is {phase}"), LIMIT, async || {
-            let policy = get(&bare.client, &format!("{policies}/careful")).await;
-            let entry = &policy["status"]["daemonSets"]["agent"];
-            let is_so = entry["phase"] == phase && entry["revision"] != *before;
-            if is_so { Ok(entry["revision"].clone()) } else { Err(policy["status"].to_string()) }
-        })
-        .await
-    };
-    let first = roll("1", &Value::Null, "Complete").await;
+    let agent = Agent { client: bare.client.clone(), namespace: bare.namespace.clone() };
+    let canary = json!({"name": "canary", "nodes": 1, "bakeSeconds": 1});
+    agent.policy("careful", json!({"selector": {}, "waves": [canary, {"nodes": "100%"}]})).await;
+    let first = agent.phase("careful", "Complete").await["revision"].clone();
     let crash = json!({"metadata": {"annotations": {"simulate.everynode.dev/crash": "true"}}});
     let pods = get(&bare.client, &bare.pods()).await;
     let is_on_node_4 = |pod: &&Value| pod["spec"]["nodeName"] == "node-4";
     let pod = pods["items"].as_array().unwrap().iter().find(is_on_node_4).unwrap();
-    merge(&format!("{}/{}", bare.pods(), pod["metadata"]["name"].as_str().unwrap()), crash).await;
-    merge("/api/v1/nodes/node-4", json!({"spec": {"unschedulable": true}})).await;
+    agent.merge(&format!("{}/{}", bare.pods(), pod["metadata"]["name"].as_str().unwrap()), crash).await;
+    agent.merge("/api/v1/nodes/node-4", json!({"spec": {"unschedulable": true}})).await;
     eventually("one is broken", LIMIT, async || {
-        let status = get(&bare.client, &path).await["status"].clone();
+        let status = get(&bare.client, &agent.daemonset()).await["status"].clone();
         if status["numberAvailable"] == 3 { Ok(()) } else { Err(status.to_string()) }
     })
     .await;
-    let second = roll("2", &first, "Complete").await;
-    roll("non-existent", &second, "Halted").await;
+    agent.image("example/agent:2").await;
+    let second = agent.phase_after(&first, "Complete").await["revision"].clone();
+    agent.image("example/agent:non-existent").await;
+    agent.phase_after(&second, "Halted").await;
     controller.abort();
     let statuses: Vec<Value> =
         written.lock().unwrap().iter().map(|patch| without_nulls(&patch["status"])).collect();

@@ -9,30 +9,35 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::process::Output;
 
+use common::agent::{Agent, counts};
+use common::watch::Watch;
 use common::{Cluster, LIMIT, eventually, everynode, get};
-use everynode_client::{Client, content_type};
 use serde_json::{Value, json};
 
-const DAEMONSETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
-const AGENT: &str = "/apis/apps/v1/namespaces/default/daemonsets/agent";
-const POLICIES: &str = "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies";
-const PODS: &str = "/api/v1/namespaces/default/pods";
 const NODES: usize = 6;
 
 /// Six nodes, an agent on each, and a policy with this spec that has seen the agent's first roll-out.
 struct World {
     cluster: Cluster,
-    client: Client,
+    agent: Agent,
+}
+
+impl Deref for World {
+    type Target = Agent;
+
+    fn deref(&self) -> &Agent {
+        &self.agent
+    }
 }
 
 impl World {
     async fn start(spec: Value) -> World {
         let cluster = Cluster::start(&["--nodes", "6", "--pod-start", "50ms"]);
-        let client = cluster.client().await;
-        let world = World { cluster, client };
+        let agent = Agent { client: cluster.client().await, namespace: "default".to_owned() };
+        let world = World { cluster, agent };
         let container = json!({"name": "main", "image": "example/agent:1"});
         let daemonset = json!({
             "metadata": {"name": "agent", "labels": {"app": "agent"}},
@@ -41,10 +46,10 @@ impl World {
                 "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [container]}},
             },
         });
-        world.client.post(DAEMONSETS, daemonset.to_string()).await.unwrap();
+        world.client.post(&world.daemonsets(), daemonset.to_string()).await.unwrap();
         world.images("the agent is everywhere", &[("example/agent:1", NODES)]).await;
         eventually("the agent is available", LIMIT, async || {
-            let status = get(&world.client, AGENT).await["status"].clone();
+            let status = get(&world.client, &world.daemonset()).await["status"].clone();
             if status["numberAvailable"] == NODES { Ok(()) } else { Err(status.to_string()) }
         })
         .await;
@@ -52,68 +57,11 @@ impl World {
         world
     }
 
-    async fn policy(&self, name: &str, spec: Value) {
-        let policy = json!({
-            "apiVersion": "everynode.dev/v1alpha1",
-            "kind": "RolloutPolicy",
-            "metadata": {"name": name},
-            "spec": spec,
-        });
-        self.client.post(POLICIES, policy.to_string()).await.unwrap();
-    }
-
-    async fn merge(&self, path: &str, patch: Value) {
-        self.client.patch(path, content_type::MERGE_PATCH, patch.to_string()).await.unwrap();
-    }
-
-    async fn image(&self, image: &str) {
-        let container = json!({"name": "main", "image": image});
-        self.merge(AGENT, json!({"spec": {"template": {"spec": {"containers": [container]}}}})).await;
-    }
-
-    /// Waits for a phase of the policy, and gives the status of the agent's roll-out then.
-    async fn phase(&self, name: &str, phase: &str) -> Value {
-        eventually(&format!("policy {name} is {phase}"), LIMIT, async || {
-            let status = get(&self.client, &format!("{POLICIES}/{name}")).await["status"].clone();
-            if status["phase"] == phase {
-                Ok(status["daemonSets"]["agent"].clone())
-            } else {
-                Err(status.to_string())
-            }
-        })
-        .await
-    }
-
-    /// As [`World::phase`], of another revision than this one.
-    async fn phase_of_another(&self, revision: &Value, phase: &str) -> Value {
-        eventually(&format!("another revision than {revision} is {phase}"), LIMIT, async || {
-            let status = get(&self.client, &format!("{POLICIES}/careful")).await["status"].clone();
-            let entry = &status["daemonSets"]["agent"];
-            let is_so = entry["phase"] == phase && entry["revision"] != *revision;
-            if is_so { Ok(entry.clone()) } else { Err(status.to_string()) }
-        })
-        .await
-    }
-
-    /// How many pods that stay there are of each image.
-    async fn counts(&self) -> BTreeMap<String, usize> {
-        let pods = get(&self.client, PODS).await;
-        let mut counts = BTreeMap::new();
-        for pod in pods["items"].as_array().unwrap() {
-            if pod["metadata"]["deletionTimestamp"].is_null() {
-                let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
-                *counts.entry(image.to_owned()).or_default() += 1;
-            }
-        }
-        counts
-    }
-
     async fn images(&self, what: &str, expected: &[(&str, usize)]) {
-        let expected: BTreeMap<String, usize> =
-            expected.iter().map(|(image, count)| ((*image).to_owned(), *count)).collect();
+        let expected = counts(expected);
         eventually(what, LIMIT, async || {
-            let counts = self.counts().await;
-            if counts == expected { Ok(()) } else { Err(format!("{counts:?}")) }
+            let found = self.counts().await;
+            if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
         })
         .await;
     }
@@ -202,13 +150,8 @@ async fn an_image_that_cannot_be_pulled_stops_at_the_canary_and_a_better_one_goe
     let failed = &entry["failedNodes"][0];
     let reason = failed["reason"].as_str().unwrap();
     assert!(["ErrImagePull", "ImagePullBackOff"].contains(&reason), "{entry}");
-    assert_eq!(
-        world.counts().await,
-        BTreeMap::from([
-            ("example/agent:1".to_owned(), NODES - 1),
-            ("example/agent:non-existent".to_owned(), 1)
-        ])
-    );
+    let expected = counts(&[("example/agent:1", NODES - 1), ("example/agent:non-existent", 1)]);
+    assert_eq!(world.counts().await, expected);
     let status = world.says(&["status"]);
     let failed = format!("{}: {reason} at ", failed["node"].as_str().unwrap());
     check_has(
@@ -216,7 +159,7 @@ async fn an_image_that_cannot_be_pulled_stops_at_the_canary_and_a_better_one_goe
         &["Halted", &failed, "image", "To try the failed nodes again: everynode rollout retry"],
     );
     world.image("example/agent:3").await;
-    world.phase_of_another(&entry["revision"], "Complete").await;
+    world.phase_after(&entry["revision"], "Complete").await;
     world.images("all nodes have the better one", &[("example/agent:3", NODES)]).await;
 }
 
@@ -234,12 +177,12 @@ async fn nodes_go_back_to_the_last_good_revision_and_the_template_stays() {
     let entry = world.phase("careful", "RolledBack").await;
     assert_eq!((&entry["lastGoodRevision"], &entry["failed"]), (&first, &json!(2)));
     world.images("all nodes have the old one", &[("example/agent:1", NODES)]).await;
-    let template = get(&world.client, AGENT).await["spec"]["template"].clone();
+    let template = get(&world.client, &world.daemonset()).await["spec"]["template"].clone();
     assert_eq!(template["spec"]["containers"][0]["image"], "example/agent:non-existent");
     check_has(&world.refuses(&["abort"]), &["there is nothing to abort", "RolledBack"]);
     check_has(&world.says(&["retry"]), &["is tried again"]);
     eventually("the second attempt has gone back too", LIMIT, async || {
-        let status = get(&world.client, &format!("{POLICIES}/careful")).await["status"].clone();
+        let status = get(&world.client, &world.policies("careful")).await["status"].clone();
         let entry = &status["daemonSets"]["agent"];
         if entry["attempt"] == 1 && entry["phase"] == "RolledBack" { Ok(()) } else { Err(status.to_string()) }
     })
@@ -258,13 +201,13 @@ async fn a_pause_holds_and_an_abort_goes_back() {
     check_has(&world.refuses(&["pause"]), &["policy careful is paused already"]);
     world.image("example/agent:2").await;
     eventually("the pause is told", LIMIT, async || {
-        let status = get(&world.client, &format!("{POLICIES}/careful")).await["status"].clone();
+        let status = get(&world.client, &world.policies("careful")).await["status"].clone();
         let entry = &status["daemonSets"]["agent"];
         let is_held = entry["revision"] != first && entry["message"] == "paused";
         if is_held { Ok(()) } else { Err(status.to_string()) }
     })
     .await;
-    assert_eq!(world.counts().await, BTreeMap::from([("example/agent:1".to_owned(), NODES)]));
+    assert_eq!(world.counts().await, counts(&[("example/agent:1", NODES)]));
     check_has(&world.says(&["status"]), &["policy/careful, paused", "everynode rollout resume"]);
     check_has(&world.says(&["resume"]), &["policy careful is resumed"]);
     world.phase("careful", "WaitingForPromotion").await;
@@ -287,15 +230,15 @@ async fn of_two_policies_for_one_daemonset_neither_acts() {
     world.phase("hasty", "Conflict").await;
     world.image("example/agent:2").await;
     eventually("the change was looked at", LIMIT, async || {
-        let daemonset = get(&world.client, AGENT).await;
+        let daemonset = get(&world.client, &world.daemonset()).await;
         let is_seen = daemonset["status"]["observedGeneration"] == daemonset["metadata"]["generation"];
         if is_seen { Ok(()) } else { Err(daemonset["status"].to_string()) }
     })
     .await;
-    assert_eq!(world.counts().await, BTreeMap::from([("example/agent:1".to_owned(), NODES)]));
+    assert_eq!(world.counts().await, counts(&[("example/agent:1", NODES)]));
     check_has(&world.refuses(&["status", "ds/agent"]), &["another policy selects DaemonSet agent too"]);
     check_has(&world.refuses(&["pause"]), &["there are 2 policies", "policy/careful or policy/hasty"]);
-    world.client.delete(&format!("{POLICIES}/hasty"), "").await.unwrap();
+    world.client.delete(&world.policies("hasty"), "").await.unwrap();
     world.images("the other one acts", &[("example/agent:2", NODES)]).await;
     world.phase("careful", "Complete").await;
 }
@@ -310,6 +253,35 @@ async fn without_its_policy_a_rollout_goes_on_by_its_own_strategy() {
     world.phase("careful", "Complete").await;
     world.image("example/agent:2").await;
     world.phase("careful", "WaitingForPromotion").await;
-    world.client.delete(&format!("{POLICIES}/careful"), "").await.unwrap();
+    world.client.delete(&world.policies("careful"), "").await.unwrap();
     world.images("all nodes have it", &[("example/agent:2", NODES)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_shows_each_change_until_ctrl_c() {
+    let world = World::start(json!({
+        "selector": {},
+        "waves": [{"name": "canary", "nodes": 1, "gate": "Manual"}, {"nodes": "100%"}],
+    }))
+    .await;
+    world.phase("careful", "Complete").await;
+    let mut watch = Watch::of(&world.cluster.kubeconfig, &["rollout", "status", "ds/agent", "-w"]);
+    watch.wait_for("daemonset/agent  Complete: all nodes have the revision");
+    world.image("example/agent:2").await;
+    watch.wait_for("daemonset/agent  WaitingForPromotion: wave canary is complete");
+    watch.wait_for("To begin the next wave: everynode rollout promote daemonset/agent");
+    world.says(&["promote"]);
+    watch.wait_for("daemonset/agent  Complete: all nodes have the revision");
+    world.image("example/agent:non-existent").await;
+    watch.wait_for("daemonset/agent  Halted: ");
+    assert!(watch.goes_on(), "it is no command that waits for an end");
+    assert!(watch.end().success(), "Ctrl-C ends it well");
+
+    let documents = Watch::of(&world.cluster.kubeconfig, &["rollout", "status", "-w", "-o", "json"]);
+    documents.wait_for("\"phase\": \"Halted\"");
+    assert!(documents.end().success(), "Ctrl-C ends it well");
+    check_has(
+        &world.refuses(&["status", "ds/agnt", "-w"]),
+        &["no policy in namespace default", "there is agent"],
+    );
 }

@@ -12,10 +12,12 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Deref;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::agent::{Agent, counts};
 use common::bare::Bare;
 use common::native::Native;
 use common::{LIMIT, eventually, everynode, get, number};
@@ -183,6 +185,7 @@ impl Drop for Controller<'_> {
 
 struct World<'a> {
     bare: &'a Bare,
+    agent: Agent,
     steps: Steps,
     controller: Controller<'a>,
     /// Which wave each node is of, from 0.
@@ -190,36 +193,15 @@ struct World<'a> {
     random: fastrand::Rng,
 }
 
+impl Deref for World<'_> {
+    type Target = Agent;
+
+    fn deref(&self) -> &Agent {
+        &self.agent
+    }
+}
+
 impl World<'_> {
-    fn policy(&self) -> String {
-        format!("/apis/everynode.dev/v1alpha1/namespaces/{}/rolloutpolicies/careful", self.bare.namespace)
-    }
-
-    async fn merge(&self, path: &str, patch: Value) {
-        self.bare.client.patch(path, content_type::MERGE_PATCH, patch.to_string()).await.unwrap();
-    }
-
-    /// Gives the agent another image, and these annotations of `simulate.everynode.dev`.
-    async fn template(&self, image: &str, annotations: Value) {
-        let container = json!({"name": "main", "image": image});
-        let template = json!({"metadata": {"annotations": annotations}, "spec": {"containers": [container]}});
-        self.merge(&self.bare.daemonsets("agent"), json!({"spec": {"template": template}})).await;
-    }
-
-    async fn entry(&self) -> Value {
-        get(&self.bare.client, &self.policy()).await["status"]["daemonSets"]["agent"].clone()
-    }
-
-    /// The status of the roll-out of the revision that comes after this one, once it has this phase.
-    async fn phase_after(&self, revision: &Value, phase: &str) -> Value {
-        eventually(&format!("the roll-out is {phase}"), LIMIT, async || {
-            let entry = self.entry().await;
-            let is_so = entry["phase"] == phase && entry["revision"] != *revision;
-            if is_so { Ok(entry) } else { Err(entry.to_string()) }
-        })
-        .await
-    }
-
     /// The status tells of the revision that comes after this one.
     async fn begun_after(&self, revision: &Value) {
         eventually("it has begun", LIMIT, async || {
@@ -252,9 +234,9 @@ impl World<'_> {
 
     /// A controller that was started anew has looked at the policy.
     async fn looked_at(&self, seconds: u32) {
-        self.merge(&self.policy(), json!({"spec": {"progressDeadlineSeconds": seconds}})).await;
+        self.merge(&self.policies("careful"), json!({"spec": {"progressDeadlineSeconds": seconds}})).await;
         eventually("the policy is looked at", LIMIT, async || {
-            let policy = get(&self.bare.client, &self.policy()).await;
+            let policy = get(&self.bare.client, &self.policies("careful")).await;
             let is_seen = policy["status"]["observedGeneration"] == policy["metadata"]["generation"];
             if is_seen { Ok(()) } else { Err(policy["status"].to_string()) }
         })
@@ -295,20 +277,6 @@ impl World<'_> {
         }
         order
     }
-
-    /// Images of the pods, by how many nodes have them.
-    async fn images(&self) -> BTreeMap<String, usize> {
-        let mut images = BTreeMap::new();
-        for pod in get(&self.bare.client, &self.bare.pods()).await["items"].as_array().unwrap() {
-            let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
-            *images.entry(image.to_owned()).or_default() += 1;
-        }
-        images
-    }
-}
-
-fn images(counts: &[(&str, usize)]) -> BTreeMap<String, usize> {
-    counts.iter().map(|(image, count)| ((*image).to_owned(), *count)).collect()
 }
 
 /// Labels the nodes with pools, and tells the wave of each, from 0: the first of pool a, the rest of it, pool b.
@@ -340,6 +308,7 @@ async fn waves_go_in_order_within_the_budget_though_the_controller_is_killed_at_
     let waves = waves(bare).await;
     let mut world = World {
         bare,
+        agent: Agent { client: bare.client.clone(), namespace: bare.namespace.clone() },
         steps: Steps::follow(bare),
         controller: Controller { bare, process: None, kills: 0 },
         waves,
@@ -353,12 +322,7 @@ async fn waves_go_in_order_within_the_budget_though_the_controller_is_killed_at_
             {"name": "rest", "nodes": "100%"},
         ],
     });
-    let policy = json!({
-        "apiVersion": "everynode.dev/v1alpha1", "kind": "RolloutPolicy",
-        "metadata": {"name": "careful"}, "spec": spec,
-    });
-    let policies = world.policy().replace("/careful", "");
-    bare.client.post(&policies, policy.to_string()).await.unwrap();
+    world.policy("careful", spec).await;
     world.controller.start();
     let first = world.phase_after(&Value::Null, "Complete").await["revision"].clone();
     world.controller.kill();
@@ -381,7 +345,7 @@ impl World<'_> {
         let entry = self.killed_until(before, "Complete").await;
         let order = self.check_order(&self.steps.since(at), image);
         assert_eq!(order.len(), NODES, "{order:?}");
-        assert_eq!(self.images().await, images(&[(image, NODES)]));
+        assert_eq!(self.counts().await, counts(&[(image, NODES)]));
         let (kills, seconds) = (self.controller.kills - kills, began.elapsed().as_secs_f64());
         println!("{image}: {kills} kills in {seconds:.1} s; nodes: {order:?}");
         assert!(kills >= 3 * NODES, "{kills} kills are not one at every step");
@@ -429,7 +393,7 @@ impl World<'_> {
         for field in ["phase", "revision", "failed", "failedNodes", "wave"] {
             assert_eq!(now[field], entry[field], "{field} of {now}");
         }
-        assert_eq!(self.images().await, images(expected), "after {:?}", self.steps.since(halted));
+        assert_eq!(self.counts().await, counts(expected), "after {:?}", self.steps.since(halted));
     }
 
     /// A good image goes on from there, and is paused and resumed on its way.
@@ -461,11 +425,11 @@ impl World<'_> {
         self.controller.start();
         self.looked_at(1003).await;
         self.steps.rest("it is paused").await;
-        let has_it = self.images().await[image];
+        let has_it = self.counts().await[image];
         assert!(has_it < NODES, "it was paused too late to be seen");
         self.rollout("resume");
         self.phase_after(before, "Complete").await;
-        assert_eq!(self.images().await, images(&[(image, NODES)]));
+        assert_eq!(self.counts().await, counts(&[(image, NODES)]));
         let order = self.check_order(&self.steps.since(at), image);
         assert_eq!(order.len(), NODES, "{order:?}");
         println!(

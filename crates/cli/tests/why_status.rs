@@ -4,13 +4,14 @@
 mod common;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::watch::Watch;
 use common::{Cluster, eventually, everynode};
 use everynode_client::content_type;
 use everynode_plan::file::{Header, VERSION, Writer};
@@ -126,28 +127,11 @@ fn the_json_forms_have_the_documented_fields() {
             0,
             &[],
         );
-        let mut missing = Vec::new();
-        names(&serde_json::from_str(&text).unwrap(), &mut |name| {
-            if !documented.contains(&format!("`{name}`")) {
-                missing.push(name.to_owned());
-            }
-        });
         assert_eq!(
-            missing,
+            common::undocumented(&serde_json::from_str(&text).unwrap(), documented),
             Vec::<String>::new(),
             "docs/why-status.md does not tell of these of {arguments:?}"
         );
-    }
-}
-
-fn names(value: &Value, tell: &mut dyn FnMut(&str)) {
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
-            tell(name);
-            names(value, tell);
-        }),
-        Value::Array(items) => items.iter().for_each(|item| names(item, tell)),
-        _ => {}
     }
 }
 
@@ -253,44 +237,6 @@ spec:
       containers: [{name: main, image: \"example/agent:1\"}]
 ";
 
-/// `status -w` in a pipe.
-struct Watch {
-    child: std::process::Child,
-    told: std::sync::mpsc::Receiver<String>,
-}
-
-impl Watch {
-    fn of(kubeconfig: &str) -> Watch {
-        let mut watch = everynode();
-        watch.args(["status", "-w", "--kubeconfig", kubeconfig]).stdout(Stdio::piped());
-        let mut child = watch.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            while let Some(Ok(line)) = lines.next() {
-                let _ = tell.send(line);
-            }
-        });
-        Watch { child, told }
-    }
-
-    fn wait_for(&self, part: &str) {
-        let deadline = Instant::now() + LIMIT;
-        let mut seen = Vec::new();
-        while !seen.last().is_some_and(|line: &String| line.contains(part)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            seen.push(self.told.recv_timeout(left).unwrap_or_else(|_| panic!("no {part:?} in {seen:#?}")));
-        }
-    }
-
-    fn end(mut self) {
-        assert!(
-            Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success()
-        );
-        assert!(self.child.wait().unwrap().success(), "Ctrl-C ends it well");
-    }
-}
-
 #[tokio::test]
 async fn a_policy_that_halts_is_seen_on_a_cluster() {
     let manifest = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
@@ -299,7 +245,7 @@ async fn a_policy_that_halts_is_seen_on_a_cluster() {
     let start = move || Cluster::start(&["--nodes", "4", "-f", &file, "--pod-start", "50ms"]);
     let cluster = tokio::task::spawn_blocking(start).await.unwrap();
     let kubeconfig = cluster.kubeconfig.display().to_string();
-    let watch = Watch::of(&kubeconfig);
+    let watch = Watch::of(&cluster.kubeconfig, &["status", "-w"]);
     watch.wait_for("4/4        4/4  ━━━━━━━━━━━━  complete");
     let client = cluster.client().await;
     let policy = json!({
@@ -319,7 +265,7 @@ async fn a_policy_that_halts_is_seen_on_a_cluster() {
     let path = "/apis/apps/v1/namespaces/default/daemonsets/agent";
     client.patch(path, content_type::STRATEGIC_MERGE_PATCH, patch).await.unwrap();
     watch.wait_for("careful: halted in wave 1 of 2 (canary); failed: node-1 (");
-    watch.end();
+    assert!(watch.end().success(), "Ctrl-C ends it well");
     let run = |arguments: &[&str]| {
         let output = everynode().args(arguments).args(["--kubeconfig", &kubeconfig]).output().unwrap();
         String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
@@ -357,7 +303,7 @@ async fn a_roll_out_that_fails_is_seen_on_a_cluster() {
     says(&["status"], &["default    agent      4/4        4/4  ━━━━━━━━━━━━  complete"]).await;
     says(&["why", "ds/agent", "node/node-2"], &["default/agent on node-2: runs, available"]).await;
 
-    let watch = Watch::of(&kubeconfig);
+    let watch = Watch::of(&cluster.kubeconfig, &["status", "-w"]);
     watch.wait_for("complete");
     let client = cluster.client().await;
     let container = json!([{"name": "main", "image": "example/agent:non-existent"}]);
@@ -365,7 +311,7 @@ async fn a_roll_out_that_fails_is_seen_on_a_cluster() {
     let path = "/apis/apps/v1/namespaces/default/daemonsets/agent";
     client.patch(path, content_type::STRATEGIC_MERGE_PATCH, patch).await.unwrap();
     watch.wait_for("the image of container main cannot be pulled");
-    watch.end();
+    assert!(watch.end().success(), "Ctrl-C ends it well");
 
     let parts =
         ["should run, and is not available", "cannot be pulled", "maxUnavailable 1, 1 in use; this node"];

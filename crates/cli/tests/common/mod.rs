@@ -1,12 +1,14 @@
 //! Starts clusters for the tests of the whole, and talks to them with kubectl and with requests.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod agent;
 pub mod audit;
 pub mod bare;
 pub mod built_in;
 pub mod doubles;
 pub mod native;
 pub mod over;
+pub mod watch;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -144,5 +146,18 @@ pub async fn eventually<T>(
             Err(last) if Instant::now() >= deadline => panic!("{what}: not within {limit:?}; last: {last}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
         }
+    }
+}
+
+/// The names of fields in a value that a text does not have in backquotes.
+pub fn undocumented(value: &Value, text: &str) -> Vec<String> {
+    let inner = |value| undocumented(value, text);
+    match value {
+        Value::Object(fields) => {
+            let names = fields.keys().filter(|name| !text.contains(&format!("`{name}`"))).cloned();
+            names.chain(fields.values().flat_map(inner)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(inner).collect(),
+        _ => Vec::new(),
     }
 }
