@@ -1,5 +1,6 @@
 //! Values against their schema, in the words of the API server.
 
+use super::enter;
 use super::schema::{Additional, Schema};
 use crate::status::FieldError;
 use crate::{Value, encode, time};
@@ -45,11 +46,7 @@ fn is_integer(value: &Value) -> bool {
 
 impl Checker<'_> {
     fn within(&mut self, step: &str, visit: impl FnOnce(&mut Self)) {
-        let length = self.path.len();
-        if length > 0 && !step.starts_with('[') {
-            self.path.push('.');
-        }
-        self.path.push_str(step);
+        let length = enter(&mut self.path, step);
         visit(self);
         self.path.truncate(length);
     }

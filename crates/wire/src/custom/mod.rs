@@ -101,6 +101,16 @@ impl Custom {
     }
 }
 
+/// Adds a step to the path of a value: a field, or `[index]`. Gives the length that the path had.
+fn enter(path: &mut String, step: &str) -> usize {
+    let length = path.len();
+    if length > 0 && !step.starts_with('[') {
+        path.push('.');
+    }
+    path.push_str(step);
+    length
+}
+
 /// Brings numbers into the form in which the API writes them; none when the value is nested too deeply.
 fn normalize(value: &mut Value, depth: usize) -> Option<()> {
     let inner = depth.checked_sub(1)?;

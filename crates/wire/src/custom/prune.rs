@@ -1,5 +1,6 @@
 //! Taking out what the schema does not name, and filling in what it gives a default for.
 
+use super::enter;
 use super::schema::{Additional, Schema};
 use crate::decode::{DecodeError, decode};
 use crate::schema::type_named;
@@ -38,11 +39,7 @@ struct Walk {
 
 impl Walk {
     fn within(&mut self, step: &str, visit: impl FnOnce(&mut Walk)) {
-        let length = self.path.len();
-        if length > 0 && !step.starts_with('[') {
-            self.path.push('.');
-        }
-        self.path.push_str(step);
+        let length = enter(&mut self.path, step);
         visit(self);
         self.path.truncate(length);
     }
