@@ -23,6 +23,9 @@ use std::process::ExitCode;
 use args::Command;
 
 fn main() -> ExitCode {
+    if let Some(words) = program::words_to_complete() {
+        return completion::for_kubectl(program::command(), &words);
+    }
     let args = match program::parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),

@@ -1,4 +1,5 @@
-//! The name by which the program was started: as a plugin of kubectl it is `kubectl everynode`.
+//! The name by which the program was started: as a plugin of kubectl it is `kubectl everynode`, and kubectl has the
+//! plugin's command line completed by a program of a name of its own.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,6 +10,8 @@ use crate::args::Args;
 
 /// The file name of the plugin.
 const PLUGIN: &str = "kubectl-everynode";
+/// The file name of the program that kubectl asks how the plugin's command line goes on.
+const COMPLETES_PLUGIN: &str = "kubectl_complete-everynode";
 
 /// Reads the command line.
 pub fn parse() -> Result<Args, clap::Error> {
@@ -23,15 +26,23 @@ pub fn command() -> clap::Command {
 }
 
 fn named(program: Option<&OsStr>) -> clap::Command {
-    match is_plugin(program) {
+    match is(program, PLUGIN) {
         true => Args::command().bin_name("kubectl everynode"),
         false => Args::command(),
     }
 }
 
-fn is_plugin(program: Option<&OsStr>) -> bool {
+/// The words that kubectl wants to have completed, when it started the program for that.
+pub fn words_to_complete() -> Option<Vec<String>> {
+    let mut words = std::env::args_os();
+    let program = words.next();
+    is(program.as_deref(), COMPLETES_PLUGIN)
+        .then(|| words.map(|word| word.to_string_lossy().into_owned()).collect())
+}
+
+fn is(program: Option<&OsStr>, wanted: &str) -> bool {
     let name = program.and_then(|program| Path::new(program).file_stem());
-    name.is_some_and(|name| name == PLUGIN)
+    name.is_some_and(|name| name == wanted)
 }
 
 #[cfg(test)]

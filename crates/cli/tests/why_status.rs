@@ -205,9 +205,13 @@ fn the_program_is_a_plugin_of_kubectl_under_that_name() {
     if common::have_kubectl() {
         let path = format!("{}:{}", desk.path().display(), std::env::var("PATH").unwrap_or_default());
         let mut kubectl = Command::new("kubectl");
-        kubectl.args(["everynode", "status", "-A", "--snapshot", "fleet.snapshot"]).env("PATH", path);
-        let text = run(&mut kubectl);
+        kubectl.args(["everynode", "status", "-A", "--snapshot", "fleet.snapshot"]);
+        let text = run(kubectl.env("PATH", &path));
         assert!(text.contains("logging    agent"), "{text}");
+        symlink(env!("CARGO_BIN_EXE_everynode"), desk.path().join("kubectl_complete-everynode")).unwrap();
+        let mut kubectl = Command::new("kubectl");
+        let text = run(kubectl.args(["__complete", "everynode", "rollout", "pa"]).env("PATH", &path));
+        assert!(text.starts_with("pause\t"), "{text}");
     }
 }
 
