@@ -48,7 +48,10 @@ fn full() -> Value {
             {"name": "zone", "nodeSelector": selector},
             {"nodes": "100%"},
         ],
-        "failure": {"budget": "2%", "action": "Rollback", "readyWithinSeconds": 11, "nodeWindowSeconds": 13},
+        "failure": {
+            "budget": "2%", "action": "Rollback", "rewriteTemplate": true, "readyWithinSeconds": 11,
+            "nodeWindowSeconds": 13,
+        },
         "firstRollout": "Waves",
         "progressDeadlineSeconds": 17,
     })
@@ -70,6 +73,7 @@ fn what_the_engine_reads_of_a_policy_is_in_the_schema_and_the_other_way_round() 
         waves,
         failure_budget,
         on_failure,
+        rewrite_template,
         ready_within_seconds,
         node_window_seconds,
         paces_creations,
@@ -81,6 +85,7 @@ fn what_the_engine_reads_of_a_policy_is_in_the_schema_and_the_other_way_round() 
     assert_ne!(order, default.order);
     assert_ne!(failure_budget, default.failure_budget);
     assert_ne!(on_failure, default.on_failure);
+    assert_ne!(rewrite_template, default.rewrite_template);
     assert_ne!(ready_within_seconds, default.ready_within_seconds);
     assert_ne!(node_window_seconds, default.node_window_seconds);
     assert_ne!(paces_creations, default.paces_creations);

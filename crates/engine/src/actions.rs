@@ -105,6 +105,15 @@ pub enum Work {
         /// The status; what is null in it is to go.
         status: Value,
     },
+    /// Strategic-merge-PATCH the DaemonSet with the data of an earlier revision, which replaces the template, with its
+    /// uid and the resource version that the engine knows as preconditions: an edit made meanwhile wins. Outcome:
+    /// Done, Gone or Failed, with Conflict when it has changed and Forbidden when that is not allowed.
+    RewriteTemplate {
+        /// The data of the revision, as it is.
+        data: Arc<[u8]>,
+        /// The resource version of the DaemonSet.
+        resource_version: u64,
+    },
     /// List a kind anew, with a consistent read, and watch on from there: the watch stays behind. The facts
     /// RelistBegun to RelistEnded follow; the engine asks again when they do not. Outcome: none is needed.
     Relist(Kind),

@@ -420,6 +420,10 @@ pub enum Failure {
     /// CreatePod of a pod with a name: another pod has it, which the DaemonSet does not control or which is being
     /// deleted. A pod of that name that the DaemonSet does control is the outcome PodCreated.
     AlreadyExists,
+    /// RewriteTemplate: the object is not the one that the engine knows any more.
+    Conflict,
+    /// RewriteTemplate: the role of the controller does not have the permission.
+    Forbidden,
     /// The namespace is being deleted (status cause NamespaceTerminating; C9).
     NamespaceTerminating,
     /// No answer came back: the write may have been carried out.

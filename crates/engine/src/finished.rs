@@ -54,6 +54,9 @@ pub(crate) enum Pending {
         policy: PolicyRef,
         status: Value,
     },
+    Rewrite {
+        slot: SlotId,
+    },
 }
 
 /// What is not known about a creation.
@@ -107,7 +110,8 @@ impl Engine {
             | Pending::Patch { slot, .. }
             | Pending::Revision { slot, .. }
             | Pending::Cleanup { slot, .. }
-            | Pending::Status { slot, .. } => *slot,
+            | Pending::Status { slot, .. }
+            | Pending::Rewrite { slot } => *slot,
         };
         let pod = match &pending {
             Pending::Delete { pod, .. } => Some(pod.uid),
@@ -164,6 +168,7 @@ impl Engine {
             Pending::Revision { write, .. } => self.revision_written(slot, write, outcome, now),
             Pending::Cleanup { revision, .. } => self.cleaned_up(slot, revision, outcome, now),
             Pending::Status { status, .. } => self.status_written(slot, status, outcome, now),
+            Pending::Rewrite { .. } => self.template_rewritten(slot, outcome, now),
             // Not of one DaemonSet: taken in before.
             Pending::Policy { .. } => {}
         }

@@ -87,6 +87,11 @@ impl Retry {
         *self = Retry::default();
     }
 
+    /// The clock was set by so much.
+    pub fn clock_was_set(&mut self, by_millis: i64) {
+        self.not_before = self.not_before.map(|at| at.plus_millis(by_millis));
+    }
+
     /// How many failures there were in a row.
     pub fn failures(&self) -> u32 {
         self.failures

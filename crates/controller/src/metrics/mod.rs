@@ -400,6 +400,7 @@ pub(crate) fn work_kind(work: &Work) -> &'static str {
         Work::WriteStatus { .. } => "write_status",
         Work::BumpCollisionCount { .. } => "bump_collision_count",
         Work::WritePolicyStatus { .. } => "write_policy_status",
+        Work::RewriteTemplate { .. } => "rewrite_template",
         Work::RecordEvent(_) => "record_event",
         Work::Relist(_) => "relist",
     }

@@ -50,6 +50,26 @@ pub(crate) fn policy_status(uid: Uid, status: &Value) -> Vec<u8> {
     to_vec(&json!({"metadata": {"uid": uid.to_string()}, "status": status}))
 }
 
+/// A patch of a DaemonSet that brings an earlier template back: the data of its revision, byte for byte, for the object
+/// in the state of this version.
+///
+/// # Errors
+/// When the data is not an object.
+pub(crate) fn rewrite_template(
+    uid: Uid,
+    resource_version: u64,
+    data: &[u8],
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut fields: Fields<'_> = serde_json::from_slice(data)?;
+    let mut metadata = json!({"uid": uid.to_string()});
+    if resource_version != 0 {
+        metadata["resourceVersion"] = resource_version.to_string().into();
+    }
+    let metadata = to_raw(&metadata)?;
+    fields.insert("metadata", &metadata);
+    serde_json::to_vec(&fields)
+}
+
 /// A new ControllerRevision; its data byte for byte.
 ///
 /// # Errors

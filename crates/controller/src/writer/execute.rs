@@ -86,6 +86,20 @@ fn changed(error: Error) -> Stopped {
     }
 }
 
+/// An error of a patch of the template.
+fn rewritten(error: Error) -> Stopped {
+    let outcome = match (refusal::gone_or_failed(&error), error.code()) {
+        (Outcome::Failed { message, .. }, Some(409)) => {
+            Outcome::Failed { failure: Failure::Conflict, message }
+        }
+        (Outcome::Failed { message, .. }, Some(403)) => {
+            Outcome::Failed { failure: Failure::Forbidden, message }
+        }
+        (outcome, _) => outcome,
+    };
+    Stopped::by(&error, outcome)
+}
+
 /// An error of a release.
 fn released(error: Error) -> Stopped {
     Stopped::by(&error, refusal::released_or_failed(&error))
@@ -193,6 +207,11 @@ impl Executor {
                 let body = body::policy_status(policy.uid, status);
                 self.api.merge_patch(&policy_status_path(policy), body).await.map_err(named)?;
                 Ok(Outcome::Done)
+            }
+            Work::RewriteTemplate { data, resource_version } => {
+                let body = body::rewrite_template(daemonset.uid, *resource_version, data)?;
+                let answer = self.api.strategic_patch(&daemonset_path(daemonset), body).await;
+                answer.map_err(rewritten).map(|_| Outcome::Done)
             }
             // Events have a lane of their own, and lists are the watches' work.
             Work::RecordEvent(_) | Work::Relist(_) => Ok(Outcome::Done),

@@ -135,3 +135,47 @@ async fn g4_the_server_is_asked_before_an_orphan_is_adopted() {
     assert_eq!(now["metadata"]["ownerReferences"], json!(null));
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_template_is_written_back_unless_somebody_has_changed_the_daemonset() {
+    let (server, client, executor) = world().await;
+    let (daemonset, served) = daemonset(&client).await;
+    let created: serde_json::Value = serde_json::from_slice(&served).unwrap();
+    let path = format!("{DAEMONSETS}/ds");
+    let version = async || {
+        let now = client.get(&path).await.unwrap();
+        (crate::decode::written(&now).unwrap().resource_version, serde_json::from_slice(&now).unwrap())
+    };
+    // As the data of a revision: the template with a note that it replaces the one that is there.
+    let mut template = created["spec"]["template"].clone();
+    template["$patch"] = "replace".into();
+    let data: Arc<[u8]> = json!({"spec": {"template": template}}).to_string().into_bytes().into();
+    let bad = json!({"spec": {"template": {
+        "metadata": {"labels": {"bad": "yes"}},
+        "spec": {"containers": [{"name": "c", "image": "bad"}], "hostNetwork": true},
+    }}});
+    executor.api.strategic_patch(&path, bad.to_string().into_bytes()).await.unwrap();
+    let rewrite = async |uid, resource_version| {
+        let work = Work::RewriteTemplate { data: data.clone(), resource_version };
+        let daemonset = DaemonSetRef { uid, ..(*daemonset).clone() };
+        executor.execute(&Action { id: ActionId(1), daemonset: Arc::new(daemonset), work }).await.outcome
+    };
+    let (known, now): (u64, serde_json::Value) = version().await;
+    assert_eq!(now["spec"]["template"]["spec"]["hostNetwork"], true);
+    let outcome = rewrite(daemonset.uid, known - 1).await;
+    assert!(matches!(outcome, Outcome::Failed { failure: Failure::Conflict, .. }), "{outcome:?}");
+    let outcome = rewrite(Uid(5), known).await;
+    assert!(matches!(outcome, Outcome::Gone), "one of the same name is another one: {outcome:?}");
+    let outcome = rewrite(daemonset.uid, known).await;
+    assert!(matches!(outcome, Outcome::Done), "{outcome:?}");
+    let (_, now): (u64, serde_json::Value) = version().await;
+    assert_eq!(now["spec"]["template"], created["spec"]["template"]);
+    server.shutdown().await;
+}
+
+#[test]
+fn a_patch_of_the_template_that_is_not_allowed_is_told_as_such() {
+    let status = everynode_client::ApiStatus { code: 403, ..everynode_client::ApiStatus::default() };
+    let Stopped(ended) = rewritten(Error::Api(Box::new(status)));
+    assert!(matches!(ended.outcome, Outcome::Failed { failure: Failure::Forbidden, .. }), "{ended:?}");
+}

@@ -42,6 +42,7 @@ impl Class {
             Work::WriteStatus { .. }
             | Work::BumpCollisionCount { .. }
             | Work::WritePolicyStatus { .. }
+            | Work::RewriteTemplate { .. }
             | Work::RecordEvent(_)
             | Work::Relist(_) => Class::Status,
         }

@@ -11,14 +11,13 @@ use crate::facts::{IntOrPercent, PodController, Strategy};
 use crate::nodes::NodeId;
 use crate::pod_body::HASH_LABEL;
 use crate::pods::PodId;
-use crate::slot::Slot;
+use crate::slot::{RevisionRow, Slot};
 use crate::template::{Template, items};
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
 use super::look::Found;
 use super::roster::flag;
-use super::spec::OnFailure;
 use super::survey::Health;
 
 /// What is to be done on a node.
@@ -87,6 +86,7 @@ impl Engine {
             self.look(slot, conduct, now);
         }
         self.act(slot, conduct, now);
+        self.rewrite_template(slot, conduct, now);
         #[cfg(debug_assertions)]
         self.check_roster(slot, conduct, now);
     }
@@ -110,7 +110,8 @@ impl Engine {
             self.record(slot, true, "RolloutNodeFailed", message);
         }
         let budget = conduct.failure_budget();
-        if conduct.aborted || conduct.failed.len() >= budget || conduct.wave_has_failed() {
+        let is_bad = !conduct.is_return() && (conduct.failed.len() >= budget || conduct.wave_has_failed());
+        if conduct.aborted || is_bad {
             self.halt(slot, conduct, budget);
             return None;
         }
@@ -130,33 +131,27 @@ impl Engine {
 
     /// The failure budget is spent, or somebody aborted.
     fn halt(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize) {
-        let goes_back = conduct.aborted || conduct.policy.spec.on_failure == OnFailure::Rollback;
-        let last_good = conduct.last_good.clone().filter(|good| Some(good) != conduct.hash.as_ref());
-        let can_go_back = self.scope == Scope::All
-            && last_good.as_ref().is_some_and(|good| self.template_of(slot, conduct, good).is_some());
-        let why = match (conduct.aborted, conduct.failed.iter().next()) {
-            (true, _) => "aborted".to_owned(),
-            (false, Some((node, failure))) if conduct.failed.len() < budget => {
-                format!("no node of wave {} came up: {node} ({})", conduct.wave + 1, failure.reason)
-            }
-            (false, Some((node, failure))) => {
-                let (failed, first) = (conduct.failed.len(), &failure.reason);
-                format!(
-                    "nodes that failed: {failed}, and {budget} halt the roll-out; the first: {node} ({first})"
-                )
-            }
-            (false, None) => "too many nodes failed".to_owned(),
+        let goes_back = conduct.goes_back();
+        let last_good = conduct.last_good.clone().filter(|_| !conduct.is_return());
+        let good = last_good.filter(|good| self.template_of(slot, conduct, good).is_some());
+        let why = why_halted(conduct, budget);
+        let note = match conduct.policy.spec.rewrite_template {
+            true => " (failure.rewriteTemplate is for scope rollouts: the template stays here)",
+            false => "",
         };
-        (conduct.phase, conduct.message) = match (goes_back && can_go_back, last_good) {
-            (true, Some(good)) => {
-                (RolloutPhase::RollingBack, format!("{why}; nodes go back to revision {good}"))
+        (conduct.phase, conduct.message) = match (goes_back, good) {
+            (false, _) => (RolloutPhase::Halted, why),
+            (true, None) => (RolloutPhase::Halted, format!("{why}; there is no revision to go back to")),
+            (true, Some(good)) if self.scope == Scope::All => {
+                (RolloutPhase::RollingBack, format!("{why}; nodes go back to revision {good}{note}"))
             }
-            _ if goes_back && self.scope == Scope::Rollouts => (
+            (true, Some(good)) if self.rewrites(conduct) => {
+                (RolloutPhase::Halted, format!("{why}; the template goes back to that of revision {good}"))
+            }
+            (true, Some(_)) => (
                 RolloutPhase::Halted,
-                format!("{why}; in scope rollouts no pods are made from earlier revisions"),
+                format!("{why}; in scope rollouts only failure.rewriteTemplate leads back"),
             ),
-            _ if goes_back => (RolloutPhase::Halted, format!("{why}; there is no revision to go back to")),
-            _ => (RolloutPhase::Halted, why),
         };
         self.record(slot, true, "RolloutHalted", conduct.message.clone());
     }
@@ -334,15 +329,19 @@ impl Engine {
         {
             return Some(template.clone());
         }
-        let namespace = self.namespaces.get(slot.namespace)?;
-        let row = namespace.revisions.values().find(|row| {
-            row.fact.controller == PodController::DaemonSet(slot.key.uid)
-                && row.fact.labels.iter().any(|(key, value)| key == HASH_LABEL && **value == **hash)
-        })?;
-        let mut data: Value = serde_json::from_slice(&row.fact.data).ok()?;
+        let mut data: Value = serde_json::from_slice(&self.revision_of(slot, hash)?.fact.data).ok()?;
         let mut template = data["spec"]["template"].take();
         template.as_object_mut()?.remove("$patch");
         Some(Arc::new(Template::new(template)))
+    }
+
+    /// The ControllerRevision of a hash.
+    pub(super) fn revision_of(&self, slot: &Slot, hash: &str) -> Option<&RevisionRow> {
+        let namespace = self.namespaces.get(slot.namespace)?;
+        namespace.revisions.values().find(|row| {
+            row.fact.controller == PodController::DaemonSet(slot.key.uid)
+                && row.fact.labels.iter().any(|(key, value)| key == HASH_LABEL && **value == *hash)
+        })
     }
 
     /// Keeps the template of the last good revision at hand.
@@ -353,6 +352,23 @@ impl Engine {
         if let Some(conduct) = &mut slot.conduct {
             conduct.last_good_template = template.map(|template| (good, template));
         }
+    }
+}
+
+/// What a halt says of its cause.
+fn why_halted(conduct: &Conduct, budget: usize) -> String {
+    match (conduct.aborted, conduct.failed.iter().next()) {
+        (true, _) => "aborted".to_owned(),
+        (false, Some((node, failure))) if conduct.failed.len() < budget => {
+            format!("no node of wave {} came up: {node} ({})", conduct.wave + 1, failure.reason)
+        }
+        (false, Some((node, failure))) => {
+            let (failed, first) = (conduct.failed.len(), &failure.reason);
+            format!(
+                "nodes that failed: {failed}, and {budget} halt the roll-out; the first: {node} ({first})"
+            )
+        }
+        (false, None) => "too many nodes failed".to_owned(),
     }
 }
 

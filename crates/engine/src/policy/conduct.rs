@@ -21,8 +21,9 @@ use crate::nodes::NodeId;
 use crate::slot::{Slot, mark};
 use crate::template::{Template, items};
 
+use super::rewrite::Rewrite;
 use super::roster::{Noted, Roster, flag};
-use super::spec::PolicyFact;
+use super::spec::{OnFailure, PolicyFact};
 use super::survey::{Daemon, Health, Spot};
 use super::{NodeFailure, RolloutPhase};
 
@@ -62,6 +63,7 @@ pub(crate) struct Conduct {
     /// Another controller rolls the DaemonSet: nothing is done here.
     pub is_refused: bool,
     pub last_good_template: Option<(Arc<str>, Arc<Template>)>,
+    pub rewrite: Rewrite,
 }
 
 /// Numbers of a roll-out under a policy.
@@ -109,6 +111,7 @@ impl Conduct {
             is_known: false,
             is_refused: false,
             last_good_template: None,
+            rewrite: Rewrite::default(),
         }
     }
 
@@ -150,6 +153,7 @@ impl Conduct {
             *at = at.plus_millis(by_millis);
         }
         self.started_at = self.started_at.map(|at| at.plus_millis(by_millis.min(0)));
+        self.rewrite.retry.clock_was_set(by_millis);
         self.roster.clear();
     }
 
@@ -162,6 +166,7 @@ impl Conduct {
         self.exempt.clear();
         self.seen_well.clear();
         self.again.clear();
+        self.rewrite = Rewrite::default();
         self.roster.clear();
         (self.started_at, self.progress_at) = (Some(now), Some(now));
     }
@@ -183,6 +188,16 @@ impl Conduct {
         if is_on_all {
             self.phase = RolloutPhase::Complete;
         }
+    }
+
+    /// A halt leads nodes back.
+    pub fn goes_back(&self) -> bool {
+        self.aborted || self.policy.spec.on_failure == OnFailure::Rollback
+    }
+
+    /// What is rolled out was good before: it is the way back, and there is none from it.
+    pub fn is_return(&self) -> bool {
+        self.last_good.is_some() && self.last_good == self.hash
     }
 
     /// What was noted of a node.

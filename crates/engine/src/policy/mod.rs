@@ -3,13 +3,14 @@
 //!
 //! `spec` reads the object, `survey` looks at a node, `roster` keeps what was seen of all nodes of one DaemonSet and
 //! counts it, `look` works in what has happened, `conduct` and `waves` say where the roll-out stands, `act` what is
-//! asked for, and `report` puts that into the policy's status. Without a policy nothing here has a part in anything.
+//! asked for (`rewrite` where another controller makes the pods), and `report` puts that into the policy's status. Without a policy nothing here has a part in anything.
 
 mod act;
 mod bind;
 mod conduct;
 mod look;
 mod report;
+mod rewrite;
 mod roster;
 mod spec;
 mod survey;

@@ -52,6 +52,8 @@ pub struct PolicySpec {
     pub failure_budget: IntOrPercent,
     /// What a halt does.
     pub on_failure: OnFailure,
+    /// Where another controller makes the pods, what leads nodes back rewrites the DaemonSet's template.
+    pub rewrite_template: bool,
     /// A pod that is not ready so long after its creation has failed.
     pub ready_within_seconds: i64,
     /// A node that goes NotReady so soon after its new pod's creation has failed.
@@ -172,6 +174,7 @@ impl PolicySpec {
                 Some("Rollback") => OnFailure::Rollback,
                 _ => OnFailure::Pause,
             },
+            rewrite_template: failure["rewriteTemplate"] == true,
             ready_within_seconds: failure["readyWithinSeconds"].as_i64().unwrap_or(600),
             node_window_seconds: failure["nodeWindowSeconds"].as_i64().unwrap_or(300),
             paces_creations: spec["firstRollout"].as_str() == Some("Waves"),

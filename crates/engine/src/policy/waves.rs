@@ -106,6 +106,10 @@ impl Conduct {
         if self.needs_no_waves() {
             match self.roster.count(flag::UNSETTLED) {
                 0 => self.complete(),
+                _ if self.is_return() => {
+                    let hash = self.hash.as_deref().unwrap_or_default();
+                    self.message = format!("nodes go back to revision {hash}");
+                }
                 _ => self.message = "all nodes get the revision".to_owned(),
             }
             return None;

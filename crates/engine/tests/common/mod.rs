@@ -145,6 +145,8 @@ pub struct Objects {
     pub graceful: bool,
     /// Further pod creations are refused after so many.
     pub creations_left: Option<usize>,
+    /// The controller may not change DaemonSets.
+    pub protects_templates: bool,
     /// Nodes whose pods are refused.
     pub refusing: Vec<String>,
 }
@@ -318,9 +320,29 @@ impl Objects {
                     _ => refused("the collision count is another one"),
                 }
             }
+            Work::RewriteTemplate { data, resource_version } => {
+                self.rewrite_template(daemonset.uid, data, *resource_version)
+            }
             Work::RecordEvent(_) | Work::Relist(_) => Outcome::Done,
             _ => self.write_revision(daemonset, work),
         }
+    }
+
+    fn rewrite_template(&mut self, uid: Uid, data: &[u8], resource_version: u64) -> Outcome {
+        let Some(daemonset) = self.daemonsets.get(&uid) else { return Outcome::Gone };
+        if daemonset.resource_version != resource_version {
+            let message = "the object has been modified".to_owned();
+            return Outcome::Failed { failure: Failure::Conflict, message };
+        }
+        if self.protects_templates {
+            let message = "daemonsets.apps \"ds\" is forbidden".to_owned();
+            return Outcome::Failed { failure: Failure::Forbidden, message };
+        }
+        let mut data: Value = serde_json::from_slice(data).unwrap_or_default();
+        let mut template = data["spec"]["template"].take();
+        template.as_object_mut().and_then(|template| template.remove("$patch"));
+        self.change_daemonset(uid, true, |one| one.template = Arc::new(Template::new(template)));
+        Outcome::Done
     }
 
     fn create_pod(&mut self, daemonset: &DaemonSetRef, work: &Work, now: Time) -> Outcome {
