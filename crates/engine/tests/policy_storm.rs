@@ -42,6 +42,8 @@ struct World {
     known: BTreeMap<String, bool>,
     writes: Vec<Write>,
     budget: usize,
+    /// The same for each rack.
+    rack_budget: Option<usize>,
     /// Nodes from which the controller has taken a pod that served, and where none serves yet.
     taken: BTreeSet<String>,
     /// The roll-out was halted, and nobody has said anything since.
@@ -55,12 +57,18 @@ impl World {
         let nodes = random.usize(1..9);
         let budget = random.usize(1..4);
         let mut objects = Objects { next_uid: 1000, graceful: random.bool(), ..Objects::default() };
-        (0..nodes).for_each(|index| objects.set_node(plain_node(index)));
+        (0..nodes).for_each(|index| objects.set_node(well_node(index, index)));
         let uid = objects.new_uid();
         let min_ready_seconds = random.i32(0..3) * 10;
+        let surges = random.u32(0..4) == 0;
+        let rack_budget = (random.u32(0..3) == 0).then(|| random.usize(1..3));
         objects.add_daemonset(daemonset(uid, "ds", |object| {
             object["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
             object["spec"]["minReadySeconds"] = min_ready_seconds.into();
+            if surges {
+                object["spec"]["updateStrategy"]["rollingUpdate"] =
+                    json!({"maxUnavailable": 0, "maxSurge": 2});
+            }
         }));
         let gate = |random: &mut fastrand::Rng| if random.bool() { "Manual" } else { "Automatic" };
         let mut waves = Vec::new();
@@ -72,7 +80,11 @@ impl World {
             let bake_seconds = random.i32(0..3) * 20;
             waves.push(json!({"nodes": nodes, "bakeSeconds": bake_seconds, "gate": gate(&mut random)}));
         }
-        let policy = json!({
+        if random.u32(0..4) == 0 {
+            let selector = json!({"matchLabels": {"zone": "b"}});
+            waves.insert(0, json!({"nodeSelector": selector, "bakeSeconds": 20, "gate": gate(&mut random)}));
+        }
+        let mut policy = json!({
             "metadata": {"namespace": "default", "name": "p", "uid": Uid(7).to_string(), "generation": 1},
             "spec": {
                 "selector": {}, "maxUnavailable": budget, "waves": waves,
@@ -83,6 +95,12 @@ impl World {
                 },
             },
         });
+        if random.bool() {
+            policy["spec"]["order"] = json!(["zone"]);
+        }
+        if let Some(budget) = rack_budget {
+            policy["spec"]["domain"] = json!({"label": "rack", "maxUnavailable": budget});
+        }
         let mut world = World {
             random,
             objects,
@@ -93,7 +111,9 @@ impl World {
             watches: Default::default(),
             known: BTreeMap::new(),
             writes: Vec::new(),
-            budget,
+            // Of two pods on one node the built-in rules (D11) keep the older, whichever is ready.
+            budget: if surges { usize::MAX } else { budget },
+            rack_budget: rack_budget.filter(|_| !surges),
             taken: BTreeSet::new(),
             is_halted: false,
             images: 1,
@@ -109,6 +129,10 @@ impl World {
         // A leader that died can have taken a pod from a node that died too, without a word in the status.
         let nodes = &self.objects.nodes;
         self.taken.retain(|name| nodes.get(name).is_some_and(|node| node.taints.is_empty()));
+        // One that died before its first word left nothing by which its roll-out is told from what was broken before.
+        if self.policy["status"]["daemonSets"]["ds"].is_null() {
+            self.taken.clear();
+        }
         self.objects.told.clear();
         for kind in KINDS {
             self.watches[kind as usize].clear();
@@ -179,6 +203,7 @@ impl World {
         let index = self.random.usize(0..9);
         let known = self.objects.nodes.get(&node_name(index)).cloned();
         let taint = |key: &str| (key.to_owned(), String::new(), Effect::NoSchedule);
+        let zone = self.random.usize(0..3);
         let node = match (known, self.random.u32(0..6)) {
             (Some(_), 0) => return self.objects.remove_node(&node_name(index)),
             (Some(node), 1 | 2) if node.not_ready_since.is_none() => Node {
@@ -187,9 +212,9 @@ impl World {
                 ..node
             },
             (Some(_), 3) => {
-                Node { taints: vec![taint("node.kubernetes.io/unschedulable")], ..plain_node(index) }
+                Node { taints: vec![taint("node.kubernetes.io/unschedulable")], ..well_node(index, zone) }
             }
-            _ => plain_node(index),
+            _ => well_node(index, zone),
         };
         let is_down = node.not_ready_since.is_some();
         if is_down {
@@ -381,6 +406,20 @@ impl World {
             self.objects.pods.values().filter(serves).filter_map(|pod| pod.node.as_deref()).collect();
         let nodes = &self.objects.nodes;
         self.taken.retain(|name| nodes.contains_key(name) && !served.contains(name.as_str()));
+        for rack in ["0", "1"] {
+            let is_of_rack = |name: &&String| {
+                nodes
+                    .get(*name)
+                    .is_some_and(|node| node.labels.contains(&("rack".to_owned(), rack.to_owned())))
+            };
+            let taken: Vec<&String> = self.taken.iter().filter(is_of_rack).collect();
+            if self.rack_budget.is_some_and(|budget| taken.len() > budget) {
+                return Err(format!(
+                    "{taken:?} of rack {rack} are taken, the budget is {:?}",
+                    self.rack_budget
+                ));
+            }
+        }
         match self.taken.len() > self.budget {
             true => Err(format!("{:?} are taken, the budget is {}", self.taken, self.budget)),
             false => Ok(()),
@@ -391,7 +430,8 @@ impl World {
     fn heal(&mut self) -> Result<(), String> {
         let names: Vec<String> = self.objects.nodes.keys().cloned().collect();
         names.iter().for_each(|name| {
-            self.objects.set_node(plain_node(name[1..].parse().unwrap()));
+            let index = name[1..].parse().unwrap();
+            self.objects.set_node(well_node(index, index));
         });
         self.images += 1;
         self.is_halted = false;
@@ -420,7 +460,7 @@ impl World {
                 acted |= self.kubelet_of(uid);
             }
             let entry = &self.policy["status"]["daemonSets"]["ds"];
-            if !acted && entry["phase"] == "WaitingForPromotion" {
+            if !acted && (entry["phase"] == "WaitingForPromotion" || entry["phase"] == "Stalled") {
                 let text = format!("{}/{}", entry["revision"].as_str().unwrap_or_default(), entry["wave"]);
                 let annotations = json!({"everynode.dev/promote": text});
                 if self.policy["metadata"]["annotations"] != annotations {
@@ -452,6 +492,14 @@ impl World {
             false => Err(format!("{with_it} of {nodes} nodes have {image}: {entry:#}")),
         }
     }
+}
+
+/// A node of one of three zones, and of one of two racks.
+fn well_node(index: usize, zone: usize) -> Node {
+    let mut node = plain_node(index);
+    node.labels.push(("rack".to_owned(), (index % 2).to_string()));
+    node.labels.push(("zone".to_owned(), ["a", "b", "c"][zone % 3].to_owned()));
+    node
 }
 
 fn run(seed: u64) -> Result<(), String> {

@@ -118,7 +118,7 @@ impl Engine {
         if conduct.roster.count(flag::DONE) > conduct.figures.available {
             conduct.progress_at = Some(now);
         }
-        let bake = conduct.advance(now);
+        let bake = conduct.advance(self.budget_of(slot, conduct), now);
         let deadline_millis = conduct.policy.spec.progress_deadline_seconds * 1000;
         let deadline = conduct.progress_at.map(|at| at.plus_millis(deadline_millis));
         if was != (conduct.phase, conduct.wave) {
@@ -234,21 +234,13 @@ impl Engine {
     fn replace(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize, now: Time) {
         let mut last = None;
         while let Some((turn, node)) = conduct.roster.next_free(last.as_ref()) {
-            let is_over = conduct.taken.len() > budget && conduct.roster.has(node, flag::FREE_AS_TAKEN);
+            let is_over = conduct.roster.has(node, flag::FREE_AS_TAKEN) && conduct.is_over(node, budget);
             if !is_over && !self.replace_on(slot, conduct, node, now) {
                 return;
             }
             last = Some(turn);
         }
-        let domain = conduct.policy.spec.domain.as_ref().map(|domain| domain.max_unavailable);
-        let allows = |nodes: usize, taken: usize| domain.is_none_or(|bound| taken < size(bound, nodes));
-        loop {
-            let used = match conduct.roster.rules.surges {
-                true => conduct.roster.count(flag::SURGING),
-                false => conduct.taken.len(),
-            };
-            let next = if used < budget { conduct.roster.next_costly(allows) } else { None };
-            let Some(node) = next else { return };
+        while let Some(node) = conduct.next_in_budget(budget) {
             if !self.replace_on(slot, conduct, node, now) || conduct.roster.has(node, flag::COSTLY) {
                 return;
             }

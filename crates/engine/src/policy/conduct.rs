@@ -261,6 +261,24 @@ impl Conduct {
         (reason.map(str::to_owned), None)
     }
 
+    /// More nodes count as taken than the budget has, or that of a node's domain: who took them may not be known.
+    pub fn is_over(&self, node: NodeId, budget: usize) -> bool {
+        let (nodes, taken) = self.roster.domain_of(node);
+        let domain = self.policy.spec.domain.as_ref().map(|domain| size(domain.max_unavailable, nodes));
+        self.taken.len() > budget || domain.is_some_and(|bound| taken > bound)
+    }
+
+    /// The next node whose pod may be replaced at a cost.
+    pub fn next_in_budget(&self, budget: usize) -> Option<NodeId> {
+        let used = match self.roster.rules.surges {
+            true => self.roster.count(flag::SURGING),
+            false => self.taken.len(),
+        };
+        let domain = self.policy.spec.domain.as_ref().map(|domain| domain.max_unavailable);
+        let allows = |nodes: usize, taken: usize| domain.is_none_or(|bound| taken < size(bound, nodes));
+        if used < budget { self.roster.next_costly(allows) } else { None }
+    }
+
     /// Takes the numbers down, of a budget of so many nodes.
     pub fn count(&mut self, budget: usize) {
         let count = |flag| self.roster.count(flag);

@@ -44,11 +44,13 @@ pub(crate) mod flag {
     pub const STARTING: u32 = 1 << 13;
     /// A pod was taken away from it and none serves yet.
     pub const TAKEN: u32 = 1 << 14;
+    /// ... nothing is under way there, and its wave has not come.
+    pub const TAKEN_OUTSIDE: u32 = 1 << 15;
     /// How many of the bits are counted.
-    pub const COUNTED: usize = 15;
+    pub const COUNTED: usize = 16;
 
     /// Its pod is to be replaced and costs nothing.
-    pub const FREE: u32 = 1 << 15;
+    pub const FREE: u32 = 1 << 20;
     /// ... because it is taken already.
     pub const FREE_AS_TAKEN: u32 = 1 << 19;
     /// Its pod is to be replaced within the budget.
@@ -198,6 +200,19 @@ impl Roster {
     /// Nodes without a pod that get one, or whose last is terminating.
     pub fn empty_busy(&self) -> impl Iterator<Item = NodeId> {
         self.empty_busy.values().copied()
+    }
+
+    /// How many nodes the domain of a node has, and how many of them are taken.
+    pub fn domain_of(&self, node: NodeId) -> (usize, usize) {
+        let domain = self.spot(node).and_then(|spot| self.domains.get(&spot.domain));
+        domain.map_or((0, 0), |tally| (tally.nodes, tally.taken))
+    }
+
+    /// There are nodes whose pods are to be replaced within the budget, and nothing else is to be done or under way.
+    pub fn has_costly_alone(&self) -> bool {
+        let is_at_rest = self.count(flag::STARTING) == 0 && self.count(flag::SURGING) == 0;
+        let has_other = !self.free.is_empty() || !self.empty.is_empty();
+        is_at_rest && !has_other && self.domains.values().any(|tally| !tally.costly.is_empty())
     }
 
     /// The next node after another one whose pod can be replaced at no cost.
@@ -358,6 +373,7 @@ fn flags(seat: &Seat, rules: &Rules) -> u32 {
         (flag::LACKS_OTHER, lacks && !is_down),
         (flag::STARTING, *is_member && is_starting && !noted.has_failed),
         (flag::TAKEN, noted.is_taken),
+        (flag::TAKEN_OUTSIDE, noted.is_taken && !spot.is_busy && !*is_member),
         (flag::EMPTY, is_empty && *is_member && !spot.is_busy),
         (flag::EMPTY_BUSY, is_empty && spot.is_busy),
     ];

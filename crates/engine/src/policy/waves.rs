@@ -96,8 +96,8 @@ impl Conduct {
         format!("everynode.dev/promote={hash}/{}", self.wave + 1)
     }
 
-    /// Goes from wave to wave as far as it can; when to look again.
-    pub fn advance(&mut self, now: Time) -> Option<Time> {
+    /// Goes from wave to wave as far as it can, with a budget of so many nodes; when to look again.
+    pub fn advance(&mut self, budget: usize, now: Time) -> Option<Time> {
         if self.roster.len() == 0 {
             self.phase = RolloutPhase::Progressing;
             self.message = "no node is eligible".to_owned();
@@ -116,7 +116,7 @@ impl Conduct {
         }
         loop {
             self.reach();
-            if let Some(wake) = self.stay(now) {
+            if let Some(wake) = self.stay(budget, now) {
                 return wake;
             }
             if self.wave + 1 == self.policy.spec.waves.len() {
@@ -128,7 +128,7 @@ impl Conduct {
     }
 
     /// Whether the wave under way keeps the roll-out, and until when if that is known.
-    fn stay(&mut self, now: Time) -> Option<Option<Time>> {
+    fn stay(&mut self, budget: usize, now: Time) -> Option<Option<Time>> {
         let waves = self.policy.spec.waves.len();
         let wave = self.wave_under_way().clone();
         let is_empty = self.roster.count(flag::FRESH) == 0;
@@ -137,6 +137,18 @@ impl Conduct {
             self.phase = RolloutPhase::Stalled;
             self.message =
                 format!("wave {} matches no further node; to go on: {}", wave.name, self.promotion());
+            return Some(None);
+        }
+        if self.is_blocked(budget) {
+            if self.is_promoted() && self.wave + 1 < waves {
+                return None;
+            }
+            self.phase = RolloutPhase::Stalled;
+            self.message = format!(
+                "the budget is used up by {} nodes that do not serve and whose wave has not come; to go on: {}",
+                self.taken.len(),
+                self.promotion()
+            );
             return Some(None);
         }
         if self.roster.count(flag::MEMBER_UNSETTLED) > 0 {
@@ -158,6 +170,15 @@ impl Conduct {
             return Some(None);
         }
         None
+    }
+
+    /// Nodes whose wave has not come, and which get no pod that serves before, use the budget up.
+    fn is_blocked(&self, budget: usize) -> bool {
+        let outside = self.roster.count(flag::TAKEN_OUTSIDE);
+        outside > 0
+            && outside == self.taken.len()
+            && self.roster.has_costly_alone()
+            && self.next_in_budget(budget).is_none()
     }
 
     /// The last wave is over.
