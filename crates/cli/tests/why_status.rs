@@ -337,8 +337,9 @@ fn ctrl_c_leaves_the_terminal_as_it_was() {
         return;
     }
     let cluster = Cluster::start(&["--nodes", "1"]);
+    // With exec, as a shell that stays in between would end by the signal too.
     let command = format!(
-        "{} status -A -w --kubeconfig {}",
+        "exec {} status -A -w --kubeconfig {}",
         env!("CARGO_BIN_EXE_everynode"),
         cluster.kubeconfig.display()
     );
