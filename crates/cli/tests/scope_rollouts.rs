@@ -335,6 +335,7 @@ async fn waves_go_in_order_within_the_budget_though_the_controller_is_killed_at_
     let second = world.goes_to_all(&first, "example/agent:2").await;
     let second = world.halts(&second).await;
     world.resumes(&second).await;
+    world.writes_the_template_back().await;
 }
 
 impl World<'_> {
@@ -436,5 +437,24 @@ impl World<'_> {
             "{image}: paused with {has_it} nodes, resumed, and complete; {} kills in all",
             self.controller.kills
         );
+    }
+
+    /// Where the policy asks for it, a halt writes the last good template back; the other controller makes the pods.
+    async fn writes_the_template_back(&self) {
+        let (good, bad) = ("example/agent:4", "example/agent:non-existent");
+        let failure = json!({"failure": {"budget": 2, "action": "Rollback", "rewriteTemplate": true}});
+        self.merge(&self.policies("careful"), json!({"spec": failure})).await;
+        let revision = self.entry().await["revision"].clone();
+        self.image(bad).await;
+        self.begun_after(&revision).await;
+        eventually("all nodes are back", LIMIT, async || {
+            let (entry, counts) = (self.entry().await, self.counts().await);
+            let is_back = entry["phase"] == "Complete" && entry["revision"] == revision;
+            if is_back && counts[good] == NODES { Ok(()) } else { Err(format!("{entry}; {counts:?}")) }
+        })
+        .await;
+        let template = get(&self.client, &self.daemonset()).await["spec"]["template"].clone();
+        assert_eq!(template["spec"]["containers"][0]["image"], good);
+        println!("{bad}: the template of {good} is written back, and all nodes have it");
     }
 }

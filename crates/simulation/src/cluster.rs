@@ -49,6 +49,8 @@ pub(crate) struct Setup {
     /// What a crashed controller has sent is not made any more.
     pub(crate) takes_writes_along: bool,
     pub(crate) pod_start_millis: u64,
+    /// The kind RolloutPolicy is defined.
+    pub(crate) serves_policies: bool,
     pub(crate) is_traced: bool,
 }
 
@@ -62,7 +64,8 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts all but the controllers.
     pub(crate) fn start(setup: &Setup) -> Cluster {
-        let world = World::new(setup.seed, setup.weather.clone(), setup.is_traced);
+        let mut world = World::new(setup.seed, setup.weather.clone(), setup.is_traced);
+        world.serves_policies = setup.serves_policies;
         let shared: Shared = Arc::new(std::sync::Mutex::new(world));
         for name in NAMESPACES.into_iter().chain(["kube-system", "kube-node-lease"]) {
             let key = Key::new(Kind::Namespace, "", name);
@@ -186,9 +189,29 @@ impl Cluster {
                     looked_at = true;
                     self.annotate_those_with_surplus_revisions();
                 }
-                Some(_) => self.pass(Duration::from_secs(2)).await,
+                Some(_) => {
+                    self.promote_what_waits();
+                    self.pass(Duration::from_secs(2)).await;
+                }
             }
             holds = 0;
+        }
+    }
+
+    /// People promote the waves that wait for it.
+    fn promote_what_waits(&self) {
+        for key in self.keys(Kind::Policy) {
+            let Some(policy) = self.get(&key) else { continue };
+            let entries = policy["status"]["daemonSets"].as_object().into_iter().flatten();
+            for (_, entry) in entries
+                .filter(|(_, entry)| entry["phase"] == "WaitingForPromotion" || entry["phase"] == "Stalled")
+            {
+                let wave = format!("{}/{}", entry["revision"].as_str().unwrap_or_default(), entry["wave"]);
+                self.patch(
+                    &key,
+                    &serde_json::json!({"metadata": {"annotations": {"everynode.dev/promote": wave}}}),
+                );
+            }
         }
     }
 

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use everynode_simulation::suites::systematic::{Outcome, Scenario};
-use everynode_simulation::suites::{edits, storm, systematic};
+use everynode_simulation::suites::{edits, rollouts, storm, systematic};
 use everynode_simulation::{Fault, Report};
 
 const USAGE: &str = "\
 usage: simulate [SUITE] [options]
 suites:
   storm        everything at once, by chance (unless named otherwise)
+  rollouts     the same over roll-outs under policies
   edits        edits in any order
   systematic   ten scenarios, each with every single fault
 options:
@@ -53,7 +54,7 @@ fn arguments() -> Result<Arguments, String> {
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
         match word.as_str() {
-            "storm" | "edits" | "systematic" => arguments.suite = word,
+            "storm" | "rollouts" | "edits" | "systematic" => arguments.suite = word,
             "--seeds" => arguments.seeds = number(&value()?)?,
             "--from" => arguments.from = number(&value()?)?,
             "--jobs" => arguments.jobs = usize::try_from(number(&value()?)?.max(1)).unwrap_or(1),
@@ -108,9 +109,11 @@ fn main() -> ExitCode {
         }
         ("edits", Some(seed), _) => tell(&format!("seed {seed}"), &edits::run(seed), lines(&arguments)),
         ("edits", None, _) => seeds(&arguments, &edits::run),
-        (_, Some(seed), _) => {
-            tell(&format!("seed {seed}"), &storm::run(seed, arguments.is_traced), lines(&arguments))
+        (suite, Some(seed), _) => {
+            let run = if suite == "rollouts" { rollouts::run } else { storm::run };
+            tell(&format!("seed {seed}"), &run(seed, arguments.is_traced), lines(&arguments))
         }
+        ("rollouts", None, _) => seeds(&arguments, &|seed| rollouts::run(seed, false)),
         (_, None, _) => seeds(&arguments, &|seed| storm::run(seed, false)),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -63,6 +63,17 @@ pub(crate) fn selects(daemonset: &Value, object: &Value) -> bool {
     })
 }
 
+/// The policies that select a DaemonSet.
+pub(crate) fn policies_of<'a>(daemonset: &Value, all: impl Iterator<Item = &'a Value>) -> Vec<&'a Value> {
+    let labels = &daemonset["metadata"]["labels"];
+    let selects = |policy: &&Value| {
+        let wanted = policy["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
+        namespace(policy) == namespace(daemonset)
+            && wanted.into_iter().all(|(key, value)| labels.get(key) == Some(value))
+    };
+    all.filter(selects).collect()
+}
+
 /// A number, or a percentage of a total rounded up.
 pub(crate) fn scaled(value: &Value, total: i64) -> i64 {
     match value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|text| text.parse::<i64>().ok()) {
@@ -87,8 +98,17 @@ pub(crate) fn missing(store: &Store, now_seconds: i64) -> Option<String> {
         if is_deleting(daemonset) {
             return Some(format!("{who} is still being deleted"));
         }
-        if let Some(what) = missing_pods(store, daemonset, &nodes, now_seconds) {
+        let policies = policies_of(daemonset, store.all(Kind::Policy).map(|policy| &**policy));
+        if let Some(what) = missing_pods(store, daemonset, &policies, &nodes, now_seconds) {
             return Some(format!("{who}: {what}"));
+        }
+        if let [policy] = policies.as_slice()
+            && let entry = &policy["status"]["daemonSets"][who]
+            && entry["phase"] != "Complete"
+            // For want of nodes it waits.
+            && !(entry["phase"] == "Progressing" && entry["desired"] == 0)
+        {
+            return Some(format!("{who}: its roll-out is {}", entry["phase"]));
         }
         if let Some(what) = missing_revision(store, daemonset).or_else(|| surplus_revision(store, daemonset))
         {
@@ -109,11 +129,16 @@ pub(crate) fn missing(store: &Store, now_seconds: i64) -> Option<String> {
 fn missing_pods(
     store: &Store,
     daemonset: &Value,
+    policies: &[&Value],
     nodes: &[&std::sync::Arc<Value>],
     now_seconds: i64,
 ) -> Option<String> {
     let spec = &daemonset["spec"];
-    let rolls = spec["updateStrategy"]["type"] == "RollingUpdate";
+    // A policy rolls DaemonSets with OnDelete too; of several none acts.
+    let rolls = match policies {
+        [] => spec["updateStrategy"]["type"] == "RollingUpdate",
+        policies => policies.len() == 1,
+    };
     let min_ready_seconds = spec["minReadySeconds"].as_i64().unwrap_or(0);
     let own =
         |pod: &&std::sync::Arc<Value>| controller_uid(pod).is_some_and(|(_, owner)| owner == uid(daemonset));
@@ -240,7 +265,12 @@ fn surplus_revision(store: &Store, daemonset: &Value) -> Option<String> {
     }
     let own =
         |pod: &&std::sync::Arc<Value>| controller_uid(pod).is_some_and(|(_, owner)| owner == uid(daemonset));
-    let live: Vec<Value> = store.all(Kind::Pod).filter(own).map(|pod| hash(pod)).collect();
+    let mut live: Vec<Value> = store.all(Kind::Pod).filter(own).map(|pod| hash(pod)).collect();
+    // A policy keeps the revision that leads back.
+    let policies = policies_of(daemonset, store.all(Kind::Policy).map(|policy| &**policy)).into_iter();
+    live.extend(
+        policies.map(|policy| policy["status"]["daemonSets"][name(daemonset)]["lastGoodRevision"].clone()),
+    );
     let old = made.iter().filter(|one| !is_of_template(one, daemonset));
     let dead = old.filter(|revision| !live.contains(&hash(revision))).count();
     let limit = daemonset["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(10);
@@ -262,6 +292,12 @@ pub(crate) fn describe(store: &Store) -> Vec<String> {
             spec["updateStrategy"], spec["minReadySeconds"], spec["template"]["spec"]["nodeSelector"],
             spec["template"]["spec"]["tolerations"], metadata["generation"], metadata["finalizers"], daemonset["status"]
         ));
+    }
+    for policy in store.all(Kind::Policy) {
+        let (namespace, name, annotations) =
+            (namespace(policy), name(policy), &policy["metadata"]["annotations"]);
+        let (spec, status) = (&policy["spec"], &policy["status"]);
+        lines.push(format!("policy {namespace}/{name}: {annotations}, {spec}, status {status}"));
     }
     for pod in store.all(Kind::Pod) {
         let (labels, status) = (&pod["metadata"]["labels"], &pod["status"]);

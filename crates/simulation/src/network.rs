@@ -65,6 +65,9 @@ async fn travel(
         Ok(target) => target,
         Err(refusal) => return Ok(refused(&refusal)),
     };
+    if target.kind == Kind::Policy && !lock(&shared).serves_policies {
+        return Ok(refused(&Refusal::not_found(target.kind.plural(), &target.name)));
+    }
     actor.let_go().await;
     // This is where bytes would go to the socket, which asks the fence again.
     if parts.extensions.get::<Fence>().is_some_and(|fence| !fence.is_open()) {

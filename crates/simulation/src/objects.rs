@@ -34,7 +34,7 @@ impl NewDaemonSet {
         let mut object = json!({
             "apiVersion": "apps/v1",
             "kind": "DaemonSet",
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": {"name": name, "namespace": self.namespace, "labels": {"app": name}},
             "spec": {
                 "selector": {"matchLabels": {"app": name}},
                 "updateStrategy": strategy,
@@ -67,6 +67,12 @@ pub(crate) fn image(version: u32) -> String {
 
 pub(crate) fn rolling(max_unavailable: Value, max_surge: Value) -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": max_unavailable, "maxSurge": max_surge}})
+}
+
+/// A RolloutPolicy.
+pub(crate) fn policy(namespace: &str, name: &str, spec: Value) -> Value {
+    let metadata = json!({"name": name, "namespace": namespace});
+    json!({"apiVersion": "everynode.dev/v1alpha1", "kind": "RolloutPolicy", "metadata": metadata, "spec": spec})
 }
 
 pub(crate) fn namespace(name: &str) -> Value {

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actor::{Actor, Role};
 use crate::network;
-use crate::world::{LEASE, Shared, lock};
+use crate::world::{LEASE, Shared, World, lock};
 
 /// One place where a controller runs.
 #[derive(Debug)]
@@ -42,7 +42,13 @@ impl Replica {
             takes_writes_along: self.takes_writes_along,
             ..Actor::new(Role::Controller { identity: identity.clone() }, name.clone())
         };
-        lock(shared).note(format_args!("{name} starts"));
+        let mut world = lock(shared);
+        world.note(format_args!("{name} starts"));
+        if !self.elects {
+            let World { safety, store, .. } = &mut *world;
+            safety.begins_to_lead(store);
+        }
+        drop(world);
         let task = tokio::spawn(work(shared.clone(), actor.clone(), identity));
         self.running = Some(Running { actor, task });
     }
@@ -63,11 +69,10 @@ impl Replica {
         if let Some(running) = &self.running
             && running.actor.hold.set(held) != held
         {
-            lock(shared).note(format_args!(
-                "{} is {}",
-                running.actor.name,
-                if held { "held" } else { "let go" }
-            ));
+            let mut world = lock(shared);
+            let now = world.now_millis();
+            world.safety.cut_off(held, now);
+            world.note(format_args!("{} is {}", running.actor.name, if held { "held" } else { "let go" }));
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) safety: Safety,
     pub(crate) trace: Trace,
     pub(crate) injected: Injected,
+    /// The kind RolloutPolicy is defined.
+    pub(crate) serves_policies: bool,
     /// What went wrong first.
     pub(crate) violation: Option<String>,
     /// Told when something of a kind changes.
@@ -75,6 +77,7 @@ impl World {
             weather,
             trace: Trace::new(is_traced),
             injected: Injected::default(),
+            serves_policies: false,
             violation: None,
             changes: Kind::ALL.iter().map(|_| Arc::default()).collect(),
             alarm: Arc::default(),
@@ -109,6 +112,11 @@ impl World {
 
     /// A request leaves its sender for good.
     pub(crate) fn sent(&mut self, actor: &Actor, target: &Target) {
+        if actor.is_controller()
+            && let Some(what) = self.safety.judge_sending(&self.store, target, self.now_millis())
+        {
+            self.violated(format!("{} {what}", actor.name));
+        }
         let Role::Controller { identity: Some(identity) } = &actor.role else { return };
         if !target.verb.is_write() || matches!(target.kind, Kind::Lease | Kind::Event) {
             return;
@@ -167,6 +175,12 @@ impl World {
             let is_pod = change.key.kind == Kind::Pod;
             self.counts.pods_created += u64::from(is_pod && change.moved == Moved::Added);
             self.counts.pods_deleted += u64::from(is_pod && target.verb == Verb::Delete);
+        }
+        let holder = |lease: &Value| lease["spec"]["holderIdentity"].clone();
+        let is_taken = change.key.kind == Kind::Lease
+            && change.old.as_ref().map(|old| holder(old)) != Some(holder(&change.new));
+        if is_taken && (&*change.key.namespace, &*change.key.name) == LEASE {
+            self.safety.begins_to_lead(&self.store);
         }
         if let Some(what) = self.safety.judge(&self.store, &self.clock, actor, target, change) {
             self.violated(what);

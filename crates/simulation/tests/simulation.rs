@@ -1,7 +1,8 @@
 //! A smaller number of each suite; `just simulate` runs the large ones.
 
+use everynode_simulation::Report;
 use everynode_simulation::suites::systematic::Scenario;
-use everynode_simulation::suites::{edits, storm, systematic};
+use everynode_simulation::suites::{edits, rollouts, storm, systematic};
 
 /// Runs a function for all seeds, on two threads.
 fn for_seeds(seeds: std::ops::Range<u64>, run: impl Fn(u64) + Sync) {
@@ -21,33 +22,41 @@ fn for_seeds(seeds: std::ops::Range<u64>, run: impl Fn(u64) + Sync) {
     });
 }
 
+fn check(command: &str, run: fn(u64, bool) -> Report, seed: u64) {
+    let report = run(seed, false);
+    let failure = report.failure.as_deref();
+    assert_eq!(failure, None, "{}\njust simulate {command} --seed {seed} --trace", report.lines.join("\n"));
+}
+
 #[test]
 fn after_every_storm_each_node_has_its_pod_and_nothing_is_written() {
-    for_seeds(1..201, |seed| {
-        let report = storm::run(seed, false);
-        let failure = report.failure.as_deref();
-        assert_eq!(failure, None, "{}\njust simulate --seed {seed} --trace", report.lines.join("\n"));
-    });
+    for_seeds(1..201, |seed| check("storm", storm::run, seed));
+}
+
+#[test]
+fn under_policies_budgets_hold_and_the_last_roll_out_ends() {
+    for_seeds(1..201, |seed| check("rollouts", rollouts::run, seed));
 }
 
 /// Seeds that have found something.
 const FINDERS: [u64; 5] = [124, 1408, 1751, 1936, 8736];
+/// ... and under policies.
+const FINDERS_UNDER_POLICIES: [u64; 6] = [14, 103, 578, 906, 1568, 1593];
 
 #[test]
 fn worlds_that_went_wrong_once_go_well() {
-    for seed in FINDERS {
-        let report = storm::run(seed, false);
-        let failure = report.failure.as_deref();
-        assert_eq!(failure, None, "{}\njust simulate --seed {seed} --trace", report.lines.join("\n"));
-    }
+    FINDERS.into_iter().for_each(|seed| check("storm", storm::run, seed));
+    FINDERS_UNDER_POLICIES.into_iter().for_each(|seed| check("rollouts", rollouts::run, seed));
 }
 
 #[test]
 fn a_seed_replays_exactly() {
     for seed in [1, 2, 3] {
-        let (first, second) = (storm::run(seed, false), storm::run(seed, false));
-        assert_eq!(first.hash, second.hash, "seed {seed}");
-        assert_eq!(first.counts, second.counts, "seed {seed}");
+        for run in [storm::run, rollouts::run] {
+            let (first, second) = (run(seed, false), run(seed, false));
+            assert_eq!(first.hash, second.hash, "seed {seed}");
+            assert_eq!(first.counts, second.counts, "seed {seed}");
+        }
     }
 }
 

@@ -178,7 +178,7 @@ impl Engine {
         conduct.count(budget);
         if conduct.policy.spec.paused && !conduct.phase.is_ended() {
             conduct.message = "paused".to_owned();
-        } else if budget == 0 && conduct.phase == RolloutPhase::Progressing {
+        } else if budget == 0 && conduct.roster.len() > 0 && conduct.phase == RolloutPhase::Progressing {
             conduct.phase = RolloutPhase::Stalled;
             conduct.message = "maxUnavailable is 0: nothing can be replaced".to_owned();
         }

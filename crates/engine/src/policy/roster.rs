@@ -390,7 +390,7 @@ fn replacement(Seat { spot, noted, is_member, .. }: &Seat, rules: &Rules) -> u32
         Some(new) => !new.available,
         None => spot.is_busy,
     };
-    if rules.surges && is_under_way {
+    if spot.is_unsettled || rules.surges && is_under_way {
         return 0;
     }
     let serves_beside = spot.new.is_some_and(|new| new.available);

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::facts::{CORDONED_TAINT, NOT_READY_TAINTS, Phase, Trouble};
 use crate::nodes::NodeId;
 use crate::placement::NodeView as _;
-use crate::pods::{PodId, PodRow};
+use crate::pods::{Place, PodId, PodRow};
 use crate::slot::{Slot, mark};
 
 use super::spec::{PolicySpec, selects};
@@ -56,6 +56,8 @@ pub(crate) struct Spot {
     pub old: Option<Daemon>,
     /// A pod is terminating, or was asked for and has not been seen.
     pub is_busy: bool,
+    /// Something comes before any roll-out here (F0, G3): a pod is to be adopted, or is one too many.
+    pub is_unsettled: bool,
     /// The failure domain.
     pub domain: Box<str>,
     /// Which of the waves' selectors select it, as bits.
@@ -103,16 +105,26 @@ impl Engine {
         let view = self.nodes.view(node);
         let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
         let (mut new, mut old, mut is_busy) = (None, None, slot.creating.contains_key(&node));
-        let mut due = None;
+        let (mut due, mut is_unsettled) = (None, cell.marks & mark::DELETE != 0);
+        let is_current = slot.current.as_ref().is_some_and(|current| *current.hash == *goal);
         let mut next = cell.first;
         while let Some(row) = self.pods.get(next) {
             let id = next;
             next = row.next;
+            if matches!(row.place, Place::Adopting(_)) {
+                is_unsettled = true;
+                continue;
+            }
             if row.is_leaving() {
                 is_busy |= !row.is_ignored();
                 continue;
             }
-            let place = if self.labels.hash(row.labels) == goal { &mut new } else { &mut old };
+            // F1: the template's generation stands for the current revision.
+            let has_goal = match is_current {
+                true => slot.is_updated(&self.labels, row.labels),
+                false => self.labels.hash(row.labels) == goal,
+            };
+            let place = if has_goal { &mut new } else { &mut old };
             let (daemon, available_at) = daemon(id, row, min_ready_seconds, now);
             due = due.into_iter().chain(available_at).min();
             // Of several the one that serves counts: the others are manage's to delete.
@@ -135,6 +147,7 @@ impl Engine {
             new,
             old,
             is_busy,
+            is_unsettled,
             domain: spec.domain.as_ref().map_or_else(Box::default, |domain| text(&domain.label)),
             selected: spec.waves.iter().enumerate().map(selector).fold(0, |all, one| all | one),
             due,

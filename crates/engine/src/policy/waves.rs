@@ -99,10 +99,12 @@ impl Conduct {
     /// Goes from wave to wave as far as it can, with a budget of so many nodes; when to look again.
     pub fn advance(&mut self, budget: usize, now: Time) -> Option<Time> {
         if self.roster.len() == 0 {
-            self.phase = RolloutPhase::Progressing;
+            // It waits for nodes, and no deadline passes.
+            (self.phase, self.progress_at) = (RolloutPhase::Progressing, None);
             self.message = "no node is eligible".to_owned();
             return None;
         }
+        self.progress_at.get_or_insert(now);
         if self.needs_no_waves() {
             match self.roster.count(flag::UNSETTLED) {
                 0 => self.complete(),

@@ -1,6 +1,8 @@
 //! A cluster in memory for the tests: it keeps objects, carries out the engine's writes, and tells what a watch would.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod fleet;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

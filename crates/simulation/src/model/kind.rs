@@ -1,6 +1,9 @@
 //! The kinds that the model serves.
 
-use everynode_wire::schema::Type;
+use std::sync::OnceLock;
+
+use everynode_local::up::{ROLLOUT_POLICY_DEFINITION, parse};
+use everynode_wire::resource::Model;
 
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,10 +17,11 @@ pub(crate) enum Kind {
     ServiceAccount,
     ConfigMap,
     Event,
+    Policy,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 9] = [
+    pub(crate) const ALL: [Kind; 10] = [
         Kind::Node,
         Kind::Pod,
         Kind::DaemonSet,
@@ -27,6 +31,7 @@ impl Kind {
         Kind::ServiceAccount,
         Kind::ConfigMap,
         Kind::Event,
+        Kind::Policy,
     ];
 
     pub(crate) fn plural(self) -> &'static str {
@@ -40,6 +45,7 @@ impl Kind {
             Kind::ServiceAccount => "serviceaccounts",
             Kind::ConfigMap => "configmaps",
             Kind::Event => "events",
+            Kind::Policy => "rolloutpolicies",
         }
     }
 
@@ -54,6 +60,7 @@ impl Kind {
             Kind::ServiceAccount => "ServiceAccount",
             Kind::ConfigMap => "ConfigMap",
             Kind::Event => "Event",
+            Kind::Policy => "RolloutPolicy",
         }
     }
 
@@ -61,14 +68,19 @@ impl Kind {
         match self {
             Kind::DaemonSet | Kind::Revision => "apps",
             Kind::Lease => "coordination.k8s.io",
+            Kind::Policy => "everynode.dev",
             _ => "",
         }
     }
 
+    fn version(self) -> &'static str {
+        if self == Kind::Policy { "v1alpha1" } else { "v1" }
+    }
+
     pub(crate) fn api_version(self) -> String {
         match self.group() {
-            "" => "v1".to_owned(),
-            group => format!("{group}/v1"),
+            "" => self.version().to_owned(),
+            group => format!("{group}/{}", self.version()),
         }
     }
 
@@ -76,9 +88,19 @@ impl Kind {
         !matches!(self, Kind::Node | Kind::Namespace)
     }
 
-    /// The schema of the kind, for patches.
-    pub(crate) fn schema(self) -> Option<&'static Type> {
-        let resource = everynode_wire::resource_for(self.group(), "v1", self.plural())?;
-        everynode_wire::schema::type_named(resource.type_name)
+    /// How bytes become an object of the kind, for patches.
+    pub(crate) fn model(self) -> Option<Model> {
+        if self == Kind::Policy {
+            static POLICIES: OnceLock<Option<Model>> = OnceLock::new();
+            return POLICIES.get_or_init(model_of_policies).clone();
+        }
+        everynode_wire::resource_for(self.group(), self.version(), self.plural())?.model()
     }
+}
+
+/// By the definition that is deployed: what it does not name is not kept.
+fn model_of_policies() -> Option<Model> {
+    let documents = parse("the definition of RolloutPolicy", ROLLOUT_POLICY_DEFINITION).ok()?;
+    let resources = everynode_wire::custom::resources(&documents.first()?.object).ok()?;
+    resources.iter().find(|resource| resource.version == Kind::Policy.version())?.model()
 }

@@ -78,7 +78,7 @@ impl Target {
         let unknown = || Refusal::new(404, "NotFound", format!("the model does not serve {path}"));
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let rest = match segments.as_slice() {
-            ["api", "v1", rest @ ..] | ["apis", _, "v1", rest @ ..] => rest,
+            ["api", "v1", rest @ ..] | ["apis", _, "v1" | "v1alpha1", rest @ ..] => rest,
             _ => return Err(unknown()),
         };
         let (namespace, rest) = match rest {

@@ -129,8 +129,10 @@ impl Store {
             return Err(Refusal::other_uid());
         }
         keep(&mut new, old, subresource);
-        if key.kind == Kind::DaemonSet {
-            count_generations(&mut new, old);
+        match key.kind {
+            Kind::DaemonSet => count_generations(&mut new, old),
+            Kind::Policy => count_generation(&mut new, old),
+            _ => {}
         }
         if new == **old {
             return Ok(Done { bytes: encode(old), change: None });
@@ -153,13 +155,18 @@ fn parse(body: &[u8]) -> Result<Value, Refusal> {
 
 fn patched(kind: Kind, old: &Value, content_type: &str, body: &[u8]) -> Result<Value, Refusal> {
     let bad = |message: String| Refusal::new(422, "Invalid", message);
-    let schema = kind.schema().ok_or_else(|| bad("no schema".to_owned()))?;
-    let patched = match content_type {
-        content_type::STRATEGIC_MERGE_PATCH => patch::strategic_merge(schema, old, body),
-        content_type::MERGE_PATCH => patch::merge_patch(schema, old, body),
-        other => return Err(bad(format!("the model does not know patches of type {other}"))),
+    let model = kind.model().ok_or_else(|| bad("no schema".to_owned()))?;
+    let patched = match (content_type, model.as_type()) {
+        (content_type::STRATEGIC_MERGE_PATCH, Some(schema)) => patch::strategic_merge(schema, old, body),
+        (content_type::MERGE_PATCH, _) => patch::merge_patch(model, old, body),
+        (other, _) => return Err(bad(format!("the model does not know patches of type {other}"))),
     };
-    patched.map(|patched| patched.value).map_err(|status| bad(format!("{status:?}")))
+    // What a policy's definition does not name would be lost without a word.
+    let value = patched.and_then(|patched| match kind {
+        Kind::Policy => patched.strict(),
+        _ => Ok(patched.value),
+    });
+    value.map_err(|status| bad(format!("{status:?}")))
 }
 
 /// What a write cannot change: metadata of the server, and what belongs to the other side of /status.
@@ -204,6 +211,7 @@ fn prepare(kind: Kind, object: &mut Value) {
                 object["spec"]["schedulerName"] = "default-scheduler".into();
             }
         }
+        Kind::Policy => object["metadata"]["generation"] = 1.into(),
         Kind::DaemonSet => {
             object["metadata"]["generation"] = 1.into();
             object["metadata"]["annotations"][TEMPLATE_GENERATION] = "1".into();
@@ -221,12 +229,16 @@ fn prepare(kind: Kind, object: &mut Value) {
     }
 }
 
-/// Specification N6 and K2.
-fn count_generations(new: &mut Value, old: &Value) {
-    let template = text(old, &format!("/metadata/annotations/{TEMPLATE_GENERATION}")).to_owned();
+fn count_generation(new: &mut Value, old: &Value) {
     if new["spec"] != old["spec"] {
         new["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or(0) + 1).into();
     }
+}
+
+/// Specification N6 and K2.
+fn count_generations(new: &mut Value, old: &Value) {
+    let template = text(old, &format!("/metadata/annotations/{TEMPLATE_GENERATION}")).to_owned();
+    count_generation(new, old);
     let count =
         template.parse::<i64>().unwrap_or(1) + i64::from(new["spec"]["template"] != old["spec"]["template"]);
     if !new["metadata"]["annotations"].is_object() {

@@ -91,6 +91,7 @@ fn setup(seed: u64) -> Setup {
         replicas: 1,
         takes_writes_along: true,
         pod_start_millis: 500,
+        serves_policies: false,
         is_traced: false,
     }
 }

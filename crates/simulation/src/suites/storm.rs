@@ -13,12 +13,16 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(1_200);
 /// ... and for this time nothing is written.
 const STAYS_FOR: Duration = Duration::from_secs(240);
 
+/// So long nobody does anything before the last roll-out under a policy: what the weather did to nodes is over.
+const RESTS_FOR: Duration = Duration::from_secs(120);
+
 /// Runs the world of a seed.
 pub fn run(seed: u64, is_traced: bool) -> Report {
-    in_virtual_time(seed, world(seed, is_traced))
+    in_virtual_time(seed, world(seed, is_traced, false))
 }
 
-async fn world(seed: u64, is_traced: bool) -> Report {
+/// A storm, over policies too.
+pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> Report {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut weather = Weather::draw(&mut random);
     let replicas = if random.u8(..3) == 0 { 2 } else { 1 };
@@ -38,6 +42,7 @@ async fn world(seed: u64, is_traced: bool) -> Report {
         replicas,
         takes_writes_along,
         pod_start_millis: random.choice([0, 1_000, 10_000]).unwrap_or(0),
+        serves_policies,
         is_traced,
         weather,
     };
@@ -45,6 +50,11 @@ async fn world(seed: u64, is_traced: bool) -> Report {
     lock(&cluster.shared).note(format_args!("seed {seed}: {setup:?}"));
     for daemonset in &daemonsets {
         cluster.create(Kind::DaemonSet, &daemonset.object());
+    }
+    for daemonset in daemonsets.iter().filter(|_| serves_policies) {
+        // Two of one namespace may select the same DaemonSet.
+        let policy = chaos.policy(&daemonset.namespace, &daemonset.name, &daemonset.name);
+        cluster.create(Kind::Policy, &policy);
     }
     for replica in &mut cluster.replicas {
         replica.start(&cluster.shared);
@@ -64,6 +74,10 @@ async fn live(cluster: &mut Cluster, chaos: &mut Chaos) -> Result<(), String> {
     }
     lock(&cluster.shared).note(format_args!("the weather is over"));
     chaos.heal(cluster);
+    if lock(&cluster.shared).serves_policies {
+        cluster.pass(RESTS_FOR).await;
+        chaos.roll_out_well(cluster);
+    }
     cluster.settle(SETTLES_WITHIN).await?;
     cluster.stay(STAYS_FOR).await
 }

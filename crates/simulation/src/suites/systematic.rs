@@ -212,6 +212,7 @@ fn once(scenario: Scenario, fault: Option<Fault>, is_traced: bool) -> Run {
             replicas: 1,
             takes_writes_along: true,
             pod_start_millis: 1_000,
+            serves_policies: false,
             is_traced,
         };
         let mut cluster = Cluster::start(&setup);

@@ -1,5 +1,7 @@
 //! What people and machines do to a cluster while the weather lasts.
 
+mod policies;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub(crate) struct Chaos {
     /// Nodes that were deleted, as they were.
     deleted_nodes: Vec<Arc<Value>>,
     deleted_daemonsets: Vec<Value>,
+    deleted_policies: Vec<Value>,
     steps_clocks: bool,
     /// How far the time of day is from where it would be, and the furthest that it was ahead.
     stepped_millis: i64,
@@ -38,6 +41,7 @@ impl Chaos {
             count: 0,
             deleted_nodes: Vec::new(),
             deleted_daemonsets: Vec::new(),
+            deleted_policies: Vec::new(),
             steps_clocks,
             stepped_millis: 0,
             ahead_millis: 0,
@@ -88,6 +92,9 @@ impl Chaos {
 
     /// Does one thing.
     pub(crate) fn act(&mut self, cluster: &mut Cluster) -> Option<()> {
+        if lock(&cluster.shared).serves_policies && self.random.u8(..4) == 0 {
+            return self.steer(cluster);
+        }
         match self.random.u8(..26) {
             0..4 => self.edit_template(cluster),
             4 => self.edit_strategy(cluster),
@@ -269,7 +276,8 @@ impl Chaos {
         let policy = self.random.choice(["Background", "Orphan", "Foreground"])?;
         cluster.delete(&key, &json!({"propagationPolicy": policy}));
         let mut object = (*object).clone();
-        let mut metadata = json!({"name": name(&object), "namespace": namespace(&object)});
+        let labels = &object["metadata"]["labels"];
+        let mut metadata = json!({"name": name(&object), "namespace": namespace(&object), "labels": labels});
         if let Some(names) = object["metadata"]["annotations"].get("everynode.dev/pod-names") {
             metadata["annotations"] = json!({"everynode.dev/pod-names": names});
         }

@@ -4,6 +4,8 @@
 //! best that a controller can know: what a person changed within that time excuses what would be wrong by the newest
 //! state. What the controller itself did is never an excuse.
 
+mod law;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,11 +15,13 @@ use everynode_wire::Value;
 use crate::actor::Actor;
 use crate::clock::SimClock;
 use crate::model::{
-    Change, Kind, Moved, Store, Target, Verb, controller_uid, daemonset_allows_surge, is_available_at,
+    Change, Key, Kind, Moved, Store, Target, Verb, controller_uid, daemonset_allows_surge, is_available_at,
     is_deleting, is_live, is_terminal, label, name, target_node, uid,
 };
-use crate::naive::{is_updated, place, scaled, selects};
+use crate::naive::{is_updated, place, selects};
 use crate::weather::Weather;
+
+use law::{Law, is_beside, is_said};
 
 const HASH_LABEL: &str = "controller-revision-hash";
 
@@ -27,9 +31,13 @@ pub(crate) struct Safety {
     /// Nothing is judged: what is done to the controller is more than an API server does.
     pub(crate) is_off: bool,
     staleness_millis: u64,
+    /// A controller was cut off: since when, and until when.
+    blind: Vec<(u64, Option<u64>)>,
     knows_time: bool,
     /// The versions of each DaemonSet, by uid; status does not count.
     daemonsets: BTreeMap<String, Vec<(u64, Arc<Value>)>>,
+    /// All policies after each change of one; status does not count.
+    policies: Vec<(u64, Vec<Arc<Value>>)>,
     /// Pods that some DaemonSet controls or has controlled.
     controlled: BTreeSet<String>,
     /// When a pod was last not selected or not controlled by its DaemonSet.
@@ -38,8 +46,8 @@ pub(crate) struct Safety {
     nodes: BTreeMap<String, u64>,
     /// When a pod last changed.
     touched: BTreeMap<String, u64>,
-    /// Nodes whose old available pod a roll-out has deleted, and that have had no available pod since.
-    removed: BTreeSet<(String, String)>,
+    /// Nodes whose old available pod a roll-out has deleted, and that have had no available pod since; with the time.
+    removed: BTreeMap<(String, String), u64>,
 }
 
 type Verdict = Option<String>;
@@ -49,13 +57,15 @@ impl Safety {
         Safety {
             is_off: false,
             staleness_millis: weather.staleness_millis(),
+            blind: Vec::new(),
             knows_time: !weather.steps_clocks,
             daemonsets: BTreeMap::new(),
+            policies: vec![(0, Vec::new())],
             controlled: BTreeSet::new(),
             loose: BTreeMap::new(),
             nodes: BTreeMap::new(),
             touched: BTreeMap::new(),
-            removed: BTreeSet::new(),
+            removed: BTreeMap::new(),
         }
     }
 
@@ -88,6 +98,9 @@ impl Safety {
                     versions.push((now, change.new.clone()));
                 }
             }
+            Kind::Policy if is_said(change) => {
+                self.policies.push((now, store.all(Kind::Policy).cloned().collect()));
+            }
             Kind::Node => {
                 let same = change.moved == Moved::Modified
                     && change.old.as_ref().is_some_and(|old| {
@@ -96,6 +109,10 @@ impl Safety {
                     });
                 if !same {
                     self.nodes.insert(change.key.name.clone(), now);
+                }
+                // What a leader took without a word from a node that died since, its successor cannot know.
+                if !is_well(&change.new) && self.policies.len() > 1 {
+                    self.removed.retain(|(_, node), _| *node != change.key.name);
                 }
             }
             Kind::Pod => self.remember_pod(store, clock, change),
@@ -138,16 +155,89 @@ impl Safety {
         }
     }
 
+    /// A controller is cut off, or no longer.
+    pub(crate) fn cut_off(&mut self, is_held: bool, now: u64) {
+        match is_held {
+            true => self.blind.push((now, None)),
+            false => self
+                .blind
+                .iter_mut()
+                .filter(|(_, until)| until.is_none())
+                .for_each(|(_, until)| *until = Some(now)),
+        }
+    }
+
+    /// What is not older than this may not be known yet.
+    fn horizon(&self, now: u64) -> u64 {
+        let horizon = now.saturating_sub(self.staleness_millis);
+        let is_felt = |(_, until): &&(u64, Option<u64>)| until.is_none_or(|until| until >= horizon);
+        let felt =
+            self.blind.iter().filter(is_felt).map(|(since, _)| since.saturating_sub(self.staleness_millis));
+        felt.chain([horizon]).min().unwrap_or(horizon)
+    }
+
     fn is_recent(&self, at: Option<&u64>, now: u64) -> bool {
-        at.is_some_and(|at| now.saturating_sub(*at) <= self.staleness_millis)
+        at.is_some_and(|at| *at >= self.horizon(now))
     }
 
     /// The versions of a DaemonSet that a controller may go by.
     fn versions(&self, owner: &str, now: u64) -> Vec<&Arc<Value>> {
         let all = self.daemonsets.get(owner).map_or(&[][..], Vec::as_slice);
-        let recent =
-            all.iter().rposition(|(at, _)| now.saturating_sub(*at) > self.staleness_millis).unwrap_or(0);
+        let horizon = self.horizon(now);
+        let recent = all.iter().rposition(|(at, _)| *at < horizon).unwrap_or(0);
         all[recent..].iter().map(|(_, version)| version).collect()
+    }
+
+    /// What holds, or has held a moment ago, for the roll-outs of a DaemonSet.
+    fn laws<'a>(&'a self, versions: &[&'a Arc<Value>], now: u64) -> Vec<Law<'a>> {
+        let horizon = self.horizon(now);
+        let recent = self.policies.iter().rposition(|(at, _)| *at < horizon).unwrap_or(0);
+        let policies = || self.policies[recent..].iter();
+        versions.iter().flat_map(|version| policies().map(|(_, all)| Law::new(version, all))).collect()
+    }
+
+    /// By the status of its policy a roll-out goes, or has gone, back.
+    fn has_gone_back(&self, store: &Store, daemonset: &Value) -> bool {
+        let mut policies = store.all(Kind::Policy).filter(|policy| is_beside(policy, daemonset));
+        policies.any(|policy| {
+            let phase = &policy["status"]["daemonSets"][name(daemonset)]["phase"];
+            phase == "RollingBack" || phase == "RolledBack"
+        })
+    }
+
+    /// A controller begins to lead. Where no policy says anything of a roll-out yet, what was taken before cannot be
+    /// told from what was broken before.
+    pub(crate) fn begins_to_lead(&mut self, store: &Store) {
+        let policies: Vec<_> = store.all(Kind::Policy).collect();
+        for daemonset in store.all(Kind::DaemonSet) {
+            let beside = policies.iter().filter(|policy| is_beside(policy, daemonset));
+            let is_silent = |policy: &&Arc<Value>| policy["status"]["daemonSets"][name(daemonset)].is_null();
+            if beside.clone().count() > 0 && beside.copied().all(|policy| is_silent(&policy)) {
+                self.removed.retain(|(owner, _), _| owner != uid(daemonset));
+            }
+        }
+    }
+
+    /// Looks at a deletion that leaves its controller: none does while a roll-out is halted, but of what is too much.
+    pub(crate) fn judge_sending(&self, store: &Store, target: &Target, now: u64) -> Verdict {
+        let key = Key::new(target.kind, &target.namespace, &target.name);
+        let pod = store.get(&key).filter(|_| (target.kind, target.verb) == (Kind::Pod, Verb::Delete))?;
+        let (_, owner) = controller_uid(pod).filter(|_| is_live(pod) && !self.is_off)?;
+        let daemonset = store.all(Kind::DaemonSet).find(|one| uid(one) == owner)?;
+        let policies: Vec<Arc<Value>> = store.all(Kind::Policy).cloned().collect();
+        let versions = self.versions(owner, now);
+        if versions.len() > 1
+            || self.is_recent(self.policies.last().map(|(at, _)| at), now)
+            || is_deleting(daemonset)
+            || !Law::new(daemonset, &policies).is_halted()
+        {
+            return None;
+        }
+        let node = target_node(pod)?;
+        let there = store.all(Kind::Node).find(|one| name(one) == node)?;
+        let may_stay = place(&daemonset["spec"]["template"], there).may_stay;
+        (may_stay && !self.is_recent(self.nodes.get(node), now) && is_alone(store, pod, owner, node))
+            .then(|| format!("sends the deletion of {}, and the roll-out is halted", name(pod)))
     }
 
     fn judge_controller(
@@ -162,6 +252,7 @@ impl Safety {
             (Kind::Pod, Verb::Delete) => self.judge_deletion(store, clock, change),
             (Kind::Pod, Verb::Patch) if target.subresource.is_empty() => self.judge_patch(store, change),
             (Kind::DaemonSet, Verb::Update) if target.subresource == "status" => None,
+            (Kind::Policy, Verb::Patch) if target.subresource == "status" => None,
             (Kind::Revision, Verb::Delete) => self.judge_revision_deletion(store, change),
             (Kind::Revision, Verb::Create | Verb::Update | Verb::Patch) => {
                 let changed = change.old.as_ref().is_some_and(|old| old["data"] != change.new["data"]);
@@ -216,13 +307,19 @@ impl Safety {
         }
         let (_, owner) = controller_uid(pod)?;
         let node = target_node(pod)?;
-        let versions: Vec<Value> = self.versions(owner, now).into_iter().map(|one| (**one).clone()).collect();
-        let newest = versions.last()?;
-        if is_deleting(newest) || !is_live(pod) || versions.iter().any(daemonset_allows_surge) {
+        let versions = self.versions(owner, now);
+        let newest = *versions.last()?;
+        if is_deleting(newest)
+            || !is_live(pod)
+            || versions.iter().any(|version| daemonset_allows_surge(version))
+        {
             return None;
         }
+        let laws = self.laws(&versions, now);
         let min_ready = newest["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
-        if !self.knows_time || !is_available_at(pod, min_ready, seconds(clock)) {
+        // Under a policy a pod that is ready counts, for how long ever it is.
+        let counts_from = if laws.iter().all(Law::has_policy) { 0 } else { min_ready };
+        if !self.knows_time || !is_available_at(pod, counts_from, seconds(clock)) {
             return None;
         }
         // What it was a moment ago may be all that is known: an old pod that is not available goes at any time (F5).
@@ -234,68 +331,66 @@ impl Safety {
         if versions.iter().any(|version| !place(&version["spec"]["template"], there).may_stay) {
             return None;
         }
-        let is_alone = !store.all(Kind::Pod).any(|other| {
-            uid(other) != uid(pod)
-                && target_node(other) == Some(node)
-                && controller_uid(other).is_some_and(|(_, other)| other == owner)
-        });
-        if !is_alone {
+        if !is_alone(store, pod, owner, node) {
             return None;
         }
         let has_edits =
             versions.iter().any(|version| version["spec"]["template"] != newest["spec"]["template"]);
-        let is_old = has_edits || !is_updated(store, newest, pod);
+        let goes_back = || laws.iter().any(Law::may_go_back) || self.has_gone_back(store, newest);
+        let is_old = has_edits || !is_updated(store, newest, pod) || goes_back();
         if !is_old {
             return Some(format!("deletes the available pod of {node}, which is of the current template"));
         }
-        self.refresh(store, owner, min_ready, seconds(clock));
-        self.judge_budget(store, owner, node, &versions, now)
-    }
-
-    /// Pods become available by the passing of time.
-    fn refresh(&mut self, store: &Store, owner: &str, min_ready: i64, now_seconds: i64) {
-        for pod in
-            store.all(Kind::Pod).filter(|pod| is_live(pod) && is_available_at(pod, min_ready, now_seconds))
-        {
-            if let (Some((_, pods_owner)), Some(node)) = (controller_uid(pod), target_node(pod))
-                && pods_owner == owner
-            {
-                self.removed.remove(&(owner.to_owned(), node.to_owned()));
-            }
+        if laws.iter().any(Law::has_policy) && !is_well(there) {
+            return None;
         }
+        let mut removed = self.removed.clone();
+        removed.retain(|(owners, one), _| {
+            owners != owner || !is_served(store, owner, one, min_ready, seconds(clock))
+        });
+        removed.insert((owner.to_owned(), node.to_owned()), now);
+        let verdict = self.judge_budget(store, &removed, newest, there, &laws, now);
+        self.removed = removed;
+        verdict
     }
 
-    /// Nodes without an available pod because a roll-out deleted it are never more than maxUnavailable.
+    /// Nodes without an available pod because a roll-out deleted it are never more than may be.
     fn judge_budget(
-        &mut self,
+        &self,
         store: &Store,
-        owner: &str,
-        node: &str,
-        versions: &[Value],
+        removed: &BTreeMap<(String, String), u64>,
+        newest: &Value,
+        node: &Value,
+        laws: &[Law<'_>],
         now: u64,
     ) -> Verdict {
-        let rolls =
-            versions.iter().filter(|version| version["spec"]["updateStrategy"]["type"] == "RollingUpdate");
+        let owner = uid(newest);
         let nodes: Vec<_> = store.all(Kind::Node).collect();
         let total = i64::try_from(nodes.len()).unwrap_or(i64::MAX);
-        let limits = rolls.map(|version| {
-            let value = &version["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"];
-            scaled(value, total).max(1)
-        });
-        let Some(limit) = limits.max() else {
-            return Some(format!("deletes the available pod of {node} of a DaemonSet with OnDelete"));
-        };
-        self.removed.insert((owner.to_owned(), node.to_owned()));
-        let newest = versions.last()?;
-        let open = nodes.iter().filter(|one| {
-            // One without pods that was not eligible a moment ago does not count yet (F7).
+        let limit = laws.iter().map(|law| law.may_take(total)).max()?;
+        if limit == 0 {
+            return Some(format!("deletes the available pod of {}, and nothing may be taken", name(node)));
+        }
+        let taken_at = |one: &Value| removed.get(&(owner.to_owned(), name(one).to_owned())).copied();
+        // One without pods that was not eligible a moment ago does not count yet (F7).
+        let is_open = |one: &&&Arc<Value>| {
             place(&newest["spec"]["template"], one).should_run
                 && !self.is_recent(self.nodes.get(name(one)), now)
-                && self.removed.contains(&(owner.to_owned(), name(one).to_owned()))
-        });
-        let open = i64::try_from(open.count()).unwrap_or(i64::MAX);
+                && taken_at(one).is_some()
+        };
+        let open: Vec<_> = nodes.iter().filter(is_open).collect();
+        if open.len() as i64 > limit {
+            let open = open.len();
+            return Some(format!("the roll-out took the pods of {open} nodes where {limit} may be without"));
+        }
+        let domains: Option<Vec<_>> = laws.iter().map(Law::domain).collect();
+        let (label, limit) = domains?.into_iter().max_by_key(|(_, limit)| *limit)?;
+        // A node that came into the domain since brings what it lacks with it.
+        let stayed = |one: &Value| self.nodes.get(name(one)).copied() < taken_at(one);
+        let beside = |one: &&&Arc<Value>| crate::model::label(one, label) == crate::model::label(node, label);
+        let open = open.into_iter().filter(|one| stayed(one)).filter(beside).count() as i64;
         (open > limit)
-            .then(|| format!("the roll-out took the pods of {open} nodes where {limit} may be without"))
+            .then(|| format!("the roll-out took the pods of {open} nodes of a domain where {limit} may be"))
     }
 
     /// Only pods that a DaemonSet controls are changed, or orphans that it selects, and nothing but who they are.
@@ -338,6 +433,33 @@ impl Safety {
         })?;
         Some(format!("deletes the revision that {} is made from", name(user)))
     }
+}
+
+/// The DaemonSet has no other pod on the node.
+fn is_alone(store: &Store, pod: &Value, owner: &str, node: &str) -> bool {
+    !store.all(Kind::Pod).any(|other| {
+        uid(other) != uid(pod)
+            && target_node(other) == Some(node)
+            && controller_uid(other).is_some_and(|(_, other)| other == owner)
+    })
+}
+
+/// The DaemonSet has an available pod on the node. Pods become available by the passing of time.
+fn is_served(store: &Store, owner: &str, node: &str, min_ready: i64, now_seconds: i64) -> bool {
+    store.all(Kind::Pod).any(|pod| {
+        is_live(pod)
+            && target_node(pod) == Some(node)
+            && controller_uid(pod).is_some_and(|(_, other)| other == owner)
+            && is_available_at(pod, min_ready, now_seconds)
+    })
+}
+
+/// The node is neither down nor cordoned.
+fn is_well(node: &Value) -> bool {
+    const BAD: [&str; 3] = ["not-ready", "unreachable", "unschedulable"];
+    let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    let key = |taint: &Value| taint["key"].as_str()?.strip_prefix("node.kubernetes.io/").map(str::to_owned);
+    !taints.any(|taint| key(taint).is_some_and(|key| BAD.contains(&&*key)))
 }
 
 fn seconds(clock: &SimClock) -> i64 {
