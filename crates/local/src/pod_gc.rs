@@ -21,6 +21,8 @@ pub(crate) struct PodGc {
     node_by_pod: HashMap<Box<str>, Box<str>>,
     /// When a node has been missing for long enough.
     timers: BinaryHeap<Reverse<(u64, Box<str>)>>,
+    /// The nodes that a timer runs for.
+    waiting: HashSet<Box<str>>,
     outbox: Outbox<Ticket>,
     random: fastrand::Rng,
     failures: u32,
@@ -54,6 +56,7 @@ impl PodGc {
             pods_by_node: BTreeMap::new(),
             node_by_pod: HashMap::new(),
             timers: BinaryHeap::new(),
+            waiting: HashSet::new(),
             outbox: Outbox::default(),
             random,
             failures: 0,
@@ -74,11 +77,10 @@ impl PodGc {
         }
         self.node_by_pod.insert((*pod.metadata.uid).into(), node.into());
         let row = PodRow { namespace: (*pod.metadata.namespace).into(), name: (*pod.metadata.name).into() };
-        let pods = self.pods_by_node.entry(node.into()).or_default();
-        let is_first = pods.is_empty();
-        pods.insert((*pod.metadata.uid).into(), row);
-        if is_first && self.nodes_listed && !self.nodes.contains(node) {
-            self.timers.push(Reverse((now.millis + self.quarantine_millis, node.into())));
+        self.pods_by_node.entry(node.into()).or_default().insert((*pod.metadata.uid).into(), row);
+        // Also when others of the node are known: those may just be removed.
+        if self.nodes_listed && !self.nodes.contains(node) && !self.waiting.contains(node) {
+            self.later(node.into(), now.millis + self.quarantine_millis);
         }
     }
 
@@ -131,6 +133,7 @@ impl PodGc {
     }
 
     fn later(&mut self, node: Box<str>, millis: u64) {
+        self.waiting.insert(node.clone());
         self.timers.push(Reverse((millis, node)));
     }
 }
@@ -169,6 +172,7 @@ impl Core for PodGc {
         while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now.millis)
             && let Some(Reverse((_, node))) = self.timers.pop()
         {
+            self.waiting.remove(&node);
             if !self.nodes.contains(&node) && self.pods_by_node.contains_key(&node) {
                 let path = format!("/api/v1/nodes/{node}");
                 self.outbox.push(Ticket::Verify(node), Method::GET, path, content_type::JSON, "");
@@ -269,6 +273,19 @@ mod tests {
             sent(&mut gc, false, at(40)),
             ["GET nodes/gone", "PATCH namespaces/ns/pods/p/status", "DELETE namespaces/ns/pods/p"]
         );
+    }
+
+    #[test]
+    fn a_pod_that_is_heard_of_while_others_of_its_node_are_removed_is_removed_too() {
+        let mut gc = collector();
+        gc.observe(&Fact::Pod(&serde_json::from_str(&pod("p", "gone", false)).unwrap()), at(0));
+        gc.wake(at(40));
+        assert_eq!(sent(&mut gc, false, at(40)).len(), 3);
+        // The watch has not shown yet that the first one has gone.
+        gc.observe(&Fact::Pod(&serde_json::from_str(&pod("q", "gone", false)).unwrap()), at(41));
+        gc.wake(at(81));
+        let removed = sent(&mut gc, false, at(81));
+        assert!(removed.contains(&"DELETE namespaces/ns/pods/q".to_owned()), "{removed:?}");
     }
 
     #[test]

@@ -230,6 +230,12 @@ pub(crate) fn is_updated(store: &Store, daemonset: &Value, pod: &Value) -> bool 
     by_generation || current.any(|revision| !hash(pod).is_null() && hash(revision) == hash(pod))
 }
 
+/// A revision of this hash holds the DaemonSet's template.
+pub(crate) fn has_revision(store: &Store, daemonset: &Value, wanted: &Value) -> bool {
+    let of_hash = own_revisions(store, daemonset).into_iter().filter(|revision| hash(revision) == *wanted);
+    of_hash.into_iter().any(|revision| is_of_template(revision, daemonset))
+}
+
 /// The DaemonSets that have more revisions than they may, and nothing else that is missing: a revision that comes with
 /// its owner wakes nobody, so that it stays until the DaemonSet is looked at for another reason (A9).
 pub(crate) fn with_surplus_revisions(store: &Store) -> Vec<Key> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use everynode_wire::Value;
 
-use crate::model::{Change, Moved, namespace};
-use crate::naive::{policies_of, scaled};
+use crate::model::{Change, Moved, Store, name, namespace};
+use crate::naive::{has_revision, policies_of, scaled};
 
 /// One version of a DaemonSet, with the policies that select it.
 pub(super) struct Law<'a> {
@@ -60,10 +60,12 @@ impl<'a> Law<'a> {
         })
     }
 
-    /// A roll-out that was halted, by the status of its policy.
-    pub(super) fn is_halted(&self) -> bool {
-        let name = self.daemonset["metadata"]["name"].as_str().unwrap_or_default();
-        self.policy().is_some_and(|policy| policy["status"]["daemonSets"][name]["phase"] == "Halted")
+    /// The roll-out of the current template was halted, by the status of its policy.
+    pub(super) fn is_halted(&self, store: &Store) -> bool {
+        let entry = self.policy().map(|policy| &policy["status"]["daemonSets"][name(self.daemonset)]);
+        entry.is_some_and(|entry| {
+            entry["phase"] == "Halted" && has_revision(store, self.daemonset, &entry["revision"])
+        })
     }
 }
 

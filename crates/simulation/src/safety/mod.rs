@@ -229,7 +229,7 @@ impl Safety {
         if versions.len() > 1
             || self.is_recent(self.policies.last().map(|(at, _)| at), now)
             || is_deleting(daemonset)
-            || !Law::new(daemonset, &policies).is_halted()
+            || !Law::new(daemonset, &policies).is_halted(store)
         {
             return None;
         }
@@ -366,7 +366,10 @@ impl Safety {
     ) -> Verdict {
         let owner = uid(newest);
         let nodes: Vec<_> = store.all(Kind::Node).collect();
-        let total = i64::try_from(nodes.len()).unwrap_or(i64::MAX);
+        let is_here = |known: &String| nodes.iter().any(|node| name(node) == known);
+        let gone =
+            self.nodes.iter().filter(|(known, at)| self.is_recent(Some(at), now) && !is_here(known)).count();
+        let total = i64::try_from(nodes.len() + gone).unwrap_or(i64::MAX);
         let limit = laws.iter().map(|law| law.may_take(total)).max()?;
         if limit == 0 {
             return Some(format!("deletes the available pod of {}, and nothing may be taken", name(node)));
