@@ -405,12 +405,14 @@ impl Slot {
     }
 
     /// A pod was asked for on a node, and another one must not be. One of which nothing is known can be asked for
-    /// again under the same name: the API server makes one of them at most.
+    /// again under the same name: the API server makes one of them at most. Under surge it could be made when the name
+    /// is free again because another revision has come.
     pub fn is_creating(&self, nodes: &Nodes, node: NodeId) -> bool {
         match self.creating.get(&node) {
             None => false,
             Some(Creating::Unknown { name: Some(name), .. }) => {
-                self.pod_name(nodes, node).is_none_or(|now| **name != *now)
+                let is_of_node = self.spec.as_ref().is_some_and(|spec| !spec.fact.strategy.allows_surge());
+                !is_of_node || self.pod_name(nodes, node).is_none_or(|now| **name != *now)
             }
             Some(_) => true,
         }

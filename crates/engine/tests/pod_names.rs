@@ -125,6 +125,16 @@ fn a_creation_without_an_answer_is_repeated_soon_and_finds_the_pod() {
 }
 
 #[test]
+fn under_surge_a_creation_without_an_answer_is_not_repeated_before_a_list() {
+    let (mut cluster, _, action) = first_creation(by_node_with_surge);
+    fail(&mut cluster, &action, Failure::Unknown);
+    cluster.now = cluster.now.plus_millis(60_000);
+    assert!(creation(decide(&mut cluster)).is_none(), "it may be made later, when its name is free again");
+    cluster.objects.list(everynode_engine::Kind::Pod, &mut cluster.engine, cluster.now);
+    assert!(creation(decide(&mut cluster)).is_some());
+}
+
+#[test]
 fn a_creation_without_an_answer_is_not_repeated_under_another_name() {
     let (mut cluster, uid, action) = first_creation(by_node);
     fail(&mut cluster, &action, Failure::Unknown);

@@ -43,6 +43,8 @@ impl Replica {
             ..Actor::new(Role::Controller { identity: identity.clone() }, name.clone())
         };
         let mut world = lock(shared);
+        let now = world.now_millis();
+        world.safety.cut_off(false, now);
         world.note(format_args!("{name} starts"));
         if !self.elects {
             let World { safety, store, .. } = &mut *world;
@@ -60,7 +62,10 @@ impl Replica {
             lock(shared).note(format_args!("{} crashes", running.actor.name));
             running.actor.dead.cancel();
         }
-        lock(shared).counts.crashes += 1;
+        let mut world = lock(shared);
+        let now = world.now_millis();
+        world.safety.cut_off(true, now);
+        world.counts.crashes += 1;
         running.task.abort();
     }
 

@@ -466,7 +466,7 @@ impl Naive {
             let verdict = self.nodes.get(name).map(|node| verdict(set, node));
             let creating = match set.creating.get(name) {
                 Some(Creating::Unknown { name: Some(known), .. }) => {
-                    self.pod_name(uid, name).as_deref() != Some(known)
+                    set.fact.strategy.allows_surge() || self.pod_name(uid, name).as_deref() != Some(known)
                 }
                 other => other.is_some(),
             };

@@ -31,7 +31,7 @@ pub(crate) struct Safety {
     /// Nothing is judged: what is done to the controller is more than an API server does.
     pub(crate) is_off: bool,
     staleness_millis: u64,
-    /// A controller was cut off: since when, and until when.
+    /// A controller was cut off, or did not run: since when, and until when.
     blind: Vec<(u64, Option<u64>)>,
     knows_time: bool,
     /// The versions of each DaemonSet, by uid; status does not count.
@@ -82,11 +82,11 @@ impl Safety {
             true => self.judge_controller(store, clock, target, change),
             false => None,
         };
-        self.remember(store, clock, change);
+        self.remember(store, clock, actor, change);
         verdict.map(|what| format!("{} of {}: {what}", actor.name, change.key.name))
     }
 
-    fn remember(&mut self, store: &Store, clock: &SimClock, change: &Change) {
+    fn remember(&mut self, store: &Store, clock: &SimClock, actor: &Actor, change: &Change) {
         let now = change.at_millis;
         match change.key.kind {
             Kind::DaemonSet => {
@@ -97,6 +97,7 @@ impl Safety {
                 if is_new || change.moved == Moved::Deleted {
                     versions.push((now, change.new.clone()));
                 }
+                self.forget_ineligible(store);
             }
             Kind::Policy if is_said(change) => {
                 self.policies.push((now, store.all(Kind::Policy).cloned().collect()));
@@ -114,13 +115,29 @@ impl Safety {
                 if !is_well(&change.new) && self.policies.len() > 1 {
                     self.removed.retain(|(_, node), _| *node != change.key.name);
                 }
+                self.forget_ineligible(store);
             }
-            Kind::Pod => self.remember_pod(store, clock, change),
+            Kind::Pod => self.remember_pod(store, clock, actor, change),
             _ => {}
         }
     }
 
-    fn remember_pod(&mut self, store: &Store, clock: &SimClock, change: &Change) {
+    /// Under a policy a node that must not run the daemon any more begins anew when it may again.
+    fn forget_ineligible(&mut self, store: &Store) {
+        if self.policies.len() == 1 {
+            return;
+        }
+        let nodes: Vec<_> = store.all(Kind::Node).collect();
+        for daemonset in store.all(Kind::DaemonSet) {
+            let template = &daemonset["spec"]["template"];
+            let runs = |wanted: &str| {
+                nodes.iter().any(|node| name(node) == wanted && place(template, node).should_run)
+            };
+            self.removed.retain(|(owner, node), _| owner != uid(daemonset) || runs(node));
+        }
+    }
+
+    fn remember_pod(&mut self, store: &Store, clock: &SimClock, actor: &Actor, change: &Change) {
         let (pod, now) = (&change.new, change.at_millis);
         self.touched.insert(uid(pod).to_owned(), now);
         let Some(("DaemonSet", owner)) = controller_uid(pod) else {
@@ -139,7 +156,8 @@ impl Safety {
             self.loose.insert(uid(pod).to_owned(), now);
         }
         // The judge has just counted this one as taken.
-        let removed_now = change.old.as_ref().is_some_and(|old| !is_deleting(old)) && !is_live(pod);
+        let was_there = change.old.as_ref().is_some_and(|old| !is_deleting(old));
+        let removed_now = actor.is_controller() && was_there && !is_live(pod);
         let min_ready = daemonset.and_then(|one| one["spec"]["minReadySeconds"].as_i64()).unwrap_or(0);
         let min_ready = if self.knows_time { min_ready } else { 0 };
         // A pod becomes available without a change of it: as it was until now counts too.
@@ -155,7 +173,7 @@ impl Safety {
         }
     }
 
-    /// A controller is cut off, or no longer.
+    /// A controller is cut off or has crashed, or is not any more.
     pub(crate) fn cut_off(&mut self, is_held: bool, now: u64) {
         match is_held {
             true => self.blind.push((now, None)),
@@ -383,8 +401,9 @@ impl Safety {
         };
         let open: Vec<_> = nodes.iter().filter(is_open).collect();
         if open.len() as i64 > limit {
-            let open = open.len();
-            return Some(format!("the roll-out took the pods of {open} nodes where {limit} may be without"));
+            let open: Vec<String> =
+                open.iter().map(|one| format!("{} ({:?})", name(one), taken_at(one))).collect();
+            return Some(format!("the roll-out took the pods of {open:?} where {limit} may be without"));
         }
         let domains: Option<Vec<_>> = laws.iter().map(Law::domain).collect();
         let (label, limit) = domains?.into_iter().max_by_key(|(_, limit)| *limit)?;
