@@ -4,8 +4,8 @@
 mod common;
 
 use common::fleet::{Fleet, Image, runs, with_selector};
-use common::{change_image, plain_node, rolling};
-use everynode_engine::Time;
+use common::{change_image, merge, plain_node, rolling};
+use everynode_engine::{Time, Work};
 use serde_json::{Value, json};
 
 /// NVSentinel#1764: 288 nodes, 20 of them dead, a budget of 14: nothing was ever replaced.
@@ -399,4 +399,61 @@ fn another_leader_goes_on_at_any_point() {
         fleet.roll(behaviour);
         assert_eq!(fleet.phase(), end, "{:#}", fleet.entry());
     }
+}
+
+#[test]
+fn nodes_go_back_when_the_status_says_so_and_not_before() {
+    let policy = json!({"maxUnavailable": 2, "failure": {"action": "Rollback"}});
+    let mut fleet = Fleet::new(6, rolling(1, 0)).with_policy(policy);
+    fleet.roll(runs);
+    change_image(&mut fleet.cluster, fleet.uid, "none");
+    let behaviour = |image: &str| if image == "none" { Image::CannotBePulled } else { Image::Runs };
+    let is_halt = |work: &Work| match work {
+        Work::WritePolicyStatus { status, .. } => status["daemonSets"]["ds"]["phase"] == "RollingBack",
+        _ => false,
+    };
+    let mut written = Vec::new();
+    for _ in 0..100 {
+        if written.is_empty() {
+            written = fleet.step_without(is_halt);
+            fleet.work(&behaviour);
+            fleet.cluster.now = fleet.cluster.now.plus_millis(100);
+        }
+    }
+    assert_eq!((written.len(), fleet.pods_with("none")), (1, 1), "{:#}", fleet.entry());
+    // It is on its way, and a leader that comes now would not know: the pods that tell of the failure stay.
+    for _ in 0..50 {
+        fleet.step_without(is_halt);
+        fleet.cluster.now = fleet.cluster.now.plus_millis(100);
+    }
+    assert_eq!(fleet.pods_with("none"), 1);
+    fleet.fail_over();
+    fleet.roll(behaviour);
+    assert_eq!((fleet.phase(), fleet.pods_with("i:1")), ("RolledBack", 6));
+}
+
+#[test]
+fn another_leader_replaces_what_had_failed_before_a_retry() {
+    let policy = json!({"maxUnavailable": 2, "failure": {"budget": 1}});
+    let mut fleet = Fleet::new(4, rolling(1, 0)).with_policy(policy);
+    fleet.roll(runs);
+    change_image(&mut fleet.cluster, fleet.uid, "none");
+    fleet.roll(|image| if image == "none" { Image::CannotBePulled } else { Image::Runs });
+    assert_eq!((fleet.phase(), fleet.pods_with("none")), ("Halted", 2));
+    fleet.cluster.now = fleet.cluster.now.plus_millis(10_000);
+    fleet.annotate("retry", format!("{}/1", fleet.hash()));
+    // It has said so, and dies before it does anything.
+    let is_deletion = |work: &Work| matches!(work, Work::DeletePodAsKnown { .. } | Work::DeletePod(_));
+    for (id, work) in
+        fleet.step_without(|work| is_deletion(work) || matches!(work, Work::WritePolicyStatus { .. }))
+    {
+        if let Work::WritePolicyStatus { status, .. } = work {
+            merge(&mut fleet.cluster.policies[0]["status"], &status);
+            assert_eq!((fleet.phase(), &fleet.entry()["attempt"]), ("Progressing", &json!(1)), "{id:?}");
+        }
+    }
+    fleet.fail_over();
+    fleet.roll(runs);
+    assert_eq!((fleet.phase(), fleet.pods_with("none")), ("Complete", 4));
+    assert!(fleet.cluster.objects.pods.values().all(|pod| pod.trouble.is_none()), "these were made anew");
 }

@@ -5,27 +5,8 @@ mod common;
 
 use common::fleet::{Fleet, Image, runs};
 use common::{change_image, rolling};
-use everynode_engine::{ActionId, DaemonSetRef, Fact, Outcome, PodController, Uid, Work};
+use everynode_engine::{Fact, PodController, Uid, Work};
 use serde_json::{Value, json};
-
-/// Lets the engine decide, and carries out all but what is held back.
-fn step_without(fleet: &mut Fleet, held: impl Fn(&Work) -> bool) -> Vec<(ActionId, Work)> {
-    fleet.cluster.tell();
-    let mut left = Vec::new();
-    for action in fleet.cluster.engine.decide(fleet.cluster.now) {
-        if held(&action.work) {
-            left.push((action.id, action.work));
-            continue;
-        }
-        let daemonset: &DaemonSetRef = &action.daemonset;
-        let outcome = match &action.work {
-            Work::WritePolicyStatus { .. } | Work::RecordEvent(_) => Outcome::Done,
-            work => fleet.cluster.objects.carry_out(daemonset, work, fleet.cluster.now),
-        };
-        fleet.cluster.engine.observe(Fact::Finished { id: action.id, outcome }, fleet.cluster.now);
-    }
-    left
-}
 
 fn is_deletion(work: &Work) -> bool {
     matches!(work, Work::DeletePod(_) | Work::DeletePodAsKnown { .. })
@@ -49,7 +30,7 @@ fn an_orphan_is_adopted_before_it_is_replaced() {
         pod.controller = PodController::Nobody;
         pod.labels = vec![("app".to_owned(), "ds".to_owned())];
     });
-    let adoptions = step_without(&mut fleet, |work| matches!(work, Work::AdoptPod(_)) || is_deletion(work));
+    let adoptions = fleet.step_without(|work| matches!(work, Work::AdoptPod(_)) || is_deletion(work));
     let asked: Vec<&Work> = adoptions.iter().map(|(_, work)| work).collect();
     assert!(matches!(asked.as_slice(), [Work::AdoptPod(pod)] if pod.uid == orphan), "{asked:?}");
 }
@@ -72,7 +53,7 @@ fn no_third_pod_comes_while_one_of_two_may_stay() {
         assert_eq!(live_pods_on(&fleet, "n000").len(), 2, "the second one is not available yet");
         change_image(&mut fleet.cluster, fleet.uid, "i:3");
         for _ in 0..20 {
-            for (id, work) in step_without(&mut fleet, is_deletion) {
+            for (id, work) in fleet.step_without(is_deletion) {
                 if is_refused {
                     fleet
                         .cluster

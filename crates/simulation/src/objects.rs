@@ -60,6 +60,9 @@ impl NewDaemonSet {
     }
 }
 
+/// An image that cannot be pulled.
+pub(crate) const BAD_IMAGE: &str = "example.com/daemon:non-existent";
+
 /// The image of a version.
 pub(crate) fn image(version: u32) -> String {
     format!("example.com/daemon:{version}")

@@ -172,7 +172,9 @@ impl Watching {
                 Some(Fault::Drop(at, seconds)) if at == number => {
                     world.injected.fault = None;
                     world.note(format_args!("drops {} of {version}", self.feed.kind.plural()));
-                    self.expires = Some(now + Duration::from_secs(seconds));
+                    let expires = now + Duration::from_secs(seconds);
+                    // Another watch would go on behind what was dropped.
+                    (self.expires, self.ends) = (Some(expires), self.ends.max(expires + BOOKMARKS));
                     self.feed.advance();
                     return Step::Wait(now);
                 }

@@ -171,7 +171,7 @@ impl Engine {
         let budget = self.budget_of(slot, conduct);
         let is_halted = conduct.phase == RolloutPhase::Halted;
         self.pace_creations(slot, conduct, budget);
-        if !conduct.policy.spec.paused && !is_halted {
+        if !conduct.policy.spec.paused && !is_halted && self.may_go_back(slot, conduct) {
             self.try_again(slot, conduct, now);
             self.replace(slot, conduct, budget, now);
         }
@@ -182,6 +182,14 @@ impl Engine {
             conduct.phase = RolloutPhase::Stalled;
             conduct.message = "maxUnavailable is 0: nothing can be replaced".to_owned();
         }
+    }
+
+    /// When nodes are led back, the status has to say so before the pods go that tell why: another leader would find
+    /// nothing wrong with the revision, and begin it again.
+    fn may_go_back(&self, slot: &Slot, conduct: &Conduct) -> bool {
+        let said = self.policies.said(&conduct.policy, &slot.key.name);
+        let is_said = said["phase"].as_str().and_then(RolloutPhase::parse).is_some_and(RolloutPhase::is_back);
+        !conduct.phase.is_back() || is_said && said["revision"].as_str() == conduct.hash.as_deref()
     }
 
     /// How many nodes may be taken at a time.

@@ -62,6 +62,12 @@ impl Policies {
         pauses.for_each(|at| *at = at.plus_millis(by_millis));
     }
 
+    /// What the status of a policy says of a DaemonSet, as far as it is known to be written.
+    pub fn said<'a>(&'a self, policy: &'a PolicyFact, daemonset: &str) -> &'a Value {
+        let written = self.written.get(&policy.key).and_then(|written| written.status.as_ref());
+        &written.unwrap_or(&policy.status)["daemonSets"][daemonset]
+    }
+
     fn of<'a>(&'a self, slot: &'a Slot) -> impl Iterator<Item = &'a Arc<PolicyFact>> {
         let fact = slot.spec.as_ref().map(|spec| &spec.fact);
         self.all.iter().filter(move |policy| {
@@ -176,10 +182,23 @@ impl Engine {
         written.in_flight = false;
         written.not_before = Some(now.plus_millis(STATUS_PAUSE_MILLIS));
         match outcome {
-            Outcome::Done | Outcome::Gone => written.status = Some(status),
+            Outcome::Done | Outcome::Gone => {
+                written.status = Some(status);
+                self.go_back_as_said(policy);
+            }
             _ => self.policies.changed(policy),
         }
         self.timers.set(now.plus_millis(STATUS_PAUSE_MILLIS), Wake::Policies);
+    }
+
+    /// Has the roll-outs looked at that waited for a word in the status of their policy.
+    fn go_back_as_said(&mut self, policy: &PolicyRef) {
+        let waits = |slot: &&Slot| {
+            let conduct = slot.conduct.as_ref().filter(|conduct| conduct.policy.key == *policy);
+            conduct.is_some_and(|conduct| conduct.phase.is_back())
+        };
+        let waiting: Vec<SlotId> = self.slots.iter().filter(waits).map(|slot| slot.id).collect();
+        waiting.into_iter().for_each(|slot| self.activate(slot));
     }
 
     /// What a policy's status should say.

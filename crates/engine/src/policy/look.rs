@@ -34,6 +34,14 @@ impl Engine {
             });
             conduct.guess_last_good(&spots, &hashes.collect(), hash);
         }
+        // Somebody had it tried again, and these may not have been replaced yet.
+        let had_failed = |spot: &&Spot| {
+            let new = spot.new.filter(|new| !new.available);
+            new.is_some_and(|new| new.created < conduct.started_at.unwrap_or_default())
+        };
+        if conduct.attempt > 0 && !conduct.phase.is_ended() {
+            conduct.again = spots.iter().filter(had_failed).map(|spot| spot.name().clone()).collect();
+        }
         // Who took these away cannot be told: they count, to be safe, but for what was broken before the roll-out.
         let is_same = conduct.hash.as_ref() == Some(hash);
         let begun = conduct.started_at.unwrap_or_default();

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use everynode_engine::placement::Effect;
-use everynode_engine::{Engine, EngineConfig, Kind, Phase, Time, Trouble, Uid};
+use everynode_engine::{
+    ActionId, Engine, EngineConfig, Fact, Kind, Outcome, Phase, Time, Trouble, Uid, Work,
+};
 use serde_json::{Value, json};
 
 use super::{Cluster, Node, Pod, node_name, plain_node, saturated};
@@ -162,6 +164,24 @@ impl Fleet {
             acted = true;
         }
         acted
+    }
+
+    /// Lets the engine decide, and carries out all but what is held back.
+    pub fn step_without(&mut self, held: impl Fn(&Work) -> bool) -> Vec<(ActionId, Work)> {
+        self.cluster.tell();
+        let mut left = Vec::new();
+        for action in self.cluster.engine.decide(self.cluster.now) {
+            if held(&action.work) {
+                left.push((action.id, action.work));
+                continue;
+            }
+            let outcome = match &action.work {
+                Work::WritePolicyStatus { .. } | Work::RecordEvent(_) => Outcome::Done,
+                work => self.cluster.objects.carry_out(&action.daemonset, work, self.cluster.now),
+            };
+            self.cluster.engine.observe(Fact::Finished { id: action.id, outcome }, self.cluster.now);
+        }
+        left
     }
 
     pub fn annotate(&mut self, command: &str, value: String) {

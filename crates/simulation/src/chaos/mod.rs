@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::cluster::Cluster;
 use crate::model::{Key, Kind, controller_uid, is_bound_to, is_live, label, name, namespace, uid};
 use crate::naive::TWIN;
-use crate::objects::{NewDaemonSet, image, orphan, rolling};
+use crate::objects::{BAD_IMAGE, NewDaemonSet, image, orphan, rolling};
 use crate::world::lock;
 
 const SILENT: &str = "simulate.everynode.dev/silent";
@@ -129,11 +129,7 @@ impl Chaos {
                 self.version
             }
         };
-        let image = if self.random.u8(..10) == 0 {
-            "example.com/daemon:non-existent".to_owned()
-        } else {
-            image(version)
-        };
+        let image = if self.random.u8(..10) == 0 { BAD_IMAGE.to_owned() } else { image(version) };
         set_image(cluster, &key, &image);
         Some(())
     }
@@ -396,7 +392,7 @@ impl Chaos {
         for key in cluster.keys(Kind::DaemonSet) {
             self.version += 1;
             let bad = cluster.get(&key).is_some_and(|daemonset| {
-                crate::naive::image(&daemonset["spec"]["template"]["spec"]).ends_with("non-existent")
+                crate::naive::image(&daemonset["spec"]["template"]["spec"]) == BAD_IMAGE
             });
             if bad {
                 set_image(cluster, &key, &image(self.version));
@@ -418,7 +414,7 @@ impl Chaos {
             let Some(pod) = cluster.get(&key) else { continue };
             // Released pods may have the names of pods that are to be made.
             let is_released = label(&pod, "app") == Some("released");
-            if is_released || crate::naive::image(&pod["spec"]).ends_with("non-existent") {
+            if is_released || crate::naive::image(&pod["spec"]) == BAD_IMAGE {
                 cluster.delete(&key, &json!({"preconditions": {"uid": uid(&pod)}}));
             }
         }

@@ -16,7 +16,7 @@ use crate::cluster::{Cluster, NAMESPACES, Report, Setup, in_virtual_time};
 use crate::faults::Fault;
 use crate::model::{Key, Kind, Verb, controller_uid, name, target_node};
 use crate::naive::image as image_of;
-use crate::objects::{NewDaemonSet, image, orphan, rolling};
+use crate::objects::{BAD_IMAGE, NewDaemonSet, image, orphan, policy, rolling};
 use crate::weather::Weather;
 use crate::world::lock;
 
@@ -52,11 +52,15 @@ pub enum Scenario {
     Relabel,
     /// The DaemonSet is deleted and created again.
     Recreate,
+    /// A new template in the waves of a policy, one of which has to be promoted.
+    Waves,
+    /// A new template that does not come up: its canary halts it and it goes back; and the next one, which does.
+    Halt,
 }
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [Scenario; 10] = [
+    pub const ALL: [Scenario; 12] = [
         Scenario::Install,
         Scenario::ScaleUp,
         Scenario::NodeLost,
@@ -67,6 +71,8 @@ impl Scenario {
         Scenario::Adoption,
         Scenario::Relabel,
         Scenario::Recreate,
+        Scenario::Waves,
+        Scenario::Halt,
     ];
 
     fn daemonset(self) -> NewDaemonSet {
@@ -76,6 +82,22 @@ impl Scenario {
             Scenario::OnDelete => NewDaemonSet { strategy: json!({"type": "OnDelete"}), ..new },
             _ => new,
         }
+    }
+
+    /// The policy that its roll-outs go by.
+    fn policy(self) -> Option<Value> {
+        let gate = match self {
+            Scenario::Waves => "Manual",
+            Scenario::Halt => "Automatic",
+            _ => return None,
+        };
+        let spec = json!({
+            "selector": {},
+            "maxUnavailable": 1,
+            "waves": [{"nodes": 1, "bakeSeconds": 5, "gate": gate}, {"nodes": "100%"}],
+            "failure": {"action": "Rollback"},
+        });
+        Some(policy(NAMESPACES[0], NAME, spec))
     }
 
     /// What people do, step by step; a minute passes after each.
@@ -93,6 +115,8 @@ impl Scenario {
                 vec![Select, Label(json!("a")), Taint("NoExecute"), Taint(""), Label(Value::Null)]
             }
             Scenario::Recreate => vec![Delete, Create],
+            Scenario::Waves => vec![SetImage(2)],
+            Scenario::Halt => vec![SetBadImage, SetImage(3)],
         }
     }
 }
@@ -100,6 +124,7 @@ impl Scenario {
 #[derive(Clone, Debug)]
 enum Step {
     SetImage(u32),
+    SetBadImage,
     AddNode(&'static str),
     Silence(bool),
     DeleteNode,
@@ -212,7 +237,7 @@ fn once(scenario: Scenario, fault: Option<Fault>, is_traced: bool) -> Run {
             replicas: 1,
             takes_writes_along: true,
             pod_start_millis: 1_000,
-            serves_policies: false,
+            serves_policies: scenario.policy().is_some(),
             is_traced,
         };
         let mut cluster = Cluster::start(&setup);
@@ -246,6 +271,9 @@ async fn play(cluster: &mut Cluster, scenario: Scenario) -> Result<(), String> {
         }
         cluster.pass(STEP).await;
     }
+    if let Some(policy) = scenario.policy() {
+        cluster.create(Kind::Policy, &policy);
+    }
     cluster.create(Kind::DaemonSet, &daemonset);
     for replica in &mut cluster.replicas {
         replica.start(&cluster.shared);
@@ -253,7 +281,7 @@ async fn play(cluster: &mut Cluster, scenario: Scenario) -> Result<(), String> {
     cluster.pass(STEP).await;
     if scenario != Scenario::Adoption {
         for step in scenario.steps() {
-            cluster.settle(SETTLES_WITHIN).await.or_else(|what| lenient(scenario, &step, what))?;
+            cluster.settle(SETTLES_WITHIN).await.or_else(|what| lenient(scenario, what))?;
             act(cluster, &key, &daemonset, &step);
             cluster.pass(STEP).await;
         }
@@ -265,9 +293,10 @@ async fn play(cluster: &mut Cluster, scenario: Scenario) -> Result<(), String> {
     cluster.stay(Duration::from_secs(120)).await
 }
 
-/// Between its steps, a scenario that takes a node away is not at rest.
-fn lenient(scenario: Scenario, _: &Step, what: String) -> Result<(), String> {
-    if scenario == Scenario::NodeLost && what.starts_with("not settled") { Ok(()) } else { Err(what) }
+/// Between its steps, a scenario that takes a node away, or a roll-out back, has not what its DaemonSet asks for.
+fn lenient(scenario: Scenario, what: String) -> Result<(), String> {
+    let is_between = matches!(scenario, Scenario::NodeLost | Scenario::Halt);
+    if is_between && what.starts_with("not settled") { Ok(()) } else { Err(what) }
 }
 
 fn act(cluster: &Cluster, key: &Key, daemonset: &Value, step: &Step) {
@@ -275,6 +304,9 @@ fn act(cluster: &Cluster, key: &Key, daemonset: &Value, step: &Step) {
     match step {
         Step::SetImage(version) => {
             set_image(cluster, key, &image(*version));
+        }
+        Step::SetBadImage => {
+            set_image(cluster, key, BAD_IMAGE);
         }
         Step::AddNode(name) => {
             let labels = json!({"kubernetes.io/hostname": name});
@@ -346,5 +378,6 @@ fn end_of(cluster: &Cluster) -> End {
         numbers.sort_keys();
         format!("{} {}", name(one), Value::from(numbers))
     });
-    End { pods, revisions, status: status.collect() }
+    let phases = world.store.all(Kind::Policy).map(|one| format!("{} {}", name(one), one["status"]["phase"]));
+    End { pods, revisions, status: status.chain(phases).collect() }
 }
