@@ -46,6 +46,18 @@ pub(crate) enum Role {
     User,
 }
 
+/// What a controller is responsible for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything.
+    #[default]
+    All,
+    /// What the built-in controller does: it knows no policies.
+    Placement,
+    /// The roll-outs of DaemonSets with OnDelete and a policy, beside the built-in controller.
+    Rollouts,
+}
+
 /// One life of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Actor {
@@ -58,6 +70,8 @@ pub(crate) struct Actor {
     pub(crate) hold: Arc<Hold>,
     /// What it has sent is not made once it is dead, however late it was to be made.
     pub(crate) takes_writes_along: bool,
+    /// Of a controller.
+    pub(crate) part: Part,
 }
 
 impl Actor {
@@ -69,6 +83,7 @@ impl Actor {
             dead: CancellationToken::new(),
             hold: Arc::default(),
             takes_writes_along: true,
+            part: Part::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use everynode_wire::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::actor::{Actor, Role};
+use crate::actor::{Actor, Part, Role};
 use crate::model::{Key, Kind, Verb, name, namespace};
 use crate::naive;
 use crate::network;
@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) weather: Weather,
     pub(crate) nodes: usize,
     pub(crate) replicas: usize,
+    /// There are two controllers, one of which does what the built-in one does, and the other conducts roll-outs.
+    pub(crate) is_beside: bool,
     /// What a crashed controller has sent is not made any more.
     pub(crate) takes_writes_along: bool,
     pub(crate) pod_start_millis: u64,
@@ -66,6 +68,7 @@ impl Cluster {
     pub(crate) fn start(setup: &Setup) -> Cluster {
         let mut world = World::new(setup.seed, setup.weather.clone(), setup.is_traced);
         world.serves_policies = setup.serves_policies;
+        world.safety.is_beside = setup.is_beside;
         let shared: Shared = Arc::new(std::sync::Mutex::new(world));
         for name in NAMESPACES.into_iter().chain(["kube-system", "kube-node-lease"]) {
             let key = Key::new(Kind::Namespace, "", name);
@@ -90,9 +93,13 @@ impl Cluster {
             ..LoopsConfig::new("CA")
         };
         tasks.spawn(everynode_local::loops(loops, config, never));
-        let elects = setup.replicas > 1;
+        let (elects, along) = (setup.replicas > 1, setup.takes_writes_along);
+        let parts = match setup.is_beside {
+            true => vec![(false, Part::Placement), (false, Part::Rollouts)],
+            false => vec![(elects, Part::All); setup.replicas],
+        };
         let replicas =
-            (1..=setup.replicas).map(|n| Replica::new(n, elects, setup.takes_writes_along)).collect();
+            (1..).zip(parts).map(|(n, (elects, part))| Replica::new(n, elects, along, part)).collect();
         Cluster { shared, replicas, tasks }
     }
 
@@ -159,7 +166,7 @@ impl Cluster {
     pub(crate) fn missing(&self) -> Option<String> {
         let world = lock(&self.shared);
         let now_seconds = everynode_client::Clock::unix_millis(&*world.clock).div_euclid(1000);
-        naive::missing(&world.store, now_seconds)
+        naive::missing(&world.store, world.safety.is_beside, now_seconds)
     }
 
     /// Waits until the desired state is reached, and holds for a while: what is on its way may change it once more.

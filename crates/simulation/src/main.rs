@@ -17,7 +17,7 @@ suites:
   storm        everything at once, by chance (unless named otherwise)
   rollouts     the same over roll-outs under policies
   edits        edits in any order
-  systematic   ten scenarios, each with every single fault
+  systematic   twelve scenarios, each with every single fault
 options:
   --seeds N    so many worlds (1000)
   --from S     beginning with this seed (1)

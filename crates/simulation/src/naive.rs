@@ -91,14 +91,15 @@ pub(crate) fn image(spec: &Value) -> &str {
 }
 
 /// What is missing of the desired state; `None` when nothing is.
-pub(crate) fn missing(store: &Store, now_seconds: i64) -> Option<String> {
+pub(crate) fn missing(store: &Store, is_beside: bool, now_seconds: i64) -> Option<String> {
     let nodes: Vec<_> = store.all(Kind::Node).collect();
     for daemonset in store.all(Kind::DaemonSet) {
         let who = name(daemonset);
         if is_deleting(daemonset) {
             return Some(format!("{who} is still being deleted"));
         }
-        let policies = policies_of(daemonset, store.all(Kind::Policy).map(|policy| &**policy));
+        let mut policies = policies_of(daemonset, store.all(Kind::Policy).map(|policy| &**policy));
+        policies.retain(|_| !is_beside || daemonset["spec"]["updateStrategy"]["type"] == "OnDelete");
         if let Some(what) = missing_pods(store, daemonset, &policies, &nodes, now_seconds) {
             return Some(format!("{who}: {what}"));
         }

@@ -12,7 +12,7 @@ use hyper::body::Frame;
 use serde_json::json;
 use tower::util::BoxCloneSyncService;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Part};
 use crate::faults::Fault;
 use crate::model::{Feed, Key, Kind, Refusal, Target, Verb};
 use crate::watching::Watching;
@@ -65,7 +65,7 @@ async fn travel(
         Ok(target) => target,
         Err(refusal) => return Ok(refused(&refusal)),
     };
-    if target.kind == Kind::Policy && !lock(&shared).serves_policies {
+    if target.kind == Kind::Policy && (actor.part == Part::Placement || !lock(&shared).serves_policies) {
         return Ok(refused(&Refusal::not_found(target.kind.plural(), &target.name)));
     }
     actor.let_go().await;

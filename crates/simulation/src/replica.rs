@@ -1,10 +1,10 @@
 //! Controllers that live, crash, and come back.
 
-use everynode_controller::{Controller, ControllerConfig, Election, Health, LeaseConfig, Metrics};
+use everynode_controller::{Controller, ControllerConfig, Election, Health, LeaseConfig, Metrics, Scope};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::actor::{Actor, Role};
+use crate::actor::{Actor, Part, Role};
 use crate::network;
 use crate::world::{LEASE, Shared, World, lock};
 
@@ -15,6 +15,7 @@ pub(crate) struct Replica {
     life: u32,
     elects: bool,
     takes_writes_along: bool,
+    part: Part,
     running: Option<Running>,
 }
 
@@ -26,8 +27,8 @@ struct Running {
 
 impl Replica {
     /// A replica that does not run yet. One that elects writes only while it leads.
-    pub(crate) fn new(number: usize, elects: bool, takes_writes_along: bool) -> Replica {
-        Replica { number, life: 0, elects, takes_writes_along, running: None }
+    pub(crate) fn new(number: usize, elects: bool, takes_writes_along: bool, part: Part) -> Replica {
+        Replica { number, life: 0, elects, takes_writes_along, part, running: None }
     }
 
     /// Begins a new life, unless one goes on.
@@ -40,6 +41,7 @@ impl Replica {
         let identity = self.elects.then(|| name.clone());
         let actor = Actor {
             takes_writes_along: self.takes_writes_along,
+            part: self.part,
             ..Actor::new(Role::Controller { identity: identity.clone() }, name.clone())
         };
         let mut world = lock(shared);
@@ -89,8 +91,13 @@ impl Replica {
 async fn work(shared: Shared, actor: Actor, identity: Option<String>) {
     let client = network::client(&shared, &actor);
     let (metrics, health) = (Metrics::new(), Health::default());
-    let config =
-        ControllerConfig { metrics: metrics.clone(), health: health.clone(), ..ControllerConfig::default() };
+    let scope = if actor.part == Part::Rollouts { Scope::Rollouts } else { Scope::All };
+    let config = ControllerConfig {
+        scope,
+        metrics: metrics.clone(),
+        health: health.clone(),
+        ..ControllerConfig::default()
+    };
     let cancel = CancellationToken::new();
     let result = match identity {
         None => Controller::run(client, config, cancel).await,

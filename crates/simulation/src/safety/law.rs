@@ -14,8 +14,11 @@ pub(super) struct Law<'a> {
 }
 
 impl<'a> Law<'a> {
-    pub(super) fn new(daemonset: &'a Value, policies: &'a [Arc<Value>]) -> Law<'a> {
-        Law { daemonset, policies: policies_of(daemonset, policies.iter().map(|policy| &**policy)) }
+    /// Beside another controller policies are for DaemonSets with OnDelete.
+    pub(super) fn new(daemonset: &'a Value, policies: &'a [Arc<Value>], is_beside: bool) -> Law<'a> {
+        let mut policies = policies_of(daemonset, policies.iter().map(|policy| &**policy));
+        policies.retain(|_| !is_beside || daemonset["spec"]["updateStrategy"]["type"] == "OnDelete");
+        Law { daemonset, policies }
     }
 
     fn policy(&self) -> Option<&'a Value> {

@@ -30,6 +30,8 @@ const HASH_LABEL: &str = "controller-revision-hash";
 pub(crate) struct Safety {
     /// Nothing is judged: what is done to the controller is more than an API server does.
     pub(crate) is_off: bool,
+    /// Two controllers share the work: see [`crate::cluster::Setup`].
+    pub(crate) is_beside: bool,
     staleness_millis: u64,
     /// A controller was cut off, or did not run: since when, and until when.
     blind: Vec<(u64, Option<u64>)>,
@@ -56,6 +58,7 @@ impl Safety {
     pub(crate) fn new(weather: &Weather) -> Safety {
         Safety {
             is_off: false,
+            is_beside: false,
             staleness_millis: weather.staleness_millis(),
             blind: Vec::new(),
             knows_time: !weather.steps_clocks,
@@ -211,7 +214,10 @@ impl Safety {
         let horizon = self.horizon(now);
         let recent = self.policies.iter().rposition(|(at, _)| *at < horizon).unwrap_or(0);
         let policies = || self.policies[recent..].iter();
-        versions.iter().flat_map(|version| policies().map(|(_, all)| Law::new(version, all))).collect()
+        versions
+            .iter()
+            .flat_map(|version| policies().map(|(_, all)| Law::new(version, all, self.is_beside)))
+            .collect()
     }
 
     /// By the status of its policy a roll-out goes, or has gone, back.
@@ -247,7 +253,7 @@ impl Safety {
         if versions.len() > 1
             || self.is_recent(self.policies.last().map(|(at, _)| at), now)
             || is_deleting(daemonset)
-            || !Law::new(daemonset, &policies).is_halted(store)
+            || !Law::new(daemonset, &policies, self.is_beside).is_halted(store)
         {
             return None;
         }
@@ -271,6 +277,7 @@ impl Safety {
             (Kind::Pod, Verb::Patch) if target.subresource.is_empty() => self.judge_patch(store, change),
             (Kind::DaemonSet, Verb::Update) if target.subresource == "status" => None,
             (Kind::Policy, Verb::Patch) if target.subresource == "status" => None,
+            (Kind::DaemonSet, Verb::Patch) if self.is_beside && is_rewrite(change) => None,
             (Kind::Revision, Verb::Delete) => self.judge_revision_deletion(store, change),
             (Kind::Revision, Verb::Create | Verb::Update | Verb::Patch) => {
                 let changed = change.old.as_ref().is_some_and(|old| old["data"] != change.new["data"]);
@@ -455,6 +462,16 @@ impl Safety {
         })?;
         Some(format!("deletes the revision that {} is made from", name(user)))
     }
+}
+
+/// Nothing but the template of a DaemonSet is another one, where a policy may write it back.
+fn is_rewrite(change: &Change) -> bool {
+    let strip = |object: &Value| {
+        let mut spec = object["spec"].clone();
+        spec["template"] = Value::Null;
+        spec
+    };
+    change.old.as_ref().is_some_and(|old| strip(old) == strip(&change.new) && !is_deleting(&change.new))
 }
 
 /// The DaemonSet has no other pod on the node.

@@ -89,6 +89,7 @@ fn setup(seed: u64) -> Setup {
         weather: Weather::calm(),
         nodes: NODES,
         replicas: 1,
+        is_beside: false,
         takes_writes_along: true,
         pod_start_millis: 500,
         serves_policies: false,

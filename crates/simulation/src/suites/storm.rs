@@ -36,8 +36,11 @@ pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> 
     if replicas > 1 && takes_writes_along {
         weather.late_millis = 2_000;
     }
+    // Beside a controller that makes the pods, in one world of four.
+    let is_beside = serves_policies && seed % 4 == 3;
     let setup = Setup {
         seed,
+        is_beside,
         nodes: random.usize(2..=6),
         replicas,
         takes_writes_along,
@@ -53,7 +56,10 @@ pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> 
     }
     for daemonset in daemonsets.iter().filter(|_| serves_policies) {
         // Two of one namespace may select the same DaemonSet.
-        let policy = chaos.policy(&daemonset.namespace, &daemonset.name, &daemonset.name);
+        let mut policy = chaos.policy(&daemonset.namespace, &daemonset.name, &daemonset.name);
+        if is_beside && seed % 8 == 3 {
+            policy["spec"]["failure"]["rewriteTemplate"] = true.into();
+        }
         cluster.create(Kind::Policy, &policy);
     }
     for replica in &mut cluster.replicas {

@@ -235,6 +235,7 @@ fn once(scenario: Scenario, fault: Option<Fault>, is_traced: bool) -> Run {
             weather: Weather::calm(),
             nodes: if scenario == Scenario::ScaleUp { 4 } else { 2 },
             replicas: 1,
+            is_beside: false,
             takes_writes_along: true,
             pod_start_millis: 1_000,
             serves_policies: scenario.policy().is_some(),
