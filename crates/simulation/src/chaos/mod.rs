@@ -28,6 +28,8 @@ pub(crate) struct Chaos {
     deleted_daemonsets: Vec<Value>,
     deleted_policies: Vec<Value>,
     steps_clocks: bool,
+    /// Most DaemonSets are replaced on deletion.
+    pub(crate) favours_on_delete: bool,
     /// How far the time of day is from where it would be, and the furthest that it was ahead.
     stepped_millis: i64,
     ahead_millis: i64,
@@ -43,6 +45,7 @@ impl Chaos {
             deleted_daemonsets: Vec::new(),
             deleted_policies: Vec::new(),
             steps_clocks,
+            favours_on_delete: false,
             stepped_millis: 0,
             ahead_millis: 0,
         }
@@ -66,6 +69,9 @@ impl Chaos {
     }
 
     fn strategy(&mut self) -> Value {
+        if self.favours_on_delete && self.random.u8(..4) > 0 {
+            return json!({"type": "OnDelete"});
+        }
         match self.random.u8(..8) {
             0 => json!({"type": "OnDelete"}),
             1 => rolling(json!(0), json!(1)),

@@ -27,6 +27,9 @@ pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> 
     let mut weather = Weather::draw(&mut random);
     let replicas = if random.u8(..3) == 0 { 2 } else { 1 };
     let mut chaos = Chaos::new(random.u64(..), weather.steps_clocks);
+    // Beside a controller that makes the pods, in one world of four.
+    let is_beside = serves_policies && seed % 4 == 3;
+    chaos.favours_on_delete = is_beside;
     let daemonsets: Vec<_> = (0..random.usize(1..=3))
         .map(|number| chaos.daemonset(NAMESPACES[number % 2], &format!("d{number}")))
         .collect();
@@ -36,8 +39,6 @@ pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> 
     if replicas > 1 && takes_writes_along {
         weather.late_millis = 2_000;
     }
-    // Beside a controller that makes the pods, in one world of four.
-    let is_beside = serves_policies && seed % 4 == 3;
     let setup = Setup {
         seed,
         is_beside,
