@@ -57,9 +57,10 @@ pub struct PlanArgs {
     /// Seed of the runs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Leave with status 2 when the fleet has moved since the plan that printed this token
+    /// Leave with status 2 when the fleet has moved since the plan that printed this token; with several
+    /// DaemonSets, once for each of their tokens (repeatable)
     #[arg(long, value_name = "TOKEN", value_parser = Token::parse)]
-    pub check: Option<Token>,
+    pub check: Vec<Token>,
     /// Format of the plan
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub output: Output,
@@ -150,11 +151,11 @@ fn print(args: &PlanArgs, colour: Colour, problems: &[String], ignored: &[String
     for plan in plans {
         text.push_str(&if args.output == Output::Wide { plan.to_text_in_full() } else { plan.to_text() });
     }
-    match &args.check {
-        Some(_) if !moved.is_empty() => {
+    match args.check.is_empty() {
+        false if !moved.is_empty() => {
             text.push_str(&format!("The fleet has moved since that plan: {} changed.\n", moved.join(", ")));
         }
-        Some(_) if problems.is_empty() => text.push_str("Nothing has moved since that plan.\n"),
+        false if problems.is_empty() => text.push_str("Nothing has moved since that plan.\n"),
         _ => {}
     }
     say(&painted(&text, &colour.paint(args.output)));
@@ -190,11 +191,13 @@ fn painted(text: &str, paint: &Paint) -> String {
     out
 }
 
-/// What is no longer as the token has it. A token is of one DaemonSet.
+/// What is no longer as the tokens have it.
 fn moved(args: &PlanArgs, plans: &[Plan]) -> Vec<&'static str> {
-    let Some(token) = &args.check else { return Vec::new() };
-    let moved = plans.iter().map(|plan| token.moved(&plan.token));
-    moved.min_by_key(Vec::len).unwrap_or_default()
+    if args.check.is_empty() {
+        return Vec::new();
+    }
+    let now: Vec<&Token> = plans.iter().map(|plan| &plan.token).collect();
+    Token::all_moved(&args.check, &now)
 }
 
 fn status(args: &PlanArgs, problems: &[String], plans: &[Plan]) -> ExitCode {

@@ -1,7 +1,7 @@
 //! `everynode snapshot`: a cluster in a file.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,11 +33,19 @@ pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
     let client = Client::infer(args.cluster.kubeconfig.as_deref(), args.cluster.context.as_deref()).await?;
     let client = client.with_user_agent("everynode-snapshot");
     let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace()).to_owned();
-    let (records, unseen) = match args.file.as_os_str() == "-" {
+    let is_stdout = args.file.as_os_str() == "-";
+    if is_stdout && std::io::stdout().is_terminal() {
+        return Err(Failure::with_hint(
+            "a snapshot is compressed and does not go to a terminal",
+            "name a file, or send standard output to one",
+        ));
+    }
+    let (records, unseen) = match is_stdout {
         true => write(&client, &namespace, std::io::stdout()).await?,
         false => write_file(&client, &namespace, &args.file).await?,
     };
-    eprintln!("{records} records of {} written to {}", client.server_url(), args.file.display());
+    let place = if is_stdout { "standard output".into() } else { args.file.to_string_lossy() };
+    eprintln!("{records} records of {} written to {place}", client.server_url());
     for Unseen { what, why } in unseen {
         eprintln!("not seen: {what}: {why}");
     }

@@ -56,6 +56,8 @@ pub struct Rollout<'a> {
     pub revision: Option<&'a str>,
     /// The last revision that all nodes had.
     pub last_good: Option<&'a str>,
+    /// It has no waves: a first roll-out at once, or the way back to what was good before.
+    pub is_without_waves: bool,
     /// When the wave under way was complete, if it is: its bake time counts from then.
     pub wave_done_at: Option<Time>,
     /// Its numbers of nodes.
@@ -96,6 +98,7 @@ fn rollout(slot: &Slot) -> Option<Rollout<'_>> {
         waves: conduct.policy.spec.waves.len(),
         revision: conduct.hash.as_deref(),
         last_good: conduct.last_good.as_deref(),
+        is_without_waves: conduct.needs_no_waves(),
         wave_done_at: conduct.wave_done_at,
         figures: conduct.figures,
         failed: conduct.failed.len(),

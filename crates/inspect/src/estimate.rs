@@ -27,7 +27,7 @@ pub struct Estimate {
     /// It ends where a wave of its policy waits for somebody to promote it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub waits_for_promotion: bool,
-    /// What else keeps pods away: room and quotas.
+    /// What else keeps pods away: room, quotas and refusals.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
     /// Nodes on which the pod does not fit, and why.
@@ -60,7 +60,7 @@ impl Estimate {
             left: plan.left.len(),
             stalls: of(&stalls).into_iter().next(),
             waits_for_promotion: !of(&[FindingKind::WaitsForPromotion]).is_empty(),
-            problems: of(&[FindingKind::NoRoom, FindingKind::Quota]),
+            problems: of(&[FindingKind::NoRoom, FindingKind::Quota, FindingKind::Refused]),
             misfits: plan.misfits.into_iter().map(|one| (one.node, one.reason)).collect(),
         })
     }

@@ -64,10 +64,30 @@ pub fn decisive(template: &Template, node: &Node) -> Option<Reason> {
         template.placement().checks(&seen).filter(|check| !check.holds()).collect();
     // A taint that evicts is the more telling one.
     failed.sort_by_key(|check| check.allows != Verdict::AWAY);
-    let told = tell(failed.first()?, template, &seen);
+    let first = failed.first()?;
+    let told = tell(first, template, &seen);
     let others: Vec<String> = failed[1..].iter().map(|check| tell(check, template, &seen).text).collect();
     let detail = if others.is_empty() { String::new() } else { format!("and {}", others.join("; ")) };
-    Some(Reason { would_change: told.would_change, ..Reason::new(told.kind, told.text).detail(detail) })
+    Some(Reason {
+        would_change: told.would_change,
+        general: general_text(&first.predicate, &seen),
+        ..Reason::new(told.kind, told.text).detail(detail)
+    })
+}
+
+/// What a predicate compares, without what the node has; `None` where the text is that already.
+fn general_text(predicate: &Predicate<'_>, node: &Seen<'_>) -> Option<String> {
+    match *predicate {
+        Predicate::NodeSelector { key, wanted, .. } => {
+            Some(format!("nodeSelector wants {key}={wanted}, the nodes have other values"))
+        }
+        Predicate::NodeAffinity { terms } => {
+            let failed = closest_term(terms, node)?.checks(node).filter(|check| !check.holds);
+            let failed = failed.map(|check| requirement_text(check.requirement)).collect();
+            Some(mismatch_text(terms.len(), failed))
+        }
+        Predicate::NodeName { .. } | Predicate::Taint { .. } => None,
+    }
 }
 
 fn tell(check: &Check<'_>, template: &Template, node: &Seen<'_>) -> Told {
@@ -132,14 +152,19 @@ fn affinity_text(terms: &[NodeSelectorTerm], node: &Seen<'_>, holds: bool) -> St
     }
     match (terms.len(), closest(terms, node)) {
         (0, _) => "required node affinity has no term, so it matches nothing".to_owned(),
-        (1, Some(failed)) => {
-            format!("required node affinity does not match: {}", failed.join(", "))
-        }
-        (number, Some(failed)) => format!(
-            "none of {number} terms of the required node affinity matches; the nearest: {}",
-            failed.join(", ")
-        ),
+        (number, Some(failed)) => mismatch_text(number, failed),
         (_, None) => "no term of the required node affinity can be met".to_owned(),
+    }
+}
+
+/// What fails of the nearest of so many terms.
+fn mismatch_text(terms: usize, failed: Vec<String>) -> String {
+    let failed = failed.join(", ");
+    match terms {
+        1 => format!("required node affinity does not match: {failed}"),
+        number => {
+            format!("none of {number} terms of the required node affinity matches; the nearest: {failed}")
+        }
     }
 }
 
@@ -199,13 +224,13 @@ fn would_change(predicate: &Predicate<'_>, node: &Seen<'_>) -> Vec<String> {
             format!("the template without {key} in nodeSelector"),
         ],
         Predicate::NodeAffinity { terms } => {
-            let mut ways: Vec<String> = closest_term(terms, node)
-                .into_iter()
-                .flat_map(|term| term.checks(node).filter(|check| !check.holds).collect::<Vec<_>>())
-                .filter_map(|check| requirement_change(name, &check))
-                .collect();
-            ways.push("another required node affinity in the template".to_owned());
-            ways
+            // All of a term has to hold, so its labels are one way together.
+            let labels = closest_term(terms, node).and_then(|term| {
+                let failed = term.checks(node).filter(|check| !check.holds);
+                failed.map(|check| requirement_change(name, &check)).collect::<Option<Vec<String>>>()
+            });
+            let labels = labels.filter(|labels| !labels.is_empty()).map(|labels| labels.join(", and "));
+            labels.into_iter().chain(["another required node affinity in the template".to_owned()]).collect()
         }
         Predicate::Taint { taint, .. } => taint_changes(name, &taint),
     }

@@ -108,6 +108,9 @@ pub struct Reason {
     pub kind: Kind,
     /// A clause that reads the same for all nodes with the same cause.
     pub text: String,
+    /// The same without what the node has, for causes that would else be as many as there are nodes.
+    #[serde(skip)]
+    pub general: Option<String>,
     /// What else is known here, such as the number of restarts.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -122,7 +125,14 @@ pub struct Reason {
 impl Reason {
     /// A cause of which no more is known.
     pub fn new(kind: Kind, text: impl Into<String>) -> Reason {
-        Reason { kind, text: text.into(), detail: String::new(), since: None, would_change: Vec::new() }
+        Reason {
+            kind,
+            text: text.into(),
+            general: None,
+            detail: String::new(),
+            since: None,
+            would_change: Vec::new(),
+        }
     }
 
     /// ... since a time in Unix seconds.

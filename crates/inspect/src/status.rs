@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use everynode_engine::policy::RolloutPhase;
 use everynode_engine::{Budget, Strategy};
@@ -283,12 +283,32 @@ pub(crate) fn spent(set: &Set<'_>, answers: &[Answer]) -> Option<Spent> {
     Some(Spent { text: set.budget_text()?, allowed: amount(budget), used, used_by: groups(users.iter()) })
 }
 
+/// Causes that differ in nothing but what the nodes have are told apart up to so many.
+const ALIKE: usize = 5;
+
 /// Nodes by cause: the classes in their order, the largest group first.
 pub(crate) fn groups<'a>(answers: impl Iterator<Item = &'a Answer>) -> Vec<Group> {
+    let answers: Vec<&Answer> = answers.collect();
+    let mut alike: BTreeMap<(Class, Kind, &str), BTreeSet<&str>> = BTreeMap::new();
+    for answer in &answers {
+        if let Some(general) = &answer.reason.general {
+            let key = (answer.class, answer.reason.kind, general.as_str());
+            alike.entry(key).or_default().insert(&answer.reason.text);
+        }
+    }
+    let text = |answer: &Answer| -> String {
+        let Reason { kind, text, general, .. } = &answer.reason;
+        let is_one_of_many = |general: &&String| {
+            alike.get(&(answer.class, *kind, general.as_str())).is_some_and(|texts| texts.len() > ALIKE)
+        };
+        general.as_ref().filter(is_one_of_many).unwrap_or(text).clone()
+    };
     let mut found: BTreeMap<(Class, Kind, String), Group> = BTreeMap::new();
-    for answer in answers {
-        let key = (answer.class, answer.reason.kind, answer.reason.text.clone());
-        let new = || Group { class: answer.class, reason: answer.reason.clone(), nodes: Vec::new() };
+    for answer in &answers {
+        let text = text(answer);
+        let key = (answer.class, answer.reason.kind, text.clone());
+        let reason = Reason { text, ..answer.reason.clone() };
+        let new = || Group { class: answer.class, reason, nodes: Vec::new() };
         let group = found.entry(key).or_insert_with(new);
         group.nodes.push(answer.node.clone());
         group.reason.since = group.reason.since.into_iter().chain(answer.reason.since).min();

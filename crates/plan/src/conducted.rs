@@ -30,8 +30,10 @@ pub struct Conducted {
     pub on_failure: &'static str,
     /// spec.paused.
     pub paused: bool,
-    /// Its waves.
+    /// Its waves; none where it has none: in a first roll-out at once, and back to the last good revision.
     pub waves: Vec<PolicyWave>,
+    /// The new template is the last good one.
+    pub is_return: bool,
     /// Nodes that fail, and how.
     pub failed: Vec<NodeReason>,
     /// Nodes that are not well before they are touched: they cost nothing and block nothing.
@@ -68,6 +70,9 @@ impl Conducted {
         let number = |key: &str| entry[key].as_u64().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let failed = entry["failedNodes"].as_array().into_iter().flatten();
+        let last = run.tally.steps.iter().rev().find(|step| step.phase != RolloutPhase::Complete);
+        let is_without_waves = last.is_some_and(|step| step.is_without_waves);
+        let waves = if is_without_waves { 0 } else { policy.spec.waves.len() };
         Some(Conducted {
             policy: policy.key.name.clone(),
             phase: end(run).unwrap_or_default().name(),
@@ -79,7 +84,8 @@ impl Conducted {
                 OnFailure::Rollback => "Rollback",
             },
             paused: policy.spec.paused,
-            waves: (1..=policy.spec.waves.len()).map(|number| wave(model, policy, run, number)).collect(),
+            waves: (1..=waves).map(|number| wave(model, policy, run, number)).collect(),
+            is_return: is_without_waves && model.pods.iter().any(|pod| !pod.pod.deleting),
             failed: failed
                 .map(|one| NodeReason { node: text(&one["node"]), reason: text(&one["reason"]) })
                 .collect(),

@@ -2,6 +2,7 @@
 
 mod conducted;
 
+use everynode_engine::fit::Misfit;
 use everynode_engine::{Budget, IntOrPercent, Strategy, Time};
 use everynode_wire::time;
 use serde::Serialize;
@@ -49,6 +50,8 @@ pub enum FindingKind {
     NewPodsFail,
     /// A quota refuses pods.
     Quota,
+    /// Pods are refused for what their template asks for.
+    Refused,
     /// No node is eligible.
     NoEligibleNode,
     /// More nodes than the budget allows are without a Ready pod at once.
@@ -87,8 +90,12 @@ pub(crate) fn of_runs(model: &Model, runs: &[Run]) -> Vec<Finding> {
     let Some(typical) = runs.first() else { return findings };
     let desired = model.desired();
     if desired == 0 {
-        let message = "no node is eligible: every pod is removed and none is created; look at nodeSelector, \
-                       affinity and tolerations";
+        let then = if model.pods.is_empty() {
+            "no pod is created"
+        } else {
+            "every pod is removed and none is created"
+        };
+        let message = format!("no node is eligible: {then}; look at nodeSelector, affinity and tolerations");
         findings.push(finding(FindingKind::NoEligibleNode, Severity::Unsafe, message, Vec::new()));
     }
     if model.policies.is_empty() {
@@ -253,19 +260,13 @@ fn is_surge_with_ports(model: &Model, run: &Run) -> bool {
 }
 
 fn no_room(model: &Model, run: &Run) -> Option<Finding> {
-    let nodes = left(model, run, |why| matches!(why, Left::NoRoom(_)));
+    let misfits = misfits(run);
+    let nodes: Vec<&ModelNode> = misfits.iter().map(|(index, _)| &model.nodes[*index as usize]).collect();
     if nodes.is_empty() {
         return None;
     }
-    let mut reasons: Vec<&str> = run
-        .left
-        .iter()
-        .filter_map(|(_, why)| match why {
-            Left::NoRoom(misfit) => Some(misfit.reasons.iter().map(String::as_str)),
-            _ => None,
-        })
-        .flatten()
-        .collect();
+    let mut reasons: Vec<&str> =
+        misfits.iter().flat_map(|(_, misfit)| misfit.reasons.iter().map(String::as_str)).collect();
     reasons.sort_unstable();
     reasons.dedup();
     let lost = |(index, why): &&(u32, Left)| {
@@ -284,9 +285,27 @@ fn no_room(model: &Model, run: &Run) -> Option<Finding> {
             .as_str(),
         );
     }
+    match run.unfit.len() {
+        0 => {}
+        1 => message.push_str("; 1 of them keeps its old pod as long as that is not replaced"),
+        kept => message
+            .push_str(&format!("; {kept} of them keep their old pods as long as these are not replaced")),
+    }
     let was_so = lost == 0 && !run.left.iter().any(|(_, why)| *why == Left::NotReached) && !gains(model, run);
     let severity = if was_so { Severity::Note } else { Severity::Unsafe };
     Some(finding(FindingKind::NoRoom, severity, message, names(&nodes)))
+}
+
+/// The nodes on which the pod does not fit in the end, or would not if the roll-out came to them, by name.
+pub(crate) fn misfits(run: &Run) -> Vec<(u32, &Misfit)> {
+    let tried = run.left.iter().filter_map(|(index, why)| match why {
+        Left::NoRoom(misfit) => Some((*index, misfit)),
+        _ => None,
+    });
+    let mut all: Vec<(u32, &Misfit)> =
+        tried.chain(run.unfit.iter().map(|(index, misfit)| (*index, misfit))).collect();
+    all.sort_by_key(|(index, _)| *index);
+    all
 }
 
 /// Some node on which the pod does not fit had no pod before at all.
@@ -306,7 +325,8 @@ fn failures(model: &Model, run: &Run) -> Vec<Finding> {
     let missing = left(model, run, |why| *why == Left::NotCreated);
     if let Some(refused) = run.tally.refused.as_ref().filter(|_| !missing.is_empty()) {
         let message = format!("pods are refused on {}: {refused}", count(missing.len(), "node"));
-        findings.push(finding(FindingKind::Quota, Severity::Unsafe, message, names(&missing)));
+        let kind = if model.refusal.is_some() { FindingKind::Refused } else { FindingKind::Quota };
+        findings.push(finding(kind, Severity::Unsafe, message, names(&missing)));
     }
     findings
 }
@@ -370,8 +390,8 @@ fn notes(model: &Model, run: &Run) -> Vec<Finding> {
         );
         findings.push(finding(FindingKind::PushesOut, Severity::Note, message, names(&nodes)));
     }
-    if budget(model).is_none() && !is_conducted {
-        let behind = left(model, run, |why| *why == Left::NotReached).len();
+    let behind = left(model, run, |why| *why == Left::NotReached).len();
+    if budget(model).is_none() && !is_conducted && behind > 0 {
         let message = format!(
             "updateStrategy is OnDelete: {} their old pod until somebody deletes it",
             match behind {

@@ -5,6 +5,7 @@
 
 use everynode_wire::patch::three_way::LAST_APPLIED;
 use everynode_wire::{Value, encode};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 /// Annotations of a DaemonSet that are kept: those that the engine reads, and those that tell who manages it.
@@ -43,7 +44,11 @@ impl Mask {
     pub fn daemonset(&self, object: &mut Value) {
         self.template(&mut object["spec"]["template"]);
         if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.shift_remove("managedFields");
+            let fields = metadata.shift_remove("managedFields");
+            let writers = writers(fields.as_ref());
+            if !writers.is_empty() {
+                metadata.insert("managedFields".to_owned(), writers.into());
+            }
         }
         let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
         else {
@@ -55,6 +60,10 @@ impl Mask {
             match applied {
                 Some(mut applied) if applied.is_object() => {
                     self.template(&mut applied["spec"]["template"]);
+                    let written = applied.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+                    if let Some(written) = written {
+                        written.retain(|key, _| KEPT_ANNOTATIONS.contains(&key.as_str()));
+                    }
                     *last = encode::to_text(&applied).into();
                 }
                 _ => drop(annotations.shift_remove(LAST_APPLIED)),
@@ -91,10 +100,21 @@ impl Mask {
     }
 }
 
+/// Who wrote other parts than the status, without what they wrote.
+fn writers(fields: Option<&Value>) -> Vec<Value> {
+    let entries = fields.and_then(Value::as_array).into_iter().flatten();
+    let mut found: Vec<Value> = Vec::new();
+    for entry in entries.filter(|entry| entry["subresource"] != "status" && entry["manager"].is_string()) {
+        let writer = json!({"manager": entry["manager"]});
+        if !found.contains(&writer) {
+            found.push(writer);
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -102,15 +122,20 @@ mod tests {
         let template = json!({"spec": {"containers": [{"name": "c", "env": [
             {"name": "A", "value": "hunter2"}, {"name": "B", "valueFrom": {}},
         ]}]}});
-        let applied = json!({"spec": {"template": template}}).to_string();
+        let applied = json!({"metadata": {"annotations": {"x": "hunter2"}}, "spec": {"template": template}})
+            .to_string();
         let mut object = json!({
-            "metadata": {"annotations": {"x": "hunter2", LAST_APPLIED: applied}, "managedFields": []},
+            "metadata": {"annotations": {"x": "hunter2", LAST_APPLIED: applied}, "managedFields": [
+                {"manager": "kubectl", "fieldsV1": {"f:spec": {"hunter2": {}}}},
+                {"manager": "kubectl", "fieldsV1": {}}, {"manager": "controller", "subresource": "status"},
+            ]},
             "spec": {"template": template},
         });
         let mask = Mask::new("salt");
         mask.daemonset(&mut object);
         let text = object.to_string();
-        assert!(!text.contains("hunter2") && !text.contains("managedFields"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(object["metadata"]["managedFields"], json!([{"manager": "kubectl"}]));
         let data = json!({"spec": {"template": template}}).to_string();
         let hidden = mask.revision_data(&data);
         let value = object["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"].as_str();

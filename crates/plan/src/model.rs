@@ -117,6 +117,8 @@ pub struct Model {
     pub priority: i32,
     /// New pods may push pods of lower priority out.
     pub preempts: bool,
+    /// Why the API server makes no pod of the new template at all.
+    pub refusal: Option<String>,
     /// Quotas that count new pods.
     pub quotas: Vec<Quota>,
     /// The roll-out policies that select the DaemonSet.
@@ -156,6 +158,7 @@ impl Model {
             demand: Arc::new(Demand::of_pod(&template.value()["spec"])),
             priority: 0,
             preempts: true,
+            refusal: None,
             quotas: fleet.quotas.iter().filter(|one| one.namespace == daemonset.namespace).cloned().collect(),
             policies: fleet.policies.iter().filter(|one| selects(one, &daemonset)).cloned().collect(),
             daemonset,
@@ -163,6 +166,7 @@ impl Model {
         };
         model.revisions.retain(|one| one.controller == PodController::DaemonSet(model.daemonset.uid));
         (model.priority, model.preempts) = model.new_priority(fleet);
+        model.refusal = model.unknown_class(fleet);
         model.take_pods(fleet);
         Some(model)
     }
@@ -183,6 +187,15 @@ impl Model {
             _ => 0,
         };
         (value, !never)
+    }
+
+    /// Pods are refused whose PriorityClass does not exist.
+    fn unknown_class(&self, fleet: &Fleet) -> Option<String> {
+        let name = self.daemonset.template.value()["spec"]["priorityClassName"].as_str().unwrap_or_default();
+        let is_known = matches!(name, "" | "system-node-critical" | "system-cluster-critical")
+            || fleet.classes.iter().any(|class| class.name == name);
+        let is_unseen = fleet.unseen.iter().any(|unseen| unseen.what == "priorityclasses");
+        (!is_known && !is_unseen).then(|| format!("there is no PriorityClass {name}"))
     }
 
     fn take_pods(&mut self, fleet: &Fleet) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use everynode_engine::fit::Misfit;
 use everynode_engine::placement::{Reason, Verdict};
 use everynode_engine::{Budget, Template};
 use everynode_wire::patch::three_way;
@@ -15,7 +16,7 @@ use crate::diff::{FieldChange, diff};
 use crate::findings::{self, Finding, FindingKind, Severity, finding, of_runs};
 use crate::fleet::Fleet;
 use crate::model::{Assumptions, Failing, Model, ModelNode};
-use crate::run::{Left, Run};
+use crate::run::Run;
 use crate::spread::{Spread, percentile};
 use crate::token::Token;
 
@@ -71,7 +72,7 @@ pub struct Plan {
     pub safe: bool,
     /// The DaemonSet does not exist yet.
     pub is_new: bool,
-    /// What changes in the spec.
+    /// What changes in the labels and in the spec.
     pub changes: Vec<FieldChange>,
     /// Where it runs.
     pub nodes: Placement,
@@ -265,11 +266,10 @@ fn runs(model: &Model, options: &Options) -> Vec<Run> {
 }
 
 fn changes(change: &Change) -> Vec<FieldChange> {
-    let before = change.live.as_ref().map_or(&Value::Null, |live| &live["spec"]);
-    match before.is_null() {
-        true => Vec::new(),
-        false => diff("spec", before, &change.new["spec"]),
-    }
+    let Some(live) = &change.live else { return Vec::new() };
+    let mut changes = diff("metadata.labels", &live["metadata"]["labels"], &change.new["metadata"]["labels"]);
+    changes.extend(diff("spec", &live["spec"], &change.new["spec"]));
+    changes
 }
 
 fn placement(model: &Model, change: &Change) -> Placement {
@@ -371,13 +371,10 @@ fn unavailable(model: &Model, runs: &[Run], typical: &Run) -> Unavailable {
 }
 
 fn misfits(model: &Model, run: &Run) -> Vec<NodeReason> {
-    let misfit = |(index, why): &(u32, Left)| match why {
-        Left::NoRoom(misfit) => {
-            Some(NodeReason { node: name_of(model, *index)?, reason: misfit.reasons.join(", ") })
-        }
-        _ => None,
+    let named = |(index, misfit): (u32, &Misfit)| {
+        Some(NodeReason { node: name_of(model, index)?, reason: misfit.reasons.join(", ") })
     };
-    run.left.iter().filter_map(misfit).collect()
+    findings::misfits(run).into_iter().filter_map(named).collect()
 }
 
 /// What else is to be known: who owns the DaemonSet, and what was not seen.
@@ -405,6 +402,15 @@ fn around(fleet: &Fleet, change: &Change) -> Vec<Finding> {
     found
 }
 
+/// Labels and annotations by which tools know what is theirs.
+const MARKS: [(&str, &str, &str); 5] = [
+    ("annotations", "meta.helm.sh/release-name", "the Helm release {} brought this DaemonSet"),
+    ("annotations", "argocd.argoproj.io/tracking-id", "Argo CD keeps this DaemonSet"),
+    ("labels", "kustomize.toolkit.fluxcd.io/name", "the Flux Kustomization {} keeps this DaemonSet"),
+    ("labels", "helm.toolkit.fluxcd.io/name", "the Flux HelmRelease {} keeps this DaemonSet"),
+    ("labels", "app.kubernetes.io/managed-by", "{} manages this DaemonSet"),
+];
+
 fn owner(live: &Value) -> Option<String> {
     let metadata = &live["metadata"];
     let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
@@ -412,15 +418,27 @@ fn owner(live: &Value) -> Option<String> {
         let text = |key: &str| owner[key].as_str().unwrap_or_default();
         return Some(format!("{} {} controls this DaemonSet", text("kind"), text("name")));
     }
-    let annotation = |key: &str| metadata["annotations"][key].as_str();
-    if let Some(release) = annotation("meta.helm.sh/release-name") {
-        return Some(format!("the Helm release {release} brought this DaemonSet"));
+    let marked = |(part, key, text): (&str, &str, &str)| {
+        let value = metadata[part][key].as_str()?;
+        Some(text.replace("{}", value))
+    };
+    if let Some(marked) = MARKS.into_iter().find_map(marked) {
+        return Some(marked);
     }
-    if annotation("argocd.argoproj.io/tracking-id").is_some() {
-        return Some("Argo CD keeps this DaemonSet".to_owned());
+    let managers = metadata["managedFields"].as_array().into_iter().flatten();
+    let tool = managers.filter_map(|one| one["manager"].as_str()).find_map(tool)?;
+    Some(format!("{tool} has written this DaemonSet"))
+}
+
+/// The tool that goes by this name in managedFields, of those that write again by themselves what they once wrote.
+fn tool(manager: &str) -> Option<&'static str> {
+    match manager {
+        "argocd-controller" | "argocd-application-controller" => Some("Argo CD"),
+        "kustomize-controller" | "helm-controller" => Some("Flux"),
+        "helm" => Some("Helm"),
+        "fleetagent" | "fleet-agent" => Some("Fleet"),
+        _ => None,
     }
-    let manager = metadata["labels"]["app.kubernetes.io/managed-by"].as_str()?;
-    Some(format!("{manager} manages this DaemonSet"))
 }
 
 /// What may be otherwise because a part was not seen.

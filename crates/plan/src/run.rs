@@ -25,6 +25,8 @@ pub struct Run {
     pub unserved_before: u32,
     /// Nodes that should run an available pod of the new template and do not, in the end.
     pub left: Vec<(u32, Left)>,
+    /// Nodes that were not reached, and on which the new pod would not fit.
+    pub unfit: Vec<(u32, Misfit)>,
     /// Nodes that are not eligible, and whose pod stays and is not available: they count against the budget.
     pub holding: Vec<u32>,
     /// Nodes on which other pods have to go, and how many at most.
@@ -115,6 +117,9 @@ impl Run {
             };
             left.push((index as u32, why));
         }
+        let is_behind = |(_, why): &&(u32, Left)| *why == Left::NotReached;
+        let behind: Vec<u32> = left.iter().filter(is_behind).map(|(index, _)| *index).collect();
+        let unfit = world.unfit(&behind);
         let (unavailable_before, unserved_before) = before;
         let was_available = world.nodes.iter().map(|node| node.was_available).collect();
         Run {
@@ -123,6 +128,7 @@ impl Run {
             unavailable_before,
             unserved_before,
             left,
+            unfit,
             holding,
             pushed_out,
             was_available,

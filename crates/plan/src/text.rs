@@ -11,6 +11,8 @@ use crate::spread::human;
 
 /// Waves that are shown at the beginning and at the end.
 const WAVES_SHOWN: usize = 3;
+/// Reasons that are shown of each kind.
+const REASONS_SHOWN: usize = 5;
 /// Longest text of a value in the diff.
 const VALUE_LIMIT: usize = 120;
 
@@ -75,13 +77,9 @@ impl Plan {
             nodes.desired, nodes.total
         )?;
         for (sign, list) in [('+', &nodes.gained), ('-', &nodes.lost)] {
-            for (reason, names) in by_reason(list) {
-                writeln!(out, "             {sign} {}: {reason}", some_nodes(&names, full))?;
-            }
+            write_reasons(out, &format!("             {sign} "), list, full)?;
         }
-        for (reason, names) in by_reason(&self.misfits) {
-            writeln!(out, "  no room    {}: {reason}", some_nodes(&names, full))?;
-        }
+        write_reasons(out, "  no room    ", &self.misfits, full)?;
         Ok(())
     }
 
@@ -141,11 +139,22 @@ impl Plan {
             "Rollback" => "goes back",
             _ => "stops",
         };
+        if policy.is_return {
+            return writeln!(
+                out,
+                "  policy     {}: nodes go back to the last good revision: within maxUnavailable {}, without waves, \
+                 and whatever fails",
+                policy.policy, policy.max_unavailable
+            );
+        }
+        let waves = match policy.waves.len() {
+            0 => "a first roll-out without waves".to_owned(),
+            number => count(number, "wave"),
+        };
         writeln!(
             out,
-            "  policy     {}: {}, maxUnavailable {}, {then} when {} failed",
+            "  policy     {}: {waves}, maxUnavailable {}, {then} when {} failed",
             policy.policy,
-            count(policy.waves.len(), "wave"),
             policy.max_unavailable,
             match policy.failure_budget {
                 1 => "1 node has".to_owned(),
@@ -155,9 +164,7 @@ impl Plan {
         for wave in &policy.waves {
             writeln!(out, "             {}", policy_wave(wave, full))?;
         }
-        for (reason, names) in by_reason(&policy.exempt) {
-            writeln!(out, "             exempt: {}: {reason}", some_nodes(&names, full))?;
-        }
+        write_reasons(out, "             exempt: ", &policy.exempt, full)?;
         Ok(())
     }
 
@@ -228,6 +235,19 @@ fn policy_wave(wave: &PolicyWave, full: bool) -> String {
         text.push_str(&format!(": {}", wave.nodes.join(", ")));
     }
     text
+}
+
+/// A line for each reason, or for those with the most nodes.
+fn write_reasons(out: &mut String, head: &str, list: &[NodeReason], full: bool) -> std::fmt::Result {
+    let groups = by_reason(list);
+    let shown = if full { groups.len() } else { REASONS_SHOWN };
+    for (reason, names) in groups.iter().take(shown) {
+        writeln!(out, "{head}{}: {reason}", some_nodes(names, full))?;
+    }
+    match groups.iter().skip(shown).map(|(_, names)| names.len()).sum() {
+        0 => Ok(()),
+        nodes => writeln!(out, "{head}{} for other reasons: -o wide tells all", count(nodes, "more node")),
+    }
 }
 
 /// Nodes grouped by reason, the largest group first.

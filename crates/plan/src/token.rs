@@ -64,6 +64,30 @@ impl Token {
         }
     }
 
+    /// What is different now from what several tokens had, each of another plan; a token is of the plan that it is
+    /// nearest to. A plan that none of them is of is told too.
+    pub fn all_moved(then: &[Token], now: &[&Token]) -> Vec<&'static str> {
+        let mut pairs: Vec<(Vec<&'static str>, usize, usize)> = Vec::new();
+        for (old, token) in then.iter().enumerate() {
+            pairs.extend(now.iter().enumerate().map(|(new, now)| (token.moved(now), old, new)));
+        }
+        pairs.sort_by_key(|(moved, ..)| moved.len());
+        let (mut told, mut old_left, mut new_left) =
+            (Vec::new(), vec![true; then.len()], vec![true; now.len()]);
+        for (moved, old, new) in pairs {
+            if old_left[old] && new_left[new] {
+                (old_left[old], new_left[new]) = (false, false);
+                told.extend(moved);
+            }
+        }
+        if old_left.contains(&true) || new_left.contains(&true) {
+            told.push("the number of plans");
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        told.retain(|part| seen.insert(*part));
+        told
+    }
+
     /// Which parts are different now.
     pub fn moved(&self, now: &Token) -> Vec<&'static str> {
         let pairs = self.0.split('-').zip(now.0.split('-')).zip(PARTS);

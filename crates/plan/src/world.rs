@@ -526,6 +526,27 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Of nodes that keep their old pod, those on which the new one would not fit in its place, or beside it with
+    /// surge.
+    pub fn unfit(&self, nodes: &[u32]) -> Vec<(u32, Misfit)> {
+        let model = self.model;
+        let mut rooms: HashMap<u32, Room> =
+            nodes.iter().map(|node| (*node, self.nodes[*node as usize].room.clone())).collect();
+        let stays = model.daemonset.strategy.allows_surge();
+        for pod in self.pods.iter().filter(|pod| pod.counted && !pod.is_gone && !stays) {
+            if let Some(room) = pod.node.and_then(|node| rooms.get_mut(&node)) {
+                room.remove(&pod.demand);
+            }
+        }
+        let unfit = |node: &u32| {
+            let room = rooms.get(node)?;
+            let others = &self.nodes[*node as usize].others;
+            let misfit = room.misfit(&model.demand)?;
+            room_of_lower(room, others, &model.demand, model).is_none().then_some((*node, misfit))
+        };
+        nodes.iter().filter_map(unfit).collect()
+    }
+
     /// A wave comes to a node.
     fn touch(&mut self, node: u32) {
         let wave = self.finished_wave + 1;
@@ -541,24 +562,34 @@ impl<'a> World<'a> {
 
 /// As the scheduler: other pods of lower priority go when the pod fits without them.
 fn push_out(state: &mut NodeState, demand: &Demand, model: &Model) -> bool {
-    let is_lower = |priority: i32| priority < model.priority;
-    if !model.preempts || !state.others.iter().any(|(priority, ..)| is_lower(*priority)) {
+    let Some((room, pushed_out)) = room_of_lower(&state.room, &state.others, demand, model) else {
         return false;
+    };
+    state.room = room;
+    state.others.retain(|(priority, ..)| *priority >= model.priority);
+    state.pushed_out += pushed_out;
+    true
+}
+
+/// The room without the pods of lower priority, and how many these are; `None` when the pod does not fit even so.
+fn room_of_lower(
+    room: &Room,
+    others: &[(i32, i64, Demand)],
+    demand: &Demand,
+    model: &Model,
+) -> Option<(Room, i64)> {
+    let lower = || others.iter().filter(|(priority, ..)| *priority < model.priority);
+    if !model.preempts || lower().next().is_none() {
+        return None;
     }
-    let mut room = state.room.clone();
+    let mut room = room.clone();
     let mut pushed_out = 0;
-    for (_, pods, demand) in state.others.iter().filter(|(priority, ..)| is_lower(*priority)) {
+    for (_, pods, demand) in lower() {
         room.remove(demand);
         room.add_pods(1 - pods);
         pushed_out += pods;
     }
-    if room.misfit(demand).is_some() {
-        return false;
-    }
-    state.room = room;
-    state.others.retain(|(priority, ..)| !is_lower(*priority));
-    state.pushed_out += pushed_out;
-    true
+    room.misfit(demand).is_none().then_some((room, pushed_out))
 }
 
 fn pairs(owned: &[(String, String)]) -> Vec<(&str, &str)> {

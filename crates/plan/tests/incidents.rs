@@ -6,8 +6,8 @@
 mod common;
 
 use common::{Case, NOW, change, fixed, found, manifest};
-use everynode_plan::record::{Need, Quota, Record, Taken};
-use everynode_plan::{Failing, FindingKind, Options, Plan, Severity};
+use everynode_plan::record::{Need, PriorityClass, Quota, Record, Taken, Unseen};
+use everynode_plan::{Failing, FindingKind, Options, Plan, Severity, Token};
 use serde_json::{Value, json};
 
 fn budget(max_unavailable: Value) -> impl Fn(&mut Value) {
@@ -111,6 +111,12 @@ fn a_pod_that_cannot_fit_takes_the_daemon_from_its_node() {
     check_unsafe(&plan, FindingKind::NoRoom, &["1 node", "Insufficient cpu", "1 of them has a daemon now"]);
     check_unsafe(&plan, FindingKind::Stalls, &["2 of 4 nodes", "n00002"]);
     assert_eq!(plan.misfits[0].node, "n00002");
+    // Nodes that the roll-out does not come to are looked at too, without their old pods.
+    let plan = case.plan(&manifest("agent:2", cpu("5")));
+    assert_eq!(plan.misfits.len(), 4, "{}", plan.to_text());
+    check_unsafe(&plan, FindingKind::NoRoom, &["4 nodes", "3 of them keep their old pods"]);
+    let plan = case.plan(&manifest("agent:2", cpu("3900m")));
+    assert_eq!(plan.misfits.len(), 1, "{}", plan.to_text());
     // The same pods with a priority push others out.
     let critical = |spec: &mut Value| {
         cpu("500m")(spec);
@@ -188,7 +194,12 @@ fn nodes_are_gained_and_lost_for_a_reason() {
 fn a_selector_that_matches_nothing_is_a_problem() {
     let nowhere = |spec: &mut Value| spec["template"]["spec"]["nodeSelector"] = json!({"no": "where"});
     let plan = Case::new(3, |_| {}).plan(&manifest("agent:1", nowhere));
-    check_unsafe(&plan, FindingKind::NoEligibleNode, &["no node is eligible"]);
+    check_unsafe(&plan, FindingKind::NoEligibleNode, &["no node is eligible: every pod is removed"]);
+    let mut case = Case::new(3, |_| {});
+    case.pods.clear();
+    case.daemonset = None;
+    let plan = case.plan(&manifest("agent:1", nowhere));
+    check_unsafe(&plan, FindingKind::NoEligibleNode, &["no node is eligible: no pod is created"]);
 }
 
 #[test]
@@ -204,6 +215,24 @@ fn a_quota_refuses_pods_that_were_deleted_for_an_update() {
     case.more.push(Record::Quota(quota));
     let plan = case.plan(&manifest("agent:2", |_| {}));
     check_unsafe(&plan, FindingKind::Quota, &["exceeded quota small: pods is limited"]);
+}
+
+#[test]
+fn pods_of_a_priority_class_that_does_not_exist_are_refused() {
+    let with_class = |spec: &mut Value| spec["template"]["spec"]["priorityClassName"] = "gold".into();
+    let mut case = Case::new(4, |_| {});
+    let plan = case.plan(&manifest("agent:2", with_class));
+    check_unsafe(&plan, FindingKind::Refused, &["refused on 1 node: there is no PriorityClass gold"]);
+    check_unsafe(&plan, FindingKind::Stalls, &["1 without a pod"]);
+    let class = PriorityClass { name: "gold".into(), value: 1, ..PriorityClass::default() };
+    case.more.push(Record::PriorityClass(class));
+    let plan = case.plan(&manifest("agent:2", with_class));
+    assert!(plan.safe, "{}", plan.to_text());
+    let mut fleet = Case::new(4, |_| {}).fleet();
+    fleet.unseen.push(Unseen { what: "priorityclasses".into(), why: "forbidden".into() });
+    let change = common::change(&fleet, &manifest("agent:2", with_class)).expect("a good manifest");
+    let plan = Plan::make(&fleet, &change, &Options::default()).expect("a plan");
+    assert!(plan.safe, "what could not be seen is not held against it: {}", plan.to_text());
 }
 
 #[test]
@@ -224,6 +253,11 @@ fn nothing_is_replaced_when_only_other_fields_change() {
     assert!(plan.safe && plan.waves.is_empty(), "{}", plan.to_text());
     assert_eq!(plan.changes.len(), 1);
     assert_eq!(plan.unavailable.worst, 0);
+    let mut labelled = manifest("agent:1", |_| {});
+    labelled["metadata"]["labels"] = json!({"team": "a"});
+    let plan = case.plan(&labelled);
+    assert!(plan.safe && plan.waves.is_empty(), "{}", plan.to_text());
+    assert!(plan.to_text().contains("+ metadata.labels"), "{}", plan.to_text());
 }
 
 #[test]
@@ -287,6 +321,21 @@ fn a_token_tells_whether_the_fleet_has_moved() {
 }
 
 #[test]
+fn each_plan_wants_a_token_of_its_own() {
+    let case = Case::new(3, |_| {});
+    let [one, two, three] =
+        ["agent:2", "agent:3", "agent:4"].map(|image| case.plan(&manifest(image, |_| {})).token);
+    let check = |then: &[&Token], now: &[&Token], expected: &[&str]| {
+        let then: Vec<Token> = then.iter().map(|token| (*token).clone()).collect();
+        assert_eq!(Token::all_moved(&then, now), expected, "{then:?} {now:?}");
+    };
+    check(&[&two, &one], &[&one, &two], &[]);
+    check(&[&one, &three], &[&one, &two], &["the DaemonSet or its manifest"]);
+    check(&[&one], &[&one, &two], &["the number of plans"]);
+    check(&[&one, &two], &[&one], &["the number of plans"]);
+}
+
+#[test]
 fn a_daemonset_of_somebody_else_is_told() {
     let fleet_with = |change: fn(&mut Value)| {
         let mut fleet = Case::new(2, |_| {}).fleet();
@@ -304,6 +353,18 @@ fn a_daemonset_of_somebody_else_is_told() {
     };
     let told = fleet_with(operator);
     assert!(found(&told, FindingKind::ManagedElsewhere).message.contains("ClusterPolicy gpu controls"));
+    for (mark, message) in [
+        (json!({"labels": {"helm.toolkit.fluxcd.io/name": "logs"}}), "Flux HelmRelease logs"),
+        (json!({"labels": {"app.kubernetes.io/managed-by": "addons"}}), "addons manages"),
+        (json!({"managedFields": [{"manager": "argocd-controller"}]}), "Argo CD has written"),
+    ] {
+        let mut fleet = Case::new(2, |_| {}).fleet();
+        let metadata = fleet.daemonsets[0]["metadata"].as_object_mut().expect("an object");
+        metadata.extend(mark.as_object().expect("an object").clone());
+        let change = common::change(&fleet, &manifest("agent:2", |_| {})).expect("a good manifest");
+        let plan = Plan::make(&fleet, &change, &Options::default()).expect("a plan");
+        assert!(found(&plan, FindingKind::ManagedElsewhere).message.contains(message), "{message}");
+    }
     let bare = |metadata: &mut Value| {
         metadata["annotations"] = json!({"deprecated.daemonset.template.generation": "1"});
     };

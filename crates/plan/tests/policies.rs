@@ -181,9 +181,30 @@ fn a_first_roll_out_goes_in_waves_when_the_policy_says_so() {
     let waves = json!([{"nodes": 1, "bakeSeconds": 60}, {"nodes": "100%"}]);
     let at_once = plan(json!({"waves": waves, "maxUnavailable": 2}));
     assert_eq!(at_once.waves[0].nodes.len(), 6, "{}", at_once.to_text());
+    assert!(at_once.to_text().contains("careful: a first roll-out without waves"), "{}", at_once.to_text());
     let in_waves = plan(json!({"waves": waves, "maxUnavailable": 2, "firstRollout": "Waves"}));
     assert_eq!(in_waves.waves[0].nodes.len(), 1, "{}", in_waves.to_text());
     assert!(in_waves.safe && in_waves.left.is_empty(), "{}", in_waves.to_text());
+}
+
+#[test]
+fn the_way_back_to_the_last_good_revision_has_no_waves() {
+    let mut case = Case::new(6, tolerant);
+    for pod in &mut case.pods[..3] {
+        pod.labels.insert("controller-revision-hash".into(), "two".into());
+    }
+    let mut policy = policy_of("careful", three_waves());
+    policy["status"] = json!({"observedGeneration": 1, "daemonSets": {"agent": {
+        "phase": "Progressing", "revision": "two", "lastGoodRevision": common::HASH, "wave": 2,
+    }}});
+    case.more.push(Record::RolloutPolicy(policy));
+    let mut fleet = case.fleet();
+    fleet.daemonsets[0]["spec"]["template"]["spec"]["containers"][0]["image"] = "agent:2".into();
+    let change = change(&fleet, &manifest("agent:1", tolerant)).expect("a good manifest");
+    let plan = Plan::make(&fleet, &change, &fixed(20_000, 2_000)).expect("a plan");
+    let (text, policy) = (plan.to_text(), plan.policy.as_ref().expect("a policy"));
+    assert!(plan.safe && plan.left.is_empty() && policy.is_return && policy.waves.is_empty(), "{text}");
+    assert!(text.contains("nodes go back to the last good revision: within maxUnavailable 2"), "{text}");
 }
 
 /// Plans a manifest of several objects.

@@ -26,9 +26,12 @@ impl World<'_> {
         let (namespace, name) = (&self.daemonset.namespace, &self.daemonset.name);
         let Some(rollout) = engine.rollout(namespace, name) else { return };
         let at_millis = self.now.millis_since(self.model.begin);
-        let step = Step { at_millis, phase: rollout.phase, wave: rollout.wave };
-        let is_known = |last: &Step| (last.phase, last.wave) == (step.phase, step.wave);
-        if !self.tally.steps.last().is_some_and(is_known) {
+        let (phase, wave, is_without_waves) = (rollout.phase, rollout.wave, rollout.is_without_waves);
+        let step = Step { at_millis, phase, wave, is_without_waves };
+        let is_known = |last: &&mut Step| (last.phase, last.wave) == (step.phase, step.wave);
+        if let Some(last) = self.tally.steps.last_mut().filter(is_known) {
+            last.is_without_waves = is_without_waves;
+        } else {
             if !self.tally.steps.is_empty() {
                 self.progressed();
             }

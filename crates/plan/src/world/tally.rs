@@ -24,6 +24,8 @@ pub struct Step {
     pub phase: RolloutPhase,
     /// The wave under way, from 1.
     pub wave: usize,
+    /// There are no waves: a first roll-out at once, or the way back to what was good before.
+    pub is_without_waves: bool,
 }
 
 /// What a run counts.

@@ -63,7 +63,8 @@ impl World<'_> {
     fn create_pod(&mut self, new: &NewPod) -> Outcome {
         let node = self.model.node_by_name.get(&*new.node).copied();
         let made_from = self.made_from(new);
-        if let Some(message) = self.quotas.refuse(&made_from.demand) {
+        let refusal = self.model.refusal.clone().filter(|_| made_from.is_current);
+        if let Some(message) = refusal.or_else(|| self.quotas.refuse(&made_from.demand)) {
             self.tally.refused = Some(message.clone());
             return Outcome::Failed { failure: Failure::Refused, message };
         }
