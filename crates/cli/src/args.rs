@@ -15,6 +15,9 @@ use crate::snapshot::SnapshotArgs;
 use crate::status::StatusArgs;
 use crate::why::WhyArgs;
 
+/// Options that every command takes: below its own in the help.
+const EVERYWHERE: &str = "Options of all commands";
+
 /// One copy of a daemon on every eligible node: the DaemonSet system of Kubernetes.
 #[derive(Debug, Parser)]
 #[command(name = "everynode", version, max_term_width = 100, arg_required_else_help = true)]
@@ -23,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     pub logging: LoggingArgs,
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN", help_heading = EVERYWHERE)]
     pub color: Colour,
     /// What to do.
     #[command(subcommand)]
@@ -34,10 +37,10 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct LoggingArgs {
     /// Log more: -v for what is done, -vv for why; EVERYNODE_LOG takes filters
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = EVERYWHERE)]
     pub verbose: u8,
     /// Format of the log lines
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT", help_heading = EVERYWHERE)]
     pub log_format: LogFormat,
 }
 
@@ -87,6 +90,8 @@ pub enum Command {
     /// Exit status: 0 shown, however the DaemonSets stand; 1 error; 2 wrong command line.
     Status(StatusArgs),
     /// Show and steer roll-outs under a RolloutPolicy: status, pause, resume, promote, abort, retry, history
+    ///
+    /// Exit status: 0 done, or shown; 1 error, such as a command that would have no effect now; 2 wrong command line.
     Rollout(RolloutArgs),
     /// Install the controller to a cluster: namespace, permissions, two replicas
     Install(InstallArgs),

@@ -55,6 +55,9 @@ struct StatusArgs {
     /// Go on showing what changes, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
+    /// The policies of all namespaces
+    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "target"])]
+    all_namespaces: bool,
     #[command(flatten)]
     place: Place,
     /// Format of the answer
@@ -121,6 +124,8 @@ struct Here {
     source: Source,
     client: Client,
     namespace: String,
+    /// Not only that namespace is looked at.
+    is_everywhere: bool,
 }
 
 impl Here {
@@ -130,12 +135,17 @@ impl Here {
             return Err(Failure { message: "a snapshot has no policies".to_owned(), hint: None });
         };
         let namespace = place.namespace.clone().unwrap_or_else(|| source.default_namespace().to_owned());
-        Ok(Here { client: (**client).clone(), namespace, source })
+        Ok(Here { client: (**client).clone(), namespace, is_everywhere: false, source })
     }
 
-    /// All policies of the namespace.
+    /// The namespace that is looked at; `None` for all.
+    fn scope(&self) -> Option<&str> {
+        (!self.is_everywhere).then_some(self.namespace.as_str())
+    }
+
+    /// All policies that are looked at.
     async fn policies(&self) -> Result<Vec<Policy>, Failure> {
-        let list = match self.client.get(&collection(&self.namespace)).await {
+        let list = match self.client.get(&collection(self.scope())).await {
             Ok(list) => list,
             Err(error) if error.is_not_found() => {
                 return Err(Failure::with_hint(
@@ -193,15 +203,17 @@ impl Here {
     }
 
     async fn fleet(&self, policies: &[Policy]) -> Result<Fleet, Failure> {
-        let rollouts = policies.iter().flat_map(|policy| &policy.rollouts);
-        let names: Vec<(String, String)> =
-            rollouts.map(|one| (self.namespace.clone(), one.daemonset.clone())).collect();
+        let of = |policy: &Policy| -> Vec<(String, String)> {
+            let rollouts = policy.rollouts.iter();
+            rollouts.map(|one| (policy.namespace.clone(), one.daemonset.clone())).collect()
+        };
+        let names: Vec<(String, String)> = policies.iter().flat_map(of).collect();
         self.source.part(Wanted::Named(&names)).await
     }
 }
 
 async fn status(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> {
-    let here = Here::open(&args.place).await?;
+    let here = Here { is_everywhere: args.all_namespaces, ..Here::open(&args.place).await? };
     let paint = colour.paint(args.output);
     if args.watch {
         return watch(&here, &args, &paint).await;
@@ -218,18 +230,9 @@ async fn shown(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<String, 
         let look = Look::of(&fleet, Time(now));
         policies.iter_mut().for_each(|policy| policy.add_evidence(&look));
     }
-    let namespace = here.namespace.clone();
-    let all = Policies { namespace, policies };
-    if let Some(text) = args.output.of(&serde_json::to_value(&all)?) {
-        return Ok(text);
-    }
-    let Policies { policies, .. } = all;
-    if policies.is_empty() {
-        return Ok(format!("There is no RolloutPolicy in namespace {}.\n", here.namespace));
-    }
-    let texts: Vec<String> =
-        policies.iter().map(|policy| policy.to_text(now.div_euclid(1000), paint)).collect();
-    Ok(texts.join("\n"))
+    let all = Policies { namespace: here.scope().map(str::to_owned), policies };
+    let text = args.output.of(&serde_json::to_value(&all)?);
+    Ok(text.unwrap_or_else(|| all.to_text(now.div_euclid(1000), paint)))
 }
 
 /// The shortest time between two tables.
@@ -241,7 +244,7 @@ async fn watch(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<ExitCode
     stop_on_signals(stop.clone());
     let is_text = matches!(args.output, Output::Text | Output::Wide);
     let mut page = if is_text && std::io::stdout().is_terminal() { Some(Page::open()?) } else { None };
-    let mut events = ListWatch::new(collection(&here.namespace)).run(here.client.clone());
+    let mut events = ListWatch::new(collection(here.scope())).run(here.client.clone());
     let mut last = String::new();
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         if matches!(event, Event::Restarted | Event::InitialObject(_) | Event::Bookmark(_)) {
@@ -295,7 +298,7 @@ async fn order(command: Command, args: OrderArgs) -> Result<ExitCode, Failure> {
         say(&format!("{kubectl}\n"));
         return Ok(ExitCode::SUCCESS);
     }
-    let path = format!("{}/{}?fieldManager=everynode-rollout", collection(&here.namespace), policy.name);
+    let path = format!("{}/{}?fieldManager=everynode-rollout", collection(here.scope()), policy.name);
     let patched = here.client.patch(&path, content_type::MERGE_PATCH, patch.to_string()).await;
     patched.map_err(unpatched)?;
     say(&format!("{effect}\n"));

@@ -108,7 +108,9 @@ async fn watch(client: &Client, mut live: Live, shown: &Shown, colour: Colour) -
             changed = live.next() => if changed && due.is_none() { due = Some(last.not_before); },
             () = tokio::time::sleep_until(at) => {
                 if due.take().is_some() || is_terminal {
-                    let frame = shown.frame(&live, client.clock().unix_millis(), &colour.paint(shown.output));
+                    let height = page.is_some().then(Page::height);
+                    let paint = colour.paint(shown.output);
+                    let frame = shown.frame(&live, client.clock().unix_millis(), &paint, height);
                     if !frame.show(page.as_mut(), &last, shown.output)? {
                         break;
                     }
@@ -164,11 +166,16 @@ impl Shown {
         Status::of(&look, &self.filter)
     }
 
-    fn frame(&self, live: &Live, now_millis: i64, paint: &Paint) -> Frame {
+    /// A table, for a page of so many lines where there is one.
+    fn frame(&self, live: &Live, now_millis: i64, paint: &Paint, height: Option<usize>) -> Frame {
         let begun = Instant::now();
         let fleet = live.fleet(now_millis);
-        let status = self.status(&fleet, now_millis);
+        let mut status = self.status(&fleet, now_millis);
         let mut text = self.text(&status, &fleet, paint);
+        if height.is_some_and(|height| text.lines().count() > height) {
+            status.put_complete_last();
+            text = self.text(&status, &fleet, paint);
+        }
         if let Some(why) = live.interrupted().filter(|_| matches!(self.output, Output::Text | Output::Wide)) {
             let note = paint.tone(Tone::Bad, "Not up to date");
             let why = paint.fold(&format!("{why}. The cluster is asked again."), 16);

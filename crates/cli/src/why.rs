@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use everynode_engine::Time;
 use everynode_inspect::Look;
+use everynode_inspect::events::{EventLine, Subject};
 use everynode_inspect::near::any_of;
 use everynode_inspect::why::{NotFound, WhyNode, WhySet};
 use everynode_plan::Wanted;
@@ -48,11 +49,12 @@ pub async fn run(args: WhyArgs, colour: Colour) -> Result<ExitCode, Failure> {
     let (value, text) = match &args.node {
         Some(node) => {
             let mut why = WhyNode::of(&look, namespace, &args.daemonset, node).map_err(missing)?;
-            add_events(&mut why, &source).await;
+            add_events(why.subject(), &source, &mut why.events, &mut why.not_seen).await;
             (serde_json::to_value(&why)?, why.to_text(&paint))
         }
         None => {
-            let why = WhySet::of(&look, namespace, &args.daemonset).map_err(missing)?;
+            let mut why = WhySet::of(&look, namespace, &args.daemonset).map_err(missing)?;
+            add_events(why.subject(), &source, &mut why.events, &mut why.not_seen).await;
             (serde_json::to_value(&why)?, why.to_text(&paint))
         }
     };
@@ -61,11 +63,16 @@ pub async fn run(args: WhyArgs, colour: Colour) -> Result<ExitCode, Failure> {
 }
 
 /// Adds what the cluster's events tell, as far as they may be read.
-async fn add_events(why: &mut WhyNode, source: &Source) {
-    let (Source::Cluster(client), Some(subject)) = (source, why.subject()) else { return };
+async fn add_events(
+    subject: Option<Subject>,
+    source: &Source,
+    events: &mut Vec<EventLine>,
+    not_seen: &mut Vec<String>,
+) {
+    let (Source::Cluster(client), Some(subject)) = (source, subject) else { return };
     match subject.events(client).await {
-        Ok(events) => why.events = events,
-        Err(error) => why.not_seen.push(format!("events could not be seen ({error}), so less is told")),
+        Ok(read) => *events = read,
+        Err(error) => not_seen.push(format!("events could not be seen ({error}), so less is told")),
     }
 }
 

@@ -167,6 +167,11 @@ impl Status {
         }
     }
 
+    /// What is complete comes last, for where there is no room for all.
+    pub fn put_complete_last(&mut self) {
+        self.daemonsets.sort_by_key(|row| row.state == State::Complete);
+    }
+
     /// What changes when something happens, and not when time passes only.
     pub fn fingerprint(&self) -> String {
         let mut rows = self.daemonsets.clone();
@@ -220,7 +225,9 @@ impl Row {
         }
         // What is on its way counts as a part of the roll-out.
         let comes_to_its_end = row.estimate.as_ref().is_some_and(|estimate| estimate.left == 0);
-        let is_rolling = is_old || row.updated < row.desired || comes_to_its_end;
+        let comes_further =
+            row.estimate.as_ref().is_none_or(|estimate| int(estimate.left) < row.desired - row.done);
+        let is_rolling = is_old || row.updated < row.desired && comes_further || comes_to_its_end;
         let stalls = row.estimate.as_ref().is_some_and(|estimate| estimate.stalls.is_some());
         row.state = match () {
             () if set.fact.deleting => State::Deleting,

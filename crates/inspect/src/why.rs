@@ -33,9 +33,15 @@ pub struct WhySet {
     pub taken_at_seconds: i64,
     /// How many nodes there are.
     pub nodes: usize,
+    /// What was said last about the DaemonSet, where pods are missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventLine>,
     /// What could not be read, and what that may change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<String>,
+    /// metadata.uid of the DaemonSet.
+    #[serde(skip)]
+    uid: String,
 }
 
 /// A DaemonSet on a node.
@@ -137,8 +143,17 @@ impl WhySet {
             row,
             taken_at_seconds: status.taken_at_seconds,
             nodes: set.node_names().len(),
+            events: Vec::new(),
             not_seen: status.not_seen,
+            uid: set.fact.uid.to_string(),
         })
+    }
+
+    /// What events could tell more about: why pods are not made.
+    pub fn subject(&self) -> Option<Subject> {
+        let is_missing = self.row.groups.iter().any(|group| group.reason.kind == Kind::NoPod);
+        let (namespace, uid) = (self.row.namespace.clone(), self.uid.clone());
+        is_missing.then_some(Subject { namespace, uid, warnings_only: true })
     }
 }
 

@@ -55,6 +55,19 @@ fn a_daemonset_that_is_complete_takes_one_line() {
 }
 
 #[test]
+fn long_names_give_way_to_what_a_narrow_terminal_has_to_show() {
+    let mut status = status_of(&Case::new(24, budget(3)).fleet());
+    status.daemonsets[0].name = "a-name-that-is-much-too-long-for-it".into();
+    let check = |width: usize, expected: &str| {
+        let text = status.to_text(&Paint { width: Some(width), ..Paint::default() });
+        assert_eq!(text.lines().nth(1).unwrap(), expected, "{width}");
+    };
+    check(100, "default    a-name-that-is-much-too-long-for-it    24/24      24/24  ━━━━━━━━━━━━  complete");
+    check(70, "default    a-name-…-for-it    24/24      24/24  ━━━━━━━━━━━━  complete");
+    check(40, "default    a-na…r-it    24/24      24/24  ━━━━━━━━━━━━  complete");
+}
+
+#[test]
 fn a_roll_out_tells_its_progress_its_budget_and_its_end() {
     let mut case = Case::new(24, budget(3));
     make_old(&mut case, 0..12);
@@ -119,6 +132,13 @@ fn states_that_are_no_roll_out_have_names_of_their_own() {
         state(|metadata| metadata["deletionTimestamp"] = "2026-09-01T00:00:00Z".into()),
         State::Deleting
     );
+}
+
+#[test]
+fn pods_that_are_refused_are_no_roll_out_that_ends() {
+    let mut case = Case::new(3, |spec| spec["template"]["spec"]["priorityClassName"] = "gold".into());
+    case.pods.clear();
+    check(&case, State::NotAvailable, &["3 not available", "there is no PriorityClass gold"]);
 }
 
 #[test]

@@ -445,6 +445,31 @@ fn a_daemonset_groups_its_nodes_by_cause() {
 }
 
 #[test]
+fn nodes_that_differ_in_what_they_have_are_one_group_where_they_are_many() {
+    let check = |change: fn(&mut Value), nodes: usize, expected: &[&str]| {
+        let mut case = Case::new(nodes, template(change));
+        for node in &mut case.nodes {
+            node.labels.insert("kubernetes.io/hostname".into(), node.name.clone());
+        }
+        let fleet = case.fleet();
+        let look = Look::of(&fleet, Time::from_seconds(NOW));
+        let why = WhySet::of(&look, "default", "agent").expect("it is there");
+        let texts: Vec<&str> = why.row.groups.iter().map(|group| group.reason.text.as_str()).collect();
+        assert_eq!(texts, expected);
+    };
+    let selector = |spec: &mut Value| spec["nodeSelector"] = json!({"kubernetes.io/hostname": "x"});
+    let few = "nodeSelector wants kubernetes.io/hostname=x, the node has kubernetes.io/hostname=n0000";
+    check(selector, 2, &[&format!("{few}0"), &format!("{few}1")]);
+    check(selector, 9, &["nodeSelector wants kubernetes.io/hostname=x, the nodes have other values"]);
+    let field = |spec: &mut Value| {
+        let one = json!({"key": "metadata.name", "operator": "In", "values": ["x"]});
+        spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+            json!({"nodeSelectorTerms": [{"matchFields": [one]}]});
+    };
+    check(field, 9, &["required node affinity does not match: metadata.name in (x)"]);
+}
+
+#[test]
 fn what_is_not_there_is_told_with_what_somebody_may_have_meant() {
     let fleet = Case::new(3, any).fleet();
     let look = Look::of(&fleet, Time::from_seconds(NOW));

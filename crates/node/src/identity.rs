@@ -100,7 +100,8 @@ pub(crate) fn node_object(spec: &NodeSpec, index: usize, now: Timestamp) -> Valu
     })
 }
 
-fn standard_labels(index: usize) -> Object {
+/// The labels of a node of the standard shape: nodes are spread over three zones by their place in the fleet.
+pub fn standard_labels(index: usize) -> Object {
     let mut labels = Object::new();
     labels.insert("node.kubernetes.io/instance-type".into(), "simulated-32".into());
     labels.insert("topology.kubernetes.io/region".into(), "simulated".into());

@@ -20,3 +20,4 @@ mod status;
 
 pub use config::{FleetConfig, Mode, NodeSpec};
 pub use fleet::Fleet;
+pub use identity::standard_labels;

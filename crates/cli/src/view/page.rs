@@ -23,22 +23,37 @@ impl Page {
         Ok(page)
     }
 
+    /// How many lines there is room for.
+    pub fn height() -> usize {
+        size().map_or(24, |(_, rows)| usize::from(rows)).max(2)
+    }
+
     /// Shows as many lines of a text as there is room for.
     pub fn draw(&mut self, text: &str) -> io::Result<()> {
-        let height = size().map_or(24, |(_, rows)| usize::from(rows)).max(2);
+        let height = Page::height();
         let lines: Vec<&str> = text.lines().collect();
         let shown = if lines.len() > height { height - 1 } else { lines.len() };
         let mut out = io::stdout().lock();
         queue!(out, BeginSynchronizedUpdate, cursor::MoveTo(0, 0))?;
         for (index, line) in lines[..shown].iter().enumerate() {
-            write!(out, "{}{line}", if index == 0 { "" } else { "\r\n" })?;
+            // Cleared before, since behind a line of the full width the cursor stands on its last character.
+            write!(out, "{}", if index == 0 { "" } else { "\r\n" })?;
             queue!(out, Clear(ClearType::UntilNewLine))?;
+            write!(out, "{line}")?;
         }
-        if lines.len() > shown {
-            write!(out, "\r\nand {} more lines", lines.len() - shown)?;
-            queue!(out, Clear(ClearType::UntilNewLine))?;
+        match lines.len() - shown {
+            0 if shown < height => {
+                write!(out, "\r\n")?;
+                queue!(out, Clear(ClearType::FromCursorDown))?;
+            }
+            0 => {}
+            more => {
+                write!(out, "\r\n")?;
+                queue!(out, Clear(ClearType::UntilNewLine))?;
+                write!(out, "and {more} more lines")?;
+            }
         }
-        queue!(out, Clear(ClearType::FromCursorDown), EndSynchronizedUpdate)?;
+        queue!(out, EndSynchronizedUpdate)?;
         out.flush()
     }
 }

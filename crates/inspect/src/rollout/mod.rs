@@ -13,17 +13,19 @@ use crate::reason::Class;
 pub use command::{Command, Order, Refused};
 pub use history::{History, HistoryRow};
 
-/// The path of the policies of a namespace.
-pub fn collection(namespace: &str) -> String {
-    format!("/apis/everynode.dev/v1alpha1/namespaces/{namespace}/rolloutpolicies")
+/// The path of the policies of a namespace, or of all.
+pub fn collection(namespace: Option<&str>) -> String {
+    let within = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+    format!("/apis/everynode.dev/v1alpha1{within}/rolloutpolicies")
 }
 
-/// The policies of a namespace.
+/// The policies of a namespace, or of all. The JSON form is documented in `docs/rollouts.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Policies {
-    /// The namespace.
-    pub namespace: String,
+    /// The namespace; `None` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Those that were asked for, by name.
     pub policies: Vec<Policy>,
 }

@@ -4,14 +4,33 @@ use std::fmt::Write;
 
 use everynode_wire::time;
 
-use super::{History, Policy, Rollout, Wave, WaveState};
+use super::{History, Policies, Policy, Rollout, Wave, WaveState};
 use crate::{Paint, Tone};
+
+impl Policies {
+    /// How they stand, at a time in Unix seconds.
+    pub fn to_text(&self, now: i64, paint: &Paint) -> String {
+        if self.policies.is_empty() {
+            let place = self.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}"));
+            return format!("There is no RolloutPolicy{}.\n", place.unwrap_or_default());
+        }
+        let text = |policy: &Policy| match self.namespace {
+            Some(_) => policy.to_text(now, paint),
+            None => policy.text(&format!(" in namespace {}", policy.namespace), now, paint),
+        };
+        self.policies.iter().map(text).collect::<Vec<String>>().join("\n")
+    }
+}
 
 impl Policy {
     /// How it stands, at a time in Unix seconds.
     pub fn to_text(&self, now: i64, paint: &Paint) -> String {
+        self.text("", now, paint)
+    }
+
+    fn text(&self, place: &str, now: i64, paint: &Paint) -> String {
         let paused = if self.paused { ", paused" } else { "" };
-        let mut out = paint.tone(Tone::Strong, &format!("policy/{}{paused}", self.name)) + "\n";
+        let mut out = paint.tone(Tone::Strong, &format!("policy/{}{place}{paused}", self.name)) + "\n";
         if !self.is_observed {
             let note = "No controller has looked at it as it is. Does everynode run?";
             let _ = writeln!(out, "  {}", paint.tone(Tone::Warning, note));
@@ -37,12 +56,17 @@ impl Rollout {
         };
         let age = time::parse(&self.started_at).map(|at| format!(", began {} ago", time::age(at, now)));
         let _ = writeln!(out, "  Revision     {}{good}{}", self.revision, age.unwrap_or_default());
+        let (done, waiting) = match self.phase.as_str() {
+            "RollingBack" | "RolledBack" => ("back", String::new()),
+            _ => ("updated", format!(", {} waiting for their turn", self.waiting)),
+        };
         let _ = writeln!(
             out,
-            "  Nodes        {} of {} updated, {} available, {} waiting for their turn",
-            self.updated, self.desired, self.available, self.waiting
+            "  Nodes        {} of {} {done}, {} available{waiting}",
+            self.updated, self.desired, self.available
         );
-        let _ = writeln!(out, "  Unavailable  {} of at most {}", self.unavailable, self.max_unavailable);
+        let (taken, most) = (self.unavailable, self.max_unavailable);
+        let _ = writeln!(out, "  Unavailable  {taken} by the roll-out, at most {most}");
         for group in &self.unavailable_nodes {
             let line = format!("{}: {}", paint.some(&group.nodes), group.reason);
             let _ = writeln!(out, "    {}", paint.fold(&line, 6));
@@ -62,6 +86,10 @@ impl Rollout {
     }
 
     fn write_waves(&self, now: i64, paint: &Paint, out: &mut String) {
+        if self.phase == "Progressing" && self.revision == self.last_good_revision {
+            let _ = writeln!(out, "  Waves        none: it is the way back to the last good revision");
+            return;
+        }
         let rows: Vec<[String; 5]> = self
             .waves
             .iter()

@@ -19,9 +19,9 @@ impl Status {
     /// The table, with the causes below the rows that are not complete.
     pub fn to_text(&self, paint: &Paint) -> String {
         let mut out = String::new();
-        let rows: Vec<Vec<Cell>> = self.daemonsets.iter().map(|row| self.cells(row, paint)).collect();
+        let mut rows: Vec<Vec<Cell>> = self.daemonsets.iter().map(|row| self.cells(row, paint)).collect();
         let titles: Vec<&str> = titles(paint.wide);
-        let widths: Vec<usize> = titles
+        let mut widths: Vec<usize> = titles
             .iter()
             .enumerate()
             .map(|(column, title)| {
@@ -29,6 +29,11 @@ impl Status {
                 longest.unwrap_or(0).max(title.len())
             })
             .collect();
+        if let Some(width) = paint.width.filter(|_| !paint.wide) {
+            narrow(&mut widths, width);
+            let names = rows.iter_mut().flat_map(|cells| cells.iter_mut().zip(&widths).take(NAMES));
+            names.for_each(|(cell, width)| cell.0 = shortened(&cell.0, *width));
+        }
         let head = titles.iter().zip(0..).map(|(title, column)| {
             let is_right = rows.first().is_some_and(|row: &Vec<Cell>| row[column].2);
             (title.to_string(), Some(Tone::Quiet), is_right)
@@ -83,6 +88,33 @@ impl Status {
             state,
         ]
     }
+}
+
+/// The first columns, namespace and name, give way where the line is too long for the terminal.
+const NAMES: usize = 2;
+/// ... down to this.
+const NARROWEST: usize = 9;
+
+/// Takes from the longer of the names what is too much.
+fn narrow(widths: &mut [usize], width: usize) {
+    let total = |widths: &[usize]| widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
+    while total(widths) > width {
+        let longest = (0..NAMES).max_by_key(|column| widths[*column]).filter(|one| widths[*one] > NARROWEST);
+        let Some(column) = longest else { return };
+        widths[column] -= 1;
+    }
+}
+
+/// The beginning and the end of a name: what tells names apart can be in either.
+fn shortened(name: &str, width: usize) -> String {
+    let length = name.chars().count();
+    if length <= width {
+        return name.to_owned();
+    }
+    let tail = (width - 1) / 2;
+    let head: String = name.chars().take(width - 1 - tail).collect();
+    let tail: String = name.chars().skip(length - tail).collect();
+    format!("{head}…{tail}")
 }
 
 fn titles(wide: bool) -> Vec<&'static str> {

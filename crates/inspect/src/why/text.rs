@@ -180,6 +180,9 @@ impl WhySet {
         for group in &row.groups {
             self.say_group(group, &mut sheet);
         }
+        let events: Vec<String> =
+            self.events.iter().map(|event| event.to_text(self.taken_at_seconds)).collect();
+        sheet.list("events", Tone::Strong, &events);
         sheet.list("not seen", Tone::Warning, &self.not_seen);
         sheet.out
     }

@@ -30,13 +30,15 @@ fn numbered(prefix: &str, number: u32) -> NodeSpec {
     if !number.is_multiple_of(ACCELERATED_EVERY) {
         return NodeSpec::new(name);
     }
+    let mut labels = everynode_node::standard_labels(number as usize - 1);
+    labels.insert("nvidia.com/gpu.present".into(), "true".into());
     let resources = json!({
         "cpu": "32", "memory": "256Gi", "ephemeral-storage": "500Gi", "pods": "250", "nvidia.com/gpu": "8",
     });
     let object = json!({
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": {"nvidia.com/gpu.present": "true"}},
+        "metadata": {"name": name, "labels": labels},
         "status": {
             "capacity": resources,
             "allocatable": resources,
