@@ -48,6 +48,8 @@ pub struct Rollout<'a> {
     pub policy: &'a str,
     /// How far it has come.
     pub phase: RolloutPhase,
+    /// What it does or waits for, as its status has it.
+    pub message: &'a str,
     /// The wave under way, from 1.
     pub wave: usize,
     /// How many waves there are.
@@ -94,6 +96,7 @@ fn rollout(slot: &Slot) -> Option<Rollout<'_>> {
         daemonset: &slot.key.name,
         policy: &conduct.policy.key.name,
         phase: conduct.phase,
+        message: &conduct.message,
         wave: conduct.wave + 1,
         waves: conduct.policy.spec.waves.len(),
         revision: conduct.hash.as_deref(),

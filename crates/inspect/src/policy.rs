@@ -149,12 +149,14 @@ impl<'a> Conducted<'a> {
         format!("revision {}", self.rollout.last_good.unwrap_or("(none)"))
     }
 
-    /// Why the waves do not go on.
-    fn stall(&self) -> &'static str {
-        match self.nodes.values().any(|node| node.wave.is_none()) && self.rollout.wave == self.rollout.waves {
-            true => "the waves leave nodes out: add a last wave with nodes: \"100%\"",
-            false => "it matches no further node; promotion goes on to the next",
-        }
+    /// Why it does not go on.
+    fn stall(&self) -> &str {
+        self.rollout.message.split("; to go on:").next().unwrap_or_default()
+    }
+
+    /// The last wave is under way, and not all nodes are in it.
+    fn leaves_nodes_out(&self) -> bool {
+        self.nodes.values().any(|node| node.wave.is_none()) && self.rollout.wave == self.rollout.waves
     }
 
     fn until(&self) -> String {
@@ -207,7 +209,13 @@ impl<'a> Conducted<'a> {
             }
             RolloutPhase::Stalled => {
                 let reason = Reason::new(Kind::RolloutStalled, format!("policy {policy} {text}"));
-                return Some(reason.changed_by("the waves of the policy").changed_by(command("promote")));
+                return Some(match () {
+                    () if self.rollout.figures.max_unavailable == 0 => {
+                        reason.changed_by("maxUnavailable above 0")
+                    }
+                    () if self.leaves_nodes_out() => reason.changed_by("a last wave with nodes: \"100%\""),
+                    () => reason.changed_by(command("promote")).changed_by("the waves of the policy"),
+                });
             }
             _ if self.rollout.figures.max_unavailable == 0 => {
                 let reason = Reason::new(Kind::RolloutStalled, format!("policy {policy} {text}"));

@@ -202,12 +202,15 @@ fn what_stops_a_policy_is_told() {
         &["careful: paused in wave", "everynode rollout resume"],
     );
     let nothing = canary(json!({"maxUnavailable": 0}));
-    check(nothing, State::Stalled, Kind::RolloutStalled, &["maxUnavailable is 0"]);
+    let parts = ["maxUnavailable is 0: nothing can be replaced"];
+    check(nothing.clone(), State::Stalled, Kind::RolloutStalled, &parts);
+    let case = RollingOut::new(6, 1).under("careful", nothing, json!({"phase": "Stalled"}));
+    case.check(State::Stalled, 4, Kind::RolloutStalled, &parts);
     let nowhere = json!({"waves": [{"name": "gpu", "nodeSelector": {"matchLabels": {"pool": "gpu"}}},
         {"nodes": "100%"}]});
     check(nowhere, State::Stalled, Kind::RolloutStalled, &["stalls in wave 1 of 2 (gpu)", "no further node"]);
     let short = json!({"waves": [{"nodes": 1}]});
-    check(short, State::Stalled, Kind::RolloutStalled, &["the waves leave nodes out"]);
+    check(short, State::Stalled, Kind::RolloutStalled, &["the waves leave 5 nodes out"]);
     let case =
         RollingOut::new(6, 1).under("careful", json!({}), json!({})).under("other", json!({}), json!({}));
     let parts = ["policies careful and other select this DaemonSet, so none acts"];

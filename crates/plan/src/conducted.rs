@@ -76,7 +76,7 @@ impl Conducted {
         Some(Conducted {
             policy: policy.key.name.clone(),
             phase: end(run).unwrap_or_default().name(),
-            message: text(&entry["message"]),
+            message: run.tally.message.clone(),
             max_unavailable: number("maxUnavailable"),
             failure_budget: number("failureBudget"),
             on_failure: match policy.spec.on_failure {

@@ -53,7 +53,7 @@ fn ending(model: &Model, policy: &PolicyFact, run: &Run) -> Option<Finding> {
             note(FindingKind::WaitsForPromotion, message)
         }
         RolloutPhase::Stalled => {
-            let message = entry(model, policy)["message"].as_str().unwrap_or_default();
+            let message = &run.tally.message;
             unsafe_one(
                 FindingKind::Stalls,
                 format!("stalls in {}: {message}; {}", wave_name(policy, run), left()),
@@ -97,7 +97,7 @@ fn halt(model: &Model, policy: &PolicyFact, run: &Run) -> String {
         _ => "nothing more is replaced",
     };
     let why = match failures.is_empty() {
-        true => entry(model, policy)["message"].as_str().unwrap_or_default().to_owned(),
+        true => run.tally.message.clone(),
         false => format!(
             "{}, and policy {} halts at {budget}: {}",
             match failures.len() {

@@ -25,6 +25,9 @@ impl World<'_> {
     pub fn note_rollout(&mut self, engine: &Engine) {
         let (namespace, name) = (&self.daemonset.namespace, &self.daemonset.name);
         let Some(rollout) = engine.rollout(namespace, name) else { return };
+        if self.tally.message != rollout.message {
+            rollout.message.clone_into(&mut self.tally.message);
+        }
         let at_millis = self.now.millis_since(self.model.begin);
         let (phase, wave, is_without_waves) = (rollout.phase, rollout.wave, rollout.is_without_waves);
         let step = Step { at_millis, phase, wave, is_without_waves };

@@ -51,6 +51,8 @@ pub struct Tally {
     pub refused: Option<String>,
     /// Changes of pods that were carried out, and steps of a policy.
     pub progress: u64,
+    /// What the status of a policy said of it last.
+    pub message: String,
     /// How a policy's roll-out went.
     pub steps: Vec<Step>,
 }
