@@ -207,6 +207,21 @@ fn the_way_back_to_the_last_good_revision_has_no_waves() {
     assert!(text.contains("nodes go back to the last good revision: within maxUnavailable 2"), "{text}");
 }
 
+#[test]
+fn pods_of_the_last_good_revision_need_what_they_needed() {
+    let spec = json!({"maxUnavailable": 3, "failure": {"action": "Rollback", "readyWithinSeconds": 120}});
+    let case = under(Case::new(9, tolerant), spec);
+    let plan = case.plan_with(
+        &manifest("agent:2", |spec| {
+            tolerant(spec);
+            spec["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "5"}});
+        }),
+        &fixed(20_000, 2_000),
+    );
+    check(&plan, FindingKind::Halts, Severity::Unsafe, &["all nodes go back to the last good revision"]);
+    check(&plan, FindingKind::NoRoom, Severity::Unsafe, &["does not fit on 9 nodes: Insufficient cpu"]);
+}
+
 /// Plans a manifest of several objects.
 fn plan_of(case: &Case, objects: &[Value]) -> Result<Plan, Vec<String>> {
     let text: Vec<String> = objects.iter().map(Value::to_string).collect();

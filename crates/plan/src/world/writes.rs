@@ -85,7 +85,7 @@ impl World<'_> {
             ready_since: None,
             deleting: false,
             created: Model::api_time(self.now),
-            demand: self.model.demand.clone(),
+            demand: made_from.demand,
             available: false,
             is_new: true,
             is_current: made_from.is_current,
