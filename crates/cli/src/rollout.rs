@@ -8,7 +8,7 @@ use everynode_client::{Client, Error, Event, ListWatch, content_type};
 use everynode_engine::Time;
 use everynode_inspect::near::{any_of, near};
 use everynode_inspect::rollout::{Command, History, Order, Policies, Policy, Refused, Rollout, collection};
-use everynode_inspect::{Look, Paint};
+use everynode_inspect::{Look, Paint, Tone};
 use everynode_plan::{Fleet, Wanted};
 use futures::StreamExt;
 use serde_json::Value;
@@ -245,7 +245,7 @@ async fn watch(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<ExitCode
     let is_text = matches!(args.output, Output::Text | Output::Wide);
     let mut page = if is_text && std::io::stdout().is_terminal() { Some(Page::open()?) } else { None };
     let mut events = ListWatch::new(collection(here.scope())).run(here.client.clone());
-    let mut last = String::new();
+    let (mut last, mut table) = (String::new(), String::new());
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         if matches!(event, Event::Restarted | Event::InitialObject(_) | Event::Bookmark(_)) {
             continue;
@@ -255,7 +255,19 @@ async fn watch(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<ExitCode
         {
             here.policies().await?;
         }
-        let text = shown(here, args, paint).await?;
+        let text = match shown(here, args, paint).await {
+            Ok(text) => {
+                table.clone_from(&text);
+                text
+            }
+            // What was shown stays, and the cluster is asked again.
+            Err(Failure { message, .. }) if is_text && !table.is_empty() => {
+                let why = paint.fold(&format!("{message}. The cluster is asked again."), 16);
+                format!("{table}{}: {why}\n", paint.tone(Tone::Bad, "Not up to date"))
+            }
+            Err(_) if !table.is_empty() => continue,
+            Err(failure) => return Err(failure),
+        };
         if text != last {
             let between = if args.output == Output::Yaml { "---\n" } else { "\n" };
             let goes_on = match &mut page {

@@ -133,6 +133,23 @@ fn the_text_tells_what_holds_a_rollout_and_what_to_type() {
 }
 
 #[test]
+fn lines_keep_to_the_width_and_commands_stay_whole() {
+    let narrow = Paint { width: Some(70), colour: true, ..Paint::default() };
+    let mut policy = policy("WaitingForPromotion", json!({"message": "a ".repeat(40) + "promote"}));
+    policy.rollouts[0].daemonset = "a-name-that-is-quite-long".to_owned();
+    let text = policy.to_text(0, &narrow);
+    let plain = policy.to_text(0, &Paint { colour: false, ..narrow });
+    assert!(text.contains("\u{1b}[33mWaitingForPromotion\u{1b}[0m: a a"), "{text}");
+    assert!(
+        plain.contains("  To begin the next wave:\n    everynode rollout promote daemonset/a-name"),
+        "{plain}"
+    );
+    for line in plain.lines().take(4) {
+        assert!(line.chars().count() <= 70, "{line:?}");
+    }
+}
+
+#[test]
 fn a_policy_without_waves_has_one() {
     let object = json!({"status": {"daemonSets": {"agent": {"phase": "Progressing", "wave": 1}}}});
     let waves = Policy::of(&object).rollouts[0].waves.clone();

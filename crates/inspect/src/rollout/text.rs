@@ -36,7 +36,7 @@ impl Policy {
             let _ = writeln!(out, "  {}", paint.tone(Tone::Warning, note));
         }
         if self.rollouts.is_empty() {
-            let _ = writeln!(out, "  {}: {}", self.phase, paint.fold(&self.message, 4));
+            let _ = writeln!(out, "  {}", paint.fold(&format!("{}: {}", self.phase, self.message), 4));
         }
         for rollout in &self.rollouts {
             rollout.write(self, now, paint, &mut out);
@@ -47,8 +47,10 @@ impl Policy {
 
 impl Rollout {
     fn write(&self, policy: &Policy, now: i64, paint: &Paint, out: &mut String) {
+        let head = format!("daemonset/{}  ", self.daemonset);
+        let line = paint.fold(&format!("{head}{}: {}", self.phase, self.message), 4);
         let phase = paint.tone(tone(&self.phase), &self.phase);
-        let _ = writeln!(out, "daemonset/{}  {phase}: {}", self.daemonset, paint.fold(&self.message, 4));
+        let _ = writeln!(out, "{}", line.replacen(&self.phase, &phase, 1));
         let good = match self.last_good_revision.as_str() {
             "" => String::new(),
             good if good == self.revision => String::new(),
@@ -82,7 +84,7 @@ impl Rollout {
             let _ = writeln!(out, "  Exempt       {}", paint.fold(&line, 15));
         }
         self.write_waves(now, paint, out);
-        self.write_next(policy, out);
+        self.write_next(policy, paint, out);
     }
 
     fn write_waves(&self, now: i64, paint: &Paint, out: &mut String) {
@@ -122,7 +124,7 @@ impl Rollout {
         }
     }
 
-    fn write_next(&self, policy: &Policy, out: &mut String) {
+    fn write_next(&self, policy: &Policy, paint: &Paint, out: &mut String) {
         let target = format!("daemonset/{} -n {}", self.daemonset, policy.namespace);
         let mut next: Vec<(&str, String)> = Vec::new();
         if policy.paused {
@@ -145,7 +147,10 @@ impl Rollout {
             _ => {}
         }
         for (verb, what) in next {
-            let _ = writeln!(out, "  To {what}: everynode rollout {verb} {target}");
+            let (what, command) = (format!("  To {what}:"), format!("everynode rollout {verb} {target}"));
+            // A command stays in one line.
+            let is_long = paint.width.is_some_and(|width| what.len() + 1 + command.len() > width);
+            let _ = writeln!(out, "{what}{}{command}", if is_long { "\n    " } else { " " });
         }
     }
 
