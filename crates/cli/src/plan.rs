@@ -78,11 +78,12 @@ pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
         let wanted: Vec<(String, String)> =
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
         let mut fleet = source.fleet(Wanted::Named(&wanted)).await?;
-        if let Err(refusals) = everynode_plan::policy::apply(&mut fleet, &manifest.policies) {
-            problems.extend(refusals);
-        }
+        let refusals = everynode_plan::policy::apply(&mut fleet, &manifest.policies).err();
         check_nodes(&args, &fleet)?;
-        for written in &manifest.daemonsets {
+        // Under a policy that is refused nobody knows what would be rolled out how.
+        let planned = if refusals.is_none() { manifest.daemonsets.as_slice() } else { &[] };
+        problems.extend(refusals.into_iter().flatten());
+        for written in planned {
             match Change::of(written, &fleet) {
                 Ok(change) => plans.extend(Plan::make(&fleet, &change, &options(&args))),
                 Err(refusals) => problems.extend(refusals),

@@ -100,7 +100,9 @@ impl Manifest {
             return;
         }
         if name.is_empty() {
-            self.problems.push(format!("{place}: {kind}: metadata.name must be set"));
+            let generated = !text("/metadata/generateName").is_empty();
+            let hint = if generated { ": as kubectl apply, a plan takes no generateName" } else { "" };
+            self.problems.push(format!("{place}: {kind}: metadata.name must be set{hint}"));
             return;
         }
         let namespace = match text("/metadata/namespace") {

@@ -2,6 +2,7 @@
 
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{DaemonSetFact, PodSelector};
+use everynode_wire::{custom, encode, manifest};
 use serde_json::{Map, Value, json};
 
 use crate::change::Written;
@@ -49,7 +50,7 @@ pub fn selects(policy: &PolicyFact, daemonset: &DaemonSetFact) -> bool {
 pub fn apply(fleet: &mut Fleet, written: &[Written]) -> Result<(), Vec<String>> {
     let mut problems = Vec::new();
     for one in written {
-        let refused = refusals(&one.object["spec"]);
+        let refused = refusals(&one.object);
         problems
             .extend(refused.iter().map(|why| format!("{}: RolloutPolicy {}: {why}", one.place, one.name)));
         let known = fleet
@@ -83,39 +84,28 @@ fn served(written: &Written, uid: &str, generation: i64) -> Option<PolicyFact> {
     PolicyFact::from_json(&object)
 }
 
-/// What is wrong with a spec in a way that would change what it means.
-fn refusals(spec: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    if !spec["selector"].is_object() {
-        found.push("spec.selector must be set: {} selects all DaemonSets of the namespace".to_owned());
-    }
-    let waves = spec["waves"].as_array().into_iter().flatten();
-    for (index, wave) in waves.enumerate() {
-        if wave["nodes"].is_null() == wave["nodeSelector"].is_null() {
-            found.push(format!("spec.waves[{index}]: exactly one of nodes and nodeSelector must be set"));
-        }
-        if !is_count(&wave["nodes"]) {
-            found
-                .push(format!("spec.waves[{index}].nodes must be a number, or a percentage such as \"10%\""));
-        }
-    }
-    for path in ["/maxUnavailable", "/failure/budget", "/domain/maxUnavailable"] {
-        if !spec.pointer(path).is_none_or(is_count) {
-            let field = path.replace('/', ".");
-            found.push(format!("spec{field} must be a number, or a percentage such as \"10%\""));
-        }
-    }
-    found
-}
+/// The definition of the kind, as it is installed with this version.
+const DEFINITION: &str = include_str!("../../../deploy/kustomize/base/rollout-policy-crd.yaml");
 
-fn is_count(value: &Value) -> bool {
-    let is_percentage =
-        |text: &str| text.strip_suffix('%').is_some_and(|number| number.parse::<u8>().is_ok());
-    match value {
-        Value::Null => true,
-        Value::String(text) => is_percentage(text),
-        other => other.as_u64().is_some(),
+/// What the API server refuses of a policy as written.
+fn refusals(object: &Value) -> Vec<String> {
+    let mut definition =
+        manifest::documents(DEFINITION).into_iter().find_map(Result::ok).map(|one| one.value);
+    if let Some(definition) = &mut definition {
+        // As the API server does, once no other kind has these names.
+        definition["status"]["acceptedNames"] = definition["spec"]["names"].clone();
     }
+    let kinds = definition.and_then(|definition| custom::resources(&definition).ok()).unwrap_or_default();
+    let Some((kind, schema)) = kinds.first().and_then(|kind| Some((kind, kind.custom.as_ref()?))) else {
+        return vec!["the definition of its kind cannot be read".to_owned()];
+    };
+    let decoded = match schema.decode(&encode::to_vec(object)) {
+        Ok(decoded) => decoded,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut errors = Vec::new();
+    kind.rules.validate_create(&decoded.value, &mut errors);
+    decoded.problems.into_iter().chain(errors.iter().map(ToString::to_string)).collect()
 }
 
 /// A JSON merge patch, as the API server applies it to the status of a policy.

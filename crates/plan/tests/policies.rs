@@ -246,10 +246,12 @@ fn a_policy_of_the_manifest_is_planned_with() {
     let moved = kept.token.moved(&changed.token);
     assert_eq!(moved, ["the DaemonSet or its manifest"]);
     for (spec, refusal) in [
-        (json!({"waves": [{"nodes": 1, "nodeSelector": {}}]}), "waves[0]: exactly one of"),
-        (json!({"maxUnavailable": "some"}), "spec.maxUnavailable must be"),
-        (json!({"selector": null}), "spec.selector must be set"),
-        (json!({"failure": {"budget": -1}}), "spec.failure.budget must be"),
+        (json!({"waves": [{"nodes": 1, "nodeSelector": {}}]}), "waves[0]: Invalid value: exactly one of"),
+        (json!({"maxUnavailable": "200%"}), "spec.maxUnavailable: Invalid value: \"200%\""),
+        (json!({"selector": null}), "spec.selector: "),
+        (json!({"failure": {"budget": -1}}), "spec.failure.budget: "),
+        (json!({"failure": {"action": "Explode"}}), "supported values: \"Pause\", \"Rollback\""),
+        (json!({"maxUnavailible": 1}), "unknown field \"spec.maxUnavailible\""),
     ] {
         let refused = plan_of(&case, &[policy_of("careful", spec), daemonset.clone()]).expect_err("refused");
         assert!(refused[0].contains(refusal), "{refused:?}");
