@@ -147,7 +147,11 @@ fn a_policy_beside_the_daemonset_is_planned_with() {
     check(&desk.plan("both.yaml", &["--fail", "node=n0,after-update"]), 2, &halts);
     let wrong = POLICY.replace("nodes: 1,", "");
     desk.write("wrong.yaml", &[&daemonset("100m"), &wrong[..]].join("---\n"));
-    check(&desk.plan("wrong.yaml", &[]), 1, &["RolloutPolicy careful: spec.waves[0]: Invalid value: exactly one of"]);
+    check(
+        &desk.plan("wrong.yaml", &[]),
+        1,
+        &["RolloutPolicy careful: spec.waves[0]: Invalid value: exactly one of"],
+    );
 }
 
 #[test]

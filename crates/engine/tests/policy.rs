@@ -5,7 +5,7 @@ mod common;
 
 use common::fleet::{Fleet, Image, runs, with_selector};
 use common::{change_image, merge, plain_node, rolling};
-use everynode_engine::{Time, Work};
+use everynode_engine::{Time, Trouble, Uid, Work};
 use serde_json::{Value, json};
 
 /// NVSentinel#1764: 288 nodes, 20 of them dead, a budget of 14: nothing was ever replaced.
@@ -456,4 +456,26 @@ fn another_leader_replaces_what_had_failed_before_a_retry() {
     fleet.roll(runs);
     assert_eq!((fleet.phase(), fleet.pods_with("none")), ("Complete", 4));
     assert!(fleet.cluster.objects.pods.values().all(|pod| pod.trouble.is_none()), "these were made anew");
+}
+
+#[test]
+fn a_halted_roll_out_replaces_nothing_when_the_budget_has_room_again() {
+    let mut fleet = Fleet::new(10, rolling(1, 0)).with_policy(json!({"maxUnavailable": 3}));
+    fleet.roll(runs);
+    change_image(&mut fleet.cluster, fleet.uid, "i:2");
+    fleet.cluster.settle_now();
+    let gone: Vec<Uid> =
+        fleet.cluster.objects.pods.values().filter(|pod| pod.deleting).map(|pod| pod.uid).collect();
+    gone.into_iter().for_each(|uid| fleet.cluster.objects.remove_pod(uid));
+    fleet.cluster.settle_now();
+    let new = |fleet: &Fleet| {
+        fleet.cluster.objects.pods.values().filter(|pod| !pod.ready).map(|pod| pod.uid).collect::<Vec<_>>()
+    };
+    let [bad, ..] = new(&fleet)[..] else { panic!("three are new: {:#}", fleet.entry()) };
+    fleet.cluster.objects.change_pod(bad, |pod| pod.trouble = Some(Trouble::ErrImagePull));
+    fleet.cluster.settle();
+    assert_eq!((fleet.phase(), fleet.pods_with("i:2")), ("Halted", 3));
+    // The two others come up, and so does the bad one in the end.
+    fleet.roll(runs);
+    assert_eq!((fleet.phase(), fleet.pods_with("i:2"), fleet.pods_with("i:1")), ("Halted", 3, 7));
 }

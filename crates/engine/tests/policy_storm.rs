@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 
 const KINDS: [Kind; 4] = [Kind::Node, Kind::DaemonSet, Kind::Pod, Kind::Revision];
 const BAD: &str = "none";
+/// What the images begin with that only nodes of rack 0 have.
+const HALF_BAD: &str = "half:";
 
 struct Write {
     id: ActionId,
@@ -111,7 +113,7 @@ impl World {
             watches: Default::default(),
             known: BTreeMap::new(),
             writes: Vec::new(),
-            // Of two pods on one node the built-in rules (D11) keep the older, whichever is ready.
+            // Of two pods on one node the built-in rules (D11) choose, by what is known of them.
             budget: if surges { usize::MAX } else { budget },
             rack_budget: rack_budget.filter(|_| !surges),
             taken: BTreeSet::new(),
@@ -173,7 +175,11 @@ impl World {
     fn edit(&mut self) {
         self.is_halted = false;
         self.images += 1;
-        let image = if self.random.u32(0..3) == 0 { BAD.to_owned() } else { format!("i:{}", self.images) };
+        let image = match self.random.u32(0..3) {
+            0 => BAD.to_owned(),
+            1 => format!("{HALF_BAD}{}", self.images),
+            _ => format!("i:{}", self.images),
+        };
         self.objects.change_daemonset(self.uid, true, |one| one.template = with_image(&one.template, &image));
     }
 
@@ -244,7 +250,7 @@ impl World {
             () if is_down => return false,
             () if pod.deleting => self.objects.remove_pod(uid),
             () if pod.ready => return false,
-            () if self.objects.image(&pod) == BAD => {
+            () if self.is_bad(&pod) => {
                 if pod.trouble.is_some() {
                     return false;
                 }
@@ -261,6 +267,14 @@ impl World {
             }
         }
         true
+    }
+
+    /// Its image cannot be pulled where it is.
+    fn is_bad(&self, pod: &Pod) -> bool {
+        let image = self.objects.image(pod);
+        let in_rack_1 = |node: &Node| node.labels.contains(&("rack".to_owned(), "1".to_owned()));
+        let node = pod.node.as_ref().and_then(|name| self.objects.nodes.get(name));
+        image == BAD || image.starts_with(HALF_BAD) && node.is_some_and(in_rack_1)
     }
 
     fn kubelet(&mut self) {
@@ -367,7 +381,9 @@ impl World {
                     self.is_halted |= event.reason == "RolloutHalted" && self.has_pause_only();
                     continue;
                 }
-                Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } if self.is_halted => {
+                Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. }
+                    if self.is_halted && !self.surges() =>
+                {
                     // Pods of nodes that are gone, or that are too many, go all the same.
                     let node = self.objects.pods.get(&pod.uid).and_then(|pod| pod.node.clone());
                     let here = self.objects.pods.values().filter(|pod| pod.node == node).count();
@@ -390,10 +406,15 @@ impl World {
         Ok(count)
     }
 
+    /// Two pods may be on one node.
+    fn surges(&self) -> bool {
+        self.budget == usize::MAX
+    }
+
     /// A halt deletes nothing, unless it goes back.
     fn has_pause_only(&self) -> bool {
         self.policy["spec"]["failure"]["action"] == "Pause"
-            && self.policy["metadata"]["annotations"].is_null()
+            && self.policy["metadata"]["annotations"]["everynode.dev/abort"].is_null()
     }
 
     fn judge(&mut self) -> Result<(), String> {
