@@ -230,7 +230,7 @@ impl Engine {
             let spot = self.nodes.find(&name).and_then(|node| conduct.roster.spot(node));
             let spot = spot.filter(|spot| spot.health == Health::Well);
             let Some((node, new)) = spot.and_then(|spot| Some((spot.node, spot.new?))) else { continue };
-            if !new.available && !self.give(slot, node, Order::DeleteAsKnown(new.id), now) {
+            if !new.ready && !self.give(slot, node, Order::DeleteAsKnown(new.id), now) {
                 return;
             }
             conduct.again.remove(&name);

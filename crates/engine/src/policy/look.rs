@@ -36,7 +36,7 @@ impl Engine {
         }
         // Somebody had it tried again, and these may not have been replaced yet.
         let had_failed = |spot: &&Spot| {
-            let new = spot.new.filter(|new| !new.available);
+            let new = spot.new.filter(|new| !new.ready);
             new.is_some_and(|new| new.created < conduct.started_at.unwrap_or_default())
         };
         if conduct.attempt > 0 && !conduct.phase.is_ended() {

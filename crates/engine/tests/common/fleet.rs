@@ -96,15 +96,10 @@ impl Fleet {
 
     /// One step of the controller after another, the budget checked after each; kubelets work when it rests.
     pub fn roll(&mut self, behaviour: impl Fn(&str) -> Image) {
-        for _ in 0..5_000 {
-            for _ in 0..10_000 {
-                let asked = self.cluster.step();
-                self.check_budget();
-                if asked == 0 && self.cluster.objects.told.is_empty() {
-                    break;
-                }
-            }
-            if self.work(&behaviour) {
+        for _ in 0..50_000 {
+            let asked = self.cluster.step();
+            self.check_budget();
+            if asked > 0 || !self.cluster.objects.told.is_empty() || self.work(&behaviour) {
                 continue;
             }
             match self.cluster.engine.next_deadline() {
