@@ -323,13 +323,20 @@ impl Api {
         })
     }
 
-    /// OpenAPI v2 in JSON; clients that take protobuf only get 406 and go on with v3.
+    /// OpenAPI v2 in the first form of the header that there is, JSON or protobuf.
     fn openapi_two(&self, request: &Request<Incoming>) -> Result<Response<Body>, Status> {
         let accept = header_text(request, header::ACCEPT).unwrap_or("*/*");
-        if !accept.split(',').any(|clause| clause.contains("json") || clause.contains("*/*")) {
-            return Err(Status::not_acceptable(&[body::JSON]));
-        }
-        Ok(body::json(200, &openapi::whole(&self.catalog.registry())))
+        let document = || openapi::whole(&self.catalog.registry());
+        accept
+            .split(',')
+            .find_map(|clause| match clause.split(';').next().unwrap_or_default().trim() {
+                body::JSON | "application/*" | "*/*" => Some(body::json(200, &document())),
+                openapi::binary::ACCEPTED => {
+                    Some(body::respond(200, openapi::binary::SENT, openapi::binary::document(&document())))
+                }
+                _ => None,
+            })
+            .ok_or_else(|| Status::not_acceptable(&[body::JSON]))
     }
 
     /// The verb, if the resource or subresource has it.

@@ -3,6 +3,8 @@
 //! kubectl reads it for `explain`, to learn that the server validates fields, and for the merge keys of
 //! client-side `apply`.
 
+pub mod binary;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -126,6 +128,8 @@ fn parts(rows: &[&Resource], form: Form) -> (Object, Object) {
             types.insert(custom_name(resource), custom_schema(resource, custom, form));
         }
     }
+    types.insert(QUANTITY.into(), one_of("string", "number", form));
+    types.insert(INT_OR_STRING.into(), one_of("string", "integer", form));
     while let Some(ty) = waiting.pop() {
         let name = public_name(ty.name);
         if types.contains_key(&name) {
@@ -155,10 +159,30 @@ fn public_name(name: &str) -> String {
     format!("io.k8s.api.{name}")
 }
 
+/// The names of the two types that texts and numbers are read as; `kubectl explain` shows their last word.
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+
+fn one_of(text: &str, number: &str, form: Form) -> Value {
+    let plain = |kind: &str| object(vec![("type", kind.into())]);
+    let mut out = match form {
+        Form::Two => vec![("type", text.into())],
+        Form::Three => vec![("oneOf", Value::Array(vec![plain(text), plain(number)]))],
+    };
+    if number == "integer" {
+        out.push(("format", "int-or-string".into()));
+    }
+    object(out)
+}
+
 fn reference(ty: &Type, form: Form) -> String {
+    reference_to(&public_name(ty.name), form)
+}
+
+fn reference_to(name: &str, form: Form) -> String {
     match form {
-        Form::Two => format!("#/definitions/{}", public_name(ty.name)),
-        Form::Three => format!("#/components/schemas/{}", public_name(ty.name)),
+        Form::Two => format!("#/definitions/{name}"),
+        Form::Three => format!("#/components/schemas/{name}"),
     }
 }
 
@@ -299,14 +323,15 @@ fn kind_schema(kind: &Kind, form: Form) -> Value {
     let plain = |kind: &str| object(vec![("type", kind.into())]);
     let formatted = |kind: &str, format: &str| object(vec![("type", kind.into()), ("format", format.into())]);
     match kind {
-        Kind::String | Kind::Duration | Kind::Quantity => plain("string"),
+        Kind::String | Kind::Duration => plain("string"),
+        Kind::Quantity => object(vec![("$ref", reference_to(QUANTITY, form).into())]),
+        Kind::IntOrString => object(vec![("$ref", reference_to(INT_OR_STRING, form).into())]),
         Kind::Bool => plain("boolean"),
         Kind::Int32 => formatted("integer", "int32"),
         Kind::Int64 => formatted("integer", "int64"),
         Kind::Float64 => formatted("number", "double"),
         Kind::Bytes => formatted("string", "byte"),
         Kind::Time | Kind::MicroTime => formatted("string", "date-time"),
-        Kind::IntOrString => formatted("string", "int-or-string"),
         Kind::Any | Kind::StructOrAny(_) => plain("object"),
         Kind::Struct(id) => object(vec![("$ref", reference(id.get(), form).into())]),
         Kind::List(inner) => object(vec![("type", "array".into()), ("items", kind_schema(inner, form))]),

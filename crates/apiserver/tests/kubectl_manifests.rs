@@ -51,6 +51,46 @@ async fn kubectl_applies_real_manifests_as_on_a_real_cluster() {
     server.shutdown().await;
 }
 
+/// kubectl checks lists, and kinds that nobody serves, by version 2 of OpenAPI, which it takes in protobuf only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubectl_applies_lists_and_what_stands_beside_unknown_kinds() {
+    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
+        println!("skipped: kubectl is not here");
+        return;
+    }
+    let (server, _client) = start(Config::default()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, server.kubeconfig()).unwrap();
+    let check = async |manifest: &str, expected: &[&str]| {
+        let file = directory.path().join("manifest.yaml");
+        std::fs::write(&file, manifest).unwrap();
+        let printed = kubectl(&kubeconfig, &["apply", "-f", file.to_str().unwrap()]).await;
+        let shown = file.display().to_string();
+        let printed: Vec<_> = printed.iter().map(|line| line.replace(&shown, "FILE")).collect();
+        assert_eq!(printed, expected);
+    };
+    let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {b: c}}";
+    check(&format!("apiVersion: v1\nkind: List\nitems:\n- {map}\n"), &["configmap/a created"]).await;
+    check(
+        "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, date: {}}\n",
+        &[
+            "error: error validating \"FILE\": error validating data: ValidationError(ConfigMap): unknown field \"date\" in io.k8s.api.core.v1.ConfigMap; if you choose to ignore these errors, turn validation off with --validate=false",
+        ],
+    )
+    .await;
+    check(
+        &format!("# first\n{map}\n---\n{{apiVersion: example.com/v1, kind: Other, metadata: {{name: o}}}}\n"),
+        &[
+            "configmap/a unchanged",
+            "error: resource mapping not found for name: \"o\" namespace: \"\" from \"FILE\": no matches for kind \"Other\" in version \"example.com/v1\"",
+            "ensure CRDs are installed first",
+        ],
+    )
+    .await;
+    server.shutdown().await;
+}
+
 /// The recording made the namespaces that a manifest names beforehand, without kubectl.
 async fn make_namespaces(client: &Client, manifest: &Path, expected: &Value) {
     let text = std::fs::read_to_string(manifest).unwrap();
