@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{PROXY, READ_WRITE, ROW, print, status, strategy, subresource};
+use super::{PROXY, READ_WRITE, ROW, gated, print, spread_keys, status, strategy, subresource};
 use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::quantity::Quantity;
@@ -64,12 +64,15 @@ impl Rules for Pod {
 
     fn prepare_create(&self, object: &mut Value) {
         strategy::first_generation(object);
+        gated::take_out(object.get_mut("spec"), None);
         app_armor_fields(object);
+        spread_keys::merge(object);
         let class = quality_of_service(object.at("spec").unwrap_or(&Value::Null));
         object.put("status", json!({"phase": "Pending", "qosClass": class}));
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
+        gated::take_out(new.get_mut("spec"), old.get("spec"));
         strategy::update(new, old);
     }
 

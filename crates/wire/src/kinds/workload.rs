@@ -1,6 +1,6 @@
 //! Deployments, replica sets, stateful sets, replication controllers and pod templates.
 
-use super::{ROW, SCALE, print, status, strategy};
+use super::{ROW, SCALE, gated, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
@@ -79,10 +79,12 @@ impl Rules for PodTemplate {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        gated::take_out(object.at_mut("template.spec"), None);
         strategy::first_generation(object);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
+        gated::take_out(new.at_mut("template.spec"), old.at("template.spec"));
         strategy::raise_generation(new, old, new.get("template") != old.get("template"));
     }
 
@@ -178,10 +180,12 @@ impl Rules for Deployment {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        gated::take_out(object.at_mut("spec.template.spec"), None);
         strategy::create(object, "apps.v1.DeploymentStatus");
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
+        gated::take_out(new.at_mut("spec.template.spec"), old.at("spec.template.spec"));
         strategy::keep(new, old, "status");
         let changed = new.get("spec") != old.get("spec")
             || new.at("metadata.annotations") != old.at("metadata.annotations");
