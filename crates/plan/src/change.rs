@@ -5,7 +5,9 @@ use everynode_wire::patch::{strategic_merge, three_way};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Type};
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
+use everynode_wire::validate::meta::{
+    validate_finalizer_names, validate_metadata_create, validate_metadata_update,
+};
 use everynode_wire::{Value, encode, manifest, time};
 
 use sha2::{Digest, Sha256};
@@ -188,6 +190,7 @@ fn created(
     object["metadata"]["creationTimestamp"] = time::format(fleet.taken_at_millis.div_euclid(1000)).into();
     resource.rules.prepare_create(&mut object);
     validate_metadata_create(&object, resource.namespaced, resource.name_rule, errors);
+    validate_finalizer_names(resource, &object, errors);
     resource.rules.validate_create(&object, errors);
     let warnings = resource.rules.warnings(&object, None);
     fleet.mask.daemonset(&mut object);
@@ -211,6 +214,7 @@ fn updated(
     }
     resource.rules.prepare_update(&mut new, live);
     validate_metadata_update(&new, live, errors);
+    validate_finalizer_names(resource, &new, errors);
     resource.rules.validate_update(&new, live, errors);
     let warnings = resource.rules.warnings(&new, Some(live));
     Ok((new, warnings))

@@ -14,7 +14,7 @@ use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
 use crate::store::{Action, Expect, Stored, Write, WriteError};
-use everynode_wire::validate::meta::validate_metadata_create;
+use everynode_wire::validate::meta::{validate_finalizer_names, validate_metadata_create};
 
 /// Names that are tried for one `generateName`.
 const NAME_ATTEMPTS: usize = 8;
@@ -95,6 +95,7 @@ pub async fn create_object(
 fn check(resource: &Resource, object: &Value) -> Result<(), Status> {
     let mut errors = Vec::new();
     validate_metadata_create(object, resource.namespaced, resource.name_rule, &mut errors);
+    validate_finalizer_names(resource, object, &mut errors);
     resource.rules.validate_create(object, &mut errors);
     if errors.is_empty() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! Daemon sets (specification 1.K and 1.N).
 
-use super::{ROW, print, status, strategy};
+use super::{ROW, gated, print, status, strategy};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
@@ -48,17 +48,24 @@ impl Rules for DaemonSet {
                 rolling.fill("maxUnavailable", 1);
                 rolling.fill("maxSurge", 0);
             }
+            // Beside OnDelete the numbers mean nothing, and the API serves those that are missing as 0.
+            if let Some(rolling) = strategy.get_mut("rollingUpdate").filter(|rolling| rolling.is_object()) {
+                rolling.fill("maxUnavailable", 0);
+                rolling.fill("maxSurge", 0);
+            }
         }
         defaults::pod::template(spec);
     }
 
     fn prepare_create(&self, object: &mut Value) {
         strategy::create(object, "apps.v1.DaemonSetStatus");
+        gated::take_out(object.at_mut("spec.template.spec"), None);
         let generation = template_generation(object).max(1);
         set_template_generation(object, generation);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
+        gated::take_out(new.at_mut("spec.template.spec"), old.at("spec.template.spec"));
         strategy::update(new, old);
         let changed = new.at("spec.template") != old.at("spec.template");
         set_template_generation(new, template_generation(old) + i64::from(changed));
@@ -267,6 +274,12 @@ mod tests {
         );
         check(json!({"updateStrategy": {"type": "OnDelete"}}), &[]);
         check(
+            json!({"updateStrategy": {"rollingUpdate": {"maxUnavailable": "10"}}}),
+            &[
+                "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: \"10\": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+            ],
+        );
+        check(
             json!({"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}),
             &[
                 "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero",
@@ -338,6 +351,9 @@ mod tests {
         assert_eq!((&plain["updateStrategy"], &plain["revisionHistoryLimit"]), (&rolling, &json!(10)));
         assert_eq!(plain.get("minReadySeconds"), None);
         assert_eq!(plain["template"]["spec"]["restartPolicy"], "Always");
+        let beside = json!({"type": "OnDelete", "rollingUpdate": {"maxUnavailable": 2}});
+        let strategy = daemon_set(json!({"updateStrategy": beside}))["spec"]["updateStrategy"].clone();
+        assert_eq!(strategy["rollingUpdate"], json!({"maxUnavailable": 2, "maxSurge": 0}));
         let on_delete = json!({"type": "OnDelete"});
         assert_eq!(spec(json!({"updateStrategy": on_delete}))["updateStrategy"], on_delete);
         assert_eq!(spec(json!({"revisionHistoryLimit": 0}))["revisionHistoryLimit"], 0);

@@ -1,6 +1,6 @@
 //! Environment variables and what they refer to.
 
-use super::{Errors, Path, Report, names, resource_list};
+use super::{Errors, Path, Report, names, resource_list, volume};
 use crate::Value;
 use crate::access::Read;
 
@@ -71,7 +71,10 @@ fn value_from(source: &Value, value: &str, path: &Path<'_>, errors: &mut Errors)
             key_ref(key, &path.child(kind), errors);
         }
     }
-    sources += i32::from(source.has("fileKeyRef"));
+    if let Some(file) = source.at("fileKeyRef") {
+        sources += 1;
+        file_ref(file, &path.child("fileKeyRef"), errors);
+    }
     if sources == 0 {
         let message = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
         errors.invalid(path, "", message);
@@ -128,6 +131,23 @@ fn key_ref(key: &Value, path: &Path<'_>, errors: &mut Errors) {
         errors.required(path.child("key"), "");
     } else {
         errors.all_invalid(&path.child("key"), key, names::config_key(key));
+    }
+}
+
+/// Checks a reference to a variable in a file of a volume.
+fn file_ref(file: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let (key, volume, target) = (file.text("key"), file.text("volumeName"), file.text("path"));
+    match key {
+        "" => errors.required(path.child("key"), ""),
+        key => errors.all_invalid(&path.child("key"), key, names::env_name(key)),
+    }
+    match volume {
+        "" => errors.required(path.child("volumeName"), ""),
+        name => errors.all_invalid(&path.child("volumeName"), name, names::dns_label(name)),
+    }
+    match target {
+        "" => errors.required(path.child("path"), ""),
+        target => volume::no_backsteps(target, &path.child("path"), errors),
     }
 }
 

@@ -4,6 +4,7 @@ use super::names::{self, Messages};
 use super::{Errors, Path, Report, selector};
 use crate::Value;
 use crate::access::Read;
+use crate::resource::Resource;
 
 /// What a name of a kind may look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +177,32 @@ fn finalizers(metadata: &Value, path: &Path<'_>, errors: &mut Errors) {
     if has("orphan") && has("foregroundDeletion") {
         let message = "finalizer orphan and foregroundDeletion cannot be both set";
         errors.invalid(path, finalizers.to_vec(), message);
+    }
+}
+
+/// Kinds that the API checks as it checks those of definitions.
+const FREE_FINALIZERS: &[&str] = &[
+    "CustomResourceDefinition",
+    "Event",
+    "Lease",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+];
+
+/// Checks that finalizers are qualified or standard ones. Those of kinds that definitions make need not be.
+pub fn validate_finalizer_names(resource: &Resource, object: &Value, errors: &mut Errors) {
+    if resource.custom.is_some() || FREE_FINALIZERS.contains(&&*resource.kind) {
+        return;
+    }
+    let path = Path::root("metadata.finalizers");
+    let finalizers = object.items("metadata.finalizers").iter().filter_map(Value::as_str);
+    for (index, name) in finalizers.enumerate() {
+        if !name.contains('/') && !["kubernetes", "orphan", "foregroundDeletion"].contains(&name) {
+            let message = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.invalid(path.index(index), name, message);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The order of checks is the API's, because clients see all mistakes of an object in one message.
 
+pub(crate) mod claim;
 pub(crate) mod container;
 pub(crate) mod container_list;
 pub(crate) mod env;
@@ -18,6 +19,7 @@ pub(crate) mod rolling;
 pub(crate) mod scheduling;
 pub(crate) mod security;
 pub(crate) mod selector;
+pub(crate) mod virtual_paths;
 pub(crate) mod volume;
 pub(crate) mod volume_mount;
 pub(crate) mod warnings;

@@ -2,7 +2,8 @@
 
 use super::container::Pod;
 use super::{
-    Errors, Path, Report, container_list, meta, names, resource_list, scheduling, security, selector, volume,
+    Errors, Path, Report, container_list, internal, meta, names, resource_list, scheduling, security,
+    selector, volume, warnings,
 };
 use crate::Value;
 use crate::access::Read;
@@ -39,6 +40,39 @@ pub(crate) fn special_annotations(metadata: &Value, spec: &Value, path: &Path<'_
     {
         errors.invalid(path.key(cost), value, "must be a 32bit integer");
     }
+    profiles(annotations, spec, path, errors);
+}
+
+/// Checks the annotations that name profiles of seccomp and AppArmor.
+fn profiles(annotations: &Value, spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let texts = |key: &str| annotations.get(key).and_then(Value::as_str);
+    if let Some(profile) = texts(warnings::SECCOMP_POD) {
+        seccomp_profile(profile, &path.child(warnings::SECCOMP_POD), errors);
+    }
+    let all = annotations.as_object().into_iter().flatten();
+    let all: Vec<_> = all.filter_map(|(key, value)| Some((key, value.as_str()?))).collect();
+    for (key, profile) in all.iter().filter(|(key, _)| key.starts_with(warnings::SECCOMP)) {
+        seccomp_profile(profile, &path.child(key), errors);
+    }
+    for (key, profile) in all {
+        let Some(container) = key.strip_prefix(warnings::APP_ARMOR) else { continue };
+        if !each_container(spec).any(|(_, _, one)| one.text("name") == container) {
+            errors.invalid(path.key(key), container, "container not found");
+        }
+        let is_known = matches!(profile, "" | "runtime/default" | "unconfined");
+        if !is_known && !profile.starts_with("localhost/") {
+            let message = format!("invalid AppArmor profile name: {profile:?}");
+            errors.invalid(path.key(key), profile, &message);
+        }
+    }
+}
+
+fn seccomp_profile(profile: &str, path: &Path<'_>, errors: &mut Errors) {
+    if let Some(file) = profile.strip_prefix("localhost/") {
+        volume::descending(file, path, errors);
+    } else if !["runtime/default", "docker/default", "unconfined"].contains(&profile) {
+        errors.invalid(path, profile, "must be a valid seccomp profile");
+    }
 }
 
 /// Checks the spec of a pod, whose name is then given, or of a template.
@@ -47,9 +81,13 @@ pub(crate) fn spec(spec: &Value, pod_name: Option<&str>, path: &Path<'_>, errors
         errors.required(path.child("terminationGracePeriodSeconds"), "");
     }
     let volumes = volume::volumes(spec.items("volumes"), pod_name, &path.child("volumes"), errors);
+    resource_claims(spec.items("resourceClaims"), &path.child("resourceClaims"), errors);
+    let mut claims: Vec<&str> = spec.items("resourceClaims").iter().map(|claim| claim.text("name")).collect();
+    claims.sort_unstable();
+    claims.dedup();
     let pod = Pod {
         volumes,
-        claims: spec.items("resourceClaims").iter().map(|claim| claim.text("name")).collect(),
+        claims,
         grace_seconds: spec.number_opt("terminationGracePeriodSeconds"),
         restart_policy: spec.text("restartPolicy"),
         host_users: spec.at("hostUsers") != Some(&Value::Bool(false)),
@@ -75,8 +113,65 @@ pub(crate) fn spec(spec: &Value, pod_name: Option<&str>, path: &Path<'_>, errors
     scheduling::spread(spec.items("topologySpreadConstraints"), &spread, errors);
     host_process(spec, path, errors);
     host_users(spec, path, errors);
+    hostname_override(spec, &path.child("hostnameOverride"), errors);
     single_fields(spec, path, errors);
     operating_system(spec, path, errors);
+    variables_from_files(spec, path, errors);
+}
+
+/// Claims of devices have one source each.
+fn resource_claims(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    for (index, claim) in list.iter().enumerate() {
+        let path = path.index(index);
+        let name = claim.text("name");
+        if name.is_empty() {
+            errors.required(path.child("name"), "");
+        } else if list[..index].iter().any(|other| other.text("name") == name) {
+            errors.duplicate(path.child("name"), name);
+        } else {
+            errors.all_invalid(&path.child("name"), name, names::dns_label(name));
+        }
+        let shown = || internal::form("core.v1.PodResourceClaim", claim);
+        let sources = ["resourceClaimName", "resourceClaimTemplateName"];
+        match sources.map(|source| claim.has(source)) {
+            [true, true] => {
+                let message =
+                    "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+                errors.invalid(path, shown(), message);
+            }
+            [false, false] => {
+                let message = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
+                errors.invalid(path, shown(), message);
+            }
+            _ => {}
+        }
+        for source in sources.into_iter().filter(|source| claim.has(source)) {
+            let name = claim.text(source);
+            errors.all_invalid(&path.child(source), name, names::dns_subdomain(name));
+        }
+    }
+}
+
+/// Files that variables are read from are in volumes of the pod that begin empty.
+fn variables_from_files(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    for (list, index, container) in each_container(spec) {
+        let list_path = path.child(list);
+        let item = list_path.index(index);
+        let env = item.child("env");
+        for (index, variable) in container.items("env").iter().enumerate() {
+            let Some(file) = variable.at("valueFrom.fileKeyRef") else { continue };
+            let name = file.text("volumeName");
+            let item = env.index(index);
+            let path = item.child("valueFrom.fileKeyRef.volumeName");
+            match spec.items("volumes").iter().rfind(|volume| volume.text("name") == name) {
+                None => errors.not_found(path, name),
+                Some(volume) if !volume.has("emptyDir") => {
+                    errors.invalid(path, name, "referenced volume must be of type emptyDir");
+                }
+                Some(_) => {}
+            }
+        }
+    }
 }
 
 fn all_containers(spec: &Value, pod: &Pod<'_>, path: &Path<'_>, errors: &mut Errors) {
@@ -154,9 +249,27 @@ fn search_domains(searches: &[Value], path: &Path<'_>, errors: &mut Errors) {
 
 /// Checks an address of either family.
 pub(crate) fn ip(text: &str, path: &Path<'_>, errors: &mut Errors) {
-    if text.parse::<std::net::IpAddr>().is_err() {
-        errors.invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+    match text.parse::<std::net::IpAddr>() {
+        Err(_) if without_leading_zeros(text).parse::<std::net::Ipv4Addr>().is_ok() => {
+            errors.invalid(path, text, "must not have leading 0s");
+        }
+        Err(_) => {
+            errors.invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+        }
+        Ok(std::net::IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
+            errors.invalid(path, text, "must not be an IPv4-mapped IPv6 address");
+        }
+        Ok(_) => {}
     }
+}
+
+/// An address as it was meant by those who took `010` for 10.
+fn without_leading_zeros(address: &str) -> String {
+    let number = |text: &str| {
+        let rest = text.trim_start_matches('0');
+        if rest.is_empty() && !text.is_empty() { "0".to_owned() } else { rest.to_owned() }
+    };
+    address.split('.').map(number).collect::<Vec<_>>().join(".")
 }
 
 fn gates(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
@@ -226,6 +339,19 @@ fn host_users(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
+fn hostname_override(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let Some(name) = spec.at("hostnameOverride").and_then(Value::as_str) else { return };
+    for field in ["setHostnameAsFQDN", "hostNetwork"] {
+        if spec.flag(field) {
+            errors.forbidden(path, &format!("may not be specified when {field} is true"));
+        }
+    }
+    if name.len() > 64 {
+        errors.push(crate::status::FieldError::too_long(path, 64));
+    }
+    errors.all_invalid(path, name, names::dns_subdomain(name));
+}
+
 fn single_fields(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     let named = |field: &str, rule: fn(&str) -> names::Messages, errors: &mut Errors| {
         let text = spec.text(field);
@@ -233,7 +359,6 @@ fn single_fields(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
             errors.all_invalid(&path.child(field), text, rule(text));
         }
     };
-    named("hostnameOverride", names::dns_subdomain, errors);
     named("serviceAccountName", meta::subdomain, errors);
     named("nodeName", names::dns_subdomain, errors);
     if let Some(seconds) = spec.number_opt("activeDeadlineSeconds") {

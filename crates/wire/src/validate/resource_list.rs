@@ -94,7 +94,11 @@ pub(crate) fn requirements(
     if huge_pages && !cpu_or_memory {
         errors.forbidden(path, "HugePages require cpu or memory");
     }
-    claim_names(requirements.items("claims"), claims, &path.child("claims"), errors);
+    let claims_path = path.child("claims");
+    if of_pod && requirements.has("claims") {
+        errors.forbidden(claims_path, "claims may not be set for Resources at pod-level");
+    }
+    claim_names(requirements.items("claims"), claims, &claims_path, errors);
 }
 
 fn request_fits(

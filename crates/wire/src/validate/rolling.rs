@@ -23,12 +23,10 @@ pub(crate) fn at_most_all(value: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
-/// The number, or that of the percentage; 0 when the text is none.
+/// The number, or that of the percentage or the text; 0 when the text has none.
 pub(crate) fn number(value: &Value) -> i64 {
     match value {
-        Value::String(text) => {
-            text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or_default()
-        }
+        Value::String(text) => text.strip_suffix('%').unwrap_or(text).parse().unwrap_or_default(),
         number => number.as_i64().unwrap_or_default(),
     }
 }

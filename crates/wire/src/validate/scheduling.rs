@@ -209,6 +209,7 @@ fn label_keys(owner: &Value, path: &Path<'_>, errors: &mut Errors) {
         let list = path.child(field);
         if !keys.is_empty() && !owner.has("labelSelector") {
             errors.forbidden(list, "must not be specified when labelSelector is not set");
+            continue;
         }
         for (index, key) in keys.iter().filter_map(Value::as_str).enumerate() {
             errors.all_invalid(&list.index(index), key, names::qualified_name(key));

@@ -6,6 +6,9 @@ use crate::access::Read;
 
 const PROFILE_TYPES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
 
+/// The most bytes that a credential specification may have.
+const GMSA_SPEC_BYTES: usize = 64 * 1024;
+
 /// Checks the security context of a container.
 pub(crate) fn container(context: &Value, host_users: bool, path: &Path<'_>, errors: &mut Errors) {
     users(context, &["runAsUser", "runAsGroup"], path, errors);
@@ -53,7 +56,8 @@ pub(crate) fn pod(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     windows(context, path, errors);
     app_armor(context, path, errors);
     one_of(context, "supplementalGroupsPolicy", &["Merge", "Strict"], path, errors);
-    one_of(context, "seLinuxChangePolicy", &["MountOption", "Recursive"], path, errors);
+    // The other one, MountOption, is behind a feature gate that is off by default.
+    one_of(context, "seLinuxChangePolicy", &["Recursive"], path, errors);
 }
 
 fn one_of(context: &Value, field: &str, supported: &[&str], path: &Path<'_>, errors: &mut Errors) {
@@ -122,6 +126,14 @@ fn windows(context: &Value, path: &Path<'_>, errors: &mut Errors) {
     let path = path.child("windowsOptions");
     if let Some(name) = options.at("gmsaCredentialSpecName").and_then(Value::as_str) {
         errors.all_invalid(&path.child("gmsaCredentialSpecName"), name, names::dns_subdomain(name));
+    }
+    if let Some(spec) = options.at("gmsaCredentialSpec").and_then(Value::as_str) {
+        let path = path.child("gmsaCredentialSpec");
+        if spec.is_empty() {
+            errors.invalid(path, spec, "gmsaCredentialSpec cannot be an empty string");
+        } else if spec.len() > GMSA_SPEC_BYTES {
+            errors.invalid(path, spec, "gmsaCredentialSpec size must be under 64 KiB");
+        }
     }
     let Some(name) = options.at("runAsUserName").and_then(Value::as_str) else { return };
     let path = path.child("runAsUserName");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Errors, Path, Report, env, names, resource_list};
+use super::{Errors, Path, Report, claim, env, names, resource_list};
 use crate::Value;
 use crate::access::Read;
 use crate::quantity::Quantity;
@@ -125,6 +125,10 @@ fn one_source(kind: &str, source: &Value, of_pod: bool, path: &Path<'_>, errors:
         }
         "projected" => projected(source, path, errors),
         "csi" => csi(source, path, errors),
+        "ephemeral" => match source.at("volumeClaimTemplate") {
+            None => errors.required(path.child("volumeClaimTemplate"), ""),
+            Some(template) => claim::template(template, &path.child("volumeClaimTemplate"), errors),
+        },
         "image" => {
             if of_pod {
                 needed(source, "reference", path, errors);

@@ -1,8 +1,9 @@
 //! Warnings about pods and pod templates: fields that work but not as one may think (specification N10).
 
-use super::Path;
+use super::{Path, virtual_paths};
 use crate::Value;
 use crate::access::Read;
+use crate::quantity::Quantity;
 
 /// Labels of nodes that have a newer name.
 const OLD_NODE_LABELS: &[(&str, &str)] = &[
@@ -57,13 +58,17 @@ const OLD_VOLUMES: &[(&str, &str, &str)] = &[
 /// The prefix of annotations that name a container's AppArmor profile.
 pub(crate) const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
+/// The annotation that named the seccomp profile of all containers, and the prefix of those for one container.
+pub(crate) const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
+pub(crate) const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
+
 /// Warnings about the pod template at `path`.
 pub(crate) fn template(template: &Value, path: &Path<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     let spec = template.get("spec").unwrap_or(&Value::Null);
     let metadata = template.get("metadata").unwrap_or(&Value::Null);
-    both(spec, metadata, &path.child("spec"), &path.child("metadata.annotations"), &mut warnings);
-    app_armor(spec, metadata, &path.child("metadata.annotations"), &mut warnings);
+    let annotations_path = path.child("metadata.annotations");
+    both(spec, metadata, &path.child("spec"), &annotations_path, true, &mut warnings);
     warnings
 }
 
@@ -72,11 +77,18 @@ pub(crate) fn pod(pod: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     let metadata = pod.get("metadata").unwrap_or(&Value::Null);
-    both(spec, metadata, &Path::root("spec"), &Path::root("metadata.annotations"), &mut warnings);
+    both(spec, metadata, &Path::root("spec"), &Path::root("metadata.annotations"), false, &mut warnings);
     warnings
 }
 
-fn both(spec: &Value, metadata: &Value, path: &Path<'_>, annotations: &Path<'_>, out: &mut Vec<String>) {
+fn both(
+    spec: &Value,
+    metadata: &Value,
+    path: &Path<'_>,
+    annotations: &Path<'_>,
+    of_template: bool,
+    out: &mut Vec<String>,
+) {
     old_labels(spec, path, out);
     spread(spec, path, out);
     let set = metadata.at("annotations").unwrap_or(&Value::Null);
@@ -88,11 +100,41 @@ fn both(spec: &Value, metadata: &Value, path: &Path<'_>, annotations: &Path<'_>,
         for (_, shown, message) in OLD_VOLUMES.iter().filter(|(field, _, _)| volume.has(field)) {
             out.push(format!("{}: {message}", list.index(index).child(shown)));
         }
+        if let Some(claim) = volume.at("ephemeral.volumeClaimTemplate.spec.resources") {
+            let item = list.index(index);
+            let path = item.child("ephemeral.volumeClaimTemplate.spec.resources");
+            fractions(claim, &["requests", "limits"], &["storage"], &path, out);
+        }
+    }
+    virtual_paths::overlaps(spec.items("volumes"), out);
+    repeated(spec, ("hostAliases", "ip"), path, out);
+    repeated(spec, ("imagePullSecrets", "name"), path, out);
+    let list = path.child("imagePullSecrets");
+    for (index, secret) in spec.items("imagePullSecrets").iter().enumerate() {
+        if secret.text("name").is_empty() {
+            out.push(format!("{}: invalid empty name \"\"", list.index(index).child("name")));
+        }
+    }
+    fractions(spec, &["overhead"], BYTES, path, out);
+    let non_functional = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
+    if set.get(SECCOMP_POD).is_some() && !spec.has("securityContext.seccompProfile") {
+        out.push(format!("{}: {non_functional}", annotations.key(SECCOMP_POD)));
     }
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         let list_path = path.child(list);
         for (index, container) in spec.items(list).iter().enumerate() {
-            hidden_variables(container, &list_path.index(index), out);
+            let key = format!("{SECCOMP}{}", container.text("name"));
+            if set.get(&key).is_some() && !container.has("securityContext.seccompProfile") {
+                out.push(format!("{}: {non_functional}", annotations.key(&key)));
+            }
+            if of_template {
+                app_armor(spec, container, set, annotations, out);
+            }
+            let item = list_path.index(index);
+            if let Some(resources) = container.at("resources") {
+                fractions_by_resource(resources, &item.child("resources"), out);
+            }
+            hidden_variables(container, &item, out);
         }
     }
     ports(spec, path, out);
@@ -101,6 +143,70 @@ fn both(spec: &Value, metadata: &Value, path: &Path<'_>, annotations: &Path<'_>,
         out.push(format!("{}: {message}", path.child("terminationGracePeriodSeconds")));
     }
     pod_terms(spec, path, out);
+    addresses(spec, path, out);
+}
+
+/// Resources that are counted in whole bytes.
+const BYTES: &[&str] = &["memory", "ephemeral-storage"];
+
+/// Amounts of bytes that are no whole numbers, in the given maps of `owner`.
+fn fractions(owner: &Value, maps: &[&str], resources: &[&str], path: &Path<'_>, out: &mut Vec<String>) {
+    for map in maps {
+        for resource in resources {
+            let amounts = owner.at(map).unwrap_or(&Value::Null);
+            let amount = amounts.get(resource).and_then(Value::as_str).map(Quantity::parse);
+            if let Some(Ok(amount)) = amount
+                && amount.millis() < i64::MAX
+                && amount.millis() % 1000 != 0
+            {
+                let amount = amount.to_string();
+                out.push(format!(
+                    "{}: fractional byte value {amount:?} is invalid, must be an integer",
+                    path.child(map).key(resource)
+                ));
+            }
+        }
+    }
+}
+
+fn fractions_by_resource(resources: &Value, path: &Path<'_>, out: &mut Vec<String>) {
+    for resource in BYTES {
+        fractions(resources, &["limits", "requests"], &[resource], path, out);
+    }
+}
+
+/// Items of a list that have the key of an earlier one.
+fn repeated(spec: &Value, (list, key): (&str, &str), path: &Path<'_>, out: &mut Vec<String>) {
+    let items = spec.items(list);
+    let list_path = path.child(list);
+    for (index, item) in items.iter().enumerate() {
+        let value = item.text(key);
+        if items[..index].iter().any(|other| other.text(key) == value) {
+            out.push(format!("{}: duplicate {key} {value:?}", list_path.index(index).child(key)));
+        }
+    }
+}
+
+/// Addresses of version 6 that are not written as RFC 5952 writes them.
+fn addresses(spec: &Value, path: &Path<'_>, out: &mut Vec<String>) {
+    let mut look = |text: &str, path: &Path<'_>| {
+        let Ok(address) = text.parse::<std::net::Ipv6Addr>() else { return };
+        let canonical = address.to_string();
+        if canonical != text {
+            out.push(format!(
+                "{path}: IPv6 address {text:?} should be in RFC 5952 canonical format ({canonical:?})"
+            ));
+        }
+    };
+    let list = path.child("dnsConfig.nameservers");
+    for (index, server) in spec.items("dnsConfig.nameservers").iter().enumerate() {
+        look(server.as_str().unwrap_or_default(), &list.index(index));
+    }
+    let list = path.child("hostAliases");
+    for (index, alias) in spec.items("hostAliases").iter().enumerate() {
+        let item = list.index(index);
+        look(alias.text("ip"), &item.child("ip"));
+    }
 }
 
 fn old_label(key: &str) -> Option<&'static str> {
@@ -237,20 +343,15 @@ fn same_port(port: &Value, other: &Value, here: &str, there: &str, out: &mut Vec
     }
 }
 
-/// Profiles given by annotation only.
-fn app_armor(spec: &Value, metadata: &Value, annotations: &Path<'_>, out: &mut Vec<String>) {
-    let Some(set) = metadata.at("annotations") else { return };
-    for list in ["initContainers", "containers", "ephemeralContainers"] {
-        for container in spec.items(list) {
-            let key = format!("{APP_ARMOR}{}", container.text("name"));
-            let Some(annotation) = set.get(&key).and_then(Value::as_str) else { continue };
-            let of_pod = spec.at("securityContext.appArmorProfile");
-            let has_field = container.has("securityContext.appArmorProfile");
-            if !has_field && (of_pod.is_none() || of_pod != app_armor_profile(annotation).as_ref()) {
-                let message = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
-                out.push(format!("{}: {message}", annotations.key(&key)));
-            }
-        }
+/// A profile given by annotation only.
+fn app_armor(spec: &Value, container: &Value, set: &Value, annotations: &Path<'_>, out: &mut Vec<String>) {
+    let key = format!("{APP_ARMOR}{}", container.text("name"));
+    let Some(annotation) = set.get(&key).and_then(Value::as_str) else { return };
+    let of_pod = spec.at("securityContext.appArmorProfile");
+    let has_field = container.has("securityContext.appArmorProfile");
+    if !has_field && (of_pod.is_none() || of_pod != app_armor_profile(annotation).as_ref()) {
+        let message = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
+        out.push(format!("{}: {message}", annotations.key(&key)));
     }
 }
 
