@@ -146,6 +146,27 @@ fn annotations_that_name_profiles_are_checked() {
         ],
         &[],
     );
+    let key = "container.apparmor.security.beta.kubernetes.io/c";
+    let field = |profile: Value| {
+        let context = json!({"appArmorProfile": profile});
+        json!({"containers": [{"name": "c", "image": "i", "securityContext": context}]})
+    };
+    let path = "spec.containers[0].securityContext.appArmorProfile";
+    check_all(&json!({key: "unconfined"}), field(json!({"type": "Unconfined"})), &[], &[]);
+    check_all(
+        &json!({key: "runtime/default"}),
+        field(json!({"type": "Unconfined"})),
+        &[&format!("{path}.type: Forbidden: apparmor type in annotation and field must match")],
+        &[],
+    );
+    check_all(
+        &json!({key: "localhost/a"}),
+        field(json!({"type": "Localhost", "localhostProfile": "b"})),
+        &[&format!(
+            "{path}.localhostProfile: Forbidden: apparmor profile in annotation and field must match"
+        )],
+        &[],
+    );
     let seccomp = "seccomp.security.alpha.kubernetes.io/pod";
     let warning = format!(
         r#"metadata.annotations[{seccomp}]: non-functional in v1.27+; use the "seccompProfile" field instead"#

@@ -18,6 +18,7 @@ pub(crate) fn template(template: &Value, path: &Path<'_>, errors: &mut Errors) {
     special_annotations(metadata, spec, &path.child("annotations"), errors);
     let spec_path = path.child("spec");
     self::spec(spec, None, &spec_path, errors);
+    app_armor_twice(metadata, spec, &spec_path, errors);
     if !spec.items("ephemeralContainers").is_empty() {
         let message = "ephemeral containers not allowed in pod template";
         errors.forbidden(spec_path.child("ephemeralContainers"), message);
@@ -63,6 +64,36 @@ fn profiles(annotations: &Value, spec: &Value, path: &Path<'_>, errors: &mut Err
         if !is_known && !profile.starts_with("localhost/") {
             let message = format!("invalid AppArmor profile name: {profile:?}");
             errors.invalid(path.key(key), profile, &message);
+        }
+    }
+}
+
+/// A profile that both an annotation and a field name must be the same.
+pub(crate) fn app_armor_twice(metadata: &Value, spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    if spec.text("os.name") == "windows" {
+        return;
+    }
+    let annotations = metadata.at("annotations").unwrap_or(&Value::Null);
+    for (list, index, container) in each_container(spec) {
+        let key = format!("{}{}", warnings::APP_ARMOR, container.text("name"));
+        let Some(annotation) = annotations.get(&key).and_then(Value::as_str) else { continue };
+        let field = "securityContext.appArmorProfile";
+        let Some(profile) = container.at(field).or_else(|| spec.at(field)) else { continue };
+        let list_path = path.child(list);
+        let item = list_path.index(index);
+        let path = item.child(field);
+        let file = annotation.strip_prefix("localhost/");
+        let same_kind = match profile.text("type") {
+            "Unconfined" => annotation == "unconfined",
+            "RuntimeDefault" => annotation == "runtime/default",
+            "Localhost" => file.is_some(),
+            _ => true,
+        };
+        if !same_kind {
+            errors.forbidden(path.child("type"), "apparmor type in annotation and field must match");
+        } else if file.is_some_and(|file| file != profile.text("localhostProfile")) {
+            let message = "apparmor profile in annotation and field must match";
+            errors.forbidden(path.child("localhostProfile"), message);
         }
     }
 }
