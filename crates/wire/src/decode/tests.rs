@@ -136,6 +136,18 @@ fn wrong_types_are_refused_in_the_words_of_the_api() {
         "json: cannot unmarshal object into Go struct field \
          PodSpec.spec.template.spec.containers of type []v1.Container",
     );
+    check_refused(
+        set,
+        r#"{"spec":{"template":{"spec":{"volumes":[{"configMap":{"name":5}}]}}}}"#,
+        "json: cannot unmarshal number into Go struct field ConfigMapVolumeSource.spec.template.spec\
+         .volumes.VolumeSource.configMap.LocalObjectReference.name of type string",
+    );
+    check_refused(
+        set,
+        r#"{"spec":{"template":{"spec":{"containers":[{"livenessProbe":{"tcpSocket":"a"}}]}}}}"#,
+        "json: cannot unmarshal string into Go struct field Probe.spec.template.spec.containers\
+         .livenessProbe.ProbeHandler.tcpSocket of type v1.TCPSocketAction",
+    );
     check_refused("core.v1.Secret", r#"{"data":{"k":"%%"}}"#, "illegal base64 data at input byte 0");
     check_refused("core.v1.Secret", r#"{"data":{"k":"YWI"}}"#, "illegal base64 data at input byte 0");
 }

@@ -317,6 +317,10 @@ impl<'a> Decoder<'a> {
             if let Step::Field { ty, name } = step {
                 owner = Some(ty.short_name());
                 fields.push('.');
+                if let Some(inner) = embedded(ty.name, name) {
+                    fields.push_str(inner);
+                    fields.push('.');
+                }
                 fields.push_str(name);
             }
         }
@@ -395,4 +399,25 @@ fn base64_message(error: &base64::DecodeError, length: usize) -> String {
         _ => length.saturating_sub(1) / 4 * 4,
     };
     format!("illegal base64 data at input byte {offset}")
+}
+
+/// The struct without a name of its own that holds the field in the source of the API, which its messages name.
+fn embedded(ty: &str, field: &str) -> Option<&'static str> {
+    match (ty, field) {
+        ("core.v1.Volume", "name") | ("core.v1.EphemeralContainer", "targetContainerName") => None,
+        ("core.v1.Volume", _) => Some("VolumeSource"),
+        ("core.v1.EphemeralContainer", _) => Some("EphemeralContainerCommon"),
+        ("core.v1.Probe", "exec" | "httpGet" | "tcpSocket" | "grpc") => Some("ProbeHandler"),
+        (
+            "core.v1.ConfigMapEnvSource"
+            | "core.v1.ConfigMapKeySelector"
+            | "core.v1.ConfigMapProjection"
+            | "core.v1.ConfigMapVolumeSource"
+            | "core.v1.SecretEnvSource"
+            | "core.v1.SecretKeySelector"
+            | "core.v1.SecretProjection",
+            "name",
+        ) => Some("LocalObjectReference"),
+        _ => None,
+    }
 }
