@@ -172,6 +172,7 @@ fn painted(text: &str, paint: &Paint) -> String {
         ("NOT SAFE.", Tone::Bad),
         ("The manifest would be refused:", Tone::Bad),
         ("Safe.", Tone::Good),
+        ("Safe, as far as could be seen.", Tone::Warning),
         ("  note", Tone::Warning),
         ("  warning", Tone::Warning),
         ("DaemonSet ", Tone::Strong),

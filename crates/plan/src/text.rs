@@ -46,9 +46,11 @@ impl Plan {
         }
         self.write_findings(out, full)?;
         writeln!(out, "  token      {}", self.token)?;
-        match self.safe {
-            true => writeln!(out, "Safe."),
-            false => writeln!(out, "NOT SAFE."),
+        let is_whole = self.findings.iter().all(|finding| finding.kind != FindingKind::NotSeen);
+        match (self.safe, is_whole) {
+            (true, true) => writeln!(out, "Safe."),
+            (true, false) => writeln!(out, "Safe, as far as could be seen."),
+            (false, _) => writeln!(out, "NOT SAFE."),
         }
     }
 

@@ -213,4 +213,5 @@ async fn policies_are_read_where_they_are_served_and_missed_only_where_they_may_
         text.contains("rolloutpolicies could not be seen") && text.contains("a policy may conduct"),
         "{text}"
     );
+    assert!(text.ends_with("Safe, as far as could be seen.\n"), "{text}");
 }
