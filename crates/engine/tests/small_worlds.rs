@@ -507,9 +507,9 @@ fn search(setup: Setup) -> (usize, bool) {
 /// Nodes, faults, edits, and the most states.
 type Size = (usize, u8, u8, usize);
 
-/// Worlds all of whose states can be seen.
+/// Worlds all of whose states can be seen; of the last one under surge not.
 const WHOLE: [Size; 4] =
-    [(1, 1, 1, 1_000_000), (3, 0, 0, 1_000_000), (2, 1, 0, 1_000_000), (2, 0, 1, 1_000_000)];
+    [(1, 1, 1, 1_000_000), (3, 0, 0, 1_000_000), (2, 1, 0, 1_000_000), (2, 0, 1, 450_000)];
 
 /// What `EVERYNODE_SMALL_WORLDS` asks for: sizes, or `all` of a few.
 fn sizes() -> Vec<Size> {
