@@ -63,8 +63,18 @@ pub(crate) fn selects(daemonset: &Value, object: &Value) -> bool {
     })
 }
 
+/// The policies that conduct a DaemonSet: those that select it, and beside another controller only under OnDelete.
+pub(crate) fn conducting<'a>(
+    daemonset: &Value,
+    all: impl Iterator<Item = &'a Value>,
+    is_beside: bool,
+) -> Vec<&'a Value> {
+    let is_left = is_beside && daemonset["spec"]["updateStrategy"]["type"] != "OnDelete";
+    if is_left { Vec::new() } else { policies_of(daemonset, all) }
+}
+
 /// The policies that select a DaemonSet.
-pub(crate) fn policies_of<'a>(daemonset: &Value, all: impl Iterator<Item = &'a Value>) -> Vec<&'a Value> {
+fn policies_of<'a>(daemonset: &Value, all: impl Iterator<Item = &'a Value>) -> Vec<&'a Value> {
     let labels = &daemonset["metadata"]["labels"];
     let selects = |policy: &&Value| {
         let wanted = policy["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
@@ -98,8 +108,7 @@ pub(crate) fn missing(store: &Store, is_beside: bool, now_seconds: i64) -> Optio
         if is_deleting(daemonset) {
             return Some(format!("{who} is still being deleted"));
         }
-        let mut policies = policies_of(daemonset, store.all(Kind::Policy).map(|policy| &**policy));
-        policies.retain(|_| !is_beside || daemonset["spec"]["updateStrategy"]["type"] == "OnDelete");
+        let policies = conducting(daemonset, store.all(Kind::Policy).map(|policy| &**policy), is_beside);
         if let Some(what) = missing_pods(store, daemonset, &policies, &nodes, now_seconds) {
             return Some(format!("{who}: {what}"));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use everynode_wire::Value;
 
 use crate::model::{Change, Moved, Store, name, namespace};
-use crate::naive::{has_revision, policies_of, scaled};
+use crate::naive::{conducting, has_revision, scaled};
 
 /// One version of a DaemonSet, with the policies that select it.
 pub(super) struct Law<'a> {
@@ -14,10 +14,8 @@ pub(super) struct Law<'a> {
 }
 
 impl<'a> Law<'a> {
-    /// Beside another controller policies are for DaemonSets with OnDelete.
     pub(super) fn new(daemonset: &'a Value, policies: &'a [Arc<Value>], is_beside: bool) -> Law<'a> {
-        let mut policies = policies_of(daemonset, policies.iter().map(|policy| &**policy));
-        policies.retain(|_| !is_beside || daemonset["spec"]["updateStrategy"]["type"] == "OnDelete");
+        let policies = conducting(daemonset, policies.iter().map(|policy| &**policy), is_beside);
         Law { daemonset, policies }
     }
 
