@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::facts::{CORDONED_TAINT, NOT_READY_TAINTS, Phase, Trouble};
 use crate::nodes::NodeId;
 use crate::placement::NodeView as _;
-use crate::pods::{Place, PodId, PodRow};
+use crate::pods::{NEVER, Place, PodId, PodRow};
 use crate::slot::{Slot, mark};
 
 use super::spec::{PolicySpec, selects};
@@ -31,6 +31,8 @@ pub(crate) struct Daemon {
     pub ready: bool,
     pub available: bool,
     pub created: Time,
+    /// When it became ready or lost that, in whole seconds; when it was created if it has never been either.
+    pub changed: Time,
     pub failed: bool,
     pub trouble: Option<Trouble>,
 }
@@ -174,6 +176,7 @@ fn daemon(id: PodId, row: &PodRow, min_ready_seconds: i32, now: Time) -> (Daemon
         ready: row.ready,
         available,
         created: row.created,
+        changed: if row.ready_since == NEVER { row.created } else { row.ready_since },
         failed: row.phase == Phase::Failed,
         trouble: row.trouble,
     };
