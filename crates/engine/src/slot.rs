@@ -248,6 +248,9 @@ pub(crate) struct Slot {
     /// The name for a new revision is taken by other data (J7).
     pub collision: bool,
     pub history_dirty: bool,
+    /// A revision came with this as its owner: no reason to look at the history (A9), until there is another one to look
+    /// at the DaemonSet.
+    pub has_new_revision: bool,
     pub cleanup_dirty: bool,
     /// Pods in the current batch of creations, and how it has gone so far (C8).
     pub batch: usize,
@@ -290,6 +293,7 @@ impl Slot {
             borrowed: None,
             collision: false,
             history_dirty: true,
+            has_new_revision: false,
             cleanup_dirty: true,
             batch: 1,
             batch_went: BatchWent::default(),

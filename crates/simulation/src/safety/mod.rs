@@ -341,7 +341,8 @@ impl Safety {
             return None;
         }
         let laws = self.laws(&versions, now);
-        let min_ready = newest["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
+        let min_ready = versions.iter().filter_map(|version| version["spec"]["minReadySeconds"].as_i64());
+        let min_ready = min_ready.max().unwrap_or(0);
         // Under a policy a pod that is ready counts, for how long ever it is.
         let counts_from = if laws.iter().all(Law::has_policy) { 0 } else { min_ready };
         if !self.knows_time || !is_available_at(pod, counts_from, seconds(clock)) {
