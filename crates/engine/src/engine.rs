@@ -51,6 +51,8 @@ pub struct Limits {
     pub failed_pod_first_millis: i64,
     /// The longest such window.
     pub failed_pod_last_millis: i64,
+    /// How many nodes each list in the status of a RolloutPolicy names, of all its DaemonSets together.
+    pub policy_status_names: usize,
 }
 
 impl Default for Limits {
@@ -70,6 +72,7 @@ impl Default for Limits {
             status_interval_millis: 100,
             failed_pod_first_millis: 1_000,
             failed_pod_last_millis: 900_000,
+            policy_status_names: 500,
         }
     }
 }

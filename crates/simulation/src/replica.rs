@@ -50,7 +50,7 @@ impl Replica {
         world.note(format_args!("{name} starts"));
         if !self.elects {
             let World { safety, store, .. } = &mut *world;
-            safety.begins_to_lead(store);
+            safety.forget_what_nobody_told(store);
         }
         drop(world);
         let task = tokio::spawn(work(shared.clone(), actor.clone(), identity));

@@ -9,24 +9,24 @@ use super::notes::Room;
 use super::spec::PolicyFact;
 use super::{Conduct, RolloutPhase};
 
-/// So many nodes of a kind are named at most, in all entries of a status together.
-const NAMES_LIMIT: usize = 500;
-
-/// So many are named in each entry in any case.
-const NAMES_LEAST: usize = 10;
-
 /// So many nodes have records in a status at most, in all of its entries together: 8 bytes each, within the 1.5 MB that
 /// etcd takes.
 const HASHES_LIMIT: usize = 100_000;
 
-/// The status, with null for what must not stay from the last one.
-pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Time) -> Value {
+/// The status, with null for what must not stay from the last one. Its lists name so many nodes, of all entries together.
+pub(crate) fn status(
+    policy: &PolicyFact,
+    slots: &[&Slot],
+    last: &Value,
+    names_limit: usize,
+    now: Time,
+) -> Value {
     let mut entries = Map::new();
     for gone in last["daemonSets"].as_object().into_iter().flatten().map(|(name, _)| name) {
         entries.insert(gone.clone(), Value::Null);
     }
     let conducted = || slots.iter().filter_map(|slot| Some((slot, slot.conduct.as_deref()?)));
-    let names = (NAMES_LIMIT / conducted().count().max(1)).max(NAMES_LEAST);
+    let names = names_limit.div_ceil(conducted().count().max(1));
     let mut room = Room { names, hashes: HASHES_LIMIT };
     for (slot, conduct) in conducted() {
         // One that was not looked at yet is as the last leader left it.

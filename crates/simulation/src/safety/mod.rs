@@ -100,10 +100,15 @@ impl Safety {
                 if is_new || change.moved == Moved::Deleted {
                     versions.push((now, change.new.clone()));
                 }
+                let labels = |object: &Arc<Value>| object["metadata"]["labels"].clone();
+                if change.old.as_ref().map(labels) != Some(labels(&change.new)) {
+                    self.forget_what_nobody_told(store);
+                }
                 self.forget_ineligible(store);
             }
             Kind::Policy if is_said(change) => {
                 self.policies.push((now, store.all(Kind::Policy).cloned().collect()));
+                self.forget_what_nobody_told(store);
             }
             Kind::Node => {
                 let same = change.moved == Moved::Modified
@@ -229,9 +234,9 @@ impl Safety {
         })
     }
 
-    /// A controller begins to lead. Where no policy says anything of a roll-out yet, what was taken before cannot be
-    /// told from what was broken before.
-    pub(crate) fn begins_to_lead(&mut self, store: &Store) {
+    /// A controller begins to lead, or a policy to hold. Where no policy says anything of a roll-out yet, what was taken
+    /// before cannot be told from what was broken before.
+    pub(crate) fn forget_what_nobody_told(&mut self, store: &Store) {
         let policies: Vec<_> = store.all(Kind::Policy).collect();
         for daemonset in store.all(Kind::DaemonSet) {
             let beside = policies.iter().filter(|policy| is_beside(policy, daemonset));
