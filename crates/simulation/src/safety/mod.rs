@@ -346,10 +346,11 @@ impl Safety {
             return None;
         }
         let laws = self.laws(&versions, now);
-        let min_ready = versions.iter().filter_map(|version| version["spec"]["minReadySeconds"].as_i64());
-        let min_ready = min_ready.max().unwrap_or(0);
+        // By one version or the other it serves, or does not.
+        let min_ready = || versions.iter().map(|one| one["spec"]["minReadySeconds"].as_i64().unwrap_or(0));
+        let (least, most) = (min_ready().min().unwrap_or(0), min_ready().max().unwrap_or(0));
         // Under a policy a pod that is ready counts, for how long ever it is.
-        let counts_from = if laws.iter().all(Law::has_policy) { 0 } else { min_ready };
+        let counts_from = if laws.iter().all(Law::has_policy) { 0 } else { most };
         if !self.knows_time || !is_available_at(pod, counts_from, seconds(clock)) {
             return None;
         }
@@ -377,7 +378,7 @@ impl Safety {
         }
         let mut removed = self.removed.clone();
         removed.retain(|(owners, one), _| {
-            owners != owner || !is_served(store, owner, one, min_ready, seconds(clock))
+            owners != owner || !is_served(store, owner, one, least, seconds(clock))
         });
         removed.insert((owner.to_owned(), node.to_owned()), now);
         let verdict = self.judge_budget(store, &removed, newest, there, &laws, now);
