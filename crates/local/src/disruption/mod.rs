@@ -1,90 +1,93 @@
 //! The status of PodDisruptionBudgets, by which evictions are granted.
+//!
+//! A budget with minAvailable as a number counts the pods that it selects. Any other is a share of the pods that
+//! there should be, and those are what the controllers of its pods want by their scale subresource (`scales`).
+//! DaemonSets have none: such a budget over daemons fails, and grants nothing.
+
+mod budget;
+mod scales;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
 use everynode_wire::Value;
-use everynode_wire::selector::LabelSelector;
 use serde_json::json;
 
-use crate::core::{Core, Fact, Kind, Now, Outbox, Write, retry_millis};
+use self::budget::{BudgetRow, Labels, PodRow, UnderWay};
+use self::scales::{Answer, Owner, Question, Survey, Unknown};
+use crate::core::{Core, Fact, Kind, Now, Outbox, Write};
 use crate::facts::{Budget, Pod};
+use crate::kinds::ResourceKind;
 
-/// How long an eviction that was granted may take until it counts as not happening.
-const DISRUPTION_SECONDS: i64 = 120;
-
-type Labels = Arc<[(Box<str>, Box<str>)]>;
 type Name = (Box<str>, Box<str>);
 
 /// The controller's state.
 pub(crate) struct Disruption {
     budgets: HashMap<Name, BudgetRow>,
     pods: HashMap<Box<str>, HashMap<Box<str>, PodRow>>,
-    /// Label sets; the pods of one template share theirs.
-    labels: HashSet<Labels>,
+    labels: Shared<[(Box<str>, Box<str>)]>,
+    owners: Shared<Owner>,
+    kinds: Vec<ResourceKind>,
     dirty: VecDeque<Name>,
     timers: BinaryHeap<Reverse<(u64, Name)>>,
-    outbox: Outbox<Name>,
+    outbox: Outbox<(Name, Ticket)>,
     random: fastrand::Rng,
+    last_survey: u64,
     pods_listed: bool,
 }
 
-struct BudgetRow {
-    uid: Box<str>,
-    resource_version: Box<str>,
-    generation: i64,
-    selector: Option<LabelSelector>,
-    min_available: Value,
-    max_unavailable: Value,
-    status: Value,
-    dirty: bool,
-    writing: bool,
-    failures: u32,
+enum Ticket {
+    Status,
+    /// A question of the survey with this number.
+    Question(u64, Question),
 }
 
-#[derive(Debug)]
-struct PodRow {
-    name: Box<str>,
-    labels: Labels,
-    ready: bool,
-    deleting: bool,
-    terminal: bool,
-}
+/// What pods of one template have in common, kept once.
+struct Shared<T: ?Sized>(HashSet<Arc<T>>);
 
-const KNOWN_LABELS_LIMIT: usize = 10_000;
+impl<T: ?Sized + Hash + Eq> Shared<T> {
+    const LIMIT: usize = 10_000;
+
+    fn of(&mut self, value: Arc<T>) -> Arc<T> {
+        if let Some(known) = self.0.get(&value) {
+            return known.clone();
+        }
+        if self.0.len() >= Self::LIMIT {
+            self.0.clear();
+        }
+        self.0.insert(value.clone());
+        value
+    }
+}
 
 impl Disruption {
     pub(crate) fn new(random: fastrand::Rng) -> Disruption {
         Disruption {
             budgets: HashMap::new(),
             pods: HashMap::new(),
-            labels: HashSet::new(),
+            labels: Shared(HashSet::new()),
+            owners: Shared(HashSet::new()),
+            kinds: Vec::new(),
             dirty: VecDeque::new(),
             timers: BinaryHeap::new(),
             outbox: Outbox::default(),
             random,
+            last_survey: 0,
             pods_listed: false,
         }
     }
 
     fn budget_applied(&mut self, budget: &Budget<'_>) {
         let key: Name = ((*budget.metadata.namespace).into(), (*budget.metadata.name).into());
-        let writing = self.budgets.get(&key).is_some_and(|row| row.writing);
-        let row = BudgetRow {
-            uid: (*budget.metadata.uid).into(),
-            resource_version: (*budget.metadata.resource_version).into(),
-            generation: budget.metadata.generation,
-            selector: LabelSelector::from_object(&budget.spec["selector"]).ok(),
-            min_available: budget.spec["minAvailable"].clone(),
-            max_unavailable: budget.spec["maxUnavailable"].clone(),
-            status: budget.status.clone(),
-            dirty: false,
-            writing,
-            failures: 0,
-        };
+        let mut row = BudgetRow::of(budget);
+        if let Some(before) = self.budgets.remove(&key) {
+            (row.under_way, row.failures, row.retry_at) =
+                (before.under_way, before.failures, before.retry_at);
+        }
         self.budgets.insert(key.clone(), row);
         self.mark_dirty(&key);
     }
@@ -111,23 +114,14 @@ impl Disruption {
     }
 
     fn pod_applied(&mut self, pod: &Pod<'_>) {
-        let labels: Labels = crate::strings(&pod.metadata.labels).into();
-        let labels = match self.labels.get(&labels) {
-            Some(known) => known.clone(),
-            None => {
-                if self.labels.len() >= KNOWN_LABELS_LIMIT {
-                    self.labels.clear();
-                }
-                self.labels.insert(labels.clone());
-                labels
-            }
-        };
+        let labels = self.labels.of(crate::strings(&pod.metadata.labels).into());
+        let controller = pod.metadata.controller();
         let row = PodRow {
             name: (*pod.metadata.name).into(),
             labels: labels.clone(),
+            controller: controller.map(|owner| self.owners.of(Arc::new(Owner::from(owner)))),
             ready: pod.is_ready(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
-            terminal: pod.is_terminal(),
         };
         let namespace = &*pod.metadata.namespace;
         if !self.pods.contains_key(namespace) {
@@ -153,111 +147,176 @@ impl Disruption {
         }
     }
 
+    /// Counts a budget, or begins to ask for what it takes to count it.
     fn look(&mut self, key: &Name, now: Now) {
         let Some(row) = self.budgets.get_mut(key) else { return };
-        row.dirty = false;
-        if row.writing {
+        if row.under_way.is_some() {
+            // It stays dirty, and is looked at again at the end of that.
             return;
         }
+        row.dirty = false;
+        if !row.counts_by_scale() {
+            return self.write(key, None, now);
+        }
+        self.last_survey += 1;
+        let mut survey = Survey::new(self.last_survey);
+        let mut questions = Vec::new();
+        for (pod, owner) in controllers(row, self.pods.get(&key.0)) {
+            match Question::of(owner, pod, &self.kinds) {
+                Ok(question) => questions.push(question),
+                Err(why) => survey.fail(pod, why),
+            }
+        }
+        // One failure decides, whatever the others want.
+        if survey.has_failed() {
+            questions.clear();
+        }
+        survey.open = questions.len();
+        row.under_way = Some(UnderWay::Survey(survey));
+        for question in questions {
+            self.ask(key, self.last_survey, question);
+        }
+        self.end_survey(key, now);
+    }
+
+    fn ask(&mut self, key: &Name, survey: u64, question: Question) {
+        match question.path(&key.0, &self.kinds) {
+            Some(path) => {
+                let ticket = (key.clone(), Ticket::Question(survey, question));
+                self.outbox.push(ticket, Method::GET, path, content_type::JSON, "");
+            }
+            None => {
+                let Some(survey) = self.survey(key, survey) else { return };
+                survey.take_failure(&question.pod, Unknown::NoController(question.pod.clone()));
+            }
+        }
+    }
+
+    /// The survey that is under way, if it is that one.
+    fn survey(&mut self, key: &Name, number: u64) -> Option<&mut Survey> {
+        match &mut self.budgets.get_mut(key)?.under_way {
+            Some(UnderWay::Survey(survey)) if survey.number == number => Some(survey),
+            _ => None,
+        }
+    }
+
+    fn answered(
+        &mut self,
+        key: &Name,
+        number: u64,
+        question: Question,
+        result: Result<Bytes, Error>,
+        now: Now,
+    ) {
+        let pod = question.pod.clone();
+        let answer = question.answered(result.as_deref());
+        let Some(survey) = self.survey(key, number) else { return };
+        match answer {
+            Answer::Ask(next) => self.ask(key, number, next),
+            Answer::Scale(controller, replicas) => survey.take(controller, replicas),
+            Answer::Unknown(why) => survey.take_failure(&pod, why),
+        }
+        self.end_survey(key, now);
+    }
+
+    /// Writes the status once all questions are answered.
+    fn end_survey(&mut self, key: &Name, now: Now) {
+        let Some(row) = self.budgets.get_mut(key) else { return };
+        let Some(UnderWay::Survey(survey)) = row.under_way.take_if(|one| one.is_answered()) else { return };
+        let expected = survey.expected();
+        match &expected {
+            Err(why) if why.may_pass() => {
+                let retry = row.retry_at(now, &mut self.random);
+                self.timers.extend(retry.map(|at| Reverse((at, key.clone()))));
+            }
+            Err(_) => {}
+            Ok(_) => row.failures = 0,
+        }
+        let is_dirty = row.dirty;
+        self.write(key, Some(expected), now);
+        if is_dirty {
+            self.look_again(key);
+        }
+    }
+
+    /// Looks at a budget that was to be looked at while something was under way.
+    fn look_again(&mut self, key: &Name) {
+        if let Some(row) = self.budgets.get_mut(key) {
+            row.dirty = false;
+        }
+        self.mark_dirty(key);
+    }
+
+    fn write(&mut self, key: &Name, expected: Option<Result<i64, Unknown>>, now: Now) {
+        let Some(row) = self.budgets.get_mut(key) else { return };
         let empty = HashMap::new();
         let pods = self.pods.get(&key.0).unwrap_or(&empty);
-        let (status, expires) = row.count(pods.values(), now);
+        let (status, expires) = match expected {
+            Some(Err(why)) => (row.failed(&why, now), None),
+            Some(Ok(expected)) => row.count(pods.values(), Some(expected), now),
+            None => row.count(pods.values(), None, now),
+        };
         if let Some(seconds) = expires {
             self.timers.push(Reverse((now.millis + seconds * 1000, key.clone())));
         }
-        if same_counts(&status, &row.status) {
+        if row.shows(&status) {
             return;
         }
-        row.writing = true;
+        row.under_way = Some(UnderWay::Write);
         let path = format!("/apis/policy/v1/namespaces/{}/poddisruptionbudgets/{}/status", key.0, key.1);
         // The version guards evictions that were granted meanwhile.
         let metadata = json!({ "uid": row.uid, "resourceVersion": row.resource_version });
         let body = json!({ "metadata": metadata, "status": status });
-        self.outbox.push(key.clone(), Method::PATCH, path, content_type::MERGE_PATCH, body.to_string());
-    }
-}
-
-impl BudgetRow {
-    fn selects(&self, labels: &Labels) -> bool {
-        let Some(selector) = &self.selector else { return false };
-        selector.matches(|key| labels.iter().find(|(name, _)| **name == *key).map(|(_, value)| &**value))
+        let ticket = (key.clone(), Ticket::Status);
+        self.outbox.push(ticket, Method::PATCH, path, content_type::MERGE_PATCH, body.to_string());
     }
 
-    /// The status for these pods, and in how many seconds it changes by itself.
-    fn count<'a>(&self, pods: impl Iterator<Item = &'a PodRow>, now: Now) -> (Value, Option<u64>) {
-        let selected: Vec<&PodRow> = pods.filter(|pod| !pod.terminal && self.selects(&pod.labels)).collect();
-        let alive: HashSet<&str> =
-            selected.iter().filter(|pod| !pod.deleting).map(|pod| &*pod.name).collect();
-        let (mut disrupted, mut expires) = (serde_json::Map::new(), None);
-        for (pod, time) in self.status["disruptedPods"].as_object().into_iter().flatten() {
-            let since = time.as_str().and_then(|text| everynode_wire::time::parse(text).ok()).unwrap_or(0);
-            let left_seconds = since + DISRUPTION_SECONDS - now.wall_seconds;
-            if alive.contains(pod.as_str()) && left_seconds > 0 {
-                disrupted.insert(pod.clone(), time.clone());
-                let left_seconds = left_seconds.unsigned_abs();
-                expires = Some(expires.map_or(left_seconds, |sooner: u64| sooner.min(left_seconds)));
+    fn written(&mut self, key: &Name, result: Result<Bytes, Error>, now: Now) {
+        let Some(row) = self.budgets.get_mut(key) else { return };
+        row.under_way = None;
+        match result {
+            Ok(body) => {
+                row.failures = 0;
+                if let Ok(mut written) = serde_json::from_slice::<Value>(&body) {
+                    row.status = written["status"].take();
+                    if let Some(version) = written["metadata"]["resourceVersion"].as_str() {
+                        row.resource_version = version.into();
+                    }
+                }
+                self.look_again(key);
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => {
+                if !error.is_conflict() {
+                    tracing::warn!(budget = %key.1, %error, "the status was not written");
+                }
+                row.dirty = false;
+                let retry = row.retry_at(now, &mut self.random);
+                self.timers.extend(retry.map(|at| Reverse((at, key.clone()))));
             }
         }
-        let healthy = |pod: &&&PodRow| pod.ready && !pod.deleting && !disrupted.contains_key(&*pod.name);
-        let current = selected.iter().filter(healthy).count() as i64;
-        let expected = selected.len() as i64;
-        let desired = match (&self.min_available, &self.max_unavailable) {
-            (Value::Null, Value::Null) => expected - 1,
-            (Value::Null, most) => (expected - scaled(most, expected)).max(0),
-            (least, _) => scaled(least, expected),
-        };
-        let allowed = if expected == 0 { 0 } else { (current - desired).max(0) };
-        let (verdict, reason) =
-            if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
-        let before = self.status["conditions"].as_array().into_iter().flatten();
-        let before = before.clone().find(|c| c["type"] == "DisruptionAllowed" && c["status"] == verdict);
-        let since =
-            before.and_then(|c| c["lastTransitionTime"].as_str()).map_or_else(|| now.text(), str::to_owned);
-        let mut status = json!({
-            "conditions": [{
-                "type": "DisruptionAllowed",
-                "status": verdict,
-                "observedGeneration": self.generation,
-                "lastTransitionTime": since,
-                "reason": reason,
-                "message": "",
-            }],
-            "currentHealthy": current,
-            "desiredHealthy": desired,
-            "disruptionsAllowed": allowed,
-            "expectedPods": expected,
-            "observedGeneration": self.generation,
-        });
-        // A merge patch takes away what is null, field by field.
-        let mut patch = serde_json::Map::new();
-        for (pod, _) in self.status["disruptedPods"].as_object().into_iter().flatten() {
-            patch.insert(pod.clone(), disrupted.get(pod).cloned().unwrap_or_default());
-        }
-        if !patch.is_empty() {
-            status["disruptedPods"] = patch.into();
-        }
-        (status, expires)
+    }
+
+    /// Budgets that failed for want of a kind or a scale may be counted now.
+    fn kinds_read(&mut self, kinds: &[ResourceKind]) {
+        self.kinds = kinds.to_vec();
+        let keys: Vec<Name> = self.budgets.keys().cloned().collect();
+        keys.iter().for_each(|key| self.mark_dirty(key));
     }
 }
 
-/// An absolute number, or a percentage of `total` rounded up.
-fn scaled(amount: &Value, total: i64) -> i64 {
-    match amount {
-        Value::String(text) => {
-            let percent: i64 = text.strip_suffix('%').and_then(|number| number.parse().ok()).unwrap_or(0);
-            (percent * total).div_euclid(100) + i64::from((percent * total).rem_euclid(100) != 0)
-        }
-        amount => amount.as_i64().unwrap_or(0),
+/// The controllers of the pods that a budget selects, each with the first of its pods by name.
+fn controllers<'a>(
+    budget: &BudgetRow,
+    pods: Option<&'a HashMap<Box<str>, PodRow>>,
+) -> Vec<(&'a str, &'a Arc<Owner>)> {
+    let mut first: BTreeMap<&str, (&str, &Arc<Owner>)> = BTreeMap::new();
+    let selected = pods.into_iter().flat_map(HashMap::values).filter(|pod| budget.selects(&pod.labels));
+    for (pod, owner) in selected.filter_map(|pod| Some((pod, pod.controller.as_ref()?))) {
+        let known = first.entry(&owner.uid).or_insert((&pod.name, owner));
+        known.0 = known.0.min(&pod.name);
     }
-}
-
-fn same_counts(new: &Value, old: &Value) -> bool {
-    let counts =
-        ["currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods", "observedGeneration"];
-    let gone = new["disruptedPods"].as_object().into_iter().flatten().any(|(_, time)| time.is_null());
-    !gone
-        && !old["conditions"].is_null()
-        && counts.iter().all(|count| new[*count].as_i64() == old[*count].as_i64())
+    first.into_values().collect()
 }
 
 impl Core for Disruption {
@@ -270,6 +329,7 @@ impl Core for Disruption {
                 self.budgets.remove(&((*metadata.namespace).into(), (*metadata.name).into()));
             }
             Fact::Listed { kind: Kind::Pods, .. } => self.pods_listed = true,
+            Fact::Kinds(kinds) => self.kinds_read(kinds),
             _ => {}
         }
     }
@@ -295,70 +355,15 @@ impl Core for Disruption {
     }
 
     fn done(&mut self, ticket: u64, result: Result<Bytes, Error>, now: Now) {
-        let Some(key) = self.outbox.answered(ticket) else { return };
-        let Some(row) = self.budgets.get_mut(&key) else { return };
-        row.writing = false;
-        match result {
-            Ok(body) => {
-                row.failures = 0;
-                if let Ok(mut written) = serde_json::from_slice::<Value>(&body) {
-                    row.status = written["status"].take();
-                    if let Some(version) = written["metadata"]["resourceVersion"].as_str() {
-                        row.resource_version = version.into();
-                    }
-                }
-                self.mark_dirty(&key);
+        match self.outbox.answered(ticket) {
+            Some((key, Ticket::Question(survey, question))) => {
+                self.answered(&key, survey, question, result, now);
             }
-            Err(error) if error.is_not_found() => {}
-            Err(error) => {
-                if !error.is_conflict() {
-                    tracing::warn!(budget = %key.1, %error, "the status was not written");
-                }
-                row.failures += 1;
-                let at = now.millis + retry_millis(row.failures, &mut self.random);
-                self.timers.push(Reverse((at, key)));
-            }
+            Some((key, Ticket::Status)) => self.written(&key, result, now),
+            None => {}
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Now = Now { millis: 0, wall_seconds: 1_700_000_000 };
-
-    /// currentHealthy, desiredHealthy, disruptionsAllowed, expectedPods for three pods of which `ready` are ready.
-    fn check(spec: Value, ready: usize, expected: [i64; 4]) {
-        let mut disruption = Disruption::new(fastrand::Rng::with_seed(1));
-        for index in 0..3 {
-            let status = if index < ready { "True" } else { "False" };
-            let pod = json!({
-                "metadata": {"name": index.to_string(), "namespace": "ns", "uid": index.to_string(), "labels": {"app": "a"}},
-                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": status}]},
-            });
-            disruption.observe(&Fact::Pod(&serde_json::from_str(&pod.to_string()).unwrap()), NOW);
-        }
-        disruption.observe(&Fact::Listed { source: 0, kind: Kind::Pods }, NOW);
-        let mut budget =
-            json!({"metadata": {"name": "b", "namespace": "ns", "uid": "b", "generation": 1}, "spec": spec});
-        budget["spec"]["selector"] = json!({"matchLabels": {"app": "a"}});
-        disruption.observe(&Fact::Budget(&serde_json::from_str(&budget.to_string()).unwrap()), NOW);
-        let write = disruption.next_write(NOW).unwrap();
-        let status = serde_json::from_slice::<Value>(&write.body).unwrap()["status"].take();
-        let counts = ["currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"];
-        assert_eq!(counts.map(|count| status[count].as_i64().unwrap()), expected, "{budget}");
-        disruption.done(write.ticket, Ok(json!({"status": status}).to_string().into()), NOW);
-        assert!(disruption.next_write(NOW).is_none(), "nothing changed, nothing is written");
-    }
-
-    #[test]
-    fn a_budget_allows_what_it_says() {
-        check(json!({"minAvailable": 2}), 3, [3, 2, 1, 3]);
-        check(json!({"minAvailable": 2}), 2, [2, 2, 0, 3]);
-        check(json!({"minAvailable": "50%"}), 3, [3, 2, 1, 3]);
-        check(json!({"maxUnavailable": 1}), 3, [3, 2, 1, 3]);
-        check(json!({"maxUnavailable": "34%"}), 3, [3, 1, 2, 3]);
-        check(json!({"maxUnavailable": 0}), 3, [3, 3, 0, 3]);
-    }
-}
+mod tests;
