@@ -22,6 +22,7 @@ use crate::out::{Colour, Output, say};
 use crate::source::Source;
 use crate::up::stop_on_signals;
 use crate::view::Page;
+use crate::why::events;
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,7 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
         grid_by: args.by.clone().or_else(|| args.nodes.then(|| ZONE.to_owned())),
         output: args.output,
     };
-    let status = shown.status(&fleet, fleet.taken_at_millis);
+    let mut status = shown.status(&fleet, fleet.taken_at_millis);
     shown.check_names(&status, &fleet)?;
     if let Source::Cluster(client) = &source
         && args.watch
@@ -81,8 +82,23 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
         let live = Live::follow(client, fleet, followed, &namespace);
         return watch(client, live, &shown, colour).await;
     }
+    add_refusals(&mut status, &source).await;
     say(&shown.text(&status, &fleet, &colour.paint(args.output)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// DaemonSets whose events are read.
+const EVENTS_READ: usize = 10;
+
+/// Adds what the API server told the controller where pods are not made.
+async fn add_refusals(status: &mut Status, source: &Source) {
+    let missing = status.daemonsets.iter_mut().filter_map(|row| Some((row.subject()?, row)));
+    for (subject, row) in missing.take(EVENTS_READ) {
+        // What may not be read is left out: `why` says so.
+        if let Some(events) = events(Some(subject), source, &mut Vec::new()).await {
+            row.take_events(&events);
+        }
+    }
 }
 
 /// The shortest time between two tables.

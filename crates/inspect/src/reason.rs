@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::events::{self, EventLine};
+
 /// How a node stands with a DaemonSet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,6 +66,8 @@ pub enum Kind {
     PolicyConflict,
     /// No controller has looked at the DaemonSet as it is.
     WaitsForController,
+    /// The ControllerRevision of the current template cannot be made.
+    RevisionRefused,
     /// The DaemonSet is being deleted.
     DaemonSetDeleted,
 
@@ -145,6 +149,13 @@ impl Reason {
     #[must_use]
     pub fn detail(self, detail: impl Into<String>) -> Reason {
         Reason { detail: detail.into(), ..self }
+    }
+
+    /// Where no pod is made, what the controller was told last when it asked for one is what has to change.
+    pub(crate) fn name_refusal(&mut self, events: &[EventLine]) {
+        if let Some(refusal) = events::refusal(events).filter(|_| self.kind == Kind::NoPod) {
+            self.would_change = vec![format!("this is mended: {refusal}")];
+        }
     }
 
     /// ... that this would change.
