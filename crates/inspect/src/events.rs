@@ -14,8 +14,8 @@ const FAILED_CREATE: &str = "FailedCreate";
 
 /// What a controller was told last when it asked for a pod in vain.
 pub(crate) fn refusal(events: &[EventLine]) -> Option<&str> {
-    let refusals = events.iter().filter(|event| event.reason == FAILED_CREATE);
-    refusals.last().map(|event| event.message.as_str())
+    let mut refusals = events.iter().rev().filter(|event| event.reason == FAILED_CREATE);
+    refusals.next().map(|event| event.message.as_str())
 }
 
 /// What events are asked about.

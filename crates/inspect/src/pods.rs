@@ -17,6 +17,9 @@ const IMAGE_REASONS: [&str; 6] = [
     "RegistryUnavailable",
 ];
 
+/// How somebody says that a node is down for good.
+const OUT_OF_SERVICE: &str = "it is tainted node.kubernetes.io/out-of-service:NoExecute";
+
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
@@ -69,7 +72,7 @@ impl Case<'_> {
             detail.push_str(if detail.is_empty() { "" } else { "; " });
             detail.push_str("its node is down and cannot end it");
             Reason::new(Kind::Terminating, "terminating, on a node that is down")
-                .changed_by("the node comes back, or its Node object is deleted")
+                .changed_by(format!("the node comes back, its Node object is deleted, or {OUT_OF_SERVICE}"))
         } else {
             let reason = Reason::new(Kind::Terminating, "terminating");
             reason.changed_by("its containers end and its finalizers are removed")
