@@ -30,37 +30,70 @@ pub enum Standing {
 /// Says of each node how the DaemonSet stands there as it is now.
 pub(crate) fn mark(nodes: &mut [ModelNode], fleet: &Fleet, live: &Value) {
     let Some(daemonset) = DaemonSetFact::from_json(live) else { return };
-    let uid = daemonset.uid.to_string();
-    let mut pods: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
-    for pod in fleet.pods.iter().filter(|pod| pod.daemon_set.as_ref() == Some(&uid)) {
-        pods.entry(pod.node.as_deref().unwrap_or_default()).or_default().push(pod);
-    }
-    let all = || pods.values().flatten();
-    let now_seconds = fleet.taken_at_millis.div_euclid(1000);
-    let is_old = |since_seconds: i64| now_seconds - since_seconds > PATIENCE_SECONDS;
-    let made =
-        all().map(|pod| pod.created).chain(daemonset.created.map(|time| time.0.div_euclid(1000))).max();
-    let creates = is_told_all(fleet, &daemonset) && made.is_some_and(is_old);
-    let bound = all().filter(|pod| pod.bound).map(|pod| pod.created).max();
+    let seen = Seen::of(fleet, &daemonset);
     for node in nodes {
-        let here = pods.get(node.name.as_str()).map_or(&[][..], Vec::as_slice);
         let should_run = daemonset.template.placement().verdict(node).should_run;
-        let unscheduled = |pod: &Pod| match pod.detail.as_ref().and_then(|detail| detail.unscheduled.as_ref())
-        {
-            _ if pod.bound || pod.deleting || !is_old(pod.created) => None,
-            Some(statement) => statement.since.is_none_or(is_old).then_some(Standing::Unschedulable),
-            // A scheduler that has work to do binds the older pods first.
-            None => (bound < Some(pod.created)).then_some(Standing::NotScheduled),
+        node.standing = if should_run { seen.standing(node) } else { None };
+    }
+}
+
+/// The pods of a DaemonSet, and what is seen of those who make and bind them. Times are Unix seconds.
+struct Seen<'a> {
+    pods: BTreeMap<&'a str, Vec<&'a Pod>>,
+    now: i64,
+    /// Where there is no pod one would be made, and none was for a while.
+    makes_none: bool,
+    /// When the youngest of the pods was created that are bound.
+    last_bound: Option<i64>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(fleet: &'a Fleet, daemonset: &DaemonSetFact) -> Seen<'a> {
+        let uid = daemonset.uid.to_string();
+        let own = || fleet.pods.iter().filter(|pod| pod.daemon_set.as_ref() == Some(&uid));
+        let mut pods: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+        for pod in own() {
+            pods.entry(pod.node.as_deref().unwrap_or_default()).or_default().push(pod);
+        }
+        let made = own().map(|pod| pod.created).chain(daemonset.created.map(|time| time.0.div_euclid(1000)));
+        let last_made = made.max();
+        let mut seen = Seen {
+            pods,
+            now: fleet.taken_at_millis.div_euclid(1000),
+            makes_none: false,
+            last_bound: own().filter(|pod| pod.bound).map(|pod| pod.created).max(),
         };
-        node.standing = match () {
-            () if !should_run => None,
-            () if here.is_empty() && creates && node.ready_since.is_some_and(is_old) => {
-                Some(Standing::NotCreated)
+        seen.makes_none = is_told_all(fleet, daemonset) && last_made.is_some_and(|at| seen.is_old(at));
+        seen
+    }
+
+    fn is_old(&self, since: i64) -> bool {
+        self.now - since > PATIENCE_SECONDS
+    }
+
+    fn standing(&self, node: &ModelNode) -> Option<Standing> {
+        let Some(pods) = self.pods.get(node.name.as_str()) else {
+            let has_joined = node.ready_since.is_some_and(|since| self.is_old(since));
+            return (self.makes_none && has_joined).then_some(Standing::NotCreated);
+        };
+        match pods.iter().any(|pod| Phase::parse(&pod.phase).is_terminal()) {
+            _ if pods.iter().any(|pod| pod.ready) => None,
+            true => Some(Standing::Fails),
+            false => pods.iter().find_map(|pod| self.unbound(pod)),
+        }
+    }
+
+    fn unbound(&self, pod: &Pod) -> Option<Standing> {
+        if pod.bound || pod.deleting || !self.is_old(pod.created) {
+            return None;
+        }
+        match pod.detail.as_ref().and_then(|detail| detail.unscheduled.as_ref()) {
+            Some(said) => {
+                said.since.is_none_or(|since| self.is_old(since)).then_some(Standing::Unschedulable)
             }
-            () if here.iter().any(|pod| pod.ready) => None,
-            () if here.iter().any(|pod| Phase::parse(&pod.phase).is_terminal()) => Some(Standing::Fails),
-            () => here.iter().find_map(|pod| unscheduled(pod)),
-        };
+            // A scheduler that has work to do binds the older pods first.
+            None => (self.last_bound < Some(pod.created)).then_some(Standing::NotScheduled),
+        }
     }
 }
 

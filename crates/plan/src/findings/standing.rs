@@ -31,8 +31,9 @@ fn of(standing: Standing, model: &Model, run: &Run) -> Option<Finding> {
     let (kind, text) = match standing {
         Standing::Fails => (FindingKind::NewPodsFail, format!("pods fail {on}, one after the other")),
         Standing::NotCreated => {
-            let text =
-                format!("no pod is made {on}: something refuses them, as events of the DaemonSet tell");
+            let text = format!(
+                "no pod is made {on}: they are refused, which events of the DaemonSet tell, or no controller runs"
+            );
             (FindingKind::NotCreated, text)
         }
         Standing::NotScheduled => {
