@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::events::{self, EventLine};
 use crate::look::Answer;
-use crate::reason::{Kind, Reason};
+use crate::reason::{Kind, Reason, mended};
 
 /// Nodes of all runs together.
 const QUICK: usize = 8_000;
@@ -141,7 +141,7 @@ impl Estimate {
             }
             (Kind::NoPod, misfit) => {
                 if let Some(problem) = problem(&[FindingKind::Quota, FindingKind::Refused]) {
-                    reason.would_change = vec![format!("this is mended: {}", problem.text)];
+                    reason.would_change = vec![mended(&problem.text)];
                 }
                 if let Some(why) = misfit {
                     add(reason, &format!("here it does not fit: {why}"));

@@ -83,18 +83,14 @@ impl Case<'_> {
     fn unbound(&self, detail: &Detail) -> Reason {
         match &detail.unscheduled {
             Some(statement) if !statement.reason.is_empty() || !statement.message.is_empty() => {
-                let (what, change) = match (statement.reason.as_str(), statement.message.as_str()) {
-                    ("SchedulingGated", _) => (
-                        "held by scheduling gates",
-                        "whoever set the gates takes them out of spec.schedulingGates of the pod".to_owned(),
-                    ),
-                    (_, "") => ("the scheduler finds no room", "room on the node".to_owned()),
-                    (_, message) => ("the scheduler finds no room", format!("this is mended: {message}")),
-                };
-                Reason::new(Kind::Unschedulable, what)
-                    .since(statement.since.or(Some(self.pod.created)))
-                    .detail(statement.message.clone())
-                    .changed_by(change)
+                let (reason, message) = (statement.reason.as_str(), statement.message.as_str());
+                let since = statement.since.or(Some(self.pod.created));
+                let because = |text: &str| Reason::new(Kind::Unschedulable, text).since(since);
+                if reason == "SchedulingGated" {
+                    let change = "whoever set the gates takes them out of spec.schedulingGates of the pod";
+                    return because("held by scheduling gates").detail(message).changed_by(change);
+                }
+                because("the scheduler does not bind it").said(message)
             }
             _ => self.not_looked_at(),
         }
@@ -215,8 +211,7 @@ impl Case<'_> {
                 .changed_by("an image that is there, and may be pulled"),
             ),
             reason => Some(
-                Reason::new(Kind::Held, format!("{what} {name} waits: {reason}"))
-                    .detail(container.message.clone()),
+                Reason::new(Kind::Held, format!("{what} {name} waits: {reason}")).said(&container.message),
             ),
         }
     }
@@ -278,7 +273,7 @@ impl Case<'_> {
         if let Some(statement) = gate {
             return Reason::new(Kind::ReadinessGate, "a readiness gate is not met")
                 .since(statement.since)
-                .detail(statement.message.clone());
+                .said(&statement.message);
         }
         let waiting = self.pod.waiting.as_str();
         match (self.pod.phase.as_str(), waiting) {
@@ -293,7 +288,7 @@ impl Case<'_> {
             (_, "") => {
                 let message = detail.not_ready.as_ref().map(|one| one.message.clone()).unwrap_or_default();
                 let since = detail.not_ready.as_ref().and_then(|one| one.since).or(self.pod.ready_since);
-                Reason::new(Kind::NotReady, "not ready").since(since).detail(message)
+                Reason::new(Kind::NotReady, "not ready").since(since).said(&message)
             }
             (_, waiting) => Reason::new(Kind::Held, format!("a container waits: {waiting}")).since(begun),
         }

@@ -105,6 +105,11 @@ pub enum Kind {
     NoPod,
 }
 
+/// What would change a cause that somebody put in words.
+pub(crate) fn mended(message: &str) -> String {
+    format!("this is mended: {message}")
+}
+
 /// A cause with its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
@@ -154,8 +159,16 @@ impl Reason {
     /// Where no pod is made, what the controller was told last when it asked for one is what has to change.
     pub(crate) fn name_refusal(&mut self, events: &[EventLine]) {
         if let Some(refusal) = events::refusal(events).filter(|_| self.kind == Kind::NoPod) {
-            self.would_change = vec![format!("this is mended: {refusal}")];
+            self.would_change.clear();
+            self.would_change.push(mended(refusal));
         }
+    }
+
+    /// ... with what somebody said of it, which is what has to be mended.
+    #[must_use]
+    pub fn said(self, message: &str) -> Reason {
+        let reason = self.detail(message);
+        if message.is_empty() { reason } else { reason.changed_by(mended(message)) }
     }
 
     /// ... that this would change.

@@ -12,7 +12,7 @@ use everynode_inspect::events::EventLine;
 use everynode_inspect::status::{Filter, Group, Status};
 use everynode_inspect::why::{WhyNode, WhySet};
 use everynode_inspect::{Kind, Look, Paint};
-use everynode_plan::record::{Quota, Record, Taint};
+use everynode_plan::record::{Container, Detail, Quota, Record, Statement, Taint};
 use serde_json::{Value, json};
 
 /// The node in question.
@@ -87,6 +87,29 @@ fn a_hint_names_the_cause_that_the_problem_names() {
     case.nodes[NODE].allocatable["pods"] = "0".into();
     let said = "room on the node (Too many pods): smaller requests, other host ports, or fewer other pods";
     assert_eq!(hint(&case, &[], Kind::Unschedulable), said);
+}
+
+#[test]
+fn what_the_cluster_says_of_a_pod_is_what_has_to_be_mended() {
+    let check = |detail: Detail, kind: Kind, expected: &str| {
+        let mut case = Case::new(3, any);
+        (case.pods[NODE].ready, case.pods[NODE].restarts) = (false, 1);
+        case.pods[NODE].detail = Some(Box::new(detail));
+        assert_eq!(hint(&case, &[], kind), format!("this is mended: {expected}"));
+    };
+    let held = Container {
+        name: "main".into(),
+        waiting: "CreateContainerConfigError".into(),
+        message: "secret \"x\" not found".into(),
+        ..Container::default()
+    };
+    check(Detail { containers: vec![held], ..Detail::default() }, Kind::Held, "secret \"x\" not found");
+    let not_ready = |reason: &str| {
+        let said = Statement { reason: reason.into(), message: "the gate is shut".into(), since: None };
+        Detail { not_ready: Some(said), ..Detail::default() }
+    };
+    check(not_ready("ReadinessGatesNotReady"), Kind::ReadinessGate, "the gate is shut");
+    check(not_ready("Other"), Kind::NotReady, "the gate is shut");
 }
 
 #[test]
