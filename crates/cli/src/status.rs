@@ -105,7 +105,7 @@ async fn add_refusals(status: &mut Status, source: &Source) {
 const PAUSE: Duration = Duration::from_millis(250);
 /// So much of the time goes into making tables at most: one part of this many.
 const SHARE: u32 = 5;
-/// Times pass: a table on a terminal is drawn so often although nothing happens.
+/// Times pass: a table is made so often although nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Shows a table whenever something has changed, until a signal comes or nobody reads any more.
@@ -118,20 +118,20 @@ async fn watch(client: &Client, mut live: Live, shown: &Shown, colour: Colour) -
     let mut last = Frame::default();
     let mut due = Some(Instant::now());
     while !stop.is_cancelled() {
-        let at = due.unwrap_or_else(|| Instant::now() + TICK);
+        // Without an event, time tells that nothing goes on any more.
+        let at = due.unwrap_or_else(|| (Instant::now() + TICK).max(last.not_before));
         tokio::select! {
             () = stop.cancelled() => {}
             changed = live.next() => if changed && due.is_none() { due = Some(last.not_before); },
             () = tokio::time::sleep_until(at) => {
-                if due.take().is_some() || is_terminal {
-                    let height = page.is_some().then(Page::height);
-                    let paint = colour.paint(shown.output);
-                    let frame = shown.frame(&live, client.clock().unix_millis(), &paint, height);
-                    if !frame.show(page.as_mut(), &last, shown.output)? {
-                        break;
-                    }
-                    last = frame;
+                due = None;
+                let height = page.is_some().then(Page::height);
+                let paint = colour.paint(shown.output);
+                let frame = shown.frame(&live, client.clock().unix_millis(), &paint, height);
+                if !frame.show(page.as_mut(), &last, shown.output)? {
+                    break;
                 }
+                last = frame;
             }
         }
     }

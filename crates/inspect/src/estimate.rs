@@ -123,6 +123,11 @@ impl Estimate {
         }
     }
 
+    /// Whether the runs can tell more of a cause.
+    pub(crate) fn explains(kind: Kind) -> bool {
+        matches!(kind, Kind::Unschedulable | Kind::WaitsForScheduler | Kind::NoPod)
+    }
+
     /// Adds to a node's cause what the runs found: where a problem names it, what would change the cause is that.
     pub(crate) fn explain(&self, answer: &mut Answer) {
         let misfit = self.misfits.iter().find(|(node, _)| *node == answer.node).map(|(_, why)| why);

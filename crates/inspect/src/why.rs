@@ -163,7 +163,7 @@ impl WhyNode {
     /// There is no such DaemonSet, or no such node.
     pub fn of(look: &Look<'_>, namespace: &str, name: &str, node: &str) -> Result<WhyNode, NotFound> {
         let set = look.set(namespace, name).ok_or_else(|| no_daemonset(look, namespace, name))?;
-        let Outlook { answers, .. } = Outlook::of(look, &set);
+        let Outlook { answers, .. } = Outlook::of_causes(look, &set);
         let Some(answer) = answers.iter().find(|answer| answer.node == node) else {
             let near = near(node, set.node_names().into_iter());
             return Err(NotFound { what: format!("Node {node}"), near });
