@@ -13,6 +13,7 @@ use crate::fleet::Fleet;
 use crate::policy::selects;
 use crate::record::{Node, Pod, Quota};
 use crate::spread::{Spread, whole_second};
+use crate::standing::{self, Standing};
 
 /// What is assumed about the time to come.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct ModelNode {
     pub not_ready_since: Option<Time>,
     /// New pods never become ready here.
     pub fails_new: bool,
+    /// What keeps pods from it as the DaemonSet is before the change.
+    pub standing: Option<Standing>,
     /// What the new template makes of it.
     pub verdict: Verdict,
     /// What other pods leave of it.
@@ -109,6 +112,8 @@ pub struct Model {
     pub pods: Vec<ModelPod>,
     /// The DaemonSet after the change.
     pub daemonset: DaemonSetFact,
+    /// Its template is that from before the change.
+    pub is_unchanged: bool,
     /// Its revisions.
     pub revisions: Vec<RevisionFact>,
     /// What a pod of the new template needs.
@@ -149,6 +154,9 @@ impl Model {
             node.room.add_pods(taken.pods - 1);
             node.others.push((taken.priority, taken.pods, demand));
         }
+        if let Some(live) = &change.live {
+            standing::mark(&mut nodes, fleet, live);
+        }
         let mut model = Model {
             begin: Time(fleet.taken_at_millis),
             nodes,
@@ -161,6 +169,7 @@ impl Model {
             refusal: None,
             quotas: fleet.quotas.iter().filter(|one| one.namespace == daemonset.namespace).cloned().collect(),
             policies: fleet.policies.iter().filter(|one| selects(one, &daemonset)).cloned().collect(),
+            is_unchanged: change.is_of_same_template(),
             daemonset,
             assumptions,
         };
@@ -240,6 +249,21 @@ impl Model {
         self.pods = pods;
     }
 
+    /// Whether new pods never become ready on a node.
+    pub fn fails_new(&self, node: u32) -> bool {
+        self.nodes.get(node as usize).is_some_and(|one| one.fails_new) || self.stands(node, Standing::Fails)
+    }
+
+    /// Whether pods are not bound to a node although they fit there.
+    pub fn is_never_bound(&self, node: u32) -> bool {
+        self.stands(node, Standing::NotScheduled) || self.stands(node, Standing::Unschedulable)
+    }
+
+    /// Whether pods go on being kept from a node in this way: what a change of the template mends is not known.
+    pub fn stands(&self, node: u32, standing: Standing) -> bool {
+        self.is_unchanged && self.nodes.get(node as usize).is_some_and(|one| one.standing == Some(standing))
+    }
+
     /// How many nodes should run a pod after the change.
     pub fn desired(&self) -> usize {
         self.nodes.iter().filter(|node| node.verdict.should_run).count()
@@ -277,6 +301,7 @@ fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, beg
             false => node.not_ready_since(begin.0.div_euclid(1000)).map(Time::from_seconds),
         },
         fails_new: failing.is_some_and(|one| one.after_update),
+        standing: None,
         verdict: Verdict::AWAY,
         room,
         others: Vec::new(),

@@ -74,7 +74,8 @@ impl NodeRow {
     }
 
     /// Why the pod cannot be here, asked in the order of the scheduler; nothing if it can.
-    pub(crate) fn misfit(&self, placement: &Placement, demand: &Demand) -> Option<Misfit> {
+    pub(crate) fn misfit(&self, wish: &Wish, demand: &Demand) -> Option<Misfit> {
+        let placement = &wish.placement;
         let tolerates = |taint: &Taint<'_>| placement.tolerations.iter().any(|one| one.tolerates(taint));
         if self.unschedulable && !tolerates(&UNSCHEDULABLE) {
             return misfit("node(s) were unschedulable");
@@ -85,7 +86,8 @@ impl NodeRow {
         if !placement.matches_name_and_labels(self) {
             return misfit("node(s) didn't match Pod's node affinity/selector");
         }
-        self.room.misfit(demand)
+        // Nobody offers devices here, so no claim is ever allocated.
+        self.room.misfit(demand).or_else(|| misfit("cannot allocate all claims").filter(|_| wish.has_claims))
     }
 }
 
@@ -120,6 +122,8 @@ pub(crate) enum PodState {
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub placement: Placement,
+    /// It asks for devices by spec.resourceClaims.
+    pub has_claims: bool,
     pub generation: i64,
 }
 

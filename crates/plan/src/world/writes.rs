@@ -10,6 +10,7 @@ use everynode_engine::{
 
 use super::{Event, Labels, MadeFrom, PodState, World};
 use crate::model::Model;
+use crate::standing::Standing;
 
 impl World<'_> {
     /// Carries a write of the engine out.
@@ -67,6 +68,9 @@ impl World<'_> {
         if let Some(message) = refusal.or_else(|| self.quotas.refuse(&made_from.demand)) {
             self.tally.refused = Some(message.clone());
             return Outcome::Failed { failure: Failure::Refused, message };
+        }
+        if node.is_some_and(|node| self.model.stands(node, Standing::NotCreated)) {
+            return Outcome::Failed { failure: Failure::Refused, message: String::new() };
         }
         self.last_uid += 1;
         let (uid, index) = (Uid(self.last_uid), self.pods.len() as u32);
