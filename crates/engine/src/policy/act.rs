@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::base::Time;
+use crate::base::{Time, Uid};
 use crate::engine::{Engine, Scope};
 use crate::facts::{IntOrPercent, PodController, Strategy};
 use crate::nodes::NodeId;
@@ -277,6 +277,7 @@ impl Engine {
             _ if spot.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
             _ => Order::Delete(old.id),
         };
+        let uid = self.pods.get(old.id).map_or(Uid(0), |row| row.uid);
         let is_costly = conduct.roster.has(node, flag::COSTLY);
         if !self.give(slot, node, order, now) {
             return false;
@@ -285,8 +286,10 @@ impl Engine {
             // Beside an old pod that serves the new one takes nothing away.
             Order::Surge(_) if was_ready => {}
             _ if is_costly => conduct.notes.take(name),
-            _ if !serves && !conduct.noted(&name).is_taken => conduct.notes.exempt_node(name),
-            _ => {}
+            _ if serves || conduct.noted(&name).is_taken => {}
+            Order::Surge(_) => conduct.notes.exempt_node(name),
+            // It may have become ready: then it does not go, and is like any other.
+            Order::Delete(_) | Order::DeleteAsKnown(_) => drop(conduct.going.insert(uid, name)),
         }
         self.look_again(slot, conduct, node, now);
         true
