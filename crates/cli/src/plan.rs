@@ -78,11 +78,15 @@ pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
         let wanted: Vec<(String, String)> =
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
         let mut fleet = source.fleet(Wanted::Named(&wanted)).await?;
-        let refusals = everynode_plan::policy::apply(&mut fleet, &manifest.policies).err();
+        let refusals = [
+            everynode_plan::policy::apply(&mut fleet, &manifest.policies),
+            fleet.surroundings.apply(&manifest.surroundings),
+        ];
+        let refusals: Vec<String> = refusals.into_iter().filter_map(Result::err).flatten().collect();
         check_nodes(&args, &fleet)?;
-        // Under a policy that is refused nobody knows what would be rolled out how.
-        let planned = if refusals.is_none() { manifest.daemonsets.as_slice() } else { &[] };
-        problems.extend(refusals.into_iter().flatten());
+        // With something around it refused nobody knows what would be rolled out how.
+        let planned = if refusals.is_empty() { manifest.daemonsets.as_slice() } else { &[] };
+        problems.extend(refusals);
         for written in planned {
             match Change::of(written, &fleet) {
                 Ok(change) => plans.extend(Plan::make(&fleet, &change, &options(&args))),

@@ -394,12 +394,22 @@ fn around(fleet: &Fleet, change: &Change) -> Vec<Finding> {
         let message = format!("{owner}: it may undo a change that is made elsewhere");
         found.push(finding(FindingKind::ManagedElsewhere, Severity::Note, message, Vec::new()));
     }
-    for unseen in &fleet.unseen {
+    for unseen in fleet.unseen.iter().filter(|unseen| matters(change, &unseen.what)) {
         let message =
             format!("{} could not be seen ({}), so {}", unseen.what, unseen.why, consequence(&unseen.what));
         found.push(finding(FindingKind::NotSeen, Severity::Note, message, Vec::new()));
     }
     found
+}
+
+/// Whether a part that was not seen can change what a plan says.
+fn matters(change: &Change, what: &str) -> bool {
+    let spec = &change.new["spec"]["template"]["spec"];
+    match what {
+        "runtimeclasses" => !spec["runtimeClassName"].is_null(),
+        "namespaces" => change.live.is_none(),
+        _ => true,
+    }
 }
 
 /// Labels and annotations by which tools know what is theirs.
@@ -452,6 +462,14 @@ fn consequence(what: &str) -> &'static str {
         "resourcequotas" | "resourcequotas of other namespaces" => "a quota may refuse pods",
         "rolloutpolicies" | "rolloutpolicies of other namespaces" => {
             "a policy may conduct the roll-out: in waves, in another order and within another budget"
+        }
+        "namespaces" => "the namespace may not be there",
+        "serviceaccounts" | "serviceaccounts of other namespaces" => {
+            "pods may be refused because their ServiceAccount is not there"
+        }
+        "runtimeclasses" => "pods may be refused, or need more, because of their RuntimeClass",
+        "limitranges" | "limitranges of other namespaces" => {
+            "a LimitRange may refuse pods, or change what they need"
         }
         "priorityclasses" => "pods of lower priority may be pushed out where a pod is said not to fit",
         _ => "the result may differ",

@@ -25,6 +25,8 @@ pub struct Run {
     pub unserved_before: u32,
     /// Nodes that should run an available pod of the new template and do not, in the end.
     pub left: Vec<(u32, Left)>,
+    /// Nodes whose pod counts as updated though it was made from another template, and stays.
+    pub kept_as_updated: Vec<u32>,
     /// Nodes that were not reached, and on which the new pod would not fit.
     pub unfit: Vec<(u32, Misfit)>,
     /// Nodes that are not eligible, and whose pod stays and is not available: they count against the budget.
@@ -50,6 +52,8 @@ pub enum Left {
     NotReached,
     /// The pod of the new template was there before, and is not ready.
     NotReady,
+    /// The new pod waits for a scheduler that nobody runs, as far as can be seen.
+    NoScheduler,
     /// No pod could be created.
     NotCreated,
 }
@@ -90,6 +94,7 @@ impl Run {
             }
         }
         let (mut left, mut holding, mut pushed_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (hashes, mut kept_as_updated) = (world.current_hashes(), Vec::new());
         for (index, (node, state)) in model.nodes.iter().zip(&world.nodes).enumerate() {
             if state.pushed_out > 0 {
                 pushed_out.push((index as u32, state.pushed_out));
@@ -97,6 +102,12 @@ impl Run {
             let (namespace, name) = (&model.daemonset.namespace, &model.daemonset.name);
             let explained = engine.explain(namespace, name, &node.name, world.now);
             let pods = explained.map(|explained| explained.pods).unwrap_or_default();
+            if pods
+                .iter()
+                .any(|pod| pod.updated && !pod.terminating && world.is_kept_without(&hashes, pod.uid))
+            {
+                kept_as_updated.push(index as u32);
+            }
             if pods.iter().any(|pod| pod.updated && pod.available && !pod.terminating) {
                 continue;
             }
@@ -108,6 +119,7 @@ impl Run {
             }
             let updated = pods.iter().find(|pod| pod.updated && pod.phase == Phase::Pending && !pod.bound);
             let why = match &state.misfit {
+                _ if updated.is_some() && model.missing_scheduler().is_some() => Left::NoScheduler,
                 Some(misfit) if updated.is_some() => Left::NoRoom(misfit.clone()),
                 _ if !node.is_up => Left::Down,
                 _ if failing[index] => Left::Failed,
@@ -128,6 +140,7 @@ impl Run {
             unavailable_before,
             unserved_before,
             left,
+            kept_as_updated,
             unfit,
             holding,
             pushed_out,

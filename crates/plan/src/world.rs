@@ -9,17 +9,20 @@ use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use everynode_admission::{Charge, Quotas};
 use everynode_engine::fit::{Demand, Misfit, Room};
+use everynode_engine::placement::Placement;
+use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     DaemonSetFact, Engine, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Trouble,
-    Uid,
+    Uid, revision,
 };
 
+use crate::made::Made;
 use crate::model::{Model, ModelPod};
-use crate::quota::Quotas;
 
-pub use tally::{Step, Tally, Touch};
+pub use tally::{Refusal, Refused, Step, Tally, Touch};
 
 /// No wave has come to the node yet.
 const UNTOUCHED: u32 = 0;
@@ -62,6 +65,9 @@ pub(crate) struct PodState {
     pub deleting: bool,
     created: Time,
     demand: Arc<Demand>,
+    /// What it asks of its node, of pods made in this run.
+    placement: Option<Arc<Placement>>,
+    charge: Arc<Charge>,
     pub available: bool,
     /// It was made in this run.
     pub is_new: bool,
@@ -99,7 +105,7 @@ impl Labels {
 struct MadeFrom {
     hash: Arc<str>,
     labels: NewLabels,
-    demand: Arc<Demand>,
+    made: Result<Rc<Made>, String>,
     /// It is the template that the change brings.
     is_current: bool,
 }
@@ -163,7 +169,7 @@ impl<'a> World<'a> {
             daemonset: model.daemonset.clone(),
             daemonset_changed: false,
             revisions: model.revisions.iter().map(|one| (one.uid, one.clone())).collect(),
-            quotas: Quotas::new(&model.quotas),
+            quotas: model.quotas.clone(),
             policies: model.policies.clone(),
             policies_changed: false,
             events: BinaryHeap::new(),
@@ -192,7 +198,7 @@ impl<'a> World<'a> {
 
     /// A pod that is there when the run begins.
     fn take_pod(&mut self, known: &ModelPod) {
-        let ModelPod { pod, uid, controller, labels, node, demand, is_starting } = known;
+        let ModelPod { pod, uid, controller, labels, node, demand, charge, is_starting } = known;
         let is_up = node.is_some_and(|node| self.model.nodes[node as usize].is_up);
         let has_ended = Phase::parse(&pod.phase).is_terminal();
         let index = self.pods.len() as u32;
@@ -212,6 +218,8 @@ impl<'a> World<'a> {
             deleting: pod.deleting,
             created: Time::from_seconds(pod.created),
             demand: demand.clone(),
+            placement: None,
+            charge: charge.clone(),
             available: false,
             is_new: false,
             is_current: false,
@@ -492,7 +500,7 @@ impl<'a> World<'a> {
         }
         let (node, counted, demand) = (pod.node, pod.counted, pod.demand.clone());
         self.by_uid.remove(&pod.uid);
-        self.quotas.release(&demand);
+        self.quotas.release(&pod.charge);
         self.changed(index);
         self.progressed();
         let Some(node) = node else { return };
@@ -509,8 +517,17 @@ impl<'a> World<'a> {
     fn bind(&mut self, index: u32) {
         let pod = &self.pods[index as usize];
         let (Some(node), false, false) = (pod.node, pod.bound, pod.is_gone) else { return };
+        if pod.is_new && self.model.missing_scheduler().is_some() {
+            return;
+        }
         let demand = pod.demand.clone();
+        let excluded = pod.placement.as_ref().and_then(|placement| self.model.exclusion(node, placement));
         let state = &mut self.nodes[node as usize];
+        if excluded.is_some() {
+            state.misfit = excluded;
+            state.waiting.push(index);
+            return;
+        }
         state.misfit = state.room.misfit(&demand);
         if state.misfit.is_some() && !push_out(state, &demand, self.model) {
             state.waiting.push(index);
@@ -540,11 +557,33 @@ impl<'a> World<'a> {
         }
         let unfit = |node: &u32| {
             let room = rooms.get(node)?;
+            let placement = model.made.as_ref().ok().map(|made| &made.placement);
+            if let Some(misfit) = placement.and_then(|placement| model.exclusion(*node, placement)) {
+                return Some((*node, misfit));
+            }
             let others = &self.nodes[*node as usize].others;
             let misfit = room.misfit(&model.demand)?;
             room_of_lower(room, others, &model.demand, model).is_none().then_some((*node, misfit))
         };
         nodes.iter().filter_map(unfit).collect()
+    }
+
+    /// What pods of the new template carry as their hash.
+    pub fn current_hashes(&self) -> Vec<&str> {
+        let data = revision::data(self.daemonset.template.value());
+        let current = self.revisions.values().filter(|one| *one.data == *data);
+        current
+            .flat_map(|one| &one.labels)
+            .filter(|(key, _)| key == HASH_LABEL)
+            .map(|(_, hash)| &**hash)
+            .collect()
+    }
+
+    /// Whether a pod was there before, and carries none of these hashes.
+    pub fn is_kept_without(&self, hashes: &[&str], uid: Uid) -> bool {
+        let pod = self.by_uid.get(&uid).and_then(|index| self.pods.get(*index as usize));
+        let is_one = |(key, hash): &(String, String)| key == HASH_LABEL && hashes.contains(&&**hash);
+        pod.is_some_and(|pod| !pod.is_new && !pod.labels.pairs().iter().any(is_one))
     }
 
     /// A wave comes to a node.
@@ -566,7 +605,8 @@ fn push_out(state: &mut NodeState, demand: &Demand, model: &Model) -> bool {
         return false;
     };
     state.room = room;
-    state.others.retain(|(priority, ..)| *priority >= model.priority);
+    let own = model.made.as_ref().map_or(0, |made| made.priority);
+    state.others.retain(|(priority, ..)| *priority >= own);
     state.pushed_out += pushed_out;
     true
 }
@@ -578,8 +618,9 @@ fn room_of_lower(
     demand: &Demand,
     model: &Model,
 ) -> Option<(Room, i64)> {
-    let lower = || others.iter().filter(|(priority, ..)| *priority < model.priority);
-    if !model.preempts || lower().next().is_none() {
+    let Ok(made) = &model.made else { return None };
+    let lower = || others.iter().filter(|(priority, ..)| *priority < made.priority);
+    if !made.preempts || lower().next().is_none() {
         return None;
     }
     let mut room = room.clone();
