@@ -23,7 +23,8 @@ const MANIFEST_LIMIT_BYTES: u64 = 64 << 20;
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
 pub struct PlanArgs {
-    /// The manifest to plan; `-` is standard input. DaemonSets are planned, with RolloutPolicies beside them
+    /// The manifest to plan; `-` is standard input. DaemonSets are planned, with RolloutPolicies and what
+    /// decides about pods (namespaces, service accounts, classes, limits, quotas) beside them
     #[arg(short, long = "filename", value_name = "FILE")]
     pub file: PathBuf,
     /// Plan against this snapshot, offline, instead of a cluster

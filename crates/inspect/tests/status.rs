@@ -138,7 +138,7 @@ fn states_that_are_no_roll_out_have_names_of_their_own() {
 fn pods_that_are_refused_are_no_roll_out_that_ends() {
     let mut case = Case::new(3, |spec| spec["template"]["spec"]["priorityClassName"] = "gold".into());
     case.pods.clear();
-    check(&case, State::NotAvailable, &["3 not available", "there is no PriorityClass gold"]);
+    check(&case, State::NotAvailable, &["3 not available", "no PriorityClass with name gold was found"]);
 }
 
 #[test]

@@ -88,6 +88,9 @@ pub struct Plan {
     /// The nodes that should run a pod after the change.
     #[serde(skip)]
     pub desired: Vec<String>,
+    /// A pod of the new template as the API server stores it, or why it makes none.
+    #[serde(skip)]
+    pub pod: Result<Value, String>,
     /// Those of them without an available pod of the new template in the end.
     pub left: Vec<String>,
     /// Pods that do not fit.
@@ -215,6 +218,7 @@ impl Plan {
                 .filter(|index| model.nodes[*index as usize].verdict.should_run)
                 .filter_map(|index| name_of(&model, index))
                 .collect(),
+            pod: model.made.as_ref().map(|made| made.pod.clone()).map_err(String::clone),
             left: typical.left.iter().filter_map(|(index, _)| name_of(&model, *index)).collect(),
             misfits: misfits(&model, typical),
             findings,

@@ -121,6 +121,7 @@ impl Run {
             let why = match &state.misfit {
                 _ if updated.is_some() && model.missing_scheduler().is_some() => Left::NoScheduler,
                 Some(misfit) if updated.is_some() => Left::NoRoom(misfit.clone()),
+                _ if pods.is_empty() && world.tally.refused.is_some() => Left::NotCreated,
                 _ if !node.is_up => Left::Down,
                 _ if failing[index] => Left::Failed,
                 _ if pods.is_empty() => Left::NotCreated,
