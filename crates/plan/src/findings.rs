@@ -54,6 +54,8 @@ pub enum FindingKind {
     Quota,
     /// Pods, or the revision that they are made from, are refused for what they are.
     Refused,
+    /// The namespace is neither in the fleet nor in the manifest.
+    NoNamespace,
     /// Pods wait for a scheduler that nobody runs, as far as can be seen.
     NoScheduler,
     /// Pods of another template count as updated, and stay.

@@ -13,6 +13,8 @@ use everynode_engine::{
     revision,
 };
 
+use serde_json::json;
+
 use crate::change::Change;
 use crate::fleet::Fleet;
 use crate::made::Made;
@@ -161,7 +163,11 @@ impl Model {
             node.room.add_pods(taken.pods - 1);
             node.others.push((taken.priority, taken.pods, demand));
         }
-        let surroundings = fleet.view();
+        let mut surroundings = fleet.view();
+        if !surroundings.has_namespace(&daemonset.namespace) {
+            let made = json!({"metadata": {"name": daemonset.namespace}});
+            surroundings.insert(Kind::Namespace, made);
+        }
         let mut model = Model {
             begin: Time(fleet.taken_at_millis),
             nodes,

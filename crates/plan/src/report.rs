@@ -389,6 +389,13 @@ fn around(fleet: &Fleet, change: &Change) -> Vec<Finding> {
         let message = "the DaemonSet is being deleted: a change does nothing any more";
         found.push(finding(FindingKind::BeingDeleted, Severity::Unsafe, message, Vec::new()));
     }
+    if !fleet.view().has_namespace(&change.namespace) {
+        let message = format!(
+            "there is no namespace {}, and the manifest brings none: the DaemonSet is refused until somebody makes it",
+            change.namespace
+        );
+        found.push(finding(FindingKind::NoNamespace, Severity::Note, message, Vec::new()));
+    }
     if change.live.is_some() && metadata["annotations"][three_way::LAST_APPLIED].is_null() {
         let message =
             "it was not made by kubectl apply: fields that the manifest leaves out keep their values";

@@ -54,6 +54,11 @@ impl Surroundings {
         self.objects.insert((kind, namespace, text("name")), object);
     }
 
+    /// Whether a namespace is there.
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.get(Kind::Namespace, "", name).is_some()
+    }
+
     /// Objects of a kind could not be seen, so that those that are missed are taken as there, with nothing in them.
     pub fn miss(&mut self, kind: Kind) {
         self.unseen.insert(kind);
@@ -89,11 +94,7 @@ impl Surroundings {
         match kind {
             Kind::Namespace if SYSTEM_NAMESPACES.contains(&name) => Some(json!({})),
             // A controller makes it with each namespace.
-            Kind::ServiceAccount
-                if name == "default" && self.get(Kind::Namespace, "", namespace).is_some() =>
-            {
-                Some(json!({}))
-            }
+            Kind::ServiceAccount if name == "default" && self.has_namespace(namespace) => Some(json!({})),
             Kind::PriorityClass if system.is_some() => system.map(|(_, value)| json!({ "value": value })),
             kind if self.unseen.contains(&kind) => Some(json!({})),
             _ => None,

@@ -247,8 +247,13 @@ fn what_the_same_manifest_brings_is_there() {
         some.remove(missing);
         plan_of(&mut empty().fleet(), &some)
     };
-    let told = without(0).expect_err("the namespace is missing").join("\n");
-    assert!(told.contains("namespaces \"agents\" not found"), "{told}");
+    let plan = without(0).expect("it is good");
+    assert!(plan.safe, "{}", plan.to_text());
+    assert!(
+        found(&plan, FindingKind::NoNamespace).message.contains("no namespace agents"),
+        "{}",
+        plan.to_text()
+    );
     for (missing, part) in [
         (1, "serviceaccount \"agent\" not found"),
         (2, "no PriorityClass with name agents"),
