@@ -38,7 +38,7 @@ pub struct Fleet {
     pub pods: Vec<Pod>,
     /// What all other pods take.
     pub taken: Vec<Taken>,
-    /// The revisions of the DaemonSets in question.
+    /// The revisions of the DaemonSets in question, and those in their namespaces that nobody controls.
     pub revisions: Vec<Revision>,
     /// The objects that decide about new pods in their namespaces.
     pub surroundings: Surroundings,
@@ -278,10 +278,13 @@ impl<'a> Builder<'a> {
                 }
                 self.fleet.daemonsets.push(object);
             }
-            Record::Revision(one) if self.wanted_uids.contains(&one.daemon_set) => {
-                self.fleet.revisions.push(one)
+            Record::Revision(one) => {
+                let is_wanted = match one.daemon_set.as_str() {
+                    "" => self.wanted.has_namespace(&one.namespace),
+                    uid => self.wanted_uids.contains(uid),
+                };
+                self.fleet.revisions.extend(Some(one).filter(|_| is_wanted));
             }
-            Record::Revision(_) => {}
             Record::Node(node) => self.fleet.nodes.push(node),
             Record::Pod(pod) => self.take_pod(*pod),
             Record::Taken(Taken { node, priority, pods, need, schedulers }) => {

@@ -123,12 +123,14 @@ pub struct Model {
     pub pods: Vec<ModelPod>,
     /// The DaemonSet after the change.
     pub daemonset: DaemonSetFact,
-    /// Its revisions.
+    /// Its revisions, and those that it could adopt.
     pub revisions: Vec<RevisionFact>,
     /// The objects that decide about new pods.
     pub surroundings: Surroundings,
     /// What the API server makes of a pod of the new template, or why it makes none.
     pub made: Result<Made, String>,
+    /// All revisions of the namespace could be seen.
+    pub sees_revisions: bool,
     /// What a pod of the new template needs, or would need if it were made.
     pub demand: Arc<Demand>,
     /// The quotas of the namespace.
@@ -177,13 +179,18 @@ impl Model {
             quotas: Quotas::new(&surroundings.list(Kind::ResourceQuota, &daemonset.namespace)),
             surroundings,
             made: Err(String::new()),
+            sees_revisions: fleet.unseen.iter().all(|one| !one.what.starts_with("controllerrevisions")),
             demand: Arc::new(Demand::of_pod(&template.value()["spec"])),
             schedulers: fleet.schedulers.clone(),
             policies: fleet.policies.iter().filter(|one| selects(one, &daemonset)).cloned().collect(),
             daemonset,
             assumptions,
         };
-        model.revisions.retain(|one| one.controller == PodController::DaemonSet(model.daemonset.uid));
+        let own = PodController::DaemonSet(model.daemonset.uid);
+        model.revisions.retain(|one| {
+            one.namespace == model.daemonset.namespace
+                && [own, PodController::Nobody].contains(&one.controller)
+        });
         model.made = model.make(&model.current());
         if let Ok(made) = &model.made {
             model.demand = made.demand.clone();
@@ -244,7 +251,12 @@ impl Model {
     /// The scheduler of new pods, when there are none that it has put on a node.
     pub fn missing_scheduler(&self) -> Option<&str> {
         let wanted = self.made.as_ref().ok()?.scheduler.as_str();
-        (wanted != DEFAULT_SCHEDULER && !self.schedulers.contains(wanted)).then_some(wanted)
+        (!self.is_run(wanted)).then_some(wanted)
+    }
+
+    /// Somebody runs a scheduler: the default one, or one that has put a pod on a node.
+    pub(crate) fn is_run(&self, scheduler: &str) -> bool {
+        scheduler == DEFAULT_SCHEDULER || self.schedulers.contains(scheduler)
     }
 
     fn take_pods(&mut self, fleet: &Fleet) {
@@ -369,7 +381,10 @@ fn revision_fact(revision: &crate::record::Revision) -> Option<RevisionFact> {
         uid: Uid::parse(&revision.uid)?,
         resource_version: 1,
         labels: revision.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        controller: PodController::DaemonSet(Uid::parse(&revision.daemon_set)?),
+        controller: match revision.daemon_set.as_str() {
+            "" => PodController::Nobody,
+            uid => PodController::DaemonSet(Uid::parse(uid)?),
+        },
         deleting: false,
         revision: revision.revision,
         data: revision.data.as_bytes().into(),

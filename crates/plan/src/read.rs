@@ -76,13 +76,14 @@ pub fn node(item: &RawValue) -> serde_json::Result<Node> {
     })
 }
 
-/// Reads a ControllerRevision as served; `None` when no DaemonSet controls it.
+/// Reads a ControllerRevision as served; `None` when something else than a DaemonSet controls it.
 ///
 /// # Errors
 /// It is none.
 pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revision>> {
     let lean::ControllerRevision { metadata, data, revision } = serde_json::from_str(item.get())?;
-    let Ok(Some(daemon_set)) = owner(&metadata) else { return Ok(None) };
+    let Ok(daemon_set) = owner(&metadata) else { return Ok(None) };
+    let daemon_set = daemon_set.unwrap_or_default();
     Ok(Some(Revision {
         namespace: metadata.namespace.to_string(),
         name: metadata.name.to_string(),

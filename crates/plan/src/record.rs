@@ -298,7 +298,7 @@ pub struct Revision {
     pub uid: String,
     /// metadata.labels.
     pub labels: BTreeMap<String, String>,
-    /// The uid of the DaemonSet that controls it.
+    /// The uid of the DaemonSet that controls it; empty: nobody does.
     pub daemon_set: String,
     /// revision.
     pub revision: i64,

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use everynode_admission::{Charge, Quotas};
 use everynode_engine::fit::{Demand, Misfit, Room};
-use everynode_engine::placement::Placement;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
@@ -66,9 +65,9 @@ pub(crate) struct PodState {
     pub deleting: bool,
     created: Time,
     demand: Arc<Demand>,
-    /// What it asks of its node, of pods made in this run.
-    placement: Option<Arc<Placement>>,
     charge: Arc<Charge>,
+    /// What the API server made of it, of pods made in this run.
+    made: Option<Rc<Made>>,
     pub available: bool,
     /// It was made in this run.
     pub is_new: bool,
@@ -219,8 +218,8 @@ impl<'a> World<'a> {
             deleting: pod.deleting,
             created: Time::from_seconds(pod.created),
             demand: demand.clone(),
-            placement: None,
             charge: charge.clone(),
+            made: None,
             available: false,
             is_new: false,
             is_current: false,
@@ -514,8 +513,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What pods of the new template carry as their hash.
+    /// What pods of the new template carry as their hash; empty when that is not known.
     pub fn current_hashes(&self) -> Vec<&str> {
+        if !self.model.sees_revisions {
+            return Vec::new();
+        }
         let data = revision::data(self.daemonset.template.value());
         let current = self.revisions.values().filter(|one| *one.data == *data);
         current
@@ -529,7 +531,8 @@ impl<'a> World<'a> {
     pub fn is_kept_without(&self, hashes: &[&str], uid: Uid) -> bool {
         let pod = self.by_uid.get(&uid).and_then(|index| self.pods.get(*index as usize));
         let is_one = |(key, hash): &(String, String)| key == HASH_LABEL && hashes.contains(&&**hash);
-        pod.is_some_and(|pod| !pod.is_new && !pod.labels.pairs().iter().any(is_one))
+        let carries_none = |pod: &PodState| !pod.is_new && !pod.labels.pairs().iter().any(is_one);
+        !hashes.is_empty() && pod.is_some_and(carries_none)
     }
 
     /// A wave comes to a node.

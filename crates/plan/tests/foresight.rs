@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Case, change, found, manifest, node_name};
+use common::{Case, NOW, change, found, manifest, node_name};
 use everynode_admission::Kind;
 use everynode_plan::record::{Need, Record, Taken};
 use everynode_plan::{Change, FindingKind, Fleet, Manifest, Options, Plan, Severity};
@@ -309,6 +309,21 @@ fn orphans_of_another_template_that_count_as_updated_are_told() {
         "{}",
         plan.to_text()
     );
+    // Of the same template, with the revision that was left behind with them, they are updated indeed.
+    let mut same = Case::new(3, |_| {});
+    same.pods.iter_mut().for_each(|pod| pod.daemon_set = None);
+    let mut records = same.records();
+    records.retain(|record| !matches!(record, Record::DaemonSet(_)));
+    for record in &mut records {
+        if let Record::Revision(revision) = record {
+            revision.daemon_set = String::new();
+        }
+    }
+    let wanted = [("default".to_owned(), "agent".to_owned())];
+    let fleet = Fleet::from_records(records, &wanted, NOW * 1000);
+    let unchanged = change(&fleet, &manifest("agent:1", |_| {})).expect("it is good");
+    let plan = Plan::make(&fleet, &unchanged, &Options::default()).expect("a plan");
+    assert!(plan.findings.is_empty() && plan.waves.is_empty(), "{}", plan.to_text());
     // Of another generation they are replaced like any old pod.
     let label = |pod: &mut everynode_plan::record::Pod| {
         pod.labels.insert("pod-template-generation".into(), "7".into());

@@ -12,11 +12,11 @@ impl World<'_> {
     pub(super) fn bind(&mut self, index: u32) {
         let pod = &self.pods[index as usize];
         let (Some(node), false, false) = (pod.node, pod.bound, pod.is_gone) else { return };
-        if pod.is_new && self.model.missing_scheduler().is_some() {
+        if pod.made.as_ref().is_some_and(|made| !self.model.is_run(&made.scheduler)) {
             return;
         }
         let demand = pod.demand.clone();
-        let excluded = pod.placement.as_ref().and_then(|placement| self.model.exclusion(node, placement));
+        let excluded = pod.made.as_ref().and_then(|made| self.model.exclusion(node, &made.placement));
         let state = &mut self.nodes[node as usize];
         if excluded.is_some() {
             state.misfit = excluded;
