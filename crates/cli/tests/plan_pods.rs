@@ -244,10 +244,11 @@ impl Case {
         post(client, &wide).await.expect("it is made");
         let end = Instant::now() + LIMIT;
         let path = format!("{}/z", collection(&wide));
+        let expected = json!(pods.to_string());
         loop {
             let quota: Value =
                 serde_json::from_slice(&client.get(&path).await.expect("it is there")).expect("JSON");
-            if quota["status"]["used"]["count/pods"] == pods.to_string() {
+            if quota["status"]["used"]["count/pods"] == expected {
                 return;
             }
             assert!(Instant::now() < end, "the quotas are not counted: {quota}");

@@ -180,10 +180,7 @@ fn budget_text(model: &Model) -> String {
 /// Old pods that the roll-out does not come to.
 fn stall(model: &Model, run: &Run) -> Option<Finding> {
     let behind = left(model, run, |why| *why == Left::NotReached);
-    budget(model)?;
-    if behind.is_empty() {
-        return None;
-    }
+    budget(model).filter(|_| !behind.is_empty())?;
     let updated = model.desired() - run.left.len();
     let mut down = left(model, run, |why| *why == Left::Down);
     let holding = run.holding.iter().filter_map(|index| model.nodes.get(*index as usize));

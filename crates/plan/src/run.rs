@@ -2,7 +2,7 @@
 
 use everynode_engine::fit::Misfit;
 use everynode_engine::policy::{PolicyFact, RolloutPhase};
-use everynode_engine::{Engine, Fact, Limits, Phase, Rollout, Work};
+use everynode_engine::{Engine, Fact, Limits, Phase, PodState, Rollout, Work};
 
 use crate::model::Model;
 use crate::world::{Tally, World};
@@ -102,10 +102,8 @@ impl Run {
             let (namespace, name) = (&model.daemonset.namespace, &model.daemonset.name);
             let explained = engine.explain(namespace, name, &node.name, world.now);
             let pods = explained.map(|explained| explained.pods).unwrap_or_default();
-            if pods
-                .iter()
-                .any(|pod| pod.updated && !pod.terminating && world.is_kept_without(&hashes, pod.uid))
-            {
+            let mut updated = pods.iter().filter(|pod| pod.updated && !pod.terminating);
+            if updated.any(|pod| world.is_kept_without(&hashes, pod.uid)) {
                 kept_as_updated.push(index as u32);
             }
             if pods.iter().any(|pod| pod.updated && pod.available && !pod.terminating) {
@@ -117,18 +115,7 @@ impl Run {
                 }
                 continue;
             }
-            let updated = pods.iter().find(|pod| pod.updated && pod.phase == Phase::Pending && !pod.bound);
-            let why = match &state.misfit {
-                _ if updated.is_some() && model.missing_scheduler().is_some() => Left::NoScheduler,
-                Some(misfit) if updated.is_some() => Left::NoRoom(misfit.clone()),
-                _ if pods.is_empty() && world.tally.refused.is_some() => Left::NotCreated,
-                _ if !node.is_up => Left::Down,
-                _ if failing[index] => Left::Failed,
-                _ if pods.is_empty() => Left::NotCreated,
-                _ if pods.iter().any(|pod| pod.updated) => Left::NotReady,
-                _ => Left::NotReached,
-            };
-            left.push((index as u32, why));
+            left.push((index as u32, why_left(model, &world, index, &pods, failing[index])));
         }
         let is_behind = |(_, why): &&(u32, Left)| *why == Left::NotReached;
         let behind: Vec<u32> = left.iter().filter(is_behind).map(|(index, _)| *index).collect();
@@ -147,6 +134,21 @@ impl Run {
             pushed_out,
             was_available,
         }
+    }
+}
+
+/// Why a node that should run a pod has no available one of the new template.
+fn why_left(model: &Model, world: &World<'_>, index: usize, pods: &[PodState], is_failing: bool) -> Left {
+    let waits = pods.iter().any(|pod| pod.updated && pod.phase == Phase::Pending && !pod.bound);
+    match &world.nodes[index].misfit {
+        _ if waits && model.missing_scheduler().is_some() => Left::NoScheduler,
+        Some(misfit) if waits => Left::NoRoom(misfit.clone()),
+        _ if pods.is_empty() && world.tally.refused.is_some() => Left::NotCreated,
+        _ if !model.nodes[index].is_up => Left::Down,
+        _ if is_failing => Left::Failed,
+        _ if pods.is_empty() => Left::NotCreated,
+        _ if pods.iter().any(|pod| pod.updated) => Left::NotReady,
+        _ => Left::NotReached,
     }
 }
 

@@ -132,7 +132,7 @@ impl View for Surroundings {
         let namespace = if kind.is_namespaced() { namespace } else { "" };
         let from = (kind, namespace.to_owned(), String::new());
         let is_in = |(one, ns, _): &&(Kind, String, String)| *one == kind && ns == namespace;
-        let found = self.objects.range(from..).take_while(|(key, _)| is_in(&key));
+        let found = self.objects.range(from..).take_while(|(key, _)| is_in(key));
         found.map(|(_, object)| object.clone()).collect()
     }
 
