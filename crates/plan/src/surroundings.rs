@@ -1,6 +1,7 @@
 //! The objects of a fleet that decide about new pods: namespaces, service accounts, classes, limit ranges and quotas.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use everynode_admission::{Kind, View, check_new};
 use everynode_wire::decode::{Body, decode_body};
@@ -26,10 +27,13 @@ const KEPT: [&str; 9] = [
     "imagePullSecrets",
 ];
 
-/// The objects, by kind, namespace and name.
+/// By kind, namespace and name.
+type Objects = BTreeMap<(Kind, String, String), Value>;
+
+/// The objects. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    objects: BTreeMap<(Kind, String, String), Value>,
+    objects: Arc<Objects>,
     unseen: BTreeSet<Kind>,
 }
 
@@ -51,7 +55,7 @@ impl Surroundings {
     pub fn insert(&mut self, kind: Kind, object: Value) {
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
         let namespace = if kind.is_namespaced() { text("namespace") } else { String::new() };
-        self.objects.insert((kind, namespace, text("name")), object);
+        Arc::make_mut(&mut self.objects).insert((kind, namespace, text("name")), object);
     }
 
     /// Whether a namespace is there.
