@@ -210,6 +210,9 @@ fn what_is_too_long_is_refused() {
     let told = refusals(&annotated(262_000)).expect_err("it is too long");
     assert!(told.contains("metadata.annotations: Too long") && !told.contains("template"), "{told}");
     assert_eq!(refusals(&annotated(200_000)), Ok(()));
+    let live = Case::new(3, |_| {}).fleet();
+    let told = change(&live, &annotated(262_000)).expect_err("it is too long for an update").join("\n");
+    assert!(told.contains("metadata.annotations: Too long"), "{told}");
 }
 
 /// What applying a manifest with several objects to a fleet makes of its DaemonSet.

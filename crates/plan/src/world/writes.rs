@@ -224,19 +224,16 @@ impl World<'_> {
     }
 }
 
-/// Checks a revision as the API server does.
+/// Checks a revision as the API server does. Its annotations are those of the DaemonSet, which were checked with it.
 fn check_revision(daemonset: &DaemonSetRef, new: &NewRevision) -> Result<(), ApiStatus> {
     let resource = everynode_wire::resource_for_kind("apps", "v1", "ControllerRevision")
         .ok_or_else(|| ApiStatus::internal("ControllerRevisions are not known"))?;
-    let map = |pairs: &[(String, String)]| -> Value {
-        pairs.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
-    };
+    let labels = new.labels.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
     let object = json!({
         "metadata": {
             "namespace": daemonset.namespace,
             "name": new.name,
-            "labels": map(&new.labels),
-            "annotations": map(&new.annotations),
+            "labels": labels.collect::<Value>(),
             "ownerReferences": [pod_body::owner_reference(daemonset)],
         },
         "data": {},
