@@ -8,6 +8,7 @@ mod common;
 
 use common::{Case, NOW, change, found, manifest, node_name};
 use everynode_admission::Kind;
+use everynode_plan::file::{Header, VERSION, Writer};
 use everynode_plan::record::{Need, Record, Taken};
 use everynode_plan::{Change, FindingKind, Fleet, Manifest, Options, Plan, Severity};
 use serde_json::{Value, json};
@@ -335,4 +336,23 @@ fn orphans_of_another_template_that_count_as_updated_are_told() {
     let plan = case.plan(&manifest("agent:2", |_| {}));
     assert!(plan.findings.iter().all(|one| one.kind != FindingKind::CountsAsUpdated), "{}", plan.to_text());
     assert_eq!(plan.waves.iter().map(|wave| wave.nodes.len()).sum::<usize>(), 3);
+}
+
+#[test]
+fn what_an_older_snapshot_does_not_hold_is_taken_as_there_and_told() {
+    let wanted = [("default".to_owned(), "agent".to_owned())];
+    let plan = |format: u32| {
+        let header = Header { format, taken_at: NOW, salt: String::new(), writer: "test".into() };
+        let mut writer = Writer::new(Vec::new(), header).expect("it begins");
+        empty().records().iter().for_each(|record| writer.write(record).expect("it is written"));
+        let (bytes, _) = writer.finish(Vec::new()).expect("it ends");
+        let fleet = Fleet::from_file(&bytes[..], &wanted).expect("it is read");
+        let change = change(&fleet, &agent(json!({"serviceAccountName": "agent"}))).expect("it is good");
+        Plan::make(&fleet, &change, &Options::default()).expect("a plan")
+    };
+    assert!(!plan(VERSION).safe, "there is no such account");
+    let older = plan(2);
+    assert!(older.safe, "{}", older.to_text());
+    let told = found(&older, FindingKind::NotSeen);
+    assert!(told.message.contains("the snapshot has format 2"), "{told:?}");
 }
