@@ -355,7 +355,10 @@ impl Api {
             Some(name) => target.resource.subresource(name).ok_or_else(Status::unknown_path)?.verbs,
         };
         let creates_named = verb == Verb::Create && target.name.is_some() && target.subresource.is_none();
-        if creates_named || !verbs.contains(&verb.name()) {
+        // Across all namespaces objects are only read.
+        let changes_all =
+            matches!(verb, Verb::Create | Verb::DeleteCollection) && target.is_across_namespaces();
+        if creates_named || changes_all || !verbs.contains(&verb.name()) {
             return Err(Status::method_not_allowed());
         }
         Ok(verb)

@@ -11,9 +11,13 @@ mod support;
 
 use everynode_apiserver::{Config, Error, Server, Storage};
 use everynode_wire::Value;
+use serde_json::json;
 use support::{Answer, start};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// The status of a pod that runs.
+const RUNNING: &str = r#"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
 
 fn reason(answer: &Answer) -> String {
     answer.json()["reason"].as_str().unwrap_or("").to_owned()
@@ -93,31 +97,84 @@ async fn an_eviction_spends_the_budget_and_is_refused_when_it_is_spent() {
             r#"{{"metadata":{{"name":"{name}","labels":{{"app":"p"}}}},"spec":{{"nodeName":"n","containers":[{{"name":"c","image":"i"}}]}}}}"#
         );
         assert_eq!(client.post(pods, &pod).await.status, 201);
-        let running =
-            client.merge(&format!("{pods}/{name}/status"), r#"{"status":{"phase":"Running"}}"#).await;
+        let running = client.merge(&format!("{pods}/{name}/status"), RUNNING).await;
         assert_eq!(running.status, 200, "{}", running.text());
     }
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     let budget =
         r#"{"metadata":{"name":"b"},"spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"p"}}}}"#;
     assert_eq!(client.post(budgets, budget).await.status, 201);
-    let allowed =
-        r#"{"status":{"disruptionsAllowed":1,"currentHealthy":2,"desiredHealthy":1,"expectedPods":2}}"#;
-    assert_eq!(client.merge(&format!("{budgets}/b/status"), allowed).await.status, 200);
-
+    let say = async |status: Value| {
+        let body = json!({ "status": status }).to_string();
+        assert_eq!(client.merge(&format!("{budgets}/b/status"), &body).await.status, 200);
+    };
     let evict = async |name: &str| {
         let body =
             format!(r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{name}"}}}}"#);
         client.post(&format!("{pods}/{name}/eviction"), &body).await
     };
+    let check_refused = async |name: &str, why: &str| {
+        let refused = evict(name).await;
+        assert_eq!(refused.status, 429, "{}", refused.text());
+        let cause = refused.json()["details"]["causes"][0].clone();
+        assert_eq!(
+            (cause["reason"].as_str(), cause["message"].as_str()),
+            (Some("DisruptionBudget"), Some(why))
+        );
+    };
+    check_refused("p1", "The disruption budget b is still being processed by the server.").await;
+    say(json!({"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1}))
+        .await;
     let first = evict("p1").await;
     assert_eq!(first.status, 201, "{}", first.text());
-    let second = evict("p2").await;
-    assert_eq!(second.status, 429, "{}", second.text());
-    assert_eq!(second.json()["details"]["causes"][0]["reason"], "DisruptionBudget");
+    check_refused("p2", "The disruption budget b needs 1 healthy pods and has 2 currently").await;
     let spent = client.get(&format!("{budgets}/b")).await.json();
     assert_eq!(spent.pointer("/status/disruptionsAllowed").and_then(Value::as_i64), Some(0));
     assert!(spent.pointer("/status/disruptedPods/p1").is_some(), "{spent}");
+    let failed = json!({"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed",
+        "lastTransitionTime": "2026-01-01T00:00:00Z", "message": "there is no scale"});
+    say(json!({"conditions": [failed]})).await;
+    check_refused(
+        "p2",
+        "The disruption budget b does not allow evicting pods currently because it failed sync: there is no scale",
+    )
+    .await;
+    let not_ready = r#"{"status":{"conditions":[{"type":"Ready","status":"False"}]}}"#;
+    assert_eq!(client.merge(&format!("{pods}/p2/status"), not_ready).await.status, 200);
+    assert_eq!(evict("p2").await.status, 201, "it is not healthy anyway, and enough others are");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn across_all_namespaces_nothing_is_created_or_deleted() {
+    let (server, client) = start(Config::default()).await;
+    let map = r#"{"metadata":{"name":"m","namespace":"default"}}"#;
+    assert_eq!(client.post(MAPS, map).await.status, 201);
+    for path in ["/api/v1/configmaps", "/apis/apps/v1/daemonsets"] {
+        for answer in [client.delete(path).await, client.post(path, map).await] {
+            assert_eq!((answer.status.as_u16(), reason(&answer)), (405, "MethodNotAllowed".into()), "{path}");
+        }
+        assert_eq!(client.get(path).await.status, 200);
+    }
+    assert_eq!(client.get(&format!("{MAPS}/m")).await.status, 200, "it is still there");
+    assert_eq!(client.delete(MAPS).await.status, 200);
+    assert_eq!(client.delete("/api/v1/nodes").await.status, 200);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn objects_of_the_cluster_have_no_namespace_whatever_they_name() {
+    let (server, client) = start(Config::default()).await;
+    let node = r#"{"metadata":{"name":"n","namespace":"team"}}"#;
+    let made = client.post("/api/v1/nodes", node).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let changed = client.put("/api/v1/nodes/n", node).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    for answer in [made, changed] {
+        assert_eq!(answer.json()["metadata"].get("namespace"), None);
+    }
+    let map = r#"{"metadata":{"name":"m","namespace":"team"}}"#;
+    assert_eq!(client.post(MAPS, map).await.status, 400, "inside of namespaces it has to be the same one");
     server.shutdown().await;
 }
 

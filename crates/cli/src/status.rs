@@ -22,6 +22,7 @@ use crate::out::{Colour, Output, say};
 use crate::source::Source;
 use crate::up::stop_on_signals;
 use crate::view::Page;
+use crate::why::events;
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,7 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
         grid_by: args.by.clone().or_else(|| args.nodes.then(|| ZONE.to_owned())),
         output: args.output,
     };
-    let status = shown.status(&fleet, fleet.taken_at_millis);
+    let mut status = shown.status(&fleet, fleet.taken_at_millis);
     shown.check_names(&status, &fleet)?;
     if let Source::Cluster(client) = &source
         && args.watch
@@ -81,15 +82,30 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
         let live = Live::follow(client, fleet, followed, &namespace);
         return watch(client, live, &shown, colour).await;
     }
+    add_refusals(&mut status, &source).await;
     say(&shown.text(&status, &fleet, &colour.paint(args.output)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// DaemonSets whose events are read.
+const EVENTS_READ: usize = 10;
+
+/// Adds what the API server told the controller where pods are not made.
+async fn add_refusals(status: &mut Status, source: &Source) {
+    let missing = status.daemonsets.iter_mut().filter_map(|row| Some((row.subject()?, row)));
+    for (subject, row) in missing.take(EVENTS_READ) {
+        // What may not be read is left out: `why` says so.
+        if let Some(events) = events(Some(subject), source, &mut Vec::new()).await {
+            row.take_events(&events);
+        }
+    }
 }
 
 /// The shortest time between two tables.
 const PAUSE: Duration = Duration::from_millis(250);
 /// So much of the time goes into making tables at most: one part of this many.
 const SHARE: u32 = 5;
-/// Times pass: a table on a terminal is drawn so often although nothing happens.
+/// Times pass: a table is made so often although nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Shows a table whenever something has changed, until a signal comes or nobody reads any more.
@@ -102,20 +118,20 @@ async fn watch(client: &Client, mut live: Live, shown: &Shown, colour: Colour) -
     let mut last = Frame::default();
     let mut due = Some(Instant::now());
     while !stop.is_cancelled() {
-        let at = due.unwrap_or_else(|| Instant::now() + TICK);
+        // Without an event, time tells that nothing goes on any more.
+        let at = due.unwrap_or_else(|| (Instant::now() + TICK).max(last.not_before));
         tokio::select! {
             () = stop.cancelled() => {}
             changed = live.next() => if changed && due.is_none() { due = Some(last.not_before); },
             () = tokio::time::sleep_until(at) => {
-                if due.take().is_some() || is_terminal {
-                    let height = page.is_some().then(Page::height);
-                    let paint = colour.paint(shown.output);
-                    let frame = shown.frame(&live, client.clock().unix_millis(), &paint, height);
-                    if !frame.show(page.as_mut(), &last, shown.output)? {
-                        break;
-                    }
-                    last = frame;
+                due = None;
+                let height = page.is_some().then(Page::height);
+                let paint = colour.paint(shown.output);
+                let frame = shown.frame(&live, client.clock().unix_millis(), &paint, height);
+                if !frame.show(page.as_mut(), &last, shown.output)? {
+                    break;
                 }
+                last = frame;
             }
         }
     }

@@ -49,12 +49,16 @@ pub async fn run(args: WhyArgs, colour: Colour) -> Result<ExitCode, Failure> {
     let (value, text) = match &args.node {
         Some(node) => {
             let mut why = WhyNode::of(&look, namespace, &args.daemonset, node).map_err(missing)?;
-            add_events(why.subject(), &source, &mut why.events, &mut why.not_seen).await;
+            if let Some(events) = events(why.subject(), &source, &mut why.not_seen).await {
+                why.take_events(events);
+            }
             (serde_json::to_value(&why)?, why.to_text(&paint))
         }
         None => {
             let mut why = WhySet::of(&look, namespace, &args.daemonset).map_err(missing)?;
-            add_events(why.subject(), &source, &mut why.events, &mut why.not_seen).await;
+            if let Some(events) = events(why.row.subject(), &source, &mut why.not_seen).await {
+                why.take_events(events);
+            }
             (serde_json::to_value(&why)?, why.to_text(&paint))
         }
     };
@@ -62,17 +66,19 @@ pub async fn run(args: WhyArgs, colour: Colour) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Adds what the cluster's events tell, as far as they may be read.
-async fn add_events(
+/// What the cluster's events tell about a subject, as far as they may be read.
+pub(crate) async fn events(
     subject: Option<Subject>,
     source: &Source,
-    events: &mut Vec<EventLine>,
     not_seen: &mut Vec<String>,
-) {
-    let (Source::Cluster(client), Some(subject)) = (source, subject) else { return };
+) -> Option<Vec<EventLine>> {
+    let (Source::Cluster(client), Some(subject)) = (source, subject) else { return None };
     match subject.events(client).await {
-        Ok(read) => *events = read,
-        Err(error) => not_seen.push(format!("events could not be seen ({error}), so less is told")),
+        Ok(events) => Some(events),
+        Err(error) => {
+            not_seen.push(format!("events could not be seen ({error}), so less is told"));
+            None
+        }
     }
 }
 

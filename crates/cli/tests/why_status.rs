@@ -280,6 +280,38 @@ async fn a_policy_that_halts_is_seen_on_a_cluster() {
     }
 }
 
+/// Waits until a command says all of this of a cluster.
+async fn says(cluster: &Cluster, arguments: &[&str], parts: &[&str]) {
+    eventually(&format!("{arguments:?} says {parts:?}"), LIMIT, async || {
+        let output =
+            everynode().args(arguments).arg("--kubeconfig").arg(&cluster.kubeconfig).output().unwrap();
+        let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+        assert!(output.status.success(), "{text}");
+        if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pods_that_are_refused_promise_no_end_and_say_by_what() {
+    let manifest = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    let refused = MANIFEST.replace("    spec:\n", "    spec:\n      serviceAccountName: not-there\n");
+    assert_ne!(refused, MANIFEST);
+    std::fs::write(manifest.path(), refused).unwrap();
+    let file = manifest.path().display().to_string();
+    let started = tokio::task::spawn_blocking(move || Cluster::start(&["--nodes", "2", "-f", &file]));
+    let cluster = started.await.unwrap();
+    // Nothing happens any more: time tells.
+    Watch::of(&cluster.kubeconfig, &["status", "-w"]).wait_for("2 not available");
+    let refusal = "serviceaccount \"not-there\" not found";
+    let problem =
+        "problem  no pod is made on 2 nodes (node-1, node-2): Error creating: pods \"agent-\" is forbidden";
+    says(&cluster, &["status"], &["2 not available", problem, refusal, "would change it: this is mended: "])
+        .await;
+    says(&cluster, &["why", "ds/agent"], &["would change it: this is mended: Error creating", refusal]).await;
+    says(&cluster, &["why", "ds/agent", "node/node-1"], &["change it  this is mended: ", refusal]).await;
+}
+
 #[tokio::test]
 async fn a_roll_out_that_fails_is_seen_on_a_cluster() {
     let manifest = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
@@ -290,20 +322,7 @@ async fn a_roll_out_that_fails_is_seen_on_a_cluster() {
     })
     .await
     .unwrap();
-    let kubeconfig = cluster.kubeconfig.display().to_string();
-    let ask = |arguments: &[&str]| {
-        let output = everynode().args(arguments).args(["--kubeconfig", &kubeconfig]).output().unwrap();
-        let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
-        assert!(output.status.success(), "{text}");
-        text
-    };
-    let says = async |arguments: &[&str], parts: &[&str]| {
-        eventually(&format!("{arguments:?} says {parts:?}"), LIMIT, async || {
-            let text = ask(arguments);
-            if parts.iter().all(|part| text.contains(part)) { Ok(text) } else { Err(text) }
-        })
-        .await
-    };
+    let says = async |arguments: &[&str], parts: &[&str]| says(&cluster, arguments, parts).await;
     says(&["status"], &["default    agent      4/4        4/4  ━━━━━━━━━━━━  complete"]).await;
     says(&["why", "ds/agent", "node/node-2"], &["default/agent on node-2: runs, available"]).await;
 

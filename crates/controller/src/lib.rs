@@ -31,13 +31,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_client::{Client, ListWatch};
-use everynode_engine::{EngineConfig, Limits};
+use everynode_engine::EngineConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use endpoints::Endpoints;
-pub use everynode_engine::Scope;
+pub use everynode_engine::{Limits, Scope};
 pub use health::Health;
 pub use leader::{Election, LeaseConfig, unique_identity};
 pub use metrics::Metrics;

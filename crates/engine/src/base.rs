@@ -18,6 +18,12 @@ impl Time {
         Time(self.0.saturating_add(millis))
     }
 
+    /// The second that this point is in, as Kubernetes' own timestamps have it.
+    #[must_use]
+    pub const fn second(self) -> Self {
+        Time(self.0.div_euclid(1000).saturating_mul(1000))
+    }
+
     /// The milliseconds from `earlier` to this point.
     pub const fn millis_since(self, earlier: Time) -> i64 {
         self.0.saturating_sub(earlier.0)

@@ -104,7 +104,7 @@ fn rollout(slot: &Slot) -> Option<Rollout<'_>> {
         is_without_waves: conduct.needs_no_waves(),
         wave_done_at: conduct.wave_done_at,
         figures: conduct.figures,
-        failed: conduct.failed.len(),
+        failed: conduct.notes.failed().len(),
         started_at: conduct.started_at,
         progress_at: conduct.progress_at,
     })
@@ -131,10 +131,10 @@ impl Engine {
         let node = |(index, spot): (usize, &Spot)| RolloutNode {
             node: spot.name().clone(),
             wave: waves.iter().position(|members| members[index]).map(|wave| wave + 1),
-            is_taken: conduct.taken.contains(spot.name()),
-            is_exempt: conduct.exempt.contains(spot.name()),
+            is_taken: conduct.noted(spot.name()).is_taken,
+            is_exempt: conduct.noted(spot.name()).is_exempt,
             is_held: conduct.holds(spot.node),
-            failure: conduct.failed.get(spot.name()).cloned(),
+            failure: conduct.notes.failed().get(spot.name()).cloned(),
         };
         spots.iter().enumerate().map(node).collect()
     }

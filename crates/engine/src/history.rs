@@ -40,6 +40,9 @@ impl Engine {
         if slot.in_flight.history > 0 {
             return false;
         }
+        if !slot.dirty.is_empty() {
+            slot.history_dirty |= slot.has_new_revision;
+        }
         if !slot.history_dirty {
             return slot.current.is_some();
         }
@@ -64,7 +67,7 @@ impl Engine {
                 false
             }
             Step::Established(current) => {
-                slot.history_dirty = false;
+                (slot.history_dirty, slot.has_new_revision) = (false, false);
                 slot.cleanup_dirty = true;
                 slot.use_revision(Some(current));
                 true
@@ -211,15 +214,18 @@ impl Engine {
     }
 
     /// J8: one revision of several with equal data stays, the one with the highest number (the last by name among
-    /// equals); pods get its hash, then the others go.
+    /// equals); the pods of the others get its hash, then the others go. Pods of other templates keep theirs: to the
+    /// built-in controller they would pass for updated, and a rollback would replace nothing.
     fn merge(&self, slot: &Slot, keep: &Claimed, duplicates: &[&Claimed]) -> Step {
         let mut stale = Vec::new();
         let mut waiting = false;
         for cell in slot.cells.values() {
             let mut next = cell.first;
             while let Some(row) = self.pods.get(next) {
-                let is_stale =
-                    matches!(row.place, Place::Member(_)) && self.labels.hash(row.labels) != keep.hash;
+                let hash = self.labels.hash(row.labels);
+                let is_stale = matches!(row.place, Place::Member(_))
+                    && hash != keep.hash
+                    && duplicates.iter().any(|one| one.hash == hash);
                 waiting |= is_stale;
                 if is_stale && !row.patching && !row.delete_sent {
                     stale.push(next);

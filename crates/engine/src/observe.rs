@@ -100,6 +100,7 @@ impl Engine {
             slot.current = None;
             slot.failed.clear();
             slot.refused.clear();
+            slot.churn.clear();
             slot.dirty.clear();
             let nodes: Vec<NodeId> = slot.cells.keys().copied().collect();
             for node in nodes {
@@ -298,7 +299,7 @@ impl Engine {
                 // A9: one that comes with its owner is no reason to look at the history; an orphan may be adopted.
                 match controller {
                     PodController::DaemonSet(uid) if self.scope == Scope::All => {
-                        self.activate_owner(namespace, uid);
+                        self.revision_came(namespace, uid);
                     }
                     _ => self.revisions_changed(namespace, uid, controller),
                 }
@@ -315,10 +316,12 @@ impl Engine {
     }
 
     /// A DaemonSet that waits for its revision may go on.
-    fn activate_owner(&mut self, namespace: NamespaceId, uid: Uid) {
-        if let Some(id) = self.slots.find(namespace, uid) {
-            self.activate(id);
+    fn revision_came(&mut self, namespace: NamespaceId, owner: Uid) {
+        let Some(id) = self.slots.find(namespace, owner) else { return };
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.has_new_revision = true;
         }
+        self.activate(id);
     }
 
     /// The history of a revision's owner, of who uses it, or of everybody who may adopt it, is to be looked at.
@@ -487,7 +490,8 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
             .into_iter()
             .for_each(|one| one.succeed());
         let refused: Vec<NodeId> = slot.refused.drain().map(|(node, _)| node).collect();
-        refused.into_iter().for_each(|node| slot.touch_known(node));
+        let braked: Vec<NodeId> = slot.churn.drain().map(|(node, _)| node).collect();
+        refused.into_iter().chain(braked).for_each(|node| slot.touch_known(node));
     }
     slot.history_dirty |= diff.history;
     slot.cleanup_dirty = true;

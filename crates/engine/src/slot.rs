@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use crate::actions::DaemonSetRef;
 use crate::base::{Time, Uid};
+use crate::churn::Churn;
 use crate::facts::{DaemonSetFact, RevisionFact, Status};
 use crate::labels::LabelSetId;
 use crate::nodes::{NodeId, Nodes};
@@ -237,6 +238,8 @@ pub(crate) struct Slot {
     pub creating: HashMap<NodeId, Creating>,
     pub failed: HashMap<NodeId, FailedBackoff>,
     pub refused: HashMap<NodeId, Refusal>,
+    /// Nodes on which a pod was created since one was ready there.
+    pub churn: HashMap<NodeId, Churn>,
     pub live: HashMap<LabelSetId, u32>,
     pub adopting: BTreeSet<PodId>,
     pub unselected: BTreeSet<PodId>,
@@ -248,6 +251,9 @@ pub(crate) struct Slot {
     /// The name for a new revision is taken by other data (J7).
     pub collision: bool,
     pub history_dirty: bool,
+    /// A revision came with this as its owner: no reason to look at the history (A9), until there is another one to look
+    /// at the DaemonSet.
+    pub has_new_revision: bool,
     pub cleanup_dirty: bool,
     /// Pods in the current batch of creations, and how it has gone so far (C8).
     pub batch: usize,
@@ -282,6 +288,7 @@ impl Slot {
             creating: HashMap::new(),
             failed: HashMap::new(),
             refused: HashMap::new(),
+            churn: HashMap::new(),
             live: HashMap::new(),
             adopting: BTreeSet::new(),
             unselected: BTreeSet::new(),
@@ -290,6 +297,7 @@ impl Slot {
             borrowed: None,
             collision: false,
             history_dirty: true,
+            has_new_revision: false,
             cleanup_dirty: true,
             batch: 1,
             batch_went: BatchWent::default(),

@@ -163,6 +163,45 @@ fn a9_j8_equal_revisions_are_merged_but_not_because_one_was_added() {
     assert!(cluster.objects.pods.values().all(|pod| pod.label(HASH_LABEL) == Some("second")));
 }
 
+/// A copy of an old revision, of a backup or of somebody's hand, must not pass pods of the newer template for its own.
+#[test]
+fn j8_going_back_to_a_template_of_two_revisions_replaces_the_pods_of_others() {
+    let mut cluster = Cluster::new(3);
+    let uid = cluster.add("ds", plain);
+    let (back, wait) = ((0, 0), |cluster: &mut Cluster| {
+        for _ in 0..10 {
+            cluster.settle();
+            cluster.make_ready();
+        }
+    });
+    wait(&mut cluster);
+    let copy = twin(&mut cluster, uid, "copy", 1);
+    change_image(&mut cluster, uid, "i:2");
+    wait(&mut cluster);
+    cluster.objects.put_revision(copy);
+    assert_eq!(cluster.run(), back);
+    change_image(&mut cluster, uid, "i:1");
+    wait(&mut cluster);
+    let images: Vec<String> = cluster.objects.pods.values().map(|pod| cluster.objects.image(pod)).collect();
+    assert_eq!(images, ["i:1", "i:1", "i:1"]);
+    assert_eq!(numbers(&cluster), [2, 3]);
+}
+
+#[test]
+fn a9_a_revision_that_came_late_is_outnumbered_when_there_is_another_reason_to_look() {
+    let mut cluster = Cluster::new(2);
+    let uid = cluster.add("ds", plain);
+    cluster.settle();
+    let mut late = twin(&mut cluster, uid, "late", 7);
+    late.data = revision::data(&json!({"metadata": {}, "spec": {}})).to_vec().into_boxed_slice();
+    cluster.objects.put_revision(late);
+    cluster.settle();
+    assert_eq!(numbers(&cluster), [1, 7], "A9");
+    cluster.make_ready();
+    cluster.settle();
+    assert_eq!(numbers(&cluster), [7, 8], "a pod has changed");
+}
+
 #[test]
 fn the_life_of_revisions_as_the_conformance_test_has_it() {
     let mut cluster = Cluster::new(1);

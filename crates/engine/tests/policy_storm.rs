@@ -1,8 +1,10 @@
 //! Roll-outs under a policy in all weathers: watches that lag, answers that are lost, leaders that change, nodes that
-//! die, people who edit, pause, promote, abort and try again. At every moment the budget holds and what is halted
-//! deletes nothing; when the weather ends, every roll-out ends.
+//! die or were never ready, fleets that lose their readiness, statuses that name one node of many, people who edit,
+//! pause, promote, abort and try again. At every moment the budget holds and what is halted deletes nothing; when the
+//! weather ends, every roll-out ends.
 //!
-//! `EVERYNODE_POLICY_SEEDS` sets the number of seeds (default 300), `EVERYNODE_POLICY_SEED` the first one.
+//! Each run draws the first seed, and prints it. `EVERYNODE_POLICY_SEEDS` sets how many there are (default 300),
+//! `EVERYNODE_POLICY_SEED` the first one, and `EVERYNODE_POLICY_TRACE` has all that happens printed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod common;
@@ -14,8 +16,8 @@ use common::{Node, Objects, Pod, Told, daemonset, merge, node_name, plain_node, 
 use everynode_engine::placement::Effect;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
-    ActionId, DaemonSetRef, Engine, EngineConfig, Fact, Failure, Kind, Outcome, Phase, Time, Trouble, Uid,
-    Work,
+    ActionId, DaemonSetRef, Engine, EngineConfig, Fact, Failure, Kind, Limits, Outcome, Phase, Time, Trouble,
+    Uid, Work,
 };
 use serde_json::{Value, json};
 
@@ -50,6 +52,13 @@ struct World {
     taken: BTreeSet<String>,
     /// The roll-out was halted, and nobody has said anything since.
     is_halted: bool,
+    /// When the roll-out began, as far as is known.
+    begun: Time,
+    /// When the leader began to lead.
+    led: Time,
+    /// Nodes on which no pod becomes ready.
+    sick: BTreeSet<String>,
+    is_traced: bool,
     images: u32,
 }
 
@@ -63,6 +72,7 @@ impl World {
         let uid = objects.new_uid();
         let min_ready_seconds = random.i32(0..3) * 10;
         let surges = random.u32(0..4) == 0;
+        let holds = random.u32(0..6);
         let rack_budget = (random.u32(0..3) == 0).then(|| random.usize(1..3));
         objects.add_daemonset(daemonset(uid, "ds", |object| {
             object["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
@@ -71,6 +81,7 @@ impl World {
                 object["spec"]["updateStrategy"]["rollingUpdate"] =
                     json!({"maxUnavailable": 0, "maxSurge": 2});
             }
+            hold_the_node(&mut object["spec"]["template"]["spec"], holds);
         }));
         let gate = |random: &mut fastrand::Rng| if random.bool() { "Manual" } else { "Automatic" };
         let mut waves = Vec::new();
@@ -103,7 +114,12 @@ impl World {
         if let Some(budget) = rack_budget {
             policy["spec"]["domain"] = json!({"label": "rack", "maxUnavailable": budget});
         }
+        let sick = (0..nodes).filter(|_| random.u32(0..8) == 0).map(node_name).collect();
         let mut world = World {
+            sick,
+            is_traced: std::env::var_os("EVERYNODE_POLICY_TRACE").is_some(),
+            begun: Time(0),
+            led: Time(0),
             random,
             objects,
             engine: Engine::new(EngineConfig::default()),
@@ -114,8 +130,8 @@ impl World {
             known: BTreeMap::new(),
             writes: Vec::new(),
             // Of two pods on one node the built-in rules (D11) choose, by what is known of them.
-            budget: if surges { usize::MAX } else { budget },
-            rack_budget: rack_budget.filter(|_| !surges),
+            budget: if surges && holds > 2 { usize::MAX } else { budget },
+            rack_budget: rack_budget.filter(|_| !surges || holds <= 2),
             taken: BTreeSet::new(),
             is_halted: false,
             images: 1,
@@ -126,8 +142,11 @@ impl World {
 
     /// Another leader begins: it knows what the API server has.
     fn lead(&mut self) {
-        self.engine = Engine::new(EngineConfig { waits_for_policies: true, ..EngineConfig::default() });
-        self.is_halted = false;
+        // A status that names one node of many.
+        let limits = Limits { policy_status_names: 1, ..Limits::default() };
+        self.engine =
+            Engine::new(EngineConfig { waits_for_policies: true, limits, ..EngineConfig::default() });
+        (self.is_halted, self.led) = (false, self.now);
         // A leader that died can have taken a pod from a node that died too, without a word in the status.
         let nodes = &self.objects.nodes;
         self.taken.retain(|name| nodes.get(name).is_some_and(|node| node.taints.is_empty()));
@@ -160,7 +179,8 @@ impl World {
             60..85 => self.deliver(),
             85..96 => self.now = self.now.plus_millis([10, 1000, 5_000, 30_000][self.random.usize(0..4)]),
             96 => self.fail_over(),
-            97 => self.lose_a_pod(),
+            97 if self.random.bool() => self.lose_a_pod(),
+            97 => self.lose_readiness(),
             _ => self.relist(Kind::Pod),
         }
         self.queue();
@@ -196,6 +216,7 @@ impl World {
             }
             1 => json!({"everynode.dev/abort": hash}),
             2 => {
+                self.begun = self.now;
                 let attempt = entry["attempt"].as_i64().unwrap_or_default() + 1;
                 json!({"everynode.dev/retry": format!("{hash}/{attempt}")})
             }
@@ -249,7 +270,9 @@ impl World {
             }
             () if is_down => return false,
             () if pod.deleting => self.objects.remove_pod(uid),
-            () if pod.ready => return false,
+            () if pod.ready || pod.node.as_ref().is_some_and(|name| self.sick.contains(name)) => {
+                return false;
+            }
             () if self.is_bad(&pod) => {
                 if pod.trouble.is_some() {
                     return false;
@@ -285,6 +308,27 @@ impl World {
         }
     }
 
+    /// What all pods of a revision need fails for a moment.
+    fn lose_readiness(&mut self) {
+        let second = Time(self.now.0 / 1000 * 1000);
+        let ready: Vec<Uid> = self.objects.pods.values().filter(|pod| pod.ready).map(|pod| pod.uid).collect();
+        for uid in ready.into_iter().filter(|_| self.random.u32(0..4) > 0) {
+            self.objects.change_pod(uid, |pod| (pod.ready, pod.ready_since) = (false, Some(second)));
+        }
+    }
+
+    /// A pod serves, or has lost its readiness since the roll-out began. So long after it has begun to lead, a leader
+    /// takes pods that have not become ready again for broken, where it does not know who broke them. On the way back what
+    /// does not serve goes first.
+    fn counts(&self, pod: &Pod) -> bool {
+        let knows = self.now.millis_since(self.led) < 120_000;
+        let since = if knows { self.begun } else { self.begun.max(self.led) };
+        let has_lost = pod.ready_since.is_some_and(|at| at >= Time(since.0 / 1000 * 1000));
+        let phase = &self.policy["status"]["daemonSets"]["ds"]["phase"];
+        let is_back = phase == "RollingBack" || phase == "RolledBack";
+        !pod.deleting && (pod.ready || has_lost && pod.trouble.is_none() && !is_back)
+    }
+
     /// Somebody else deletes a pod.
     fn lose_a_pod(&mut self) {
         let all: Vec<Uid> = self.objects.pods.keys().copied().collect();
@@ -314,15 +358,21 @@ impl World {
         self.engine.observe(Fact::Finished { id: write.id, outcome }, self.now);
     }
 
+    fn trace(&self, what: impl FnOnce() -> String) {
+        if self.is_traced {
+            println!("{:>9} {}", self.now.0 - 1_000_000_000, what());
+        }
+    }
+
     fn carry_out(&mut self, write: &Write) -> Outcome {
+        self.trace(|| format!("carried out: {:?}", brief(&write.work)));
         match &write.work {
             Work::WritePolicyStatus { status, .. } => {
                 merge(&mut self.policy["status"], status);
                 return Outcome::Done;
             }
             Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } => {
-                let served =
-                    self.objects.pods.get(&pod.uid).filter(|pod| pod.ready && !pod.deleting).cloned();
+                let served = self.objects.pods.get(&pod.uid).filter(|pod| self.counts(pod)).cloned();
                 let outcome = self.objects.carry_out(&write.daemonset, &write.work, self.now);
                 let is_gone = self.objects.pods.get(&pod.uid).is_none_or(|pod| pod.deleting);
                 let node = served.and_then(|pod| pod.node).filter(|name| is_gone && self.is_well(name));
@@ -345,6 +395,7 @@ impl World {
     }
 
     fn fail_over(&mut self) {
+        self.trace(|| "another leader".to_owned());
         for write in std::mem::take(&mut self.writes) {
             if self.random.bool() {
                 self.carry_out(&write);
@@ -362,6 +413,7 @@ impl World {
     }
 
     fn tell(&mut self, told: &Told) {
+        self.trace(|| format!("told: {told:?}"));
         match told {
             Told::Node(node) => drop(self.known.insert(node.name.clone(), node.taints.is_empty())),
             Told::NodeGone(name) => drop(self.known.remove(name)),
@@ -376,8 +428,12 @@ impl World {
         for action in actions {
             match &action.work {
                 Work::RecordEvent(event) => {
+                    self.trace(|| format!("event: {event:?}"));
                     // A new template starts afresh.
                     self.is_halted &= event.reason != "RolloutStarted";
+                    if event.reason == "RolloutStarted" {
+                        self.begun = self.now;
+                    }
                     self.is_halted |= event.reason == "RolloutHalted" && self.has_pause_only();
                     continue;
                 }
@@ -403,12 +459,24 @@ impl World {
             self.writes.push(Write { id, daemonset, work, is_free });
         }
         self.judge()?;
+        self.judge_status()?;
         Ok(count)
     }
 
     /// Two pods may be on one node.
     fn surges(&self) -> bool {
         self.budget == usize::MAX
+    }
+
+    /// No list of the status names a node that another one of it excludes.
+    fn judge_status(&self) -> Result<(), String> {
+        let entry = &self.policy["status"]["daemonSets"]["ds"];
+        let names = |key: &str| entry[key].as_array().cloned().unwrap_or_default();
+        let exempt = names("exemptNodes");
+        match names("failedNodes").iter().find(|one| exempt.contains(&one["node"])) {
+            Some(both) => Err(format!("failed and exempt: {both}")),
+            None => Ok(()),
+        }
     }
 
     /// A halt deletes nothing, unless it goes back.
@@ -454,6 +522,7 @@ impl World {
             let index = name[1..].parse().unwrap();
             self.objects.set_node(well_node(index, index));
         });
+        self.sick.clear();
         self.images += 1;
         self.is_halted = false;
         let image = format!("i:{}", self.images);
@@ -515,6 +584,15 @@ impl World {
     }
 }
 
+/// A write without its templates.
+fn brief(work: &Work) -> String {
+    match work {
+        Work::CreatePod(new) => format!("CreatePod on {} of {}", new.node, new.hash),
+        Work::WritePolicyStatus { status, .. } => status["daemonSets"]["ds"].to_string(),
+        work => format!("{work:?}"),
+    }
+}
+
 /// A node of one of three zones, and of one of two racks.
 fn well_node(index: usize, zone: usize) -> Node {
     let mut node = plain_node(index);
@@ -523,7 +601,21 @@ fn well_node(index: usize, zone: usize) -> Node {
     node
 }
 
-/// Seeds beyond the usual ones that have found something.
+/// The ways in which a pod keeps a second one of its template from its node; with others it does not.
+fn hold_the_node(spec: &mut Value, way: u32) {
+    let container = &mut spec["containers"][0];
+    match way {
+        0 => container["ports"] = json!([{"containerPort": 9100, "hostPort": 9100}]),
+        1 => {
+            container["ports"] = json!([{"containerPort": 9100}]);
+            spec["hostNetwork"] = true.into();
+        }
+        2 => spec["volumes"] = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]),
+        _ => {}
+    }
+}
+
+/// Seeds that have found something. As the generator has grown since, they may be other worlds now.
 const FINDERS: [u64; 1] = [12652];
 
 fn run(seed: u64) -> Result<(), String> {
@@ -541,7 +633,8 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn the_budget_holds_what_is_halted_deletes_nothing_and_every_roll_out_ends() {
-    let first = number("EVERYNODE_POLICY_SEED", 1);
+    let first = number("EVERYNODE_POLICY_SEED", fastrand::u64(0..1 << 40));
+    println!("EVERYNODE_POLICY_SEED={first}");
     for seed in (first..first + number("EVERYNODE_POLICY_SEEDS", 300)).chain(FINDERS) {
         if let Err(error) = run(seed) {
             panic!("EVERYNODE_POLICY_SEED={seed}: {error}");

@@ -9,6 +9,15 @@ const KEPT: usize = 3;
 /// Events that are read.
 const READ: usize = 100;
 
+/// The reason of the event of a DaemonSet of which a pod could not be made.
+const FAILED_CREATE: &str = "FailedCreate";
+
+/// What a controller was told last when it asked for a pod in vain.
+pub(crate) fn refusal(events: &[EventLine]) -> Option<&str> {
+    let mut refusals = events.iter().rev().filter(|event| event.reason == FAILED_CREATE);
+    refusals.next().map(|event| event.message.as_str())
+}
+
 /// What events are asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {

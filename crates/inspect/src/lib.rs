@@ -9,6 +9,7 @@ pub mod grid;
 pub mod live;
 pub mod look;
 pub mod near;
+mod outlook;
 pub mod paint;
 mod pods;
 pub mod policy;
@@ -19,7 +20,7 @@ pub mod status;
 pub mod why;
 pub mod yaml;
 
-pub use estimate::Estimate;
+pub use estimate::{End, Estimate, Problem};
 pub use look::{Answer, Look, Set};
 pub use paint::{Paint, Tone};
 pub use reason::{Class, Kind, Reason};

@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use everynode_engine::placement::Taint;
+use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
-    NodeFact, Phase, PodController, PodFact, PodState, RevisionFact, Scope, Strategy, Time, Uid,
+    NodeFact, Phase, PodController, PodFact, PodState, RevisionFact, Scope, Strategy, Time, Uid, revision,
 };
 use everynode_plan::policy::selects;
 use everynode_plan::record::{Node, Pod};
@@ -17,6 +18,9 @@ use crate::pods::Case;
 use crate::policy::{Conducted, conflict};
 use crate::predicates::{decisive, taint};
 use crate::reason::{Class, Kind, Reason};
+
+/// Characters that the name of an object may have.
+const NAME_LIMIT: usize = 253;
 
 /// A fleet at one time.
 pub struct Look<'a> {
@@ -112,7 +116,7 @@ impl<'a> Look<'a> {
             }
         });
         self.list(Watched::Revision, |engine| {
-            for fact in fleet.revisions.iter().filter_map(revision) {
+            for fact in fleet.revisions.iter().filter_map(revision_fact) {
                 engine.observe(Fact::Revision(Box::new(fact)), now);
             }
         });
@@ -213,7 +217,7 @@ fn tell_pod(pod: &Pod, engine: &mut Engine, now: Time) {
     engine.observe(Fact::Pod(fact), now);
 }
 
-fn revision(revision: &everynode_plan::record::Revision) -> Option<RevisionFact> {
+fn revision_fact(revision: &everynode_plan::record::Revision) -> Option<RevisionFact> {
     Some(RevisionFact {
         namespace: revision.namespace.clone(),
         name: revision.name.clone(),
@@ -326,18 +330,55 @@ impl<'a> Set<'a> {
     }
 
     fn no_pod(&self) -> Reason {
-        if let Some(reason) = self.not_rolling() {
+        if let Some(reason) = self.standstill() {
             return reason;
         }
+        let describe = format!("kubectl -n {} describe daemonset {}", self.fact.namespace, self.fact.name);
         Reason::new(Kind::NoPod, "no pod has been made")
-            .changed_by("a controller that runs, and may make pods: `kubectl describe` tells its events")
+            .changed_by(format!("what refuses it, if something does: the events in {describe} tell"))
+    }
+
+    /// Why the ControllerRevision of the current template cannot be made: its name is that of the DaemonSet and a hash.
+    fn refused_revision(&self) -> Option<Reason> {
+        if self.figures.revision.is_some() || !self.revisions_seen() {
+            return None;
+        }
+        let data = revision::data(self.fact.template.value());
+        let hash = revision::hash(&data, self.fact.status.collision_count);
+        let length = self.fact.name.len() + 1 + hash.len();
+        (length > NAME_LIMIT).then(|| {
+            let text = format!(
+                "the ControllerRevision of the template cannot be made: its name, that of the DaemonSet and a hash, \
+                 has {length} characters, and may have {NAME_LIMIT}"
+            );
+            let longest = NAME_LIMIT - 1 - hash.len();
+            Reason::new(Kind::RevisionRefused, text)
+                .changed_by(format!("a DaemonSet with a shorter name, of {longest} characters at most"))
+        })
+    }
+
+    /// Pods that count as updated, by their label pod-template-generation, and are of another template: orphans that
+    /// were adopted. Nothing replaces them.
+    pub(crate) fn of_other_templates(&self, answers: &[Answer]) -> Vec<String> {
+        let is_other = |state: &&PodState| state.updated && self.is_of_other_template(state);
+        let pods = answers.iter().flat_map(|answer| answer.pods.iter().map(|(state, _)| state));
+        pods.filter(is_other).map(|state| state.name.clone()).collect()
+    }
+
+    pub(crate) fn is_of_other_template(&self, state: &PodState) -> bool {
+        let Some(current) = self.figures.hash else { return false };
+        let hash = self.look.pods.get(&state.uid).and_then(|pod| pod.labels.get(HASH_LABEL));
+        state.updated && hash.is_some_and(|hash| hash != current)
     }
 
     /// Nothing is done for the DaemonSet at all.
-    fn not_rolling(&self) -> Option<Reason> {
+    pub(crate) fn standstill(&self) -> Option<Reason> {
         let (generation, observed) = (self.fact.generation, self.fact.status.observed_generation);
         if self.fact.deleting {
             return Some(Reason::new(Kind::DaemonSetDeleted, "the DaemonSet is being deleted"));
+        }
+        if let Some(reason) = self.refused_revision() {
+            return Some(reason);
         }
         if observed < generation {
             let text =
@@ -379,7 +420,7 @@ impl<'a> Set<'a> {
     }
 
     fn wait(&self, answer: &Answer, missing: &[String], users: &[String], place: &mut usize) -> Reason {
-        if let Some(reason) = self.not_rolling() {
+        if let Some(reason) = self.standstill() {
             return reason;
         }
         let newer = answer.pods.iter().find(|(state, _)| state.updated && !state.terminating);

@@ -17,6 +17,9 @@ const IMAGE_REASONS: [&str; 6] = [
     "RegistryUnavailable",
 ];
 
+/// How somebody says that a node is down for good.
+const OUT_OF_SERVICE: &str = "it is tainted node.kubernetes.io/out-of-service:NoExecute";
+
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
@@ -41,7 +44,7 @@ impl Case<'_> {
         let detail = pod.detail.as_deref().unwrap_or(&nothing);
         match pod.phase.as_str() {
             _ if pod.deleting => self.terminating(node_down),
-            "Failed" | "Succeeded" => ended(pod, detail),
+            "Failed" | "Succeeded" => self.ended(detail),
             _ if !pod.bound => self.unbound(detail),
             _ if self.node.is_none() && self.nodes_seen => {
                 let reason = Reason::new(Kind::NodeGone, "its node is gone");
@@ -69,7 +72,7 @@ impl Case<'_> {
             detail.push_str(if detail.is_empty() { "" } else { "; " });
             detail.push_str("its node is down and cannot end it");
             Reason::new(Kind::Terminating, "terminating, on a node that is down")
-                .changed_by("the node comes back, or its Node object is deleted")
+                .changed_by(format!("the node comes back, its Node object is deleted, or {OUT_OF_SERVICE}"))
         } else {
             let reason = Reason::new(Kind::Terminating, "terminating");
             reason.changed_by("its containers end and its finalizers are removed")
@@ -80,21 +83,32 @@ impl Case<'_> {
     fn unbound(&self, detail: &Detail) -> Reason {
         match &detail.unscheduled {
             Some(statement) if !statement.reason.is_empty() || !statement.message.is_empty() => {
-                let what = if statement.reason == "SchedulingGated" {
-                    "held by scheduling gates".to_owned()
-                } else {
-                    "the scheduler finds no room".to_owned()
-                };
-                let reason = Reason::new(Kind::Unschedulable, what);
-                reason
-                    .since(statement.since.or(Some(self.pod.created)))
-                    .detail(statement.message.clone())
-                    .changed_by("room on the node: smaller requests, other host ports, or fewer other pods")
+                let (reason, message) = (statement.reason.as_str(), statement.message.as_str());
+                let since = statement.since.or(Some(self.pod.created));
+                let because = |text: &str| Reason::new(Kind::Unschedulable, text).since(since);
+                if reason == "SchedulingGated" {
+                    let change = "whoever set the gates takes them out of spec.schedulingGates of the pod";
+                    return because("held by scheduling gates").detail(message).changed_by(change);
+                }
+                because("the scheduler does not bind it").said(message)
             }
-            _ => Reason::new(Kind::WaitsForScheduler, "the scheduler has not bound it")
-                .since(Some(self.pod.created))
-                .changed_by("a scheduler that runs"),
+            _ => self.not_looked_at(),
         }
+    }
+
+    /// No scheduler has said anything. Who serves a name is known to nobody but those who run it.
+    fn not_looked_at(&self) -> Reason {
+        let name = self.daemonset["spec"]["template"]["spec"]["schedulerName"].as_str().unwrap_or_default();
+        let (text, change) = match name {
+            "" | "default-scheduler" => {
+                ("the scheduler has not bound it".to_owned(), "a scheduler that runs".to_owned())
+            }
+            name => (
+                format!("no scheduler by the name {name} has bound it"),
+                format!("a scheduler that serves schedulerName {name}, or a template without it"),
+            ),
+        };
+        Reason::new(Kind::WaitsForScheduler, text).since(Some(self.pod.created)).changed_by(change)
     }
 
     fn node_down(&self) -> Reason {
@@ -120,6 +134,35 @@ impl Case<'_> {
             .since(self.pod.ready_since)
             .detail(detail.unwrap_or_default())
             .changed_by("time")
+    }
+
+    /// The pod has ended for good. Where the node is short of something, that is taken to be why.
+    fn ended(&self, detail: &Detail) -> Reason {
+        let pod = self.pod;
+        let how = if pod.phase == "Failed" { "failed" } else { "ended, although daemons go on" };
+        let pressure = self.node.and_then(pressure).filter(|_| pod.phase == "Failed");
+        let mut text = how.to_owned();
+        if !detail.reason.is_empty() {
+            text.push_str(&format!(": {}", detail.reason));
+        }
+        if let Some(short_of) = pressure {
+            text.push_str(&format!(", on a node that is short of {short_of}"));
+        }
+        let exit = detail.containers.iter().find_map(|one| one.ended.as_ref());
+        let since = exit.and_then(|exit| exit.at).or(pod.ready_since);
+        let mut details = Vec::new();
+        details.extend(Some(detail.message.clone()).filter(|message| !message.is_empty()));
+        details.extend(exit.map(exit_text));
+        details.push("the controller makes a new one, later each time".to_owned());
+        let (namespace, name) = (&pod.namespace, &pod.name);
+        let change = match (pressure, exit) {
+            (Some(short_of), _) => format!("more {short_of} on the node: other pods go, or it gets more"),
+            (None, Some(_)) => {
+                format!("containers that go on: kubectl -n {namespace} logs {name} tells what they said")
+            }
+            (None, None) => format!("what ended it: kubectl -n {namespace} describe pod {name} tells"),
+        };
+        Reason::new(Kind::Ended, text).since(since).detail(details.join("; ")).changed_by(change)
     }
 
     fn starting(&self, detail: &Detail) -> Reason {
@@ -168,8 +211,7 @@ impl Case<'_> {
                 .changed_by("an image that is there, and may be pulled"),
             ),
             reason => Some(
-                Reason::new(Kind::Held, format!("{what} {name} waits: {reason}"))
-                    .detail(container.message.clone()),
+                Reason::new(Kind::Held, format!("{what} {name} waits: {reason}")).said(&container.message),
             ),
         }
     }
@@ -231,7 +273,7 @@ impl Case<'_> {
         if let Some(statement) = gate {
             return Reason::new(Kind::ReadinessGate, "a readiness gate is not met")
                 .since(statement.since)
-                .detail(statement.message.clone());
+                .said(&statement.message);
         }
         let waiting = self.pod.waiting.as_str();
         match (self.pod.phase.as_str(), waiting) {
@@ -246,11 +288,23 @@ impl Case<'_> {
             (_, "") => {
                 let message = detail.not_ready.as_ref().map(|one| one.message.clone()).unwrap_or_default();
                 let since = detail.not_ready.as_ref().and_then(|one| one.since).or(self.pod.ready_since);
-                Reason::new(Kind::NotReady, "not ready").since(since).detail(message)
+                Reason::new(Kind::NotReady, "not ready").since(since).said(&message)
             }
             (_, waiting) => Reason::new(Kind::Held, format!("a container waits: {waiting}")).since(begun),
         }
     }
+}
+
+/// Taints by which the node lifecycle says what a node is short of: its kubelet evicts pods then.
+const PRESSURES: [(&str, &str); 3] = [
+    ("node.kubernetes.io/disk-pressure", "disk space"),
+    ("node.kubernetes.io/memory-pressure", "memory"),
+    ("node.kubernetes.io/pid-pressure", "process ids"),
+];
+
+fn pressure(node: &Node) -> Option<&'static str> {
+    let is_there = |key: &str| node.taints.iter().any(|taint| taint.key == key);
+    PRESSURES.iter().find(|(key, _)| is_there(key)).map(|(_, short_of)| *short_of)
 }
 
 fn starting(begun: Option<i64>) -> Reason {
@@ -269,23 +323,6 @@ fn exit_text(ended: &Ended) -> String {
 fn last_end(container: &Container) -> String {
     let exit = container.ended.as_ref().map(exit_text).unwrap_or_else(|| "unknown".to_owned());
     format!("restarted {} times, last end: {exit}", container.restarts)
-}
-
-fn ended(pod: &Pod, detail: &Detail) -> Reason {
-    let how = if pod.phase == "Failed" { "failed" } else { "ended, although daemons go on" };
-    let text = match detail.reason.as_str() {
-        "" => how.to_owned(),
-        reason => format!("{how}: {reason}"),
-    };
-    let exit = detail.containers.iter().find_map(|one| one.ended.as_ref());
-    let since = exit.and_then(|exit| exit.at).or(pod.ready_since);
-    let mut details = Vec::new();
-    details.extend(Some(detail.message.clone()).filter(|message| !message.is_empty()));
-    details.extend(exit.map(exit_text));
-    Reason::new(Kind::Ended, text)
-        .since(since)
-        .detail(details.join("; "))
-        .changed_by("the controller deletes it and makes a new one, later each time")
 }
 
 /// `httpGet :8080/healthz every 10s`.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::events::{self, EventLine};
+
 /// How a node stands with a DaemonSet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,6 +66,8 @@ pub enum Kind {
     PolicyConflict,
     /// No controller has looked at the DaemonSet as it is.
     WaitsForController,
+    /// The ControllerRevision of the current template cannot be made.
+    RevisionRefused,
     /// The DaemonSet is being deleted.
     DaemonSetDeleted,
 
@@ -99,6 +103,11 @@ pub enum Kind {
     NotReady,
     /// There is no pod.
     NoPod,
+}
+
+/// What would change a cause that somebody put in words.
+pub(crate) fn mended(message: &str) -> String {
+    format!("this is mended: {message}")
 }
 
 /// A cause with its values.
@@ -145,6 +154,21 @@ impl Reason {
     #[must_use]
     pub fn detail(self, detail: impl Into<String>) -> Reason {
         Reason { detail: detail.into(), ..self }
+    }
+
+    /// Where no pod is made, what the controller was told last when it asked for one is what has to change.
+    pub(crate) fn name_refusal(&mut self, events: &[EventLine]) {
+        if let Some(refusal) = events::refusal(events).filter(|_| self.kind == Kind::NoPod) {
+            self.would_change.clear();
+            self.would_change.push(mended(refusal));
+        }
+    }
+
+    /// ... with what somebody said of it, which is what has to be mended.
+    #[must_use]
+    pub fn said(self, message: &str) -> Reason {
+        let reason = self.detail(message);
+        if message.is_empty() { reason } else { reason.changed_by(mended(message)) }
     }
 
     /// ... that this would change.

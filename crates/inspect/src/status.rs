@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use everynode_engine::policy::RolloutPhase;
 use everynode_engine::{Budget, Strategy};
 use everynode_plan::record::Unseen;
+use everynode_plan::some;
 use serde::Serialize;
 
 use crate::estimate::Estimate;
+use crate::events::{EventLine, Subject};
 use crate::look::{Answer, Look, Set, amount};
+use crate::outlook::Outlook;
 use crate::policy::PolicyState;
 use crate::reason::{Class, Kind, Reason};
 
@@ -116,6 +119,12 @@ pub struct Row {
     pub estimate: Option<Estimate>,
     /// The nodes, grouped by cause.
     pub groups: Vec<Group>,
+    /// What is so by the nature of Kubernetes, and not as one might expect.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// metadata.uid.
+    #[serde(skip)]
+    pub(crate) uid: String,
     /// The ControllerRevisions could be read.
     #[serde(skip)]
     pub revisions_seen: bool,
@@ -185,8 +194,23 @@ impl Status {
 }
 
 impl Row {
+    /// What events could tell more about: why pods are not made.
+    pub fn subject(&self) -> Option<Subject> {
+        let is_missing = self.groups.iter().any(|group| group.reason.kind == Kind::NoPod);
+        let (namespace, uid) = (self.namespace.clone(), self.uid.clone());
+        is_missing.then_some(Subject { namespace, uid, warnings_only: true })
+    }
+
+    /// Takes what events tell: who refuses pods is what keeps them away.
+    pub fn take_events(&mut self, events: &[EventLine]) {
+        self.groups.iter_mut().for_each(|group| group.reason.name_refusal(events));
+        let used_by = self.budget.iter_mut().flat_map(|budget| &mut budget.used_by);
+        used_by.for_each(|group| group.reason.name_refusal(events));
+        self.estimate.iter_mut().for_each(|estimate| estimate.name_refusal(events));
+    }
+
     fn of(look: &Look<'_>, set: &Set<'_>) -> Row {
-        let answers = set.answers();
+        let Outlook { answers, estimate } = Outlook::of(look, set);
         let figures = &set.figures.status;
         let done = answers.iter().filter(|answer| answer.class == Class::Available).count();
         let should = |answer: &&Answer| !matches!(answer.class, Class::NotEligible | Class::Misscheduled);
@@ -214,15 +238,15 @@ impl Row {
             created_seconds: set.fact.created.map(|time| time.0.div_euclid(1000)),
             budget: spent(set, &answers),
             policy: set.conducted.as_ref().map(|conducted| conducted.state()),
-            estimate: None,
+            estimate,
             groups: groups(answers.iter()),
+            notes: notes(set, &answers),
+            uid: set.fact.uid.to_string(),
             revisions_seen: set.revisions_seen(),
             cells: answers.iter().map(|answer| (answer.node.clone(), answer.class)).collect(),
         };
         let is_old = answers.iter().any(|answer| answer.class == Class::Old);
-        if row.done < row.desired && !set.fact.deleting && seen {
-            row.estimate = Estimate::of(look.fleet, set.value);
-        }
+        let standstill = set.standstill().map(|reason| reason.kind);
         // What is on its way counts as a part of the roll-out.
         let comes_to_its_end = row.estimate.as_ref().is_some_and(|estimate| estimate.left == 0);
         let comes_further =
@@ -230,8 +254,9 @@ impl Row {
         let is_rolling = is_old || row.updated < row.desired && comes_further || comes_to_its_end;
         let stalls = row.estimate.as_ref().is_some_and(|estimate| estimate.stalls.is_some());
         row.state = match () {
-            () if set.fact.deleting => State::Deleting,
-            () if row.observed_generation < row.generation => State::NotObserved,
+            () if standstill == Some(Kind::DaemonSetDeleted) => State::Deleting,
+            () if standstill == Some(Kind::RevisionRefused) => State::NotAvailable,
+            () if standstill.is_some() => State::NotObserved,
             () if row.done >= row.desired => State::Complete,
             () if is_old && set.fact.strategy == Strategy::OnDelete && set.policies.is_empty() => {
                 State::OnDelete
@@ -258,6 +283,22 @@ fn conducted_state(set: &Set<'_>) -> Option<State> {
         RolloutPhase::Stalled => Some(State::Stalled),
         _ => None,
     }
+}
+
+/// What the numbers count otherwise than one might expect.
+pub(crate) fn notes(set: &Set<'_>, answers: &[Answer]) -> Vec<String> {
+    let adopted = set.of_other_templates(answers);
+    let text = format!(
+        "by their label pod-template-generation {} as updated that {} of another template ({}): \
+         kubectl delete pod has them made anew",
+        match adopted.len() {
+            1 => "1 pod counts".to_owned(),
+            number => format!("{number} pods count"),
+        },
+        if adopted.len() == 1 { "is" } else { "are" },
+        some(&adopted)
+    );
+    (!adopted.is_empty()).then_some(text).into_iter().collect()
 }
 
 fn int(number: usize) -> i32 {

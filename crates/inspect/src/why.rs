@@ -2,15 +2,16 @@
 
 mod text;
 
+use everynode_engine::PodState;
 use serde::Serialize;
 
-use crate::estimate::Estimate;
 use crate::events::{EventLine, Subject};
 use crate::look::{Answer, Look, Set};
 use crate::near::near;
+use crate::outlook::Outlook;
 use crate::policy::PolicyState;
 use crate::predicates::{Told, told};
-use crate::reason::{Class, Kind, Reason};
+use crate::reason::{Class, Reason};
 use crate::status::{Filter, Group, Row, Status, not_seen};
 
 /// Nothing of that name.
@@ -39,9 +40,6 @@ pub struct WhySet {
     /// What could not be read, and what that may change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<String>,
-    /// metadata.uid of the DaemonSet.
-    #[serde(skip)]
-    uid: String,
 }
 
 /// A DaemonSet on a node.
@@ -98,6 +96,9 @@ pub struct WhyPod {
     pub name: String,
     /// It is of the current template.
     pub is_current: bool,
+    /// It counts as current by its label pod-template-generation only, and is of another template.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_of_another_template: bool,
     /// It is available, and not asked to go.
     pub is_available: bool,
     /// Why it is not.
@@ -145,15 +146,13 @@ impl WhySet {
             nodes: set.node_names().len(),
             events: Vec::new(),
             not_seen: status.not_seen,
-            uid: set.fact.uid.to_string(),
         })
     }
 
-    /// What events could tell more about: why pods are not made.
-    pub fn subject(&self) -> Option<Subject> {
-        let is_missing = self.row.groups.iter().any(|group| group.reason.kind == Kind::NoPod);
-        let (namespace, uid) = (self.row.namespace.clone(), self.uid.clone());
-        is_missing.then_some(Subject { namespace, uid, warnings_only: true })
+    /// Takes what events tell of [`Row::subject`].
+    pub fn take_events(&mut self, events: Vec<EventLine>) {
+        self.row.take_events(&events);
+        self.events = events;
     }
 }
 
@@ -164,7 +163,7 @@ impl WhyNode {
     /// There is no such DaemonSet, or no such node.
     pub fn of(look: &Look<'_>, namespace: &str, name: &str, node: &str) -> Result<WhyNode, NotFound> {
         let set = look.set(namespace, name).ok_or_else(|| no_daemonset(look, namespace, name))?;
-        let answers = set.answers();
+        let Outlook { answers, .. } = Outlook::of_causes(look, &set);
         let Some(answer) = answers.iter().find(|answer| answer.node == node) else {
             let near = near(node, set.node_names().into_iter());
             return Err(NotFound { what: format!("Node {node}"), near });
@@ -178,20 +177,18 @@ impl WhyNode {
             }
             _ => (true, true),
         };
-        let mut reason = answer.reason.clone();
-        explain_room(look, &set, answer, &mut reason);
         Ok(WhyNode {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             node: node.to_owned(),
             taken_at_seconds: look.fleet.taken_at_millis.div_euclid(1000),
             class: answer.class,
-            reason,
+            reason: answer.reason.clone(),
             should_run,
             may_stay,
             predicates: known.map(|known| told(&set.fact.template, known)).unwrap_or_default(),
             about_node: about_node(look, node),
-            pods: answer.pods.iter().map(pod).collect(),
+            pods: answer.pods.iter().map(|(state, reason)| pod(&set, state, reason.as_ref())).collect(),
             events: Vec::new(),
             node_seen: known.is_some(),
             uid: set.fact.uid.to_string(),
@@ -206,6 +203,12 @@ impl WhyNode {
 }
 
 impl WhyNode {
+    /// Takes what events tell of [`WhyNode::subject`].
+    pub fn take_events(&mut self, events: Vec<EventLine>) {
+        self.reason.name_refusal(&events);
+        self.events = events;
+    }
+
     /// What events could tell more about; `None` where everything is said.
     pub fn subject(&self) -> Option<Subject> {
         let of = |uid: &str, warnings_only: bool| {
@@ -222,33 +225,16 @@ impl WhyNode {
     }
 }
 
-fn pod((state, reason): &(everynode_engine::PodState, Option<Reason>)) -> WhyPod {
+fn pod(set: &Set<'_>, state: &PodState, reason: Option<&Reason>) -> WhyPod {
     WhyPod {
         name: state.name.clone(),
         is_current: state.updated,
+        is_of_another_template: set.is_of_other_template(state),
         is_available: state.available && !state.terminating,
-        reason: reason.clone(),
+        reason: reason.cloned(),
         kept_until_seconds: state.backoff_until.map(|until| until.0.div_euclid(1000)),
         uid: state.uid.to_string(),
     }
-}
-
-/// What the model of the fleet knows of room, where a pod is not scheduled or not made.
-fn explain_room(look: &Look<'_>, set: &Set<'_>, answer: &Answer, reason: &mut Reason) {
-    if !matches!(reason.kind, Kind::Unschedulable | Kind::WaitsForScheduler | Kind::NoPod)
-        || !look.nodes_seen()
-    {
-        return;
-    }
-    let Some(estimate) = Estimate::of(look.fleet, set.value) else { return };
-    let mut details: Vec<String> =
-        Some(reason.detail.clone()).filter(|text| !text.is_empty()).into_iter().collect();
-    let misfit = estimate.misfits.iter().find(|(node, _)| *node == answer.node);
-    details.extend(misfit.map(|(_, why)| format!("here it does not fit: {why}")));
-    if reason.kind == Kind::NoPod {
-        details.extend(estimate.problems.iter().filter(|problem| problem.contains("refused")).cloned());
-    }
-    reason.detail = details.join("; ");
 }
 
 fn about_node(look: &Look<'_>, node: &str) -> Vec<String> {

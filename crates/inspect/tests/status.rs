@@ -10,7 +10,7 @@ mod server;
 
 use std::time::Duration;
 
-use common::{Case, NOW, UID};
+use common::{Case, NOW, UID, fail, unbind};
 use everynode_engine::Time;
 use everynode_inspect::grid::{ZONE, grid};
 use everynode_inspect::live::Live;
@@ -139,6 +139,100 @@ fn pods_that_are_refused_are_no_roll_out_that_ends() {
     let mut case = Case::new(3, |spec| spec["template"]["spec"]["priorityClassName"] = "gold".into());
     case.pods.clear();
     check(&case, State::NotAvailable, &["3 not available", "no PriorityClass with name gold was found"]);
+}
+
+#[test]
+fn where_there_is_no_progress_no_end_is_promised() {
+    let check = |break_it: fn(&mut Case), parts: &[&str]| {
+        let mut case = Case::new(3, budget(1));
+        break_it(&mut case);
+        let status = status_of(&case.settled_fleet());
+        let text = status.to_text(&Paint::default());
+        let row = &status.daemonsets[0];
+        assert_eq!(row.state, State::NotAvailable, "{text}");
+        assert!(!text.contains(" left"), "{text}");
+        for part in parts {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+        let told = serde_json::to_value(row).unwrap()["estimate"].take();
+        assert_eq!((&told["left"], &told["p50Millis"]), (&json!(1), &Value::Null), "{told}");
+    };
+    check(
+        |case| fail(&mut case.pods[1], "OutOfcpu"),
+        &[
+            "problem  pods fail on 1 node (n00001), one after the other",
+            "1 x failed: OutOfcpu: n00001",
+            "would change it: what ended it: kubectl -n default describe pod agent-00001 tells",
+        ],
+    );
+    check(
+        |case| drop(case.pods.remove(1)),
+        &[
+            "problem  no pod is made on 1 node (n00001)",
+            "would change it: what refuses it, if something does: the events in kubectl -n default describe daemonset",
+        ],
+    );
+    check(
+        |case| unbind(&mut case.pods[1], None),
+        &["problem  no scheduler binds the pods on 1 node", "would change it: a scheduler that runs"],
+    );
+    check(
+        |case| {
+            let template = &mut case.daemonset.as_mut().unwrap()["spec"]["template"]["spec"];
+            template["schedulerName"] = "batch".into();
+            unbind(&mut case.pods[1], None);
+        },
+        &[
+            "schedulerName is batch, and no pod of that scheduler is on a node",
+            "1 x no scheduler by the name batch has bound it, for 10m: n00001",
+            "would change it: a scheduler that serves schedulerName batch, or a template without it",
+        ],
+    );
+    check(
+        |case| unbind(&mut case.pods[1], Some("0/3 nodes are available: 1 cannot allocate all claims.")),
+        &["would change it: this is mended: 0/3 nodes are available: 1 cannot allocate all claims."],
+    );
+}
+
+#[test]
+fn where_there_is_progress_an_end_is_told() {
+    let check = |begin: fn(&mut Case)| {
+        let mut case = Case::new(3, budget(1));
+        begin(&mut case);
+        let status = status_of(&case.settled_fleet());
+        assert_eq!(status.daemonsets[0].state, State::RollingOut, "{}", status.to_text(&Paint::default()));
+    };
+    // The controller made a pod just now, and comes to the next node.
+    check(|case| {
+        case.pods.remove(1);
+        let pod = &mut case.pods[1];
+        (pod.ready, pod.ready_since, pod.created, pod.phase) = (false, None, NOW - 1, "Pending".into());
+    });
+    // The node has joined just now.
+    check(|case| {
+        case.pods.remove(1);
+        case.nodes[1].ready_since = Some(NOW - 1);
+    });
+    // The scheduler has come to as young a pod on another node.
+    check(|case| {
+        unbind(&mut case.pods[1], None);
+        let pod = &mut case.pods[2];
+        (pod.created, pod.ready_since) = (NOW - 600, Some(NOW - 580));
+    });
+}
+
+#[test]
+fn adopted_pods_of_another_template_that_count_as_updated_are_told() {
+    let mut case = Case::new(3, budget(1));
+    case.pods[1].labels.insert("controller-revision-hash".into(), "stranger".into());
+    let text = check(
+        &case,
+        State::Complete,
+        &[
+            "note     by their label pod-template-generation 1 pod counts as updated that is of another template",
+        ],
+    );
+    assert!(text.contains("(agent-00001): kubectl delete pod has them made anew"), "{text}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 #[path = "../../plan/tests/common/mod.rs"]
 mod common;
 
-use common::{Case, HASH, NOW, UID, node_name};
+use common::{Case, HASH, NOW, UID, fail, node_name};
 use everynode_engine::Time;
 use everynode_inspect::why::{WhyNode, WhySet};
 use everynode_inspect::{Class, Kind, Look, Paint};
@@ -399,6 +399,29 @@ fn an_old_pod_tells_who_uses_up_the_budget() {
     case.pods.push(new);
     let parts = ["the old pod stays until the new one is available", "this node is one of them"];
     check(&case, Class::Old, Kind::WaitsForNewPod, &parts);
+}
+
+#[test]
+fn pods_that_stand_alike_share_a_line() {
+    let mut case = Case::new(3, any);
+    case.pods[NODE].ready = false;
+    for index in 100..220 {
+        let mut pod = common::pod(index, &node_name(NODE));
+        fail(&mut pod, "");
+        case.pods.push(pod);
+    }
+    let text = why(&case).to_text(&Paint::default());
+    assert!(text.contains(" and 119 more, current revision: failed"), "{text}");
+    assert!(text.lines().count() < 20, "{text}");
+}
+
+#[test]
+fn a_pod_of_another_template_that_counts_as_current_says_by_what() {
+    let mut case = Case::new(3, any);
+    case.pods[NODE].labels.insert("controller-revision-hash".into(), "stranger".into());
+    let part =
+        "agent-00001, of another template, counts as current by its label pod-template-generation: available";
+    check(&case, Class::Available, Kind::Available, &[part]);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) enum Fact<'a> {
         metadata: &'a Metadata<'a>,
     },
     ObjectGone(&'a Metadata<'a>),
+    /// All kinds that the server offers and that can be followed; told anew when they may have changed.
+    Kinds(&'a [ResourceKind]),
     /// A kind is followed from now on; `source` is its place in the list of kinds.
     KindAdded {
         source: usize,

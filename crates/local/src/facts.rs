@@ -40,6 +40,7 @@ pub(crate) struct PodSpec<'a> {
     #[serde(borrow)]
     pub resources: Option<&'a RawValue>,
     pub scheduling_gates: Vec<serde::de::IgnoredAny>,
+    pub resource_claims: Vec<serde::de::IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]

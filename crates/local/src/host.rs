@@ -168,6 +168,7 @@ impl Host {
             random,
             started: Instant::now(),
         };
+        host.tell(&Fact::Kinds(&followed));
         for (kind, seed) in followed.iter().zip(seeds) {
             host.follow(kind, seed);
         }
@@ -208,6 +209,7 @@ impl Host {
                 let kinds: Vec<ResourceKind> =
                     kinds.into_iter().filter(ResourceKind::can_be_collected).collect();
                 self.forget_all_but(&kinds);
+                self.tell(&Fact::Kinds(&kinds));
                 let followed = |kind: &ResourceKind, source: &Source| source.follows(kind);
                 let new: Vec<ResourceKind> = kinds
                     .into_iter()

@@ -11,6 +11,8 @@ pub(crate) struct ResourceKind {
     pub kind: String,
     pub plural: String,
     pub namespaced: bool,
+    /// Its objects say by the scale subresource how many pods they want.
+    pub has_scale: bool,
     verbs: Vec<String>,
 }
 
@@ -28,6 +30,19 @@ impl ResourceKind {
     pub(crate) fn is_built_in(&self) -> bool {
         let (group, version) = self.api_version.split_once('/').unwrap_or(("", &self.api_version));
         everynode_wire::resource_for(group, version, &self.plural).is_some()
+    }
+
+    /// The group; empty for the core group.
+    pub(crate) fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// `daemonsets.apps`.
+    pub(crate) fn qualified_name(&self) -> String {
+        match self.group() {
+            "" => self.plural.clone(),
+            group => format!("{}.{group}", self.plural),
+        }
     }
 
     /// The path of all objects of the cluster.
@@ -109,10 +124,15 @@ pub(crate) async fn discover(client: &Client) -> Result<Vec<ResourceKind>, Error
 
 async fn kinds_of(client: &Client, api_version: &str, path: &str) -> Result<Vec<ResourceKind>, Error> {
     let resources: Resources = read(&client.get(path).await?)?;
-    let kinds = resources.resources.into_iter().filter(|resource| !resource.name.contains('/'));
+    let (subresources, kinds): (Vec<ResourceEntry>, Vec<ResourceEntry>) =
+        resources.resources.into_iter().partition(|resource| resource.name.contains('/'));
+    let has_scale =
+        |plural: &str| subresources.iter().any(|entry| entry.name.strip_suffix("/scale") == Some(plural));
     Ok(kinds
+        .into_iter()
         .map(|resource| ResourceKind {
             api_version: api_version.to_owned(),
+            has_scale: has_scale(&resource.name),
             kind: resource.kind,
             plural: resource.name,
             namespaced: resource.namespaced,
@@ -135,6 +155,7 @@ impl ResourceKind {
             kind: kind.into(),
             plural: plural.into(),
             namespaced,
+            has_scale: false,
             verbs,
         }
     }

@@ -1,8 +1,8 @@
 //! What a small cluster needs beside the controller, and up, which composes it.
 //!
 //! [`loops`] runs what Kubernetes' scheduler and controller manager do for daemons and their nodes: the binder,
-//! the node lifecycle, garbage collection, namespaces, pods of vanished nodes, disruption budgets. Each is a
-//! core without clock and I/O; one task reads the API for all of them.
+//! the node lifecycle, garbage collection, namespaces, pods of nodes that vanished or are out of service, disruption
+//! budgets. Each is a core without clock and I/O; one task reads the API for all of them.
 
 mod binder;
 mod core;

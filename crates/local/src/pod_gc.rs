@@ -1,5 +1,5 @@
-//! Removes pods that nobody is left to end: those on nodes that no longer exist, and those deleted before they
-//! had a node.
+//! Removes pods that nobody is left to end: those on nodes that no longer exist, those that are asked to go on nodes
+//! that are out of service, and those deleted before they had a node.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
-use serde_json::json;
+use everynode_wire::lean::{Node, condition_status};
+use serde_json::{Value, json};
 
 use crate::core::{Core, Fact, Kind, Now, Outbox, Write, delete_options, retry_millis};
 use crate::facts::Pod;
 
+/// By this taint somebody says that a node is shut down for good, so that nothing on it runs any more.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
 /// The collector's state.
 pub(crate) struct PodGc {
     quarantine_millis: u64,
-    nodes: HashSet<Box<str>>,
+    nodes: HashMap<Box<str>, Service>,
     /// In order, so that the same happens in the same order every time.
     pods_by_node: BTreeMap<Box<str>, BTreeMap<Box<str>, PodRow>>,
     node_by_pod: HashMap<Box<str>, Box<str>>,
@@ -29,10 +33,32 @@ pub(crate) struct PodGc {
     nodes_listed: bool,
 }
 
+/// Whether a node can end its pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Running,
+    /// It is not ready, and tainted as out of service.
+    Out,
+}
+
+impl Service {
+    fn of(node: &Node<'_>) -> Service {
+        let is_ready = condition_status(&node.status.conditions, "Ready") == Some("True");
+        match !is_ready && node.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE) {
+            true => Service::Out,
+            false => Service::Running,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct PodRow {
     namespace: Box<str>,
     name: Box<str>,
+    /// It is asked to go.
+    deleting: bool,
+    /// It was marked and removed by us, or is about to be.
+    is_collected: bool,
 }
 
 #[derive(Debug)]
@@ -40,11 +66,9 @@ enum Ticket {
     /// Is the node really gone?
     Verify(Box<str>),
     /// The pod is marked; its deletion follows.
-    Mark {
-        path: String,
-        uid: Box<str>,
-    },
-    Delete,
+    Mark { path: String, uid: Box<str> },
+    /// Of the pod with this uid.
+    Delete(Box<str>),
 }
 
 impl PodGc {
@@ -52,7 +76,7 @@ impl PodGc {
     pub(crate) fn new(quarantine: Duration, random: fastrand::Rng) -> PodGc {
         PodGc {
             quarantine_millis: u64::try_from(quarantine.as_millis()).unwrap_or(u64::MAX / 2),
-            nodes: HashSet::new(),
+            nodes: HashMap::new(),
             pods_by_node: BTreeMap::new(),
             node_by_pod: HashMap::new(),
             timers: BinaryHeap::new(),
@@ -68,19 +92,33 @@ impl PodGc {
         let node = &*pod.spec.node_name;
         if node.is_empty() {
             if pod.metadata.deletion_timestamp.is_some() {
-                self.remove(&pod.metadata.namespace, &pod.metadata.name, &pod.metadata.uid);
+                let path = pod_path(&pod.metadata.namespace, &pod.metadata.name);
+                self.remove(path, (*pod.metadata.uid).into());
             }
             return;
         }
-        if self.node_by_pod.contains_key(&*pod.metadata.uid) {
-            return;
+        let deleting = pod.metadata.is_deleting();
+        let known = self.pods_by_node.get_mut(node).and_then(|pods| pods.get_mut(&*pod.metadata.uid));
+        if let Some(row) = known {
+            row.deleting = deleting;
+        } else {
+            self.node_by_pod.insert((*pod.metadata.uid).into(), node.into());
+            let row = PodRow {
+                namespace: (*pod.metadata.namespace).into(),
+                name: (*pod.metadata.name).into(),
+                deleting,
+                is_collected: false,
+            };
+            self.pods_by_node.entry(node.into()).or_default().insert((*pod.metadata.uid).into(), row);
         }
-        self.node_by_pod.insert((*pod.metadata.uid).into(), node.into());
-        let row = PodRow { namespace: (*pod.metadata.namespace).into(), name: (*pod.metadata.name).into() };
-        self.pods_by_node.entry(node.into()).or_default().insert((*pod.metadata.uid).into(), row);
-        // Also when others of the node are known: those may just be removed.
-        if self.nodes_listed && !self.nodes.contains(node) && !self.waiting.contains(node) {
-            self.later(node.into(), now.millis + self.quarantine_millis);
+        match self.nodes.get(node) {
+            Some(Service::Out) if deleting => self.collect_terminating(node),
+            Some(_) => {}
+            // Also when others of the node are known: those may just be removed.
+            None if self.nodes_listed && !self.waiting.contains(node) => {
+                self.later(node.into(), now.millis + self.quarantine_millis);
+            }
+            None => {}
         }
     }
 
@@ -94,32 +132,34 @@ impl PodGc {
         }
     }
 
-    fn remove(&mut self, namespace: &str, name: &str, uid: &str) {
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-        self.outbox.push(
-            Ticket::Delete,
-            Method::DELETE,
-            path,
-            content_type::JSON,
-            delete_options(uid, Some(0)),
-        );
+    fn remove(&mut self, path: String, uid: Box<str>) {
+        let body = delete_options(&uid, Some(0));
+        self.outbox.push(Ticket::Delete(uid), Method::DELETE, path, content_type::JSON, body);
     }
 
     /// Marks the pods of a node that is gone as failed, and removes them.
     fn collect(&mut self, node: &str, now: Now) {
-        for (uid, row) in self.pods_by_node.get(node).into_iter().flatten() {
-            let condition = json!({
-                "type": "DisruptionTarget",
-                "status": "True",
-                "lastTransitionTime": now.text(),
-                "reason": "DeletionByPodGC",
-                "message": "PodGC: node no longer exists",
-            });
-            let body = json!({
-                "metadata": { "uid": uid },
-                "status": { "phase": "Failed", "conditions": [condition] },
-            });
-            let path = format!("/api/v1/namespaces/{}/pods/{}", row.namespace, row.name);
+        let condition = json!({
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastTransitionTime": now.text(),
+            "reason": "DeletionByPodGC",
+            "message": "PodGC: node no longer exists",
+        });
+        self.collect_those(node, json!({ "phase": "Failed", "conditions": [condition] }), |_| true);
+    }
+
+    /// The same for pods that are asked to go on a node that is out of service.
+    fn collect_terminating(&mut self, node: &str) {
+        self.collect_those(node, json!({ "phase": "Failed" }), |pod| pod.deleting);
+    }
+
+    fn collect_those(&mut self, node: &str, status: Value, is: fn(&PodRow) -> bool) {
+        let pods = self.pods_by_node.get_mut(node).into_iter().flatten();
+        for (uid, row) in pods.filter(|(_, row)| !row.is_collected && is(row)) {
+            row.is_collected = true;
+            let body = json!({ "metadata": { "uid": uid }, "status": status });
+            let path = pod_path(&row.namespace, &row.name);
             let status = format!("{path}/status");
             let ticket = Ticket::Mark { path, uid: uid.clone() };
             self.outbox.push(
@@ -130,6 +170,18 @@ impl PodGc {
                 body.to_string(),
             );
         }
+    }
+
+    /// A pod was not removed: its node, if it had one, is looked at again.
+    fn not_removed(&mut self, uid: &str, error: &Error, now: Now) {
+        tracing::warn!(%error, "a pod was not removed that nobody is left to end");
+        let Some(node) = self.node_by_pod.get(uid).cloned() else { return };
+        if let Some(row) = self.pods_by_node.get_mut(&node).and_then(|pods| pods.get_mut(uid)) {
+            row.is_collected = false;
+        }
+        self.failures += 1;
+        let pause = retry_millis(self.failures, &mut self.random);
+        self.later(node, now.millis + pause);
     }
 
     fn later(&mut self, node: Box<str>, millis: u64) {
@@ -143,8 +195,16 @@ impl Core for PodGc {
         match fact {
             Fact::Pod(pod) => self.pod_applied(pod, now),
             Fact::PodGone(metadata) => self.pod_gone(&metadata.uid),
-            Fact::Node(node) if !self.nodes.contains(&*node.metadata.name) => {
-                self.nodes.insert((*node.metadata.name).into());
+            Fact::Node(node) => {
+                let (name, service) = (&*node.metadata.name, Service::of(node));
+                match self.nodes.get_mut(name) {
+                    Some(known) if *known == service => return,
+                    Some(known) => *known = service,
+                    None => drop(self.nodes.insert(name.into(), service)),
+                }
+                if service == Service::Out {
+                    self.collect_terminating(name);
+                }
             }
             Fact::NodeGone(metadata) => {
                 self.nodes.remove(&*metadata.name);
@@ -154,8 +214,12 @@ impl Core for PodGc {
             }
             Fact::Listed { kind: Kind::Nodes, .. } if !self.nodes_listed => {
                 self.nodes_listed = true;
-                let missing: Vec<Box<str>> =
-                    self.pods_by_node.keys().filter(|node| !self.nodes.contains(*node)).cloned().collect();
+                let missing: Vec<Box<str>> = self
+                    .pods_by_node
+                    .keys()
+                    .filter(|node| !self.nodes.contains_key(*node))
+                    .cloned()
+                    .collect();
                 for node in missing {
                     self.later(node, now.millis + self.quarantine_millis);
                 }
@@ -173,9 +237,14 @@ impl Core for PodGc {
             && let Some(Reverse((_, node))) = self.timers.pop()
         {
             self.waiting.remove(&node);
-            if !self.nodes.contains(&node) && self.pods_by_node.contains_key(&node) {
-                let path = format!("/api/v1/nodes/{node}");
-                self.outbox.push(Ticket::Verify(node), Method::GET, path, content_type::JSON, "");
+            match self.nodes.get(&node) {
+                Some(Service::Running) => {}
+                Some(Service::Out) => self.collect_terminating(&node),
+                None if self.pods_by_node.contains_key(&node) => {
+                    let path = format!("/api/v1/nodes/{node}");
+                    self.outbox.push(Ticket::Verify(node), Method::GET, path, content_type::JSON, "");
+                }
+                None => {}
             }
         }
     }
@@ -206,23 +275,18 @@ impl Core for PodGc {
                 {
                     tracing::warn!(path, %error, "an orphaned pod was not marked");
                 }
-                let body = delete_options(&uid, Some(0));
-                self.outbox.push(Ticket::Delete, Method::DELETE, path, content_type::JSON, body);
+                self.remove(path, uid);
             }
-            (Some(Ticket::Delete), Err(error)) if !error.is_not_found() && !error.is_conflict() => {
-                tracing::warn!(%error, "an orphaned pod was not removed");
-                // Its node, if it had one, is looked at again.
-                let missing: Vec<Box<str>> =
-                    self.pods_by_node.keys().filter(|node| !self.nodes.contains(*node)).cloned().collect();
-                self.failures += 1;
-                let pause = retry_millis(self.failures, &mut self.random);
-                for node in missing {
-                    self.later(node, now.millis + pause);
-                }
+            (Some(Ticket::Delete(uid)), Err(error)) if !error.is_not_found() && !error.is_conflict() => {
+                self.not_removed(&uid, &error, now);
             }
-            (Some(Ticket::Delete) | None, _) => {}
+            (Some(Ticket::Delete(_)) | None, _) => {}
         }
     }
+}
+
+fn pod_path(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{name}")
 }
 
 #[cfg(test)]
@@ -294,6 +358,60 @@ mod tests {
         gc.observe(&Fact::Pod(&serde_json::from_str(&pod("p", "late", false)).unwrap()), at(0));
         gc.wake(at(40));
         assert_eq!(sent(&mut gc, true, at(40)), ["GET nodes/late"]);
+    }
+
+    /// The node `n`, with the status of its condition Ready and the keys of its taints.
+    fn tell_node(gc: &mut PodGc, ready: &str, taints: &[&str]) {
+        let taints: Vec<_> = taints.iter().map(|key| json!({"key": key, "effect": "NoExecute"})).collect();
+        let node = json!({
+            "metadata": {"name": "n", "uid": "n"},
+            "spec": {"taints": taints},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]},
+        });
+        gc.observe(&Fact::Node(&serde_json::from_str(&node.to_string()).unwrap()), at(0));
+    }
+
+    #[test]
+    fn pods_that_are_asked_to_go_are_removed_from_nodes_that_are_out_of_service() {
+        let check = |ready: &str, taints: &[&str], expected: &[&str]| {
+            for pods_first in [true, false] {
+                let mut gc = collector();
+                let pods = [pod("goes", "n", true), pod("stays", "n", false)];
+                let tell = |gc: &mut PodGc| {
+                    pods.iter().for_each(|pod| {
+                        gc.observe(&Fact::Pod(&serde_json::from_str(pod).unwrap()), at(0));
+                    });
+                };
+                tell_node(&mut gc, "True", &[]);
+                if pods_first {
+                    tell(&mut gc);
+                }
+                tell_node(&mut gc, ready, taints);
+                tell(&mut gc);
+                assert_eq!(sent(&mut gc, true, at(0)), expected, "{ready} {taints:?}");
+            }
+        };
+        let removed = ["PATCH namespaces/ns/pods/goes/status", "DELETE namespaces/ns/pods/goes"];
+        check("Unknown", &["other", OUT_OF_SERVICE], &removed);
+        check("False", &[OUT_OF_SERVICE], &removed);
+        check("True", &[OUT_OF_SERVICE], &[]);
+        check("Unknown", &["node.kubernetes.io/unreachable"], &[]);
+    }
+
+    #[test]
+    fn a_removal_that_fails_is_tried_again_while_the_node_is_out_of_service() {
+        let mut gc = collector();
+        tell_node(&mut gc, "Unknown", &[OUT_OF_SERVICE]);
+        gc.observe(&Fact::Pod(&serde_json::from_str(&pod("goes", "n", true)).unwrap()), at(0));
+        while let Some(write) = gc.next_write(at(0)) {
+            gc.done(write.ticket, Err(Error::TimedOut(Duration::ZERO)), at(0));
+        }
+        gc.wake(at(60));
+        assert_eq!(
+            sent(&mut gc, true, at(60)),
+            ["PATCH namespaces/ns/pods/goes/status", "DELETE namespaces/ns/pods/goes"]
+        );
+        assert_eq!(gc.next_wake(), None);
     }
 
     #[test]

@@ -286,6 +286,58 @@ async fn a_budget_is_counted_and_guards_evictions() {
     cluster.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_daemons_cannot_be_counted_and_grants_no_eviction() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemon(json!({}), 2).await;
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "agent"}}},
+    });
+    cluster.create(budgets, budget).await;
+    let path = format!("{budgets}/b");
+    let failed =
+        cluster.until(&path, "it fails", |b| b["status"]["conditions"][0]["reason"] == "SyncFailed").await;
+    let message = &failed["status"]["conditions"][0]["message"];
+    assert_eq!(message, "daemonsets.apps does not implement the scale subresource");
+    let pod = cluster.items(PODS).await[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}});
+    let evicted = cluster.client.post(&format!("{PODS}/{pod}/eviction"), eviction.to_string()).await;
+    assert_eq!(evicted.unwrap_err().code(), Some(429));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pods_of_a_node_that_is_out_of_service_are_deleted_by_force() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemon(json!({}), 2).await;
+    let node = "/api/v1/nodes/node-1";
+    cluster
+        .merge(node, json!({"metadata": {"annotations": {"simulate.everynode.dev/silent": "true"}}}))
+        .await;
+    cluster.until(node, "the node is lost", |node| condition(node, "Ready") == "Unknown").await;
+    let taint = json!({"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"});
+    cluster.merge(node, json!({"spec": {"taints": [taint]}})).await;
+    cluster.until(PODS, "its pod goes", |pods| pods["items"].as_array().unwrap().len() == 1).await;
+    let path = format!("{DAEMON_SETS}/agent");
+    cluster.until(&path, "the node counts no more", |ds| ds["status"]["desiredNumberScheduled"] == 1).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_node_that_asked_for_it_comes_back_with_its_daemon() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemon(json!({}), 2).await;
+    let (node, key) = ("/api/v1/nodes/node-1", "simulate.everynode.dev/register-again");
+    cluster.merge(node, json!({"metadata": {"annotations": {key: "true"}}})).await;
+    let before = cluster.get(node).await["metadata"]["uid"].clone();
+    cluster.client.delete(node, "").await.unwrap();
+    cluster.until(node, "it registers", |now| !now.is_null() && now["metadata"]["uid"] != before).await;
+    cluster.available(2).await;
+    cluster.stop().await;
+}
+
 /// Prints how long it takes until a DaemonSet is available on `EVERYNODE_NODES` nodes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: cargo test --release -p everynode-local --test loops -- --ignored --nocapture"]

@@ -19,8 +19,6 @@ pub struct FleetConfig {
     pub lease_duration: Duration,
     /// How often each node posts its status when nothing changed.
     pub status_interval: Duration,
-    /// Register a node again when its Node object was deleted, instead of stopping its agent.
-    pub register_again: bool,
     /// Events per second about ordinary happenings (Pulled, Created, Started, Killing), for the whole fleet;
     /// more are left out. Events about failures have a ten times larger allowance.
     pub events_per_second: f64,
@@ -38,7 +36,6 @@ impl FleetConfig {
             lease_interval: Duration::from_secs(10),
             lease_duration: Duration::from_secs(40),
             status_interval: Duration::from_secs(300),
-            register_again: false,
             events_per_second: 5.0,
             seed: None,
         }

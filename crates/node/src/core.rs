@@ -162,31 +162,31 @@ impl FleetCore {
     }
 
     /// All Nodes of the API have been seen: the missing ones are registered, or were deleted meanwhile.
-    pub(crate) fn nodes_listed(&mut self) {
+    pub(crate) fn nodes_listed(&mut self, now: Now) {
         for index in 0..self.nodes.len() {
             let agent = &self.nodes[index];
             match agent.registration {
                 Registration::Unknown => self.owe(Task::Register(index)),
                 Registration::Present if agent.seen != self.node_listing => {
                     let name = agent.spec.name.clone();
-                    self.node_deleted(&name);
+                    self.node_deleted(&name, now);
                 }
                 Registration::Present | Registration::Gone => {}
             }
         }
     }
 
-    /// A Node was deleted: its agent stops, or registers again.
-    pub(crate) fn node_deleted(&mut self, name: &str) {
+    /// A Node was deleted: its agent stops, and registers again when the Node asked for that.
+    pub(crate) fn node_deleted(&mut self, name: &str, now: Now) {
         let Some(&index) = self.node_by_name.get(name) else { return };
         self.forget_pods_of(index);
         let agent = &mut self.nodes[index];
         agent.registration = Registration::Gone;
         agent.down_by.clear();
         agent.lease_exists = true;
-        if self.config.register_again {
-            agent.registration = Registration::Unknown;
-            self.owe(Task::Register(index));
+        if let Some(after) = agent.faults.register_again_after {
+            let at = now.millis.saturating_add(millis(after));
+            self.timers.push(Reverse((at, Timer::Retry(Task::Register(index)))));
         }
     }
 

@@ -23,7 +23,7 @@ impl Bench {
     fn ready() -> Bench {
         let mut bench = Bench::new(vec![NodeSpec::new("a"), NodeSpec::new("b")]);
         bench.core.nodes_restarted();
-        bench.core.nodes_listed();
+        bench.core.nodes_listed(bench.now);
         bench.core.pods_restarted();
         bench.core.pods_listed();
         bench.settle();
@@ -83,7 +83,7 @@ fn missing_nodes_are_registered_and_known_ones_are_not() {
     let mut bench = Bench::new(vec![NodeSpec::new("a"), NodeSpec::new("b")]);
     bench.core.nodes_restarted();
     bench.node("a", "True", json!({}));
-    bench.core.nodes_listed();
+    bench.core.nodes_listed(bench.now);
     bench.settle();
     bench.check(&["POST /api/v1/nodes"]);
     assert_eq!(bench.core.nodes[1].shown_ready, "True");
@@ -101,7 +101,7 @@ fn a_new_node_asks_for_its_pods_only_when_some_were_shown_before() {
         if early_pod {
             bench.pod("p", "a", json!({}));
         }
-        bench.core.nodes_listed();
+        bench.core.nodes_listed(bench.now);
         bench.settle();
         bench.check(&expected);
     }
@@ -200,10 +200,44 @@ fn the_agent_of_a_deleted_node_stops() {
     bench.pod("p", "a", json!({}));
     bench.settle();
     bench.writes.clear();
-    bench.core.node_deleted("a");
+    bench.core.node_deleted("a", bench.now);
     bench.at(100);
     bench.check_untouched(&["nodes/a", "leases/a"]);
     assert!(bench.core.pods.is_empty());
+}
+
+#[test]
+fn a_deleted_node_registers_again_when_it_asked_for_that() {
+    let registration = "POST /api/v1/nodes";
+    let check = |annotations: Value, at_once: &[&str], later: &[&str]| {
+        let mut bench = Bench::ready();
+        bench.node("a", "True", annotations);
+        bench.writes.clear();
+        bench.core.node_deleted("a", bench.now);
+        for (seconds, expected) in [(9, at_once), (10, later)] {
+            bench.at(seconds);
+            // Leases and status of the nodes that are there go on.
+            bench.writes.retain(|write| write == registration);
+            bench.check(expected);
+        }
+    };
+    let key = "simulate.everynode.dev/register-again";
+    let registers = [registration];
+    check(json!({key: "true"}), &registers, &[]);
+    check(json!({key: "after=10s"}), &[], &registers);
+    check(json!({key: "after=10s", "simulate.everynode.dev/silent": "true"}), &[], &registers);
+    check(json!({key: "false"}), &[], &[]);
+}
+
+#[test]
+fn a_node_that_came_back_by_itself_is_not_registered_again() {
+    let mut bench = Bench::ready();
+    bench.node("a", "True", json!({"simulate.everynode.dev/register-again": "after=10s"}));
+    bench.core.node_deleted("a", bench.now);
+    bench.node("a", "True", json!({}));
+    bench.writes.clear();
+    bench.at(60);
+    bench.check_untouched(&["POST /api/v1/nodes"]);
 }
 
 #[test]

@@ -22,6 +22,7 @@
 //! |---|---|---|
 //! | `silent` | `true` | the agent does nothing: no lease, no status, no pods |
 //! | `start-delay` | duration | time from binding to running for pods without their own |
+//! | `register-again` | `true`, `after=DURATION` | when the Node is deleted the agent registers it again, at once or after that time |
 //!
 //! A value that cannot be read is ignored, and an event on the object says so.
 
@@ -65,6 +66,8 @@ pub struct NodeFaults {
     pub silent: bool,
     /// Time from binding to running.
     pub start_delay: Option<Duration>,
+    /// Time from the deletion of the Node to its registration; without one the agent stops.
+    pub register_again_after: Option<Duration>,
 }
 
 impl PodFaults {
@@ -117,6 +120,7 @@ impl NodeFaults {
             let result = match key {
                 "silent" => boolean(value).map(|silent| faults.silent = silent),
                 "start-delay" => duration(value).map(|delay| faults.start_delay = Some(delay)),
+                "register-again" => moment(value).map(|after| faults.register_again_after = after),
                 _ => Err("is not a key that simulated nodes know on a Node".into()),
             };
             problems.extend(result.err().map(|problem| sentence(key, value, &problem)));

@@ -107,11 +107,11 @@ impl Driver {
             }
             Some(Event::Deleted(object)) => {
                 if let Some(node) = read::<lean::Node<'_>>(&object) {
-                    self.core.node_deleted(&node.metadata.name);
+                    self.core.node_deleted(&node.metadata.name, now);
                 }
             }
             Some(Event::InitialDone(_)) => {
-                self.core.nodes_listed();
+                self.core.nodes_listed(now);
                 return true;
             }
             Some(Event::Interrupted(error)) => tracing::warn!(%error, "the watch of nodes was interrupted"),

@@ -40,7 +40,7 @@ pub(crate) enum Registration {
     /// The Node object has not been looked for yet.
     Unknown,
     Present,
-    /// Deleted by others: the agent has stopped.
+    /// Deleted by others: the agent has stopped, or will register again.
     Gone,
 }
 
@@ -104,6 +104,11 @@ impl NodeAgent {
         if changed { problems } else { Vec::new() }
     }
 
+    /// The API shows its Node.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.registration == Registration::Present
+    }
+
     /// The agent runs pods.
     pub(crate) fn runs_pods(&self) -> bool {
         self.lives() && self.spec.mode == Mode::Healthy
@@ -111,7 +116,7 @@ impl NodeAgent {
 
     /// The agent posts status.
     pub(crate) fn lives(&self) -> bool {
-        self.registration == Registration::Present && self.spec.mode != Mode::Silent && !self.faults.silent
+        self.is_registered() && self.spec.mode != Mode::Silent && !self.faults.silent
     }
 
     /// The agent renews its lease.

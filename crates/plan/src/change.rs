@@ -169,6 +169,11 @@ impl Change {
         }
     }
 
+    /// Whether pods are made from the same template as before.
+    pub fn is_of_same_template(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live["spec"]["template"] == self.new["spec"]["template"])
+    }
+
     /// The uid of the DaemonSet.
     pub fn uid(&self) -> &str {
         self.new["metadata"]["uid"].as_str().unwrap_or_default()

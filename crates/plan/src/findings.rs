@@ -1,6 +1,7 @@
 //! What of a plan somebody should know before going on: stalls, losses and their causes.
 
 mod conducted;
+mod standing;
 
 use everynode_engine::fit::Misfit;
 use everynode_engine::pod_body::GENERATION_LABEL;
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use crate::model::{Model, ModelNode};
 use crate::run::{Left, Run};
+use crate::standing::Standing;
 use crate::world::{Refusal, Refused};
 
 /// Something to know.
@@ -48,7 +50,7 @@ pub enum FindingKind {
     SurgeHostPorts,
     /// Pods do not fit on their nodes.
     NoRoom,
-    /// New pods do not become ready, as was asked for.
+    /// New pods do not become ready, as was asked for, or as they do not now.
     NewPodsFail,
     /// A quota refuses pods.
     Quota,
@@ -56,10 +58,12 @@ pub enum FindingKind {
     Refused,
     /// The namespace is neither in the fleet nor in the manifest.
     NoNamespace,
-    /// Pods wait for a scheduler that nobody runs, as far as can be seen.
-    NoScheduler,
     /// Pods of another template count as updated, and stay.
     CountsAsUpdated,
+    /// Pods are not made, for a reason that the model does not know.
+    NotCreated,
+    /// No scheduler looks at pods.
+    NotScheduled,
     /// No node is eligible.
     NoEligibleNode,
     /// More nodes than the budget allows are without a Ready pod at once.
@@ -111,6 +115,7 @@ pub(crate) fn of_runs(model: &Model, runs: &[Run]) -> Vec<Finding> {
     }
     findings.extend(no_room(model, typical));
     findings.extend(failures(model, typical));
+    findings.extend(standing::of_run(model, typical));
     findings.extend(match model.policies.is_empty() {
         true => excess(model, runs).into_iter().collect(),
         false => conducted::of_runs(model, runs),
@@ -297,9 +302,7 @@ fn no_room(model: &Model, run: &Run) -> Option<Finding> {
         kept => message
             .push_str(&format!("; {kept} of them keep their old pods as long as these are not replaced")),
     }
-    let was_so = lost == 0 && !run.left.iter().any(|(_, why)| *why == Left::NotReached) && !gains(model, run);
-    let severity = if was_so { Severity::Note } else { Severity::Unsafe };
-    Some(finding(FindingKind::NoRoom, severity, message, names(&nodes)))
+    Some(finding(FindingKind::NoRoom, Severity::Unsafe, message, names(&nodes)))
 }
 
 /// The nodes on which the pod does not fit in the end, or would not if the roll-out came to them, by name.
@@ -314,15 +317,10 @@ pub(crate) fn misfits(run: &Run) -> Vec<(u32, &Misfit)> {
     all
 }
 
-/// Some node on which the pod does not fit had no pod before at all.
-fn gains(model: &Model, run: &Run) -> bool {
-    let has_pod = |index: u32| model.pods.iter().any(|pod| pod.node == Some(index));
-    run.left.iter().any(|(index, why)| matches!(why, Left::NoRoom(_)) && !has_pod(*index))
-}
-
 fn failures(model: &Model, run: &Run) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let failed = left(model, run, |why| *why == Left::Failed);
+    let mut failed = left(model, run, |why| *why == Left::Failed);
+    failed.retain(|node| node.standing != Some(Standing::Fails));
     if !failed.is_empty() {
         let message =
             format!("the new pod does not become ready on {}, as asked for", count(failed.len(), "node"));
@@ -335,7 +333,7 @@ fn failures(model: &Model, run: &Run) -> Vec<Finding> {
              pods stay Pending on {}",
             count(waiting.len(), "node")
         );
-        findings.push(finding(FindingKind::NoScheduler, Severity::Unsafe, message, names(&waiting)));
+        findings.push(finding(FindingKind::NotScheduled, Severity::Unsafe, message, names(&waiting)));
     }
     findings.extend(refusal(model, run));
     findings

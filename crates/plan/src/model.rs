@@ -22,6 +22,7 @@ use crate::policy::selects;
 use crate::read::DEFAULT_SCHEDULER;
 use crate::record::{Node, Pod};
 use crate::spread::{Spread, whole_second};
+use crate::standing::{self, Standing};
 use crate::surroundings::Surroundings;
 
 /// What is assumed about the time to come.
@@ -65,6 +66,8 @@ pub struct ModelNode {
     pub not_ready_since: Option<Time>,
     /// New pods never become ready here.
     pub fails_new: bool,
+    /// What keeps pods from it as the DaemonSet is before the change.
+    pub standing: Option<Standing>,
     /// What the new template makes of it.
     pub verdict: Verdict,
     /// spec.unschedulable.
@@ -123,6 +126,8 @@ pub struct Model {
     pub pods: Vec<ModelPod>,
     /// The DaemonSet after the change.
     pub daemonset: DaemonSetFact,
+    /// Its template is that from before the change.
+    pub is_unchanged: bool,
     /// Its revisions, and those that it could adopt.
     pub revisions: Vec<RevisionFact>,
     /// The objects that decide about new pods.
@@ -165,6 +170,9 @@ impl Model {
             node.room.add_pods(taken.pods - 1);
             node.others.push((taken.priority, taken.pods, demand));
         }
+        if let Some(live) = &change.live {
+            standing::mark(&mut nodes, fleet, live);
+        }
         let mut surroundings = fleet.view();
         if !surroundings.has_namespace(&daemonset.namespace) {
             let made = json!({"metadata": {"name": daemonset.namespace}});
@@ -183,6 +191,7 @@ impl Model {
             demand: Arc::new(Demand::of_pod(&template.value()["spec"])),
             schedulers: fleet.schedulers.clone(),
             policies: fleet.policies.iter().filter(|one| selects(one, &daemonset)).cloned().collect(),
+            is_unchanged: change.is_of_same_template(),
             daemonset,
             assumptions,
         };
@@ -305,6 +314,21 @@ impl Model {
         self.pods = pods;
     }
 
+    /// Whether new pods never become ready on a node.
+    pub fn fails_new(&self, node: u32) -> bool {
+        self.nodes.get(node as usize).is_some_and(|one| one.fails_new) || self.stands(node, Standing::Fails)
+    }
+
+    /// Whether pods are not bound to a node although they fit there.
+    pub fn is_never_bound(&self, node: u32) -> bool {
+        self.stands(node, Standing::NotScheduled) || self.stands(node, Standing::Unschedulable)
+    }
+
+    /// Whether pods go on being kept from a node in this way: what a change of the template mends is not known.
+    pub fn stands(&self, node: u32, standing: Standing) -> bool {
+        self.is_unchanged && self.nodes.get(node as usize).is_some_and(|one| one.standing == Some(standing))
+    }
+
     /// How many nodes should run a pod after the change.
     pub fn desired(&self) -> usize {
         self.nodes.iter().filter(|node| node.verdict.should_run).count()
@@ -366,6 +390,7 @@ fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, beg
         },
         is_cordoned: node.unschedulable,
         fails_new: failing.is_some_and(|one| one.after_update),
+        standing: None,
         verdict: Verdict::AWAY,
         room,
         others: Vec::new(),

@@ -403,7 +403,7 @@ impl<'a> World<'a> {
         let assumptions = &self.model.assumptions;
         let delay = assumptions.start.draw(&mut self.random);
         let pod = &self.pods[index as usize];
-        let fails_here = pod.node.is_some_and(|node| self.model.nodes[node as usize].fails_new);
+        let fails_here = pod.node.is_some_and(|node| self.model.fails_new(node));
         let fails = pod.is_current
             && (fails_here || assumptions.failure_rate > 0.0 && self.random.f64() < assumptions.failure_rate);
         self.pods[index as usize].fails = fails;

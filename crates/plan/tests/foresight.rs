@@ -294,7 +294,7 @@ fn pods_of_the_default_priority_class_push_others_out() {
 fn a_scheduler_that_has_put_no_pod_anywhere_is_told() {
     let theirs = agent(json!({"schedulerName": "theirs"}));
     let mut case = empty();
-    check(&case, &theirs, Some((FindingKind::NoScheduler, "schedulerName is theirs")));
+    check(&case, &theirs, Some((FindingKind::NotScheduled, "schedulerName is theirs")));
     let schedulers = ["theirs".to_owned()].into();
     case.more.push(Record::Taken(Taken { node: node_name(0), pods: 1, schedulers, ..Taken::default() }));
     check(&case, &theirs, None);

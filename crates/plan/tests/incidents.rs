@@ -96,6 +96,40 @@ fn surging_pods_cannot_have_the_host_port_that_the_old_ones_hold() {
 }
 
 #[test]
+fn pods_that_fail_are_not_made_or_are_not_bound_already_make_an_update_unsafe() {
+    let check = |break_it: fn(&mut Case), kind: FindingKind, part: &str| {
+        let mut case =
+            Case::new(4, |spec| spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 3.into());
+        break_it(&mut case);
+        let fleet = case.settled_fleet();
+        let new = manifest("agent:2", |spec| {
+            spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 3.into();
+        });
+        let change = common::change(&fleet, &new).expect("the manifest is good");
+        let plan = Plan::make(&fleet, &change, &fixed(20_000, 2_000)).expect("a plan");
+        check_unsafe(&plan, kind, &[part, "n00001", "Unless the change mends that"]);
+    };
+    let failed = |case: &mut Case| common::fail(&mut case.pods[1], "Evicted");
+    check(failed, FindingKind::NewPodsFail, "pods fail on 1 node");
+    check(|case| drop(case.pods.remove(1)), FindingKind::NotCreated, "no pod is made on 1 node");
+    let unseen = |case: &mut Case| common::unbind(&mut case.pods[1], None);
+    check(unseen, FindingKind::NotScheduled, "nobody serves schedulerName default-scheduler");
+    let refused = |case: &mut Case| common::unbind(&mut case.pods[1], Some("1 cannot allocate all claims"));
+    check(refused, FindingKind::NotScheduled, "the scheduler binds no pod on 1 node");
+}
+
+#[test]
+fn a_pod_that_fits_no_better_than_before_makes_an_update_unsafe() {
+    let mut case = Case::new(3, |spec| spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 2.into());
+    common::unbind(&mut case.pods[1], Some("1 Too many pods"));
+    case.nodes[1].allocatable["pods"] = "0".into();
+    let plan = case.plan(&manifest("agent:2", |spec| {
+        spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 2.into();
+    }));
+    check_unsafe(&plan, FindingKind::NoRoom, &["1 node", "Too many pods"]);
+}
+
+#[test]
 fn a_pod_that_cannot_fit_takes_the_daemon_from_its_node() {
     let cpu = |amount: &'static str| {
         move |spec: &mut Value| {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_controller::Limits;
 use everynode_local::LoopsConfig;
 use everynode_node::{Fleet, FleetConfig, NodeSpec};
 use everynode_wire::Value;
@@ -53,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) pod_start_millis: u64,
     /// The kind RolloutPolicy is defined.
     pub(crate) serves_policies: bool,
+    /// How many nodes a list in the status of a policy names.
+    pub(crate) policy_status_names: usize,
     pub(crate) is_traced: bool,
 }
 
@@ -98,8 +101,9 @@ impl Cluster {
             true => vec![(false, Part::Placement), (false, Part::Rollouts)],
             false => vec![(elects, Part::All); setup.replicas],
         };
-        let replicas =
-            (1..).zip(parts).map(|(n, (elects, part))| Replica::new(n, elects, along, part)).collect();
+        let limits = Limits { policy_status_names: setup.policy_status_names, ..Limits::default() };
+        let replica = |(number, (elects, part))| Replica::new(number, elects, along, part, limits.clone());
+        let replicas = (1..).zip(parts).map(replica).collect();
         Cluster { shared, replicas, tasks }
     }
 

@@ -28,3 +28,8 @@ mod world;
 pub use cluster::Report;
 pub use faults::Fault;
 pub use world::Counts;
+
+/// A seed that nobody has seen, of a world with all that worlds can have.
+pub fn fresh_seed() -> u64 {
+    fastrand::u64(suites::storm::FIRST_GROWN_SEED..1 << 48)
+}

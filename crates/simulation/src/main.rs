@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use everynode_simulation::suites::systematic::{Outcome, Scenario};
 use everynode_simulation::suites::{edits, rollouts, storm, systematic};
-use everynode_simulation::{Fault, Report};
+use everynode_simulation::{Fault, Report, fresh_seed};
 
 const USAGE: &str = "\
 usage: simulate [SUITE] [options]
@@ -20,7 +20,7 @@ suites:
   systematic   twelve scenarios, each with every single fault
 options:
   --seeds N    so many worlds (1000)
-  --from S     beginning with this seed (1)
+  --from S     beginning with this seed (drawn anew, and printed)
   --jobs N     at the same time (2)
   --seed S     this one only
   --trace      with all its events
@@ -43,7 +43,7 @@ fn arguments() -> Result<Arguments, String> {
     let mut arguments = Arguments {
         suite: "storm".to_owned(),
         seeds: 1_000,
-        from: 1,
+        from: fresh_seed(),
         jobs: 2,
         seed: None,
         is_traced: false,
@@ -162,6 +162,10 @@ struct Totals {
 }
 
 fn seeds(arguments: &Arguments, run: &(dyn Fn(u64) -> Report + Sync)) -> bool {
+    println!(
+        "again: just simulate {} --seeds {} --from {}",
+        arguments.suite, arguments.seeds, arguments.from
+    );
     let (began, next, totals) =
         (Instant::now(), AtomicU64::new(arguments.from), Mutex::new(Totals::default()));
     let end = arguments.from + arguments.seeds;

@@ -103,6 +103,10 @@ pub(crate) fn image(spec: &Value) -> &str {
 /// What is missing of the desired state; `None` when nothing is.
 pub(crate) fn missing(store: &Store, is_beside: bool, now_seconds: i64) -> Option<String> {
     let nodes: Vec<_> = store.all(Kind::Node).collect();
+    // When it is ready again its daemons come, or are counted.
+    if let Some(down) = nodes.iter().find(|node| is_down(node)) {
+        return Some(format!("{} is not ready", name(down)));
+    }
     for daemonset in store.all(Kind::DaemonSet) {
         let who = name(daemonset);
         if is_deleting(daemonset) {
@@ -253,6 +257,14 @@ pub(crate) fn with_surplus_revisions(store: &Store) -> Vec<Key> {
     let key =
         |daemonset: &std::sync::Arc<Value>| Key::new(Kind::DaemonSet, namespace(daemonset), name(daemonset));
     store.all(Kind::DaemonSet).filter(surplus).map(key).collect()
+}
+
+/// The node lifecycle has found it not ready, and not ready again since.
+fn is_down(node: &Value) -> bool {
+    let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    taints.any(|taint| {
+        taint["key"] == "node.kubernetes.io/not-ready" || taint["key"] == "node.kubernetes.io/unreachable"
+    })
 }
 
 fn own_revisions<'a>(store: &'a Store, daemonset: &'a Value) -> Vec<&'a std::sync::Arc<Value>> {

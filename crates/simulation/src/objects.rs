@@ -13,6 +13,20 @@ pub(crate) struct NewDaemonSet {
     pub(crate) min_ready_seconds: i64,
     pub(crate) tolerates_all: bool,
     pub(crate) names_by_node: bool,
+    /// A node on which no pod of it becomes ready.
+    pub(crate) never_ready_on: Option<String>,
+    /// How a pod keeps a second one from its node.
+    pub(crate) hold: Hold,
+}
+
+/// The ways in which a pod can keep a second one of its template from its node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hold {
+    #[default]
+    None,
+    HostPort,
+    /// Its ports are host ports because it is in the host's network.
+    HostNetwork,
 }
 
 impl NewDaemonSet {
@@ -26,6 +40,8 @@ impl NewDaemonSet {
             min_ready_seconds: 0,
             tolerates_all: false,
             names_by_node: false,
+            never_ready_on: None,
+            hold: Hold::None,
         }
     }
 
@@ -53,12 +69,34 @@ impl NewDaemonSet {
         if self.tolerates_all {
             object["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
         }
+        let (template, port) =
+            (&mut object["spec"]["template"], 9000 + self.name.len() + usize::from(name.as_bytes()[1]));
+        match self.hold {
+            Hold::None => {}
+            Hold::HostPort => {
+                template["spec"]["containers"][0]["ports"] =
+                    json!([{"containerPort": port, "hostPort": port}]);
+            }
+            Hold::HostNetwork => {
+                template["spec"]["containers"][0]["ports"] = json!([{"containerPort": port}]);
+                template["spec"]["hostNetwork"] = true.into();
+            }
+        }
+        if let Some(node) = &self.never_ready_on {
+            template["metadata"]["annotations"] = json!({
+                NEVER_READY: "true",
+                "simulate.everynode.dev/fail-on-nodes": format!("kubernetes.io/hostname={node}"),
+            });
+        }
         if self.names_by_node {
             object["metadata"]["annotations"] = json!({"everynode.dev/pod-names": "node"});
         }
         object
     }
 }
+
+/// The annotation of pods that are never ready.
+pub(crate) const NEVER_READY: &str = "simulate.everynode.dev/never-ready";
 
 /// An image that cannot be pulled.
 pub(crate) const BAD_IMAGE: &str = "example.com/daemon:non-existent";

@@ -1,6 +1,8 @@
 //! Controllers that live, crash, and come back.
 
-use everynode_controller::{Controller, ControllerConfig, Election, Health, LeaseConfig, Metrics, Scope};
+use everynode_controller::{
+    Controller, ControllerConfig, Election, Health, LeaseConfig, Limits, Metrics, Scope,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +18,7 @@ pub(crate) struct Replica {
     elects: bool,
     takes_writes_along: bool,
     part: Part,
+    limits: Limits,
     running: Option<Running>,
 }
 
@@ -27,8 +30,14 @@ struct Running {
 
 impl Replica {
     /// A replica that does not run yet. One that elects writes only while it leads.
-    pub(crate) fn new(number: usize, elects: bool, takes_writes_along: bool, part: Part) -> Replica {
-        Replica { number, life: 0, elects, takes_writes_along, part, running: None }
+    pub(crate) fn new(
+        number: usize,
+        elects: bool,
+        takes_writes_along: bool,
+        part: Part,
+        limits: Limits,
+    ) -> Replica {
+        Replica { number, life: 0, elects, takes_writes_along, part, limits, running: None }
     }
 
     /// Begins a new life, unless one goes on.
@@ -50,10 +59,10 @@ impl Replica {
         world.note(format_args!("{name} starts"));
         if !self.elects {
             let World { safety, store, .. } = &mut *world;
-            safety.begins_to_lead(store);
+            safety.forget_what_nobody_told(store);
         }
         drop(world);
-        let task = tokio::spawn(work(shared.clone(), actor.clone(), identity));
+        let task = tokio::spawn(work(shared.clone(), actor.clone(), identity, self.limits.clone()));
         self.running = Some(Running { actor, task });
     }
 
@@ -88,12 +97,13 @@ impl Replica {
     }
 }
 
-async fn work(shared: Shared, actor: Actor, identity: Option<String>) {
+async fn work(shared: Shared, actor: Actor, identity: Option<String>, limits: Limits) {
     let client = network::client(&shared, &actor);
     let (metrics, health) = (Metrics::new(), Health::default());
     let scope = if actor.part == Part::Rollouts { Scope::Rollouts } else { Scope::All };
     let config = ControllerConfig {
         scope,
+        limits,
         metrics: metrics.clone(),
         health: health.clone(),
         ..ControllerConfig::default()

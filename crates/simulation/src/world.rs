@@ -180,7 +180,7 @@ impl World {
         let is_taken = change.key.kind == Kind::Lease
             && change.old.as_ref().map(|old| holder(old)) != Some(holder(&change.new));
         if is_taken && (&*change.key.namespace, &*change.key.name) == LEASE {
-            self.safety.begins_to_lead(&self.store);
+            self.safety.forget_what_nobody_told(&self.store);
         }
         if let Some(what) = self.safety.judge(&self.store, &self.clock, actor, target, change) {
             self.violated(what);

@@ -38,16 +38,19 @@ pub async fn create(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>,
     }
 }
 
-/// The namespace of the object is that of the path, or nothing.
+/// The object gets the namespace of the path, and may name no other one. Objects of the cluster have none, whatever
+/// they name.
 pub fn ensure_namespace(object: &mut Value, resource: &Resource, namespace: &str) -> Result<(), Status> {
+    if !resource.namespaced {
+        meta::set(object, "namespace", Value::Null);
+        return Ok(());
+    }
     let given = meta::text(object, "namespace");
     if !given.is_empty() && given != namespace {
         let message = "the namespace of the provided object does not match the namespace sent on the request";
         return Err(Status::bad_request(message));
     }
-    if resource.namespaced {
-        meta::set(object, "namespace", namespace);
-    }
+    meta::set(object, "namespace", namespace);
     Ok(())
 }
 

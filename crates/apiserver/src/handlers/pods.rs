@@ -223,13 +223,10 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
     let Some(shelf) = call.api.catalog().shelf(resource) else { return Ok(()) };
     let (pod_name, now) = (call.name.clone(), call.now);
     let mut spend = |budget: &Value| {
-        let number =
-            |field: &str| budget.pointer(&format!("/status/{field}")).and_then(Value::as_i64).unwrap_or(0);
-        let allowed = number("disruptionsAllowed");
-        if allowed <= 0 {
-            let name = meta::text(budget, "name");
-            return Err(Status::disruption_budget(name, number("desiredHealthy"), number("currentHealthy")));
+        if !is_guarded(pod, budget) {
+            return Ok(budget.clone());
         }
+        let allowed = allowed_disruptions(budget)?;
         let mut budget = budget.clone();
         if let Some(status) = budget.get_mut("status").and_then(Value::as_object_mut) {
             status.insert("disruptionsAllowed".into(), (allowed - 1).into());
@@ -250,6 +247,51 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
         pinned: false,
     };
     change::apply(call.api, &how, &mut spend, &mut Vec::new()).await.map(drop)
+}
+
+/// A number of a budget's status.
+fn number(budget: &Value, field: &str) -> i64 {
+    budget.pointer(&format!("/status/{field}")).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// Whether a pod may go only as its budget allows: one that is not ready counts for nothing, and need not wait where
+/// spec.unhealthyPodEvictionPolicy says so, or while enough others are healthy.
+fn is_guarded(pod: &Value, budget: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let is_ready = conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True");
+    let desired = number(budget, "desiredHealthy");
+    let has_enough = desired > 0 && number(budget, "currentHealthy") >= desired;
+    let always = budget.pointer("/spec/unhealthyPodEvictionPolicy").is_some_and(|one| one == "AlwaysAllow");
+    is_ready || !(always || has_enough)
+}
+
+/// How long a client should wait until the budget has been counted, in seconds.
+const COUNTED_AFTER_SECONDS: u32 = 10;
+
+/// How many disruptions a budget allows, at least one, or the refusal.
+fn allowed_disruptions(budget: &Value) -> Result<i64, Status> {
+    let name = meta::text(budget, "name");
+    let generation = budget.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
+    if number(budget, "observedGeneration") < generation {
+        let why = format!("The disruption budget {name} is still being processed by the server.");
+        return Err(Status::disruption_budget(&why, COUNTED_AFTER_SECONDS));
+    }
+    let allowed = number(budget, "disruptionsAllowed");
+    if allowed > 0 {
+        return Ok(allowed);
+    }
+    let conditions = budget.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let failed = conditions.into_iter().find(|one| one["reason"] == "SyncFailed" && one["status"] == "False");
+    let why = match failed.and_then(|one| one["message"].as_str()) {
+        Some(message) => format!(
+            "The disruption budget {name} does not allow evicting pods currently because it failed sync: {message}"
+        ),
+        None => {
+            let (needed, healthy) = (number(budget, "desiredHealthy"), number(budget, "currentHealthy"));
+            format!("The disruption budget {name} needs {needed} healthy pods and has {healthy} currently")
+        }
+    };
+    Err(Status::disruption_budget(&why, 0))
 }
 
 /// The names of the disruption budgets that select a pod.

@@ -32,6 +32,13 @@ pub struct Target {
     pub subresource: Option<String>,
 }
 
+impl Target {
+    /// The objects of all namespaces.
+    pub fn is_across_namespaces(&self) -> bool {
+        self.resource.namespaced && self.namespace.is_empty()
+    }
+}
+
 /// Why a path names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {

@@ -61,6 +61,10 @@ impl Engine {
             self.take_up(slot, conduct, hash, now);
         }
         if conduct.hash.as_ref() != Some(hash) {
+            if conduct.last_good.is_none() {
+                // The first roll-out is over once there are pods of it: what comes next has waves, and a way back.
+                conduct.last_good = self.most_common_old(&self.survey(slot, &policy.spec, hash, now));
+            }
             conduct.begin(hash, now);
             self.record(
                 slot,
@@ -111,7 +115,8 @@ impl Engine {
             self.record(slot, true, "RolloutNodeFailed", message);
         }
         let budget = conduct.failure_budget();
-        let is_bad = !conduct.is_return() && (conduct.failed.len() >= budget || conduct.wave_has_failed());
+        let is_bad =
+            !conduct.is_return() && (conduct.notes.failed().len() >= budget || conduct.wave_has_failed());
         if conduct.aborted || is_bad {
             self.halt(slot, conduct, budget);
             return None;
@@ -260,7 +265,7 @@ impl Engine {
     fn replace_on(&mut self, slot: &mut Slot, conduct: &mut Conduct, node: NodeId, now: Time) -> bool {
         let Some(spot) = conduct.roster.spot(node) else { return true };
         let Some(old) = spot.old else { return true };
-        let (name, serves) = (spot.name().clone(), spot.is_available());
+        let (name, serves, was_ready) = (spot.name().clone(), spot.is_available(), old.ready);
         let order = match spot.new {
             None if conduct.roster.rules.surges => Order::Surge(node),
             _ if spot.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
@@ -271,13 +276,10 @@ impl Engine {
             return false;
         }
         match order {
-            Order::Surge(_) => {}
-            _ if is_costly => {
-                // It may have been exempt once, and serves again since.
-                conduct.exempt.remove(&name);
-                conduct.taken.insert(name);
-            }
-            _ if !serves && !conduct.taken.contains(&name) => drop(conduct.exempt.insert(name)),
+            // Beside an old pod that serves the new one takes nothing away.
+            Order::Surge(_) if was_ready => {}
+            _ if is_costly => conduct.notes.take(name),
+            _ if !serves && !conduct.noted(&name).is_taken => conduct.notes.exempt_node(name),
             _ => {}
         }
         self.look_again(slot, conduct, node, now);
@@ -298,7 +300,7 @@ impl Engine {
                 if waits || slot.in_flight.creates >= self.limits.creates_in_flight {
                     return false;
                 }
-                self.create_on(slot, node);
+                self.create_on(slot, node, now);
             }
         }
         self.evaluate(slot, node, now);
@@ -358,13 +360,14 @@ impl Engine {
 
 /// What a halt says of its cause.
 fn why_halted(conduct: &Conduct, budget: usize) -> String {
-    match (conduct.aborted, conduct.failed.iter().next()) {
+    let failed = conduct.notes.failed();
+    match (conduct.aborted, failed.iter().next()) {
         (true, _) => "aborted".to_owned(),
-        (false, Some((node, failure))) if conduct.failed.len() < budget => {
+        (false, Some((node, failure))) if failed.len() < budget => {
             format!("no node of wave {} came up: {node} ({})", conduct.wave + 1, failure.reason)
         }
         (false, Some((node, failure))) => {
-            let (failed, first) = (conduct.failed.len(), &failure.reason);
+            let (failed, first) = (failed.len(), &failure.reason);
             format!(
                 "nodes that failed: {failed}, and {budget} halt the roll-out; the first: {node} ({first})"
             )

@@ -209,7 +209,7 @@ impl Engine {
             .filter(|slot| slot.spec.is_some() && self.policies.of(slot).any(|one| one.key == policy.key))
             .collect();
         slots.sort_by(|a, b| a.key.name.cmp(&b.key.name));
-        report::status(policy, &slots, last, now)
+        report::status(policy, &slots, last, self.limits.policy_status_names, now)
     }
 }
 

@@ -10,7 +10,7 @@
 //! nothing, blocks nothing, and cannot fail. A node that is well when its turn comes and breaks with its new pod has
 //! *failed*.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,13 +19,14 @@ use crate::base::Time;
 use crate::facts::IntOrPercent;
 use crate::nodes::NodeId;
 use crate::slot::{Slot, mark};
-use crate::template::{Template, items};
+use crate::template::Template;
 
+use super::RolloutPhase;
+use super::notes::{NodeNotes, Noted};
 use super::rewrite::Rewrite;
-use super::roster::{Noted, Roster, flag};
+use super::roster::{Roster, flag};
 use super::spec::{OnFailure, PolicyFact};
 use super::survey::{Daemon, Health, Spot};
-use super::{NodeFailure, RolloutPhase};
 
 /// The roll-outs of one DaemonSet under a policy.
 #[derive(Clone, Debug)]
@@ -41,9 +42,9 @@ pub(crate) struct Conduct {
     pub wave_done_at: Option<Time>,
     /// How often somebody had it tried again.
     pub attempt: i64,
-    pub failed: BTreeMap<Arc<str>, NodeFailure>,
-    pub exempt: BTreeSet<Arc<str>>,
-    pub taken: BTreeSet<Arc<str>>,
+    pub notes: NodeNotes,
+    /// From then on nodes that count as taken without a word about it are known to be.
+    pub doubts_end_at: Option<Time>,
     /// Nodes that failed, and whose pods are replaced because somebody has it tried again.
     pub again: BTreeSet<Arc<str>>,
     pub started_at: Option<Time>,
@@ -95,9 +96,8 @@ impl Conduct {
             wave: 0,
             wave_done_at: None,
             attempt: 0,
-            failed: BTreeMap::new(),
-            exempt: BTreeSet::new(),
-            taken: BTreeSet::new(),
+            notes: NodeNotes::default(),
+            doubts_end_at: None,
             again: BTreeSet::new(),
             started_at: None,
             progress_at: None,
@@ -133,23 +133,13 @@ impl Conduct {
         self.message = entry["message"].as_str().unwrap_or_default().to_owned();
         (self.wave_done_at, self.started_at, self.progress_at) =
             (time(&entry["waveDoneAt"]), time(&entry["startedAt"]), time(&entry["progressAt"]));
-        self.failed = items(&entry["failedNodes"])
-            .filter_map(|one| {
-                let failure = NodeFailure {
-                    reason: one["reason"].as_str()?.to_owned(),
-                    at: time(&one["at"]).unwrap_or_default(),
-                };
-                Some((one["node"].as_str()?.into(), failure))
-            })
-            .collect();
-        let names = |key: &str| items(&entry[key]).filter_map(|one| Some(one.as_str()?.into())).collect();
-        (self.exempt, self.taken) = (names("exemptNodes"), names("unavailableNodes"));
     }
 
     /// The clock was set by so much: bake time and deadline last as long as they would have without that. What was made
     /// since the roll-out began stays so, whoever's clock was wrong: its beginning only goes back.
     pub fn clock_was_set(&mut self, by_millis: i64) {
-        for at in [&mut self.wave_done_at, &mut self.progress_at].into_iter().flatten() {
+        let times = [&mut self.wave_done_at, &mut self.progress_at, &mut self.doubts_end_at];
+        for at in times.into_iter().flatten() {
             *at = at.plus_millis(by_millis);
         }
         self.started_at = self.started_at.map(|at| at.plus_millis(by_millis.min(0)));
@@ -162,8 +152,7 @@ impl Conduct {
         self.hash = Some(hash.clone());
         self.phase = RolloutPhase::Progressing;
         (self.wave, self.wave_done_at, self.attempt, self.aborted) = (0, None, 0, false);
-        self.failed.clear();
-        self.exempt.clear();
+        self.notes.begin();
         self.seen_well.clear();
         self.again.clear();
         self.rewrite = Rewrite::default();
@@ -171,22 +160,11 @@ impl Conduct {
         (self.started_at, self.progress_at) = (Some(now), Some(now));
     }
 
-    /// Of several revisions on the nodes, the one that serves on most of them, unless it is the new one.
-    pub fn guess_last_good(&mut self, spots: &[Spot], hashes: &HashMap<NodeId, Box<str>>, hash: &str) {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for spot in spots.iter().filter(|spot| spot.old.is_some_and(|old| old.ready)) {
-            if let Some(one) = hashes.get(&spot.node) {
-                *counts.entry(one).or_default() += 1;
-            }
-        }
-        let is_on_all =
-            !spots.is_empty() && spots.iter().all(|spot| spot.new.is_some() && spot.old.is_none());
-        self.last_good = match counts.into_iter().max_by_key(|(_, count)| *count) {
-            Some((most, _)) => Some(most.into()),
-            None => is_on_all.then(|| hash.into()),
-        };
-        if is_on_all {
-            self.phase = RolloutPhase::Complete;
+    /// A revision that all nodes have when the policy is seen first is taken for good.
+    pub fn note_if_on_all(&mut self, spots: &[Spot], hash: &Arc<str>) {
+        let has_it = |spot: &Spot| spot.new.is_some() && spot.old.is_none();
+        if !spots.is_empty() && spots.iter().all(has_it) {
+            (self.last_good, self.phase) = (Some(hash.clone()), RolloutPhase::Complete);
         }
     }
 
@@ -202,11 +180,7 @@ impl Conduct {
 
     /// What was noted of a node.
     pub fn noted(&self, name: &str) -> Noted {
-        Noted {
-            is_taken: self.taken.contains(name),
-            is_exempt: self.exempt.contains(name),
-            has_failed: self.failed.contains_key(name),
-        }
+        self.notes.of(name)
     }
 
     /// Notes that a node serves, if it does: what is over is forgotten.
@@ -218,18 +192,17 @@ impl Conduct {
         if !spot.is_available() {
             return;
         }
-        self.taken.remove(spot.name());
+        self.notes.give_back(spot.name());
         // What was broken and serves again is like any other.
         if spot.health == Health::Well {
-            self.exempt.remove(spot.name());
+            self.notes.end_exemption(spot.name());
         }
     }
 
     /// A node is not eligible any more. It may be again before the deletion of its pod is carried out.
     pub fn note_absence(&mut self, name: &Arc<str>) {
-        self.exempt.remove(name);
-        self.failed.remove(name);
-        if self.taken.contains(name) {
+        self.notes.forget_excuse(name);
+        if self.notes.of(name).is_taken {
             self.strays.insert(name.clone());
         }
     }
@@ -237,7 +210,7 @@ impl Conduct {
     /// Why a node has failed with its new pod, or when it will have.
     pub fn failure(&self, spot: &Spot, now: Time) -> (Option<String>, Option<Time>) {
         let begun = self.started_at.unwrap_or_default();
-        let is_ours = |new: &Daemon| new.created.0 / 1000 >= begun.0 / 1000;
+        let is_ours = |new: &Daemon| new.created.second() >= begun.second();
         let noted = self.noted(spot.name());
         let Some(new) = spot.new.filter(is_ours).filter(|_| !noted.is_exempt && !noted.has_failed) else {
             return (None, None);
@@ -265,14 +238,14 @@ impl Conduct {
     pub fn is_over(&self, node: NodeId, budget: usize) -> bool {
         let (nodes, taken) = self.roster.domain_of(node);
         let domain = self.policy.spec.domain.as_ref().map(|domain| size(domain.max_unavailable, nodes));
-        self.taken.len() > budget || domain.is_some_and(|bound| taken > bound)
+        self.notes.taken().len() > budget || domain.is_some_and(|bound| taken > bound)
     }
 
     /// The next node whose pod may be replaced at a cost.
     pub fn next_in_budget(&self, budget: usize) -> Option<NodeId> {
         let used = match self.roster.rules.surges {
-            true => self.roster.count(flag::SURGING),
-            false => self.taken.len(),
+            true => self.roster.count(flag::SURGE_SPENT),
+            false => self.notes.taken().len(),
         };
         let domain = self.policy.spec.domain.as_ref().map(|domain| domain.max_unavailable);
         let allows = |nodes: usize, taken: usize| domain.is_none_or(|bound| taken < size(bound, nodes));
@@ -291,7 +264,7 @@ impl Conduct {
             desired,
             updated,
             available: count(flag::DONE),
-            unavailable: self.taken.len(),
+            unavailable: self.notes.taken().len(),
             max_unavailable: budget,
             waiting,
             failure_budget: self.failure_budget(),
@@ -322,7 +295,7 @@ impl Conduct {
             self.phase = RolloutPhase::Progressing;
             (self.wave_done_at, self.aborted, self.progress_at) = (None, false, Some(now));
             self.started_at = Some(now);
-            self.again = std::mem::take(&mut self.failed).into_keys().collect();
+            self.again = self.notes.forgive();
             self.roster.clear();
         }
     }
@@ -345,8 +318,8 @@ impl Conduct {
         let all = slot.count(mark::DESIRED);
         self.phase == RolloutPhase::Complete
             && self.is_known
-            && self.taken.is_empty()
-            && self.exempt.is_empty()
+            && self.notes.taken().is_empty()
+            && self.notes.exempt().is_empty()
             && self.figures.desired == all as usize
             && slot.current.as_ref().map(|current| &current.hash) == self.hash.as_ref()
             && [mark::UPDATED, mark::AVAILABLE].iter().all(|one| slot.count(*one) == all)

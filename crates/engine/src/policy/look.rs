@@ -1,5 +1,6 @@
 //! What is looked at before a decision about a conducted roll-out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::Time;
@@ -10,6 +11,7 @@ use crate::slot::Slot;
 
 use super::NodeFailure;
 use super::conduct::Conduct;
+use super::notes::StoredNotes;
 use super::roster::Rules;
 use super::spec::PolicyFact;
 use super::survey::{Health, Spot, Turn};
@@ -24,15 +26,15 @@ impl Engine {
         let policy = conduct.policy.clone();
         let entry = &policy.status["daemonSets"][&slot.key.name];
         let spots = self.survey(slot, &policy.spec, hash, now);
+        let stored = StoredNotes::read(entry);
+        let is_incomplete = stored.is_incomplete();
         if entry.is_object() {
             conduct.resume(entry);
+            conduct.notes = stored.resolve(spots.iter().map(Spot::name), now);
         } else {
             conduct.begin(hash, now);
-            let hashes = spots.iter().filter_map(|spot| {
-                let row = self.pods.get(spot.old?.id)?;
-                Some((spot.node, self.labels.hash(row.labels).into()))
-            });
-            conduct.guess_last_good(&spots, &hashes.collect(), hash);
+            conduct.last_good = self.most_common_old(&spots);
+            conduct.note_if_on_all(&spots, hash);
         }
         // Somebody had it tried again, and these may not have been replaced yet.
         let had_failed = |spot: &&Spot| {
@@ -42,16 +44,34 @@ impl Engine {
         if conduct.attempt > 0 && !conduct.phase.is_ended() {
             conduct.again = spots.iter().filter(had_failed).map(|spot| spot.name().clone()).collect();
         }
-        // Who took these away cannot be told: they count, to be safe, but for what was broken before the roll-out.
+        // Who took these away cannot be told: they count, to be safe, but for what was broken before the roll-out. In a
+        // first roll-out nothing is taken away.
         let is_same = conduct.hash.as_ref() == Some(hash);
+        let is_first = is_same && conduct.last_good.is_none();
         let begun = conduct.started_at.unwrap_or_default();
         let is_ours = |spot: &&Spot| {
-            let is_excused = is_same && conduct.exempt.contains(spot.name());
+            let is_excused = is_same && conduct.noted(spot.name()).is_exempt;
             let was_broken = spot.old.is_some_and(|old| old.created < begun);
-            !spot.is_available() && spot.health == Health::Well && !is_excused && !was_broken
+            !spot.is_available() && spot.health == Health::Well && !is_excused && !was_broken && !is_first
         };
         let ours: Vec<Arc<str>> = spots.iter().filter(is_ours).map(|spot| spot.name().clone()).collect();
-        conduct.taken.extend(ours);
+        ours.into_iter().for_each(|name| conduct.notes.count_as_taken(name));
+        conduct.doubts_end_at = Some(now.plus_millis(policy.spec.ready_within_seconds * 1000));
+        // What the status could not tell of these must not be held against the revision.
+        let is_doubtful = |spot: &&Spot| is_incomplete && spot.new.is_some() && !spot.is_available();
+        spots.iter().filter(is_doubtful).for_each(|spot| conduct.notes.exempt_node(spot.name().clone()));
+    }
+
+    /// Of the revisions that the nodes have and are not led to, the one that serves on most of them, or else is on most.
+    pub(super) fn most_common_old(&self, spots: &[Spot]) -> Option<Arc<str>> {
+        let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for old in spots.iter().filter_map(|spot| spot.old) {
+            let hash = self.pods.get(old.id).map_or("", |row| self.labels.hash(row.labels));
+            let (serving, made) = counts.entry(hash).or_default();
+            (*serving, *made) = (*serving + usize::from(old.ready), *made + 1);
+        }
+        counts.remove("");
+        counts.into_iter().max_by_key(|(_, count)| *count).map(|(hash, _)| hash.into())
     }
 
     /// Looks at the nodes that something happened to, or at all of them when they are judged in another way; those
@@ -59,10 +79,20 @@ impl Engine {
     pub(super) fn look(&mut self, slot: &mut Slot, conduct: &mut Conduct, now: Time) -> Vec<Found> {
         let goal = conduct.goal().cloned().unwrap_or_default();
         let is_back = conduct.phase.is_back();
-        let rules = Rules { goal, surges: self.surges(slot, conduct), is_back };
+        let begun = conduct.started_at.unwrap_or_default().second();
+        let rules = Rules { goal, surges: self.surges(slot, conduct), is_back, begun };
         if conduct.roster.rules != rules {
             conduct.roster.clear();
             conduct.roster.rules = rules;
+        }
+        match conduct.doubts_end_at {
+            Some(at) if at <= now => {
+                conduct.doubts_end_at = None;
+                conduct.notes.end_doubts();
+                conduct.roster.clear();
+            }
+            Some(at) => self.wake_slot(slot, at),
+            None => {}
         }
         let policy = conduct.policy.clone();
         let is_whole = conduct.roster.is_whole();
@@ -107,7 +137,7 @@ impl Engine {
             (reason, due) = conduct.failure(&spot, now);
         }
         if let Some(reason) = reason.clone() {
-            conduct.failed.insert(spot.name().clone(), NodeFailure { reason, at: now });
+            conduct.notes.fail(spot.name().clone(), NodeFailure { reason, at: now });
         }
         let turn = spot.turn.clone();
         self.seat(conduct, spot, due);
@@ -136,7 +166,7 @@ impl Engine {
             let spot = self.nodes.find(name).and_then(|node| conduct.roster.spot(node));
             spot.is_some_and(|spot| spot.name() == name)
         };
-        let noted = conduct.taken.iter().chain(&conduct.exempt).chain(conduct.failed.keys());
+        let noted = conduct.notes.names();
         let absent: Vec<Arc<str>> = noted.filter(|name| !is_here(conduct, name)).cloned().collect();
         absent.iter().for_each(|name| conduct.note_absence(name));
     }
@@ -151,13 +181,18 @@ impl Engine {
         let gone: Vec<Arc<str>> = conduct.strays.iter().filter(|name| !has_pods(name)).cloned().collect();
         for name in gone {
             conduct.strays.remove(&name);
-            conduct.taken.remove(&name);
+            conduct.notes.give_back(&name);
         }
     }
 
     /// What is kept of the nodes is what a look at all of them shows.
     #[cfg(debug_assertions)]
     pub(super) fn check_roster(&self, slot: &Slot, conduct: &Conduct, now: Time) {
+        // At each decision, of so many nodes, it would take minutes.
+        const NODES_LIMIT: usize = 5_000;
+        if conduct.roster.len() > NODES_LIMIT {
+            return;
+        }
         let goal = conduct.roster.rules.goal.clone();
         let mut spots = self.survey(slot, &conduct.policy.spec, &goal, now);
         spots.iter_mut().for_each(|spot| spot.due = None);

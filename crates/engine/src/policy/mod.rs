@@ -2,13 +2,14 @@
 //! that it selects are conducted.
 //!
 //! `spec` reads the object, `survey` looks at a node, `roster` keeps what was seen of all nodes of one DaemonSet and
-//! counts it, `look` works in what has happened, `conduct` and `waves` say where the roll-out stands, `act` what is
+//! counts it, `look` works in what has happened, `notes` is what was noted of nodes and must survive a leader, `conduct` and `waves` say where the roll-out stands, `act` what is
 //! asked for (`rewrite` where another controller makes the pods), and `report` puts that into the policy's status. Without a policy nothing here has a part in anything.
 
 mod act;
 mod bind;
 mod conduct;
 mod look;
+mod notes;
 mod report;
 mod rewrite;
 mod roster;
@@ -21,6 +22,7 @@ pub use spec::{Domain, Gate, OnFailure, PolicyFact, PolicyRef, PolicySpec, Wave,
 pub(crate) use bind::Policies;
 pub(crate) use conduct::Conduct;
 pub use conduct::RolloutFigures;
+pub use notes::StoredNotes;
 pub(crate) use survey::Spot;
 
 use crate::base::Time;

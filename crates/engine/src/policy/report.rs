@@ -1,33 +1,41 @@
 //! The status of a RolloutPolicy: what was decided, for people and for the next leader.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
 use crate::base::Time;
 use crate::slot::Slot;
 
+use super::notes::Room;
 use super::spec::PolicyFact;
 use super::{Conduct, RolloutPhase};
 
-/// So many nodes of a kind are named at most.
-const NAMES_LIMIT: usize = 500;
+/// So many nodes have records in a status at most, in all of its entries together: 8 bytes each, within the 1.5 MB that
+/// etcd takes.
+const HASHES_LIMIT: usize = 100_000;
 
-/// The status, with null for what must not stay from the last one.
-pub(crate) fn status(policy: &PolicyFact, slots: &[&Slot], last: &Value, now: Time) -> Value {
+/// The status, with null for what must not stay from the last one. Its lists name so many nodes, of all entries together.
+pub(crate) fn status(
+    policy: &PolicyFact,
+    slots: &[&Slot],
+    last: &Value,
+    names_limit: usize,
+    now: Time,
+) -> Value {
     let mut entries = Map::new();
     for gone in last["daemonSets"].as_object().into_iter().flatten().map(|(name, _)| name) {
         entries.insert(gone.clone(), Value::Null);
     }
     let conducted = || slots.iter().filter_map(|slot| Some((slot, slot.conduct.as_deref()?)));
+    let names = names_limit.div_ceil(conducted().count().max(1));
+    let mut room = Room { names, hashes: HASHES_LIMIT };
     for (slot, conduct) in conducted() {
         // One that was not looked at yet is as the last leader left it.
         let left = || match conduct.is_refused {
             true => Value::Null,
             false => last["daemonSets"][&slot.key.name].clone(),
         };
-        entries.insert(slot.key.name.clone(), if conduct.is_known { entry(conduct) } else { left() });
+        let said = if conduct.is_known { entry(conduct, &mut room) } else { left() };
+        entries.insert(slot.key.name.clone(), said);
     }
     let contested = slots.iter().find(|slot| slot.is_contested);
     let leading = conducted()
@@ -81,20 +89,9 @@ fn importance(phase: RolloutPhase) -> usize {
     ORDER.iter().position(|one| *one == phase).unwrap_or(ORDER.len())
 }
 
-fn entry(conduct: &Conduct) -> Value {
+fn entry(conduct: &Conduct, room: &mut Room) -> Value {
     let figures = &conduct.figures;
     let wave = conduct.policy.spec.waves.get(conduct.wave);
-    let failed: Vec<Value> = conduct
-        .failed
-        .iter()
-        .take(NAMES_LIMIT)
-        .map(
-            |(node, failure)| json!({"node": **node, "reason": failure.reason, "at": time(Some(failure.at))}),
-        )
-        .collect();
-    let names = |nodes: &BTreeSet<Arc<str>>| -> Value {
-        nodes.iter().take(NAMES_LIMIT).map(|name| &**name).collect()
-    };
     let mut entry = json!({
         "revision": conduct.hash.as_deref(),
         "lastGoodRevision": conduct.last_good.as_deref(),
@@ -109,18 +106,15 @@ fn entry(conduct: &Conduct) -> Value {
         "desired": figures.desired,
         "updated": figures.updated,
         "available": figures.available,
-        "unavailable": figures.unavailable,
         "maxUnavailable": figures.max_unavailable,
         "waiting": figures.waiting,
-        "failed": conduct.failed.len(),
         "failureBudget": figures.failure_budget,
         "startedAt": time(conduct.started_at),
         "progressAt": time(conduct.progress_at),
     });
-    // The macro would copy these.
-    entry["failedNodes"] = failed.into();
-    entry["exemptNodes"] = names(&conduct.exempt);
-    entry["unavailableNodes"] = names(&conduct.taken);
+    if let Some(fields) = entry.as_object_mut() {
+        room.hashes -= conduct.notes.write(fields, &conduct.strays, *room);
+    }
     entry
 }
 
@@ -157,7 +151,7 @@ fn conditions(
     };
     let missing: usize = conducts.iter().map(|one| one.figures.unavailable).sum();
     let over = conducts.iter().any(|one| one.figures.unavailable > one.figures.max_unavailable);
-    let failed: usize = conducts.iter().map(|one| one.failed.len()).sum();
+    let failed: usize = conducts.iter().map(|one| one.notes.failed().len()).sum();
     let degraded = match () {
         _ if is_contested => (true, "Conflict"),
         _ if failed > 0 => (true, "NodesFailed"),

@@ -10,7 +10,9 @@ use hashbrown::HashMap;
 use crate::base::Time;
 use crate::nodes::NodeId;
 
+use super::notes::Noted;
 use super::survey::{Health, Spot, Turn};
+use super::waves::Standing;
 
 /// What a node counts as; each bit is counted.
 pub(crate) mod flag {
@@ -46,27 +48,25 @@ pub(crate) mod flag {
     pub const TAKEN: u32 = 1 << 14;
     /// ... nothing is under way there, and its wave has not come.
     pub const TAKEN_OUTSIDE: u32 = 1 << 15;
+    /// A pod of the revision serves.
+    pub const SERVES: u32 = 1 << 16;
+    /// ... and it came with the wave under way.
+    pub const FRESH_SERVES: u32 = 1 << 17;
+    /// It counts against the budget of a surge.
+    pub const SURGE_SPENT: u32 = 1 << 18;
     /// How many of the bits are counted.
-    pub const COUNTED: usize = 16;
+    pub const COUNTED: usize = 19;
 
     /// Its pod is to be replaced and costs nothing.
-    pub const FREE: u32 = 1 << 20;
+    pub const FREE: u32 = 1 << 19;
     /// ... because it is taken already.
-    pub const FREE_AS_TAKEN: u32 = 1 << 19;
+    pub const FREE_AS_TAKEN: u32 = 1 << 20;
     /// Its pod is to be replaced within the budget.
-    pub const COSTLY: u32 = 1 << 16;
+    pub const COSTLY: u32 = 1 << 21;
     /// It has no pod, and its wave has come.
-    pub const EMPTY: u32 = 1 << 17;
+    pub const EMPTY: u32 = 1 << 22;
     /// It has no pod, and one was asked for or is terminating.
-    pub const EMPTY_BUSY: u32 = 1 << 18;
-}
-
-/// What was noted of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Noted {
-    pub is_taken: bool,
-    pub is_exempt: bool,
-    pub has_failed: bool,
+    pub const EMPTY_BUSY: u32 = 1 << 23;
 }
 
 /// How nodes are judged.
@@ -78,6 +78,8 @@ pub(crate) struct Rules {
     pub surges: bool,
     /// Nodes are led back, also those that are down.
     pub is_back: bool,
+    /// When the roll-out began, in whole seconds.
+    pub begun: Time,
 }
 
 /// Nodes by their turn.
@@ -120,6 +122,8 @@ pub(crate) struct Roster {
     reached: Option<(usize, bool)>,
     /// All nodes are members, also those that join.
     has_everyone: bool,
+    /// How the member that came last stood when the members were found.
+    last_member: Option<Standing>,
 }
 
 impl Roster {
@@ -241,10 +245,15 @@ impl Roster {
         }
         let (is_member, is_fresh) =
             old.as_ref().map_or((self.has_everyone, self.has_everyone), |old| (old.is_member, old.is_fresh));
-        let comes_first = |spot: &Spot, noted: Noted| spot.new.is_some() || noted.is_taken;
-        let came_first = old.is_some_and(|old| comes_first(&old.spot, old.noted));
-        // One that has the revision comes before others in any wave; while it is a member that changes nothing.
-        if came_first != comes_first(&spot, noted) && came_first == is_member && !self.has_everyone {
+        let standing = Standing::of(&spot, noted);
+        let stood = old.as_ref().map_or(standing, |old| Standing::of(&old.spot, old.noted));
+        // A wave takes others in the place of a node that has come off worse, and one that has come off better than
+        // some of its own.
+        let changes_waves = match is_member {
+            true => standing > stood,
+            false => standing < stood && self.last_member.is_none_or(|last| standing < last),
+        };
+        if changes_waves && !self.has_everyone {
             self.reached = None;
         }
         self.due.extend(due.map(|at| (at, node)));
@@ -279,7 +288,11 @@ impl Roster {
 
     fn reach(&mut self, wave: usize, members: &[(bool, bool)]) {
         let nodes: Vec<NodeId> = self.turns.values().copied().collect();
+        self.last_member = None;
         for (node, &(is_member, is_fresh)) in nodes.into_iter().zip(members) {
+            if let Some(seat) = self.seats.get(&node).filter(|_| is_member) {
+                self.last_member = self.last_member.max(Some(Standing::of(&seat.spot, seat.noted)));
+            }
             let is_same = |seat: &Seat| (seat.is_member, seat.is_fresh) == (is_member, is_fresh);
             if self.seats.get(&node).is_some_and(|seat| !is_same(seat))
                 && let Some(seat) = self.take(node)
@@ -355,8 +368,11 @@ fn flags(seat: &Seat, rules: &Rules) -> u32 {
     let is_settled = spot.is_done() || is_excused || !is_well;
     let lacks = (spot.new.is_none() || spot.old.is_some()) && is_settled;
     let is_new_late = spot.new.is_some_and(|new| !new.available);
+    let is_surging = spot.old.is_some() && (spot.is_busy || is_new_late);
     let is_starting = (spot.is_busy || spot.new.is_some()) && !spot.is_available();
     let is_empty = spot.new.is_none() && spot.old.is_none();
+    // It has what nodes go back to, and nothing was taken from it: it does not serve for a reason of its own.
+    let is_left_alone = spot.new.is_some() && spot.old.is_none() && !noted.is_taken;
     let all = [
         (flag::UPDATED, spot.new.is_some()),
         (flag::DONE, spot.is_done()),
@@ -367,12 +383,15 @@ fn flags(seat: &Seat, rules: &Rules) -> u32 {
         (flag::FRESH, *is_fresh),
         (flag::FRESH_EXCUSED, *is_fresh && is_excused),
         (flag::FRESH_FAILED, *is_fresh && noted.has_failed && !noted.is_exempt),
-        (flag::NOT_BACK, !spot.is_done() && is_well && !noted.is_exempt),
-        (flag::SURGING, spot.old.is_some() && (spot.is_busy || is_new_late)),
+        (flag::NOT_BACK, !spot.is_done() && is_well && !noted.is_exempt && !is_left_alone),
+        (flag::SURGING, is_surging),
+        (flag::SURGE_SPENT, is_surging || noted.is_taken || is_new_late && !noted.is_exempt),
         (flag::LACKS_DOWN, lacks && is_down),
         (flag::LACKS_OTHER, lacks && !is_down),
         (flag::STARTING, *is_member && is_starting && !noted.has_failed),
         (flag::TAKEN, noted.is_taken),
+        (flag::SERVES, spot.new.is_some_and(|new| new.available)),
+        (flag::FRESH_SERVES, *is_fresh && spot.new.is_some_and(|new| new.available)),
         (flag::TAKEN_OUTSIDE, noted.is_taken && !spot.is_busy && !*is_member),
         (flag::EMPTY, is_empty && *is_member && !spot.is_busy),
         (flag::EMPTY_BUSY, is_empty && spot.is_busy),
@@ -394,7 +413,10 @@ fn replacement(Seat { spot, noted, is_member, .. }: &Seat, rules: &Rules) -> u32
         return 0;
     }
     let serves_beside = spot.new.is_some_and(|new| new.available);
-    match spot.health != Health::Well || !old.ready || serves_beside {
+    // A pod that has lost its readiness since the roll-out began may have lost it by the roll-out: it costs.
+    let is_known = noted.is_exempt || noted.is_taken && !noted.is_doubtful;
+    let is_broken = !old.ready && (rules.is_back || is_known || old.changed < rules.begun);
+    match spot.health != Health::Well || is_broken || serves_beside {
         true => flag::FREE,
         false if noted.is_taken => flag::FREE | flag::FREE_AS_TAKEN,
         false => flag::COSTLY,

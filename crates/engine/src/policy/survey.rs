@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::facts::{CORDONED_TAINT, NOT_READY_TAINTS, Phase, Trouble};
 use crate::nodes::NodeId;
 use crate::placement::NodeView as _;
-use crate::pods::{Place, PodId, PodRow};
+use crate::pods::{NEVER, Place, PodId, PodRow};
 use crate::slot::{Slot, mark};
 
 use super::spec::{PolicySpec, selects};
@@ -31,6 +31,8 @@ pub(crate) struct Daemon {
     pub ready: bool,
     pub available: bool,
     pub created: Time,
+    /// When it became ready or lost that, in whole seconds; when it was created if it has never been either.
+    pub changed: Time,
     pub failed: bool,
     pub trouble: Option<Trouble>,
 }
@@ -56,7 +58,8 @@ pub(crate) struct Spot {
     pub old: Option<Daemon>,
     /// A pod is terminating, or was asked for and has not been seen.
     pub is_busy: bool,
-    /// Something comes before any roll-out here (F0, G3): a pod is to be adopted, or is one too many.
+    /// Something comes before any roll-out here (F0, G3): a pod is to be adopted, or is one too many, or none of those
+    /// that were created stays.
     pub is_unsettled: bool,
     /// The failure domain.
     pub domain: Box<str>,
@@ -105,7 +108,8 @@ impl Engine {
         let view = self.nodes.view(node);
         let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
         let (mut new, mut old, mut is_busy) = (None, None, slot.creating.contains_key(&node));
-        let (mut due, mut is_unsettled) = (None, cell.marks & mark::DELETE != 0);
+        let mut due = self.braked_until(slot, node, now);
+        let mut is_unsettled = cell.marks & mark::DELETE != 0 || due.is_some();
         let is_current = slot.current.as_ref().is_some_and(|current| *current.hash == *goal);
         let mut next = cell.first;
         while let Some(row) = self.pods.get(next) {
@@ -174,6 +178,7 @@ fn daemon(id: PodId, row: &PodRow, min_ready_seconds: i32, now: Time) -> (Daemon
         ready: row.ready,
         available,
         created: row.created,
+        changed: if row.ready_since == NEVER { row.created } else { row.ready_since },
         failed: row.phase == Phase::Failed,
         trouble: row.trouble,
     };

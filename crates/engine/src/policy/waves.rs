@@ -7,17 +7,48 @@ use crate::facts::IntOrPercent;
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
+use super::notes::Noted;
 use super::roster::flag;
 use super::spec::{Gate, Wave, WaveNodes};
-use super::survey::Spot;
+use super::survey::{Health, Spot};
+
+/// Which nodes a wave takes first: a wave of nodes that are down would say nothing of the revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// It was taken for the revision, and stays in its wave whatever comes of it.
+    Taken,
+    /// An old pod serves.
+    Serves,
+    /// It has no pod.
+    Empty,
+    /// Its pod does not serve.
+    Broken,
+    Cordoned,
+    Down,
+}
+
+impl Standing {
+    pub fn of(spot: &Spot, noted: Noted) -> Self {
+        let has_it = spot.new.is_some_and(|new| new.available || !noted.is_exempt);
+        match spot.health {
+            _ if has_it || noted.is_taken || noted.has_failed => Standing::Taken,
+            Health::NotReady(_) => Standing::Down,
+            Health::Cordoned => Standing::Cordoned,
+            Health::Well if spot.old.is_some_and(|old| old.ready) => Standing::Serves,
+            Health::Well if spot.old.is_none() && spot.new.is_none() => Standing::Empty,
+            Health::Well => Standing::Broken,
+        }
+    }
+}
 
 impl Conduct {
     /// For each of the first waves the nodes that have the revision at its end, as places in the list. Nodes that have
-    /// it already come first, so that a wave's nodes stay the same while nodes come and go.
+    /// it already come first, so that a wave's nodes stay the same while nodes come and go; then those that can show
+    /// what the revision is worth.
     pub fn waves<S: Borrow<Spot>>(&self, spots: &[S], waves: usize) -> Vec<Vec<bool>> {
         let spot = |index: usize| -> &Spot { spots[index].borrow() };
         let mut order: Vec<usize> = (0..spots.len()).collect();
-        order.sort_by_key(|&index| spot(index).new.is_none() && !self.taken.contains(spot(index).name()));
+        order.sort_by_key(|&index| Standing::of(spot(index), self.noted(spot(index).name())));
         let mut member = vec![false; spots.len()];
         let mut found = Vec::with_capacity(waves);
         for (number, wave) in self.policy.spec.waves.iter().take(waves).enumerate() {
@@ -69,7 +100,7 @@ impl Conduct {
 
     /// The nodes that have the revision since the wave began have all failed with it.
     pub fn wave_has_failed(&mut self) -> bool {
-        if self.failed.is_empty() {
+        if self.notes.failed().is_empty() {
             return false;
         }
         self.reach();
@@ -148,7 +179,7 @@ impl Conduct {
             self.phase = RolloutPhase::Stalled;
             self.message = format!(
                 "the budget is used up by {} nodes that do not serve and whose wave has not come; to go on: {}",
-                self.taken.len(),
+                self.notes.taken().len(),
                 self.promotion()
             );
             return Some(None);
@@ -157,6 +188,10 @@ impl Conduct {
             self.phase = RolloutPhase::Progressing;
             self.wave_done_at = None;
             self.message = format!("wave {} of {waves} ({}) is under way", self.wave + 1, wave.name);
+            return Some(None);
+        }
+        if let Some(message) = self.who_serves_nothing(&wave) {
+            (self.phase, self.wave_done_at, self.message) = (RolloutPhase::Stalled, None, message);
             return Some(None);
         }
         let done_at = *self.wave_done_at.get_or_insert(now);
@@ -174,11 +209,28 @@ impl Conduct {
         None
     }
 
+    /// A wave says something about the revision only when it serves somewhere: what to say when no node of the wave
+    /// under way serves it, although none of them is waited for. Nodes that are down at the end keep nobody up.
+    fn who_serves_nothing(&self, wave: &Wave) -> Option<String> {
+        let (fresh, serving) = (self.roster.count(flag::FRESH), self.roster.count(flag::FRESH_SERVES));
+        let is_last = self.wave + 1 == self.policy.spec.waves.len();
+        let is_well = match is_last {
+            true => self.roster.count(flag::SERVES) > 0,
+            false => fresh == 0 || serving > 0 || self.is_promoted(),
+        };
+        let nobody = format!("the revision serves on none of the {fresh} nodes of wave {}", wave.name);
+        match (is_well, is_last) {
+            (true, _) => None,
+            (false, true) => Some("the revision serves on no node".to_owned()),
+            (false, false) => Some(format!("{nobody}; to go on: {}", self.promotion())),
+        }
+    }
+
     /// Nodes whose wave has not come, and which get no pod that serves before, use the budget up.
     fn is_blocked(&self, budget: usize) -> bool {
         let outside = self.roster.count(flag::TAKEN_OUTSIDE);
         outside > 0
-            && outside == self.taken.len()
+            && outside == self.notes.taken().len()
             && self.roster.has_costly_alone()
             && self.next_in_budget(budget).is_none()
     }

@@ -110,8 +110,12 @@ impl Naive {
         let hash = label(keep, HASH_LABEL).to_owned();
         if matching.len() > 1 {
             let members = self.pods.values().filter(|one| self.place(&one.pod) == Place::Member(uid));
+            let merged: Vec<&str> = matching.iter().map(|row| label(row, HASH_LABEL)).collect();
             let stale: Vec<_> = members
-                .filter(|one| one.pod.label(HASH_LABEL).unwrap_or_default() != hash)
+                .filter(|one| {
+                    let carried = one.pod.label(HASH_LABEL).unwrap_or_default();
+                    carried != hash && merged.contains(&carried)
+                })
                 .map(|one| {
                     let pod = PodRef { name: one.pod.name.as_str().into(), uid: one.pod.uid };
                     (None, Work::LabelPod { pod, hash: hash.as_str().into() })

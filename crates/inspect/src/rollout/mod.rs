@@ -4,6 +4,7 @@ mod command;
 mod history;
 mod text;
 
+use everynode_engine::policy::StoredNotes;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -90,15 +91,20 @@ pub struct Rollout {
     pub failed: u64,
     /// So many halt it.
     pub failure_budget: u64,
-    /// Nodes that have failed.
+    /// Nodes that have failed, as far as the status names them.
     pub failed_nodes: Vec<FailedNode>,
-    /// Nodes that were broken before their turn.
+    /// How many nodes were broken before their turn.
+    pub exempt: u64,
+    /// These, as far as the status names them.
     pub exempt_nodes: Vec<String>,
     /// Nodes without an available pod, by cause, the exempt and failed ones left out.
     pub unavailable_nodes: Vec<Unavailable>,
     /// When it began, as the status has it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub started_at: String,
+    /// What the status has noted of nodes, whole.
+    #[serde(skip)]
+    notes: StoredNotes,
 }
 
 /// A wave.
@@ -222,6 +228,8 @@ impl Rollout {
             failed: number("failed"),
             failure_budget: number("failureBudget"),
             failed_nodes: failed.collect(),
+            exempt: number("exempt"),
+            notes: StoredNotes::read(entry),
             exempt_nodes: items(&entry["exemptNodes"]).map(text).collect(),
             unavailable_nodes: Vec::new(),
             started_at: text(&entry["startedAt"]),
@@ -277,7 +285,7 @@ impl Rollout {
             let reason = answer.reason.text;
             if let Some(failed) = self.failed_nodes.iter_mut().find(|one| one.node == answer.node) {
                 failed.evidence = Some(reason);
-            } else if !self.exempt_nodes.contains(&answer.node) {
+            } else if !self.notes.is_excused(&answer.node) {
                 match self.unavailable_nodes.iter_mut().find(|one| one.reason == reason) {
                     Some(group) => group.nodes.push(answer.node),
                     None => self.unavailable_nodes.push(Unavailable { reason, nodes: vec![answer.node] }),

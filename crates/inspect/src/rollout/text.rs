@@ -79,8 +79,14 @@ impl Rollout {
             let line = format!("{}: {} at {}{evidence}", failed.node, failed.reason, failed.at);
             let _ = writeln!(out, "    {}", paint.fold(&line, 6));
         }
+        let (failed, named) = (self.failed, self.failed_nodes.len() as u64);
+        if failed > named {
+            let _ = writeln!(out, "    and {} more", failed - named);
+        }
         if !self.exempt_nodes.is_empty() {
-            let line = format!("{} (broken before their turn)", paint.some(&self.exempt_nodes));
+            let named = self.exempt_nodes.len() as u64;
+            let all = if self.exempt > named { format!("{}: ", self.exempt) } else { String::new() };
+            let line = format!("{all}{} (broken before their turn)", paint.some(&self.exempt_nodes));
             let _ = writeln!(out, "  Exempt       {}", paint.fold(&line, 15));
         }
         self.write_waves(now, paint, out);

@@ -4,6 +4,7 @@ use everynode_plan::count;
 use everynode_plan::spread::human;
 
 use super::{Group, Row, State, Status};
+use crate::estimate::End;
 use crate::paint::{Paint, Tone};
 use crate::reason::Class;
 
@@ -183,11 +184,9 @@ impl Row {
         match self.state {
             State::Complete if self.desired == 0 => "no node is eligible".to_owned(),
             State::Complete => "complete".to_owned(),
-            State::RollingOut => match &self.estimate {
-                Some(estimate) if estimate.waits_for_promotion => {
-                    format!("~{} to its gate", human(estimate.p50_millis))
-                }
-                Some(estimate) => format!("~{} left", human(estimate.p50_millis)),
+            State::RollingOut => match self.end() {
+                Some((end, "gate")) => format!("~{} to its gate", human(end.p50_millis)),
+                Some((end, _)) => format!("~{} left", human(end.p50_millis)),
                 None => "rolling out".to_owned(),
             },
             State::Stalled => "stalled".to_owned(),
@@ -218,22 +217,16 @@ impl Row {
                 say("", Tone::Quiet, &format!("exempt: {}", paint.some(&policy.exempt)));
             }
         }
-        if let Some(estimate) = self.estimate.as_ref().filter(|_| is_rolling) {
-            if let Some(stalls) = &estimate.stalls {
-                say("stalled", Tone::Bad, stalls.strip_prefix("stalls: ").unwrap_or(stalls));
-            } else {
-                let at = everynode_wire::time::format(now + estimate.p50_millis / 1000);
-                let text = format!(
-                    "in about {} (p50) to {} (p95): {at}",
-                    human(estimate.p50_millis),
-                    human(estimate.p95_millis)
-                );
-                let head = if estimate.waits_for_promotion { "gate" } else { "ends" };
-                say(head, Tone::Moving, &text);
-            }
+        let estimate = self.estimate.as_ref();
+        if let Some(stalls) = estimate.and_then(|one| one.stalls.as_ref()).filter(|_| is_rolling) {
+            say("stalled", Tone::Bad, stalls.strip_prefix("stalls: ").unwrap_or(stalls));
+        } else if let Some((end, head)) = self.end().filter(|_| is_rolling) {
+            let at = everynode_wire::time::format(now + end.p50_millis / 1000);
+            let (p50, p95) = (human(end.p50_millis), human(end.p95_millis));
+            say(head, Tone::Moving, &format!("in about {p50} (p50) to {p95} (p95): {at}"));
         }
         if let Some(estimate) = &self.estimate {
-            estimate.problems.iter().for_each(|problem| say("problem", Tone::Bad, problem));
+            estimate.problems.iter().for_each(|problem| say("problem", Tone::Bad, &problem.text));
         }
         let mut told: Vec<&Group> = Vec::new();
         if let Some(budget) = self
@@ -255,10 +248,26 @@ impl Row {
         let shown = if paint.wide { told.len() } else { CAUSES };
         for group in told.iter().take(shown) {
             say("", Tone::Quiet, &group.to_text(now, paint));
+            // Where nothing ends by itself, somebody has to do something.
+            if let Some(way) = group.reason.would_change.first().filter(|_| !self.goes_on()) {
+                say("", Tone::Quiet, &format!("would change it: {way}"));
+            }
         }
         if told.len() > shown {
             say("", Tone::Quiet, &format!("and {}", count(told.len() - shown, "more cause")));
         }
+        self.notes.iter().for_each(|note| say("note", Tone::Warning, note));
+    }
+
+    /// When it comes to its end, or to a gate.
+    fn end(&self) -> Option<(End, &'static str)> {
+        let estimate = self.estimate.as_ref()?;
+        Some((estimate.end?, if estimate.waits_for_promotion { "gate" } else { "ends" }))
+    }
+
+    /// It gets on without anybody doing something.
+    fn goes_on(&self) -> bool {
+        matches!(self.state, State::RollingOut | State::Complete | State::RollingBack)
     }
 }
 

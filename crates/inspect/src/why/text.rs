@@ -62,10 +62,7 @@ impl WhyNode {
             sheet.say("placement", Tone::Strong, "nothing in the template or on the node speaks against it");
         }
         sheet.say("node", Tone::Strong, &self.about_node.join("; "));
-        for (index, pod) in self.pods.iter().enumerate() {
-            let head = if index == 0 { "pods" } else { "" };
-            sheet.say(head, Tone::Strong, &pod.to_text(self.taken_at_seconds));
-        }
+        sheet.list("pods", Tone::Strong, &pod_lines(&self.pods, self.taken_at_seconds));
         let events: Vec<String> =
             self.events.iter().map(|event| event.to_text(self.taken_at_seconds)).collect();
         sheet.list("events", Tone::Strong, &events);
@@ -131,9 +128,41 @@ fn since_text(now: i64, since: i64) -> String {
     format!("{}, {} ago", time::format(since), age(now, since))
 }
 
+/// Lines of pods: those that stand alike share one.
+const POD_LINES: usize = 8;
+
+/// `agent-4xk2p and 120 more, current revision: failed`.
+fn pod_lines(pods: &[WhyPod], now: i64) -> Vec<String> {
+    let mut alike: Vec<(&WhyPod, usize)> = Vec::new();
+    for pod in pods {
+        match alike.iter_mut().find(|(first, _)| first.stands_as(pod)) {
+            Some((_, more)) => *more += 1,
+            None => alike.push((pod, 0)),
+        }
+    }
+    let mut lines: Vec<String> =
+        alike.iter().take(POD_LINES).map(|(first, more)| first.to_text(*more, now)).collect();
+    if alike.len() > POD_LINES {
+        let more: usize = alike[POD_LINES..].iter().map(|(_, more)| more + 1).sum();
+        lines.push(format!("and {}", count(more, "more pod")));
+    }
+    lines
+}
+
 impl WhyPod {
-    fn to_text(&self, now: i64) -> String {
-        let revision = if self.is_current { "current revision" } else { "old revision" };
+    /// It differs from another one in its name and its age only.
+    fn stands_as(&self, other: &WhyPod) -> bool {
+        let key = |pod: &WhyPod| (pod.is_current, pod.is_of_another_template, pod.is_available);
+        let text = |pod: &WhyPod| pod.reason.as_ref().map(|reason| reason.text.clone());
+        key(self) == key(other) && text(self) == text(other)
+    }
+
+    fn to_text(&self, more: usize, now: i64) -> String {
+        let revision = match (self.is_current, self.is_of_another_template) {
+            (true, true) => "of another template, counts as current by its label pod-template-generation",
+            (true, false) => "current revision",
+            (false, _) => "old revision",
+        };
         let state = match &self.reason {
             Some(reason) => with_age(reason, now),
             None if self.is_available => "available".to_owned(),
@@ -142,7 +171,8 @@ impl WhyPod {
         let kept = self.kept_until_seconds.map(|until| {
             format!("; it is kept for {} more, as pods fail here again and again", age(until, now))
         });
-        format!("{}, {revision}: {state}{}", self.name, kept.unwrap_or_default())
+        let others = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{others}, {revision}: {state}{}", self.name, kept.unwrap_or_default())
     }
 }
 
@@ -209,8 +239,9 @@ impl WhySet {
             stalls.for_each(|text| {
                 sheet.say("stalls", Tone::Bad, text.strip_prefix("stalls: ").unwrap_or(text))
             });
-            estimate.problems.iter().for_each(|text| sheet.say("problem", Tone::Bad, text));
+            estimate.problems.iter().for_each(|problem| sheet.say("problem", Tone::Bad, &problem.text));
         }
+        sheet.list("note", Tone::Warning, &row.notes);
     }
 
     fn say_group(&self, group: &Group, sheet: &mut Sheet<'_>) {

@@ -211,8 +211,9 @@ impl Binder {
                     "affinity": facts::value(pod.spec.affinity),
                     "tolerations": facts::value(pod.spec.tolerations),
                 }));
-                row.state =
-                    PodState::Pending(Box::new(Wish { placement, generation: pod.metadata.generation }));
+                let has_claims = !pod.spec.resource_claims.is_empty();
+                let generation = pod.metadata.generation;
+                row.state = PodState::Pending(Box::new(Wish { placement, has_claims, generation }));
                 self.enqueue(id);
             }
             (PodState::Pending(_), false) => {
@@ -239,11 +240,9 @@ impl Binder {
         let PodState::Pending(wish) = &pod.state else { return true };
         let chosen = match wish.pinned() {
             Some(name) => match self.node_by_name.get(name).filter(|index| self.nodes[**index].present) {
-                Some(&index) => {
-                    self.nodes[index].misfit(&wish.placement, &pod.demand).map_or(Ok(index), |misfit| {
-                        Err((Some(index), misfit_message(&[misfit], self.present_nodes)))
-                    })
-                }
+                Some(&index) => self.nodes[index].misfit(wish, &pod.demand).map_or(Ok(index), |misfit| {
+                    Err((Some(index), misfit_message(&[misfit], self.present_nodes)))
+                }),
                 None => {
                     self.waiting_absent.entry(name.into()).or_default().push(id);
                     let message = misfit_message(&[], self.present_nodes);
@@ -415,7 +414,7 @@ fn choose(nodes: &[NodeRow], wish: &Wish, demand: &Demand) -> Result<usize, Vec<
     let mut best: Option<(i64, usize)> = None;
     let mut misfits = Vec::new();
     for (index, node) in nodes.iter().enumerate().filter(|(_, node)| node.present) {
-        match node.misfit(&wish.placement, demand) {
+        match node.misfit(wish, demand) {
             Some(misfit) => misfits.push(misfit),
             None => {
                 let score = node.room.score(demand);

@@ -67,8 +67,13 @@ impl NodeRow {
     }
 
     /// Why the pod cannot be here, asked in the order of the scheduler; nothing if it can.
-    pub(crate) fn misfit(&self, placement: &Placement, demand: &Demand) -> Option<Misfit> {
-        exclusion(self, self.unschedulable, placement).or_else(|| self.room.misfit(demand))
+    pub(crate) fn misfit(&self, wish: &Wish, demand: &Demand) -> Option<Misfit> {
+        // Nobody offers devices here, so no claim is ever allocated.
+        let claims =
+            || Misfit { reasons: vec!["cannot allocate all claims".to_owned()], by_other_pods: false };
+        exclusion(self, self.unschedulable, &wish.placement)
+            .or_else(|| self.room.misfit(demand))
+            .or_else(|| wish.has_claims.then(claims))
     }
 }
 
@@ -103,6 +108,8 @@ pub(crate) enum PodState {
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub placement: Placement,
+    /// It asks for devices by spec.resourceClaims.
+    pub has_claims: bool,
     pub generation: i64,
 }
 

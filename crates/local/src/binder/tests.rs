@@ -101,6 +101,21 @@ fn a_free_pod_goes_where_most_is_free() {
 }
 
 #[test]
+fn a_pod_that_claims_devices_stays_unbound_and_says_why() {
+    let mut bench = Bench::new(&[node("a"), node("b")]);
+    let claims = json!([{"name": "gpu", "resourceClaimName": "gpu"}]);
+    bench.pod(&with(pinned("p", "1", "b"), "/spec/resourceClaims", claims.clone()));
+    bench.pod(&with(pod("q", "1"), "/spec/resourceClaims", claims));
+    assert_eq!(
+        bench.settle(),
+        [
+            "p: 0/2 nodes are available: 1 cannot allocate all claims, 1 node(s) didn't satisfy plugin(s) [NodeAffinity]",
+            "q: 0/2 nodes are available: 2 cannot allocate all claims",
+        ]
+    );
+}
+
+#[test]
 fn a_pod_that_does_not_fit_is_told_why_once_and_placed_when_room_appears() {
     let mut bench = Bench::new(&[node("a"), node("b")]);
     let big = with(pod("big", "1500m"), "/spec/nodeName", "a".into());

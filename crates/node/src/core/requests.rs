@@ -47,7 +47,8 @@ impl FleetCore {
     fn write(&mut self, task: Task, now: Now) -> Option<Write> {
         let (method, path, content_type, body) = match task {
             Task::Register(index) => {
-                let node = identity::node_object(&self.nodes[index].spec, index, now.wall);
+                let agent = self.nodes.get(index).filter(|agent| !agent.is_registered())?;
+                let node = identity::node_object(&agent.spec, index, now.wall);
                 (Method::POST, "/api/v1/nodes".to_owned(), content_type::JSON, node.to_string().into_bytes())
             }
             Task::NodeStatus(index) => {

@@ -29,6 +29,9 @@ impl World<'_> {
             return;
         }
         state.misfit = None;
+        if self.model.is_never_bound(node) {
+            return;
+        }
         state.room.add(&demand);
         let pod = &mut self.pods[index as usize];
         (pod.bound, pod.counted) = (true, true);

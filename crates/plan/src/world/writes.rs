@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{Event, Labels, MadeFrom, PodState, Refusal, Refused, World};
 use crate::model::Model;
+use crate::standing::Standing;
 
 impl World<'_> {
     /// Carries a write of the engine out.
@@ -74,6 +75,9 @@ impl World<'_> {
         };
         if let Err(message) = self.quotas.admit(&made.charge) {
             return self.refuse(Refused::ByQuota, message);
+        }
+        if node.is_some_and(|node| self.model.stands(node, Standing::NotCreated)) {
+            return Outcome::Failed { failure: Failure::Refused, message: String::new() };
         }
         self.last_uid += 1;
         let (uid, index) = (Uid(self.last_uid), self.pods.len() as u32);

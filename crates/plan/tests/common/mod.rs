@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use everynode_plan::record::{Node, Pod, Record, Revision, Taint};
+use everynode_plan::record::{Detail, Node, Pod, Record, Revision, Statement, Taint};
 use everynode_plan::spread::Spread;
 use everynode_plan::{Change, Finding, FindingKind, Fleet, Manifest, Options, Plan};
 use serde_json::{Value, json};
@@ -129,6 +129,14 @@ impl Case {
         records
     }
 
+    /// The fleet of a DaemonSet that was made a day ago.
+    pub fn settled_fleet(&self) -> Fleet {
+        let mut fleet = self.fleet();
+        let created = everynode_wire::time::format(NOW - 86_400);
+        fleet.daemonsets[0]["metadata"]["creationTimestamp"] = created.into();
+        fleet
+    }
+
     fn served(&self, manifest: &Value) -> Value {
         let fleet = Fleet::from_records([], &[], NOW * 1000);
         let mut served = change(&fleet, manifest).expect("the old manifest is good").new;
@@ -170,6 +178,24 @@ pub fn change(fleet: &Fleet, manifest: &Value) -> Result<Change, Vec<String>> {
     let read = Manifest::read("new.yaml", &manifest.to_string(), "default");
     assert_eq!(read.problems, Vec::<String>::new());
     Change::of(&read.daemonsets[0], fleet)
+}
+
+/// The pod waits for a node for ten minutes, with what a scheduler said of it, if one did.
+pub fn unbind(pod: &mut Pod, said: Option<&str>) {
+    (pod.bound, pod.ready, pod.ready_since) = (false, false, None);
+    (pod.phase, pod.created) = ("Pending".into(), NOW - 600);
+    let statement = |message: &str| Statement {
+        reason: "Unschedulable".into(),
+        message: message.into(),
+        since: Some(NOW - 590),
+    };
+    pod.detail = Some(Box::new(Detail { unscheduled: said.map(statement), ..Detail::default() }));
+}
+
+/// The pod has failed.
+pub fn fail(pod: &mut Pod, reason: &str) {
+    (pod.phase, pod.ready, pod.ready_since) = ("Failed".into(), false, None);
+    pod.detail = Some(Box::new(Detail { reason: reason.into(), ..Detail::default() }));
 }
 
 /// The finding of a kind.

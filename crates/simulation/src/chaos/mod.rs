@@ -11,11 +11,10 @@ use serde_json::json;
 use crate::cluster::Cluster;
 use crate::model::{Key, Kind, controller_uid, is_bound_to, is_live, label, name, namespace, uid};
 use crate::naive::TWIN;
-use crate::objects::{BAD_IMAGE, NewDaemonSet, image, orphan, rolling};
+use crate::objects::{BAD_IMAGE, Hold, NEVER_READY, NewDaemonSet, image, orphan, rolling};
 use crate::world::lock;
 
 const SILENT: &str = "simulate.everynode.dev/silent";
-const NEVER_READY: &str = "simulate.everynode.dev/never-ready";
 
 /// Draws what happens, and remembers what has to be put right in the end.
 pub(crate) struct Chaos {
@@ -30,6 +29,8 @@ pub(crate) struct Chaos {
     steps_clocks: bool,
     /// Most DaemonSets are replaced on deletion.
     pub(crate) favours_on_delete: bool,
+    /// All pods of a DaemonSet may lose their readiness at once.
+    pub(crate) loses_readiness: bool,
     /// How far the time of day is from where it would be, and the furthest that it was ahead.
     stepped_millis: i64,
     ahead_millis: i64,
@@ -46,6 +47,7 @@ impl Chaos {
             deleted_policies: Vec::new(),
             steps_clocks,
             favours_on_delete: false,
+            loses_readiness: false,
             stepped_millis: 0,
             ahead_millis: 0,
         }
@@ -66,6 +68,22 @@ impl Chaos {
             names_by_node: self.random.u8(..4) == 0,
             ..NewDaemonSet::new(namespace, name)
         }
+    }
+
+    /// What a DaemonSet of a grown world has beside.
+    pub(crate) fn trouble(&mut self, daemonset: &mut NewDaemonSet) {
+        daemonset.hold = self
+            .random
+            .choice([Hold::None, Hold::None, Hold::HostPort, Hold::HostNetwork])
+            .unwrap_or_default();
+        if self.random.u8(..3) == 0 {
+            daemonset.never_ready_on = Some(format!("node-{}", self.random.u8(1..5)));
+        }
+    }
+
+    /// How many nodes the lists in a policy's status name.
+    pub(crate) fn status_names(&mut self) -> usize {
+        self.random.choice([0, 1, 500]).unwrap_or(500)
     }
 
     fn strategy(&mut self) -> Value {
@@ -100,6 +118,9 @@ impl Chaos {
     pub(crate) fn act(&mut self, cluster: &mut Cluster) -> Option<()> {
         if lock(&cluster.shared).serves_policies && self.random.u8(..4) == 0 {
             return self.steer(cluster);
+        }
+        if self.loses_readiness && self.random.u8(..20) == 0 {
+            return self.unready_fleet(cluster);
         }
         match self.random.u8(..26) {
             0..4 => self.edit_template(cluster),
@@ -272,6 +293,21 @@ impl Chaos {
         Some(())
     }
 
+    /// What all pods of a DaemonSet need fails, or works again.
+    fn unready_fleet(&mut self, cluster: &Cluster) -> Option<()> {
+        let daemonset = self.one(cluster, Kind::DaemonSet)?;
+        let value = if self.random.bool() { json!("true") } else { Value::Null };
+        for key in cluster.keys(Kind::Pod).into_iter().filter(|key| key.namespace == daemonset.namespace) {
+            if cluster
+                .get(&key)
+                .is_some_and(|pod| is_live(&pod) && label(&pod, "app") == Some(&daemonset.name))
+            {
+                cluster.patch(&key, &json!({"metadata": {"annotations": {NEVER_READY: value}}}));
+            }
+        }
+        Some(())
+    }
+
     fn delete_daemonset(&mut self, cluster: &Cluster) -> Option<()> {
         let key = self.one(cluster, Kind::DaemonSet)?;
         let object = cluster.get(&key)?;
@@ -396,6 +432,20 @@ impl Chaos {
             cluster.patch(&key, &json!({"metadata": {"annotations": {NEVER_READY: null}}}));
         }
         for key in cluster.keys(Kind::DaemonSet) {
+            if cluster
+                .get(&key)
+                .is_some_and(|one| !one["spec"]["template"]["metadata"]["annotations"].is_null())
+            {
+                let well = json!({"metadata": {"annotations": null}});
+                cluster.patch(&key, &json!({"spec": {"template": well}}));
+            }
+            // Without a policy a second pod would wait for the port of the first for ever.
+            let holds = |one: &Value| !one["spec"]["template"]["spec"]["containers"][0]["ports"].is_null();
+            if cluster.get(&key).is_some_and(|one| holds(&one)) {
+                cluster.patch(&key, &json!({"spec": {"updateStrategy": rolling(json!(1), json!(0))}}));
+            }
+        }
+        for key in cluster.keys(Kind::DaemonSet) {
             self.version += 1;
             let bad = cluster.get(&key).is_some_and(|daemonset| {
                 crate::naive::image(&daemonset["spec"]["template"]["spec"]) == BAD_IMAGE
@@ -433,6 +483,10 @@ fn is_silent(cluster: &Cluster, key: &Key) -> bool {
 
 /// Changes the version of a template.
 pub(crate) fn set_image(cluster: &Cluster, key: &Key, image: &str) -> bool {
-    let containers = json!([{"name": "daemon", "image": image, "resources": {}}]);
+    let old = cluster.get(key).map(|one| one["spec"]["template"]["spec"]["containers"][0]["ports"].clone());
+    let mut containers = json!([{"name": "daemon", "image": image, "resources": {}}]);
+    if let Some(ports) = old.filter(|ports| !ports.is_null()) {
+        containers[0]["ports"] = ports;
+    }
     cluster.patch(key, &json!({"spec": {"template": {"spec": {"containers": containers}}}}))
 }

@@ -100,10 +100,15 @@ impl Safety {
                 if is_new || change.moved == Moved::Deleted {
                     versions.push((now, change.new.clone()));
                 }
+                let labels = |object: &Arc<Value>| object["metadata"]["labels"].clone();
+                if change.old.as_ref().map(labels) != Some(labels(&change.new)) {
+                    self.forget_what_nobody_told(store);
+                }
                 self.forget_ineligible(store);
             }
             Kind::Policy if is_said(change) => {
                 self.policies.push((now, store.all(Kind::Policy).cloned().collect()));
+                self.forget_what_nobody_told(store);
             }
             Kind::Node => {
                 let same = change.moved == Moved::Modified
@@ -229,9 +234,9 @@ impl Safety {
         })
     }
 
-    /// A controller begins to lead. Where no policy says anything of a roll-out yet, what was taken before cannot be
-    /// told from what was broken before.
-    pub(crate) fn begins_to_lead(&mut self, store: &Store) {
+    /// A controller begins to lead, or a policy to hold. Where no policy says anything of a roll-out yet, what was taken
+    /// before cannot be told from what was broken before.
+    pub(crate) fn forget_what_nobody_told(&mut self, store: &Store) {
         let policies: Vec<_> = store.all(Kind::Policy).collect();
         for daemonset in store.all(Kind::DaemonSet) {
             let beside = policies.iter().filter(|policy| is_beside(policy, daemonset));
@@ -341,9 +346,11 @@ impl Safety {
             return None;
         }
         let laws = self.laws(&versions, now);
-        let min_ready = newest["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
+        // By one version or the other it serves, or does not.
+        let min_ready = || versions.iter().map(|one| one["spec"]["minReadySeconds"].as_i64().unwrap_or(0));
+        let (least, most) = (min_ready().min().unwrap_or(0), min_ready().max().unwrap_or(0));
         // Under a policy a pod that is ready counts, for how long ever it is.
-        let counts_from = if laws.iter().all(Law::has_policy) { 0 } else { min_ready };
+        let counts_from = if laws.iter().all(Law::has_policy) { 0 } else { most };
         if !self.knows_time || !is_available_at(pod, counts_from, seconds(clock)) {
             return None;
         }
@@ -371,7 +378,7 @@ impl Safety {
         }
         let mut removed = self.removed.clone();
         removed.retain(|(owners, one), _| {
-            owners != owner || !is_served(store, owner, one, min_ready, seconds(clock))
+            owners != owner || !is_served(store, owner, one, least, seconds(clock))
         });
         removed.insert((owner.to_owned(), node.to_owned()), now);
         let verdict = self.judge_budget(store, &removed, newest, there, &laws, now);

@@ -93,6 +93,7 @@ fn setup(seed: u64) -> Setup {
         takes_writes_along: true,
         pod_start_millis: 500,
         serves_policies: false,
+        policy_status_names: 500,
         is_traced: false,
     }
 }

@@ -21,6 +21,10 @@ pub fn run(seed: u64, is_traced: bool) -> Report {
     in_virtual_time(seed, world(seed, is_traced, false))
 }
 
+/// Worlds of seeds from here on have nodes that are never ready, pods that hold their node, statuses that name one node
+/// of many, and fleets that lose their readiness. Those of smaller seeds, which were kept, stay what they were.
+pub const FIRST_GROWN_SEED: u64 = 1 << 32;
+
 /// A storm, over policies too.
 pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> Report {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -30,7 +34,7 @@ pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> 
     // Beside a controller that makes the pods, in one world of four.
     let is_beside = serves_policies && seed % 4 == 3;
     chaos.favours_on_delete = is_beside;
-    let daemonsets: Vec<_> = (0..random.usize(1..=3))
+    let mut daemonsets: Vec<_> = (0..random.usize(1..=3))
         .map(|number| chaos.daemonset(NAMESPACES[number % 2], &format!("d{number}")))
         .collect();
     // What a crashed controller has sent may be made after its successor has looked: with names that the API server
@@ -39,8 +43,15 @@ pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> 
     if replicas > 1 && takes_writes_along {
         weather.late_millis = 2_000;
     }
+    let mut policy_status_names = 500;
+    if seed >= FIRST_GROWN_SEED {
+        chaos.loses_readiness = true;
+        policy_status_names = chaos.status_names();
+        daemonsets.iter_mut().for_each(|daemonset| chaos.trouble(daemonset));
+    }
     let setup = Setup {
         seed,
+        policy_status_names,
         is_beside,
         nodes: random.usize(2..=6),
         replicas,

@@ -238,6 +238,7 @@ fn once(scenario: Scenario, fault: Option<Fault>, is_traced: bool) -> Run {
             is_beside: false,
             takes_writes_along: true,
             pod_start_millis: 1_000,
+            policy_status_names: 500,
             serves_policies: scenario.policy().is_some(),
             is_traced,
         };

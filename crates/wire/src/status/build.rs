@@ -211,13 +211,12 @@ impl Status {
         Status::with_details(Reason::TooManyRequests, message, details)
     }
 
-    /// 429 for an eviction that a disruption budget does not allow now. `name` is the budget's.
-    pub fn disruption_budget(budget: &str, needed: i64, healthy: i64) -> Status {
-        let why =
-            format!("The disruption budget {budget} needs {needed} healthy pods and has {healthy} currently");
-        let mut status =
-            Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0);
-        let causes = vec![cause("DisruptionBudget", &why, "")];
+    /// 429 for an eviction that a disruption budget does not allow now, with the reason and, where it helps, how long to
+    /// wait.
+    pub fn disruption_budget(why: &str, retry_after_seconds: u32) -> Status {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let mut status = Status::too_many_requests(message, retry_after_seconds);
+        let causes = vec![cause("DisruptionBudget", why, "")];
         status.details.get_or_insert_default().insert("causes".into(), Value::Array(causes));
         status
     }

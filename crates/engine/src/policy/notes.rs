@@ -1,0 +1,369 @@
+//! What a roll-out has noted of nodes, and how that survives a leader: in the policy's status, whole at any size.
+//!
+//! Three lists name the nodes, for people, and are cut where they are long. A list that is shorter than its count is
+//! cut; then `nodeHashes` has one record for each noted node, so that what the next leader knows does not depend on how
+//! many names fit. A status that is cut and has no such records is known to be incomplete, and read so.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use crate::base::Time;
+use crate::template::items;
+
+use super::NodeFailure;
+
+/// What was noted of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    pub is_taken: bool,
+    pub is_exempt: bool,
+    pub has_failed: bool,
+    /// It counts as taken, and who took its pod away is not known: it may be nobody.
+    pub is_doubtful: bool,
+}
+
+/// What was noted of all nodes. A node has failed or is exempt, never both: whoever has failed stays so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NodeNotes {
+    failed: BTreeMap<Arc<str>, NodeFailure>,
+    exempt: BTreeSet<Arc<str>>,
+    taken: BTreeSet<Arc<str>>,
+    /// Of these, those that the status does not name.
+    doubtful: BTreeSet<Arc<str>>,
+}
+
+/// How much of the notes a status takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Names in each list.
+    pub names: usize,
+    /// Records in `nodeHashes`.
+    pub hashes: usize,
+}
+
+/// The reason of a failure whose own did not fit into the status.
+const REASON_CUT: &str = "Failed";
+
+impl NodeNotes {
+    /// What was noted of one node.
+    pub fn of(&self, name: &str) -> Noted {
+        Noted {
+            is_taken: self.taken.contains(name),
+            is_exempt: self.exempt.contains(name),
+            has_failed: self.failed.contains_key(name),
+            is_doubtful: self.doubtful.contains(name),
+        }
+    }
+
+    /// Nodes that failed with the revision.
+    pub fn failed(&self) -> &BTreeMap<Arc<str>, NodeFailure> {
+        &self.failed
+    }
+
+    /// Nodes that were broken before their turn came.
+    pub fn exempt(&self) -> &BTreeSet<Arc<str>> {
+        &self.exempt
+    }
+
+    /// Nodes from which a pod was taken and where none serves yet.
+    pub fn taken(&self) -> &BTreeSet<Arc<str>> {
+        &self.taken
+    }
+
+    /// A node has failed with the revision.
+    pub fn fail(&mut self, name: Arc<str>, failure: NodeFailure) {
+        self.exempt.remove(&name);
+        self.failed.insert(name, failure);
+    }
+
+    /// A node was broken before its turn came.
+    pub fn exempt_node(&mut self, name: Arc<str>) {
+        if !self.failed.contains_key(&name) {
+            self.exempt.insert(name);
+        }
+    }
+
+    /// A pod that serves was taken from a node; so it was not broken.
+    pub fn take(&mut self, name: Arc<str>) {
+        self.exempt.remove(&name);
+        self.doubtful.remove(&name);
+        self.taken.insert(name);
+    }
+
+    /// Nothing serves on a node, and who took its pod away is not known.
+    pub fn count_as_taken(&mut self, name: Arc<str>) {
+        if self.taken.insert(name.clone()) {
+            self.doubtful.insert(name);
+        }
+    }
+
+    /// What is not known by now will not be: who counts as taken is.
+    pub fn end_doubts(&mut self) {
+        self.doubtful.clear();
+    }
+
+    /// A pod serves on a node again.
+    pub fn give_back(&mut self, name: &str) {
+        self.taken.remove(name);
+        self.doubtful.remove(name);
+    }
+
+    /// A node is not broken any more.
+    pub fn end_exemption(&mut self, name: &str) {
+        self.exempt.remove(name);
+    }
+
+    /// A node can neither fail nor be excused any more; what was taken from it stays taken.
+    pub fn forget_excuse(&mut self, name: &str) {
+        self.exempt.remove(name);
+        self.failed.remove(name);
+    }
+
+    /// Another revision begins: only what was taken stays so.
+    pub fn begin(&mut self) {
+        self.failed.clear();
+        self.exempt.clear();
+    }
+
+    /// The nodes that had failed, who get another chance.
+    pub fn forgive(&mut self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut self.failed).into_keys().collect()
+    }
+
+    /// All nodes of which something was noted.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.taken.iter().chain(&self.exempt).chain(self.failed.keys())
+    }
+
+    /// Writes the notes into the entry of a DaemonSet in the status; how many records that took. `first` are named
+    /// first: nodes that the next leader may not know.
+    pub fn write(&self, entry: &mut Map<String, Value>, first: &BTreeSet<Arc<str>>, room: Room) -> usize {
+        let failed = self.failed.iter().take(room.names);
+        let failed = failed
+            .map(|(node, failure)| json!({"node": **node, "reason": failure.reason, "at": time(failure.at)}));
+        let names = |nodes: &BTreeSet<Arc<str>>| -> Value {
+            let others = nodes.iter().filter(|name| !first.contains(*name));
+            let named = first.iter().filter(|name| nodes.contains(*name)).chain(others);
+            named.take(room.names).map(|name| &**name).collect()
+        };
+        entry.insert("failedNodes".to_owned(), failed.collect());
+        entry.insert("exemptNodes".to_owned(), names(&self.exempt));
+        entry.insert("unavailableNodes".to_owned(), names(&self.taken));
+        let counts = [self.failed.len(), self.exempt.len(), self.taken.len()];
+        for (key, count) in ["failed", "exempt", "unavailable"].into_iter().zip(counts) {
+            entry.insert(key.to_owned(), count.into());
+        }
+        let hashes = match counts.into_iter().any(|count| count > room.names) {
+            true => self.records(),
+            false => Vec::new(),
+        };
+        let fits = !hashes.is_empty() && hashes.len() <= room.hashes;
+        entry.insert("nodeHashes".to_owned(), if fits { encode(&hashes).into() } else { Value::Null });
+        if fits { hashes.len() } else { 0 }
+    }
+
+    fn records(&self) -> Vec<u64> {
+        let names: BTreeSet<&Arc<str>> = self.names().collect();
+        names.into_iter().map(|name| record(name, self.of(name))).collect()
+    }
+}
+
+/// The notes as a status has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredNotes {
+    notes: NodeNotes,
+    hashes: HashMap<u64, Noted>,
+    is_incomplete: bool,
+}
+
+impl StoredNotes {
+    /// Reads the entry of a DaemonSet in a policy's status.
+    pub fn read(entry: &Value) -> Self {
+        let failed = items(&entry["failedNodes"]).filter_map(|one| {
+            let at = one["at"].as_str().and_then(|text| everynode_wire::time::parse(text).ok());
+            let at = at.map(Time::from_seconds).unwrap_or_default();
+            Some((
+                one["node"].as_str()?.into(),
+                NodeFailure { reason: one["reason"].as_str()?.to_owned(), at },
+            ))
+        });
+        let names = |key: &str| items(&entry[key]).filter_map(|one| Some(one.as_str()?.into())).collect();
+        let failed: BTreeMap<Arc<str>, NodeFailure> = failed.collect();
+        let mut exempt: BTreeSet<Arc<str>> = names("exemptNodes");
+        exempt.retain(|name| !failed.contains_key(name));
+        let taken = names("unavailableNodes");
+        let notes = NodeNotes { failed, exempt, taken, doubtful: BTreeSet::new() };
+        let is_cut = |key: &str, len: usize| entry[key].as_u64().is_some_and(|count| count > len as u64);
+        let is_cut = is_cut("failed", notes.failed.len())
+            || is_cut("exempt", notes.exempt.len())
+            || is_cut("unavailable", notes.taken.len());
+        let hashes = entry["nodeHashes"].as_str().filter(|_| is_cut).and_then(decode);
+        StoredNotes { notes, is_incomplete: is_cut && hashes.is_none(), hashes: hashes.unwrap_or_default() }
+    }
+
+    /// Nodes are noted of which the status does not tell.
+    pub fn is_incomplete(&self) -> bool {
+        self.is_incomplete
+    }
+
+    /// The node has failed with the revision, or was broken before its turn came.
+    pub fn is_excused(&self, name: &str) -> bool {
+        let noted = self.of(name);
+        noted.is_exempt || noted.has_failed
+    }
+
+    fn of(&self, name: &str) -> Noted {
+        match self.hashes.is_empty() {
+            true => self.notes.of(name),
+            false => self.hashes.get(&name_hash(name)).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The notes, told which nodes there are.
+    pub(crate) fn resolve<'a>(self, nodes: impl Iterator<Item = &'a Arc<str>>, now: Time) -> NodeNotes {
+        let mut notes = self.notes.clone();
+        if self.hashes.is_empty() {
+            return notes;
+        }
+        for name in nodes {
+            let noted = self.of(name);
+            if noted.has_failed && !notes.failed.contains_key(name) {
+                let failure = NodeFailure { reason: REASON_CUT.to_owned(), at: now };
+                notes.failed.insert(name.clone(), failure);
+            }
+            if noted.is_exempt {
+                notes.exempt.insert(name.clone());
+            }
+            if noted.is_taken {
+                notes.taken.insert(name.clone());
+            }
+        }
+        notes
+    }
+}
+
+/// A record is 48 bits: 45 of the name's hash, then one each for failed, exempt and taken. Among 100,000 nodes two have
+/// the same 45 bits with a probability of 1 in 7,000.
+const RECORD_BYTES: usize = 6;
+
+fn record(name: &str, noted: Noted) -> u64 {
+    let bits = u64::from(noted.has_failed) << 2 | u64::from(noted.is_exempt) << 1 | u64::from(noted.is_taken);
+    name_hash(name) << 3 | bits
+}
+
+/// FNV-1a of 64 bits, mixed, of which 45 are used. It stands in statuses: it must not change.
+fn name_hash(name: &str) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+    let sum = name.bytes().fold(OFFSET, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(PRIME));
+    (sum ^ sum >> 32).wrapping_mul(MIX) >> 19
+}
+
+fn encode(records: &[u64]) -> String {
+    let bytes: Vec<u8> =
+        records.iter().flat_map(|record| record.to_be_bytes().into_iter().skip(8 - RECORD_BYTES)).collect();
+    STANDARD_NO_PAD.encode(bytes)
+}
+
+/// `None` when these are no records.
+fn decode(text: &str) -> Option<HashMap<u64, Noted>> {
+    let bytes = STANDARD_NO_PAD.decode(text).ok()?;
+    let records = bytes.chunks_exact(RECORD_BYTES);
+    if !records.remainder().is_empty() {
+        return None;
+    }
+    let records = records.map(|bytes| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    let noted = |record: u64| Noted {
+        has_failed: record & 4 != 0,
+        // One that has failed is not exempt, whoever wrote this.
+        is_exempt: record & 6 == 2,
+        is_taken: record & 1 != 0,
+        is_doubtful: false,
+    };
+    Some(records.map(|record| (record >> 3, noted(record))).collect())
+}
+
+fn time(at: Time) -> Value {
+    everynode_wire::time::format(at.0.div_euclid(1000)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(index: usize) -> Arc<str> {
+        format!("node-{index:05}").into()
+    }
+
+    /// `failed` nodes, then `exempt` ones; every second one is taken.
+    fn notes(failed: usize, exempt: usize) -> NodeNotes {
+        let mut notes = NodeNotes::default();
+        for index in 0..failed + exempt {
+            if index % 2 == 0 {
+                notes.take(name(index));
+            }
+            match index < failed {
+                true => notes.fail(name(index), NodeFailure { reason: "PodFailed".into(), at: Time(1000) }),
+                false => notes.exempt_node(name(index)),
+            }
+        }
+        notes
+    }
+
+    fn written(notes: &NodeNotes, room: Room) -> Value {
+        let mut entry = Map::new();
+        notes.write(&mut entry, &BTreeSet::new(), room);
+        entry.into()
+    }
+
+    #[test]
+    fn notes_are_read_as_they_were_written_at_any_size() {
+        for (failed, exempt) in [(0, 0), (3, 4), (499, 501), (501, 1), (0, 20_000), (40_000, 60_000)] {
+            let notes = notes(failed, exempt);
+            let entry = written(&notes, Room { names: 500, hashes: 100_000 });
+            let all: Vec<Arc<str>> = (0..120_000).map(name).collect();
+            let stored = StoredNotes::read(&entry);
+            assert!(!stored.is_incomplete());
+            let read = stored.resolve(all.iter(), Time(0));
+            assert_eq!((&read.exempt, &read.taken), (&notes.exempt, &notes.taken), "{failed} {exempt}");
+            assert!(read.failed.keys().eq(notes.failed.keys()), "{failed} {exempt}");
+            assert!(entry.to_string().len() < 1_000_000, "{}", entry.to_string().len());
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_known_to_be_incomplete() {
+        let check = |entry: Value, is_incomplete: bool| {
+            assert_eq!(StoredNotes::read(&entry).is_incomplete(), is_incomplete, "{entry}");
+        };
+        check(written(&notes(3, 4), Room { names: 4, hashes: 0 }), false);
+        check(written(&notes(3, 4), Room { names: 3, hashes: 0 }), true);
+        check(written(&notes(3, 4), Room { names: 3, hashes: 7 }), false);
+        check(json!({"exempt": 2, "exemptNodes": ["a"], "nodeHashes": "no records"}), true);
+        check(json!({"exempt": 2, "exemptNodes": ["a"], "nodeHashes": "AAAAAAAAAA"}), true);
+        check(json!({"exemptNodes": ["a"]}), false);
+        check(Value::Null, false);
+    }
+
+    #[test]
+    fn a_node_that_failed_is_never_exempt() {
+        let mut notes = NodeNotes::default();
+        let failure = NodeFailure { reason: "PodFailed".into(), at: Time(1000) };
+        notes.exempt_node(name(1));
+        notes.fail(name(1), failure.clone());
+        notes.exempt_node(name(1));
+        assert_eq!(notes.of(&name(1)), Noted { has_failed: true, ..Noted::default() });
+        let entry = json!({"failedNodes": [{"node": "a", "reason": "x"}], "exemptNodes": ["a"]});
+        assert_eq!(StoredNotes::read(&entry).of("a"), Noted { has_failed: true, ..Noted::default() });
+    }
+
+    #[test]
+    fn the_hash_of_a_name_stays_what_it_is() {
+        assert_eq!(name_hash("node-1"), 8_536_129_941_089);
+    }
+}
