@@ -61,10 +61,6 @@ impl Engine {
             self.take_up(slot, conduct, hash, now);
         }
         if conduct.hash.as_ref() != Some(hash) {
-            if conduct.last_good.is_none() {
-                // The first roll-out is over once there are pods of it: what comes next has waves, and a way back.
-                conduct.last_good = self.most_common_old(&self.survey(slot, &policy.spec, hash, now));
-            }
             conduct.begin(hash, now);
             self.record(
                 slot,
@@ -75,6 +71,7 @@ impl Engine {
         }
         conduct.obey(now);
         let found = self.look(slot, conduct, now);
+        self.end_first_rollout(slot, conduct, now);
         let wake = match conduct.phase {
             RolloutPhase::Halted => None,
             phase if phase.is_back() => {
@@ -94,6 +91,16 @@ impl Engine {
         self.rewrite_template(slot, conduct, now);
         #[cfg(debug_assertions)]
         self.check_roster(slot, conduct, now);
+    }
+
+    /// The first roll-out is over once there are pods of it and another revision comes: that has waves, and a way back.
+    fn end_first_rollout(&self, slot: &Slot, conduct: &mut Conduct, now: Time) {
+        let olds = conduct.roster.count(flag::HAS_OLD);
+        if conduct.last_good.is_some() || std::mem::replace(&mut conduct.olds, olds) >= olds {
+            return;
+        }
+        let hash = conduct.hash.clone().unwrap_or_default();
+        conduct.last_good = self.most_common_old(&self.survey(slot, &conduct.policy.spec, &hash, now));
     }
 
     /// How far it has come, and whether it can go on; when to look again.

@@ -61,6 +61,8 @@ pub(crate) struct Conduct {
     /// Nodes that are taken and not eligible any more.
     pub strays: BTreeSet<Arc<str>>,
     pub is_known: bool,
+    /// How many nodes had a pod of another revision when nothing was known to be good.
+    pub olds: usize,
     /// Another controller rolls the DaemonSet: nothing is done here.
     pub is_refused: bool,
     pub last_good_template: Option<(Arc<str>, Arc<Template>)>,
@@ -109,6 +111,7 @@ impl Conduct {
             seen_well: HashSet::new(),
             strays: BTreeSet::new(),
             is_known: false,
+            olds: 0,
             is_refused: false,
             last_good_template: None,
             rewrite: Rewrite::default(),
@@ -155,6 +158,7 @@ impl Conduct {
         self.notes.begin();
         self.seen_well.clear();
         self.again.clear();
+        self.olds = 0;
         self.rewrite = Rewrite::default();
         self.roster.clear();
         (self.started_at, self.progress_at) = (Some(now), Some(now));
