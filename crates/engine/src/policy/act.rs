@@ -8,11 +8,12 @@ use serde_json::Value;
 use crate::base::{Time, Uid};
 use crate::engine::{Engine, Scope};
 use crate::facts::{IntOrPercent, PodController, Strategy};
+use crate::fit::holds_the_node;
 use crate::nodes::NodeId;
 use crate::pod_body::HASH_LABEL;
 use crate::pods::PodId;
 use crate::slot::{RevisionRow, Slot};
-use crate::template::{Template, items};
+use crate::template::Template;
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
@@ -321,7 +322,7 @@ impl Engine {
         let Some(spec) = slot.spec.as_ref().filter(|_| self.scope == Scope::All) else { return false };
         !conduct.phase.is_back()
             && spec.fact.strategy.allows_surge()
-            && !holds_the_node(spec.fact.template.value())
+            && !holds_the_node(&spec.fact.template.value()["spec"])
     }
 
     /// The template and hash of the earlier revision that pods on a node are made from; `None` for the current one.
@@ -383,15 +384,4 @@ fn why_halted(conduct: &Conduct, budget: usize) -> String {
         }
         (false, None) => "too many nodes failed".to_owned(),
     }
-}
-
-/// Two pods of a template cannot be on one node: they hold a host port or a volume claim.
-fn holds_the_node(template: &Value) -> bool {
-    let spec = &template["spec"];
-    let containers = items(&spec["containers"]).chain(items(&spec["initContainers"]));
-    let mut ports = containers.flat_map(|container| items(&container["ports"]));
-    let is_host = spec["hostNetwork"] == true;
-    let has_host_port = ports.any(|port| is_host || port["hostPort"].as_i64().unwrap_or_default() > 0);
-    let is_exclusive = |volume: &Value| volume["persistentVolumeClaim"].is_object();
-    has_host_port || items(&spec["volumes"]).any(is_exclusive)
 }
