@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use everynode_inspect::{Paint, Tone};
 use everynode_plan::spread::Spread;
 use everynode_plan::{Change, Failing, Fleet, Manifest, Options, Plan, Token, Wanted};
+use everynode_wire::manifest::text_of;
 use serde_json::json;
 
 use crate::args::ClusterArgs;
@@ -99,15 +100,18 @@ fn read_manifest(args: &PlanArgs) -> Result<String, Failure> {
         message: format!("cannot read {}: {error}", args.file.display()),
         hint: Some("name a manifest with -f FILE, or - for standard input".into()),
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     match args.file.as_os_str() == "-" {
-        true => std::io::stdin().take(MANIFEST_LIMIT_BYTES).read_to_string(&mut text),
+        true => std::io::stdin().take(MANIFEST_LIMIT_BYTES).read_to_end(&mut bytes),
         false => {
-            File::open(&args.file).and_then(|file| file.take(MANIFEST_LIMIT_BYTES).read_to_string(&mut text))
+            File::open(&args.file).and_then(|file| file.take(MANIFEST_LIMIT_BYTES).read_to_end(&mut bytes))
         }
     }
     .map_err(cannot)?;
-    Ok(text)
+    text_of(bytes).map_err(|error| Failure {
+        message: format!("{} {error}", args.file.display()),
+        hint: Some("a manifest is text in UTF-8, or in UTF-16 with a byte order mark".into()),
+    })
 }
 
 /// A failure on a node that does not exist is a mistake.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_local::up::model::Snapshot;
-use everynode_local::up::{NodesWanted, Storage, Up, UpConfig};
+use everynode_local::up::{NodesWanted, Storage, Tally, Up, UpConfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,26 +36,26 @@ pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     };
     let up = started?;
     report::started(&up);
-    let applied = up.apply(&args.files, report::applied, report::refused);
-    let Some(refused) = stop.run_until_cancelled(applied).await else {
+    let applied = up.apply(&args.files, report::news);
+    let Some(tally) = stop.run_until_cancelled(applied).await else {
         report::stopping(&up);
         up.stop().await;
         return Ok(ExitCode::FAILURE);
     };
     let code = if args.exit_when_ready {
-        wait_until_available(&up, &stop, args.timeout, refused).await
+        wait_until_available(&up, &stop, args.timeout, tally).await
     } else if live {
         logging::silence_terminal(true);
-        let shown = show_live(&up, &stop, refused).await;
+        let shown = show_live(&up, &stop, tally.refused).await;
         logging::silence_terminal(false);
-        shown.map(|()| ExitCode::SUCCESS)
+        shown.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
     } else {
         show_lines(&up, &stop).await;
         Ok(ExitCode::SUCCESS)
     };
     report::stopping(&up);
     up.stop().await;
-    Ok(code?)
+    code
 }
 
 fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
@@ -123,8 +123,16 @@ async fn wait_until_available(
     up: &Up,
     stop: &CancellationToken,
     timeout: Duration,
-    refused: usize,
-) -> Result<ExitCode, std::io::Error> {
+    tally: Tally,
+) -> Result<ExitCode, Failure> {
+    if tally.applied == 0 && tally.refused > 0 {
+        // What was refused has been said, and what was asked for will not come.
+        return Ok(ExitCode::FAILURE);
+    }
+    if !up.has_daemonsets().await? {
+        report::nothing_to_wait_for();
+        return Ok(ExitCode::FAILURE);
+    }
     let mut snapshots = up.snapshots();
     let deadline = Instant::now() + timeout;
     loop {
@@ -147,7 +155,7 @@ async fn wait_until_available(
         if !available {
             report::reasons(&snapshot, timeout, stop.is_cancelled(), up.write_failure());
         }
-        return Ok(if available && refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(if available && tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
 }
 

@@ -63,6 +63,11 @@ impl<'a> Parser<'a> {
         Parser { bytes, position: 0, depth: 0 }
     }
 
+    /// Bytes before the cursor.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.position).copied()
     }
