@@ -48,6 +48,7 @@ mod metrics;
 mod openapi;
 mod patch;
 mod pki;
+pub mod private;
 mod protobuf;
 mod reviews;
 mod selection;

@@ -18,6 +18,7 @@ use crate::config::{Config, Storage};
 use crate::definitions::Definitions;
 use crate::http::serve;
 use crate::pki::{Pki, PkiError};
+use crate::private::{self, PrivateError};
 use crate::store::{Backend, BackendError, Durable, Memory, Store};
 use crate::{bootstrap, sweeper, tls};
 
@@ -30,9 +31,9 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
-    /// The data directory cannot be made or read.
-    #[error("the data directory {0} cannot be used: {1}")]
-    Directory(String, io::Error),
+    /// The data directory cannot be made or read, or is not ours alone.
+    #[error("the data directory cannot be used: {0}")]
+    Directory(#[from] PrivateError),
     /// The audit log cannot be opened.
     #[error("cannot open the audit log {0}: {1}")]
     AuditLog(String, io::Error),
@@ -55,19 +56,21 @@ pub struct Server {
     api: Arc<Api>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    notes: Vec<String>,
 }
 
 impl Server {
     /// Opens the store, makes or loads certificates, listens, and serves from now on.
     pub async fn start(config: Config) -> Result<Server, Error> {
-        let backend: Box<dyn Backend> = match &config.storage {
-            Storage::Ephemeral => Box::new(Memory),
+        let (backend, notes): (Box<dyn Backend>, _) = match &config.storage {
+            Storage::Ephemeral => (Box::new(Memory), Vec::new()),
             Storage::Directory(path) => {
-                make_directory(path)?;
-                Box::new(Durable::open(path)?)
+                let notes = prepare(path)?;
+                (Box::new(Durable::open(path)?), notes)
             }
         };
-        Server::start_with(config, backend).await
+        let server = Server::start_with(config, backend).await?;
+        Ok(Server { notes, ..server })
     }
 
     /// Starts on a backend of the caller's choice; `config.storage` says only where the secrets live.
@@ -76,7 +79,7 @@ impl Server {
         let pki = match &config.storage {
             Storage::Ephemeral => Pki::generate(now)?,
             Storage::Directory(path) => {
-                make_directory(path)?;
+                prepare(path)?;
                 Pki::load_or_generate(path, now)?
             }
         };
@@ -108,7 +111,7 @@ impl Server {
             tokio::spawn(sweeper::run(api.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
-        Ok(Server { address, pki, api, stop, tasks })
+        Ok(Server { address, pki, api, stop, tasks, notes: Vec::new() })
     }
 
     /// Where it listens.
@@ -136,6 +139,11 @@ impl Server {
         &self.pki.authority.certificate
     }
 
+    /// What its owner should know of how it started: what was open to other users.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Why the store takes no more writes, when it does not.
     pub fn write_failure(&self) -> Option<String> {
         self.api.store().write_failure()
@@ -156,19 +164,12 @@ impl Server {
     }
 }
 
-fn make_directory(path: &Path) -> Result<(), Error> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    let error = |error| Error::Directory(path.display().to_string(), error);
-    if path.exists() && !path.is_dir() {
-        return Err(error(io::Error::from(io::ErrorKind::NotADirectory)));
-    }
-    builder.create(path).map_err(error)
+/// Makes the data directory, or sees to it that it and what it holds are ours alone. Gives a note for each thing that
+/// was open to other users.
+fn prepare(directory: &Path) -> Result<Vec<String>, PrivateError> {
+    let closed = private::make_directory(directory)?;
+    let files = ["pki.json", "store.redb"].map(|name| private::check_file(&directory.join(name)));
+    closed.into_iter().map(|note| Ok(Some(note))).chain(files).filter_map(Result::transpose).collect()
 }
 
 /// Seconds since 1970.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use everynode_apiserver::private::PrivateError;
 use everynode_apiserver::{BackendError, Error as ServerError};
 use everynode_local::up::UpError;
 
@@ -49,7 +50,11 @@ fn hint_of_server(error: &ServerError) -> Option<&'static str> {
         ServerError::AddressInUse(_) => {
             "choose another port with --listen 127.0.0.1:PORT; port 0 takes any free one"
         }
-        ServerError::Directory(..) => {
+        ServerError::Directory(PrivateError::NotOurs { .. } | PrivateError::OthersWrite { .. }) => {
+            "another user could have put something there: look at it, make it yours alone with chown and chmod go-w, or \
+             name another directory with --data-dir"
+        }
+        ServerError::Directory(_) => {
             "name another directory with --data-dir, or keep nothing with --ephemeral"
         }
         ServerError::AuditLog(..) => "make its directory, or name another file with --audit-log",

@@ -1,10 +1,10 @@
 //! `everynode snapshot`: a cluster in a file.
 
-use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use everynode_apiserver::private;
 use everynode_client::Client;
 use everynode_plan::file::{FileError, Header, VERSION, Writer};
 use everynode_plan::record::Unseen;
@@ -54,13 +54,10 @@ pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
 
 /// Writes beside the file first, so that no half of a snapshot stands under its name.
 async fn write_file(client: &Client, namespace: &str, path: &Path) -> Result<(u64, Vec<Unseen>), Failure> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
     let cannot = |error: std::io::Error| {
         Failure::with_hint(format!("cannot write {}: {error}", path.display()), "name another file")
     };
-    let file = File::create(&partial).map_err(cannot)?;
+    let (file, partial) = private::create_beside(path).map_err(cannot)?;
     let written = write(client, namespace, file).await;
     let written =
         written.and_then(|written| std::fs::rename(&partial, path).map_err(cannot).map(|()| written));

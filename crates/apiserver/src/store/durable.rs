@@ -1,6 +1,7 @@
 //! The durable backend: one redb file in the data directory.
 
 use std::cell::Cell;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -148,11 +149,7 @@ impl Backend for Durable {
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
+    options.mode(0o600);
     options.open(path).map(drop)
 }
 

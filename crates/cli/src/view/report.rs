@@ -18,6 +18,9 @@ macro_rules! err {
 
 /// Says where the cluster is and how to point kubectl at it.
 pub fn started(up: &Up) {
+    for note in up.notes() {
+        err!("warning: {note}");
+    }
     out!("everynode is up at {}", up.server_url());
     out!("export KUBECONFIG={}", up.kubeconfig_path().display());
 }

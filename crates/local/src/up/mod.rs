@@ -183,6 +183,11 @@ impl Up {
         self.kubeconfig.path()
     }
 
+    /// What its owner should know of how it started: what was open to other users.
+    pub fn notes(&self) -> &[String] {
+        self.server.notes()
+    }
+
     /// How many of the simulated nodes are meant to become ready.
     pub fn healthy_nodes(&self) -> usize {
         self.healthy_nodes
