@@ -46,6 +46,7 @@ mod http;
 mod meta;
 mod metrics;
 mod openapi;
+mod panics;
 mod patch;
 mod pki;
 pub mod private;

@@ -134,16 +134,21 @@ impl Pki {
         Ok((self, changed))
     }
 
-    /// A kubeconfig for the admin, with the server's address.
-    pub fn kubeconfig(&self, server: &str) -> String {
+    /// A certificate of the admin for this process itself, which is known by it.
+    pub fn own(&self, now: i64) -> Result<Pair, PkiError> {
+        make_admin(&self.authority, now)
+    }
+
+    /// A kubeconfig for the admin with one of its certificates, and the server's address.
+    pub fn kubeconfig(&self, server: &str, admin: &Pair) -> String {
         format!(
             "apiVersion: v1\nkind: Config\nclusters:\n- name: everynode\n  cluster:\n    server: {server}\n    \
              certificate-authority-data: {ca}\nusers:\n- name: {ADMIN_USER}\n  user:\n    \
              client-certificate-data: {certificate}\n    client-key-data: {key}\ncontexts:\n- name: everynode\n  \
              context:\n    cluster: everynode\n    user: {ADMIN_USER}\ncurrent-context: everynode\n",
             ca = STANDARD.encode(&self.authority.certificate),
-            certificate = STANDARD.encode(&self.admin.certificate),
-            key = STANDARD.encode(&self.admin.key),
+            certificate = STANDARD.encode(&admin.certificate),
+            key = STANDARD.encode(&admin.key),
         )
     }
 }

@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
 use crate::definitions::Definitions;
 use crate::http::serve;
-use crate::pki::{Pki, PkiError};
+use crate::pki::{Pair, Pki, PkiError};
 use crate::private::{self, PrivateError};
 use crate::store::{Backend, BackendError, Durable, Memory, Store};
 use crate::{bootstrap, sweeper, tls};
@@ -53,6 +53,7 @@ pub enum Error {
 pub struct Server {
     address: SocketAddr,
     pki: Pki,
+    own: Pair,
     api: Arc<Api>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -88,6 +89,8 @@ impl Server {
         };
         let audit = config.audit_log.as_ref().map(open).transpose()?;
         let tls = TlsAcceptor::from(tls::server_config(&pki)?);
+        let own = pki.own(now)?;
+        let shown = tls::certificate(&own.certificate)?;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => Error::AddressInUse(config.listen),
             _ => Error::Listen(config.listen, error),
@@ -107,11 +110,11 @@ impl Server {
             definitions.settle().await;
         }
         let mut tasks = vec![
-            tokio::spawn(serve::run(listener, tls, api.clone(), stopped.clone())),
+            tokio::spawn(serve::run(listener, tls, api.clone(), shown, stopped.clone())),
             tokio::spawn(sweeper::run(api.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
-        Ok(Server { address, pki, api, stop, tasks, notes: Vec::new() })
+        Ok(Server { address, pki, own, api, stop, tasks, notes: Vec::new() })
     }
 
     /// Where it listens.
@@ -126,7 +129,13 @@ impl Server {
 
     /// A kubeconfig with which an admin reaches it.
     pub fn kubeconfig(&self) -> String {
-        self.pki.kubeconfig(&self.url())
+        self.pki.kubeconfig(&self.url(), &self.pki.admin)
+    }
+
+    /// A kubeconfig for the parts of this process. By its certificate, which is in no file, their connections and
+    /// requests are known and have places of their own.
+    pub fn own_kubeconfig(&self) -> String {
+        self.pki.kubeconfig(&self.url(), &self.own)
     }
 
     /// The admin's bearer token.

@@ -7,5 +7,11 @@
 )]
 
 mod common;
+#[path = "attacks/connections.rs"]
+mod connections;
 #[path = "attacks/files.rs"]
 mod files;
+#[path = "attacks/requests.rs"]
+mod requests;
+#[path = "attacks/tls.rs"]
+mod tls;

@@ -148,7 +148,7 @@ impl Up {
         let text = server.kubeconfig();
         let kubeconfig = files::Kubeconfig::write(&config, &text)
             .map_err(|(path, source)| UpError::Kubeconfig { path: path.display().to_string(), source })?;
-        let client = Client::from_kubeconfig_text(&text).await?;
+        let client = Client::from_kubeconfig_text(&server.own_kubeconfig()).await?;
         define_policies(&client).await.map_err(UpError::Definition)?;
         let nodes = nodes::with_known(wanted, &client).await?;
         let healthy_nodes = nodes.iter().filter(|node| node.mode == Mode::Healthy).count();

@@ -6,7 +6,7 @@ use crate::status::go_quote;
 use crate::{Object, Value};
 
 /// Nesting that is read; deeper input is refused before it can exhaust the stack.
-const MAX_DEPTH: usize = 250;
+pub const MAX_DEPTH: usize = 250;
 
 /// What a value begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod typed;
 mod untyped;
 
 pub use body::{Body, decode_body};
+pub(crate) use json::MAX_DEPTH;
 
 use crate::schema::Type;
 use crate::{Value, encode};

@@ -1,0 +1,84 @@
+//! Single requests that end the process, hold it up, or leave in the store what does not belong there.
+
+use std::time::Duration;
+
+use everynode_client::{Client, content_type};
+use serde_json::{Value, json};
+
+use crate::common::{self, Cluster};
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// How long a request may take that is of no interest itself.
+const MOMENT: Duration = Duration::from_secs(2);
+
+async fn assert_alive(client: &Client, after: &str) {
+    let answer = tokio::time::timeout(common::LIMIT, client.get("/livez")).await;
+    assert!(answer.is_ok_and(|answer| answer.is_ok()), "the cluster is gone after {after}");
+}
+
+async fn with_map(args: &[&str]) -> (Cluster, Client) {
+    let cluster = Cluster::start(args);
+    let client = cluster.client().await;
+    client.post(MAPS, r#"{"metadata":{"name":"a"},"data":{"k":"v"}}"#).await.unwrap();
+    (cluster, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_at_their_limits_end_nothing() {
+    let (_cluster, client) = with_map(&["--nodes", "1"]).await;
+    let numbers =
+        ["9223372036854775807", "18446744073709551615", "-9223372036854775808", "1e400", "-1", "4294967296"];
+    for number in numbers {
+        for query in [
+            format!("{MAPS}?watch=1&timeoutSeconds={number}"),
+            format!("{MAPS}?watch=1&resourceVersion={number}"),
+            format!("{MAPS}?timeoutSeconds={number}&resourceVersion={number}&limit={number}"),
+            format!("{MAPS}?limit={number}&continue={number}"),
+        ] {
+            let _ = tokio::time::timeout(MOMENT / 10, client.get(&query)).await;
+            assert_alive(&client, &query).await;
+        }
+        let pod = json!({
+            "metadata": {"name": format!("p{}", number.len()), "deletionGracePeriodSeconds": 1},
+            "spec": {
+                "containers": [{"name": "c", "image": "i"}], "terminationGracePeriodSeconds": "N",
+                "activeDeadlineSeconds": "N",
+                "tolerations": [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": "N"}],
+            },
+        });
+        let pods = "/api/v1/namespaces/default/pods";
+        for field in ["terminationGracePeriodSeconds", "activeDeadlineSeconds", "tolerationSeconds"] {
+            let mut text = pod.to_string();
+            for other in ["terminationGracePeriodSeconds", "activeDeadlineSeconds", "tolerationSeconds"] {
+                let value = if other == field { number } else { "30" };
+                text = text.replace(&format!("\"{other}\":\"N\""), &format!("\"{other}\":{value}"));
+            }
+            let _ = client.post(pods, text).await;
+            let name = format!("{pods}/p{}", number.len());
+            let options = format!("{{\"gracePeriodSeconds\":{number}}}");
+            let _ = client.delete(&format!("{name}?gracePeriodSeconds={number}"), "").await;
+            let _ = client.delete(&name, options).await;
+            let _ = client.delete(&format!("{name}?gracePeriodSeconds=0"), "").await;
+            assert_alive(&client, &format!("{field} {number}")).await;
+        }
+    }
+    // The parts have seen them too.
+    tokio::time::timeout(common::LIMIT, client.get("/api/v1/nodes")).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_that_nests_without_end_is_refused() {
+    let (_cluster, client) = with_map(&["--nodes", "0"]).await;
+    // Each operation puts the whole into its own innermost part, which doubles the depth.
+    let mut operations = vec![json!({"op": "add", "path": "/a", "value": {}})];
+    for doubling in 0..14 {
+        let innermost = "/a".repeat((1 << doubling) + 1);
+        operations.push(json!({"op": "copy", "from": "/a", "path": innermost}));
+    }
+    let patch = Value::from(operations).to_string();
+    assert!(patch.len() < 70_000);
+    let refused = client.patch(&format!("{MAPS}/a"), content_type::JSON_PATCH, patch).await.unwrap_err();
+    assert_eq!(refused.code(), Some(422), "{refused}");
+    assert_alive(&client, "the patch").await;
+}
