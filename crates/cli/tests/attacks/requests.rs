@@ -82,3 +82,48 @@ async fn a_patch_that_nests_without_end_is_refused() {
     assert_eq!(refused.code(), Some(422), "{refused}");
     assert_alive(&client, "the patch").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_makes_no_other_kind_of_an_object() {
+    let (_cluster, client) = with_map(&["--nodes", "0"]).await;
+    let (policies, policy) = (
+        "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies",
+        json!({"apiVersion": "everynode.dev/v1alpha1", "kind": "RolloutPolicy", "metadata": {"name": "a"},
+               "spec": {"selector": {"matchLabels": {"a": "b"}}}}),
+    );
+    client.post(policies, policy.to_string()).await.unwrap();
+    let daemons = "/apis/apps/v1/namespaces/default/daemonsets";
+    client
+        .post(daemons, include_str!("daemon.json").replace("\"name\": \"agent\"}", "\"name\": \"a\"}"))
+        .await
+        .unwrap();
+    let bodies = [
+        json!({"kind": "Secret"}),
+        json!({"kind": "Nope"}),
+        json!({"apiVersion": "v2"}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment"}),
+        json!({"apiVersion": "a/b/c"}),
+    ];
+    for collection in [MAPS, daemons, policies] {
+        let path = format!("{collection}/a");
+        let before = common::get(&client, &path).await;
+        for body in &bodies {
+            let replace = |(name, value): (&String, &Value)| json!({"op": "replace", "path": format!("/{name}"), "value": value});
+            let operations: Value = body.as_object().unwrap().iter().map(replace).collect();
+            for (form, patch) in [(content_type::MERGE_PATCH, body), (content_type::JSON_PATCH, &operations)]
+            {
+                let refused = client.patch(&path, form, patch.to_string()).await;
+                let code = refused.as_ref().err().and_then(everynode_client::Error::code);
+                assert!(matches!(code, Some(400 | 422)), "{path} {patch}: {refused:?}");
+            }
+            // Kubernetes does not look at what a strategic merge says of the kind, and stores nothing of it.
+            let _ = client.patch(&path, content_type::STRATEGIC_MERGE_PATCH, body.to_string()).await;
+            let after = common::get(&client, &path).await;
+            assert_eq!(
+                (&after["kind"], &after["apiVersion"]),
+                (&before["kind"], &before["apiVersion"]),
+                "{body}"
+            );
+        }
+    }
+}
