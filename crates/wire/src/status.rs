@@ -1,6 +1,8 @@
 //! Refusals as the Kubernetes API words them: `Status` objects and the field errors inside them.
 
 mod build;
+
+pub use build::MAX_ERRORS;
 mod field_error;
 mod read;
 
