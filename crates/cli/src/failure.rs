@@ -6,6 +6,8 @@ use everynode_apiserver::private::PrivateError;
 use everynode_apiserver::{BackendError, Error as ServerError};
 use everynode_local::up::UpError;
 
+use crate::plain;
+
 /// Why a command ends with status 1.
 #[derive(Debug)]
 pub struct Failure {
@@ -78,9 +80,9 @@ fn hint_of_server(error: &ServerError) -> Option<&'static str> {
 /// Prints the failure on standard error. The status is 1.
 #[expect(clippy::print_stderr, reason = "this is where the command speaks to its user")]
 pub fn report(message: &str, hint: Option<&str>) -> ExitCode {
-    eprintln!("error: {message}");
+    eprintln!("error: {}", plain::text(message));
     if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", plain::text(hint));
     }
     ExitCode::FAILURE
 }

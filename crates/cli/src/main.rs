@@ -8,6 +8,7 @@ mod install;
 mod logging;
 mod nodes;
 mod out;
+mod plain;
 mod plan;
 mod program;
 mod rollout;

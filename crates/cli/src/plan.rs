@@ -13,7 +13,8 @@ use serde_json::json;
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
-use crate::out::{Colour, Output, say};
+use crate::out::{Colour, Output, say, say_raw};
+use crate::plain;
 use crate::source::Source;
 
 /// Status of a change that should not be made as it is.
@@ -78,7 +79,7 @@ pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
     if !manifest.daemonsets.is_empty() {
         let wanted: Vec<(String, String)> =
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
-        let mut fleet = source.fleet(Wanted::Named(&wanted)).await?;
+        let mut fleet = plain::fleet_for(args.output, source.fleet(Wanted::Named(&wanted)).await?);
         let refusals = everynode_plan::policy::apply(&mut fleet, &manifest.policies).err();
         check_nodes(&args, &fleet)?;
         // Under a policy that is refused nobody knows what would be rolled out how.
@@ -142,7 +143,7 @@ fn print(args: &PlanArgs, colour: Colour, problems: &[String], ignored: &[String
     let moved = moved(args, plans);
     let all = json!({"errors": problems, "ignored": ignored, "moved": moved, "plans": plans});
     if let Some(text) = args.output.of(&all) {
-        say(&text);
+        say_raw(&text);
         return;
     }
     let mut text = String::new();

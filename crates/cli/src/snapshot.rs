@@ -12,6 +12,7 @@ use everynode_plan::{Mask, collect};
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
+use crate::plain;
 
 /// Arguments of `snapshot`.
 #[derive(Debug, clap::Args)]
@@ -47,7 +48,7 @@ pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
     let place = if is_stdout { "standard output".into() } else { args.file.to_string_lossy() };
     eprintln!("{records} records of {} written to {place}", client.server_url());
     for Unseen { what, why } in unseen {
-        eprintln!("not seen: {what}: {why}");
+        eprintln!("not seen: {}: {}", plain::line(&what), plain::line(&why));
     }
     Ok(ExitCode::SUCCESS)
 }

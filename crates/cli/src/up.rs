@@ -3,10 +3,8 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_local::up::model::Snapshot;
 use everynode_local::up::{NodesWanted, Storage, Tally, Up, UpConfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::UpArgs;
 use crate::failure::Failure;
 use crate::logging;
+use crate::plain;
 use crate::view::{Header, Screen, report};
 
 /// How long everything must have been available without a change: a status may lag behind the last node.
@@ -136,7 +135,7 @@ async fn wait_until_available(
     let mut snapshots = up.snapshots();
     let deadline = Instant::now() + timeout;
     loop {
-        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        let snapshot = plain::snapshot(&snapshots.borrow_and_update());
         let available = snapshot.all_available(up.healthy_nodes());
         let over = stop.is_cancelled() || Instant::now() >= deadline;
         tokio::select! {
@@ -172,7 +171,7 @@ async fn show_live(up: &Up, stop: &CancellationToken, refused: usize) -> Result<
     let mut snapshots = up.snapshots();
     let mut redraw = tokio::time::interval(Duration::from_secs(1));
     while !stop.is_cancelled() {
-        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        let snapshot = plain::snapshot(&snapshots.borrow_and_update());
         header.write_failure = up.write_failure();
         screen.draw(&header, &snapshot)?;
         tokio::time::sleep(FRAME).await;
@@ -191,7 +190,7 @@ async fn show_lines(up: &Up, stop: &CancellationToken) {
     let mut lines = report::Lines::default();
     let mut look = tokio::time::interval(Duration::from_secs(1));
     while !stop.is_cancelled() {
-        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        let snapshot = plain::snapshot(&snapshots.borrow_and_update());
         lines.print_changes(&snapshot, up.write_failure());
         tokio::select! {
             () = stop.cancelled() => {}

@@ -13,5 +13,7 @@ mod connections;
 mod files;
 #[path = "attacks/requests.rs"]
 mod requests;
+#[path = "attacks/terminal.rs"]
+mod terminal;
 #[path = "attacks/tls.rs"]
 mod tls;

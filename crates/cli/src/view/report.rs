@@ -8,12 +8,14 @@ use std::time::Duration;
 use everynode_local::up::model::{DaemonSetRow, Snapshot};
 use everynode_local::up::{News, Up};
 
+use crate::plain;
+
 macro_rules! out {
-    ($($text:tt)*) => { drop(writeln!(std::io::stdout(), $($text)*)) };
+    ($($text:tt)*) => { drop(writeln!(std::io::stdout(), "{}", plain::text(&format!($($text)*)))) };
 }
 
 macro_rules! err {
-    ($($text:tt)*) => { drop(writeln!(std::io::stderr(), $($text)*)) };
+    ($($text:tt)*) => { drop(writeln!(std::io::stderr(), "{}", plain::text(&format!($($text)*)))) };
 }
 
 /// Says where the cluster is and how to point kubectl at it.

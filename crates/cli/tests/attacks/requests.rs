@@ -127,3 +127,56 @@ async fn a_patch_makes_no_other_kind_of_an_object() {
         }
     }
 }
+
+/// How long a small request may wait while large ones are worked on: far more than it takes, far less than they do.
+const HELD_UP: Duration = Duration::from_millis(500);
+/// Bytes of the longest answer to a refused object.
+const ANSWER_BYTES: usize = 1 << 20;
+
+/// Pods of 300 KB with many mistakes, each of its own kind.
+fn large_pods() -> Vec<String> {
+    let pod = |metadata: Value, spec: Value| {
+        let mut pod = json!({"metadata": metadata, "spec": spec});
+        pod["metadata"]["name"] = "large".into();
+        pod["spec"]["containers"] = pod["spec"]["containers"]
+            .take()
+            .as_array()
+            .map_or_else(|| json!([{"name": "c", "image": "i"}]), |containers| containers.clone().into());
+        pod.to_string()
+    };
+    let many = |one: Value| Value::from(vec![one.clone(); 300_000 / (one.to_string().len() + 1)]);
+    let owner = json!({"apiVersion": "v1", "kind": "A", "name": "a", "uid": "u", "controller": true});
+    vec![
+        pod(json!({"ownerReferences": many(owner)}), json!({})),
+        pod(
+            json!({}),
+            json!({"volumes": [{"name": "v", "secret": {"secretName": "s", "items": many(json!({}))}}]}),
+        ),
+        pod(json!({}), json!({"containers": many(json!({}))})),
+        pod(json!({"finalizers": many("x".into())}), json!({})),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_objects_hold_nobody_up() {
+    let (_cluster, client) = with_map(&["--nodes", "0"]).await;
+    let refused = large_pods().into_iter().map(|pod| {
+        let client = client.clone();
+        tokio::spawn(async move { client.post("/api/v1/namespaces/default/pods", pod).await })
+    });
+    let refused: Vec<_> = refused.collect();
+    let mut longest = Duration::ZERO;
+    while !refused.iter().all(tokio::task::JoinHandle::is_finished) {
+        let begun = std::time::Instant::now();
+        let answer = tokio::time::timeout(common::LIMIT, client.get(&format!("{MAPS}/a"))).await;
+        assert!(answer.is_ok_and(|answer| answer.is_ok()), "no answer while large objects are worked on");
+        longest = longest.max(begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for refused in refused {
+        let error = refused.await.unwrap().unwrap_err();
+        assert_eq!(error.code(), Some(422), "{}", error.to_string().chars().take(300).collect::<String>());
+        assert!(error.to_string().len() < ANSWER_BYTES, "{} bytes", error.to_string().len());
+    }
+    assert!(longest < HELD_UP, "a small request waited for {longest:?}");
+}
