@@ -60,6 +60,7 @@ mod tls;
 mod view;
 
 pub use config::{Config, Storage};
+pub use http::read_head;
 pub use pki::PkiError;
 pub use server::{Error, Server};
 pub use store::BackendError;

@@ -1,13 +1,14 @@
 //! Connections that keep others out.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::tls::Door;
@@ -118,4 +119,34 @@ async fn slow_bodies_turn_nobody_away() {
     client.post("/api/v1/namespaces/default/configmaps", body).await.unwrap();
     client.get("/api/v1/namespaces/default/configmaps/quick").await.unwrap();
     assert!(begun.elapsed() < SOON, "others waited for {:?}", begun.elapsed());
+}
+
+/// Asks for a path of a plain HTTP server and gives the answer.
+async fn probe(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_keep_no_probe_of_the_controller_out() {
+    let cluster = Cluster::start(&["--nodes", "0", "--no-controller"]);
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = common::everynode();
+    command.args(["controller", "--listen", &address.to_string(), "--kubeconfig"]).arg(&cluster.kubeconfig);
+    let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let _controller = Limited { process, url: String::new(), directory: tempfile::tempdir().unwrap() };
+    eventually("the controller answers", LIMIT, async || {
+        probe(address, "/livez").await.map_err(|error| error.to_string())
+    })
+    .await;
+    let idle = join_all((0..80).map(|_| TcpStream::connect(address))).await;
+    // A kubelet waits for a second.
+    for _ in 0..5 {
+        let answer = tokio::time::timeout(Duration::from_secs(1), probe(address, "/livez")).await;
+        assert!(answer.is_ok_and(|answer| answer.is_ok_and(|text| text.starts_with("HTTP/1.1 200"))));
+    }
+    drop(idle);
 }
