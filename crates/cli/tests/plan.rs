@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use everynode_plan::file::{Header, VERSION, Writer};

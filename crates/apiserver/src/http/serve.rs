@@ -39,7 +39,7 @@ const FEWEST: u64 = 64;
 /// How long a newcomer gets for the handshake, and to show who it is.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const NEWCOMER_LIFE: Duration = Duration::from_secs(15);
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const HEADER_BYTES: usize = 64 << 10;
 const STREAMS_PER_CONNECTION: u32 = 1_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);

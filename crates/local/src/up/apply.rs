@@ -276,7 +276,10 @@ const LOOK: Duration = Duration::from_millis(5);
 const LOOK_LAST: Duration = Duration::from_millis(200);
 
 /// Looks again and again; whether what was looked for was there in time.
-async fn there_in_time<E>(mut is_there: impl AsyncFnMut() -> Result<bool, E>) -> Result<bool, E> {
+async fn there_in_time<E, F>(mut is_there: impl FnMut() -> F) -> Result<bool, E>
+where
+    F: Future<Output = Result<bool, E>>,
+{
     let (deadline, mut pause) = (Instant::now() + MADE_LIMIT, LOOK);
     loop {
         if is_there().await? {
@@ -297,17 +300,21 @@ async fn default_account(client: &Client, target: &Target<'_>, pod: &Value) -> R
     if named("serviceAccountName") || named("serviceAccount") {
         return Ok(());
     }
-    let found = async |path: String| match client.get(&path).await {
+    let namespace = format!("/api/v1/namespaces/{}", target.namespace);
+    if exists(client, &namespace).await? {
+        let account = format!("{namespace}/serviceaccounts/default");
+        // When it does not come, the server says so better than we could.
+        there_in_time(|| exists(client, &account)).await?;
+    }
+    Ok(())
+}
+
+async fn exists(client: &Client, path: &str) -> Result<bool, Error> {
+    match client.get(path).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
-    };
-    let namespace = format!("/api/v1/namespaces/{}", target.namespace);
-    if found(namespace.clone()).await? {
-        // When it does not come, the server says so better than we could.
-        there_in_time(async || found(format!("{namespace}/serviceaccounts/default")).await).await?;
     }
-    Ok(())
 }
 
 fn is_definition(object: &Value) -> bool {
@@ -345,11 +352,9 @@ async fn served(client: &Client, definition: &Value) -> Result<(), String> {
     let Some(version) = versions.iter().find(|version| version["served"] == true) else { return Ok(()) };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let path = format!("/apis/{}/{}/{}?limit=1", text(group), text(&version["name"]), text(plural));
-    let is_served = async || {
-        match client.get(&path).await {
-            Ok(_) => return Ok(true),
-            Err(error) if !error.is_not_found() => return Err(error.to_string()),
-            Err(_) => {}
+    let is_served = || async {
+        if exists(client, &path).await.map_err(|error| error.to_string())? {
+            return Ok(true);
         }
         let live = client.get(&format!("{DEFINITIONS}/{name}")).await.map_err(|error| error.to_string())?;
         let live: Value = serde_json::from_slice(&live).map_err(|error| error.to_string())?;
