@@ -1,8 +1,6 @@
 //! Refusals as the Kubernetes API words them: `Status` objects and the field errors inside them.
 
 mod build;
-
-pub use build::MAX_ERRORS;
 mod field_error;
 mod read;
 
@@ -10,6 +8,7 @@ use std::fmt;
 
 use crate::{Object, Value};
 
+pub use build::MAX_ERRORS;
 pub use read::NotAStatus;
 
 /// Why one field was refused; the `reason` of a cause in a `Status`.
