@@ -4,6 +4,7 @@
 //! every run has seeds of its own, which it prints.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::print_stdout,
     reason = "a test fails by panic, and says which seeds there were"
 )]

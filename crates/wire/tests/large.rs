@@ -149,7 +149,7 @@ fn work(resource: &Resource, ty: &'static Type, body: &Value) -> usize {
     let bytes = encode::to_vec(body);
     let Ok(decoded) = decode_body(&expected, &bytes, false) else { return 0 };
     let mut object = decoded.value;
-    if resource.rules.convert(&object.clone().into()).is_err() {
+    if resource.rules.convert(&object).is_err() {
         return 0;
     }
     resource.rules.default(&mut object);
