@@ -72,9 +72,13 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     Ok(response)
 }
 
+/// The longest life of a watch, whatever a client asks for.
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+
 fn life(call: &Call<'_>, options: &ListOptions) -> Duration {
     let least = call.api.config().watch_life;
-    options.timeout_seconds.map_or_else(|| least.mul_f64(1.0 + fastrand::f64()), Duration::from_secs)
+    let asked = options.timeout_seconds.map(Duration::from_secs);
+    asked.unwrap_or_else(|| least.mul_f64(1.0 + fastrand::f64())).min(LONGEST_LIFE)
 }
 
 /// One watch on its way to a client. It holds at most one batch of events; the ring holds the rest.

@@ -1,12 +1,13 @@
 //! The durable backend: one redb file in the data directory.
 
-use std::cell::Cell;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
 };
+
+use crate::panics::contained;
 
 use super::backend::{Backend, BackendError, Loaded, Record};
 
@@ -57,14 +58,14 @@ impl Durable {
         let mut builder = redb::Builder::new();
         builder.set_cache_size(CACHE_BYTES);
         // A damaged file can make the reader fail in ways that are not errors; none may end the process.
-        let opened = guarded(|| create(&builder));
+        let opened = contained(|| create(&builder));
         let database = match opened {
             Ok(Ok(database)) => database,
             Ok(Err(error)) => return Err(open_error(&path, directory, error)),
             Err(_) => return Err(unreadable(&path)),
         };
         let mut durable = Durable { database, path };
-        guarded(|| durable.check_format()).unwrap_or_else(|_| Err(unreadable(&durable.path)))?;
+        contained(|| durable.check_format()).unwrap_or_else(|_| Err(unreadable(&durable.path)))?;
         Ok(durable)
     }
 
@@ -122,7 +123,7 @@ impl Durable {
 
 impl Backend for Durable {
     fn load(&mut self) -> Result<Loaded, BackendError> {
-        guarded(|| self.read_all()).unwrap_or_else(|_| Err(unreadable(&self.path)))
+        contained(|| self.read_all()).unwrap_or_else(|_| Err(unreadable(&self.path)))
     }
 
     fn commit(&mut self, records: &[Record], revision: u64) -> Result<(), BackendError> {
@@ -148,11 +149,7 @@ impl Backend for Durable {
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
+    options.mode(0o600);
     options.open(path).map(drop)
 }
 
@@ -174,28 +171,6 @@ fn open_error(path: &Path, directory: &Path, error: DatabaseError) -> BackendErr
         DatabaseError::Storage(StorageError::Io(io)) => io_error(&io),
         other => BackendError::Io(format!("{}: {other}", path.display())),
     }
-}
-
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs what may panic on a damaged file. Such a panic is a result, so the hooks of the process, which may print
-/// it or end the process, are not told.
-fn guarded<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let others = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !GUARDED.get() {
-                others(info);
-            }
-        }));
-    });
-    GUARDED.set(true);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-    GUARDED.set(false);
-    result
 }
 
 fn unreadable(path: &Path) -> BackendError {
