@@ -20,6 +20,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where objects live.
     pub storage: Storage,
+    /// What to do about a store in which objects are damaged.
+    pub on_damage: crate::store::OnDamage,
     /// Whether pods get the token volume of their service account, and are refused when it is missing.
     pub service_account_admission: bool,
     /// How long an event object lives.
@@ -49,6 +51,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             storage: Storage::Ephemeral,
+            on_damage: crate::store::OnDamage::Refuse,
             service_account_admission: true,
             event_life: Duration::from_secs(3_600),
             event_limit: 20_000,

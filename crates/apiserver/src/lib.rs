@@ -60,4 +60,4 @@ mod view;
 pub use config::{Config, Storage};
 pub use pki::PkiError;
 pub use server::{Error, Server};
-pub use store::BackendError;
+pub use store::{BackendError, LeftOut, OnDamage};

@@ -18,7 +18,7 @@ use crate::config::{Config, Storage};
 use crate::definitions::Definitions;
 use crate::http::serve;
 use crate::pki::{Pki, PkiError};
-use crate::store::{Backend, BackendError, Durable, Memory, Store};
+use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
 use crate::{bootstrap, sweeper, tls};
 
 /// Why a server could not start.
@@ -53,6 +53,7 @@ pub struct Server {
     address: SocketAddr,
     pki: Pki,
     api: Arc<Api>,
+    left_out: Option<LeftOut>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -60,14 +61,14 @@ pub struct Server {
 impl Server {
     /// Opens the store, makes or loads certificates, listens, and serves from now on.
     pub async fn start(config: Config) -> Result<Server, Error> {
-        let backend: Box<dyn Backend> = match &config.storage {
-            Storage::Ephemeral => Box::new(Memory),
-            Storage::Directory(path) => {
-                make_directory(path)?;
-                Box::new(Durable::open(path)?)
-            }
+        let Storage::Directory(path) = &config.storage else {
+            return Server::start_with(config, Box::new(Memory)).await;
         };
-        Server::start_with(config, backend).await
+        make_directory(path)?;
+        let durable = Durable::open(path, config.on_damage)?;
+        let left_out = durable.left_out().cloned();
+        let server = Server::start_with(config, Box::new(durable)).await?;
+        Ok(Server { left_out, ..server })
     }
 
     /// Starts on a backend of the caller's choice; `config.storage` says only where the secrets live.
@@ -108,7 +109,7 @@ impl Server {
             tokio::spawn(sweeper::run(api.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
-        Ok(Server { address, pki, api, stop, tasks })
+        Ok(Server { address, pki, api, left_out: None, stop, tasks })
     }
 
     /// Where it listens.
@@ -139,6 +140,11 @@ impl Server {
     /// Why the store takes no more writes, when it does not.
     pub fn write_failure(&self) -> Option<String> {
         self.api.store().write_failure()
+    }
+
+    /// What the store goes on without, when it was damaged.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.left_out.as_ref()
     }
 
     /// Stops accepting, ends watches, lets open requests finish, and closes the store.
