@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use everynode_apiserver::store::{
-    Action, Backend, Draft, Durable, Expect, Facts, Limits, Memory, OnDamage, REVISION_PLACEHOLDER, RingLimits,
-    ShelfId, ShelfSpec, Store, Write,
+    Action, Backend, Draft, Durable, Expect, Facts, Limits, Memory, OnDamage, REVISION_PLACEHOLDER,
+    RingLimits, ShelfId, ShelfSpec, Store, Write,
 };
 
 /// How long each rate is measured.

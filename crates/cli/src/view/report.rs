@@ -24,7 +24,10 @@ pub fn started(up: &Up) {
         err!("warning: left out, because it is damaged: {object}");
     }
     if let Some(left) = up.left_out() {
-        err!("warning: the store was damaged, and is made anew; the damaged one is kept as {}", left.kept.display());
+        err!(
+            "warning: the store was damaged, and is made anew; the damaged one is kept as {}",
+            left.kept.display()
+        );
     }
 }
 

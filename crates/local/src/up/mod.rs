@@ -244,7 +244,11 @@ fn server_config(config: &UpConfig) -> apiserver::Config {
     apiserver::Config {
         listen: config.listen,
         storage: config.storage.clone(),
-        on_damage: if config.skip_damaged { apiserver::OnDamage::LeaveOut } else { apiserver::OnDamage::Refuse },
+        on_damage: if config.skip_damaged {
+            apiserver::OnDamage::LeaveOut
+        } else {
+            apiserver::OnDamage::Refuse
+        },
         audit_log: config.audit_log.clone(),
         ..apiserver::Config::default()
     }

@@ -75,7 +75,12 @@ fn length_after(length: u64, changes: &[Change]) -> u64 {
 }
 
 /// Reads from a file as it is after the changes.
-fn read_after(below: &impl StorageBackend, changes: &[Change], offset: u64, out: &mut [u8]) -> io::Result<()> {
+fn read_after(
+    below: &impl StorageBackend,
+    changes: &[Change],
+    offset: u64,
+    out: &mut [u8],
+) -> io::Result<()> {
     let length = below.len()?;
     if offset + out.len() as u64 > length_after(length, changes) {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -13,8 +13,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError,
-    TableDefinition, TableError, WriteTransaction,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageError, TableDefinition, TableError, WriteTransaction,
 };
 
 use self::disk::Disk;
@@ -261,7 +261,9 @@ fn read_all(database: &Database, path: &Path) -> Result<Option<Contents>, Backen
             return Err(damaged(path, "its revision cannot be read"));
         }
         FORMAT_VERSION | FORMER_FORMAT_VERSION => {}
-        other => return Err(foreign(path, &format!("its format is {other}, and {FORMAT_VERSION} is known here"))),
+        other => {
+            return Err(foreign(path, &format!("its format is {other}, and {FORMAT_VERSION} is known here")));
+        }
     }
     let table = transaction.open_table(OBJECTS).map_err(|e| failed(e.into()))?;
     let mut contents = Contents { format, revision, objects: Vec::new(), damaged: Vec::new() };

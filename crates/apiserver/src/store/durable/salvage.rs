@@ -7,8 +7,8 @@ use redb::Database;
 
 use super::disk::Disk;
 use super::{
-    BackendError, Contents, Durable, FORMAT_VERSION, Pages, close, damaged, damaged_objects, file_of, io_error,
-    make_private, open_database, read,
+    BackendError, Contents, Durable, FORMAT_VERSION, Pages, close, damaged, damaged_objects, file_of,
+    io_error, make_private, open_database, read,
 };
 use crate::store::backend::{Backend, Record};
 

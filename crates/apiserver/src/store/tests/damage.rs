@@ -91,7 +91,10 @@ async fn check(damaged: &[u8], objects: &Objects, revision: u64, tally: &mut Tal
     };
     let left_out = left_out.expect("it says what it left out");
     let rest = held(&store);
-    assert!(rest.iter().all(|(key, object)| objects.get(key) == Some(object)), "served by skipping: {rest:?}");
+    assert!(
+        rest.iter().all(|(key, object)| objects.get(key) == Some(object)),
+        "served by skipping: {rest:?}"
+    );
     assert_eq!(objects.len() - rest.len(), left_out.objects.len(), "{left_out:?}");
     assert!(std::fs::read(&left_out.kept).unwrap() == damaged, "the damaged file is kept as it was");
     store.close().await;
