@@ -51,6 +51,10 @@ pub struct Limits {
     pub failed_pod_first_millis: i64,
     /// The longest such window.
     pub failed_pod_last_millis: i64,
+    /// The pause before the next pod of a node whose pods do not stay; it doubles with each further one.
+    pub churn_first_millis: i64,
+    /// The longest such pause.
+    pub churn_last_millis: i64,
     /// How many nodes each list in the status of a RolloutPolicy names, of all its DaemonSets together.
     pub policy_status_names: usize,
 }
@@ -72,6 +76,8 @@ impl Default for Limits {
             status_interval_millis: 100,
             failed_pod_first_millis: 1_000,
             failed_pod_last_millis: 900_000,
+            churn_first_millis: 1_000,
+            churn_last_millis: 300_000,
             policy_status_names: 500,
         }
     }
@@ -507,13 +513,15 @@ impl Engine {
             marks &= !mark::CREATES;
         }
         let (marks, refused) = self.refused_marks(slot, node, marks, now);
+        let has_ready_pod = view.pods.iter().any(|pod| pod.ready);
+        let (marks, braked) = self.braked_marks(slot, node, marks, has_ready_pod, now);
         slot.set_marks(&self.nodes, node, marks);
         let forget = slot.failed.get(&node).map(|entry| entry.updated.plus_millis(forget_millis + 1));
         let taken = match slot.creating.get(&node) {
             Some(Creating::Taken { until }) => Some(*until),
             _ => None,
         };
-        let wake = view.wake().into_iter().chain(forget).chain(taken).chain(refused).min();
+        let wake = view.wake().into_iter().chain(forget).chain(taken).chain(refused).chain(braked).min();
         let Some(cell) = slot.cells.get_mut(&node) else { return };
         if let Some(at) = wake.filter(|at| *at < cell.wake) {
             cell.wake = at;
@@ -522,6 +530,7 @@ impl Engine {
         let is_unused = marks == 0 && cell.first == PodId::NONE && !slot.creating.contains_key(&node);
         if is_unused && !slot.failed.contains_key(&node) && !slot.refused.contains_key(&node) {
             slot.cells.remove(&node);
+            slot.churn.remove(&node);
             self.nodes.release(node);
         }
     }

@@ -90,7 +90,8 @@ impl Engine {
         let blocked =
             [retries.creates, retries.deletes, retries.patches, retries.history].map(|one| one.blocked(now));
         let refused = node.and_then(|node| slot.refused.get(&node)).map(|refusal| refusal.until);
-        let refused = refused.filter(|until| *until > now);
+        let braked = node.and_then(|node| self.braked_until(slot, node, now));
+        let refused = refused.filter(|until| *until > now).max(braked);
         Some(Explanation {
             standing,
             verdict: present.map_or(Verdict::AWAY, |node| placement.verdict(&self.nodes.view(node))),

@@ -36,6 +36,7 @@
 mod actions;
 mod base;
 mod cells;
+mod churn;
 mod claim;
 mod engine;
 mod explain;

@@ -100,6 +100,7 @@ impl Engine {
             slot.current = None;
             slot.failed.clear();
             slot.refused.clear();
+            slot.churn.clear();
             slot.dirty.clear();
             let nodes: Vec<NodeId> = slot.cells.keys().copied().collect();
             for node in nodes {
@@ -489,7 +490,8 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
             .into_iter()
             .for_each(|one| one.succeed());
         let refused: Vec<NodeId> = slot.refused.drain().map(|(node, _)| node).collect();
-        refused.into_iter().for_each(|node| slot.touch_known(node));
+        let braked: Vec<NodeId> = slot.churn.drain().map(|(node, _)| node).collect();
+        refused.into_iter().chain(braked).for_each(|node| slot.touch_known(node));
     }
     slot.history_dirty |= diff.history;
     slot.cleanup_dirty = true;

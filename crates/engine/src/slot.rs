@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use crate::actions::DaemonSetRef;
 use crate::base::{Time, Uid};
+use crate::churn::Churn;
 use crate::facts::{DaemonSetFact, RevisionFact, Status};
 use crate::labels::LabelSetId;
 use crate::nodes::{NodeId, Nodes};
@@ -237,6 +238,8 @@ pub(crate) struct Slot {
     pub creating: HashMap<NodeId, Creating>,
     pub failed: HashMap<NodeId, FailedBackoff>,
     pub refused: HashMap<NodeId, Refusal>,
+    /// Nodes on which a pod was created since one was ready there.
+    pub churn: HashMap<NodeId, Churn>,
     pub live: HashMap<LabelSetId, u32>,
     pub adopting: BTreeSet<PodId>,
     pub unselected: BTreeSet<PodId>,
@@ -285,6 +288,7 @@ impl Slot {
             creating: HashMap::new(),
             failed: HashMap::new(),
             refused: HashMap::new(),
+            churn: HashMap::new(),
             live: HashMap::new(),
             adopting: BTreeSet::new(),
             unselected: BTreeSet::new(),

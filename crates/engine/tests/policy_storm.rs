@@ -4,7 +4,7 @@
 //! weather ends, every roll-out ends.
 //!
 //! Each run draws the first seed, and prints it. `EVERYNODE_POLICY_SEEDS` sets how many there are (default 300),
-//! `EVERYNODE_POLICY_SEED` the first one.
+//! `EVERYNODE_POLICY_SEED` the first one, and `EVERYNODE_POLICY_TRACE` has all that happens printed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod common;
@@ -54,8 +54,11 @@ struct World {
     is_halted: bool,
     /// When the roll-out began, as far as is known.
     begun: Time,
+    /// When the leader began to lead.
+    led: Time,
     /// Nodes on which no pod becomes ready.
     sick: BTreeSet<String>,
+    is_traced: bool,
     images: u32,
 }
 
@@ -114,7 +117,9 @@ impl World {
         let sick = (0..nodes).filter(|_| random.u32(0..8) == 0).map(node_name).collect();
         let mut world = World {
             sick,
+            is_traced: std::env::var_os("EVERYNODE_POLICY_TRACE").is_some(),
             begun: Time(0),
+            led: Time(0),
             random,
             objects,
             engine: Engine::new(EngineConfig::default()),
@@ -141,7 +146,7 @@ impl World {
         let limits = Limits { policy_status_names: 1, ..Limits::default() };
         self.engine =
             Engine::new(EngineConfig { waits_for_policies: true, limits, ..EngineConfig::default() });
-        self.is_halted = false;
+        (self.is_halted, self.led) = (false, self.now);
         // A leader that died can have taken a pod from a node that died too, without a word in the status.
         let nodes = &self.objects.nodes;
         self.taken.retain(|name| nodes.get(name).is_some_and(|node| node.taints.is_empty()));
@@ -312,10 +317,16 @@ impl World {
         }
     }
 
-    /// A pod serves, or has lost its readiness since the roll-out began.
+    /// A pod serves, or has lost its readiness since the roll-out began. So long after it has begun to lead, a leader
+    /// takes pods that have not become ready again for broken, where it does not know who broke them. On the way back what
+    /// does not serve goes first.
     fn counts(&self, pod: &Pod) -> bool {
-        let has_lost = pod.ready_since.is_some_and(|since| since >= Time(self.begun.0 / 1000 * 1000));
-        !pod.deleting && (pod.ready || has_lost && pod.trouble.is_none())
+        let knows = self.now.millis_since(self.led) < 120_000;
+        let since = if knows { self.begun } else { self.begun.max(self.led) };
+        let has_lost = pod.ready_since.is_some_and(|at| at >= Time(since.0 / 1000 * 1000));
+        let phase = &self.policy["status"]["daemonSets"]["ds"]["phase"];
+        let is_back = phase == "RollingBack" || phase == "RolledBack";
+        !pod.deleting && (pod.ready || has_lost && pod.trouble.is_none() && !is_back)
     }
 
     /// Somebody else deletes a pod.
@@ -347,7 +358,14 @@ impl World {
         self.engine.observe(Fact::Finished { id: write.id, outcome }, self.now);
     }
 
+    fn trace(&self, what: impl FnOnce() -> String) {
+        if self.is_traced {
+            println!("{:>9} {}", self.now.0 - 1_000_000_000, what());
+        }
+    }
+
     fn carry_out(&mut self, write: &Write) -> Outcome {
+        self.trace(|| format!("carried out: {:?}", brief(&write.work)));
         match &write.work {
             Work::WritePolicyStatus { status, .. } => {
                 merge(&mut self.policy["status"], status);
@@ -377,6 +395,7 @@ impl World {
     }
 
     fn fail_over(&mut self) {
+        self.trace(|| "another leader".to_owned());
         for write in std::mem::take(&mut self.writes) {
             if self.random.bool() {
                 self.carry_out(&write);
@@ -394,6 +413,7 @@ impl World {
     }
 
     fn tell(&mut self, told: &Told) {
+        self.trace(|| format!("told: {told:?}"));
         match told {
             Told::Node(node) => drop(self.known.insert(node.name.clone(), node.taints.is_empty())),
             Told::NodeGone(name) => drop(self.known.remove(name)),
@@ -408,6 +428,7 @@ impl World {
         for action in actions {
             match &action.work {
                 Work::RecordEvent(event) => {
+                    self.trace(|| format!("event: {event:?}"));
                     // A new template starts afresh.
                     self.is_halted &= event.reason != "RolloutStarted";
                     if event.reason == "RolloutStarted" {
@@ -560,6 +581,15 @@ impl World {
             true => Ok(()),
             false => Err(format!("{with_it} of {nodes} nodes have {image}: {entry:#}")),
         }
+    }
+}
+
+/// A write without its templates.
+fn brief(work: &Work) -> String {
+    match work {
+        Work::CreatePod(new) => format!("CreatePod on {} of {}", new.node, new.hash),
+        Work::WritePolicyStatus { status, .. } => status["daemonSets"]["ds"].to_string(),
+        work => format!("{work:?}"),
     }
 }
 

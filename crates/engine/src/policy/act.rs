@@ -299,7 +299,7 @@ impl Engine {
                 if waits || slot.in_flight.creates >= self.limits.creates_in_flight {
                     return false;
                 }
-                self.create_on(slot, node);
+                self.create_on(slot, node, now);
             }
         }
         self.evaluate(slot, node, now);

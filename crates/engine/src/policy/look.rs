@@ -56,6 +56,7 @@ impl Engine {
         };
         let ours: Vec<Arc<str>> = spots.iter().filter(is_ours).map(|spot| spot.name().clone()).collect();
         ours.into_iter().for_each(|name| conduct.notes.count_as_taken(name));
+        conduct.doubts_end_at = Some(now.plus_millis(policy.spec.ready_within_seconds * 1000));
         // What the status could not tell of these must not be held against the revision.
         let is_doubtful = |spot: &&Spot| is_incomplete && spot.new.is_some() && !spot.is_available();
         spots.iter().filter(is_doubtful).for_each(|spot| conduct.notes.exempt_node(spot.name().clone()));
@@ -83,6 +84,15 @@ impl Engine {
         if conduct.roster.rules != rules {
             conduct.roster.clear();
             conduct.roster.rules = rules;
+        }
+        match conduct.doubts_end_at {
+            Some(at) if at <= now => {
+                conduct.doubts_end_at = None;
+                conduct.notes.end_doubts();
+                conduct.roster.clear();
+            }
+            Some(at) => self.wake_slot(slot, at),
+            None => {}
         }
         let policy = conduct.policy.clone();
         let is_whole = conduct.roster.is_whole();

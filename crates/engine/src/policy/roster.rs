@@ -414,8 +414,8 @@ fn replacement(Seat { spot, noted, is_member, .. }: &Seat, rules: &Rules) -> u32
     }
     let serves_beside = spot.new.is_some_and(|new| new.available);
     // A pod that has lost its readiness since the roll-out began may have lost it by the roll-out: it costs.
-    let is_counted = noted.is_taken || noted.is_exempt;
-    let is_broken = !old.ready && (rules.is_back || is_counted || old.changed < rules.begun);
+    let is_known = noted.is_exempt || noted.is_taken && !noted.is_doubtful;
+    let is_broken = !old.ready && (rules.is_back || is_known || old.changed < rules.begun);
     match spot.health != Health::Well || is_broken || serves_beside {
         true => flag::FREE,
         false if noted.is_taken => flag::FREE | flag::FREE_AS_TAKEN,

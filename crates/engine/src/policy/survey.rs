@@ -58,7 +58,8 @@ pub(crate) struct Spot {
     pub old: Option<Daemon>,
     /// A pod is terminating, or was asked for and has not been seen.
     pub is_busy: bool,
-    /// Something comes before any roll-out here (F0, G3): a pod is to be adopted, or is one too many.
+    /// Something comes before any roll-out here (F0, G3): a pod is to be adopted, or is one too many, or none of those
+    /// that were created stays.
     pub is_unsettled: bool,
     /// The failure domain.
     pub domain: Box<str>,
@@ -107,7 +108,8 @@ impl Engine {
         let view = self.nodes.view(node);
         let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
         let (mut new, mut old, mut is_busy) = (None, None, slot.creating.contains_key(&node));
-        let (mut due, mut is_unsettled) = (None, cell.marks & mark::DELETE != 0);
+        let mut due = self.braked_until(slot, node, now);
+        let mut is_unsettled = cell.marks & mark::DELETE != 0 || due.is_some();
         let is_current = slot.current.as_ref().is_some_and(|current| *current.hash == *goal);
         let mut next = cell.first;
         while let Some(row) = self.pods.get(next) {

@@ -69,6 +69,8 @@ struct Set {
     in_flight: BTreeMap<&'static str, usize>,
     /// Nodes whose creations fail: how often in a row, and when to try again.
     refused: BTreeMap<String, (u32, Time)>,
+    /// Nodes on which a pod was created since one was ready there: how many, and when the last.
+    churn: BTreeMap<String, (u32, Time)>,
     batch: usize,
     /// One of the batch failed; and on a node where none had failed.
     batch_failed: bool,
@@ -204,6 +206,7 @@ impl Naive {
                 retry: BTreeMap::new(),
                 in_flight: BTreeMap::new(),
                 refused: BTreeMap::new(),
+                churn: BTreeMap::new(),
                 batch: 1,
                 batch_failed: false,
                 batch_failed_anew: false,
@@ -229,6 +232,7 @@ impl Naive {
         if set.fact.generation != fact.generation {
             set.retry.retain(|kind, _| matches!(*kind, "patches" | "status"));
             set.refused.clear();
+            set.churn.clear();
         }
         set.fact = fact.clone();
     }
@@ -349,6 +353,7 @@ impl Naive {
             set.failed.retain(|_, (.., at)| now.millis_since(*at) <= 2 * limits.failed_pod_last_millis);
             set.refused.retain(|_, (_, until)| now.millis_since(*until) < 2 * limits.retry_last_millis);
         }
+        self.forget_churn(uid, now);
         self.manage_deletes(uid, now);
         let wanted = self.wanted(uid, now);
         self.create(uid, wanted, now);

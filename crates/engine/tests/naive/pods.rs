@@ -18,8 +18,19 @@ impl Naive {
     /// Nodes in the order in which pods are created on them, without those that wait after a failure.
     fn in_line(&self, uid: Uid, nodes: Vec<String>, now: Time) -> Vec<String> {
         let set = &self.sets[&uid];
-        let (mut again, mut fresh): (Vec<String>, Vec<String>) =
-            nodes.into_iter().partition(|node| set.refused.contains_key(node));
+        let is_braked = |node: &String| {
+            set.churn.get(node).is_some_and(|(creations, last)| {
+                let pause = match creations {
+                    0..=5 => 0,
+                    _ => (1_000_i64 << (creations - 6).min(20)).min(300_000),
+                };
+                now.millis_since(*last) < pause
+            })
+        };
+        let (mut again, mut fresh): (Vec<String>, Vec<String>) = nodes
+            .into_iter()
+            .filter(|node| !is_braked(node))
+            .partition(|node| set.refused.contains_key(node));
         again.retain(|node| set.refused[node].1 <= now);
         again.sort_by_key(|node| (set.refused[node].1, node.clone()));
         let failures = set.retry.get("creates").map_or(0, |retry| retry.failures);
@@ -28,6 +39,16 @@ impl Naive {
             fresh.insert(0, elsewhere);
         }
         fresh.into_iter().chain(again).collect()
+    }
+
+    /// Forgets the creations on nodes where a pod has become ready since, or where it was quiet for long.
+    pub(super) fn forget_churn(&mut self, uid: Uid, now: Time) {
+        let cells = self.cells(uid);
+        let ready = cells.iter().filter(|cell| cell.pods.iter().any(|one| one.pod.ready));
+        let ready: Vec<String> = ready.map(|cell| cell.name.to_owned()).collect();
+        if let Some(set) = self.sets.get_mut(&uid) {
+            set.churn.retain(|node, (_, last)| !ready.contains(node) && now.millis_since(*last) < 600_000);
+        }
     }
 
     pub(super) fn in_backoff(&self, uid: Uid, node: &str, now: Time) -> bool {
@@ -257,6 +278,8 @@ impl Naive {
                 hash: set.hash.clone().unwrap_or_default().into(),
                 template_generation: set.fact.template_generation,
             };
+            let churn = set.churn.entry(node.clone()).or_insert((0, now));
+            *churn = (churn.0 + 1, now);
             let before = set.creating.insert(node.clone(), Creating::InFlight);
             let is_repeated = matches!(before, Some(Creating::Unknown { .. }));
             let pending = Pending::Create { set: uid, node, name, is_repeated };

@@ -1,0 +1,74 @@
+//! Nodes whose pods do not stay: a brake on creations that nothing gets around, whoever takes the pods away.
+
+use crate::base::Time;
+use crate::engine::{Engine, Limits};
+use crate::nodes::NodeId;
+use crate::slot::{Slot, mark};
+
+/// So many pods are created on a node one after the other, none of which became ready, before the next one waits.
+const FREE_CREATIONS: u32 = 5;
+
+/// The creations on a node since a pod there was ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Churn {
+    pub creations: u32,
+    pub last: Time,
+}
+
+impl Churn {
+    /// When the next pod may be created: after the first ones at once, then after pauses that double.
+    fn until(&self, limits: &Limits) -> Time {
+        match self.creations.checked_sub(FREE_CREATIONS + 1) {
+            None => self.last,
+            Some(doublings) => {
+                let pause = limits.churn_first_millis.saturating_mul(1_i64 << doublings.min(40));
+                self.last.plus_millis(pause.min(limits.churn_last_millis))
+            }
+        }
+    }
+
+    /// It has been quiet for so long that it is not worth knowing any more.
+    fn is_over(&self, limits: &Limits, now: Time) -> bool {
+        now.millis_since(self.last) >= 2 * limits.churn_last_millis
+    }
+}
+
+impl Engine {
+    /// One more pod is created on a node.
+    pub(crate) fn note_creation(&mut self, slot: &mut Slot, node: NodeId, now: Time) {
+        let churn = slot.churn.entry(node).or_insert(Churn { creations: 0, last: now });
+        (churn.creations, churn.last) = (churn.creations.saturating_add(1), now);
+        if churn.creations == FREE_CREATIONS + 1 {
+            let name = self.nodes.name(node).clone();
+            let message = format!(
+                "{} pods were created on node {name} one after the other and none became ready: the next ones wait",
+                FREE_CREATIONS + 1
+            );
+            self.record(slot, true, "DaemonPodsDoNotStay", message);
+        }
+    }
+
+    /// When the next pod may be created on a node, if that is not now.
+    pub(crate) fn braked_until(&self, slot: &Slot, node: NodeId, now: Time) -> Option<Time> {
+        let churn = slot.churn.get(&node)?;
+        Some(churn.until(&self.limits)).filter(|until| *until > now)
+    }
+
+    /// Takes the marks for creations from a node whose pods do not stay, and tells when to look at it again.
+    pub(crate) fn braked_marks(
+        &self,
+        slot: &mut Slot,
+        node: NodeId,
+        marks: u32,
+        has_ready_pod: bool,
+        now: Time,
+    ) -> (u32, Option<Time>) {
+        if slot.churn.get(&node).is_some_and(|churn| has_ready_pod || churn.is_over(&self.limits, now)) {
+            slot.churn.remove(&node);
+        }
+        match self.braked_until(slot, node, now).filter(|_| marks & mark::CREATES != 0) {
+            Some(until) => (marks & !mark::CREATES, Some(until)),
+            None => (marks, None),
+        }
+    }
+}
