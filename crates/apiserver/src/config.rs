@@ -32,6 +32,10 @@ pub struct Config {
     pub bookmark_interval: Duration,
     /// How long a watch without `timeoutSeconds` lasts at least; it lasts at most twice as long.
     pub watch_life: Duration,
+    /// Watches that are open at the same time; others get 429.
+    pub watches: usize,
+    /// How long a client of a watch may not read what is there for it; then the watch ends.
+    pub slow_reader: Duration,
     /// Whether a watch may begin with the present objects (`sendInitialEvents`); servers before 1.34 need not have it.
     pub streaming_lists: bool,
     /// Requests, watches excepted, that are served at the same time; others get 429.
@@ -57,6 +61,8 @@ impl Default for Config {
             event_limit: 20_000,
             bookmark_interval: Duration::from_secs(60),
             watch_life: Duration::from_secs(1_800),
+            watches: 10_000,
+            slow_reader: Duration::from_secs(60),
             streaming_lists: true,
             requests_in_flight: 800,
             body_limit_bytes: 3 << 20,
