@@ -10,8 +10,9 @@ use everynode_wire::{Value, encode};
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{MutexGuard, Semaphore, watch};
 
+use crate::admission::quota::Ledger;
 use crate::audit::{Audit, Subject};
 use crate::authn::{self, Connection, User};
 use crate::catalog::{Catalog, Registry, facts_of};
@@ -41,6 +42,7 @@ pub struct Api {
     stop: watch::Receiver<bool>,
     in_flight: Semaphore,
     metrics: Metrics,
+    ledger: tokio::sync::Mutex<Ledger>,
     /// The documents of one generation of the registry.
     openapi: Mutex<Option<(u64, Arc<openapi::Documents>)>>,
 }
@@ -66,6 +68,7 @@ impl Api {
             stop,
             in_flight,
             metrics: Metrics::default(),
+            ledger: tokio::sync::Mutex::default(),
             openapi: Mutex::new(None),
         }
     }
@@ -93,6 +96,11 @@ impl Api {
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What pods take of quotas; who holds it counts alone.
+    pub(crate) async fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().await
     }
 
     /// Turns true when the server stops.

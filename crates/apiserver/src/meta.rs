@@ -6,9 +6,6 @@ use everynode_wire::{Object, Value};
 const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
 
-/// The longest generated name, in bytes; longer bases are cut.
-const GENERATED_NAME_BYTES: usize = 63;
-
 /// The finalizer by which the garbage collector is asked to leave dependents behind.
 pub const ORPHAN: &str = "orphan";
 
@@ -18,14 +15,6 @@ pub const FOREGROUND: &str = "foregroundDeletion";
 /// A text of the metadata, empty when it is missing.
 pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or("")
-}
-
-/// The name, or the base of a name that is not generated yet: how refusals call an object.
-pub fn shown_name(object: &Value) -> &str {
-    match text(object, "name") {
-        "" => text(object, "generateName"),
-        name => name,
-    }
 }
 
 /// A number of the metadata.
@@ -79,13 +68,7 @@ pub fn finalizers(object: &Value) -> Vec<&str> {
 
 /// A name made from a base and a random suffix.
 pub fn generated_name(base: &str) -> String {
-    let mut end = base.len().min(GENERATED_NAME_BYTES - SUFFIX_LENGTH);
-    while !base.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut name = base[..end].to_owned();
-    name.push_str(&random_suffix());
-    name
+    everynode_admission::generated_name(base, &random_suffix())
 }
 
 /// Five random letters.

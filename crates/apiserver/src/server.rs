@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::admission::quota;
 use crate::api::Api;
 use crate::audit::Audit;
 use crate::catalog::Catalog;
@@ -107,6 +108,7 @@ impl Server {
         let mut tasks = vec![
             tokio::spawn(serve::run(listener, tls, api.clone(), stopped.clone())),
             tokio::spawn(sweeper::run(api.clone(), stopped.clone())),
+            tokio::spawn(quota::run(api.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
         Ok(Server { address, pki, api, left_out: None, stop, tasks })

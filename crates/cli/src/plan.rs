@@ -23,7 +23,8 @@ const MANIFEST_LIMIT_BYTES: u64 = 64 << 20;
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
 pub struct PlanArgs {
-    /// The manifest to plan; `-` is standard input. DaemonSets are planned, with RolloutPolicies beside them
+    /// The manifest to plan; `-` is standard input. DaemonSets are planned, with RolloutPolicies and what
+    /// decides about pods (namespaces, service accounts, classes, limits, quotas) beside them
     #[arg(short, long = "filename", value_name = "FILE")]
     pub file: PathBuf,
     /// Plan against this snapshot, offline, instead of a cluster
@@ -78,11 +79,15 @@ pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
         let wanted: Vec<(String, String)> =
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
         let mut fleet = source.fleet(Wanted::Named(&wanted)).await?;
-        let refusals = everynode_plan::policy::apply(&mut fleet, &manifest.policies).err();
+        let refusals = [
+            everynode_plan::policy::apply(&mut fleet, &manifest.policies),
+            fleet.surroundings.apply(&manifest.surroundings),
+        ];
+        let refusals: Vec<String> = refusals.into_iter().filter_map(Result::err).flatten().collect();
         check_nodes(&args, &fleet)?;
-        // Under a policy that is refused nobody knows what would be rolled out how.
-        let planned = if refusals.is_none() { manifest.daemonsets.as_slice() } else { &[] };
-        problems.extend(refusals.into_iter().flatten());
+        // With something around it refused nobody knows what would be rolled out how.
+        let planned = if refusals.is_empty() { manifest.daemonsets.as_slice() } else { &[] };
+        problems.extend(refusals);
         for written in planned {
             match Change::of(written, &fleet) {
                 Ok(change) => plans.extend(Plan::make(&fleet, &change, &options(&args))),

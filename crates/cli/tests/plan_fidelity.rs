@@ -56,7 +56,7 @@ impl Case {
             lay_over(&mut object["spec"]["template"]["spec"], &change);
         };
         after["spec"]["template"]["spec"]["containers"][0]["image"] = "agent:2".into();
-        match random.u8(..8) {
+        match random.u8(..12) {
             0 => template(&mut after, json!({"nodeSelector": {"pool": "a"}})),
             1 => template(&mut before, json!({"nodeSelector": {"pool": "a"}})),
             2 => {
@@ -69,6 +69,20 @@ impl Case {
                 before["spec"]["template"]["spec"]["containers"][0]["ports"] = ports.clone();
                 after["spec"]["template"]["spec"]["containers"][0]["ports"] = ports;
             }
+            5 => {
+                // Ports of pods on the host's network are the node's.
+                let ports = json!([{"containerPort": 9100, "protocol": "TCP"}]);
+                for one in [&mut before, &mut after] {
+                    template(one, json!({"hostNetwork": true}));
+                    one["spec"]["template"]["spec"]["containers"][0]["ports"] = ports.clone();
+                }
+            }
+            6 => {
+                let resources = json!({"limits": {"cpu": "1500m"}});
+                after["spec"]["template"]["spec"]["containers"][0]["resources"] = resources;
+            }
+            7 => template(&mut after, json!({"serviceAccountName": "nobody"})),
+            8 => template(&mut after, json!({"resources": {"limits": {"cpu": "1500m"}}})),
             _ => {}
         }
         Case { nodes, before, after }

@@ -304,8 +304,7 @@ async fn pods_that_are_refused_promise_no_end_and_say_by_what() {
     // Nothing happens any more: time tells.
     Watch::of(&cluster.kubeconfig, &["status", "-w"]).wait_for("2 not available");
     let refusal = "serviceaccount \"not-there\" not found";
-    let problem =
-        "problem  no pod is made on 2 nodes (node-1, node-2): Error creating: pods \"agent-\" is forbidden";
+    let problem = "problem  pods are refused on 2 nodes: pods \"agent-\" is forbidden";
     says(&cluster, &["status"], &["2 not available", problem, refusal, "would change it: this is mended: "])
         .await;
     says(&cluster, &["why", "ds/agent"], &["would change it: this is mended: Error creating", refusal]).await;

@@ -266,6 +266,14 @@ impl Engine {
 
     fn deleted(&mut self, slot: &mut Slot, pod: &PodRef, as_known: bool, outcome: Outcome, now: Time) {
         slot.in_flight.deletes -= 1;
+        if let Some(conduct) = &mut slot.conduct {
+            // Without an answer it may be.
+            let is_gone = match &outcome {
+                Outcome::Failed { failure, .. } => *failure == Failure::Unknown,
+                _ => true,
+            };
+            conduct.pod_went(pod.uid, is_gone);
+        }
         match outcome {
             Outcome::Done => {
                 slot.retries.deletes.succeed();

@@ -191,6 +191,11 @@ impl Engine {
         claimed
     }
 
+    /// There were other templates before this one.
+    pub(crate) fn has_other_revisions(&self, slot: &Slot) -> bool {
+        self.claimed_revisions(slot).iter().any(|one| !one.matches)
+    }
+
     /// J6 and J7: the revision for the template must be created, under a name that is free.
     fn missing_revision(&self, slot: &Slot, number: i64) -> Step {
         let Some(spec) = &slot.spec else { return Step::Write(Vec::new()) };

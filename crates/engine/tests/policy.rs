@@ -218,15 +218,22 @@ fn a_surge_keeps_its_bound_and_goes_in_waves() {
 
 #[test]
 fn a_host_port_lets_no_second_pod_beside_the_first() {
-    let edit = |object: &mut Value| {
-        rolling(0, 2)(object);
-        object["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([{"hostPort": 9100}]);
+    let check = |spec: Value| {
+        let edit = |object: &mut Value| {
+            rolling(0, 2)(object);
+            let template = &mut object["spec"]["template"]["spec"];
+            template["containers"][0]["ports"] = spec["ports"].clone();
+            template["hostNetwork"] = spec["hostNetwork"].clone();
+        };
+        let mut fleet = Fleet::new(4, edit).with_policy(json!({}));
+        fleet.budget = 2;
+        change_image(&mut fleet.cluster, fleet.uid, "i:2");
+        fleet.roll(runs);
+        assert_eq!((fleet.phase(), fleet.pods_with("i:2"), fleet.worst), ("Complete", 4, 2), "{spec}");
     };
-    let mut fleet = Fleet::new(4, edit).with_policy(json!({}));
-    fleet.budget = 2;
-    change_image(&mut fleet.cluster, fleet.uid, "i:2");
-    fleet.roll(runs);
-    assert_eq!((fleet.phase(), fleet.pods_with("i:2"), fleet.worst), ("Complete", 4, 2));
+    check(json!({"ports": [{"hostPort": 9100}]}));
+    // On the host's network every port of a container is the node's.
+    check(json!({"ports": [{"containerPort": 9100}], "hostNetwork": true}));
 }
 
 #[test]

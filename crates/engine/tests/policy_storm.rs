@@ -44,6 +44,9 @@ struct World {
     watches: [VecDeque<Told>; 4],
     /// Nodes that the controller knows, and whether they are well.
     known: BTreeMap<String, bool>,
+    /// Pods as the controller knows them, and those that it has deleted.
+    known_pods: BTreeMap<Uid, Pod>,
+    deleted: BTreeSet<Uid>,
     writes: Vec<Write>,
     budget: usize,
     /// The same for each rack.
@@ -128,6 +131,8 @@ impl World {
             now: Time::from_seconds(1_000_000),
             watches: Default::default(),
             known: BTreeMap::new(),
+            known_pods: BTreeMap::new(),
+            deleted: BTreeSet::new(),
             writes: Vec::new(),
             // Of two pods on one node the built-in rules (D11) choose, by what is known of them.
             budget: if surges && holds > 2 { usize::MAX } else { budget },
@@ -159,6 +164,7 @@ impl World {
             self.watches[kind as usize].clear();
             self.objects.list(kind, &mut self.engine, self.now);
         }
+        self.known_pods = self.objects.pods.clone();
         let nodes = self.objects.nodes.values();
         self.known = nodes.map(|node| (node.name.clone(), node.taints.is_empty())).collect();
         self.tell_policy();
@@ -323,7 +329,8 @@ impl World {
     fn counts(&self, pod: &Pod) -> bool {
         let knows = self.now.millis_since(self.led) < 120_000;
         let since = if knows { self.begun } else { self.begun.max(self.led) };
-        let has_lost = pod.ready_since.is_some_and(|at| at >= Time(since.0 / 1000 * 1000));
+        // What happened within that second may have been before.
+        let has_lost = pod.ready_since.is_some_and(|at| at > since);
         let phase = &self.policy["status"]["daemonSets"]["ds"]["phase"];
         let is_back = phase == "RollingBack" || phase == "RolledBack";
         !pod.deleting && (pod.ready || has_lost && pod.trouble.is_none() && !is_back)
@@ -375,7 +382,11 @@ impl World {
                 let served = self.objects.pods.get(&pod.uid).filter(|pod| self.counts(pod)).cloned();
                 let outcome = self.objects.carry_out(&write.daemonset, &write.work, self.now);
                 let is_gone = self.objects.pods.get(&pod.uid).is_none_or(|pod| pod.deleting);
+                if is_gone {
+                    self.deleted.insert(pod.uid);
+                }
                 let node = served.and_then(|pod| pod.node).filter(|name| is_gone && self.is_well(name));
+                self.trace(|| format!("takes {node:?}, free: {}", write.is_free));
                 self.taken.extend(node.filter(|_| !write.is_free));
                 return outcome;
             }
@@ -389,8 +400,12 @@ impl World {
     }
 
     fn relist(&mut self, kind: Kind) {
+        self.trace(|| format!("a list: {kind:?}"));
         self.queue();
         self.watches[kind as usize].clear();
+        if kind == Kind::Pod {
+            self.known_pods = self.objects.pods.clone();
+        }
         self.objects.list(kind, &mut self.engine, self.now);
     }
 
@@ -417,6 +432,8 @@ impl World {
         match told {
             Told::Node(node) => drop(self.known.insert(node.name.clone(), node.taints.is_empty())),
             Told::NodeGone(name) => drop(self.known.remove(name)),
+            Told::Pod(pod) => drop(self.known_pods.insert(pod.uid, pod.clone())),
+            Told::PodGone(uid, _) => drop(self.known_pods.remove(uid)),
             _ => {}
         }
         told.tell(&mut self.engine, self.now);
@@ -458,9 +475,21 @@ impl World {
             let is_free = node != Some(&true);
             self.writes.push(Write { id, daemonset, work, is_free });
         }
-        self.judge()?;
+        let before = self.taken.clone();
+        let judged = self.judge();
+        if before != self.taken {
+            self.trace(|| format!("taken: {before:?}, then {:?}", self.taken));
+        }
+        judged?;
         self.judge_status()?;
         Ok(count)
+    }
+
+    /// A pod is available.
+    fn serves(&self, pod: &Pod) -> bool {
+        let seconds = i64::from(self.objects.daemonsets[&self.uid].min_ready_seconds);
+        let at = pod.ready_since.map(|since| since.plus_millis(seconds * 1000));
+        pod.ready && !pod.deleting && (seconds == 0 || at.is_some_and(|at| at <= self.now))
     }
 
     /// Two pods may be on one node.
@@ -486,13 +515,11 @@ impl World {
     }
 
     fn judge(&mut self) -> Result<(), String> {
-        let seconds = i64::from(self.objects.daemonsets[&self.uid].min_ready_seconds);
-        let serves = |pod: &&Pod| {
-            let at = pod.ready_since.map(|since| since.plus_millis(seconds * 1000));
-            pod.ready && !pod.deleting && (seconds == 0 || at.is_some_and(|at| at <= self.now))
-        };
-        let served: BTreeSet<&str> =
-            self.objects.pods.values().filter(serves).filter_map(|pod| pod.node.as_deref()).collect();
+        // That a pod has lost its readiness since may not be known yet.
+        let known = self.known_pods.values().filter(|pod| !self.deleted.contains(&pod.uid));
+        let all = self.objects.pods.values().chain(known);
+        let serving = all.filter(|pod| self.serves(pod));
+        let served: BTreeSet<&str> = serving.filter_map(|pod| pod.node.as_deref()).collect();
         let nodes = &self.objects.nodes;
         self.taken.retain(|name| nodes.contains_key(name) && !served.contains(name.as_str()));
         for rack in ["0", "1"] {

@@ -390,6 +390,14 @@ fn note(unseen: &Unseen, nodes_seen: bool, one_namespace: bool) -> Option<String
         ("pods of other namespaces", false) => {
             "DaemonSets of other namespaces seem to have no pods, and nodes more room than they have"
         }
+        // They matter for pods that have never been made.
+        (what, _)
+            if ["namespaces", "serviceaccounts", "runtimeclasses", "limitranges"]
+                .iter()
+                .any(|kind| what.starts_with(kind)) =>
+        {
+            return None;
+        }
         // What follows matters for estimates only.
         _ if !nodes_seen => return None,
         ("pods of other namespaces", true) => "nodes may have less room than they seem to have",

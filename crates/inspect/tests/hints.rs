@@ -44,7 +44,7 @@ fn a_hint_names_the_cause_that_the_problem_names() {
     let classless = |spec: &mut Value| spec["template"]["spec"]["priorityClassName"] = "gold".into();
     let mut case = Case::new(3, classless);
     case.pods.clear();
-    let problem = "pods are refused on 3 nodes: there is no PriorityClass gold";
+    let problem = "pods are refused on 3 nodes: pods \"agent-\" is forbidden: no PriorityClass with name gold was found";
     assert_eq!(hint(&case, &[], Kind::NoPod), format!("this is mended: {problem}"));
 
     let mut case = Case::new(3, any);
@@ -56,7 +56,7 @@ fn a_hint_names_the_cause_that_the_problem_names() {
         ..Quota::default()
     };
     case.more.push(Record::Quota(quota));
-    let problem = "pods are refused on 3 nodes: exceeded quota small: pods is limited";
+    let problem = "pods are refused on 3 nodes: exceeded quota: small, requested: pods=1, used: pods=0, limited: pods=0";
     assert_eq!(hint(&case, &[], Kind::NoPod), format!("this is mended: {problem}"));
 
     case.more.clear();

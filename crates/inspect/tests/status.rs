@@ -138,7 +138,7 @@ fn states_that_are_no_roll_out_have_names_of_their_own() {
 fn pods_that_are_refused_are_no_roll_out_that_ends() {
     let mut case = Case::new(3, |spec| spec["template"]["spec"]["priorityClassName"] = "gold".into());
     case.pods.clear();
-    check(&case, State::NotAvailable, &["3 not available", "there is no PriorityClass gold"]);
+    check(&case, State::NotAvailable, &["3 not available", "no PriorityClass with name gold was found"]);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn where_there_is_no_progress_no_end_is_promised() {
             unbind(&mut case.pods[1], None);
         },
         &[
-            "nobody serves schedulerName batch",
+            "schedulerName is batch, and no pod of that scheduler is on a node",
             "1 x no scheduler by the name batch has bound it, for 10m: n00001",
             "would change it: a scheduler that serves schedulerName batch, or a template without it",
         ],

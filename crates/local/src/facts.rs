@@ -24,6 +24,7 @@ pub(crate) struct PodSpec<'a> {
     #[serde(borrow)]
     pub scheduler_name: Text<'a>,
     pub priority: i32,
+    pub host_network: bool,
     #[serde(borrow)]
     pub node_selector: Option<&'a RawValue>,
     #[serde(borrow)]

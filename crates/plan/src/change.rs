@@ -1,13 +1,12 @@
 //! From a manifest to the DaemonSet that the API server would have after `kubectl apply`.
 
+use everynode_admission::{Kind, errors_of_new, namespace_is_open};
 use everynode_wire::decode::{Body, decode_body};
 use everynode_wire::patch::{strategic_merge, three_way};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Type};
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::validate::meta::{
-    validate_finalizer_names, validate_metadata_create, validate_metadata_update,
-};
+use everynode_wire::validate::meta::{validate_finalizer_names, validate_metadata_update};
 use everynode_wire::{Value, encode, manifest, time};
 
 use sha2::{Digest, Sha256};
@@ -22,18 +21,20 @@ pub struct Manifest {
     pub daemonsets: Vec<Written>,
     /// The RolloutPolicies, as written.
     pub policies: Vec<Written>,
+    /// The objects that decide about new pods, as written: they are there for the plan.
+    pub surroundings: Vec<Written>,
     /// What else is in it, such as `ConfigMap agent`: it is not planned.
     pub ignored: Vec<String>,
     /// What cannot be read, a sentence each.
     pub problems: Vec<String>,
 }
 
-/// A DaemonSet or a RolloutPolicy of a manifest.
+/// An object of a manifest.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// File and line.
     pub place: String,
-    /// metadata.namespace, `default` when there is none.
+    /// metadata.namespace, `default` when there is none; empty for kinds without.
     pub namespace: String,
     /// metadata.name.
     pub name: String,
@@ -83,9 +84,11 @@ impl Manifest {
     fn take(&mut self, place: String, object: Value, default_namespace: &str) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+        let around = Kind::of(&object);
         let served = match kind {
             "DaemonSet" => "apps/v1",
             "RolloutPolicy" => crate::policy::API_VERSION,
+            _ if around.is_some() => version,
             _ => "",
         };
         if served.is_empty() {
@@ -108,13 +111,17 @@ impl Manifest {
             return;
         }
         let namespace = match text("/metadata/namespace") {
+            _ if around.is_some_and(|kind| !kind.is_namespaced()) => "",
             "" => default_namespace,
             namespace => namespace,
         };
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        let is_policy = kind == "RolloutPolicy";
-        let written = Written { place, namespace, name, object };
-        if is_policy { self.policies.push(written) } else { self.daemonsets.push(written) }
+        let list = match kind {
+            "DaemonSet" => &mut self.daemonsets,
+            "RolloutPolicy" => &mut self.policies,
+            _ => &mut self.surroundings,
+        };
+        list.push(Written { place, namespace, name, object });
     }
 }
 
@@ -129,6 +136,8 @@ impl Change {
         let live = fleet.daemonset(&written.namespace, &written.name).cloned();
         let mut manifest = written.object.clone();
         manifest["metadata"]["namespace"] = written.namespace.as_str().into();
+        // Annotations are limited, and kubectl apply adds the whole manifest to them.
+        three_way::annotate(&mut manifest);
         let body = Body { group: "apps", version: "v1", kind: "DaemonSet", ty };
         let decoded = decode_body(&body, &encode::to_vec(&manifest), false).map_err(one)?;
         let decoded = body.strict(decoded).map_err(one)?;
@@ -136,7 +145,7 @@ impl Change {
         let mut errors = Vec::new();
         let (new, warnings) = match &live {
             None => created(resource, decoded, fleet, &mut errors).map_err(one)?,
-            Some(live) => updated(resource, ty, live, &manifest, &mut errors).map_err(one)?,
+            Some(live) => updated(resource, ty, live, &manifest, fleet, &mut errors).map_err(one)?,
         };
         if !errors.is_empty() {
             errors.dedup();
@@ -177,8 +186,9 @@ fn daemonset_kind() -> Result<(&'static Resource, &'static Type), Status> {
     Ok((resource, schema::type_named(resource.type_name).ok_or_else(missing)?))
 }
 
-fn convert_and_default(resource: &Resource, object: &mut Value) -> Result<(), Status> {
-    let refuse = |why: String| Status::bad_request(format!("the DaemonSet cannot be handled: {why}"));
+/// What the server does with an object once it is decoded.
+pub(crate) fn convert_and_default(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    let refuse = |why: String| Status::bad_request(format!("the {} cannot be handled: {why}", resource.kind));
     resource.rules.convert(object).map_err(refuse)?;
     resource.rules.default(object);
     Ok(())
@@ -191,12 +201,15 @@ fn created(
     errors: &mut Vec<FieldError>,
 ) -> Result<(Value, Vec<String>), Status> {
     convert_and_default(resource, &mut object)?;
+    let view = fleet.view();
+    // One that is missing is told and taken as made: nothing happens before it is.
+    if view.has_namespace(object["metadata"]["namespace"].as_str().unwrap_or_default()) {
+        namespace_is_open(&view, resource, &object)?;
+    }
     object["metadata"]["uid"] = NEW_UID.into();
     object["metadata"]["creationTimestamp"] = time::format(fleet.taken_at_millis.div_euclid(1000)).into();
     resource.rules.prepare_create(&mut object);
-    validate_metadata_create(&object, resource.namespaced, resource.name_rule, errors);
-    validate_finalizer_names(resource, &object, errors);
-    resource.rules.validate_create(&object, errors);
+    errors.extend(errors_of_new(resource, &object));
     let warnings = resource.rules.warnings(&object, None);
     fleet.mask.daemonset(&mut object);
     Ok((object, warnings))
@@ -207,6 +220,7 @@ fn updated(
     ty: &'static Type,
     live: &Value,
     manifest: &Value,
+    fleet: &Fleet,
     errors: &mut Vec<FieldError>,
 ) -> Result<(Value, Vec<String>), Status> {
     let last = live["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap_or("null");
@@ -222,5 +236,6 @@ fn updated(
     validate_finalizer_names(resource, &new, errors);
     resource.rules.validate_update(&new, live, errors);
     let warnings = resource.rules.warnings(&new, Some(live));
+    fleet.mask.last_applied(&mut new);
     Ok((new, warnings))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use everynode_admission::Kind;
 use everynode_client::{Client, Error, Pages};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -75,20 +76,23 @@ const DAEMONSETS: Collection =
 const REVISIONS: Collection =
     Collection { what: "controllerrevisions", root: "/apis/apps/v1", namespaced: true, may_be_absent: false };
 const PODS: Collection = Collection { what: "pods", root: "/api/v1", namespaced: true, may_be_absent: false };
-const QUOTAS: Collection =
-    Collection { what: "resourcequotas", root: "/api/v1", namespaced: true, may_be_absent: false };
-const CLASSES: Collection = Collection {
-    what: "priorityclasses",
-    root: "/apis/scheduling.k8s.io/v1",
-    namespaced: false,
-    may_be_absent: false,
-};
 const POLICIES: Collection = Collection {
     what: "rolloutpolicies",
     root: "/apis/everynode.dev/v1alpha1",
     namespaced: true,
     may_be_absent: true,
 };
+
+impl Collection {
+    fn of(kind: Kind) -> Collection {
+        let root = match kind {
+            Kind::PriorityClass => "/apis/scheduling.k8s.io/v1",
+            Kind::RuntimeClass => "/apis/node.k8s.io/v1",
+            _ => "/api/v1",
+        };
+        Collection { what: kind.plural(), root, namespaced: kind.is_namespaced(), may_be_absent: false }
+    }
+}
 
 /// Reads a cluster. What may not be listed for all namespaces is listed for `namespace`, if one is given; what may
 /// not be listed at all is told in the result, unless nothing can be said without it (nodes, DaemonSets).
@@ -132,14 +136,11 @@ pub(crate) async fn collect_parts<S: std::error::Error + 'static>(
         .await?;
     let mut taken = Sums::default();
     reader.list(PODS, false, &mut |item| keep(taken.pod(item))).await?;
-    reader
-        .list(QUOTAS, false, &mut |item| keep(read::quota(item).map(|quota| Some(Record::Quota(quota)))))
-        .await?;
-    reader
-        .list(CLASSES, false, &mut |item| {
-            keep(read::priority_class(item).map(|class| Some(Record::PriorityClass(class))))
-        })
-        .await?;
+    for kind in Kind::ALL {
+        let mut take =
+            |item: &RawValue| keep(read::around(item).map(|object| Some(Record::Around(kind, object))));
+        reader.list(Collection::of(kind), false, &mut take).await?;
+    }
     reader
         .list(POLICIES, false, &mut |item| {
             keep(read::policy(item).map(|policy| Some(Record::RolloutPolicy(policy))))
@@ -238,9 +239,11 @@ impl Sums {
     fn pod(&mut self, item: &RawValue) -> serde_json::Result<Option<Record>> {
         Ok(match read::pod(item)? {
             PodRead::Kept(pod) => Some(Record::Pod(pod)),
-            PodRead::Other { node, priority, need } => {
+            PodRead::Other { node, priority, need, scheduler } => {
                 let new = || Taken { node: node.clone(), priority, ..Taken::default() };
-                self.0.entry((node.clone(), priority)).or_insert_with(new).add(1, &need);
+                let taken = self.0.entry((node.clone(), priority)).or_insert_with(new);
+                taken.add(1, &need);
+                taken.schedulers.extend(Some(scheduler).filter(|scheduler| !scheduler.is_empty()));
                 None
             }
             PodRead::Nothing => None,

@@ -14,8 +14,9 @@ use sha2::{Digest, Sha256};
 
 use crate::record::{Record, Unseen};
 
-/// The version of the format that is written, and the latest that is read. The first one knew no roll-out policies.
-pub const VERSION: u32 = 2;
+/// The version of the format that is written, and the latest that is read. The first one knew no roll-out policies,
+/// the second one of what decides about new pods only quotas and priority classes.
+pub const VERSION: u32 = 3;
 /// The longest line. Objects of the API are limited to 3 MiB.
 const LINE_LIMIT_BYTES: u64 = 16 << 20;
 

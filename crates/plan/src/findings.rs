@@ -4,6 +4,7 @@ mod conducted;
 mod standing;
 
 use everynode_engine::fit::Misfit;
+use everynode_engine::pod_body::GENERATION_LABEL;
 use everynode_engine::{Budget, IntOrPercent, Strategy, Time};
 use everynode_wire::time;
 use serde::Serialize;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::model::{Model, ModelNode};
 use crate::run::{Left, Run};
 use crate::standing::Standing;
+use crate::world::{Refusal, Refused};
 
 /// Something to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,8 +54,12 @@ pub enum FindingKind {
     NewPodsFail,
     /// A quota refuses pods.
     Quota,
-    /// Pods are refused for what their template asks for.
+    /// Pods, or the revision that they are made from, are refused for what they are.
     Refused,
+    /// The namespace is neither in the fleet nor in the manifest.
+    NoNamespace,
+    /// Pods of another template count as updated, and stay.
+    CountsAsUpdated,
     /// Pods are not made, for a reason that the model does not know.
     NotCreated,
     /// No scheduler looks at pods.
@@ -179,10 +185,7 @@ fn budget_text(model: &Model) -> String {
 /// Old pods that the roll-out does not come to.
 fn stall(model: &Model, run: &Run) -> Option<Finding> {
     let behind = left(model, run, |why| *why == Left::NotReached);
-    budget(model)?;
-    if behind.is_empty() {
-        return None;
-    }
+    budget(model).filter(|_| !behind.is_empty())?;
     let updated = model.desired() - run.left.len();
     let mut down = left(model, run, |why| *why == Left::Down);
     let holding = run.holding.iter().filter_map(|index| model.nodes.get(*index as usize));
@@ -203,6 +206,7 @@ fn stall(model: &Model, run: &Run) -> Option<Finding> {
     };
     let no_room = group(|why| matches!(why, Left::NoRoom(_)), "whose pod does not fit");
     let failed = group(|why| *why == Left::Failed, "whose new pod fails");
+    group(|why| *why == Left::NoScheduler, "whose new pod no scheduler takes");
     group(|why| *why == Left::NotReady, "whose pod is not ready");
     group(|why| *why == Left::NotCreated, "without a pod");
     if !held_up.is_empty() {
@@ -322,13 +326,40 @@ fn failures(model: &Model, run: &Run) -> Vec<Finding> {
             format!("the new pod does not become ready on {}, as asked for", count(failed.len(), "node"));
         findings.push(finding(FindingKind::NewPodsFail, Severity::Unsafe, message, names(&failed)));
     }
-    let missing = left(model, run, |why| *why == Left::NotCreated);
-    if let Some(refused) = run.tally.refused.as_ref().filter(|_| !missing.is_empty()) {
-        let message = format!("pods are refused on {}: {refused}", count(missing.len(), "node"));
-        let kind = if model.refusal.is_some() { FindingKind::Refused } else { FindingKind::Quota };
-        findings.push(finding(kind, Severity::Unsafe, message, names(&missing)));
+    let waiting = left(model, run, |why| *why == Left::NoScheduler);
+    if let Some(scheduler) = model.missing_scheduler().filter(|_| !waiting.is_empty()) {
+        let message = format!(
+            "schedulerName is {scheduler}, and no pod of that scheduler is on a node: nobody seems to run it, so new \
+             pods stay Pending on {}",
+            count(waiting.len(), "node")
+        );
+        findings.push(finding(FindingKind::NotScheduled, Severity::Unsafe, message, names(&waiting)));
     }
+    findings.extend(refusal(model, run));
     findings
+}
+
+/// What the API server does not make.
+fn refusal(model: &Model, run: &Run) -> Option<Finding> {
+    let Refusal { of, message } = run.tally.refused.as_ref()?;
+    let is_missing = |why: &Left| match of {
+        Refused::Revision => matches!(why, Left::NotCreated | Left::NotReached),
+        Refused::Pod | Refused::ByQuota => *why == Left::NotCreated,
+    };
+    let missing = left(model, run, is_missing);
+    if missing.is_empty() {
+        return None;
+    }
+    let nodes = count(missing.len(), "node");
+    let (kind, message) = match of {
+        Refused::ByQuota => (FindingKind::Quota, format!("pods are refused on {nodes}: {message}")),
+        Refused::Pod => (FindingKind::Refused, format!("pods are refused on {nodes}: {message}")),
+        Refused::Revision => (
+            FindingKind::Refused,
+            format!("the revision that pods are made from is refused, so {nodes} get none: {message}"),
+        ),
+    };
+    Some(finding(kind, Severity::Unsafe, message, names(&missing)))
 }
 
 /// More nodes without a Ready pod than there may be.
@@ -401,8 +432,24 @@ fn notes(model: &Model, run: &Run) -> Vec<Finding> {
         );
         findings.push(finding(FindingKind::OnDelete, Severity::Note, message, Vec::new()));
     }
+    findings.extend(counts_as_updated(model, run));
     findings.extend(not_modelled(model));
     findings
+}
+
+/// Kubernetes takes a pod as updated whose label has the generation of the template, whatever it was made from.
+fn counts_as_updated(model: &Model, run: &Run) -> Option<Finding> {
+    let nodes: Vec<&ModelNode> =
+        run.kept_as_updated.iter().filter_map(|index| model.nodes.get(*index as usize)).collect();
+    (!nodes.is_empty()).then(|| {
+        let message = format!(
+            "pods of another template count as updated on {} and stay, as their label {GENERATION_LABEL} is {} like \
+             that of new ones: delete these pods",
+            count(nodes.len(), "node"),
+            model.daemonset.template_generation.unwrap_or_default()
+        );
+        finding(FindingKind::CountsAsUpdated, Severity::Note, message, names(&nodes))
+    })
 }
 
 /// Parts of the template that the scheduler reads and the model does not.
@@ -416,7 +463,6 @@ fn not_modelled(model: &Model) -> Option<Finding> {
         (!spec["topologySpreadConstraints"].is_null(), "topologySpreadConstraints"),
         (!spec["resourceClaims"].is_null(), "resourceClaims"),
         (claims > 0, "volumes of claims"),
-        (model.quotas.iter().any(|quota| quota.scoped), "quotas with scopes"),
     ]
     .into_iter()
     .filter_map(|(is_set, name)| is_set.then_some(name))

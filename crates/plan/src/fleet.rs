@@ -1,7 +1,8 @@
 //! A cluster in memory, as far as some DaemonSets depend on it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use everynode_admission::Kind;
 use everynode_client::Client;
 use everynode_engine::policy::PolicyFact;
 use serde_json::Value;
@@ -9,9 +10,12 @@ use serde_json::Value;
 use crate::collect::{CollectError, collect_parts};
 use crate::file::{self, FileError, Header};
 use crate::mask::Mask;
-use crate::record::{Need, Node, Pod, PriorityClass, Quota, Record, Revision, Taken, Unseen};
+use crate::record::{Need, Node, Pod, Record, Revision, Taken, Unseen};
 use crate::spread::Spread;
+use crate::surroundings::Surroundings;
 
+/// The first format of snapshots that keeps all that decides about new pods.
+const FORMAT_WITH_SURROUNDINGS: u32 = 3;
 /// Start times that are kept of pods of other DaemonSets.
 const SAMPLES: usize = 10_000;
 /// With fewer start times of its own pods than this, a DaemonSet's are taken from all DaemonSets' pods.
@@ -34,12 +38,12 @@ pub struct Fleet {
     pub pods: Vec<Pod>,
     /// What all other pods take.
     pub taken: Vec<Taken>,
-    /// The revisions of the DaemonSets in question.
+    /// The revisions of the DaemonSets in question, and those in their namespaces that nobody controls.
     pub revisions: Vec<Revision>,
-    /// The quotas of their namespaces.
-    pub quotas: Vec<Quota>,
-    /// The priority classes.
-    pub classes: Vec<PriorityClass>,
+    /// The objects that decide about new pods in their namespaces.
+    pub surroundings: Surroundings,
+    /// Schedulers beside the default one that have put a pod on a node.
+    pub schedulers: BTreeSet<String>,
     /// The roll-out policies of their namespaces.
     pub policies: Vec<PolicyFact>,
     /// What could not be read.
@@ -161,7 +165,19 @@ impl Fleet {
             builder.fleet.mask = Mask::new(header.salt.clone());
             builder.fleet.taken_at_millis = header.taken_at * 1000;
         };
-        let unseen = file::read(file, begin, |record| builder_cell.borrow_mut().take(record))?;
+        let format = std::cell::Cell::new(file::VERSION);
+        let begin = |header: &Header| {
+            format.set(header.format);
+            begin(header);
+        };
+        let mut unseen = file::read(file, begin, |record| builder_cell.borrow_mut().take(record))?;
+        if format.get() < FORMAT_WITH_SURROUNDINGS {
+            let is_new = |kind: &Kind| !matches!(kind, Kind::PriorityClass | Kind::ResourceQuota);
+            unseen.extend(Kind::ALL.into_iter().filter(is_new).map(|kind| Unseen {
+                what: kind.plural().to_owned(),
+                why: format!("the snapshot has format {}, which keeps none", format.get()),
+            }));
+        }
         Ok(builder.finish(unseen))
     }
 
@@ -174,6 +190,14 @@ impl Fleet {
         let mut builder = Builder::new(wanted.into(), Mask::new(""), taken_at_millis);
         records.into_iter().for_each(|record| builder.take(record));
         builder.finish(Vec::new())
+    }
+
+    /// The objects that decide about new pods. Of kinds that could not be seen every one is taken as there.
+    pub fn view(&self) -> Surroundings {
+        let is_unseen = |kind: &Kind| self.unseen.iter().any(|unseen| unseen.what == kind.plural());
+        let mut view = self.surroundings.clone();
+        Kind::ALL.into_iter().filter(is_unseen).for_each(|kind| view.miss(kind));
+        view
     }
 
     /// The DaemonSet of this name.
@@ -231,8 +255,8 @@ impl<'a> Builder<'a> {
                 pods: Vec::new(),
                 taken: Vec::new(),
                 revisions: Vec::new(),
-                quotas: Vec::new(),
-                classes: Vec::new(),
+                surroundings: Surroundings::default(),
+                schedulers: BTreeSet::new(),
                 policies: Vec::new(),
                 unseen: Vec::new(),
                 starts: Vec::new(),
@@ -254,18 +278,22 @@ impl<'a> Builder<'a> {
                 }
                 self.fleet.daemonsets.push(object);
             }
-            Record::Revision(one) if self.wanted_uids.contains(&one.daemon_set) => {
-                self.fleet.revisions.push(one)
+            Record::Revision(one) => {
+                let is_wanted = match one.daemon_set.as_str() {
+                    "" => self.wanted.has_namespace(&one.namespace),
+                    uid => self.wanted_uids.contains(uid),
+                };
+                self.fleet.revisions.extend(Some(one).filter(|_| is_wanted));
             }
-            Record::Revision(_) => {}
             Record::Node(node) => self.fleet.nodes.push(node),
             Record::Pod(pod) => self.take_pod(*pod),
-            Record::Taken(Taken { node, priority, pods, need }) => self.add(node, priority, pods, &need),
-            Record::Quota(quota) if self.wanted.has_namespace(&quota.namespace) => {
-                self.fleet.quotas.push(quota);
+            Record::Taken(Taken { node, priority, pods, need, schedulers }) => {
+                self.fleet.schedulers.extend(schedulers);
+                self.add(node, priority, pods, &need);
             }
-            Record::Quota(_) => {}
-            Record::PriorityClass(class) => self.fleet.classes.push(class),
+            Record::Quota(quota) => self.take_around(Kind::ResourceQuota, quota.into_object()),
+            Record::PriorityClass(class) => self.take_around(Kind::PriorityClass, class.into_object()),
+            Record::Around(kind, object) => self.take_around(kind, object),
             Record::RolloutPolicy(object) => {
                 let policy = PolicyFact::from_json(&object);
                 self.fleet
@@ -275,7 +303,17 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn take_around(&mut self, kind: Kind, object: Value) {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        if !kind.is_namespaced() || self.wanted.has_namespace(namespace) {
+            self.fleet.surroundings.insert(kind, object);
+        }
+    }
+
     fn take_pod(&mut self, pod: Pod) {
+        if pod.bound && !pod.scheduler.is_empty() {
+            self.fleet.schedulers.insert(pod.scheduler.clone());
+        }
         if pod.daemon_set.is_some()
             && self.fleet.starts.len() < SAMPLES
             && let Some(millis) = start_millis(&pod)

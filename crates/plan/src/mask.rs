@@ -55,19 +55,27 @@ impl Mask {
             return;
         };
         annotations.retain(|key, _| KEPT_ANNOTATIONS.contains(&key.as_str()));
-        if let Some(last) = annotations.get_mut(LAST_APPLIED) {
-            let applied: Option<Value> = last.as_str().and_then(|text| serde_json::from_str(text).ok());
-            match applied {
-                Some(mut applied) if applied.is_object() => {
-                    self.template(&mut applied["spec"]["template"]);
-                    let written = applied.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
-                    if let Some(written) = written {
-                        written.retain(|key, _| KEPT_ANNOTATIONS.contains(&key.as_str()));
-                    }
-                    *last = encode::to_text(&applied).into();
+        self.last_applied(object);
+    }
+
+    /// Masks the manifest that a DaemonSet carries.
+    pub fn last_applied(&self, object: &mut Value) {
+        let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+        else {
+            return;
+        };
+        let Some(last) = annotations.get_mut(LAST_APPLIED) else { return };
+        let applied: Option<Value> = last.as_str().and_then(|text| serde_json::from_str(text).ok());
+        match applied {
+            Some(mut applied) if applied.is_object() => {
+                self.template(&mut applied["spec"]["template"]);
+                let written = applied.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+                if let Some(written) = written {
+                    written.retain(|key, _| KEPT_ANNOTATIONS.contains(&key.as_str()));
                 }
-                _ => drop(annotations.shift_remove(LAST_APPLIED)),
+                *last = encode::to_text(&applied).into();
             }
+            _ => drop(annotations.shift_remove(LAST_APPLIED)),
         }
     }
 

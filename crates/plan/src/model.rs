@@ -1,19 +1,29 @@
 //! What a model of a fleet is made of, once for all its runs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use everynode_engine::fit::{Demand, Room};
+use everynode_admission::{Charge, Kind, Quotas, View};
+use everynode_engine::fit::{Demand, Misfit, Room, exclusion};
 use everynode_engine::placement::{Effect, NodeView, Placement, Taint, Verdict};
+use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
-use everynode_engine::{DaemonSetFact, PodController, PodSelector, RevisionFact, Time, Uid};
+use everynode_engine::{
+    DaemonSetFact, DaemonSetRef, NewPod, PodController, PodSelector, RevisionFact, Template, Time, Uid,
+    revision,
+};
+
+use serde_json::json;
 
 use crate::change::Change;
 use crate::fleet::Fleet;
+use crate::made::Made;
 use crate::policy::selects;
-use crate::record::{Node, Pod, Quota};
+use crate::read::DEFAULT_SCHEDULER;
+use crate::record::{Node, Pod};
 use crate::spread::{Spread, whole_second};
 use crate::standing::{self, Standing};
+use crate::surroundings::Surroundings;
 
 /// What is assumed about the time to come.
 #[derive(Clone, Debug)]
@@ -60,6 +70,8 @@ pub struct ModelNode {
     pub standing: Option<Standing>,
     /// What the new template makes of it.
     pub verdict: Verdict,
+    /// spec.unschedulable.
+    pub is_cordoned: bool,
     /// What other pods leave of it.
     pub room: Room,
     /// Other pods that a pod of higher priority can push out: priority, number, need.
@@ -95,6 +107,8 @@ pub struct ModelPod {
     pub node: Option<u32>,
     /// What it needs.
     pub demand: Arc<Demand>,
+    /// What it takes of quotas.
+    pub charge: Arc<Charge>,
     /// It is on its way: it will become ready by itself.
     pub is_starting: bool,
 }
@@ -114,18 +128,20 @@ pub struct Model {
     pub daemonset: DaemonSetFact,
     /// Its template is that from before the change.
     pub is_unchanged: bool,
-    /// Its revisions.
+    /// Its revisions, and those that it could adopt.
     pub revisions: Vec<RevisionFact>,
-    /// What a pod of the new template needs.
+    /// The objects that decide about new pods.
+    pub surroundings: Surroundings,
+    /// What the API server makes of a pod of the new template, or why it makes none.
+    pub made: Result<Made, String>,
+    /// All revisions of the namespace could be seen.
+    pub sees_revisions: bool,
+    /// What a pod of the new template needs, or would need if it were made.
     pub demand: Arc<Demand>,
-    /// The priority of new pods, and whether they may push others out.
-    pub priority: i32,
-    /// New pods may push pods of lower priority out.
-    pub preempts: bool,
-    /// Why the API server makes no pod of the new template at all.
-    pub refusal: Option<String>,
-    /// Quotas that count new pods.
-    pub quotas: Vec<Quota>,
+    /// The quotas of the namespace.
+    pub quotas: Quotas,
+    /// Schedulers beside the default one that put pods on nodes.
+    pub schedulers: BTreeSet<String>,
     /// The roll-out policies that select the DaemonSet.
     pub policies: Vec<PolicyFact>,
     /// What is assumed.
@@ -157,54 +173,99 @@ impl Model {
         if let Some(live) = &change.live {
             standing::mark(&mut nodes, fleet, live);
         }
+        let mut surroundings = fleet.view();
+        if !surroundings.has_namespace(&daemonset.namespace) {
+            let made = json!({"metadata": {"name": daemonset.namespace}});
+            surroundings.insert(Kind::Namespace, made);
+        }
         let mut model = Model {
             begin: Time(fleet.taken_at_millis),
             nodes,
             node_by_name,
             pods: Vec::new(),
-            revisions: fleet.revisions.iter().filter_map(revision).collect(),
+            revisions: fleet.revisions.iter().filter_map(revision_fact).collect(),
+            quotas: Quotas::new(&surroundings.list(Kind::ResourceQuota, &daemonset.namespace)),
+            surroundings,
+            made: Err(String::new()),
+            sees_revisions: fleet.unseen.iter().all(|one| !one.what.starts_with("controllerrevisions")),
             demand: Arc::new(Demand::of_pod(&template.value()["spec"])),
-            priority: 0,
-            preempts: true,
-            refusal: None,
-            quotas: fleet.quotas.iter().filter(|one| one.namespace == daemonset.namespace).cloned().collect(),
+            schedulers: fleet.schedulers.clone(),
             policies: fleet.policies.iter().filter(|one| selects(one, &daemonset)).cloned().collect(),
             is_unchanged: change.is_of_same_template(),
             daemonset,
             assumptions,
         };
-        model.revisions.retain(|one| one.controller == PodController::DaemonSet(model.daemonset.uid));
-        (model.priority, model.preempts) = model.new_priority(fleet);
-        model.refusal = model.unknown_class(fleet);
+        let own = PodController::DaemonSet(model.daemonset.uid);
+        model.revisions.retain(|one| {
+            one.namespace == model.daemonset.namespace
+                && [own, PodController::Nobody].contains(&one.controller)
+        });
+        model.made = model.make(&model.current());
+        if let Ok(made) = &model.made {
+            model.demand = made.demand.clone();
+        }
         model.take_pods(fleet);
         Some(model)
     }
 
-    /// The priority of pods of the new template, and whether they push others out.
-    fn new_priority(&self, fleet: &Fleet) -> (i32, bool) {
-        let spec = &self.daemonset.template.value()["spec"];
-        let name = spec["priorityClassName"].as_str().unwrap_or_default();
-        let class = match name {
-            "" => fleet.classes.iter().find(|class| class.global_default),
-            name => fleet.classes.iter().find(|class| class.name == name),
-        };
-        let never = spec["preemptionPolicy"] == "Never" || class.is_some_and(|class| class.never_preempts);
-        let value = match (class, name) {
-            (Some(class), _) => class.value,
-            (None, "system-node-critical") => 2_000_001_000,
-            (None, "system-cluster-critical") => 2_000_000_000,
-            _ => 0,
-        };
-        (value, !never)
+    /// A pod of the template that the change brings, as the controller asks for it.
+    fn current(&self) -> NewPod {
+        let daemonset = &self.daemonset;
+        let data = revision::data(daemonset.template.value());
+        let hash = revision::hash(&data, daemonset.status.collision_count);
+        self.new_pod(daemonset.template.clone(), &hash)
     }
 
-    /// Pods are refused whose PriorityClass does not exist.
-    fn unknown_class(&self, fleet: &Fleet) -> Option<String> {
-        let name = self.daemonset.template.value()["spec"]["priorityClassName"].as_str().unwrap_or_default();
-        let is_known = matches!(name, "" | "system-node-critical" | "system-cluster-critical")
-            || fleet.classes.iter().any(|class| class.name == name);
-        let is_unseen = fleet.unseen.iter().any(|unseen| unseen.what == "priorityclasses");
-        (!is_known && !is_unseen).then(|| format!("there is no PriorityClass {name}"))
+    fn new_pod(&self, template: Arc<Template>, hash: &str) -> NewPod {
+        NewPod {
+            node: self.nodes.first().map_or("", |node| &node.name).into(),
+            name: None,
+            template,
+            hash: hash.into(),
+            template_generation: self.daemonset.template_generation,
+        }
+    }
+
+    /// What the API server makes of a pod that the controller asks for.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(crate) fn make(&self, new: &NewPod) -> Result<Made, String> {
+        let DaemonSetFact { namespace, name, uid, .. } = &self.daemonset;
+        let daemonset = DaemonSetRef { namespace: namespace.clone(), name: name.clone(), uid: *uid };
+        Made::of(self, &daemonset, new, self.begin).map_err(|status| status.message)
+    }
+
+    /// The pods of earlier revisions, as they would be made now, by the hash that theirs carry: what they take of
+    /// quotas. Without quotas nobody asks.
+    fn charges(&self) -> HashMap<String, Arc<Charge>> {
+        let mut charges = HashMap::new();
+        for revision in self.revisions.iter().filter(|_| !self.quotas.is_empty()) {
+            let hash = revision.labels.iter().find(|(key, _)| key == HASH_LABEL).map(|(_, hash)| hash);
+            let template = template_of(&revision.data);
+            let (Some(hash), Some(template)) = (hash, template) else { continue };
+            if let Ok(made) = self.make(&self.new_pod(Arc::new(template), hash)) {
+                charges.insert(hash.clone(), made.charge);
+            }
+        }
+        charges
+    }
+
+    /// Why a pod cannot be on a node for what it asks of it.
+    pub(crate) fn exclusion(&self, node: u32, placement: &Placement) -> Option<Misfit> {
+        let node = self.nodes.get(node as usize)?;
+        exclusion(node, node.is_cordoned, placement)
+    }
+
+    /// The scheduler of new pods, when there are none that it has put on a node.
+    pub fn missing_scheduler(&self) -> Option<&str> {
+        let wanted = self.made.as_ref().ok()?.scheduler.as_str();
+        (!self.is_run(wanted)).then_some(wanted)
+    }
+
+    /// Somebody runs a scheduler: the default one, or one that has put a pod on a node.
+    pub(crate) fn is_run(&self, scheduler: &str) -> bool {
+        scheduler == DEFAULT_SCHEDULER || self.schedulers.contains(scheduler)
     }
 
     fn take_pods(&mut self, fleet: &Fleet) {
@@ -213,6 +274,7 @@ impl Model {
             self.daemonset.selector.matches(label) && self.daemonset.selector != PodSelector::Everything
         };
         let uid = self.daemonset.uid.to_string();
+        let charges = self.charges();
         let longest_start = 2 * self.assumptions.start.percentile(99);
         let mut pods = Vec::new();
         for pod in &fleet.pods {
@@ -228,6 +290,7 @@ impl Model {
                 }
                 continue;
             };
+            let charge = pod.labels.get(HASH_LABEL).and_then(|hash| charges.get(hash)).cloned();
             let age = self.begin.millis_since(Time::from_seconds(pod.created));
             pods.push(ModelPod {
                 uid: pod_uid,
@@ -237,6 +300,8 @@ impl Model {
                 },
                 labels: pod.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
                 node,
+                charge: charge
+                    .unwrap_or_else(|| Arc::new(Charge::of_requests(&demand.amounts.cpu_and_memory()))),
                 demand: Arc::new(demand),
                 is_starting: !pod.ready
                     && pod.restarts == 0
@@ -280,6 +345,29 @@ impl Model {
     }
 }
 
+impl View for Model {
+    fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<serde_json::Value> {
+        self.surroundings.get(kind, namespace, name)
+    }
+
+    fn list(&self, kind: Kind, namespace: &str) -> Vec<serde_json::Value> {
+        self.surroundings.list(kind, namespace)
+    }
+
+    fn node_label(&self, node: &str, key: &str) -> Option<String> {
+        let node = self.nodes.get(*self.node_by_name.get(node)? as usize)?;
+        node.label(key).map(str::to_owned)
+    }
+}
+
+/// The template that a revision keeps.
+fn template_of(data: &[u8]) -> Option<Template> {
+    let mut data: serde_json::Value = serde_json::from_slice(data).ok()?;
+    let mut template = data.pointer_mut("/spec/template")?.take();
+    template.as_object_mut()?.shift_remove("$patch");
+    Some(Template::new(template))
+}
+
 /// For how long a node has been down that is assumed to be so from the start.
 const DOWN_FOR_MILLIS: i64 = 60_000;
 
@@ -300,6 +388,7 @@ fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, beg
             true => Some(begin.plus_millis(-DOWN_FOR_MILLIS)),
             false => node.not_ready_since(begin.0.div_euclid(1000)).map(Time::from_seconds),
         },
+        is_cordoned: node.unschedulable,
         fails_new: failing.is_some_and(|one| one.after_update),
         standing: None,
         verdict: Verdict::AWAY,
@@ -310,14 +399,17 @@ fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, beg
     result
 }
 
-fn revision(revision: &crate::record::Revision) -> Option<RevisionFact> {
+fn revision_fact(revision: &crate::record::Revision) -> Option<RevisionFact> {
     Some(RevisionFact {
         namespace: revision.namespace.clone(),
         name: revision.name.clone(),
         uid: Uid::parse(&revision.uid)?,
         resource_version: 1,
         labels: revision.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        controller: PodController::DaemonSet(Uid::parse(&revision.daemon_set)?),
+        controller: match revision.daemon_set.as_str() {
+            "" => PodController::Nobody,
+            uid => PodController::DaemonSet(Uid::parse(uid)?),
+        },
         deleting: false,
         revision: revision.revision,
         data: revision.data.as_bytes().into(),

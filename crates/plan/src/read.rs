@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 
 use everynode_wire::lean::{self, Metadata, Text};
 use everynode_wire::time;
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::mask::Mask;
 use crate::policy::recorded;
-use crate::record::{Node, PriorityClass, Quota, Revision, Taint};
+use crate::record::{Node, Revision, Taint};
+use crate::surroundings;
 
-pub use pod::{PodRead, pod};
+pub use pod::{DEFAULT_SCHEDULER, PodRead, pod};
 
 /// Messages are cut to so many characters.
 const MESSAGE_LIMIT: usize = 300;
@@ -76,13 +76,14 @@ pub fn node(item: &RawValue) -> serde_json::Result<Node> {
     })
 }
 
-/// Reads a ControllerRevision as served; `None` when no DaemonSet controls it.
+/// Reads a ControllerRevision as served; `None` when something else than a DaemonSet controls it.
 ///
 /// # Errors
 /// It is none.
 pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revision>> {
     let lean::ControllerRevision { metadata, data, revision } = serde_json::from_str(item.get())?;
-    let Ok(Some(daemon_set)) = owner(&metadata) else { return Ok(None) };
+    let Ok(daemon_set) = owner(&metadata) else { return Ok(None) };
+    let daemon_set = daemon_set.unwrap_or_default();
     Ok(Some(Revision {
         namespace: metadata.namespace.to_string(),
         name: metadata.name.to_string(),
@@ -102,53 +103,10 @@ pub fn policy(item: &RawValue) -> serde_json::Result<Value> {
     Ok(recorded(&serde_json::from_str(item.get())?))
 }
 
-#[derive(Deserialize)]
-struct QuotaIn {
-    metadata: Named,
-    #[serde(default)]
-    spec: Value,
-    #[serde(default)]
-    status: Value,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-    #[serde(default)]
-    namespace: String,
-}
-
-pub(crate) fn quota(item: &RawValue) -> serde_json::Result<Quota> {
-    let QuotaIn { metadata, spec, mut status } = serde_json::from_str(item.get())?;
-    let scoped = !spec["scopes"].is_null() || !spec["scopeSelector"].is_null();
-    let hard = if status["hard"].is_object() { status["hard"].take() } else { spec["hard"].clone() };
-    Ok(Quota {
-        namespace: metadata.namespace,
-        name: metadata.name,
-        hard,
-        used: status["used"].take(),
-        scoped,
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ClassIn {
-    metadata: Named,
-    #[serde(default)]
-    value: i32,
-    #[serde(default)]
-    global_default: bool,
-    #[serde(default)]
-    preemption_policy: Option<String>,
-}
-
-pub(crate) fn priority_class(item: &RawValue) -> serde_json::Result<PriorityClass> {
-    let class: ClassIn = serde_json::from_str(item.get())?;
-    Ok(PriorityClass {
-        name: class.metadata.name,
-        value: class.value,
-        global_default: class.global_default,
-        never_preempts: class.preemption_policy.as_deref() == Some("Never"),
-    })
+/// Reads an object that decides about new pods, as served.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn around(item: &RawValue) -> serde_json::Result<Value> {
+    Ok(surroundings::recorded(&serde_json::from_str(item.get())?))
 }

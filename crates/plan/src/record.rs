@@ -3,12 +3,13 @@
 //! Pods that a DaemonSet controls, and pods that nobody controls, are kept one by one. All others count only by what
 //! they take of their node, so they are kept as sums per node and priority.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use everynode_admission::Kind;
 use everynode_engine::fit::{Amounts, Demand, HostPort};
 use everynode_engine::{NOT_READY_TAINTS, Trouble};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One object, or one sum.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,10 +25,12 @@ pub enum Record {
     Pod(Box<Pod>),
     /// What the other pods take.
     Taken(Taken),
-    /// A ResourceQuota.
+    /// A ResourceQuota, as formats before the third one have it.
     Quota(Quota),
-    /// A PriorityClass.
+    /// A PriorityClass, as formats before the third one have it.
     PriorityClass(PriorityClass),
+    /// An object that decides about new pods: the parts of it that do.
+    Around(Kind, Value),
     /// A RolloutPolicy: what identifies it, its commands, spec and status.
     RolloutPolicy(Value),
 }
@@ -141,6 +144,9 @@ pub struct Pod {
     /// spec.priority.
     #[serde(skip_serializing_if = "is_default")]
     pub priority: i32,
+    /// spec.schedulerName, when it is not the default one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub scheduler: String,
     /// What it needs of its node.
     #[serde(skip_serializing_if = "is_default")]
     pub need: Need,
@@ -275,6 +281,9 @@ pub struct Taken {
     /// Their needs together.
     #[serde(skip_serializing_if = "is_default")]
     pub need: Need,
+    /// The schedulers that put them there, beside the default one.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub schedulers: BTreeSet<String>,
 }
 
 /// A ControllerRevision.
@@ -289,7 +298,7 @@ pub struct Revision {
     pub uid: String,
     /// metadata.labels.
     pub labels: BTreeMap<String, String>,
-    /// The uid of the DaemonSet that controls it.
+    /// The uid of the DaemonSet that controls it; empty: nobody does.
     pub daemon_set: String,
     /// revision.
     pub revision: i64,
@@ -314,6 +323,18 @@ pub struct Quota {
     pub scoped: bool,
 }
 
+impl Quota {
+    /// The object that it is of. Of scopes it is only known whether there are any, so that it counts no pod then.
+    pub fn into_object(self) -> Value {
+        let scopes = if self.scoped { json!(["Unknown"]) } else { Value::Null };
+        json!({
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {"hard": self.hard, "scopes": scopes},
+            "status": {"hard": self.hard, "used": self.used},
+        })
+    }
+}
+
 /// A PriorityClass.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -328,6 +349,18 @@ pub struct PriorityClass {
     /// Pods of it push no others out.
     #[serde(skip_serializing_if = "is_default")]
     pub never_preempts: bool,
+}
+
+impl PriorityClass {
+    /// The object that it is of.
+    pub fn into_object(self) -> Value {
+        json!({
+            "metadata": {"name": self.name},
+            "value": self.value,
+            "globalDefault": self.global_default,
+            "preemptionPolicy": if self.never_preempts { "Never" } else { "PreemptLowerPriority" },
+        })
+    }
 }
 
 /// A part of the cluster that could not be read.

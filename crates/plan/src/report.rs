@@ -88,6 +88,9 @@ pub struct Plan {
     /// The nodes that should run a pod after the change.
     #[serde(skip)]
     pub desired: Vec<String>,
+    /// A pod of the new template as the API server stores it, or why it makes none.
+    #[serde(skip)]
+    pub pod: Result<Value, String>,
     /// Those of them without an available pod of the new template in the end.
     pub left: Vec<String>,
     /// Pods that do not fit.
@@ -215,6 +218,7 @@ impl Plan {
                 .filter(|index| model.nodes[*index as usize].verdict.should_run)
                 .filter_map(|index| name_of(&model, index))
                 .collect(),
+            pod: model.made.as_ref().map(|made| made.pod.clone()).map_err(String::clone),
             left: typical.left.iter().filter_map(|(index, _)| name_of(&model, *index)).collect(),
             misfits: misfits(&model, typical),
             findings,
@@ -385,6 +389,13 @@ fn around(fleet: &Fleet, change: &Change) -> Vec<Finding> {
         let message = "the DaemonSet is being deleted: a change does nothing any more";
         found.push(finding(FindingKind::BeingDeleted, Severity::Unsafe, message, Vec::new()));
     }
+    if !fleet.view().has_namespace(&change.namespace) {
+        let message = format!(
+            "there is no namespace {}, and the manifest brings none: the DaemonSet is refused until somebody makes it",
+            change.namespace
+        );
+        found.push(finding(FindingKind::NoNamespace, Severity::Note, message, Vec::new()));
+    }
     if change.live.is_some() && metadata["annotations"][three_way::LAST_APPLIED].is_null() {
         let message =
             "it was not made by kubectl apply: fields that the manifest leaves out keep their values";
@@ -394,12 +405,22 @@ fn around(fleet: &Fleet, change: &Change) -> Vec<Finding> {
         let message = format!("{owner}: it may undo a change that is made elsewhere");
         found.push(finding(FindingKind::ManagedElsewhere, Severity::Note, message, Vec::new()));
     }
-    for unseen in &fleet.unseen {
+    for unseen in fleet.unseen.iter().filter(|unseen| matters(change, &unseen.what)) {
         let message =
             format!("{} could not be seen ({}), so {}", unseen.what, unseen.why, consequence(&unseen.what));
         found.push(finding(FindingKind::NotSeen, Severity::Note, message, Vec::new()));
     }
     found
+}
+
+/// Whether a part that was not seen can change what a plan says.
+fn matters(change: &Change, what: &str) -> bool {
+    let spec = &change.new["spec"]["template"]["spec"];
+    match what {
+        "runtimeclasses" => !spec["runtimeClassName"].is_null(),
+        "namespaces" => change.live.is_none(),
+        _ => true,
+    }
 }
 
 /// Labels and annotations by which tools know what is theirs.
@@ -452,6 +473,14 @@ fn consequence(what: &str) -> &'static str {
         "resourcequotas" | "resourcequotas of other namespaces" => "a quota may refuse pods",
         "rolloutpolicies" | "rolloutpolicies of other namespaces" => {
             "a policy may conduct the roll-out: in waves, in another order and within another budget"
+        }
+        "namespaces" => "the namespace may not be there",
+        "serviceaccounts" | "serviceaccounts of other namespaces" => {
+            "pods may be refused because their ServiceAccount is not there"
+        }
+        "runtimeclasses" => "pods may be refused, or need more, because of their RuntimeClass",
+        "limitranges" | "limitranges of other namespaces" => {
+            "a LimitRange may refuse pods, or change what they need"
         }
         "priorityclasses" => "pods of lower priority may be pushed out where a pod is said not to fit",
         _ => "the result may differ",

@@ -2,7 +2,7 @@
 
 use everynode_engine::fit::Misfit;
 use everynode_engine::policy::{PolicyFact, RolloutPhase};
-use everynode_engine::{Engine, Fact, Limits, Phase, Rollout, Work};
+use everynode_engine::{Engine, Fact, Limits, Phase, PodState, Rollout, Work};
 
 use crate::model::Model;
 use crate::world::{Tally, World};
@@ -25,6 +25,8 @@ pub struct Run {
     pub unserved_before: u32,
     /// Nodes that should run an available pod of the new template and do not, in the end.
     pub left: Vec<(u32, Left)>,
+    /// Nodes whose pod counts as updated though it was made from another template, and stays.
+    pub kept_as_updated: Vec<u32>,
     /// Nodes that were not reached, and on which the new pod would not fit.
     pub unfit: Vec<(u32, Misfit)>,
     /// Nodes that are not eligible, and whose pod stays and is not available: they count against the budget.
@@ -50,6 +52,8 @@ pub enum Left {
     NotReached,
     /// The pod of the new template was there before, and is not ready.
     NotReady,
+    /// The new pod waits for a scheduler that nobody runs, as far as can be seen.
+    NoScheduler,
     /// No pod could be created.
     NotCreated,
 }
@@ -90,6 +94,7 @@ impl Run {
             }
         }
         let (mut left, mut holding, mut pushed_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (hashes, mut kept_as_updated) = (world.current_hashes(), Vec::new());
         for (index, (node, state)) in model.nodes.iter().zip(&world.nodes).enumerate() {
             if state.pushed_out > 0 {
                 pushed_out.push((index as u32, state.pushed_out));
@@ -97,6 +102,10 @@ impl Run {
             let (namespace, name) = (&model.daemonset.namespace, &model.daemonset.name);
             let explained = engine.explain(namespace, name, &node.name, world.now);
             let pods = explained.map(|explained| explained.pods).unwrap_or_default();
+            let mut updated = pods.iter().filter(|pod| pod.updated && !pod.terminating);
+            if updated.any(|pod| world.is_kept_without(&hashes, pod.uid)) {
+                kept_as_updated.push(index as u32);
+            }
             if pods.iter().any(|pod| pod.updated && pod.available && !pod.terminating) {
                 continue;
             }
@@ -106,16 +115,7 @@ impl Run {
                 }
                 continue;
             }
-            let updated = pods.iter().find(|pod| pod.updated && pod.phase == Phase::Pending && !pod.bound);
-            let why = match &state.misfit {
-                Some(misfit) if updated.is_some() => Left::NoRoom(misfit.clone()),
-                _ if !node.is_up => Left::Down,
-                _ if failing[index] => Left::Failed,
-                _ if pods.is_empty() => Left::NotCreated,
-                _ if pods.iter().any(|pod| pod.updated) => Left::NotReady,
-                _ => Left::NotReached,
-            };
-            left.push((index as u32, why));
+            left.push((index as u32, why_left(model, &world, index, &pods, failing[index])));
         }
         let is_behind = |(_, why): &&(u32, Left)| *why == Left::NotReached;
         let behind: Vec<u32> = left.iter().filter(is_behind).map(|(index, _)| *index).collect();
@@ -128,11 +128,27 @@ impl Run {
             unavailable_before,
             unserved_before,
             left,
+            kept_as_updated,
             unfit,
             holding,
             pushed_out,
             was_available,
         }
+    }
+}
+
+/// Why a node that should run a pod has no available one of the new template.
+fn why_left(model: &Model, world: &World<'_>, index: usize, pods: &[PodState], is_failing: bool) -> Left {
+    let waits = pods.iter().any(|pod| pod.updated && pod.phase == Phase::Pending && !pod.bound);
+    match &world.nodes[index].misfit {
+        _ if waits && model.missing_scheduler().is_some() => Left::NoScheduler,
+        Some(misfit) if waits => Left::NoRoom(misfit.clone()),
+        _ if pods.is_empty() && world.tally.refused.is_some() => Left::NotCreated,
+        _ if !model.nodes[index].is_up => Left::Down,
+        _ if is_failing => Left::Failed,
+        _ if pods.is_empty() => Left::NotCreated,
+        _ if pods.iter().any(|pod| pod.updated) => Left::NotReady,
+        _ => Left::NotReached,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The model of a fleet in virtual time: it answers the engine's writes at once, binds, starts and ends pods.
 
 mod conduct;
+mod schedule;
 mod tally;
 mod writes;
 
@@ -9,17 +10,19 @@ use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use everynode_admission::{Charge, Quotas};
 use everynode_engine::fit::{Demand, Misfit, Room};
+use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     DaemonSetFact, Engine, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Trouble,
-    Uid,
+    Uid, revision,
 };
 
+use crate::made::Made;
 use crate::model::{Model, ModelPod};
-use crate::quota::Quotas;
 
-pub use tally::{Step, Tally, Touch};
+pub use tally::{Refusal, Refused, Step, Tally, Touch};
 
 /// No wave has come to the node yet.
 const UNTOUCHED: u32 = 0;
@@ -62,6 +65,9 @@ pub(crate) struct PodState {
     pub deleting: bool,
     created: Time,
     demand: Arc<Demand>,
+    charge: Arc<Charge>,
+    /// What the API server made of it, of pods made in this run.
+    made: Option<Rc<Made>>,
     pub available: bool,
     /// It was made in this run.
     pub is_new: bool,
@@ -99,7 +105,7 @@ impl Labels {
 struct MadeFrom {
     hash: Arc<str>,
     labels: NewLabels,
-    demand: Arc<Demand>,
+    made: Result<Rc<Made>, String>,
     /// It is the template that the change brings.
     is_current: bool,
 }
@@ -163,7 +169,7 @@ impl<'a> World<'a> {
             daemonset: model.daemonset.clone(),
             daemonset_changed: false,
             revisions: model.revisions.iter().map(|one| (one.uid, one.clone())).collect(),
-            quotas: Quotas::new(&model.quotas),
+            quotas: model.quotas.clone(),
             policies: model.policies.clone(),
             policies_changed: false,
             events: BinaryHeap::new(),
@@ -192,7 +198,7 @@ impl<'a> World<'a> {
 
     /// A pod that is there when the run begins.
     fn take_pod(&mut self, known: &ModelPod) {
-        let ModelPod { pod, uid, controller, labels, node, demand, is_starting } = known;
+        let ModelPod { pod, uid, controller, labels, node, demand, charge, is_starting } = known;
         let is_up = node.is_some_and(|node| self.model.nodes[node as usize].is_up);
         let has_ended = Phase::parse(&pod.phase).is_terminal();
         let index = self.pods.len() as u32;
@@ -212,6 +218,8 @@ impl<'a> World<'a> {
             deleting: pod.deleting,
             created: Time::from_seconds(pod.created),
             demand: demand.clone(),
+            charge: charge.clone(),
+            made: None,
             available: false,
             is_new: false,
             is_current: false,
@@ -492,7 +500,7 @@ impl<'a> World<'a> {
         }
         let (node, counted, demand) = (pod.node, pod.counted, pod.demand.clone());
         self.by_uid.remove(&pod.uid);
-        self.quotas.release(&demand);
+        self.quotas.release(&pod.charge);
         self.changed(index);
         self.progressed();
         let Some(node) = node else { return };
@@ -505,49 +513,26 @@ impl<'a> World<'a> {
         }
     }
 
-    /// As the scheduler: puts a pod on its node if it fits there.
-    fn bind(&mut self, index: u32) {
-        let pod = &self.pods[index as usize];
-        let (Some(node), false, false) = (pod.node, pod.bound, pod.is_gone) else { return };
-        let demand = pod.demand.clone();
-        let state = &mut self.nodes[node as usize];
-        state.misfit = state.room.misfit(&demand);
-        if state.misfit.is_some() && !push_out(state, &demand, self.model) {
-            state.waiting.push(index);
-            return;
+    /// What pods of the new template carry as their hash; empty when that is not known.
+    pub fn current_hashes(&self) -> Vec<&str> {
+        if !self.model.sees_revisions {
+            return Vec::new();
         }
-        state.misfit = None;
-        if self.model.is_never_bound(node) {
-            return;
-        }
-        state.room.add(&demand);
-        let pod = &mut self.pods[index as usize];
-        (pod.bound, pod.counted) = (true, true);
-        self.changed(index);
-        if self.model.nodes[node as usize].is_up {
-            self.start(index);
-        }
+        let data = revision::data(self.daemonset.template.value());
+        let current = self.revisions.values().filter(|one| *one.data == *data);
+        current
+            .flat_map(|one| &one.labels)
+            .filter(|(key, _)| key == HASH_LABEL)
+            .map(|(_, hash)| &**hash)
+            .collect()
     }
 
-    /// Of nodes that keep their old pod, those on which the new one would not fit in its place, or beside it with
-    /// surge.
-    pub fn unfit(&self, nodes: &[u32]) -> Vec<(u32, Misfit)> {
-        let model = self.model;
-        let mut rooms: HashMap<u32, Room> =
-            nodes.iter().map(|node| (*node, self.nodes[*node as usize].room.clone())).collect();
-        let stays = model.daemonset.strategy.allows_surge();
-        for pod in self.pods.iter().filter(|pod| pod.counted && !pod.is_gone && !stays) {
-            if let Some(room) = pod.node.and_then(|node| rooms.get_mut(&node)) {
-                room.remove(&pod.demand);
-            }
-        }
-        let unfit = |node: &u32| {
-            let room = rooms.get(node)?;
-            let others = &self.nodes[*node as usize].others;
-            let misfit = room.misfit(&model.demand)?;
-            room_of_lower(room, others, &model.demand, model).is_none().then_some((*node, misfit))
-        };
-        nodes.iter().filter_map(unfit).collect()
+    /// Whether a pod was there before, and carries none of these hashes.
+    pub fn is_kept_without(&self, hashes: &[&str], uid: Uid) -> bool {
+        let pod = self.by_uid.get(&uid).and_then(|index| self.pods.get(*index as usize));
+        let is_one = |(key, hash): &(String, String)| key == HASH_LABEL && hashes.contains(&&**hash);
+        let carries_none = |pod: &PodState| !pod.is_new && !pod.labels.pairs().iter().any(is_one);
+        !hashes.is_empty() && pod.is_some_and(carries_none)
     }
 
     /// A wave comes to a node.
@@ -561,38 +546,6 @@ impl<'a> World<'a> {
             self.tally.order.push(Touch { node, at_millis, wave, policy_wave });
         }
     }
-}
-
-/// As the scheduler: other pods of lower priority go when the pod fits without them.
-fn push_out(state: &mut NodeState, demand: &Demand, model: &Model) -> bool {
-    let Some((room, pushed_out)) = room_of_lower(&state.room, &state.others, demand, model) else {
-        return false;
-    };
-    state.room = room;
-    state.others.retain(|(priority, ..)| *priority >= model.priority);
-    state.pushed_out += pushed_out;
-    true
-}
-
-/// The room without the pods of lower priority, and how many these are; `None` when the pod does not fit even so.
-fn room_of_lower(
-    room: &Room,
-    others: &[(i32, i64, Demand)],
-    demand: &Demand,
-    model: &Model,
-) -> Option<(Room, i64)> {
-    let lower = || others.iter().filter(|(priority, ..)| *priority < model.priority);
-    if !model.preempts || lower().next().is_none() {
-        return None;
-    }
-    let mut room = room.clone();
-    let mut pushed_out = 0;
-    for (_, pods, demand) in lower() {
-        room.remove(demand);
-        room.add_pods(1 - pods);
-        pushed_out += pods;
-    }
-    room.misfit(demand).is_none().then_some((room, pushed_out))
 }
 
 fn pairs(owned: &[(String, String)]) -> Vec<(&str, &str)> {

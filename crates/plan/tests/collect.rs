@@ -191,7 +191,13 @@ async fn policies_are_read_where_they_are_served_and_missed_only_where_they_may_
         if target.contains("rolloutpolicies") { (404, "{}".to_owned()) } else { cluster(target) }
     }
     fn refused(target: &str) -> (u16, String) {
-        if target.contains("rolloutpolicies") { forbidden("rolloutpolicies") } else { cluster(target) }
+        match target.split('?').next().unwrap_or_default() {
+            path if path.contains("rolloutpolicies") => forbidden("rolloutpolicies"),
+            "/api/v1/pods" => {
+                (200, list((0..2).map(|at| pod(at, &format!("n{at}"), owner("DaemonSet"))).collect()))
+            }
+            _ => cluster(target),
+        }
     }
     let wanted = [("default".to_owned(), "agent".to_owned())];
     let read =

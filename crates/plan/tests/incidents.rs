@@ -248,7 +248,11 @@ fn a_quota_refuses_pods_that_were_deleted_for_an_update() {
     };
     case.more.push(Record::Quota(quota));
     let plan = case.plan(&manifest("agent:2", |_| {}));
-    check_unsafe(&plan, FindingKind::Quota, &["exceeded quota small: pods is limited"]);
+    check_unsafe(
+        &plan,
+        FindingKind::Quota,
+        &["exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=2"],
+    );
 }
 
 #[test]
@@ -256,7 +260,11 @@ fn pods_of_a_priority_class_that_does_not_exist_are_refused() {
     let with_class = |spec: &mut Value| spec["template"]["spec"]["priorityClassName"] = "gold".into();
     let mut case = Case::new(4, |_| {});
     let plan = case.plan(&manifest("agent:2", with_class));
-    check_unsafe(&plan, FindingKind::Refused, &["refused on 1 node: there is no PriorityClass gold"]);
+    check_unsafe(
+        &plan,
+        FindingKind::Refused,
+        &["refused on 1 node: pods \"agent-\" is forbidden: no PriorityClass with name gold was found"],
+    );
     check_unsafe(&plan, FindingKind::Stalls, &["1 without a pod"]);
     let class = PriorityClass { name: "gold".into(), value: 1, ..PriorityClass::default() };
     case.more.push(Record::PriorityClass(class));

@@ -3,7 +3,7 @@
 use crate::{Object, Value};
 
 /// Reading: a missing field gives the zero value of what is asked for.
-pub(crate) trait Read {
+pub trait Read {
     /// The value behind a dotted path such as `spec.template`.
     fn at(&self, path: &str) -> Option<&Value>;
 
@@ -66,7 +66,7 @@ impl Read for Value {
 }
 
 /// Filling in.
-pub(crate) trait Fill {
+pub trait Fill {
     /// Sets the field when it is missing or null.
     fn fill(&mut self, key: &str, value: impl Into<Value>);
 

@@ -3,7 +3,7 @@
 //! Everything here is a pure function from bytes or values to bytes or values. Nothing decides what a
 //! cluster should do, nothing does I/O, and nothing reads a clock.
 
-mod access;
+pub mod access;
 pub mod custom;
 pub mod decode;
 pub mod defaults;
@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod lean;
 pub mod manifest;
 pub mod patch;
+pub mod pod_resources;
 pub mod quantity;
 pub mod resource;
 pub mod schema;

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::Value;
+
 /// Why a text is no quantity, in the API's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
@@ -316,6 +318,28 @@ impl Ord for Quantity {
     fn cmp(&self, other: &Quantity) -> Ordering {
         let exponent = self.exponent.min(other.exponent);
         self.aligned(exponent).cmp(&other.aligned(exponent))
+    }
+}
+
+impl serde::Serialize for Quantity {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Quantity {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Quantity, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        Quantity::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Reads a quantity as the API serves it, or as a bare number.
+pub fn read(amount: &Value) -> Option<Quantity> {
+    match amount {
+        Value::String(text) => Quantity::parse(text).ok(),
+        Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
+        _ => None,
     }
 }
 

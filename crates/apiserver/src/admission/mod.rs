@@ -1,17 +1,16 @@
 //! What is decided about an object before it is stored, beyond its own rules.
 
-mod pod;
-mod runtime_class;
+pub mod quota;
 mod service;
-mod service_account;
-mod topology;
+mod view;
 
+use everynode_admission::{check_new, create_pod, default_class, forbid, namespace_is_open};
 use everynode_wire::Object;
 use everynode_wire::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 
-pub use topology::label_pod;
+pub use view::StoreView;
 
 use crate::api::Api;
 use crate::meta;
@@ -21,38 +20,41 @@ pub const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-publi
 
 const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
 
-/// Admits a new object, or refuses it. The name may not have been generated yet.
-pub fn create(api: &Api, resource: &Resource, object: &mut Value) -> Result<(), Status> {
+/// Completes and checks a new object, or refuses it. `issue` gives it what only the server can give out: a name where
+/// it has none, a uid, the time.
+pub fn create(
+    api: &Api,
+    resource: &Resource,
+    object: &mut Value,
+    issue: impl FnOnce(&mut Value),
+) -> Result<(), Status> {
     if resource.is_ending {
         let why = "create not allowed while custom resource definition is terminating";
         return Err(forbid(resource, object, why));
     }
+    let view = StoreView(api);
+    if is_pod(resource) {
+        return create_pod(&view, object, &meta::random_suffix(), issue);
+    }
     if resource.namespaced {
-        namespace_exists(api, resource, object)?;
+        namespace_is_open(&view, resource, object)?;
     }
     match (&*resource.group, &*resource.kind) {
-        ("", "Pod") => {
-            if api.config().service_account_admission {
-                service_account::admit(api, resource, object)?;
-            }
-            pod::priority(api, resource, object)?;
-            pod::default_tolerations(object);
-            runtime_class::admit(api, resource, object)?;
-            topology::label_pod(api, object);
-        }
         ("", "Node") => taint_new_node(object),
-        ("scheduling.k8s.io", "PriorityClass") => one_default_class(api, resource, object)?,
+        ("scheduling.k8s.io", "PriorityClass") => one_default_class(&view, resource, object)?,
         _ => {}
     }
-    Ok(())
-}
-
-/// Gives a new object what only the server can give out.
-pub fn allocate(api: &Api, resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    issue(object);
+    resource.rules.prepare_create(object);
     if (&*resource.group, &*resource.kind) == ("", "Service") {
         service::allocate(api, object)?;
     }
-    Ok(())
+    check_new(resource, object)
+}
+
+/// Whether it is the resource of pods.
+pub fn is_pod(resource: &Resource) -> bool {
+    (&*resource.group, &*resource.kind) == ("", "Pod")
 }
 
 /// Completes an update of a main resource with what the server gave out before.
@@ -69,32 +71,6 @@ pub fn delete(resource: &Resource, name: &str) -> Result<(), Status> {
     if resource.group.is_empty() && resource.kind == "Namespace" && IMMORTAL_NAMESPACES.contains(&name) {
         let why = "this namespace may not be deleted";
         return Err(Status::forbidden(&resource.group, &resource.plural, name, why));
-    }
-    Ok(())
-}
-
-/// 403 about an object that may have no name yet.
-fn forbid(resource: &Resource, object: &Value, why: &str) -> Status {
-    Status::forbidden(&resource.group, &resource.plural, meta::shown_name(object), why)
-}
-
-/// A stored object, decoded.
-fn look_up(api: &Api, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Value> {
-    let shelf = api.catalog().shelf_named(group, "v1", plural)?;
-    let stored = api.store().get(shelf, namespace, name)?;
-    serde_json::from_slice(stored.bytes()).ok()
-}
-
-/// New objects go only into namespaces that exist and are not being deleted.
-fn namespace_exists(api: &Api, resource: &Resource, object: &Value) -> Result<(), Status> {
-    let namespace = meta::text(object, "namespace");
-    let shelf = api.catalog().shelf_named("", "v1", "namespaces");
-    let found = shelf.and_then(|shelf| api.store().get(shelf, "", namespace));
-    let Some(found) = found else { return Err(Status::not_found("", "namespaces", namespace)) };
-    let terminating = found.facts.fields.first().is_some_and(|phase| &**phase == "Terminating");
-    if terminating {
-        let name = meta::shown_name(object);
-        return Err(Status::namespace_terminating(&resource.group, &resource.plural, name, namespace));
     }
     Ok(())
 }
@@ -122,11 +98,11 @@ fn taint_new_node(node: &mut Value) {
 }
 
 /// Only one priority class may be the default.
-fn one_default_class(api: &Api, resource: &Resource, class: &Value) -> Result<(), Status> {
+fn one_default_class(view: &StoreView<'_>, resource: &Resource, class: &Value) -> Result<(), Status> {
     if class.get("globalDefault").and_then(Value::as_bool) != Some(true) {
         return Ok(());
     }
-    let Some(other) = pod::default_class(api) else { return Ok(()) };
+    let Some(other) = default_class(view) else { return Ok(()) };
     let why = format!(
         "PriorityClass {} is already marked as default. Only one default can exist",
         meta::text(&other, "name")

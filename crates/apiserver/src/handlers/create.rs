@@ -14,7 +14,6 @@ use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
 use crate::store::{Action, Expect, Stored, Write, WriteError};
-use everynode_wire::validate::meta::{validate_finalizer_names, validate_metadata_create};
 
 /// Names that are tried for one `generateName`.
 const NAME_ATTEMPTS: usize = 8;
@@ -71,15 +70,19 @@ pub async fn create_object(
     }
     let base = meta::text(&object, "generateName").to_owned();
     let generated = meta::text(&object, "name").is_empty() && !base.is_empty();
-    admission::create(api, resource, &mut object)?;
-    if generated {
-        meta::set(&mut object, "name", meta::generated_name(&base));
-    }
-    meta::set(&mut object, "uid", meta::random_uid());
-    meta::set(&mut object, "creationTimestamp", time::format(api.now()));
-    resource.rules.prepare_create(&mut object);
-    admission::allocate(api, resource, &mut object)?;
-    check(resource, &object)?;
+    let now = time::format(api.now());
+    admission::create(api, resource, &mut object, |object| {
+        if generated {
+            meta::set(object, "name", meta::generated_name(&base));
+        }
+        meta::set(object, "uid", meta::random_uid());
+        meta::set(object, "creationTimestamp", now);
+    })?;
+    // Held until the object is stored.
+    let _charged = match admission::is_pod(resource) {
+        true => admission::quota::charge(api, resource, &object).await?,
+        false => None,
+    };
     warnings.extend(resource.rules.warnings(&object, None));
     for attempt in 1.. {
         match store(api, resource, &mut object, dry_run).await {
@@ -93,17 +96,6 @@ pub async fn create_object(
         }
     }
     Err(Status::internal("no name was tried"))
-}
-
-fn check(resource: &Resource, object: &Value) -> Result<(), Status> {
-    let mut errors = Vec::new();
-    validate_metadata_create(object, resource.namespaced, resource.name_rule, &mut errors);
-    validate_finalizer_names(resource, object, &mut errors);
-    resource.rules.validate_create(object, &mut errors);
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Status::invalid(&resource.group, &resource.kind, meta::text(object, "name"), &errors))
 }
 
 async fn store(

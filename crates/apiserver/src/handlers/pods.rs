@@ -67,7 +67,7 @@ async fn bind(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Statu
     let api = call.api;
     let mut bound = |pod: &Value| {
         let mut pod = bound(pod, &binding, &name, &node, now)?;
-        admission::label_pod(api, &mut pod);
+        everynode_admission::label_with_topology(&admission::StoreView(api), &mut pod);
         Ok(pod)
     };
     change::apply(call.api, &whole(call, options.dry_run), &mut bound, &mut Vec::new()).await?;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use everynode_wire::Value;
-use everynode_wire::quantity::Quantity;
+use everynode_wire::pod_resources::{self, ResourceList, Side};
+use everynode_wire::quantity::{Format, Quantity};
 
 /// Amounts of resources: thousandths of cpu, whole units of the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,9 +51,12 @@ impl HostPort {
 impl Amounts {
     /// Reads a list of resources, such as a node's allocatable.
     pub fn read(resources: &Value) -> Amounts {
+        Amounts::of(&pod_resources::list(Some(resources)))
+    }
+
+    fn of(resources: &ResourceList) -> Amounts {
         let mut amounts = Amounts::default();
-        for (name, amount) in resources.as_object().into_iter().flatten() {
-            let Some(quantity) = quantity(amount) else { continue };
+        for (name, quantity) in resources {
             match name.as_str() {
                 "cpu" => amounts.cpu_millis = quantity.millis(),
                 "memory" => amounts.memory_bytes = quantity.value(),
@@ -64,6 +68,13 @@ impl Amounts {
             }
         }
         amounts
+    }
+
+    /// cpu and memory, as a list of resources.
+    pub fn cpu_and_memory(&self) -> ResourceList {
+        let cpu = Quantity::from_millis(self.cpu_millis);
+        let memory = Quantity::from_units(self.memory_bytes, Format::BinarySi);
+        ResourceList::from([("cpu".to_owned(), cpu), ("memory".to_owned(), memory)])
     }
 
     /// Adds what another pod needs.
@@ -85,100 +96,35 @@ impl Amounts {
             *self.others.entry(name.clone()).or_default() -= amount;
         }
     }
-
-    fn raise_to(&mut self, other: &Amounts) {
-        self.cpu_millis = self.cpu_millis.max(other.cpu_millis);
-        self.memory_bytes = self.memory_bytes.max(other.memory_bytes);
-        self.ephemeral_bytes = self.ephemeral_bytes.max(other.ephemeral_bytes);
-        for (name, amount) in &other.others {
-            let mine = self.others.entry(name.clone()).or_default();
-            *mine = (*mine).max(*amount);
-        }
-    }
-}
-
-/// Reads a quantity as the API serves it, or as a bare number.
-pub fn quantity(amount: &Value) -> Option<Quantity> {
-    match amount {
-        Value::String(text) => Quantity::parse(text).ok(),
-        Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
-        _ => None,
-    }
-}
-
-/// The parts of a pod spec that say what it needs.
-pub struct DemandSpec<'a> {
-    /// spec.containers.
-    pub containers: &'a Value,
-    /// spec.initContainers.
-    pub init_containers: &'a Value,
-    /// spec.overhead.
-    pub overhead: &'a Value,
-    /// Resources of the pod as a whole, which count instead of its containers'.
-    pub resources: &'a Value,
 }
 
 impl Demand {
-    /// The need of a pod with this spec.
+    /// The need of a pod with this spec, or of a pod made from a template with it as far as that says so: requests that
+    /// only the API server fills in are not counted. With the host's network each port of a container is the node's.
     pub fn of_pod(spec: &Value) -> Demand {
-        Demand::of(&DemandSpec {
-            containers: &spec["containers"],
-            init_containers: &spec["initContainers"],
-            overhead: &spec["overhead"],
-            resources: &spec["resources"],
-        })
-    }
-
-    /// The need of a pod: its containers together, or any init container with the sidecars started before it,
-    /// whichever is more, and the overhead.
-    pub fn of(spec: &DemandSpec<'_>) -> Demand {
-        let requests = |container: &Value| Amounts::read(&container["resources"]["requests"]);
-        let mut running = Amounts::default();
-        let mut sidecars = Amounts::default();
-        let mut starting = Amounts::default();
-        for container in items(spec.init_containers) {
-            let mut need = requests(container);
-            if container["restartPolicy"] == "Always" {
-                sidecars.add(&need);
-                starting.raise_to(&sidecars);
-            } else {
-                need.add(&sidecars);
-                starting.raise_to(&need);
-            }
-        }
-        for container in items(spec.containers) {
-            running.add(&requests(container));
-        }
-        running.add(&sidecars);
-        running.raise_to(&starting);
-        replace(&mut running, &spec.resources["requests"]);
-        running.add(&Amounts::read(spec.overhead));
-        let sidecars = items(spec.init_containers).filter(|container| container["restartPolicy"] == "Always");
+        let sidecars = items(&spec["initContainers"]).filter(|one| one["restartPolicy"] == "Always");
+        let is_host_network = spec["hostNetwork"] == true;
+        let ports = |container| host_ports(container, is_host_network);
         Demand {
-            amounts: running,
-            ports: items(spec.containers).chain(sidecars).flat_map(host_ports).collect(),
+            amounts: Amounts::of(&pod_resources::with_overhead(spec, Side::Requests)),
+            ports: items(&spec["containers"]).chain(sidecars).flat_map(ports).collect(),
         }
     }
 }
 
-/// Resources that are asked for the pod as a whole count as asked.
-fn replace(amounts: &mut Amounts, whole: &Value) {
-    let asked = Amounts::read(whole);
-    for (name, _) in whole.as_object().into_iter().flatten() {
-        match name.as_str() {
-            "cpu" => amounts.cpu_millis = asked.cpu_millis,
-            "memory" => amounts.memory_bytes = asked.memory_bytes,
-            _ => {}
-        }
-    }
+/// Whether two pods with this spec cannot be on one node: they hold a port of the node, or a volume claim.
+pub fn holds_the_node(spec: &Value) -> bool {
+    !Demand::of_pod(spec).ports.is_empty()
+        || items(&spec["volumes"]).any(|volume| volume["persistentVolumeClaim"].is_object())
 }
 
-fn host_ports(container: &Value) -> impl Iterator<Item = HostPort> {
-    items(&container["ports"]).filter_map(|port| {
-        let number = u16::try_from(port["hostPort"].as_u64()?).ok().filter(|number| *number > 0)?;
+fn host_ports(container: &Value, is_host_network: bool) -> impl Iterator<Item = HostPort> {
+    items(&container["ports"]).filter_map(move |port| {
+        let number = |field: &str| port[field].as_u64().filter(|number| *number > 0);
+        let number = number("hostPort").or_else(|| number("containerPort").filter(|_| is_host_network))?;
         let text = |field: &str| port[field].as_str().unwrap_or_default();
         Some(HostPort {
-            port: number,
+            port: u16::try_from(number).ok()?,
             protocol: if text("protocol").is_empty() { "TCP".into() } else { text("protocol").into() },
             ip: if matches!(text("hostIP"), "0.0.0.0" | "::") { "".into() } else { text("hostIP").into() },
         })
@@ -195,48 +141,29 @@ mod tests {
 
     use super::*;
 
-    fn container(cpu: &str, more: Value) -> Value {
-        let mut container = json!({"resources": {"requests": {"cpu": cpu}}});
-        for (key, value) in more.as_object().unwrap() {
-            container[key] = value.clone();
-        }
-        container
-    }
-
-    fn check_cpu(containers: &[Value], init: &[Value], pod: Value, overhead: &str, expected_millis: i64) {
-        let demand = Demand::of(&DemandSpec {
-            containers: &containers.into(),
-            init_containers: &init.into(),
-            overhead: &json!({"cpu": overhead}),
-            resources: &pod,
-        });
-        assert_eq!(demand.amounts.cpu_millis, expected_millis);
-    }
-
-    #[test]
-    fn containers_run_together_and_init_containers_one_after_the_other() {
-        let plain = |cpu| container(cpu, json!({}));
-        let sidecar = |cpu| container(cpu, json!({"restartPolicy": "Always"}));
-        check_cpu(&[plain("100m"), plain("1")], &[], json!({}), "0", 1100);
-        check_cpu(&[plain("100m")], &[plain("2"), plain("500m")], json!({}), "0", 2000);
-        check_cpu(&[plain("100m")], &[sidecar("300m"), plain("2")], json!({}), "0", 2300);
-        check_cpu(&[plain("2")], &[plain("1"), sidecar("300m")], json!({}), "10m", 2310);
-        check_cpu(&[plain("2")], &[], json!({"requests": {"cpu": "5"}}), "0", 5000);
-    }
-
     #[test]
     fn host_ports_clash_on_the_same_address_or_all_addresses() {
         let port = |ip: &str, protocol: &str| HostPort { port: 80, protocol: protocol.into(), ip: ip.into() };
         assert!(port("", "TCP").clashes(&port("10.0.0.1", "TCP")));
         assert!(!port("10.0.0.2", "TCP").clashes(&port("10.0.0.1", "TCP")));
         assert!(!port("", "UDP").clashes(&port("", "TCP")));
-        let containers = json!([{"ports": [{"hostPort": 80, "hostIP": "0.0.0.0"}, {"containerPort": 9}]}]);
-        let demand = Demand::of(&DemandSpec {
-            containers: &containers,
-            init_containers: &Value::Null,
-            overhead: &Value::Null,
-            resources: &Value::Null,
-        });
-        assert_eq!(demand.ports, [port("", "TCP")]);
+    }
+
+    #[test]
+    fn a_pod_holds_its_host_ports_and_with_the_hosts_network_all_of_its_ports() {
+        let check = |spec: Value, expected: &[u16]| {
+            let ports: Vec<u16> = Demand::of_pod(&spec).ports.iter().map(|port| port.port).collect();
+            assert_eq!(ports, expected, "{spec}");
+            assert_eq!(holds_the_node(&spec), !expected.is_empty(), "{spec}");
+        };
+        let ports = json!([{"ports": [{"hostPort": 80, "hostIP": "0.0.0.0", "containerPort": 80}, {"containerPort": 9}]}]);
+        check(json!({"containers": ports}), &[80]);
+        check(json!({"containers": ports, "hostNetwork": true}), &[80, 9]);
+        check(json!({"containers": [{}], "hostNetwork": true}), &[]);
+        let init = |policy: &str| json!([{"restartPolicy": policy, "ports": [{"containerPort": 7}]}]);
+        check(json!({"containers": [{}], "initContainers": init("Always"), "hostNetwork": true}), &[7]);
+        check(json!({"containers": [{}], "initContainers": init(""), "hostNetwork": true}), &[]);
+        let claim = json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]});
+        assert!(holds_the_node(&claim));
     }
 }

@@ -4,9 +4,11 @@
 
 mod demand;
 
-pub use demand::{Amounts, Demand, DemandSpec, HostPort, quantity};
+pub use demand::{Amounts, Demand, HostPort, holds_the_node};
 
-use everynode_wire::Value;
+use everynode_wire::{Value, quantity};
+
+use crate::placement::{Effect, NodeView, Placement, Taint, untolerated};
 
 /// What a node offers, and what its pods take of it.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +34,7 @@ impl Room {
     /// Takes over status.allocatable of a Node.
     pub fn set_allocatable(&mut self, allocatable: &Value) {
         self.allocatable = Amounts::read(allocatable);
-        self.pod_limit = quantity(&allocatable["pods"]).map_or(0, |quantity| quantity.value());
+        self.pod_limit = quantity::read(&allocatable["pods"]).map_or(0, |quantity| quantity.value());
     }
 
     /// A pod comes.
@@ -95,4 +97,23 @@ impl Room {
         free(have.cpu_millis, used.cpu_millis, need.cpu_millis)
             + free(have.memory_bytes, used.memory_bytes, need.memory_bytes)
     }
+}
+
+const UNSCHEDULABLE: Taint<'static> =
+    Taint { key: crate::facts::CORDONED_TAINT, value: "", effect: Effect::NoSchedule };
+
+/// Why a pod cannot be on a node for what it says about nodes, asked in the order of the scheduler; nothing if it can.
+/// Whether there is room for it is asked after that, of its [`Room`].
+pub fn exclusion(node: &impl NodeView, is_unschedulable: bool, placement: &Placement) -> Option<Misfit> {
+    let tolerates = |taint: &Taint<'_>| placement.tolerations.iter().any(|one| one.tolerates(taint));
+    let reason = if is_unschedulable && !tolerates(&UNSCHEDULABLE) {
+        "node(s) were unschedulable"
+    } else if untolerated(node.taints(), &placement.tolerations).is_some() {
+        "node(s) had untolerated taint(s)"
+    } else if !placement.matches_name_and_labels(node) {
+        "node(s) didn't match Pod's node affinity/selector"
+    } else {
+        return None;
+    };
+    Some(Misfit { reasons: vec![reason.to_owned()], by_other_pods: false })
 }

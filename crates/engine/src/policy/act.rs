@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::base::Time;
+use crate::base::{Time, Uid};
 use crate::engine::{Engine, Scope};
 use crate::facts::{IntOrPercent, PodController, Strategy};
+use crate::fit::holds_the_node;
 use crate::nodes::NodeId;
 use crate::pod_body::HASH_LABEL;
 use crate::pods::PodId;
 use crate::slot::{RevisionRow, Slot};
-use crate::template::{Template, items};
+use crate::template::Template;
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
@@ -60,10 +61,6 @@ impl Engine {
             self.take_up(slot, conduct, hash, now);
         }
         if conduct.hash.as_ref() != Some(hash) {
-            if conduct.last_good.is_none() {
-                // The first roll-out is over once there are pods of it: what comes next has waves, and a way back.
-                conduct.last_good = self.most_common_old(&self.survey(slot, &policy.spec, hash, now));
-            }
             conduct.begin(hash, now);
             self.record(
                 slot,
@@ -74,6 +71,7 @@ impl Engine {
         }
         conduct.obey(now);
         let found = self.look(slot, conduct, now);
+        self.end_first_rollout(slot, conduct, now);
         let wake = match conduct.phase {
             RolloutPhase::Halted => None,
             phase if phase.is_back() => {
@@ -93,6 +91,16 @@ impl Engine {
         self.rewrite_template(slot, conduct, now);
         #[cfg(debug_assertions)]
         self.check_roster(slot, conduct, now);
+    }
+
+    /// The first roll-out is over once there are pods of it and another revision comes: that has waves, and a way back.
+    fn end_first_rollout(&self, slot: &Slot, conduct: &mut Conduct, now: Time) {
+        let olds = conduct.roster.count(flag::HAS_OLD);
+        if conduct.last_good.is_some() || std::mem::replace(&mut conduct.olds, olds) >= olds {
+            return;
+        }
+        let hash = conduct.hash.clone().unwrap_or_default();
+        conduct.last_good = self.most_common_old(&self.survey(slot, &conduct.policy.spec, &hash, now));
     }
 
     /// How far it has come, and whether it can go on; when to look again.
@@ -270,6 +278,7 @@ impl Engine {
             _ if spot.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
             _ => Order::Delete(old.id),
         };
+        let uid = self.pods.get(old.id).map_or(Uid(0), |row| row.uid);
         let is_costly = conduct.roster.has(node, flag::COSTLY);
         if !self.give(slot, node, order, now) {
             return false;
@@ -278,8 +287,10 @@ impl Engine {
             // Beside an old pod that serves the new one takes nothing away.
             Order::Surge(_) if was_ready => {}
             _ if is_costly => conduct.notes.take(name),
-            _ if !serves && !conduct.noted(&name).is_taken => conduct.notes.exempt_node(name),
-            _ => {}
+            _ if serves || conduct.noted(&name).is_taken => {}
+            Order::Surge(_) => conduct.notes.exempt_node(name),
+            // It may have become ready: then it does not go, and is like any other.
+            Order::Delete(_) | Order::DeleteAsKnown(_) => drop(conduct.going.insert(uid, name)),
         }
         self.look_again(slot, conduct, node, now);
         true
@@ -311,7 +322,7 @@ impl Engine {
         let Some(spec) = slot.spec.as_ref().filter(|_| self.scope == Scope::All) else { return false };
         !conduct.phase.is_back()
             && spec.fact.strategy.allows_surge()
-            && !holds_the_node(spec.fact.template.value())
+            && !holds_the_node(&spec.fact.template.value()["spec"])
     }
 
     /// The template and hash of the earlier revision that pods on a node are made from; `None` for the current one.
@@ -373,14 +384,4 @@ fn why_halted(conduct: &Conduct, budget: usize) -> String {
         }
         (false, None) => "too many nodes failed".to_owned(),
     }
-}
-
-/// Two pods of a template cannot be on one node: they hold a host port or a volume claim.
-fn holds_the_node(template: &Value) -> bool {
-    let spec = &template["spec"];
-    let containers = items(&spec["containers"]).chain(items(&spec["initContainers"]));
-    let mut ports = containers.flat_map(|container| items(&container["ports"]));
-    let has_host_port = ports.any(|port| port["hostPort"].as_i64().unwrap_or_default() > 0);
-    let is_exclusive = |volume: &Value| volume["persistentVolumeClaim"].is_object();
-    has_host_port || items(&spec["volumes"]).any(is_exclusive)
 }

@@ -10,12 +10,12 @@
 //! nothing, blocks nothing, and cannot fail. A node that is well when its turn comes and breaks with its new pod has
 //! *failed*.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::base::Time;
+use crate::base::{Time, Uid};
 use crate::facts::IntOrPercent;
 use crate::nodes::NodeId;
 use crate::slot::{Slot, mark};
@@ -45,6 +45,8 @@ pub(crate) struct Conduct {
     pub notes: NodeNotes,
     /// From then on nodes that count as taken without a word about it are known to be.
     pub doubts_end_at: Option<Time>,
+    /// Pods that serve nobody and whose deletion was asked for, with their nodes: these are exempt when it is done.
+    pub going: HashMap<Uid, Arc<str>>,
     /// Nodes that failed, and whose pods are replaced because somebody has it tried again.
     pub again: BTreeSet<Arc<str>>,
     pub started_at: Option<Time>,
@@ -61,6 +63,8 @@ pub(crate) struct Conduct {
     /// Nodes that are taken and not eligible any more.
     pub strays: BTreeSet<Arc<str>>,
     pub is_known: bool,
+    /// How many nodes had a pod of another revision when nothing was known to be good.
+    pub olds: usize,
     /// Another controller rolls the DaemonSet: nothing is done here.
     pub is_refused: bool,
     pub last_good_template: Option<(Arc<str>, Arc<Template>)>,
@@ -98,6 +102,7 @@ impl Conduct {
             attempt: 0,
             notes: NodeNotes::default(),
             doubts_end_at: None,
+            going: HashMap::new(),
             again: BTreeSet::new(),
             started_at: None,
             progress_at: None,
@@ -109,6 +114,7 @@ impl Conduct {
             seen_well: HashSet::new(),
             strays: BTreeSet::new(),
             is_known: false,
+            olds: 0,
             is_refused: false,
             last_good_template: None,
             rewrite: Rewrite::default(),
@@ -153,8 +159,10 @@ impl Conduct {
         self.phase = RolloutPhase::Progressing;
         (self.wave, self.wave_done_at, self.attempt, self.aborted) = (0, None, 0, false);
         self.notes.begin();
+        self.going.clear();
         self.seen_well.clear();
         self.again.clear();
+        self.olds = 0;
         self.rewrite = Rewrite::default();
         self.roster.clear();
         (self.started_at, self.progress_at) = (Some(now), Some(now));
@@ -204,6 +212,13 @@ impl Conduct {
         self.notes.forget_excuse(name);
         if self.notes.of(name).is_taken {
             self.strays.insert(name.clone());
+        }
+    }
+
+    /// How the deletion of a pod has ended.
+    pub fn pod_went(&mut self, pod: Uid, is_gone: bool) {
+        if let Some(name) = self.going.remove(&pod).filter(|_| is_gone) {
+            self.notes.exempt_node(name);
         }
     }
 

@@ -47,7 +47,8 @@ impl Engine {
         // Who took these away cannot be told: they count, to be safe, but for what was broken before the roll-out. In a
         // first roll-out nothing is taken away.
         let is_same = conduct.hash.as_ref() == Some(hash);
-        let is_first = is_same && conduct.last_good.is_none();
+        let has_old = spots.iter().any(|spot| spot.old.is_some()) || self.has_other_revisions(slot);
+        let is_first = is_same && conduct.last_good.is_none() && !has_old;
         let begun = conduct.started_at.unwrap_or_default();
         let is_ours = |spot: &&Spot| {
             let is_excused = is_same && conduct.noted(spot.name()).is_exempt;
@@ -56,6 +57,7 @@ impl Engine {
         };
         let ours: Vec<Arc<str>> = spots.iter().filter(is_ours).map(|spot| spot.name().clone()).collect();
         ours.into_iter().for_each(|name| conduct.notes.count_as_taken(name));
+        conduct.notes.begin_doubts();
         conduct.doubts_end_at = Some(now.plus_millis(policy.spec.ready_within_seconds * 1000));
         // What the status could not tell of these must not be held against the revision.
         let is_doubtful = |spot: &&Spot| is_incomplete && spot.new.is_some() && !spot.is_available();

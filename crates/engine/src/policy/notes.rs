@@ -32,7 +32,7 @@ pub(crate) struct NodeNotes {
     failed: BTreeMap<Arc<str>, NodeFailure>,
     exempt: BTreeSet<Arc<str>>,
     taken: BTreeSet<Arc<str>>,
-    /// Of these, those that the status does not name.
+    /// Of these, those of which only an earlier leader could know that they are.
     doubtful: BTreeSet<Arc<str>>,
 }
 
@@ -96,9 +96,12 @@ impl NodeNotes {
 
     /// Nothing serves on a node, and who took its pod away is not known.
     pub fn count_as_taken(&mut self, name: Arc<str>) {
-        if self.taken.insert(name.clone()) {
-            self.doubtful.insert(name);
-        }
+        self.taken.insert(name);
+    }
+
+    /// Another leader goes on: of nodes that count as taken it may be that nobody has taken them.
+    pub fn begin_doubts(&mut self) {
+        self.doubtful = self.taken.clone();
     }
 
     /// What is not known by now will not be: who counts as taken is.

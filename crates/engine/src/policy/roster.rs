@@ -54,19 +54,21 @@ pub(crate) mod flag {
     pub const FRESH_SERVES: u32 = 1 << 17;
     /// It counts against the budget of a surge.
     pub const SURGE_SPENT: u32 = 1 << 18;
+    /// It has a pod of another revision.
+    pub const HAS_OLD: u32 = 1 << 19;
     /// How many of the bits are counted.
-    pub const COUNTED: usize = 19;
+    pub const COUNTED: usize = 20;
 
     /// Its pod is to be replaced and costs nothing.
-    pub const FREE: u32 = 1 << 19;
+    pub const FREE: u32 = 1 << 20;
     /// ... because it is taken already.
-    pub const FREE_AS_TAKEN: u32 = 1 << 20;
+    pub const FREE_AS_TAKEN: u32 = 1 << 21;
     /// Its pod is to be replaced within the budget.
-    pub const COSTLY: u32 = 1 << 21;
+    pub const COSTLY: u32 = 1 << 22;
     /// It has no pod, and its wave has come.
-    pub const EMPTY: u32 = 1 << 22;
+    pub const EMPTY: u32 = 1 << 23;
     /// It has no pod, and one was asked for or is terminating.
-    pub const EMPTY_BUSY: u32 = 1 << 23;
+    pub const EMPTY_BUSY: u32 = 1 << 24;
 }
 
 /// How nodes are judged.
@@ -390,6 +392,7 @@ fn flags(seat: &Seat, rules: &Rules) -> u32 {
         (flag::LACKS_OTHER, lacks && !is_down),
         (flag::STARTING, *is_member && is_starting && !noted.has_failed),
         (flag::TAKEN, noted.is_taken),
+        (flag::HAS_OLD, spot.old.is_some()),
         (flag::SERVES, spot.new.is_some_and(|new| new.available)),
         (flag::FRESH_SERVES, *is_fresh && spot.new.is_some_and(|new| new.available)),
         (flag::TAKEN_OUTSIDE, noted.is_taken && !spot.is_busy && !*is_member),
@@ -414,8 +417,8 @@ fn replacement(Seat { spot, noted, is_member, .. }: &Seat, rules: &Rules) -> u32
     }
     let serves_beside = spot.new.is_some_and(|new| new.available);
     // A pod that has lost its readiness since the roll-out began may have lost it by the roll-out: it costs.
-    let is_known = noted.is_exempt || noted.is_taken && !noted.is_doubtful;
-    let is_broken = !old.ready && (rules.is_back || is_known || old.changed < rules.begun);
+    let is_counted = noted.is_taken && !noted.is_doubtful;
+    let is_broken = !old.ready && (rules.is_back || is_counted || old.changed < rules.begun);
     match spot.health != Health::Well || is_broken || serves_beside {
         true => flag::FREE,
         false if noted.is_taken => flag::FREE | flag::FREE_AS_TAKEN,

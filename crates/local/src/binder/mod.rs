@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use bytes::Bytes;
 use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
 use everynode_client::{Error, Method, content_type};
-use everynode_engine::fit::{Demand, DemandSpec, Misfit};
+use everynode_engine::fit::{Demand, Misfit};
 use everynode_wire::lean::Node;
 use serde_json::json;
 
@@ -155,12 +155,13 @@ impl Binder {
     fn pod_added(&mut self, pod: &Pod<'_>) -> u64 {
         let id = self.next_pod;
         self.next_pod += 1;
-        let demand = Demand::of(&DemandSpec {
-            containers: &facts::value(pod.spec.containers),
-            init_containers: &facts::value(pod.spec.init_containers),
-            overhead: &facts::value(pod.spec.overhead),
-            resources: &facts::value(pod.spec.resources),
-        });
+        let demand = Demand::of_pod(&json!({
+            "hostNetwork": pod.spec.host_network,
+            "containers": facts::value(pod.spec.containers),
+            "initContainers": facts::value(pod.spec.init_containers),
+            "overhead": facts::value(pod.spec.overhead),
+            "resources": facts::value(pod.spec.resources),
+        }));
         let shown = pod.status.conditions.iter().find(|c| c.kind == "PodScheduled" && c.status == "False");
         let row = PodRow {
             namespace: (*pod.metadata.namespace).into(),

@@ -1,7 +1,7 @@
 //! Nodes and pods as the binder keeps them.
 
-use everynode_engine::fit::{Demand, Misfit, Room};
-use everynode_engine::placement::{Effect, NodeView, Placement, Taint, untolerated};
+use everynode_engine::fit::{Demand, Misfit, Room, exclusion};
+use everynode_engine::placement::{Effect, NodeView, Placement, Taint};
 use everynode_wire::lean::Node;
 
 use crate::facts;
@@ -34,13 +34,6 @@ impl NodeView for NodeRow {
         self.taints.iter().map(|(key, value, effect)| Taint { key, value, effect: *effect })
     }
 }
-
-fn misfit(reason: &str) -> Option<Misfit> {
-    Some(Misfit { reasons: vec![reason.to_owned()], by_other_pods: false })
-}
-
-const UNSCHEDULABLE: Taint<'static> =
-    Taint { key: "node.kubernetes.io/unschedulable", value: "", effect: Effect::NoSchedule };
 
 impl NodeRow {
     pub(crate) fn new(name: &str) -> NodeRow {
@@ -75,19 +68,12 @@ impl NodeRow {
 
     /// Why the pod cannot be here, asked in the order of the scheduler; nothing if it can.
     pub(crate) fn misfit(&self, wish: &Wish, demand: &Demand) -> Option<Misfit> {
-        let placement = &wish.placement;
-        let tolerates = |taint: &Taint<'_>| placement.tolerations.iter().any(|one| one.tolerates(taint));
-        if self.unschedulable && !tolerates(&UNSCHEDULABLE) {
-            return misfit("node(s) were unschedulable");
-        }
-        if untolerated(self.taints(), &placement.tolerations).is_some() {
-            return misfit("node(s) had untolerated taint(s)");
-        }
-        if !placement.matches_name_and_labels(self) {
-            return misfit("node(s) didn't match Pod's node affinity/selector");
-        }
         // Nobody offers devices here, so no claim is ever allocated.
-        self.room.misfit(demand).or_else(|| misfit("cannot allocate all claims").filter(|_| wish.has_claims))
+        let claims =
+            || Misfit { reasons: vec!["cannot allocate all claims".to_owned()], by_other_pods: false };
+        exclusion(self, self.unschedulable, &wish.placement)
+            .or_else(|| self.room.misfit(demand))
+            .or_else(|| wish.has_claims.then(claims))
     }
 }
 

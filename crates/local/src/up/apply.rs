@@ -212,14 +212,7 @@ impl<'a> Target<'a> {
             // As kubectl does: a namespace on an object that has none is dropped, not refused.
             metadata.shift_remove("namespace");
         }
-        match bare.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-            Some(annotations) => drop(annotations.shift_remove(three_way::LAST_APPLIED)),
-            None => bare["metadata"]["annotations"] = json!({}),
-        }
-        let mut text = everynode_wire::encode::canonical(&bare);
-        text.push(b'\n');
-        let text = String::from_utf8_lossy(&text).into_owned();
-        bare["metadata"]["annotations"][three_way::LAST_APPLIED] = text.into();
+        three_way::annotate(&mut bare);
         bare
     }
 

@@ -14,11 +14,12 @@ pub(super) fn of_run(model: &Model, run: &Run) -> Vec<Finding> {
 }
 
 fn of(standing: Standing, model: &Model, run: &Run) -> Option<Finding> {
-    // What the model knows of room and of quotas it has said already.
+    // What the model knows of room, quotas and schedulers it has said already.
     let is_said = |index: u32| match standing {
         Standing::NotCreated => run.tally.refused.is_some(),
         Standing::Unschedulable => misfits(run).iter().any(|(misfit, _)| *misfit == index),
-        Standing::Fails | Standing::NotScheduled => false,
+        Standing::NotScheduled => model.missing_scheduler().is_some(),
+        Standing::Fails => false,
     };
     let nodes = (0..).zip(&model.nodes).filter(|(index, node)| {
         node.standing == Some(standing) && node.verdict.should_run && !is_said(*index)

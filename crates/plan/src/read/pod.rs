@@ -1,13 +1,16 @@
 //! Pods: those that are kept by themselves, and what the others take.
 
-use everynode_engine::fit::{Demand, DemandSpec};
+use everynode_engine::fit::Demand;
 use everynode_wire::lean::{self, Metadata, Text};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::{map, owner, seconds, shortened};
 use crate::record::{Container, Detail, Ended, Need, Pod, Statement};
+
+/// The scheduler that every cluster has.
+pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// What a pod is to a snapshot.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub enum PodRead {
         priority: i32,
         /// What it takes.
         need: Need,
+        /// spec.schedulerName, empty for the default one.
+        scheduler: String,
     },
     /// It is on no node, or has ended.
     Nothing,
@@ -42,8 +47,12 @@ struct PodIn<'a> {
 struct SpecIn<'a> {
     #[serde(borrow, default)]
     node_name: Text<'a>,
+    #[serde(borrow, default)]
+    scheduler_name: Text<'a>,
     #[serde(default)]
     priority: i32,
+    #[serde(default)]
+    host_network: bool,
     #[serde(default)]
     containers: Vec<ContainerIn>,
     #[serde(default)]
@@ -165,9 +174,12 @@ pub fn pod(item: &RawValue) -> serde_json::Result<PodRead> {
     let Ok(daemon_set) = owner(metadata) else {
         let has_ended = matches!(&*status.phase, "Succeeded" | "Failed");
         return Ok(match bound && !has_ended {
-            true => {
-                PodRead::Other { node: spec.node_name.to_string(), priority: spec.priority, need: need(spec) }
-            }
+            true => PodRead::Other {
+                node: spec.node_name.to_string(),
+                priority: spec.priority,
+                need: need(spec),
+                scheduler: scheduler(spec),
+            },
             false => PodRead::Nothing,
         });
     };
@@ -193,6 +205,7 @@ pub fn pod(item: &RawValue) -> serde_json::Result<PodRead> {
         restarts: all().map(|one| one.restart_count).max().unwrap_or(0),
         waiting: waiting.map(|waiting| waiting.reason.to_string()).unwrap_or_default(),
         priority: spec.priority,
+        scheduler: scheduler(spec),
         need: need(spec),
         detail: (!is_ready).then(|| Box::new(detail(status))),
     })))
@@ -245,14 +258,22 @@ fn container(status: &ContainerStatusIn<'_>, init: bool) -> Container {
     }
 }
 
+/// The scheduler, empty for the default one.
+fn scheduler(spec: &SpecIn<'_>) -> String {
+    match &*spec.scheduler_name {
+        DEFAULT_SCHEDULER => String::new(),
+        other => other.to_owned(),
+    }
+}
+
 fn need(spec: &SpecIn<'_>) -> Need {
-    let list = |containers: &[ContainerIn]| serde_json::to_value(containers).unwrap_or_default();
-    Need::from(&Demand::of(&DemandSpec {
-        containers: &list(&spec.containers),
-        init_containers: &list(&spec.init_containers),
-        overhead: &spec.overhead,
-        resources: &spec.resources,
-    }))
+    Need::from(&Demand::of_pod(&json!({
+        "hostNetwork": spec.host_network,
+        "containers": spec.containers,
+        "initContainers": spec.init_containers,
+        "overhead": spec.overhead,
+        "resources": spec.resources,
+    })))
 }
 
 /// The node that a pod without one is for.

@@ -28,6 +28,26 @@ pub struct Step {
     pub is_without_waves: bool,
 }
 
+/// Why something was not created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What.
+    pub of: Refused,
+    /// The API server's sentence, or the quota's.
+    pub message: String,
+}
+
+/// What was refused, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// A pod, by a quota.
+    ByQuota,
+    /// A pod, for what it is.
+    Pod,
+    /// The revision that pods are made from.
+    Revision,
+}
+
 /// What a run counts.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -48,7 +68,7 @@ pub struct Tally {
     /// When the last pod became available or went, in milliseconds after the change.
     pub last_progress_millis: i64,
     /// Why the latest creation was refused.
-    pub refused: Option<String>,
+    pub refused: Option<Refusal>,
     /// Changes of pods that were carried out, and steps of a policy.
     pub progress: u64,
     /// What the status of a policy said of it last.

@@ -1,14 +1,19 @@
 //! The engine's writes, answered at once.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
-use everynode_engine::fit::Demand;
-use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
+use everynode_admission::check_new;
+use everynode_engine::pod_body::{self, GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{
-    DaemonSetRef, Failure, NewPod, Outcome, Phase, PodController, RevisionFact, Status, Uid, Work,
+    DaemonSetRef, Failure, NewPod, NewRevision, Outcome, Phase, PodController, RevisionFact, Status, Uid,
+    Work,
 };
 
-use super::{Event, Labels, MadeFrom, PodState, World};
+use everynode_wire::Value;
+use everynode_wire::status::Status as ApiStatus;
+use serde_json::json;
+
+use super::{Event, Labels, MadeFrom, PodState, Refusal, Refused, World};
 use crate::model::Model;
 use crate::standing::Standing;
 
@@ -64,10 +69,12 @@ impl World<'_> {
     fn create_pod(&mut self, new: &NewPod) -> Outcome {
         let node = self.model.node_by_name.get(&*new.node).copied();
         let made_from = self.made_from(new);
-        let refusal = self.model.refusal.clone().filter(|_| made_from.is_current);
-        if let Some(message) = refusal.or_else(|| self.quotas.refuse(&made_from.demand)) {
-            self.tally.refused = Some(message.clone());
-            return Outcome::Failed { failure: Failure::Refused, message };
+        let made = match made_from.made {
+            Ok(made) => made,
+            Err(message) => return self.refuse(Refused::Pod, message),
+        };
+        if let Err(message) = self.quotas.admit(&made.charge) {
+            return self.refuse(Refused::ByQuota, message);
         }
         if node.is_some_and(|node| self.model.stands(node, Standing::NotCreated)) {
             return Outcome::Failed { failure: Failure::Refused, message: String::new() };
@@ -89,7 +96,9 @@ impl World<'_> {
             ready_since: None,
             deleting: false,
             created: Model::api_time(self.now),
-            demand: made_from.demand,
+            demand: made.demand.clone(),
+            charge: made.charge.clone(),
+            made: Some(made),
             available: false,
             is_new: true,
             is_current: made_from.is_current,
@@ -109,6 +118,11 @@ impl World<'_> {
         Outcome::PodCreated { name, uid, resource_version }
     }
 
+    fn refuse(&mut self, of: Refused, message: String) -> Outcome {
+        self.tally.refused = Some(Refusal { of, message: message.clone() });
+        Outcome::Failed { failure: Failure::Refused, message }
+    }
+
     /// All pods of a run have the same labels and needs, unless its revision changes.
     fn made_from(&mut self, new: &NewPod) -> MadeFrom {
         if let Some(known) = self.made_from.as_ref().filter(|known| known.hash == new.hash) {
@@ -117,15 +131,15 @@ impl World<'_> {
         let mut labels = new.template.labels().to_vec();
         labels.push((HASH_LABEL.to_owned(), new.hash.to_string()));
         labels.extend(new.template_generation.map(|one| (GENERATION_LABEL.to_owned(), one.to_string())));
-        let template = new.template.value();
-        let is_current = template == self.daemonset.template.value();
+        let is_current = new.template.value() == self.daemonset.template.value();
         let made_from = MadeFrom {
             hash: new.hash.clone(),
             labels: labels.into(),
-            demand: match is_current {
-                true => self.model.demand.clone(),
-                false => Arc::new(Demand::of_pod(&template["spec"])),
-            },
+            made: match is_current {
+                true => self.model.made.clone(),
+                false => self.model.make(new),
+            }
+            .map(Rc::new),
             is_current,
         };
         self.made_from = Some(made_from.clone());
@@ -159,6 +173,11 @@ impl World<'_> {
     }
 
     fn write_revision(&mut self, daemonset: &DaemonSetRef, work: &Work) -> Outcome {
+        if let Work::CreateRevision(new) = work
+            && let Err(refused) = check_revision(daemonset, new)
+        {
+            return self.refuse(Refused::Revision, refused.message);
+        }
         let (mut fact, is_kept) = match work {
             Work::CreateRevision(new) => {
                 if let Some(taken) = self.revisions.values().find(|one| one.name == new.name) {
@@ -207,4 +226,22 @@ impl World<'_> {
         self.revisions.insert(fact.uid, fact.clone());
         Outcome::Revision(Box::new(fact))
     }
+}
+
+/// Checks a revision as the API server does. Its annotations are those of the DaemonSet, which were checked with it.
+fn check_revision(daemonset: &DaemonSetRef, new: &NewRevision) -> Result<(), ApiStatus> {
+    let resource = everynode_wire::resource_for_kind("apps", "v1", "ControllerRevision")
+        .ok_or_else(|| ApiStatus::internal("ControllerRevisions are not known"))?;
+    let labels = new.labels.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+    let object = json!({
+        "metadata": {
+            "namespace": daemonset.namespace,
+            "name": new.name,
+            "labels": labels.collect::<Value>(),
+            "ownerReferences": [pod_body::owner_reference(daemonset)],
+        },
+        "data": {},
+        "revision": new.revision,
+    });
+    check_new(resource, &object)
 }

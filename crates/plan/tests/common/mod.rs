@@ -101,6 +101,11 @@ impl Case {
     /// The fleet, with the DaemonSet and its revision as the API server and the controller make them.
     pub fn fleet(&self) -> Fleet {
         let wanted = [("default".to_owned(), "agent".to_owned())];
+        Fleet::from_records(self.records(), &wanted, NOW * 1000)
+    }
+
+    /// What a snapshot of it holds.
+    pub fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         if let Some(manifest) = &self.daemonset {
             let served = self.served(manifest);
@@ -121,7 +126,7 @@ impl Case {
         records.extend(self.nodes.iter().cloned().map(Record::Node));
         records.extend(self.pods.iter().cloned().map(|pod| Record::Pod(Box::new(pod))));
         records.extend(self.more.iter().cloned());
-        Fleet::from_records(records, &wanted, NOW * 1000)
+        records
     }
 
     /// The fleet of a DaemonSet that was made a day ago.

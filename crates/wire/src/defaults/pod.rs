@@ -36,6 +36,8 @@ pub(crate) fn spec(spec: &mut Value) {
             resources::round_up(container);
         }
     }
+    resources::round_up(spec);
+    resources::round_up_list(spec, "overhead");
 }
 
 /// Defaults that only pods get, not templates.
@@ -49,6 +51,7 @@ pub(crate) fn pod_only(spec: &mut Value) {
             }
         }
     }
+    resources::of_pod(spec);
     spec.fill("enableServiceLinks", true);
 }
 

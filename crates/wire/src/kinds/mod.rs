@@ -36,6 +36,8 @@ pub(crate) mod strategy;
 mod volume;
 mod workload;
 
+pub use scheduling::SYSTEM_PRIORITIES;
+
 static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
     let rows = [
         admission::RESOURCES,

@@ -33,15 +33,18 @@ impl Rules for PriorityClass {
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
         let (name, value) = (object.text("metadata.name"), object.number("value"));
         if name.starts_with("system-") {
-            if SYSTEM.iter().all(|(system, _)| *system != name) {
+            if SYSTEM_PRIORITIES.iter().all(|(system, _)| *system != name) {
                 let message = format!(
                     "priority class names with 'system-' prefix are reserved for system use only. error: {name} is not a known system priority class"
                 );
                 errors.forbidden("metadata.name", &message);
-            } else if !SYSTEM.contains(&(name, value)) {
+            } else if !SYSTEM_PRIORITIES.contains(&(name, value)) {
                 let message = format!(
                     "priority class names with 'system-' prefix are reserved for system use only. error: value of {name} PriorityClass must be {}",
-                    SYSTEM.iter().find(|(system, _)| *system == name).map_or(0, |(_, value)| *value)
+                    SYSTEM_PRIORITIES
+                        .iter()
+                        .find(|(system, _)| *system == name)
+                        .map_or(0, |(_, value)| *value)
                 );
                 errors.forbidden("metadata.name", &message);
             }
@@ -73,5 +76,5 @@ impl Rules for PriorityClass {
 const HIGHEST_USER_VALUE: i64 = 1_000_000_000;
 
 /// The classes of the system with their priorities.
-const SYSTEM: &[(&str, i64)] =
+pub const SYSTEM_PRIORITIES: &[(&str, i64)] =
     &[("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];

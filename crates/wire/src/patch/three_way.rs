@@ -4,10 +4,23 @@
 //! the last one had and the new one has not. Fields that others own are in neither, so they stay.
 
 use crate::schema::{Field, Kind, Type};
-use crate::{Object, Value};
+use crate::{Object, Value, encode};
 
 /// Annotation in which kubectl, and we, keep the manifest applied last.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Puts the manifest into its own annotation, as kubectl does before it sends it. One that it holds already is left
+/// out of the text.
+pub fn annotate(manifest: &mut Value) {
+    match manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        Some(annotations) => drop(annotations.shift_remove(LAST_APPLIED)),
+        None => manifest["metadata"]["annotations"] = Value::Object(Object::new()),
+    }
+    let mut text = encode::canonical(manifest);
+    text.push(b'\n');
+    let text = String::from_utf8_lossy(&text).into_owned();
+    manifest["metadata"]["annotations"][LAST_APPLIED] = text.into();
+}
 
 /// The patch that takes an object on which `last` was applied to `new`. `ty` is the type of the object;
 /// without one (a kind that the schema does not know) maps are merged and lists replaced.

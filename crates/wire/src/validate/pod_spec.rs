@@ -126,7 +126,13 @@ pub(crate) fn spec(spec: &Value, pod_name: Option<&str>, path: &Path<'_>, errors
     };
     all_containers(spec, &pod, path, errors);
     if let Some(resources) = spec.at("resources") {
-        resource_list::requirements(resources, true, &pod.claims, &path.child("resources"), errors);
+        let resources_path = path.child("resources");
+        if pod.os == "windows" {
+            errors.forbidden(resources_path, "may not be set for a windows pod");
+        } else {
+            resource_list::requirements(resources, true, &pod.claims, &resources_path, errors);
+            resource_list::of_pod(spec, &resources_path, errors);
+        }
     }
     host_network_ports(spec, pod_name.is_some(), &path.child("containers"), errors);
     let restart_policies = &["Always", "OnFailure", "Never"];

@@ -3,6 +3,7 @@
 use super::{Errors, Path, Report, names};
 use crate::Value;
 use crate::access::Read;
+use crate::pod_resources::{self, Side};
 use crate::quantity::Quantity;
 
 /// Resources of a container that have no domain in front.
@@ -99,6 +100,32 @@ pub(crate) fn requirements(
         errors.forbidden(claims_path, "claims may not be set for Resources at pod-level");
     }
     claim_names(requirements.items("claims"), claims, &claims_path, errors);
+}
+
+/// Checks what a pod asks for as a whole against what its containers ask for.
+pub(crate) fn of_pod(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    for (side, what) in [(Side::Requests, "requests"), (Side::Limits, "limits")] {
+        let whole = side.of(spec);
+        let list = path.child(what);
+        for (name, together) in pod_resources::of_containers(spec, side) {
+            let is_checked = side == Side::Requests || is_huge_page(&name);
+            let Some(amount) = whole.get(&name).filter(|amount| is_checked && together > **amount) else {
+                continue;
+            };
+            let message =
+                format!("must be greater than or equal to aggregate container {what} of {together}");
+            errors.invalid(list.key(&name), amount.to_string(), &message);
+        }
+    }
+    let whole = Side::Limits.of(spec);
+    let list = path.child("containers");
+    for (index, container) in spec.items("containers").iter().enumerate() {
+        for (name, limit) in Side::Limits.of(container) {
+            let Some(most) = whole.get(&name).filter(|most| limit > **most) else { continue };
+            let message = format!("must be less than or equal to pod limits of {most}");
+            errors.invalid(list.index(index).key(&name).child("limits"), limit.to_string(), &message);
+        }
+    }
 }
 
 fn request_fits(

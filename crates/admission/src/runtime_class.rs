@@ -4,16 +4,17 @@ use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 use everynode_wire::{Object, Value};
 
-use super::{forbid, look_up};
-use crate::api::Api;
+use crate::forbid;
+use crate::pod::list_in_spec;
+use crate::view::{Kind, View};
 
 /// Gives a pod the overhead, node selector and tolerations of its runtime class.
-pub fn admit(api: &Api, resource: &Resource, pod: &mut Value) -> Result<(), Status> {
+pub(crate) fn admit(view: &dyn View, resource: &Resource, pod: &mut Value) -> Result<(), Status> {
     let name = pod.pointer("/spec/runtimeClassName").and_then(Value::as_str).unwrap_or("").to_owned();
     let overhead = if name.is_empty() {
         Value::Null
     } else {
-        let Some(class) = look_up(api, "node.k8s.io", "runtimeclasses", "", &name) else {
+        let Some(class) = view.get(Kind::RuntimeClass, "", &name) else {
             return Err(forbid(resource, pod, &format!("pod rejected: RuntimeClass \"{name}\" not found")));
         };
         scheduling(resource, pod, &class)?;
@@ -43,8 +44,9 @@ fn scheduling(resource: &Resource, pod: &mut Value, class: &Value) -> Result<(),
         let present = pod.pointer("/spec/nodeSelector").and_then(|found| found.get(&key));
         if present.is_some_and(|present| *present != value) {
             let why = format!(
-                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {} conflicts with the pod",
-                value.as_str().unwrap_or("")
+                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {}; pod.spec.nodeSelector[{key}] = {}",
+                value.as_str().unwrap_or(""),
+                present.and_then(Value::as_str).unwrap_or("")
             );
             return Err(forbid(resource, pod, &why));
         }
@@ -56,10 +58,9 @@ fn scheduling(resource: &Resource, pod: &mut Value, class: &Value) -> Result<(),
     }
     let added =
         class.pointer("/scheduling/tolerations").and_then(Value::as_array).cloned().unwrap_or_default();
-    let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else { return Ok(()) };
-    let tolerations = spec.entry("tolerations").or_insert_with(|| Value::Array(Vec::new()));
-    if let Some(tolerations) = tolerations.as_array_mut() {
-        tolerations.extend(added.into_iter().filter(|new| !tolerations.contains(new)).collect::<Vec<_>>());
-    }
+    let Some(tolerations) = list_in_spec(pod, "tolerations").filter(|_| !added.is_empty()) else {
+        return Ok(());
+    };
+    tolerations.extend(added.into_iter().filter(|new| !tolerations.contains(new)).collect::<Vec<_>>());
     Ok(())
 }

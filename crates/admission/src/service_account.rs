@@ -1,12 +1,12 @@
 //! Service accounts: every pod has one, and its token in a volume.
 
+use everynode_wire::access::Read;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 use everynode_wire::{Object, Value};
 
-use super::{forbid, look_up};
-use crate::api::Api;
-use crate::meta;
+use crate::forbid;
+use crate::view::{Kind, View};
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
@@ -17,15 +17,21 @@ const TOKEN_SECONDS: i64 = 3_607;
 /// `0644`
 const VOLUME_MODE: i64 = 420;
 
-/// Gives a pod its service account, that account's pull secrets, and the volume with its token.
-pub fn admit(api: &Api, resource: &Resource, pod: &mut Value) -> Result<(), Status> {
+/// Gives a pod its service account, that account's pull secrets, and the volume with its token, whose name ends in
+/// `suffix`.
+pub(crate) fn admit(
+    view: &dyn View,
+    resource: &Resource,
+    pod: &mut Value,
+    suffix: &str,
+) -> Result<(), Status> {
     if pod.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some() {
         return Ok(());
     }
     let named = pod.pointer("/spec/serviceAccountName").and_then(Value::as_str).unwrap_or("");
     let name = if named.is_empty() { "default" } else { named }.to_owned();
-    let namespace = meta::text(pod, "namespace").to_owned();
-    let account = look_up(api, "", "serviceaccounts", &namespace, &name).ok_or_else(|| {
+    let namespace = pod.text("metadata.namespace").to_owned();
+    let account = view.get(Kind::ServiceAccount, &namespace, &name).ok_or_else(|| {
         let why = format!(
             "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
         );
@@ -37,7 +43,7 @@ pub fn admit(api: &Api, resource: &Resource, pod: &mut Value) -> Result<(), Stat
         spec.insert(field.into(), name.clone().into());
     }
     if wants_token(spec, &account) {
-        mount_token(spec);
+        mount_token(spec, suffix);
     }
     let secrets = spec.get("imagePullSecrets").and_then(Value::as_array);
     if secrets.is_none_or(Vec::is_empty)
@@ -55,13 +61,13 @@ fn wants_token(spec: &Object, account: &Value) -> bool {
 }
 
 /// Adds the volume, and its mount to every container that has nothing at that path.
-fn mount_token(spec: &mut Object) {
+fn mount_token(spec: &mut Object, suffix: &str) {
     let volumes = spec.get("volumes").and_then(Value::as_array);
     let present = volumes.into_iter().flatten().find_map(|volume| {
         let name = volume.get("name")?.as_str()?;
         (name.starts_with(VOLUME_PREFIX) && volume.get("projected").is_some()).then(|| name.to_owned())
     });
-    let name = present.clone().unwrap_or_else(|| format!("{VOLUME_PREFIX}{}", meta::random_suffix()));
+    let name = present.clone().unwrap_or_else(|| format!("{VOLUME_PREFIX}{suffix}"));
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);

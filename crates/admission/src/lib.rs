@@ -1,0 +1,87 @@
+//! What the API server makes of a new pod: defaults, admission and validation, as one function of the pod and of the
+//! objects that it depends on.
+//!
+//! [`create_pod`] is called by the embedded server with its store as the [`View`], and by a plan with what it knows of a
+//! fleet, so that a plan foresees what the server does. What changes with every pod, how much of a quota is used, is
+//! apart from it: [`Quotas`]. Nothing here does I/O or reads a clock.
+
+mod limit_range;
+mod pod;
+mod priority;
+mod quota;
+mod runtime_class;
+mod service_account;
+mod view;
+
+use everynode_wire::Value;
+use everynode_wire::access::Read;
+use everynode_wire::resource::Resource;
+use everynode_wire::status::{FieldError, Status};
+use everynode_wire::validate::meta::{validate_finalizer_names, validate_metadata_create};
+
+pub use pod::{create_pod, label_with_topology, pod_resource};
+pub use priority::default_class;
+pub use quota::{Charge, Quotas};
+pub use view::{Kind, View};
+
+/// What is wrong with a new object that is complete: with its metadata, and by the rules of its kind.
+pub fn errors_of_new(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    validate_metadata_create(object, resource.namespaced, resource.name_rule, &mut errors);
+    validate_finalizer_names(resource, object, &mut errors);
+    resource.rules.validate_create(object, &mut errors);
+    errors
+}
+
+/// Refuses a new object with which something is wrong.
+///
+/// # Errors
+/// 422 with everything that is.
+pub fn check_new(resource: &Resource, object: &Value) -> Result<(), Status> {
+    let errors = errors_of_new(resource, object);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(&resource.group, &resource.kind, object.text("metadata.name"), &errors))
+}
+
+/// New objects go only into namespaces that exist and are not being deleted.
+///
+/// # Errors
+/// 404 or 403.
+pub fn namespace_is_open(view: &dyn View, resource: &Resource, object: &Value) -> Result<(), Status> {
+    let name = object.text("metadata.namespace");
+    let Some(namespace) = view.get(Kind::Namespace, "", name) else {
+        return Err(Status::not_found("", "namespaces", name));
+    };
+    if namespace.text("status.phase") == "Terminating" {
+        let shown = shown_name(object);
+        return Err(Status::namespace_terminating(&resource.group, &resource.plural, shown, name));
+    }
+    Ok(())
+}
+
+/// 403 about an object that may have no name yet.
+pub fn forbid(resource: &Resource, object: &Value, why: &str) -> Status {
+    Status::forbidden(&resource.group, &resource.plural, shown_name(object), why)
+}
+
+/// The longest generated name, in bytes; longer bases are cut.
+const GENERATED_NAME_BYTES: usize = 63;
+
+/// The name that the server makes of a base and a suffix of its own.
+pub fn generated_name(base: &str, suffix: &str) -> String {
+    let mut end = base.len().min(GENERATED_NAME_BYTES.saturating_sub(suffix.len()));
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{suffix}", &base[..end])
+}
+
+/// The name, or the base of a name that is not generated yet: how refusals call an object.
+pub fn shown_name(object: &Value) -> &str {
+    match object.text("metadata.name") {
+        "" => object.text("metadata.generateName"),
+        name => name,
+    }
+}
