@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::base::{Time, Uid};
 use crate::engine::{Engine, Scope};
 use crate::facts::{IntOrPercent, PodController, Strategy};
@@ -12,6 +10,7 @@ use crate::fit::holds_the_node;
 use crate::nodes::NodeId;
 use crate::pod_body::HASH_LABEL;
 use crate::pods::PodId;
+use crate::revision;
 use crate::slot::{RevisionRow, Slot};
 use crate::template::Template;
 
@@ -342,9 +341,7 @@ impl Engine {
         {
             return Some(template.clone());
         }
-        let mut data: Value = serde_json::from_slice(&self.revision_of(slot, hash)?.fact.data).ok()?;
-        let mut template = data["spec"]["template"].take();
-        template.as_object_mut()?.remove("$patch");
+        let template = revision::template(&self.revision_of(slot, hash)?.fact.data)?;
         Some(Arc::new(Template::new(template)))
     }
 
