@@ -86,7 +86,7 @@ fn evaluate(expression: &str, root: &Value, dot: &Value) -> Value {
     let first: Vec<&str> = stages.next().unwrap_or_default().split_whitespace().collect();
     let mut value = match first.as_slice() {
         ["toYaml", path] => json!(yaml(&look_up(path, root, dot))),
-        ["eq", path, text] => json!(json!(look_up(path, root, dot)).to_string() == *text),
+        ["eq", path, text] => json!(look_up(path, root, dot) == text.trim_matches('"')),
         [path] => look_up(path, root, dot),
         other => panic!("not known here: {other:?}"),
     };
