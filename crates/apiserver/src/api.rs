@@ -1,16 +1,19 @@
 //! The front desk: takes a request, finds who asks and what for, and passes it on.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
+use everynode_wire::status::{Reason, Status};
 use everynode_wire::{Value, encode};
 use http::{HeaderValue, Request, Response, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use tokio::sync::{MutexGuard, Semaphore, watch};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use tokio::runtime::Handle;
+use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::admission::quota::Ledger;
 use crate::audit::{Audit, Subject};
@@ -23,12 +26,19 @@ use crate::http::body::{self, Body};
 use crate::http::query::Query;
 use crate::http::target::{self, GroupVersion, Target, Unknown};
 use crate::metrics::Metrics;
+use crate::panics::{Panic, contained_async};
 use crate::pki::Pki;
-use crate::store::{Draft, REVISION_PLACEHOLDER, Store, WriteError};
+use crate::store::{Draft, REVISION_PLACEHOLDER, ShelfId, Store, WriteError};
 use crate::{discovery, meta, openapi, reviews, server};
 
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// How long a client may take over a body, from its first byte to its last.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of bodies that are in memory at the same time; others get 429.
+const BODY_BYTES: usize = 256 << 20;
 
 /// Everything that a request needs.
 #[derive(Debug)]
@@ -40,7 +50,12 @@ pub struct Api {
     token: String,
     address: SocketAddr,
     stop: watch::Receiver<bool>,
-    in_flight: Semaphore,
+    /// Places of requests: of others, and of this process itself.
+    in_flight: [Arc<Semaphore>; 2],
+    /// Bytes that bodies may have in memory together.
+    body_bytes: Arc<Semaphore>,
+    /// Places of requests that keep a processor busy.
+    heavy: Arc<Semaphore>,
     metrics: Metrics,
     ledger: tokio::sync::Mutex<Ledger>,
     /// The documents of one generation of the registry.
@@ -57,7 +72,8 @@ impl Api {
         address: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Api {
-        let in_flight = Semaphore::new(config.requests_in_flight);
+        let in_flight = [(); 2].map(|()| Arc::new(Semaphore::new(config.requests_in_flight)));
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Api {
             config,
             catalog,
@@ -67,6 +83,8 @@ impl Api {
             address,
             stop,
             in_flight,
+            body_bytes: Arc::new(Semaphore::new(BODY_BYTES)),
+            heavy: Arc::new(Semaphore::new((processors / 2).max(1))),
             metrics: Metrics::default(),
             ledger: tokio::sync::Mutex::default(),
             openapi: Mutex::new(None),
@@ -152,24 +170,43 @@ impl Api {
         }
     }
 
-    /// Answers one request.
-    pub(crate) async fn serve(&self, connection: Connection, request: Request<Incoming>) -> Response<Body> {
-        let user = authn::authenticate(connection, request.headers(), &self.token);
-        let Some(audit) = &self.audit else { return self.answer(user, request).await };
+    /// Who sent a request, if it is anybody who is known.
+    pub(crate) fn recognise(&self, connection: Connection, request: &Request<Incoming>) -> Option<User> {
+        authn::authenticate(connection, request.headers(), &self.token)
+    }
+
+    /// Answers one request of a client that was [recognised](Self::recognise), or not.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        connection: Connection,
+        user: Option<User>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let Some(audit) = &self.audit else { return self.answer(connection, user, request).await };
         let entry = audit.begin(connection, user, &request);
-        let response = self.answer(user, request).await;
+        let response = self.answer(connection, user, request).await;
         audit.end(entry, response).await
     }
 
-    async fn answer(&self, user: Option<User>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(
+        self: &Arc<Self>,
+        connection: Connection,
+        user: Option<User>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let answered = match user {
             None if !authn::is_public(request.uri().path()) => Err(Status::unauthorized()),
-            _ => self.route(user, request).await,
+            _ => contained_async(self.route(connection, user, request)).await.unwrap_or_else(broken),
         };
         answered.unwrap_or_else(|status| refuse(&status))
     }
 
-    async fn route(&self, user: Option<User>, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    async fn route(
+        self: &Arc<Self>,
+        connection: Connection,
+        user: Option<User>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Status> {
         let segments = target::segments(request.uri().path());
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
         match parts.as_slice() {
@@ -201,11 +238,11 @@ impl Api {
             }
             ["api", version, _, ..] => {
                 let at = GroupVersion { group: "", version };
-                self.resource(request, at, &segments[2..]).await
+                self.resource(connection, request, at, &segments[2..]).await
             }
             ["apis", group, version, _, ..] => {
                 let at = GroupVersion { group, version };
-                self.resource(request, at, &segments[3..]).await
+                self.resource(connection, request, at, &segments[3..]).await
             }
             _ => Ok(body::text(404, "404 page not found\n")),
         }
@@ -222,7 +259,7 @@ impl Api {
             return Err(Status::method_not_allowed());
         }
         let user = user.ok_or_else(Status::unauthorized)?;
-        let bytes = self.read(request.into_body()).await?;
+        let (bytes, _room) = self.read(request.into_body()).await?;
         let answer = reviews::review(group, plural, &bytes, user).ok_or_else(Status::unknown_path)?;
         Ok(body::json(201, &answer))
     }
@@ -261,7 +298,8 @@ impl Api {
     }
 
     async fn resource(
-        &self,
+        self: &Arc<Self>,
+        connection: Connection,
         request: Request<Incoming>,
         at: GroupVersion<'_>,
         rest: &[String],
@@ -275,7 +313,7 @@ impl Api {
         let verb = self.verb(&request, &target, &query)?;
         let (resource, subresource) =
             (target.resource.clone(), target.subresource.clone().unwrap_or_default());
-        let answered = self.carry_out(request, target, query, verb).await;
+        let answered = self.carry_out(connection, request, target, query, verb).await;
         let code = answered.as_ref().map_or_else(Status::code, |response| response.status().as_u16());
         let text = |text: &str| text.to_owned();
         let series = (
@@ -291,7 +329,8 @@ impl Api {
     }
 
     async fn carry_out(
-        &self,
+        self: &Arc<Self>,
+        connection: Connection,
         request: Request<Incoming>,
         target: Target,
         query: Query,
@@ -300,40 +339,43 @@ impl Api {
         let form = Form::negotiate(header_text(&request, header::ACCEPT))?;
         let content_type = header_text(&request, header::CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
-        let Some(shelf) = target.shelf else {
-            return Err(Status::unknown_path());
-        };
-        let mut call = Call {
-            api: self,
-            resource: target.resource.clone(),
-            shelf,
-            namespace: target.namespace,
-            name: target.name.unwrap_or_default(),
-            query,
-            form,
-            content_type,
-            now: self.now(),
-            warnings: target.resource.deprecation.iter().cloned().collect(),
-        };
+        let shelf = target.shelf.ok_or_else(Status::unknown_path)?;
+        let head = Head { target, shelf, verb, query, form, content_type };
         if verb == Verb::Watch {
-            return handlers::watch::watch(&call);
+            return handlers::watch::watch(&head.call(self));
         }
-        let Ok(_permit) = self.in_flight.try_acquire() else {
-            let message = "Too many requests, please try again later.";
-            return Err(Status::too_many_requests(message, RETRY_AFTER_SECONDS));
-        };
-        let work = async {
-            let bytes = self.read(request.into_body()).await?;
-            match &target.subresource {
-                None => handlers::main_resource(&mut call, verb, &bytes).await,
-                Some(name) => handlers::subresource(&mut call, verb, name, &bytes).await,
-            }
+        // The body first: a slow one keeps no place that others wait for.
+        let (bytes, room) = self.read(request.into_body()).await?;
+        let place = self.in_flight[usize::from(connection.own)].clone().try_acquire_owned();
+        let place = place.map_err(|_| busy())?;
+        let is_heavy = head.is_heavy(self, bytes.len());
+        let api = self.clone();
+        let work = async move {
+            let _places = (place, room);
+            head.carry_out(&api, &bytes).await
         };
         let timeout = self.config.request_timeout;
-        tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        let limited = tokio::time::timeout(timeout, async {
+            if is_heavy { self.apart(work).await } else { work.await }
+        });
+        limited.await.unwrap_or_else(|_| {
             let message = format!("request did not complete within {timeout:?}");
-            Err(Status::new(everynode_wire::status::Reason::Timeout, message))
+            Err(Status::new(Reason::Timeout, message))
         })
+    }
+
+    /// Does work that keeps a processor busy on a thread of its own, so that no other request waits behind it.
+    async fn apart(
+        &self,
+        work: impl Future<Output = Result<Response<Body>, Status>> + Send + 'static,
+    ) -> Result<Response<Body>, Status> {
+        let place = self.heavy.clone().acquire_owned().await;
+        let runtime = Handle::current();
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            runtime.block_on(contained_async(work)).unwrap_or_else(broken)
+        });
+        done.await.unwrap_or_else(|error| Err(Status::internal(error)))
     }
 
     /// OpenAPI v2 in the first form of the header that there is, JSON or protobuf.
@@ -369,14 +411,101 @@ impl Api {
         Ok(verb)
     }
 
-    async fn read(&self, incoming: Incoming) -> Result<Bytes, Status> {
+    /// Reads a body, and the room that it takes among those of all requests.
+    async fn read(&self, body: Incoming) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Status> {
+        if body.is_end_stream() {
+            return Ok((Bytes::new(), None));
+        }
+        let read = tokio::time::timeout(BODY_TIMEOUT, self.read_all(body)).await;
+        read.unwrap_or_else(|_| {
+            let message = format!("the body was not there within {BODY_TIMEOUT:?}");
+            Err(Status::new(Reason::Timeout, message))
+        })
+    }
+
+    async fn read_all(&self, mut body: Incoming) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Status> {
         let limit = self.config.body_limit_bytes;
-        match Limited::new(incoming, limit).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(limit)),
-            Err(error) => Err(Status::bad_request(format!("the body cannot be read: {error}"))),
+        let mut bytes = BytesMut::new();
+        let mut room: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|error| Status::bad_request(format!("the body cannot be read: {error}")))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if bytes.len() + data.len() > limit {
+                return Err(Status::too_large(limit));
+            }
+            let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let more = self.body_bytes.clone().try_acquire_many_owned(length).map_err(|_| busy())?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok((bytes.freeze(), room))
+    }
+}
+
+/// Bytes of bodies, or of an object to be changed, from which a request is worked on apart.
+const HEAVY_BYTES: usize = 32 << 10;
+/// The same of JSON patches: a short one can ask for many copies.
+const HEAVY_JSON_PATCH_BYTES: usize = 512;
+
+/// What a request says before its body.
+struct Head {
+    target: Target,
+    shelf: ShelfId,
+    verb: Verb,
+    query: Query,
+    form: Form,
+    content_type: String,
+}
+
+impl Head {
+    fn call<'a>(&self, api: &'a Api) -> Call<'a> {
+        Call {
+            api,
+            resource: self.target.resource.clone(),
+            shelf: self.shelf,
+            namespace: self.target.namespace.clone(),
+            name: self.target.name.clone().unwrap_or_default(),
+            query: self.query.clone(),
+            form: self.form,
+            content_type: self.content_type.clone(),
+            now: api.now(),
+            warnings: self.target.resource.deprecation.iter().cloned().collect(),
         }
     }
+
+    /// Whether a request with so long a body keeps a processor busy.
+    fn is_heavy(&self, api: &Api, body_bytes: usize) -> bool {
+        if body_bytes == 0 {
+            return false;
+        }
+        let name = self.target.name.as_deref().unwrap_or_default();
+        let changed = api.store.get(self.shelf, &self.target.namespace, name);
+        let all = body_bytes + changed.map_or(0, |stored| stored.bytes().len());
+        let is_json_patch = self.content_type == "application/json-patch+json";
+        all >= HEAVY_BYTES || (is_json_patch && body_bytes >= HEAVY_JSON_PATCH_BYTES)
+    }
+
+    async fn carry_out(&self, api: &Api, bytes: &[u8]) -> Result<Response<Body>, Status> {
+        let mut call = self.call(api);
+        match &self.target.subresource {
+            None => handlers::main_resource(&mut call, self.verb, bytes).await,
+            Some(name) => handlers::subresource(&mut call, self.verb, name, bytes).await,
+        }
+    }
+}
+
+/// The answer where a handler panicked: a bug, which ends this request only.
+fn broken(panic: Panic) -> Result<Response<Body>, Status> {
+    tracing::error!(%panic, "a request was given up");
+    Err(Status::internal("the server made a mistake, which its log names"))
+}
+
+fn busy() -> Status {
+    Status::too_many_requests("Too many requests, please try again later.", RETRY_AFTER_SECONDS)
 }
 
 fn is_review(group: &str, plural: &str) -> bool {

@@ -12,6 +12,8 @@ use crate::pki::{ADMIN_GROUP, ADMIN_USER};
 pub struct Connection {
     /// Whether it showed a client certificate of the cluster's own authority.
     pub certified: bool,
+    /// Whether that was the one of this process itself.
+    pub own: bool,
     /// Its address.
     pub peer: IpAddr,
 }
@@ -61,7 +63,7 @@ mod tests {
             if let Some(header) = header {
                 headers.insert(AUTHORIZATION, header.parse().unwrap());
             }
-            let user = authenticate(Connection { certified, peer }, &headers, "secret");
+            let user = authenticate(Connection { certified, own: false, peer }, &headers, "secret");
             assert_eq!(user.is_some(), expected, "{certified} {header:?}");
         };
         check(true, None, true);

@@ -46,8 +46,10 @@ mod http;
 mod meta;
 mod metrics;
 mod openapi;
+mod panics;
 mod patch;
 mod pki;
+pub mod private;
 mod protobuf;
 mod reviews;
 mod selection;
@@ -58,6 +60,7 @@ mod tls;
 mod view;
 
 pub use config::{Config, Storage};
+pub use http::read_head;
 pub use pki::PkiError;
 pub use server::{Error, Server};
 pub use store::{BackendError, LeftOut, OnDamage};

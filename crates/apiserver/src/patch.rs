@@ -1,6 +1,7 @@
 //! Patches of requests, in the three forms that the API takes.
 
 use everynode_wire::Value;
+use everynode_wire::decode::Body;
 use everynode_wire::patch;
 use everynode_wire::resource::{Model, Resource};
 use everynode_wire::status::{Reason, Status};
@@ -65,24 +66,40 @@ impl<'a> Patch<'a> {
         old: &Value,
         validation: FieldValidation,
     ) -> Result<Patched, Status> {
-        self.apply_as(&model_of(resource)?, old, validation)
+        let model = model_of(resource)?;
+        let expected = Body {
+            group: &resource.group,
+            version: &resource.version,
+            kind: &resource.kind,
+            ty: model.clone(),
+        };
+        Patched::of(self.patched(&model, old)?.keeping_kind(&expected)?, validation)
     }
 
-    /// The same for an object of any type.
+    /// The same for an object that is only shown.
     pub fn apply_as(
         &self,
         model: &Model,
         old: &Value,
         validation: FieldValidation,
     ) -> Result<Patched, Status> {
-        let patched = match self.form {
+        Patched::of(self.patched(model, old)?, validation)
+    }
+
+    fn patched(&self, model: &Model, old: &Value) -> Result<patch::Patched, Status> {
+        match self.form {
             Form::Json => patch::json_patch(model.clone(), old, self.bytes),
             Form::Merge => patch::merge_patch(model.clone(), old, self.bytes),
             Form::Strategic => {
                 let ty = model.as_type().ok_or_else(|| Status::unsupported_media_type(CUSTOM_MEDIA_TYPES))?;
                 patch::strategic_merge(ty, old, self.bytes)
             }
-        }?;
+        }
+    }
+}
+
+impl Patched {
+    fn of(patched: patch::Patched, validation: FieldValidation) -> Result<Patched, Status> {
         Ok(match validation {
             FieldValidation::Strict => Patched { object: patched.strict()?, warnings: Vec::new() },
             FieldValidation::Warn => Patched { object: patched.value, warnings: patched.problems },

@@ -1,7 +1,6 @@
 //! The cluster's own certificate authority, the certificates that it signs, and the admin token.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -11,6 +10,8 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::private;
 
 const DAY_SECONDS: i64 = 86_400;
 const AUTHORITY_DAYS: i64 = 3_650;
@@ -108,7 +109,8 @@ impl Pki {
         };
         if changed {
             let text = serde_json::to_vec_pretty(&pki).map_err(|e| PkiError::Certificate(e.to_string()))?;
-            write_secret(&path, &text)?;
+            let failed = |source| PkiError::File { path: path.display().to_string(), source };
+            private::replace(&path, &text).map_err(failed)?;
         }
         Ok(pki)
     }
@@ -132,35 +134,23 @@ impl Pki {
         Ok((self, changed))
     }
 
-    /// A kubeconfig for the admin, with the server's address.
-    pub fn kubeconfig(&self, server: &str) -> String {
+    /// A certificate of the admin for this process itself, which is known by it.
+    pub fn own(&self, now: i64) -> Result<Pair, PkiError> {
+        make_admin(&self.authority, now)
+    }
+
+    /// A kubeconfig for the admin with one of its certificates, and the server's address.
+    pub fn kubeconfig(&self, server: &str, admin: &Pair) -> String {
         format!(
             "apiVersion: v1\nkind: Config\nclusters:\n- name: everynode\n  cluster:\n    server: {server}\n    \
              certificate-authority-data: {ca}\nusers:\n- name: {ADMIN_USER}\n  user:\n    \
              client-certificate-data: {certificate}\n    client-key-data: {key}\ncontexts:\n- name: everynode\n  \
              context:\n    cluster: everynode\n    user: {ADMIN_USER}\ncurrent-context: everynode\n",
             ca = STANDARD.encode(&self.authority.certificate),
-            certificate = STANDARD.encode(&self.admin.certificate),
-            key = STANDARD.encode(&self.admin.key),
+            certificate = STANDARD.encode(&admin.certificate),
+            key = STANDARD.encode(&admin.key),
         )
     }
-}
-
-/// Writes a file that only its owner can read, all at once.
-pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
-    let error = |source| PkiError::File { path: path.display().to_string(), source };
-    let beside = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let mut file = options.open(&beside).map_err(error)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(error)?;
-    drop(file);
-    fs::rename(&beside, path).map_err(error)
 }
 
 fn authority_params(now: i64) -> CertificateParams {
@@ -237,6 +227,8 @@ fn random_token() -> Result<String, PkiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
@@ -248,12 +240,8 @@ mod tests {
         let again = Pki::load_or_generate(directory.path(), NOW + 60).unwrap();
         assert_eq!(first.token, again.token);
         assert_eq!(first.serving.certificate, again.serving.certificate);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = fs::metadata(directory.path().join("pki.json")).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
+        let mode = fs::metadata(directory.path().join("pki.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

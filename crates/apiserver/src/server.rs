@@ -18,7 +18,8 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
 use crate::definitions::Definitions;
 use crate::http::serve;
-use crate::pki::{Pki, PkiError};
+use crate::pki::{Pair, Pki, PkiError};
+use crate::private::{self, PrivateError};
 use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
 use crate::{bootstrap, sweeper, tls};
 
@@ -31,9 +32,9 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
-    /// The data directory cannot be made or read.
-    #[error("the data directory {0} cannot be used: {1}")]
-    Directory(String, io::Error),
+    /// The data directory cannot be made or read, or is not ours alone.
+    #[error("the data directory cannot be used: {0}")]
+    Directory(#[from] PrivateError),
     /// The audit log cannot be opened.
     #[error("cannot open the audit log {0}: {1}")]
     AuditLog(String, io::Error),
@@ -53,10 +54,12 @@ pub enum Error {
 pub struct Server {
     address: SocketAddr,
     pki: Pki,
+    own: Pair,
     api: Arc<Api>,
     left_out: Option<LeftOut>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    notes: Vec<String>,
 }
 
 impl Server {
@@ -65,11 +68,11 @@ impl Server {
         let Storage::Directory(path) = &config.storage else {
             return Server::start_with(config, Box::new(Memory)).await;
         };
-        make_directory(path)?;
+        let notes = prepare(path)?;
         let durable = Durable::open(path, config.on_damage)?;
         let left_out = durable.left_out().cloned();
         let server = Server::start_with(config, Box::new(durable)).await?;
-        Ok(Server { left_out, ..server })
+        Ok(Server { left_out, notes, ..server })
     }
 
     /// Starts on a backend of the caller's choice; `config.storage` says only where the secrets live.
@@ -78,7 +81,7 @@ impl Server {
         let pki = match &config.storage {
             Storage::Ephemeral => Pki::generate(now)?,
             Storage::Directory(path) => {
-                make_directory(path)?;
+                prepare(path)?;
                 Pki::load_or_generate(path, now)?
             }
         };
@@ -87,6 +90,8 @@ impl Server {
         };
         let audit = config.audit_log.as_ref().map(open).transpose()?;
         let tls = TlsAcceptor::from(tls::server_config(&pki)?);
+        let own = pki.own(now)?;
+        let shown = tls::certificate(&own.certificate)?;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => Error::AddressInUse(config.listen),
             _ => Error::Listen(config.listen, error),
@@ -106,12 +111,12 @@ impl Server {
             definitions.settle().await;
         }
         let mut tasks = vec![
-            tokio::spawn(serve::run(listener, tls, api.clone(), stopped.clone())),
+            tokio::spawn(serve::run(listener, tls, api.clone(), shown, stopped.clone())),
             tokio::spawn(sweeper::run(api.clone(), stopped.clone())),
             tokio::spawn(quota::run(api.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
-        Ok(Server { address, pki, api, left_out: None, stop, tasks })
+        Ok(Server { address, pki, own, api, left_out: None, stop, tasks, notes: Vec::new() })
     }
 
     /// Where it listens.
@@ -126,7 +131,13 @@ impl Server {
 
     /// A kubeconfig with which an admin reaches it.
     pub fn kubeconfig(&self) -> String {
-        self.pki.kubeconfig(&self.url())
+        self.pki.kubeconfig(&self.url(), &self.pki.admin)
+    }
+
+    /// A kubeconfig for the parts of this process. By its certificate, which is in no file, their connections and
+    /// requests are known and have places of their own.
+    pub fn own_kubeconfig(&self) -> String {
+        self.pki.kubeconfig(&self.url(), &self.own)
     }
 
     /// The admin's bearer token.
@@ -137,6 +148,11 @@ impl Server {
     /// The certificate of the cluster's authority, in PEM.
     pub fn authority_certificate(&self) -> &str {
         &self.pki.authority.certificate
+    }
+
+    /// What its owner should know of how it started: what was open to other users.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Why the store takes no more writes, when it does not.
@@ -164,19 +180,12 @@ impl Server {
     }
 }
 
-fn make_directory(path: &Path) -> Result<(), Error> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    let error = |error| Error::Directory(path.display().to_string(), error);
-    if path.exists() && !path.is_dir() {
-        return Err(error(io::Error::from(io::ErrorKind::NotADirectory)));
-    }
-    builder.create(path).map_err(error)
+/// Makes the data directory, or sees to it that it and what it holds are ours alone. Gives a note for each thing that
+/// was open to other users.
+fn prepare(directory: &Path) -> Result<Vec<String>, PrivateError> {
+    let closed = private::make_directory(directory)?;
+    let files = ["pki.json", "store.redb"].map(|name| private::check_file(&directory.join(name)));
+    closed.into_iter().map(|note| Ok(Some(note))).chain(files).filter_map(Result::transpose).collect()
 }
 
 /// Seconds since 1970.

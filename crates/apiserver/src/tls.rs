@@ -29,7 +29,8 @@ pub fn server_config(pki: &Pki) -> Result<Arc<rustls::ServerConfig>, PkiError> {
     Ok(Arc::new(config))
 }
 
-fn certificate(pem: &str) -> Result<CertificateDer<'static>, PkiError> {
+/// The certificate in a PEM text.
+pub fn certificate(pem: &str) -> Result<CertificateDer<'static>, PkiError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(failed)
 }
 

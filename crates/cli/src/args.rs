@@ -139,7 +139,8 @@ pub struct UpArgs {
     #[arg(long)]
     pub no_controller: bool,
     /// Leave with status 0 once every DaemonSet is fully available, or 1 after --timeout or when a manifest was
-    /// refused. A DaemonSet for which no node is eligible counts as available
+    /// refused; at once when nothing can come: everything refused, or no DaemonSet. One for which no node is eligible
+    /// counts as available
     #[arg(long)]
     pub exit_when_ready: bool,
     /// How long --exit-when-ready waits

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use clap_complete::{Shell, generate};
 
 use crate::failure::Failure;
-use crate::out::say;
+use crate::out::say_raw;
 
 /// Arguments of `completion`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub fn run(args: &CompletionArgs, mut command: clap::Command) -> Result<ExitCode
     };
     let mut script = Vec::new();
     generate(shell, &mut command, "everynode", &mut script);
-    say(&String::from_utf8_lossy(&script));
+    say_raw(&String::from_utf8_lossy(&script));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -52,7 +52,7 @@ pub fn for_kubectl(mut command: clap::Command, words: &[String]) -> ExitCode {
     let (candidates, directive) = candidates(&command, words);
     let line = |(name, about): &(String, String)| format!("{name}\t{about}\n");
     let lines: String = candidates.iter().map(line).collect();
-    say(&format!("{lines}:{directive}\n"));
+    say_raw(&format!("{lines}:{directive}\n"));
     ExitCode::SUCCESS
 }
 

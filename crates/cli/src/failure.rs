@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use everynode_apiserver::private::PrivateError;
 use everynode_apiserver::{BackendError, Error as ServerError};
 use everynode_local::up::UpError;
+
+use crate::plain;
 
 /// Why a command ends with status 1.
 #[derive(Debug)]
@@ -49,7 +52,11 @@ fn hint_of_server(error: &ServerError) -> Option<&'static str> {
         ServerError::AddressInUse(_) => {
             "choose another port with --listen 127.0.0.1:PORT; port 0 takes any free one"
         }
-        ServerError::Directory(..) => {
+        ServerError::Directory(PrivateError::NotOurs { .. } | PrivateError::OthersWrite { .. }) => {
+            "another user could have put something there: look at it, make it yours alone with chown and chmod go-w, or \
+             name another directory with --data-dir"
+        }
+        ServerError::Directory(_) => {
             "name another directory with --data-dir, or keep nothing with --ephemeral"
         }
         ServerError::AuditLog(..) => "make its directory, or name another file with --audit-log",
@@ -79,9 +86,9 @@ fn hint_of_server(error: &ServerError) -> Option<&'static str> {
 /// Prints the failure on standard error. The status is 1.
 #[expect(clippy::print_stderr, reason = "this is where the command speaks to its user")]
 pub fn report(message: &str, hint: Option<&str>) -> ExitCode {
-    eprintln!("error: {message}");
+    eprintln!("error: {}", plain::text(message));
     if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", plain::text(hint));
     }
     ExitCode::FAILURE
 }

@@ -10,6 +10,7 @@ use everynode_local::up::{self, Document, SourceError};
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
+use crate::plain;
 
 /// The files of the kustomize base, in the order in which they are applied.
 const BASE: &[(&str, &str)] = &[
@@ -237,12 +238,12 @@ fn refused(error: SourceError) -> Failure {
 
 #[expect(clippy::print_stdout, reason = "what was asked for")]
 fn print(text: &str) {
-    print!("{text}");
+    print!("{}", plain::text(text));
 }
 
 #[expect(clippy::print_stderr, reason = "what goes beside the output")]
 fn say(text: &str) {
-    eprintln!("{text}");
+    eprintln!("{}", plain::text(text));
 }
 
 #[cfg(test)]

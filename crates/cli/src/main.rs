@@ -8,6 +8,7 @@ mod install;
 mod logging;
 mod nodes;
 mod out;
+mod plain;
 mod plan;
 mod program;
 mod rollout;
@@ -21,6 +22,7 @@ mod why;
 use std::process::ExitCode;
 
 use args::Command;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn main() -> ExitCode {
     if let Some(words) = program::words_to_complete() {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     };
     end_on_panic();
     logging::start(&args.logging, matches!(args.command, Command::Controller(_)));
+    raise_file_limit();
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     if matches!(args.command, Command::Controller(_)) {
         // The engine has one owner, and handing events between threads costs more than what they bring to do. The
@@ -67,6 +70,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Connections are files, and the limit that shells set is low for the sake of programs of long ago: as many as we may
+/// have are ours.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Help goes to standard output with status 0, what is wrong with a command line to standard error with status 2. Of
 /// `plan` that is 1, as its status 2 has another meaning.
 fn usage(error: &clap::Error) -> ExitCode {
@@ -80,7 +95,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// A panic is a bug: no part goes on without the one that failed. What was acknowledged is on disk.
+/// A panic is a bug: no part goes on without the one that failed. What was acknowledged is on disk. The embedded server
+/// keeps panics of its requests from this hook: what a client sends ends no process.
 fn end_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

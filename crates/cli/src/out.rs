@@ -8,6 +8,8 @@ use everynode_inspect::yaml::to_yaml;
 use ratatui::crossterm::terminal;
 use serde_json::Value;
 
+use crate::plain;
+
 /// Formats of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -35,6 +37,16 @@ pub enum Colour {
 }
 
 impl Output {
+    /// Whether it is read by people, and not by programs.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Output::Text | Output::Wide)
+    }
+
+    /// Says a text of this format; false when nobody reads any more.
+    pub fn say(self, text: &str) -> bool {
+        if self.is_for_people() { say(text) } else { say_raw(text) }
+    }
+
     /// A value as text of a format for programs; `None` for those for people.
     pub fn of(self, value: &Value) -> Option<String> {
         match self {
@@ -68,8 +80,14 @@ impl Colour {
     }
 }
 
-/// Writes to standard output; false when its reader has gone away, which ends a command and is no failure.
+/// Says something to people; false when nobody reads any more.
 pub fn say(text: &str) -> bool {
+    say_raw(&plain::text(text))
+}
+
+/// Writes to standard output as it is, for programs; false when its reader has gone away, which ends a command and is
+/// no failure.
+pub fn say_raw(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }

@@ -8,11 +8,13 @@ use std::process::ExitCode;
 use everynode_inspect::{Paint, Tone};
 use everynode_plan::spread::Spread;
 use everynode_plan::{Change, Failing, Fleet, Manifest, Options, Plan, Token, Wanted};
+use everynode_wire::manifest::text_of;
 use serde_json::json;
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
-use crate::out::{Colour, Output, say};
+use crate::out::{Colour, Output, say, say_raw};
+use crate::plain;
 use crate::source::Source;
 
 /// Status of a change that should not be made as it is.
@@ -78,7 +80,7 @@ pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
     if !manifest.daemonsets.is_empty() {
         let wanted: Vec<(String, String)> =
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
-        let mut fleet = source.fleet(Wanted::Named(&wanted)).await?;
+        let mut fleet = plain::fleet_for(args.output, source.fleet(Wanted::Named(&wanted)).await?);
         let refusals = [
             everynode_plan::policy::apply(&mut fleet, &manifest.policies),
             fleet.surroundings.apply(&manifest.surroundings),
@@ -104,15 +106,18 @@ fn read_manifest(args: &PlanArgs) -> Result<String, Failure> {
         message: format!("cannot read {}: {error}", args.file.display()),
         hint: Some("name a manifest with -f FILE, or - for standard input".into()),
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     match args.file.as_os_str() == "-" {
-        true => std::io::stdin().take(MANIFEST_LIMIT_BYTES).read_to_string(&mut text),
+        true => std::io::stdin().take(MANIFEST_LIMIT_BYTES).read_to_end(&mut bytes),
         false => {
-            File::open(&args.file).and_then(|file| file.take(MANIFEST_LIMIT_BYTES).read_to_string(&mut text))
+            File::open(&args.file).and_then(|file| file.take(MANIFEST_LIMIT_BYTES).read_to_end(&mut bytes))
         }
     }
     .map_err(cannot)?;
-    Ok(text)
+    text_of(bytes).map_err(|error| Failure {
+        message: format!("{} {error}", args.file.display()),
+        hint: Some("a manifest is text in UTF-8, or in UTF-16 with a byte order mark".into()),
+    })
 }
 
 /// A failure on a node that does not exist is a mistake.
@@ -143,7 +148,7 @@ fn print(args: &PlanArgs, colour: Colour, problems: &[String], ignored: &[String
     let moved = moved(args, plans);
     let all = json!({"errors": problems, "ignored": ignored, "moved": moved, "plans": plans});
     if let Some(text) = args.output.of(&all) {
-        say(&text);
+        say_raw(&text);
         return;
     }
     let mut text = String::new();

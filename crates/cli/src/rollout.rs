@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
 use crate::out::{Colour, Output, say};
+use crate::plain;
 use crate::source::Source;
 use crate::up::stop_on_signals;
 use crate::view::Page;
@@ -218,7 +219,7 @@ async fn status(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> {
     if args.watch {
         return watch(&here, &args, &paint).await;
     }
-    say(&shown(&here, &args, &paint).await?);
+    args.output.say(&shown(&here, &args, &paint).await?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -226,7 +227,7 @@ async fn shown(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<String, 
     let mut policies = here.find(args.target.as_ref()).await?;
     let now = here.client.clock().unix_millis();
     if policies.iter().any(|policy| !policy.rollouts.is_empty()) {
-        let fleet = here.fleet(&policies).await?;
+        let fleet = plain::fleet_for(args.output, here.fleet(&policies).await?);
         let look = Look::of(&fleet, Time(now));
         policies.iter_mut().for_each(|policy| policy.add_evidence(&look));
     }
@@ -272,8 +273,8 @@ async fn watch(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<ExitCode
             let between = if args.output == Output::Yaml { "---\n" } else { "\n" };
             let goes_on = match &mut page {
                 Some(page) => page.draw(&text).map(|()| true)?,
-                None if last.is_empty() => say(&text),
-                None => say(&format!("{between}{text}")),
+                None if last.is_empty() => args.output.say(&text),
+                None => args.output.say(&format!("{between}{text}")),
             };
             if !goes_on {
                 break;
@@ -283,7 +284,7 @@ async fn watch(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<ExitCode
         let _ = stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
     }
     if page.take().is_some() {
-        say(&last);
+        args.output.say(&last);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -348,7 +349,7 @@ async fn history(args: HistoryArgs, colour: Colour) -> Result<ExitCode, Failure>
     let policies = here.policies().await.unwrap_or_default();
     let policy = policies.iter().find(|one| one.rollouts.iter().any(|rollout| rollout.daemonset == *name));
     let wanted = [(here.namespace.clone(), name.clone())];
-    let fleet = here.source.part(Wanted::Named(&wanted)).await?;
+    let fleet = plain::fleet_for(args.output, here.source.part(Wanted::Named(&wanted)).await?);
     let Some(history) = History::of(&fleet, &here.namespace, name, policy) else {
         return Err(Failure::with_hint(
             format!("there is no DaemonSet {name} in namespace {}", here.namespace),
@@ -356,7 +357,7 @@ async fn history(args: HistoryArgs, colour: Colour) -> Result<ExitCode, Failure>
         ));
     };
     let text = args.output.of(&serde_json::to_value(&history)?);
-    say(&text.unwrap_or_else(|| history.to_text(&colour.paint(args.output))));
+    args.output.say(&text.unwrap_or_else(|| history.to_text(&colour.paint(args.output))));
     Ok(ExitCode::SUCCESS)
 }
 

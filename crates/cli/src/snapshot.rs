@@ -1,10 +1,10 @@
 //! `everynode snapshot`: a cluster in a file.
 
-use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use everynode_apiserver::private;
 use everynode_client::Client;
 use everynode_plan::file::{FileError, Header, VERSION, Writer};
 use everynode_plan::record::Unseen;
@@ -12,6 +12,7 @@ use everynode_plan::{Mask, collect};
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
+use crate::plain;
 
 /// Arguments of `snapshot`.
 #[derive(Debug, clap::Args)]
@@ -47,20 +48,17 @@ pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
     let place = if is_stdout { "standard output".into() } else { args.file.to_string_lossy() };
     eprintln!("{records} records of {} written to {place}", client.server_url());
     for Unseen { what, why } in unseen {
-        eprintln!("not seen: {what}: {why}");
+        eprintln!("not seen: {}: {}", plain::line(&what), plain::line(&why));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Writes beside the file first, so that no half of a snapshot stands under its name.
 async fn write_file(client: &Client, namespace: &str, path: &Path) -> Result<(u64, Vec<Unseen>), Failure> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
     let cannot = |error: std::io::Error| {
         Failure::with_hint(format!("cannot write {}: {error}", path.display()), "name another file")
     };
-    let file = File::create(&partial).map_err(cannot)?;
+    let (file, partial) = private::create_beside(path).map_err(cannot)?;
     let written = write(client, namespace, file).await;
     let written =
         written.and_then(|written| std::fs::rename(&partial, path).map_err(cannot).map(|()| written));

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
-use crate::out::{Colour, Output, say};
+use crate::out::{Colour, Output};
+use crate::plain;
 use crate::source::Source;
 use crate::up::stop_on_signals;
 use crate::view::Page;
@@ -64,7 +65,7 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
         true => Wanted::All(&namespace),
         false => Wanted::Namespace(&namespace),
     };
-    let fleet = source.part(wanted).await?;
+    let fleet = plain::fleet_for(args.output, source.part(wanted).await?);
     let shown = Shown {
         filter: Filter {
             namespace: (!args.all_namespaces).then(|| namespace.clone()),
@@ -83,7 +84,7 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
         return watch(client, live, &shown, colour).await;
     }
     add_refusals(&mut status, &source).await;
-    say(&shown.text(&status, &fleet, &colour.paint(args.output)));
+    args.output.say(&shown.text(&status, &fleet, &colour.paint(args.output)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -136,7 +137,7 @@ async fn watch(client: &Client, mut live: Live, shown: &Shown, colour: Colour) -
         }
     }
     if page.take().is_some() {
-        say(&last.text);
+        shown.output.say(&last.text);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -163,8 +164,8 @@ impl Frame {
         match page {
             Some(page) => page.draw(&self.text).map(|()| true),
             None if self.fingerprint == last.fingerprint => Ok(true),
-            None if last.fingerprint.is_empty() => Ok(say(&self.text)),
-            None => Ok(say(&format!("{between}{}", self.text))),
+            None if last.fingerprint.is_empty() => Ok(output.say(&self.text)),
+            None => Ok(output.say(&format!("{between}{}", self.text))),
         }
     }
 }
@@ -185,7 +186,7 @@ impl Shown {
     /// A table, for a page of so many lines where there is one.
     fn frame(&self, live: &Live, now_millis: i64, paint: &Paint, height: Option<usize>) -> Frame {
         let begun = Instant::now();
-        let fleet = live.fleet(now_millis);
+        let fleet = plain::fleet_for(self.output, live.fleet(now_millis));
         let mut status = self.status(&fleet, now_millis);
         let mut text = self.text(&status, &fleet, paint);
         if height.is_some_and(|height| text.lines().count() > height) {

@@ -3,17 +3,16 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_local::up::model::Snapshot;
-use everynode_local::up::{NodesWanted, Storage, Up, UpConfig};
+use everynode_local::up::{NodesWanted, Storage, Tally, Up, UpConfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::UpArgs;
 use crate::failure::Failure;
 use crate::logging;
+use crate::plain;
 use crate::view::{Header, Screen, report};
 
 /// How long everything must have been available without a change: a status may lag behind the last node.
@@ -36,26 +35,26 @@ pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     };
     let up = started?;
     report::started(&up);
-    let applied = up.apply(&args.files, report::applied, report::refused);
-    let Some(refused) = stop.run_until_cancelled(applied).await else {
+    let applied = up.apply(&args.files, report::news);
+    let Some(tally) = stop.run_until_cancelled(applied).await else {
         report::stopping(&up);
         up.stop().await;
         return Ok(ExitCode::FAILURE);
     };
     let code = if args.exit_when_ready {
-        wait_until_available(&up, &stop, args.timeout, refused).await
+        wait_until_available(&up, &stop, args.timeout, tally).await
     } else if live {
         logging::silence_terminal(true);
-        let shown = show_live(&up, &stop, refused).await;
+        let shown = show_live(&up, &stop, tally.refused).await;
         logging::silence_terminal(false);
-        shown.map(|()| ExitCode::SUCCESS)
+        shown.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
     } else {
         show_lines(&up, &stop).await;
         Ok(ExitCode::SUCCESS)
     };
     report::stopping(&up);
     up.stop().await;
-    Ok(code?)
+    code
 }
 
 fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
@@ -124,12 +123,20 @@ async fn wait_until_available(
     up: &Up,
     stop: &CancellationToken,
     timeout: Duration,
-    refused: usize,
-) -> Result<ExitCode, std::io::Error> {
+    tally: Tally,
+) -> Result<ExitCode, Failure> {
+    if tally.applied == 0 && tally.refused > 0 {
+        // What was refused has been said, and what was asked for will not come.
+        return Ok(ExitCode::FAILURE);
+    }
+    if !up.has_daemonsets().await? {
+        report::nothing_to_wait_for();
+        return Ok(ExitCode::FAILURE);
+    }
     let mut snapshots = up.snapshots();
     let deadline = Instant::now() + timeout;
     loop {
-        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        let snapshot = plain::snapshot(&snapshots.borrow_and_update());
         let available = snapshot.all_available(up.healthy_nodes());
         let over = stop.is_cancelled() || Instant::now() >= deadline;
         tokio::select! {
@@ -148,7 +155,7 @@ async fn wait_until_available(
         if !available {
             report::reasons(&snapshot, timeout, stop.is_cancelled(), up.write_failure());
         }
-        return Ok(if available && refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(if available && tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
 }
 
@@ -165,7 +172,7 @@ async fn show_live(up: &Up, stop: &CancellationToken, refused: usize) -> Result<
     let mut snapshots = up.snapshots();
     let mut redraw = tokio::time::interval(Duration::from_secs(1));
     while !stop.is_cancelled() {
-        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        let snapshot = plain::snapshot(&snapshots.borrow_and_update());
         header.write_failure = up.write_failure();
         screen.draw(&header, &snapshot)?;
         tokio::time::sleep(FRAME).await;
@@ -184,7 +191,7 @@ async fn show_lines(up: &Up, stop: &CancellationToken) {
     let mut lines = report::Lines::default();
     let mut look = tokio::time::interval(Duration::from_secs(1));
     while !stop.is_cancelled() {
-        let snapshot: Arc<Snapshot> = snapshots.borrow_and_update().clone();
+        let snapshot = plain::snapshot(&snapshots.borrow_and_update());
         lines.print_changes(&snapshot, up.write_failure());
         tokio::select! {
             () = stop.cancelled() => {}

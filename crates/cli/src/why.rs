@@ -12,7 +12,8 @@ use everynode_plan::Wanted;
 
 use crate::args::ClusterArgs;
 use crate::failure::Failure;
-use crate::out::{Colour, Output, say};
+use crate::out::{Colour, Output};
+use crate::plain;
 use crate::source::Source;
 
 /// Arguments of `why`.
@@ -43,26 +44,28 @@ pub async fn run(args: WhyArgs, colour: Colour) -> Result<ExitCode, Failure> {
     let source = Source::open(args.snapshot.as_ref(), &args.cluster, "everynode-why").await?;
     let namespace = args.namespace.as_deref().unwrap_or_else(|| source.default_namespace());
     let wanted = [(namespace.to_owned(), args.daemonset.clone())];
-    let fleet = source.part(Wanted::Named(&wanted)).await?;
+    let fleet = plain::fleet_for(args.output, source.part(Wanted::Named(&wanted)).await?);
     let look = Look::of(&fleet, Time(fleet.taken_at_millis));
     let paint = colour.paint(args.output);
     let (value, text) = match &args.node {
         Some(node) => {
             let mut why = WhyNode::of(&look, namespace, &args.daemonset, node).map_err(missing)?;
-            if let Some(events) = events(why.subject(), &source, &mut why.not_seen).await {
+            if let Some(mut events) = events(why.subject(), &source, &mut why.not_seen).await {
+                plain::events_for(args.output, &mut events);
                 why.take_events(events);
             }
             (serde_json::to_value(&why)?, why.to_text(&paint))
         }
         None => {
             let mut why = WhySet::of(&look, namespace, &args.daemonset).map_err(missing)?;
-            if let Some(events) = events(why.row.subject(), &source, &mut why.not_seen).await {
+            if let Some(mut events) = events(why.row.subject(), &source, &mut why.not_seen).await {
+                plain::events_for(args.output, &mut events);
                 why.take_events(events);
             }
             (serde_json::to_value(&why)?, why.to_text(&paint))
         }
     };
-    say(&args.output.of(&value).unwrap_or(text));
+    args.output.say(&args.output.of(&value).unwrap_or(text));
     Ok(ExitCode::SUCCESS)
 }
 

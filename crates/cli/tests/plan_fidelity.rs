@@ -172,7 +172,7 @@ impl Cluster {
     }
 
     async fn apply(&self, manifest: &Value) {
-        let document = Document { place: "test".into(), object: manifest.clone() };
+        let document = Document { place: "test".into(), object: manifest.clone(), warnings: Vec::new() };
         apply(&self.client, &document, "test").await.expect("the manifest is applied");
     }
 

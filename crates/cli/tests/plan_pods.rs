@@ -271,7 +271,7 @@ impl Case {
     /// Applies the manifest; the DaemonSet as served.
     async fn apply(&self, client: &Client) -> Result<Value, String> {
         for object in &self.manifest {
-            let document = Document { place: "m".into(), object: object.clone() };
+            let document = Document { place: "m".into(), object: object.clone(), warnings: Vec::new() };
             apply(client, &document, "test").await.map_err(|error| error.message)?;
         }
         let daemonset = self.manifest.last().expect("a DaemonSet");

@@ -1,5 +1,9 @@
 //! What a cluster asks of a controller over plain HTTP: probes and figures.
+//!
+//! Anybody who reaches the port may ask. A connection is for one request and a few seconds, and where all places are
+//! taken the oldest connection goes: nobody can keep the kubelet out, which would end the controller.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,18 +15,20 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Health, Metrics};
 
 /// Connections served at a time; a scraper and a kubelet need one each.
 const CONNECTIONS: usize = 64;
-/// How long a client may take over the head of a request, and a connection may stay open in all.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECTION_LIFE: Duration = Duration::from_secs(300);
+/// Scrapes at a time: they cost more than probes, which do not wait for them.
+const SCRAPES: usize = 4;
+/// How long a connection may stay open in all.
+const CONNECTION_LIFE: Duration = Duration::from_secs(5);
 /// The pause after a connection that could not be accepted, for want of file descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,22 +63,21 @@ impl Endpoints {
 
     /// Answers until cancelled.
     pub async fn run(self, cancel: CancellationToken) {
-        let Endpoints { listener, health, metrics } = self;
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let desk =
+            Desk { health: self.health, metrics: self.metrics, scrapes: Arc::new(Semaphore::new(SCRAPES)) };
+        let mut open: VecDeque<AbortHandle> = VecDeque::new();
         loop {
-            let accepted = async {
-                let place = places.clone().acquire_owned().await.ok();
-                (place, listener.accept().await)
-            };
-            let Some((place, accepted)) = cancel.run_until_cancelled(accepted).await else { return };
+            let Some(accepted) = cancel.run_until_cancelled(self.listener.accept()).await else { break };
             match accepted {
                 Ok((stream, _)) => {
-                    let served = serve(stream, health.clone(), metrics.clone());
-                    let cancel = cancel.clone();
-                    tokio::spawn(async move {
-                        cancel.run_until_cancelled(tokio::time::timeout(CONNECTION_LIFE, served)).await;
-                        drop(place);
-                    });
+                    let served = tokio::time::timeout(CONNECTION_LIFE, serve(stream, desk.clone()));
+                    open.retain(|connection| !connection.is_finished());
+                    if open.len() >= CONNECTIONS
+                        && let Some(oldest) = open.pop_front()
+                    {
+                        oldest.abort();
+                    }
+                    open.push_back(tokio::spawn(served).abort_handle());
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection was not accepted");
@@ -80,32 +85,43 @@ impl Endpoints {
                 }
             }
         }
+        open.iter().for_each(AbortHandle::abort);
     }
 }
 
-async fn serve(stream: TcpStream, health: Health, metrics: Metrics) {
+/// What answers are made of.
+#[derive(Clone)]
+struct Desk {
+    health: Health,
+    metrics: Metrics,
+    scrapes: Arc<Semaphore>,
+}
+
+async fn serve(stream: TcpStream, desk: Desk) {
     let service = service_fn(|request: Request<Incoming>| {
-        let (health, metrics) = (health.clone(), metrics.clone());
-        async move { Ok::<_, Infallible>(answer(&request, &health, &metrics).await) }
+        let desk = desk.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &desk).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = served.await {
         tracing::trace!(%error, "a connection of a probe or scraper broke");
     }
 }
 
-async fn answer<B>(request: &Request<B>, health: &Health, metrics: &Metrics) -> Response<Full<Bytes>> {
+async fn answer<B>(request: &Request<B>, desk: &Desk) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
     }
     match request.uri().path() {
-        "/livez" | "/healthz" => verdict(health.alive()),
-        "/readyz" => verdict(health.ready()),
+        "/livez" | "/healthz" => verdict(desk.health.alive()),
+        "/readyz" => verdict(desk.health.ready()),
         "/metrics" => {
-            let mut response = text(StatusCode::OK, metrics.scrape().await);
+            let Ok(_place) = desk.scrapes.try_acquire() else {
+                return text(StatusCode::SERVICE_UNAVAILABLE, "others are scraping\n".to_owned());
+            };
+            let mut response = text(StatusCode::OK, desk.metrics.scrape().await);
             let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(openmetrics));
             response
@@ -135,9 +151,13 @@ mod tests {
 
     use super::*;
 
-    async fn check(health: &Health, path: &str, status: u16, part: &str) {
+    fn desk(health: Health) -> Desk {
+        Desk { health, metrics: Metrics::new(), scrapes: Arc::new(Semaphore::new(SCRAPES)) }
+    }
+
+    async fn check(desk: &Desk, path: &str, status: u16, part: &str) {
         let request = Request::get(path).body(()).unwrap();
-        let response = answer(&request, health, &Metrics::new()).await;
+        let response = answer(&request, desk).await;
         assert_eq!(response.status().as_u16(), status, "{path}");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&body).contains(part), "{path}: {body:?}");
@@ -146,26 +166,51 @@ mod tests {
     #[tokio::test]
     async fn probes_say_what_is_missing() {
         let health = Health::default();
-        check(&health, "/livez", 200, "ok").await;
-        check(&health, "/readyz", 503, "waiting for the API server").await;
+        let desk = desk(health.clone());
+        check(&desk, "/livez", 200, "ok").await;
+        check(&desk, "/readyz", 503, "waiting for the API server").await;
         health.standing_by();
-        check(&health, "/readyz", 200, "ok").await;
-        check(&health, "/metrics", 200, "# EOF").await;
-        check(&health, "/", 404, "/readyz").await;
+        check(&desk, "/readyz", 200, "ok").await;
+        check(&desk, "/metrics", 200, "# EOF").await;
+        check(&desk, "/", 404, "/readyz").await;
+        let _scrapes = desk.scrapes.clone().try_acquire_many_owned(u32::try_from(SCRAPES).unwrap()).unwrap();
+        check(&desk, "/metrics", 503, "others are scraping").await;
+        check(&desk, "/livez", 200, "ok").await;
+    }
+
+    /// Sends this and reads to the end of the connection.
+    async fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await;
+        answer
     }
 
     #[tokio::test]
-    async fn a_scraper_is_answered_over_the_network_until_the_end() {
+    async fn nobody_keeps_a_probe_out() {
         let (cancel, any_port) = (CancellationToken::new(), SocketAddr::from(([127, 0, 0, 1], 0)));
         let endpoints = Endpoints::bind(any_port, Health::default(), Metrics::new()).await.unwrap();
         let address = endpoints.address().unwrap();
         let running = tokio::spawn(endpoints.run(cancel.clone()));
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
+        let mut idle = Vec::new();
+        for _ in 0..2 * CONNECTIONS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // Half of them have asked for something that they never end.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\nx: ").await;
+            idle.push(stream);
+        }
+        let probe = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+        // A kubelet waits for a second.
+        for _ in 0..3 {
+            let answer = tokio::time::timeout(Duration::from_secs(1), ask(address, probe)).await;
+            let answer = answer.expect("in time");
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
+        }
+        let last = idle.last_mut().unwrap();
+        let mut rest = String::new();
+        let ended = tokio::io::AsyncReadExt::read_to_string(last, &mut rest);
+        assert!(tokio::time::timeout(2 * CONNECTION_LIFE, ended).await.is_ok(), "an idle connection ends");
         cancel.cancel();
         running.await.unwrap();
     }

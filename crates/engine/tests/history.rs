@@ -5,7 +5,7 @@ mod common;
 
 use common::{Cluster, with_image};
 use everynode_engine::pod_body::HASH_LABEL;
-use everynode_engine::{PodController, RevisionFact, Uid, revision};
+use everynode_engine::{PodController, RevisionFact, Time, Uid, revision};
 use serde_json::{Value, json};
 
 fn plain(_: &mut Value) {}
@@ -32,6 +32,7 @@ fn twin(cluster: &mut Cluster, of: Uid, name: &str, number: i64) -> RevisionFact
         labels: vec![("app".to_owned(), "ds".to_owned()), (HASH_LABEL.to_owned(), name.to_owned())],
         controller: PodController::DaemonSet(of),
         deleting: false,
+        created: Time(0),
         revision: number,
         data: revision::data(template.value()).to_vec().into_boxed_slice(),
     }

@@ -87,6 +87,7 @@ fn revision(index: usize) -> Revision {
         daemon_set: uid(index),
         revision: 1,
         data: String::from_utf8(everynode_wire::encode::canonical(&data)).expect("text"),
+        data_sha256: String::new(),
     }
 }
 

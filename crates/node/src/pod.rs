@@ -225,6 +225,9 @@ impl PodMachine {
             if ready && !self.faults.never_ready {
                 plan.ready_at = None;
             }
+            if ready && self.faults.never_ready {
+                self.ready_changed = now.wall;
+            }
             let ready = ready && !self.faults.never_ready;
             self.stage = Stage::Running { ready, plan };
             effects.report = true;

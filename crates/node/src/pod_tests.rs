@@ -263,7 +263,9 @@ fn a_pod_can_take_its_node_down() {
 fn faults_that_change_count_from_then_on() {
     let mut bench = Bench::plain(PodFaults::default());
     bench.effects = bench.machine.set_faults(PodFaults { never_ready: true, ..PodFaults::default() }, now(1));
-    bench.check("Running", false, "running", 0);
+    let lost = bench.check("Running", false, "running", 0).status();
+    let ready = lost["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Ready").unwrap();
+    assert_eq!(ready["lastTransitionTime"], "2023-11-14T22:13:21Z", "the second of the change");
     bench.effects = bench.machine.set_faults(PodFaults::default(), now(2));
     bench.check("Running", true, "running", 0);
 }

@@ -40,6 +40,8 @@ pub struct Written {
     pub name: String,
     /// The object as written.
     pub object: Value,
+    /// What is odd in the text and was read nevertheless, such as a key that stands twice.
+    pub warnings: Vec<String>,
 }
 
 /// A change of one DaemonSet.
@@ -71,7 +73,9 @@ impl Manifest {
                 Err(error) => result.problems.push(format!("{file}: {error}")),
                 Ok(document) => {
                     let place = format!("{file}:{}", document.line);
-                    result.take(place, document.value, default_namespace);
+                    let warning = |one: &manifest::Warning| format!("{file}: {one}");
+                    let warnings = document.warnings.iter().map(warning).collect();
+                    result.take(place, document.value, warnings, default_namespace);
                 }
             }
         }
@@ -81,7 +85,7 @@ impl Manifest {
         result
     }
 
-    fn take(&mut self, place: String, object: Value, default_namespace: &str) {
+    fn take(&mut self, place: String, object: Value, warnings: Vec<String>, default_namespace: &str) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
         let around = Kind::of(&object);
@@ -121,7 +125,7 @@ impl Manifest {
             "RolloutPolicy" => &mut self.policies,
             _ => &mut self.surroundings,
         };
-        list.push(Written { place, namespace, name, object });
+        list.push(Written { place, namespace, name, object, warnings });
     }
 }
 
@@ -143,7 +147,7 @@ impl Change {
         let decoded = body.strict(decoded).map_err(one)?;
         fleet.mask.template(&mut manifest["spec"]["template"]);
         let mut errors = Vec::new();
-        let (new, warnings) = match &live {
+        let (new, more) = match &live {
             None => created(resource, decoded, fleet, &mut errors).map_err(one)?,
             Some(live) => updated(resource, ty, live, &manifest, fleet, &mut errors).map_err(one)?,
         };
@@ -151,6 +155,7 @@ impl Change {
             errors.dedup();
             return Err(errors.iter().map(|error| format!("{}: {error}", written.place)).collect());
         }
+        let warnings = written.warnings.iter().cloned().chain(more).collect();
         let (namespace, name) = (written.namespace.clone(), written.name.clone());
         let written_sha256 = hex(&Sha256::digest(encode::canonical(&written.object)));
         Ok(Change { namespace, name, live, new, warnings, written_sha256 })

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::collect::{CollectError, collect_parts};
 use crate::file::{self, FileError, Header};
 use crate::mask::Mask;
+use crate::policy::trust_masked;
 use crate::record::{Need, Node, Pod, Record, Revision, Taken, Unseen};
 use crate::spread::Spread;
 use crate::surroundings::Surroundings;
@@ -342,6 +343,8 @@ impl<'a> Builder<'a> {
         self.fleet.taken = self.sums.into_values().collect();
         self.fleet.taken.sort_by(|a, b| (&a.node, a.priority).cmp(&(&b.node, b.priority)));
         self.fleet.unseen = unseen;
+        let Fleet { policies, revisions, .. } = &mut self.fleet;
+        policies.iter_mut().for_each(|policy| trust_masked(policy, revisions));
         self.fleet
     }
 }

@@ -403,6 +403,7 @@ fn revision_fact(revision: &crate::record::Revision) -> Option<RevisionFact> {
             uid => PodController::DaemonSet(Uid::parse(uid)?),
         },
         deleting: false,
+        created: Time(0),
         revision: revision.revision,
         data: revision.data.as_bytes().into(),
     })

@@ -1,12 +1,14 @@
 //! Roll-out policies of a fleet: as they are recorded, as a manifest changes them, and which one is for a DaemonSet.
 
-use everynode_engine::policy::PolicyFact;
+use everynode_engine::pod_body::HASH_LABEL;
+use everynode_engine::policy::{PolicyFact, data_digest};
 use everynode_engine::{DaemonSetFact, PodSelector};
 use everynode_wire::{custom, encode, manifest};
 use serde_json::{Map, Value, json};
 
 use crate::change::Written;
 use crate::fleet::Fleet;
+use crate::record::Revision;
 
 /// The API version of policies.
 pub(crate) const API_VERSION: &str = "everynode.dev/v1alpha1";
@@ -122,6 +124,22 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
         match value {
             Value::Null => drop(fields.shift_remove(key)),
             value => merge(fields.entry(key.clone()).or_insert(Value::Null), value),
+        }
+    }
+}
+
+/// A policy's status keeps a SHA-256 of the data of the last good revision, and a snapshot has this data masked: what
+/// fitted before fits after.
+pub(crate) fn trust_masked(policy: &mut PolicyFact, revisions: &[Revision]) {
+    let namespace = &policy.key.namespace;
+    for (_, entry) in policy.status["daemonSets"].as_object_mut().into_iter().flatten() {
+        let (good, digest) = (entry["lastGoodRevision"].as_str(), entry["lastGoodData"].as_str());
+        let fits = |one: &&Revision| {
+            let is_good = one.labels.get(HASH_LABEL).map(String::as_str) == good;
+            one.namespace == *namespace && is_good && Some(one.data_sha256.as_str()) == digest
+        };
+        if let Some(revision) = revisions.iter().find(fits) {
+            entry["lastGoodData"] = data_digest(revision.data.as_bytes()).into();
         }
     }
 }

@@ -4,6 +4,7 @@ mod pod;
 
 use std::collections::BTreeMap;
 
+use everynode_engine::policy::data_digest;
 use everynode_wire::lean::{self, Metadata, Text};
 use everynode_wire::time;
 use serde_json::Value;
@@ -84,6 +85,7 @@ pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revis
     let lean::ControllerRevision { metadata, data, revision } = serde_json::from_str(item.get())?;
     let Ok(daemon_set) = owner(&metadata) else { return Ok(None) };
     let daemon_set = daemon_set.unwrap_or_default();
+    let served = data.map_or("", RawValue::get);
     Ok(Some(Revision {
         namespace: metadata.namespace.to_string(),
         name: metadata.name.to_string(),
@@ -91,7 +93,8 @@ pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revis
         labels: map(&metadata.labels),
         daemon_set,
         revision,
-        data: mask.revision_data(data.map_or("", RawValue::get)),
+        data: mask.revision_data(served),
+        data_sha256: data_digest(served.as_bytes()),
     }))
 }
 

@@ -304,6 +304,9 @@ pub struct Revision {
     pub revision: i64,
     /// data, byte for byte but for what [`crate::mask`] takes out.
     pub data: String,
+    /// SHA-256 of data as it was served; empty in snapshots that are older than this.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data_sha256: String,
 }
 
 /// A ResourceQuota, as far as it can keep pods from being created.

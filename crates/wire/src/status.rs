@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::{Object, Value};
 
+pub use build::MAX_ERRORS;
 pub use read::NotAStatus;
 
 /// Why one field was refused; the `reason` of a cause in a `Status`.

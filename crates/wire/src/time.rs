@@ -179,6 +179,9 @@ pub fn format(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// The last moment (Unix seconds) that can be written: the end of the year 9999.
+pub const LAST_SECOND: i64 = 253_402_300_799;
+
 /// Unix microseconds as the API writes a `MicroTime`: `2026-01-02T03:04:05.000006Z`.
 pub fn format_micros(micros: i64) -> String {
     let mut text = format(micros.div_euclid(MICROS));

@@ -338,7 +338,11 @@ fn decide_namespace(mut namespace: Value, finalizers_changed: bool, now: i64) ->
 fn mark(object: &mut Value, grace_seconds: i64, now: i64) -> bool {
     let fresh = !meta::has(object, "deletionTimestamp");
     if fresh {
-        meta::set(object, "deletionTimestamp", time::format(now + grace_seconds));
+        meta::set(
+            object,
+            "deletionTimestamp",
+            time::format(now.saturating_add(grace_seconds).min(time::LAST_SECOND)),
+        );
         let generation = meta::number(object, "generation").unwrap_or(0);
         if generation > 0 {
             meta::set(object, "generation", generation + 1);

@@ -9,6 +9,7 @@ pub mod scale;
 pub mod watch;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use everynode_wire::decode::{self, Body as Expected, Decode};
@@ -194,17 +195,14 @@ const WARNING_BYTES: usize = 4_096;
 
 fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
     let mut sent = 0;
-    let mut seen: Vec<&str> = Vec::new();
-    for warning in warnings {
-        if seen.contains(&warning.as_str()) {
-            continue;
-        }
-        seen.push(warning);
+    let mut seen = HashSet::new();
+    for warning in warnings.iter().filter(|warning| seen.insert(warning.as_str())) {
         sent += warning.len();
+        if sent > WARNING_BYTES {
+            return;
+        }
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
-        if sent <= WARNING_BYTES
-            && let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\""))
-        {
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             headers.append(header::WARNING, value);
         }
     }

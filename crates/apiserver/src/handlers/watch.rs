@@ -20,6 +20,7 @@ use super::Call;
 use crate::http::accept::View;
 use crate::http::body::Body;
 use crate::http::query::{ListOptions, bad_version};
+use crate::panics::contained_async;
 use crate::selection::Selection;
 use crate::store::{Change, Event, Listing, Stored, TooOld, Watcher};
 use crate::view::{self, Shape};
@@ -72,7 +73,12 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     };
     feed.begin(call, version, initial, options.initial_events == Some(true));
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(feed.run(sender, call.api.config().slow_reader));
+    let run = feed.run(sender, call.api.config().slow_reader);
+    tokio::spawn(async {
+        if let Err(panic) = contained_async(run).await {
+            tracing::error!(%panic, "a watch was given up");
+        }
+    });
     let frames = stream::unfold(receiver, |mut receiver| async move {
         let bytes = receiver.recv().await?;
         Some((Ok::<_, Infallible>(Frame::data(bytes)), receiver))
@@ -84,9 +90,13 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     Ok(response)
 }
 
+/// The longest life of a watch, whatever a client asks for.
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+
 fn life(call: &Call<'_>, options: &ListOptions) -> Duration {
     let least = call.api.config().watch_life;
-    options.timeout_seconds.map_or_else(|| least.mul_f64(1.0 + fastrand::f64()), Duration::from_secs)
+    let asked = options.timeout_seconds.map(Duration::from_secs);
+    asked.unwrap_or_else(|| least.mul_f64(1.0 + fastrand::f64())).min(LONGEST_LIFE)
 }
 
 /// What a client is to be shown, encoded when its turn comes: who does not read costs no copies.

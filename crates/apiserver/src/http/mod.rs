@@ -5,3 +5,22 @@ pub mod body;
 pub mod query;
 pub mod serve;
 pub mod target;
+
+use everynode_wire::selector::{FieldSelector, LabelSelector};
+use everynode_wire::status::Status;
+
+/// Reads what a request says beside its body, as the server does: its path, its query, and the header `Accept`. For
+/// fuzzing.
+///
+/// # Errors
+/// The refusal.
+pub fn read_head(path: &str, query: &str, accept: &str) -> Result<(), Status> {
+    let query = query::Query::parse(Some(query));
+    target::segments(path);
+    accept::Form::negotiate(Some(accept))?;
+    query::ListOptions::parse(&query)?;
+    query::WriteOptions::parse(&query, "PatchOptions")?;
+    LabelSelector::parse(query.get("labelSelector").unwrap_or(""))?;
+    FieldSelector::parse(query.get("fieldSelector").unwrap_or(""))?;
+    Ok(())
+}

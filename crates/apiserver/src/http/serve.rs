@@ -1,23 +1,44 @@
 //! The accept loop: TLS, HTTP/1.1 and HTTP/2, limits on connections, and a graceful end.
+//!
+//! Everybody on the machine may connect. A connection is a newcomer until it has shown who is on the other end, by a
+//! certificate or by a request with the token. Newcomers have few places and little time, and when their places are
+//! taken the oldest of them goes; so they can keep nobody out.
 
+use std::collections::VecDeque;
+use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustix::process::{Resource, getrlimit};
+use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
 use crate::authn::Connection;
+use crate::panics::contained_async;
 
-/// Connections that are open at the same time; more wait in the operating system's queue.
-const CONNECTIONS: usize = 4_096;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of known clients that are open at the same time, where the process may have that many files open.
+const CONNECTIONS: u64 = 4_096;
+/// The same of newcomers.
+const NEWCOMERS: u64 = 512;
+/// Files that are left to the process itself: its own connections have two ends, and the store and logs are files.
+const OTHER_FILES: u64 = 384;
+/// Connections of both kinds at least, however few files there are.
+const FEWEST: u64 = 64;
+
+/// How long a newcomer gets for the handshake, and to show who it is.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const NEWCOMER_LIFE: Duration = Duration::from_secs(15);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const HEADER_BYTES: usize = 64 << 10;
 const STREAMS_PER_CONNECTION: u32 = 1_000;
@@ -29,15 +50,79 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long open requests get to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Serves until `stop` turns true.
-pub async fn run(listener: TcpListener, tls: TlsAcceptor, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
+/// What all connections share.
+struct Host {
+    tls: TlsAcceptor,
+    api: Arc<Api>,
+    /// The certificate that this process itself shows.
+    own: CertificateDer<'static>,
+    /// Places of known clients.
+    places: Arc<Semaphore>,
+}
+
+/// What is known of who is on the other end of a connection; its place, unless it is one of our own.
+#[derive(Default)]
+struct Guest(OnceLock<Option<OwnedSemaphorePermit>>);
+
+impl Guest {
+    fn is_known(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// Takes a place among the known clients. Where none is free it stays a newcomer.
+    fn welcome(&self, places: &Arc<Semaphore>) {
+        if !self.is_known()
+            && let Ok(place) = places.clone().try_acquire_owned()
+        {
+            let _ = self.0.set(Some(place));
+        }
+    }
+
+    fn welcome_own(&self) {
+        let _ = self.0.set(None);
+    }
+}
+
+/// The connections that have not shown who they are, oldest first.
+struct Newcomers {
+    list: VecDeque<(AbortHandle, Arc<Guest>)>,
+    limit: usize,
+}
+
+impl Newcomers {
+    fn add(&mut self, task: AbortHandle, guest: Arc<Guest>) {
+        self.list.retain(|(task, guest)| !task.is_finished() && !guest.is_known());
+        self.list.push_back((task, guest));
+        if self.list.len() > self.limit
+            && let Some((oldest, _)) = self.list.pop_front()
+        {
+            oldest.abort();
+        }
+    }
+}
+
+/// How many known clients and newcomers there may be, of as many files as the process may have open.
+fn limits(files: Option<u64>) -> (usize, usize) {
+    let room = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(FEWEST));
+    let newcomers = (room / 4).min(NEWCOMERS);
+    let known = (room - newcomers).min(CONNECTIONS);
+    let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    (size(known), size(newcomers))
+}
+
+/// Serves until `stop` turns true. `own` is the certificate that this process shows itself.
+pub async fn run(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    api: Arc<Api>,
+    own: CertificateDer<'static>,
+    mut stop: watch::Receiver<bool>,
+) {
     let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let (known, newcomers) = limits(getrlimit(Resource::Nofile).current);
+    let host = Arc::new(Host { tls, api, own, places: Arc::new(Semaphore::new(known)) });
+    let mut newcomers = Newcomers { list: VecDeque::new(), limit: newcomers };
     loop {
-        let permit = tokio::select! {
-            permit = permits.clone().acquire_owned() => permit,
-            _ = stop.wait_for(|stopped| *stopped) => break,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stopped| *stopped) => break,
@@ -51,11 +136,11 @@ pub async fn run(listener: TcpListener, tls: TlsAcceptor, api: Arc<Api>, mut sto
                 continue;
             }
         };
-        let (tls, api, watcher, stop) = (tls.clone(), api.clone(), graceful.watcher(), stop.clone());
-        tokio::spawn(async move {
-            connection(stream, peer.ip(), tls, api, watcher, stop).await;
-            drop(permit);
-        });
+        let guest = Arc::new(Guest::default());
+        let served =
+            connection(stream, peer.ip(), host.clone(), guest.clone(), graceful.watcher(), stop.clone());
+        let task = tokio::spawn(log_panics(served));
+        newcomers.add(task.abort_handle(), guest);
     }
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
@@ -63,16 +148,33 @@ pub async fn run(listener: TcpListener, tls: TlsAcceptor, api: Arc<Api>, mut sto
     }
 }
 
+/// A panic ends the connection on which it happens.
+async fn log_panics(future: impl Future<Output = ()>) {
+    if let Err(panic) = contained_async(future).await {
+        tracing::error!(%panic, "a connection was given up");
+    }
+}
+
+/// Spawns what HTTP/2 does beside a connection.
+#[derive(Clone)]
+struct Tasks;
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        tokio::spawn(log_panics(async { drop(future.await) }));
+    }
+}
+
 async fn connection(
     stream: TcpStream,
     peer: IpAddr,
-    tls: TlsAcceptor,
-    api: Arc<Api>,
-    watcher: hyper_util::server::graceful::Watcher,
+    host: Arc<Host>,
+    guest: Arc<Guest>,
+    watcher: Watcher,
     mut stop: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, host.tls.accept(stream));
     let stream = tokio::select! {
         accepted = handshake => match accepted {
             Ok(Ok(stream)) => stream,
@@ -82,13 +184,37 @@ async fn connection(
         _ = stop.wait_for(|stopped| *stopped) => return,
     };
     // The verifier has let in only certificates of our own authority.
-    let certified = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
-    let connection = Connection { certified, peer };
-    let service = service_fn(move |request| {
-        let api = api.clone();
-        async move { Ok::<_, std::convert::Infallible>(api.serve(connection, request).await) }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let connection = Connection { certified: shown.is_some(), own: shown == Some(&host.own), peer };
+    if connection.own {
+        guest.welcome_own();
+    } else if connection.certified {
+        guest.welcome(&host.places);
+    }
+    let service = {
+        let (host, guest) = (host.clone(), guest.clone());
+        service_fn(move |request: hyper::Request<Incoming>| {
+            let api = host.api.clone();
+            let user = api.recognise(connection, &request);
+            if user.is_some() {
+                guest.welcome(&host.places);
+            }
+            async move { Ok::<_, std::convert::Infallible>(api.serve(connection, user, request).await) }
+        })
+    };
+    let serving = builder().serve_connection(TokioIo::new(stream), service).into_owned();
+    tokio::select! {
+        served = watcher.watch(serving) => {
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection ended badly");
+            }
+        }
+        () = unknown_for_too_long(&guest) => tracing::debug!("a newcomer did not say who it is"),
+    }
+}
+
+fn builder() -> auto::Builder<Tasks> {
+    let mut builder = auto::Builder::new(Tasks);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -102,8 +228,26 @@ async fn connection(
         .max_send_buf_size(SENT_BYTES_PER_STREAM)
         .keep_alive_interval(KEEP_ALIVE)
         .adaptive_window(true);
-    let serving = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(serving).await {
-        tracing::debug!(%error, "a connection ended badly");
+    builder
+}
+
+async fn unknown_for_too_long(guest: &Guest) {
+    tokio::time::sleep(NEWCOMER_LIFE).await;
+    if guest.is_known() {
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_more_connections_than_files() {
+        let check = |files, expected| assert_eq!(limits(files), expected, "{files:?}");
+        check(None, (4_096, 512));
+        check(Some(1 << 20), (4_096, 512));
+        check(Some(1_024), (480, 160));
+        check(Some(64), (48, 16));
     }
 }

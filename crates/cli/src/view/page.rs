@@ -10,6 +10,7 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{cursor, execute, queue};
 
 use super::screen::{TAKEN, restore_terminal};
+use crate::plain;
 
 /// The alternate screen. Keys stay with the shell, so that Ctrl-C is a signal; dropping it gives the terminal back.
 pub struct Page;
@@ -31,6 +32,7 @@ impl Page {
     /// Shows as many lines of a text as there is room for.
     pub fn draw(&mut self, text: &str) -> io::Result<()> {
         let height = Page::height();
+        let text = plain::text(text);
         let lines: Vec<&str> = text.lines().collect();
         let shown = if lines.len() > height { height - 1 } else { lines.len() };
         let mut out = io::stdout().lock();

@@ -6,18 +6,23 @@ use std::io::Write;
 use std::time::Duration;
 
 use everynode_local::up::model::{DaemonSetRow, Snapshot};
-use everynode_local::up::{Applied, SourceError, Up};
+use everynode_local::up::{News, Up};
+
+use crate::plain;
 
 macro_rules! out {
-    ($($text:tt)*) => { drop(writeln!(std::io::stdout(), $($text)*)) };
+    ($($text:tt)*) => { drop(writeln!(std::io::stdout(), "{}", plain::text(&format!($($text)*)))) };
 }
 
 macro_rules! err {
-    ($($text:tt)*) => { drop(writeln!(std::io::stderr(), $($text)*)) };
+    ($($text:tt)*) => { drop(writeln!(std::io::stderr(), "{}", plain::text(&format!($($text)*)))) };
 }
 
 /// Says where the cluster is and how to point kubectl at it.
 pub fn started(up: &Up) {
+    for note in up.notes() {
+        err!("warning: {note}");
+    }
     out!("everynode is up at {}", up.server_url());
     out!("export KUBECONFIG={}", up.kubeconfig_path().display());
     for object in up.left_out().iter().flat_map(|left| &left.objects) {
@@ -31,14 +36,13 @@ pub fn started(up: &Up) {
     }
 }
 
-/// Says what became of one object of a manifest.
-pub fn applied(applied: &Applied) {
-    out!("{applied}");
-}
-
-/// Says which document was refused, and why.
-pub fn refused(error: &SourceError) {
-    err!("error: {error}");
+/// Says what became of a document.
+pub fn news(news: News<'_>) {
+    match news {
+        News::Applied(applied) => out!("{applied}"),
+        News::Warned(warning) => err!("warning: {warning}"),
+        News::Refused(error) => err!("error: {error}"),
+    }
 }
 
 /// Says that the cluster ends, and what remains of it.
@@ -73,9 +77,7 @@ pub fn reasons(snapshot: &Snapshot, timeout: Duration, stopped: bool, write_fail
         writes_end(&reason);
     }
     if snapshot.daemonsets.is_empty() {
-        err!("error: there is no DaemonSet to wait for");
-        err!("hint: name manifests with -f");
-        return;
+        return nothing_to_wait_for();
     }
     match stopped {
         true => err!("error: stopped before every DaemonSet was available"),
@@ -86,6 +88,12 @@ pub fn reasons(snapshot: &Snapshot, timeout: Duration, stopped: bool, write_fail
             err!("  daemonset.apps/{} in {}: {reason}", row.name, row.namespace);
         }
     }
+}
+
+/// Says that the cluster has no DaemonSet.
+pub fn nothing_to_wait_for() {
+    err!("error: there is no DaemonSet to wait for");
+    err!("hint: name manifests with -f");
 }
 
 fn writes_end(reason: &str) {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use crate::base::{Time, Uid};
 use crate::engine::{Engine, Scope};
-use crate::facts::{IntOrPercent, PodController, Strategy};
+use crate::facts::{IntOrPercent, Strategy};
 use crate::fit::holds_the_node;
 use crate::nodes::NodeId;
-use crate::pod_body::HASH_LABEL;
 use crate::pods::PodId;
 use crate::revision;
-use crate::slot::{RevisionRow, Slot};
+use crate::slot::Slot;
 use crate::template::Template;
 
 use super::RolloutPhase;
@@ -60,7 +59,7 @@ impl Engine {
             self.take_up(slot, conduct, hash, now);
         }
         if conduct.hash.as_ref() != Some(hash) {
-            conduct.begin(hash, now);
+            conduct.begin(hash, Engine::own_digest(slot), now);
             self.record(
                 slot,
                 false,
@@ -99,7 +98,8 @@ impl Engine {
             return;
         }
         let hash = conduct.hash.clone().unwrap_or_default();
-        conduct.last_good = self.most_common_old(&self.survey(slot, &conduct.policy.spec, &hash, now));
+        let spots = self.survey(slot, &conduct.policy.spec, &hash, now);
+        self.take_old_for_good(slot, conduct, &spots);
     }
 
     /// How far it has come, and whether it can go on; when to look again.
@@ -145,7 +145,7 @@ impl Engine {
     fn halt(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize) {
         let goes_back = conduct.goes_back();
         let last_good = conduct.last_good.clone().filter(|_| !conduct.is_return());
-        let good = last_good.filter(|good| self.template_of(slot, conduct, good).is_some());
+        let good = last_good.filter(|_| self.last_good_template(slot, conduct).is_some());
         let why = why_halted(conduct, budget);
         let note = match conduct.policy.spec.rewrite_template {
             true => " (failure.rewriteTemplate is for scope rollouts: the template stays here)",
@@ -169,6 +169,13 @@ impl Engine {
     }
 
     fn note_rollback(&mut self, slot: &mut Slot, conduct: &mut Conduct) {
+        if self.last_good_template(slot, conduct).is_none() {
+            let good = conduct.last_good.as_deref().unwrap_or_default();
+            conduct.phase = RolloutPhase::Halted;
+            conduct.message =
+                format!("revision {good} is not there any more, or not what it was: nothing goes back");
+            return self.record(slot, true, "RolloutHalted", conduct.message.clone());
+        }
         let is_done = conduct.roster.count(flag::NOT_BACK) == 0;
         let phase = if is_done { RolloutPhase::RolledBack } else { RolloutPhase::RollingBack };
         if std::mem::replace(&mut conduct.phase, phase) != phase && is_done {
@@ -331,34 +338,30 @@ impl Engine {
             return None;
         }
         let good = conduct.last_good.as_ref().filter(|good| Some(*good) != conduct.hash.as_ref())?;
-        Some((self.template_of(slot, conduct, good)?, good.clone()))
+        Some((self.last_good_template(slot, conduct)?, good.clone()))
     }
 
-    /// The template of a revision that the DaemonSet has.
-    fn template_of(&self, slot: &Slot, conduct: &Conduct, hash: &Arc<str>) -> Option<Arc<Template>> {
+    /// The template of the last good revision, if there still is one that says what it did. Pods of a template that the
+    /// selector does not match would not be the DaemonSet's: it does not count.
+    fn last_good_template(&self, slot: &Slot, conduct: &Conduct) -> Option<Arc<Template>> {
         if let Some((known, template)) = &conduct.last_good_template
-            && known == hash
+            && Some(known) == conduct.last_good.as_ref()
         {
             return Some(template.clone());
         }
-        let template = revision::template(&self.revision_of(slot, hash)?.fact.data)?;
-        Some(Arc::new(Template::new(template)))
-    }
-
-    /// The ControllerRevision of a hash.
-    pub(super) fn revision_of(&self, slot: &Slot, hash: &str) -> Option<&RevisionRow> {
-        let namespace = self.namespaces.get(slot.namespace)?;
-        namespace.revisions.values().find(|row| {
-            row.fact.controller == PodController::DaemonSet(slot.key.uid)
-                && row.fact.labels.iter().any(|(key, value)| key == HASH_LABEL && **value == *hash)
-        })
+        let row = self.last_good_revision(slot, conduct)?;
+        let template = Template::new(revision::template(&row.fact.data)?);
+        let label =
+            |key: &str| template.labels().iter().find(|(one, _)| one == key).map(|(_, value)| &**value);
+        let is_selected = slot.spec.as_ref().is_some_and(|spec| spec.fact.selector.matches(label));
+        is_selected.then(|| Arc::new(template))
     }
 
     /// Keeps the template of the last good revision at hand.
     fn keep_last_good(&self, slot: &mut Slot) {
         let Some(conduct) = &slot.conduct else { return };
         let Some(good) = conduct.last_good.clone() else { return };
-        let template = self.template_of(slot, conduct, &good);
+        let template = self.last_good_template(slot, conduct);
         if let Some(conduct) = &mut slot.conduct {
             conduct.last_good_template = template.map(|template| (good, template));
         }

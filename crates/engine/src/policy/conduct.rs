@@ -27,6 +27,7 @@ use super::rewrite::Rewrite;
 use super::roster::{Roster, flag};
 use super::spec::{OnFailure, PolicyFact};
 use super::survey::{Daemon, Health, Spot};
+use super::trust::DataDigest;
 
 /// The roll-outs of one DaemonSet under a policy.
 #[derive(Clone, Debug)]
@@ -34,8 +35,14 @@ pub(crate) struct Conduct {
     pub policy: Arc<PolicyFact>,
     /// The revision that this is about, by the hash in its pods' labels.
     pub hash: Option<Arc<str>>,
+    /// Of that revision's data.
+    pub digest: Option<DataDigest>,
     /// The last revision that all nodes had.
     pub last_good: Option<Arc<str>>,
+    /// Of that revision's data: nothing is made of another one.
+    pub last_good_digest: Option<DataDigest>,
+    /// The revision before this one.
+    pub before: Option<(Arc<str>, DataDigest)>,
     pub phase: RolloutPhase,
     /// The wave that is under way, from 0.
     pub wave: usize,
@@ -95,7 +102,10 @@ impl Conduct {
         Conduct {
             policy,
             hash: None,
+            digest: None,
             last_good: None,
+            last_good_digest: None,
+            before: None,
             phase: RolloutPhase::default(),
             wave: 0,
             wave_done_at: None,
@@ -131,6 +141,7 @@ impl Conduct {
         let text = |key: &str| entry[key].as_str().map(Arc::<str>::from);
         self.hash = text("revision");
         self.last_good = text("lastGoodRevision");
+        self.last_good_digest = entry["lastGoodData"].as_str().and_then(DataDigest::parse);
         self.phase = entry["phase"].as_str().and_then(RolloutPhase::parse).unwrap_or_default();
         self.wave =
             entry["wave"].as_u64().and_then(|wave| usize::try_from(wave).ok()).unwrap_or(1).max(1) - 1;
@@ -154,8 +165,9 @@ impl Conduct {
     }
 
     /// A new template starts afresh; the budget that is used up stays so.
-    pub fn begin(&mut self, hash: &Arc<str>, now: Time) {
-        self.hash = Some(hash.clone());
+    pub fn begin(&mut self, hash: &Arc<str>, digest: Option<DataDigest>, now: Time) {
+        self.before = self.hash.take().zip(self.digest);
+        (self.hash, self.digest) = (Some(hash.clone()), digest);
         self.phase = RolloutPhase::Progressing;
         (self.wave, self.wave_done_at, self.attempt, self.aborted) = (0, None, 0, false);
         self.notes.begin();
@@ -173,6 +185,7 @@ impl Conduct {
         let has_it = |spot: &Spot| spot.new.is_some() && spot.old.is_none();
         if !spots.is_empty() && spots.iter().all(has_it) {
             (self.last_good, self.phase) = (Some(hash.clone()), RolloutPhase::Complete);
+            self.last_good_digest = self.digest;
         }
     }
 

@@ -32,9 +32,12 @@ impl Engine {
             conduct.resume(entry);
             conduct.notes = stored.resolve(spots.iter().map(Spot::name), now);
         } else {
-            conduct.begin(hash, now);
-            conduct.last_good = self.most_common_old(&spots);
+            conduct.begin(hash, Engine::own_digest(slot), now);
+            self.take_old_for_good(slot, conduct, &spots);
             conduct.note_if_on_all(&spots, hash);
+        }
+        if conduct.hash.as_ref() == Some(hash) {
+            conduct.digest = Engine::own_digest(slot);
         }
         // Somebody had it tried again, and these may not have been replaced yet.
         let had_failed = |spot: &&Spot| {
@@ -64,8 +67,17 @@ impl Engine {
         spots.iter().filter(is_doubtful).for_each(|spot| conduct.notes.exempt_node(spot.name().clone()));
     }
 
+    /// Takes the revision that most nodes have, and are not led to, for the last good one.
+    pub(super) fn take_old_for_good(&self, slot: &Slot, conduct: &mut Conduct, spots: &[Spot]) {
+        conduct.last_good = self.most_common_old(spots);
+        let Some(good) = &conduct.last_good else { return };
+        let before = conduct.before.as_ref().filter(|(hash, _)| hash == good);
+        conduct.last_good_digest =
+            before.map(|(_, digest)| *digest).or_else(|| self.digest_by_pods(slot, good, spots));
+    }
+
     /// Of the revisions that the nodes have and are not led to, the one that serves on most of them, or else is on most.
-    pub(super) fn most_common_old(&self, spots: &[Spot]) -> Option<Arc<str>> {
+    fn most_common_old(&self, spots: &[Spot]) -> Option<Arc<str>> {
         let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for old in spots.iter().filter_map(|spot| spot.old) {
             let hash = self.pods.get(old.id).map_or("", |row| self.labels.hash(row.labels));

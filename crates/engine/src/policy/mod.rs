@@ -2,7 +2,7 @@
 //! that it selects are conducted.
 //!
 //! `spec` reads the object, `survey` looks at a node, `roster` keeps what was seen of all nodes of one DaemonSet and
-//! counts it, `look` works in what has happened, `notes` is what was noted of nodes and must survive a leader, `conduct` and `waves` say where the roll-out stands, `act` what is
+//! counts it, `look` works in what has happened, `notes` is what was noted of nodes and must survive a leader, `trust` what pods may be made from, `conduct` and `waves` say where the roll-out stands, `act` what is
 //! asked for (`rewrite` where another controller makes the pods), and `report` puts that into the policy's status. Without a policy nothing here has a part in anything.
 
 mod act;
@@ -15,6 +15,7 @@ mod rewrite;
 mod roster;
 mod spec;
 mod survey;
+mod trust;
 mod waves;
 
 pub use spec::{Domain, Gate, OnFailure, PolicyFact, PolicyRef, PolicySpec, Wave, WaveNodes};
@@ -24,6 +25,7 @@ pub(crate) use conduct::Conduct;
 pub use conduct::RolloutFigures;
 pub use notes::StoredNotes;
 pub(crate) use survey::Spot;
+pub use trust::data_digest;
 
 use crate::base::Time;
 

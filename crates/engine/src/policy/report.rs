@@ -95,6 +95,7 @@ fn entry(conduct: &Conduct, room: &mut Room) -> Value {
     let mut entry = json!({
         "revision": conduct.hash.as_deref(),
         "lastGoodRevision": conduct.last_good.as_deref(),
+        "lastGoodData": conduct.last_good_digest.map(|digest| digest.to_string()),
         "phase": conduct.phase.name(),
         "message": conduct.message,
         "wave": conduct.wave + 1,

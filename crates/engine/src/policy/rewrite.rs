@@ -34,8 +34,7 @@ impl Engine {
         if !is_halted || !self.rewrites(conduct) || conduct.is_return() || conduct.rewrite.in_flight {
             return;
         }
-        let Some(good) = conduct.last_good.clone() else { return };
-        let data = self.revision_of(slot, &good).map(|row| Arc::<[u8]>::from(&*row.fact.data));
+        let data = self.last_good_revision(slot, conduct).map(|row| Arc::<[u8]>::from(&*row.fact.data));
         let (Some(data), Some(spec)) = (data, &slot.spec) else { return };
         if let Some(at) = conduct.rewrite.retry.blocked(now) {
             return self.wake_slot(slot, at);

@@ -250,6 +250,7 @@ impl Conduct {
     /// The revision is on all nodes, but for those that are excused.
     fn complete(&mut self) {
         (self.phase, self.last_good) = (RolloutPhase::Complete, self.hash.clone());
+        self.last_good_digest = self.digest;
         self.message = self.who_has_it();
     }
 

@@ -146,6 +146,8 @@ pub struct Objects {
     /// Deleted pods stay, terminating, until somebody removes them.
     pub graceful: bool,
     /// Further pod creations are refused after so many.
+    /// The images of all pods that were created, in the order of their creation.
+    pub images_made: Vec<String>,
     pub creations_left: Option<usize>,
     /// The controller may not change DaemonSets.
     pub protects_templates: bool,
@@ -372,6 +374,8 @@ impl Objects {
             };
         }
         self.creations_left = self.creations_left.map(|left| left - 1);
+        let image = &new.template.value()["spec"]["containers"][0]["image"];
+        self.images_made.push(image.as_str().unwrap_or_default().to_owned());
         let uid = self.new_uid();
         let mut labels = new.template.labels().to_vec();
         labels.push((HASH_LABEL.to_owned(), new.hash.to_string()));
@@ -424,6 +428,7 @@ impl Objects {
                     labels: new.labels.clone(),
                     controller: PodController::DaemonSet(daemonset.uid),
                     deleting: false,
+                    created: Time(0),
                     revision: new.revision,
                     data: new.data.to_vec().into_boxed_slice(),
                 };

@@ -53,6 +53,10 @@ impl std::fmt::Display for Applied {
 pub async fn apply(client: &Client, document: &Document, manager: &str) -> Result<Applied, SourceError> {
     let refuse = |message: String| SourceError { place: document.place.clone(), message };
     let target = Target::find(client, &document.object).await.map_err(&refuse)?;
+    if target.kind.type_name == "core.v1.Pod" {
+        let waited = default_account(client, &target, &document.object).await;
+        waited.map_err(|error| refuse(format!("{}: {error}", target.title())))?;
+    }
     let mut tries = 0;
     loop {
         tries += 1;
@@ -63,7 +67,8 @@ pub async fn apply(client: &Client, document: &Document, manager: &str) -> Resul
                 }
                 return Ok(Applied { object: target.title(), outcome });
             }
-            Err(error) if error.is_conflict() && tries < CONFLICT_TRIES => {}
+            // Somebody else changed it, or made it, meanwhile.
+            Err(error) if (error.is_conflict() || error.is_already_exists()) && tries < CONFLICT_TRIES => {}
             Err(error) => return Err(refuse(format!("{}: {error}", target.title()))),
         }
     }
@@ -82,7 +87,8 @@ async fn apply_once(
         Err(error) => return Err(error),
     };
     let last = live["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap_or("null");
-    let last: Value = serde_json::from_str(last).unwrap_or_default();
+    let mut last: Value = serde_json::from_str(last).unwrap_or_default();
+    drop_server_fields(&mut last);
     let ty = schema::type_named(target.kind.type_name);
     let patch = three_way::patch(ty, &last, &target.annotated(manifest));
     // Of a custom resource nobody knows which lists are merged.
@@ -93,6 +99,17 @@ async fn apply_once(
     let after: Value = serde_json::from_slice(&after).map_err(|error| Error::Decode(error.to_string()))?;
     let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
     Ok(if version(&after) == version(&live) { Outcome::Unchanged } else { Outcome::Configured })
+}
+
+/// Fields of `metadata` that the server fills in. A manifest that was read from a cluster has them, and they are of
+/// that cluster and that moment.
+const SERVER_FIELDS: [&str; 6] =
+    ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
+
+fn drop_server_fields(object: &mut Value) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| !SERVER_FIELDS.contains(&name.as_str()));
+    }
 }
 
 async fn create(
@@ -205,14 +222,18 @@ impl<'a> Target<'a> {
         Ok(Target { kind: known, namespace, name })
     }
 
-    /// The manifest with itself in the annotation that kubectl reads on the next apply.
+    /// The manifest as it is sent, with itself in the annotation that kubectl reads on the next apply.
     fn annotated(&self, manifest: &Value) -> Value {
         let mut bare = manifest.clone();
-        if let Some(metadata) = bare["metadata"].as_object_mut().filter(|_| !self.kind.namespaced) {
+        if let Some(metadata) = bare["metadata"].as_object_mut() {
             // As kubectl does: a namespace on an object that has none is dropped, not refused.
-            metadata.shift_remove("namespace");
+            match self.kind.namespaced {
+                true => drop(metadata.insert("namespace".into(), self.namespace.into())),
+                false => drop(metadata.shift_remove("namespace")),
+            }
         }
         three_way::annotate(&mut bare);
+        drop_server_fields(&mut bare);
         bare
     }
 
@@ -241,11 +262,53 @@ impl<'a> Target<'a> {
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// How long a definition that was applied may take until its resource is served.
-const SERVED_LIMIT: Duration = Duration::from_secs(20);
-/// The pauses between looks whether it is: the first, doubled each time, and the longest.
-const SERVED_LOOK: Duration = Duration::from_millis(5);
-const SERVED_LOOK_LAST: Duration = Duration::from_millis(200);
+/// How long the cluster may take until it has made something that was asked for.
+const MADE_LIMIT: Duration = Duration::from_secs(20);
+/// The pauses between looks whether it has: the first, doubled each time, and the longest.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOK_LAST: Duration = Duration::from_millis(200);
+
+/// Looks again and again; whether what was looked for was there in time.
+async fn there_in_time<E, F>(mut is_there: impl FnMut() -> F) -> Result<bool, E>
+where
+    F: Future<Output = Result<bool, E>>,
+{
+    let (deadline, mut pause) = (Instant::now() + MADE_LIMIT, LOOK);
+    loop {
+        if is_there().await? {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LOOK_LAST);
+    }
+}
+
+/// Waits for the account `default` of a pod's namespace, which the cluster makes behind the namespace: the pod would
+/// be refused before.
+async fn default_account(client: &Client, target: &Target<'_>, pod: &Value) -> Result<(), Error> {
+    let named = |field: &str| pod["spec"][field].as_str().is_some_and(|name| !matches!(name, "" | "default"));
+    if named("serviceAccountName") || named("serviceAccount") {
+        return Ok(());
+    }
+    let namespace = format!("/api/v1/namespaces/{}", target.namespace);
+    if exists(client, &namespace).await? {
+        let account = format!("{namespace}/serviceaccounts/default");
+        // When it does not come, the server says so better than we could.
+        there_in_time(|| exists(client, &account)).await?;
+    }
+    Ok(())
+}
+
+async fn exists(client: &Client, path: &str) -> Result<bool, Error> {
+    match client.get(path).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
 
 fn is_definition(object: &Value) -> bool {
     let version = object["apiVersion"].as_str().unwrap_or_default();
@@ -282,25 +345,22 @@ async fn served(client: &Client, definition: &Value) -> Result<(), String> {
     let Some(version) = versions.iter().find(|version| version["served"] == true) else { return Ok(()) };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let path = format!("/apis/{}/{}/{}?limit=1", text(group), text(&version["name"]), text(plural));
-    let (deadline, mut pause) = (Instant::now() + SERVED_LIMIT, SERVED_LOOK);
-    loop {
-        match client.get(&path).await {
-            Ok(_) => return Ok(()),
-            Err(error) if !error.is_not_found() => return Err(error.to_string()),
-            Err(_) => {}
+    let is_served = || async {
+        if exists(client, &path).await.map_err(|error| error.to_string())? {
+            return Ok(true);
         }
         let live = client.get(&format!("{DEFINITIONS}/{name}")).await.map_err(|error| error.to_string())?;
         let live: Value = serde_json::from_slice(&live).map_err(|error| error.to_string())?;
         let conditions = live["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
         let refused = |one: &&Value| one["type"] == "NamesAccepted" && one["status"] == "False";
-        if let Some(condition) = conditions.iter().find(refused) {
-            return Err(format!("its names are not accepted: {}", text(&condition["message"])));
+        match conditions.iter().find(refused) {
+            Some(condition) => Err(format!("its names are not accepted: {}", text(&condition["message"]))),
+            None => Ok(false),
         }
-        if Instant::now() >= deadline {
-            return Err(format!("it is not served after {} s", SERVED_LIMIT.as_secs()));
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(SERVED_LOOK_LAST);
+    };
+    match there_in_time(is_served).await? {
+        true => Ok(()),
+        false => Err(format!("it is not served after {} s", MADE_LIMIT.as_secs())),
     }
 }
 
@@ -397,7 +457,7 @@ mod tests {
         if let Some(namespace) = namespace {
             object["metadata"]["namespace"] = namespace.into();
         }
-        Document { place: format!("{name}.yaml:1"), object }
+        Document { place: format!("{name}.yaml:1"), object, warnings: Vec::new() }
     }
 
     #[test]
@@ -440,13 +500,37 @@ mod tests {
     }
 
     #[test]
-    fn the_annotation_holds_the_manifest_as_kubectl_writes_it() {
-        let manifest = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}});
-        let annotated = Target::of(&manifest, &[]).unwrap().annotated(&manifest);
-        let text = annotated["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap();
-        assert_eq!(
-            text,
-            "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"annotations\":{},\"name\":\"c\"}}\n"
+    fn the_annotation_holds_the_manifest_as_kubectl_writes_it_and_server_fields_are_not_sent() {
+        let check = |manifest: Value, annotation: &str, sent: Value| {
+            let mut annotated = Target::of(&manifest, &[]).unwrap().annotated(&manifest);
+            let annotations = annotated["metadata"]["annotations"].as_object_mut().unwrap();
+            let text = annotations.shift_remove(three_way::LAST_APPLIED).unwrap();
+            assert_eq!(text, format!("{annotation}\n"));
+            assert_eq!(annotated["metadata"], sent);
+        };
+        check(
+            json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}}),
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{},"name":"c","namespace":"default"}}"#,
+            json!({"name": "c", "namespace": "default", "annotations": {}}),
+        );
+        check(
+            json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "c", "namespace": "x"}}),
+            r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"annotations":{},"name":"c"}}"#,
+            json!({"name": "c", "annotations": {}}),
+        );
+        let metadata = json!({
+            "name": "c", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 2,
+            "creationTimestamp": null, "managedFields": [],
+            "annotations": {"a": "b", (three_way::LAST_APPLIED): "old"},
+        });
+        check(
+            json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}),
+            concat!(
+                r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"a":"b"},"#,
+                r#""creationTimestamp":null,"generation":2,"managedFields":[],"name":"c","namespace":"n","#,
+                r#""resourceVersion":"7","uid":"u"}}"#
+            ),
+            json!({"name": "c", "namespace": "n", "annotations": {"a": "b"}}),
         );
     }
 }

@@ -22,6 +22,7 @@ use everynode_apiserver as apiserver;
 use everynode_client::Client;
 use everynode_controller::{Controller, ControllerConfig, Election, LeaseConfig};
 use everynode_node::{Fleet, FleetConfig, Mode, NodeSpec};
+use everynode_wire::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -105,6 +106,26 @@ pub enum UpError {
     Client(#[from] everynode_client::Error),
 }
 
+/// What there is to tell while manifests are applied.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// What became of an object.
+    Applied(&'a Applied),
+    /// What is odd in a document.
+    Warned(&'a SourceError),
+    /// Why a document was refused.
+    Refused(&'a SourceError),
+}
+
+/// What became of all documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// How many the cluster took.
+    pub applied: usize,
+    /// How many were refused; a file that cannot be read counts as one.
+    pub refused: usize,
+}
+
 /// A running cluster.
 #[derive(Debug)]
 pub struct Up {
@@ -129,7 +150,7 @@ impl Up {
         let text = server.kubeconfig();
         let kubeconfig = files::Kubeconfig::write(&config, &text)
             .map_err(|(path, source)| UpError::Kubeconfig { path: path.display().to_string(), source })?;
-        let client = Client::from_kubeconfig_text(&text).await?;
+        let client = Client::from_kubeconfig_text(&server.own_kubeconfig()).await?;
         define_policies(&client).await.map_err(UpError::Definition)?;
         let nodes = nodes::with_known(wanted, &client).await?;
         let healthy_nodes = nodes.iter().filter(|node| node.mode == Mode::Healthy).count();
@@ -169,6 +190,11 @@ impl Up {
         self.kubeconfig.path()
     }
 
+    /// What its owner should know of how it started: what was open to other users.
+    pub fn notes(&self) -> &[String] {
+        self.server.notes()
+    }
+
     /// How many of the simulated nodes are meant to become ready.
     pub fn healthy_nodes(&self) -> usize {
         self.healthy_nodes
@@ -193,31 +219,41 @@ impl Up {
     }
 
     /// Applies the manifests of these files and directories: namespaces first, then everything in order.
-    /// Tells what became of each object, and returns how many documents were refused.
-    pub async fn apply(
-        &self,
-        paths: &[PathBuf],
-        applied: impl Fn(&Applied),
-        refused: impl Fn(&SourceError),
-    ) -> usize {
+    /// Tells what became of each object.
+    pub async fn apply(&self, paths: &[PathBuf], tell: impl Fn(News<'_>)) -> Tally {
         let client = self.client.clone().with_user_agent("everynode-apply");
         let (documents, errors) = sources::read(paths);
-        errors.iter().for_each(&refused);
-        let mut count = errors.len();
+        errors.iter().for_each(|error| tell(News::Refused(error)));
+        let mut tally = Tally { applied: 0, refused: errors.len() };
         match apply::create_missing_namespaces(&client, &documents).await {
-            Ok(created) => created.iter().for_each(&applied),
-            Err(error) => refused(&error),
+            Ok(created) => created.iter().for_each(|created| tell(News::Applied(created))),
+            Err(error) => tell(News::Refused(&error)),
         }
         for document in apply::in_order(documents) {
+            document.warnings.iter().for_each(|warning| tell(News::Warned(warning)));
             match apply::apply(&client, &document, "everynode-up").await {
-                Ok(outcome) => applied(&outcome),
+                Ok(outcome) => {
+                    tell(News::Applied(&outcome));
+                    tally.applied += 1;
+                }
                 Err(error) => {
-                    refused(&error);
-                    count += 1;
+                    tell(News::Refused(&error));
+                    tally.refused += 1;
                 }
             }
         }
-        count
+        tally
+    }
+
+    /// Whether the cluster has a DaemonSet.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub async fn has_daemonsets(&self) -> Result<bool, everynode_client::Error> {
+        let list = self.client.get("/apis/apps/v1/daemonsets?limit=1").await?;
+        let list: Value = serde_json::from_slice(&list)
+            .map_err(|error| everynode_client::Error::Decode(error.to_string()))?;
+        Ok(list["items"].as_array().is_some_and(|items| !items.is_empty()))
     }
 
     /// Stops all parts, then the server. What was acknowledged is kept.

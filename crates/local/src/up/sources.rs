@@ -16,6 +16,8 @@ pub struct Document {
     pub place: String,
     /// The object.
     pub object: Value,
+    /// What is odd about it and was read nevertheless, with its place.
+    pub warnings: Vec<SourceError>,
 }
 
 /// A file or document that cannot be used. The others are.
@@ -67,13 +69,15 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     if !metadata.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path).map_err(|error| refuse(format!("cannot be listed: {error}")))?;
-    let is_manifest = |file: &PathBuf| {
+    let unlisted = |error: std::io::Error| refuse(format!("cannot be listed: {error}"));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unlisted)? {
+        let file = entry.map_err(unlisted)?.path();
         let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        file.is_file() && matches!(extension, "yaml" | "yml" | "json")
-    };
-    let mut files: Vec<_> =
-        entries.filter_map(Result::ok).map(|entry| entry.path()).filter(is_manifest).collect();
+        if matches!(extension, "yaml" | "yml" | "json") {
+            files.push(file);
+        }
+    }
     files.sort();
     match files.is_empty() {
         true => Err(refuse("holds no .yaml, .yml or .json file".into())),
@@ -82,17 +86,18 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
 }
 
 fn read_file(file: &Path, documents: &mut Vec<Document>, errors: &mut Vec<SourceError>) {
-    take_text(&file.display().to_string(), read_text(file), documents, errors);
+    let text = match std::fs::metadata(file) {
+        Ok(metadata) if metadata.is_dir() => {
+            Err("is a directory, and those below are not read: name it".into())
+        }
+        Ok(_) => std::fs::File::open(file).map_err(unreadable).and_then(read_text),
+        Err(error) => Err(unreadable(error)),
+    };
+    take_text(&file.display().to_string(), text, documents, errors);
 }
 
 fn read_standard_input(documents: &mut Vec<Document>, errors: &mut Vec<SourceError>) {
-    let mut bytes = Vec::new();
-    let text = match std::io::stdin().lock().take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes) {
-        Err(error) => Err(format!("cannot be read: {error}")),
-        Ok(length) if length as u64 > FILE_LIMIT_BYTES => Err(too_long()),
-        Ok(_) => utf8(bytes),
-    };
-    take_text("standard input", text, documents, errors);
+    take_text("standard input", read_text(std::io::stdin().lock()), documents, errors);
 }
 
 fn take_text(
@@ -108,26 +113,58 @@ fn take_text(
     };
     for document in manifest::documents(&text) {
         match document {
-            Ok(document) => documents.push(Document { place: place(document.line), object: document.value }),
+            Ok(document) => documents.push(Document {
+                place: place(document.line),
+                object: document.value,
+                warnings: document
+                    .warnings
+                    .into_iter()
+                    .map(|one| SourceError { place: place(one.line), message: one.message })
+                    .collect(),
+            }),
             Err(error) => errors.push(SourceError { place: place(error.line), message: error.message }),
         }
     }
 }
 
-fn read_text(file: &Path) -> Result<String, String> {
-    let length = std::fs::metadata(file).map_err(|error| format!("cannot be read: {error}"))?.len();
-    if length > FILE_LIMIT_BYTES {
-        return Err(too_long());
+/// Reads to the end, which a pipe may not have.
+fn read_text(from: impl Read) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let length = from.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if length as u64 > FILE_LIMIT_BYTES {
+        return Err(format!("has more than the {FILE_LIMIT_BYTES} bytes that are read"));
     }
-    utf8(std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?)
+    manifest::text_of(bytes).map_err(|error| error.to_string())
 }
 
-fn too_long() -> String {
-    format!("has more than the {FILE_LIMIT_BYTES} bytes that are read")
+fn unreadable(error: std::io::Error) -> String {
+    format!("cannot be read: {error}")
 }
 
-fn utf8(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|error| {
-        format!("is not UTF-8 text (byte {}); save it as UTF-8", error.utf8_error().valid_up_to())
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_directory_names_and_cannot_be_read_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("a.yaml"), "kind: A\n").unwrap();
+        std::fs::write(at("b.txt"), "no manifest").unwrap();
+        std::fs::create_dir(at("c.yaml")).unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), at("d.yaml")).unwrap();
+        std::os::unix::fs::symlink(at("a.yaml"), at("e.yml")).unwrap();
+        let (documents, errors) = read(&[directory.path().to_owned()]);
+        let places: Vec<String> = documents.into_iter().map(|document| document.place).collect();
+        assert_eq!(places, [at("a.yaml"), at("e.yml")].map(|path| format!("{}:1", path.display())));
+        let errors: Vec<(String, String)> =
+            errors.into_iter().map(|error| (error.place, error.message)).collect();
+        let place = |name: &str| at(name).display().to_string();
+        assert_eq!(
+            errors[0],
+            (place("c.yaml"), "is a directory, and those below are not read: name it".into())
+        );
+        assert_eq!(errors[1].0, place("d.yaml"));
+        assert_eq!(errors.len(), 2);
+    }
 }

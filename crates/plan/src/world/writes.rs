@@ -5,8 +5,8 @@ use std::rc::Rc;
 use everynode_admission::check_new;
 use everynode_engine::pod_body::{self, GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{
-    DaemonSetRef, Failure, NewPod, NewRevision, Outcome, Phase, PodController, RevisionFact, Status, Uid,
-    Work,
+    DaemonSetRef, Failure, NewPod, NewRevision, Outcome, Phase, PodController, RevisionFact, Status, Time,
+    Uid, Work,
 };
 
 use everynode_wire::Value;
@@ -192,6 +192,7 @@ impl World<'_> {
                     labels: new.labels.clone(),
                     controller: PodController::DaemonSet(daemonset.uid),
                     deleting: false,
+                    created: Time(0),
                     revision: new.revision,
                     data: new.data.to_vec().into_boxed_slice(),
                 };

@@ -120,6 +120,7 @@ impl Case {
                 daemon_set: UID.into(),
                 revision: 1,
                 data: revision_data(data, &served["spec"]["template"]),
+                data_sha256: String::new(),
             }));
             records.insert(0, Record::DaemonSet(served));
         }

@@ -357,12 +357,11 @@ fn map(schema: &Value, keys: &[Value], path: &Path<'_>, errors: &mut Errors) {
             errors.forbidden(path.child("nullable"), why);
         }
     }
-    let mut seen = Vec::new();
+    let mut seen = std::collections::HashSet::new();
     for (at, key) in keys.iter().enumerate() {
-        if seen.contains(&key) {
+        if !seen.insert(key.as_str()) {
             errors.duplicate(keys_path.index(at), key.clone());
         }
-        seen.push(key);
     }
 }
 

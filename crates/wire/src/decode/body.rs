@@ -111,45 +111,62 @@ impl<D: Decode> Body<'_, D> {
             }
         };
         let (kind, api_version) = value;
+        self.completed(&kind, &api_version).map_err(|why| self.unrecognized(sent, &why))
+    }
+
+    /// Kind and version that an object states, completed by those expected.
+    fn completed(&self, kind: &str, api_version: &str) -> Result<Stated, String> {
         let (group, version) = match api_version.split('/').collect::<Vec<_>>().as_slice() {
-            [""] => ("", ""),
+            [""] => (self.group, self.version),
             [version] => ("", *version),
+            ["", ""] => (self.group, self.version),
             [group, version] => (*group, *version),
-            _ => {
-                return Err(
-                    self.unrecognized(sent, &format!("unexpected GroupVersion string: {api_version}"))
-                );
-            }
+            _ => return Err(format!("unexpected GroupVersion string: {api_version}")),
         };
-        let (group, version) = match (group, version) {
-            ("", "") => (self.group, self.version),
-            other => other,
-        };
-        let kind = if kind.is_empty() { self.kind } else { &kind };
+        let kind = if kind.is_empty() { self.kind } else { kind };
         Ok(Stated { kind: kind.into(), version: version.into(), group: group.into() })
     }
 
     fn check_kind(&self, stated: &Stated) -> Result<(), Status> {
-        if self.ty.takes_any_kind() {
-            return Ok(());
+        match self.mismatch(stated) {
+            Some(why) if !self.ty.takes_any_kind() => Err(self.cannot(stated, &why)),
+            _ => Ok(()),
         }
+    }
+
+    /// Why an object that states another kind cannot be one of the expected.
+    fn mismatch(&self, stated: &Stated) -> Option<String> {
         if (&*stated.kind, &*stated.version, &*stated.group) == (self.kind, self.version, self.group) {
-            return Ok(());
+            return None;
         }
         let (kind, version) = (&stated.kind, &stated.version);
         let known = format!("{}.{version}.{kind}", package(&stated.group));
-        let why = if type_named(&known).is_some_and(|ty| ty.is_object) {
+        if type_named(&known).is_some_and(|ty| ty.is_object) {
             let package = package(self.group);
-            format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", self.kind)
-        } else {
-            let slash = if stated.group.is_empty() { "" } else { "/" };
-            format!(
-                "no kind \"{kind}\" is registered for version \"{}{slash}{version}\" in scheme \
-                 \"pkg/api/legacyscheme/scheme.go:30\"",
-                stated.group
-            )
-        };
-        Err(self.cannot(stated, &why))
+            return Some(format!(
+                "converting ({version}.{kind}) to ({package}.{}): unknown conversion",
+                self.kind
+            ));
+        }
+        let slash = if stated.group.is_empty() { "" } else { "/" };
+        Some(format!(
+            "no kind \"{kind}\" is registered for version \"{}{slash}{version}\" in scheme \
+             \"pkg/api/legacyscheme/scheme.go:30\"",
+            stated.group
+        ))
+    }
+
+    /// Why a changed object is no longer of the expected kind, if it is not. The kind of a custom resource is checked
+    /// with its fields.
+    pub(crate) fn changed_kind(&self, value: &Value) -> Option<String> {
+        let (kind, api_version) = front(value);
+        if !self.ty.takes_any_kind() {
+            return self.completed(&kind, &api_version).map_or_else(Some, |stated| self.mismatch(&stated));
+        }
+        if kind.is_empty() {
+            return Some(missing_kind(&encode::to_vec(value)));
+        }
+        self.other_version(&api_version)
     }
 
     /// Checks that a custom resource says what it is. Whether its kind is the right one is checked with its fields.
@@ -159,20 +176,22 @@ impl<D: Decode> Body<'_, D> {
         }
         let (kind, found) = front(value);
         if kind.is_empty() {
-            let shown = String::from_utf8_lossy(json);
-            return Err(self.unrecognized(sent, &format!("Object 'Kind' is missing in '{shown}'")));
+            return Err(self.unrecognized(sent, &missing_kind(json)));
         }
+        self.other_version(&found).map_or(Ok(()), |why| Err(Status::bad_request(why)))
+    }
+
+    fn other_version(&self, found: &str) -> Option<String> {
         let expected = format!("{}/{}", self.group, self.version);
-        if found == expected {
-            return Ok(());
-        }
-        Err(Status::bad_request(format!(
-            "the API version in the data ({found}) does not match the expected API version ({expected})"
-        )))
+        (found != expected).then(|| {
+            format!(
+                "the API version in the data ({found}) does not match the expected API version ({expected})"
+            )
+        })
     }
 
     /// Puts kind and apiVersion in front.
-    fn set_kind(&self, value: &mut Value) {
+    pub(crate) fn set_kind(&self, value: &mut Value) {
         let Value::Object(object) = value else { return };
         let api_version = match self.group {
             "" => self.version.to_string(),
@@ -189,6 +208,10 @@ fn package(group: &str) -> &str {
         "" => "core",
         group => group.split('.').next().unwrap_or(group),
     }
+}
+
+fn missing_kind(json: &[u8]) -> String {
+    format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(json))
 }
 
 fn front(value: &Value) -> (String, String) {

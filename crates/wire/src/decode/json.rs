@@ -6,7 +6,7 @@ use crate::status::go_quote;
 use crate::{Object, Value};
 
 /// Nesting that is read; deeper input is refused before it can exhaust the stack.
-const MAX_DEPTH: usize = 250;
+pub const MAX_DEPTH: usize = 250;
 
 /// What a value begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,11 @@ pub struct Parser<'a> {
 impl<'a> Parser<'a> {
     pub fn new(bytes: &'a [u8]) -> Parser<'a> {
         Parser { bytes, position: 0, depth: 0 }
+    }
+
+    /// Bytes before the cursor.
+    pub fn position(&self) -> usize {
+        self.position
     }
 
     fn peek(&self) -> Option<u8> {

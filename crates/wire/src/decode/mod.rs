@@ -12,6 +12,7 @@ mod typed;
 mod untyped;
 
 pub use body::{Body, decode_body};
+pub(crate) use json::MAX_DEPTH;
 
 use crate::schema::Type;
 use crate::{Value, encode};
@@ -100,17 +101,20 @@ pub fn json_type(value: &Value) -> &'static str {
     json::Token::of(value).name()
 }
 
-/// Parses JSON values that follow each other, as `kubectl` accepts them in one file.
+/// Parses the JSON value that bytes begin with. Gives it, its duplicate fields as [`parse_json_strict`] does, and its
+/// length in bytes.
 ///
 /// # Errors
-/// The bytes are not JSON.
-pub fn parse_json_stream(bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
-    let mut parser = json::Parser::new(bytes);
-    let mut values = Vec::new();
-    while parser.end().is_err() {
-        values.push(parser.value().map_err(DecodeError::Syntax)?);
+/// The bytes begin with no JSON; with the offset of the mistake.
+pub fn parse_json_prefix(bytes: &[u8]) -> Result<(Value, Vec<String>, usize), (usize, DecodeError)> {
+    let mut reader = untyped::Reader::new(bytes);
+    match reader.value() {
+        Ok(value) => {
+            let length = reader.position();
+            Ok((value, reader.problems, length))
+        }
+        Err(message) => Err((reader.position(), DecodeError::Syntax(message))),
     }
-    Ok(values)
 }
 
 #[cfg(test)]

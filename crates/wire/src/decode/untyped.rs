@@ -18,6 +18,11 @@ impl<'a> Reader<'a> {
         Reader { parser: Parser::new(bytes), path: String::new(), problems: Vec::new() }
     }
 
+    /// Bytes that were read.
+    pub fn position(&self) -> usize {
+        self.parser.position()
+    }
+
     pub fn end(&mut self) -> Result<(), String> {
         self.parser.end()
     }

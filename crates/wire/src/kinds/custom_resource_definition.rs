@@ -1,5 +1,7 @@
 //! Definitions of custom resources.
 
+use std::collections::HashSet;
+
 use super::{ROW, status, strategy};
 use crate::access::{Fill, Read};
 use crate::custom::json_path::JsonPath;
@@ -371,9 +373,10 @@ fn stored_versions(object: &Value, errors: &mut Errors) {
         return errors.invalid(path, shown, "must have at least one stored version");
     }
     let versions = object.items("spec.versions");
+    let known: HashSet<&str> = versions.iter().map(|version| version.text("name")).collect();
     for (at, name) in stored.iter().enumerate() {
         let name = name.as_str().unwrap_or_default();
-        if !versions.iter().any(|version| version.text("name") == name) {
+        if !known.contains(name) {
             let why = format!(
                 "missing from spec.versions; {name} was previously a storage version, and must remain in \
                  spec.versions until a storage migration ensures no data remains persisted in {name} and removes \
@@ -382,9 +385,10 @@ fn stored_versions(object: &Value, errors: &mut Errors) {
             errors.invalid(path.index(at), name, &why);
         }
     }
+    let stored: HashSet<&str> = stored.iter().filter_map(Value::as_str).collect();
     for version in versions.iter().filter(|version| version.flag("storage")) {
         let name = version.text("name");
-        if !stored.iter().any(|one| one == name) {
+        if !stored.contains(name) && !errors.is_full() {
             errors.invalid(path, shown.clone(), &format!("must have the storage version {name}"));
         }
     }

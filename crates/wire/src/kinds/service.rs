@@ -1,5 +1,7 @@
 //! Services and their endpoints.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use super::{PROXY, ROW, print, status, strategy, subresource};
@@ -205,17 +207,14 @@ fn service_port(port: &Value, needs_name: bool, headless: bool, path: &Path<'_>,
 
 /// Two ports of a service differ in name, and in number or protocol.
 fn unique_ports(ports: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
     for (index, port) in ports.iter().enumerate() {
-        let before = &ports[..index];
         let item = path.index(index);
         let name = port.text("name");
-        if !name.is_empty() && before.iter().any(|other| other.text("name") == name) {
+        if !names.insert(name) && !name.is_empty() {
             errors.duplicate(item.child("name"), name);
         }
-        let same = |other: &Value| {
-            other.get("port") == port.get("port") && other.get("protocol") == port.get("protocol")
-        };
-        if before.iter().any(same) {
+        if !numbers.insert((port.number("port"), port.text("protocol"))) && !errors.is_full() {
             let shown = json!({"protocol": port.text("protocol"), "port": port.number("port")});
             errors.duplicate(item, internal::form("core.v1.ServicePort", &shown));
         }

@@ -340,8 +340,8 @@ fn with_claims_as_volumes(spec: &Value) -> Value {
         .iter()
         .map(|name| serde_json::json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))
         .collect();
-    let own =
-        pod.items("volumes").iter().filter(|volume| !names.iter().any(|name| name == volume.text("name")));
+    let names: std::collections::HashSet<&str> = names.iter().map(String::as_str).collect();
+    let own = pod.items("volumes").iter().filter(|volume| !names.contains(volume.text("name")));
     volumes.extend(own.cloned());
     pod.put("volumes", volumes);
     spec

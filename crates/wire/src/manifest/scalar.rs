@@ -51,13 +51,29 @@ fn float(text: &str) -> Option<Value> {
     let shape_fits = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E'));
     let number: f64 =
         text.parse().ok().filter(|_| shape_fits && text.contains(|c: char| c.is_ascii_digit()))?;
-    if !number.is_finite() {
-        return None;
-    }
-    if number.fract() == 0.0 && number.abs() < 1e15 {
+    number_value(number)
+}
+
+/// A number as Go's JSON writes it: a whole one without a fraction.
+fn number_value(number: f64) -> Option<Value> {
+    if number.fract() == 0.0 && number.abs() < 2_f64.powi(63) {
         return Some((number as i64).into());
     }
     serde_json::Number::from_f64(number).map(Value::Number)
+}
+
+/// Gives the numbers of a JSON value the form in which kubectl sends them on: `1.0` becomes `1`.
+pub fn as_kubectl_sends(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.as_i64().is_none() => {
+            if let Some(sent) = number.as_f64().and_then(number_value) {
+                *value = sent;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(as_kubectl_sends),
+        Value::Object(fields) => fields.values_mut().for_each(as_kubectl_sends),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

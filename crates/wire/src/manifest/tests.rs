@@ -49,17 +49,127 @@ fn a_list_gives_its_items() {
 
 #[test]
 fn a_broken_document_names_its_line_and_leaves_the_others_alone() {
-    let text = "a: 1\n---\nb: [1\nc: 2\n---\nd: 4\n---\ne: 1\ne: 2\n--- x\n";
+    let text = "a: 1\n---\nb: [1\nc: 2\n---\nd: 4\n--- x\n---\ne: 5\n";
     let results = documents(text);
-    let errors: Vec<String> =
-        results.iter().filter_map(|result| result.as_ref().err()).map(ToString::to_string).collect();
-    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 2);
-    assert!(
-        errors[0].starts_with("document 2, line 4: error converting YAML to JSON: yaml: line 2: "),
-        "{errors:?}"
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
+    assert_eq!(
+        errors(text),
+        [
+            "document 2, line 4: error converting YAML to JSON: yaml: line 2: illegal placement of ':' indicator",
+            "document 4, line 7: invalid Yaml document separator: x",
+        ]
     );
-    assert_eq!(errors[1], "document 4, line 9: key \"e\" already set in map");
-    assert_eq!(errors[2], "document 5, line 10: invalid Yaml document separator: x");
+}
+
+fn errors(text: &str) -> Vec<String> {
+    documents(text).into_iter().filter_map(Result::err).map(|error| error.to_string()).collect()
+}
+
+#[test]
+fn items_of_a_typed_list_get_its_kind_and_version() {
+    let check = |items: Value, expected: &[Value]| {
+        let text = json!({"apiVersion": "apps/v1", "kind": "DaemonSetList", "items": items}).to_string();
+        assert_eq!(values(&text), expected, "{text}");
+    };
+    let (kind, version) = ("DaemonSet", "apps/v1");
+    check(json!([{"a": 1}]), &[json!({"a": 1, "kind": kind, "apiVersion": version})]);
+    check(json!([{"kind": "Pod"}]), &[json!({"kind": "Pod"})]);
+    check(json!([{"kind": "Pod", "apiVersion": "v1"}]), &[json!({"kind": "Pod", "apiVersion": "v1"})]);
+    check(json!([]), &[]);
+    check(json!(null), &[]);
+    let inner = json!({"apiVersion": "v1", "kind": "PodList", "items": [{"a": 1}]});
+    check(json!([inner]), &[json!({"a": 1, "kind": "Pod", "apiVersion": "v1"})]);
+}
+
+#[test]
+fn what_kubectl_refuses_is_refused() {
+    let check = |text: &str, expected: &str| {
+        let errors = errors(text);
+        assert!(errors.len() == 1 && errors[0].ends_with(expected), "{text:?} gives {errors:?}");
+    };
+    check(
+        "{\"a\": 1}garbage",
+        "line 1: error parsing JSON: invalid character 'g' looking for beginning of value",
+    );
+    check("{\"a\": 1,}", "invalid character '}' looking for beginning of object key string");
+    check(
+        "{\"a\": 1}\n{\"b\":\n [}",
+        "document 2, line 3: error parsing JSON: invalid character '}' looking for beginning of value",
+    );
+    check("{\"a\": 1} 5", "a document must be an object with apiVersion and kind, found number");
+    check("hello\n", "a document must be an object with apiVersion and kind, found string");
+    check("- a\n", "a document must be an object with apiVersion and kind, found array");
+    check("kind: List\nitems: []\n", "List: apiVersion not set");
+    check("kind: List\napiVersion: v1\nitems: x\n", "List: items must be an array, found string");
+    check(
+        "kind: List\napiVersion: v1\nitems: [x]\n",
+        "a document must be an object with apiVersion and kind, found string",
+    );
+    for text in [
+        "\t\n",
+        "\t\n---\n",
+        "a: 1\n\t\n",
+        "a: 1\n\t# c\n",
+        "a: |\n  x\n\t\n",
+        "a: x\n\ty\n",
+        "a:\n  b: 1\n \t\nc: 2\n",
+        "# c\n\t\na: 1\n",
+        "a: x\n\n\t\nb: y\n",
+        "a: \"x\"\n  \t\nb: y\n",
+        "a: \"x\"\n  \t# foo\nb: y\n",
+    ] {
+        check(text, "");
+    }
+    check("a: |\n\tx\n", "");
+    check("a:\n\tb: y\n", "");
+}
+
+#[test]
+fn tabs_that_are_no_indentation_stay() {
+    let check = |text: &str, expected: Value| assert_eq!(values(text), [expected], "{text:?}");
+    check("a: |\n  x\n  \ty\n", json!({"a": "x\n\ty\n"}));
+    check("a: \"x\n\ty\"\n", json!({"a": "x y"}));
+    check("a: [1,\n\t2]\n", json!({"a": [1, 2]}));
+    check("a: {b: 1,\n\t\n c: 2}\n", json!({"a": {"b": 1, "c": 2}}));
+    check("a:\tb\t\n", json!({"a": "b"}));
+    check("a: x\n  \ty\nb: z\n", json!({"a": "x y", "b": "z"}));
+    check("a: 1 \t # x\n", json!({"a": 1}));
+}
+
+#[test]
+fn of_keys_that_stand_twice_the_last_counts_with_a_warning() {
+    let check = |text: &str, expected: Value, warnings: &[&str]| {
+        let document = documents(text).remove(0).unwrap();
+        let found: Vec<String> = document.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!((document.value, found), (expected, warnings.iter().map(|&one| one.into()).collect()));
+    };
+    check(
+        "---\ne: 1\ne: 2\n",
+        json!({"e": 2}),
+        &["line 3: key \"e\" already set in map; the last one counts"],
+    );
+    check("\n{\"a\": {\"e\": 1, \"e\": 2}}", json!({"a": {"e": 2}}), &["line 2: duplicate field \"a.e\""]);
+    check("e: 1\n", json!({"e": 1}), &[]);
+}
+
+#[test]
+fn whole_numbers_of_json_lose_their_fraction() {
+    let check = |number: &str, expected: &str| {
+        assert_eq!(values(&format!("{{\"a\":[{number}]}}"))[0]["a"][0].to_string(), expected);
+    };
+    check("1.0", "1");
+    check("1e1", "10");
+    check("-0.0", "0");
+    check("1.5", "1.5");
+    check("9223372036854775807", "9223372036854775807");
+    check("4e18", "4000000000000000000");
+}
+
+#[test]
+fn json_goes_on_as_yaml_behind_a_separator() {
+    let text = "{\"a\": 1}\n---\nb: 2\n---\n{c: 3,}\n";
+    let found: Vec<_> = documents(text).into_iter().map(Result::unwrap).map(|d| (d.line, d.value)).collect();
+    assert_eq!(found, [(1, json!({"a": 1})), (3, json!({"b": 2})), (5, json!({"c": 3}))]);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle, Tag};
 
 use super::scalar::resolve;
+use super::tabs::Tabs;
 use crate::{Object, Value};
 
 /// Nesting that is read.
@@ -58,8 +59,17 @@ pub fn parse_yaml(text: &str) -> Result<Yaml, YamlError> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader { parser, anchors: HashMap::new(), duplicates: Vec::new(), aliased: 0, depth: 0 };
+    let mut reader = Reader {
+        parser,
+        anchors: HashMap::new(),
+        duplicates: Vec::new(),
+        aliased: 0,
+        depth: 0,
+        tabs: Tabs::of(text),
+        last_line: 0,
+    };
     let value = reader.document()?;
+    reader.tabs.check()?;
     Ok(Yaml { value, duplicates: reader.duplicates })
 }
 
@@ -69,6 +79,9 @@ struct Reader<'a> {
     duplicates: Vec<(usize, String)>,
     aliased: usize,
     depth: usize,
+    tabs: Tabs,
+    /// The line on which the last event ended.
+    last_line: usize,
 }
 
 fn fail<T>(span: Span, problem: impl Into<String>) -> Result<T, YamlError> {
@@ -78,7 +91,10 @@ fn fail<T>(span: Span, problem: impl Into<String>) -> Result<T, YamlError> {
 impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), YamlError> {
         match self.parser.next_event() {
-            Some(Ok(event)) => Ok(event),
+            Some(Ok((event, span))) => {
+                self.last_line = span.end.line();
+                Ok((event, span))
+            }
             Some(Err(error)) => {
                 Err(YamlError { line: error.marker().line(), problem: error.info().to_string() })
             }
@@ -107,9 +123,22 @@ impl<'a> Reader<'a> {
             return fail(span, "exceeded max depth");
         }
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, tag) => (scalar(&text, style, tag.as_deref(), span)?, anchor),
-            Event::SequenceStart(_, anchor, _) => (self.sequence()?, anchor),
-            Event::MappingStart(_, anchor, _) => (self.mapping()?, anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                // Text that goes on in further lines is indented by a space at least, before it may hold tabs.
+                let is_quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+                self.tabs.allow(span.start.line(), span.end.line(), usize::from(!is_quoted));
+                (scalar(&text, style, tag.as_deref(), span)?, anchor)
+            }
+            Event::SequenceStart(style, anchor, _) => {
+                let value = self.sequence()?;
+                self.allow_tabs_in(style, span);
+                (value, anchor)
+            }
+            Event::MappingStart(style, anchor, _) => {
+                let value = self.mapping()?;
+                self.allow_tabs_in(style, span);
+                (value, anchor)
+            }
             Event::Alias(anchor) => (self.alias(anchor, span)?, 0),
             _ => return fail(span, "did not find expected node content"),
         };
@@ -118,6 +147,13 @@ impl<'a> Reader<'a> {
         }
         self.depth -= 1;
         Ok(value)
+    }
+
+    /// Between braces and brackets tabs are spaces. The parser has just read the last of them.
+    fn allow_tabs_in(&mut self, style: StructureStyle, start: Span) {
+        if style == StructureStyle::Flow && !self.tabs.are_none() {
+            self.tabs.allow(start.start.line(), self.last_line, 0);
+        }
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Value, YamlError> {

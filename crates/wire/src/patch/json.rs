@@ -1,6 +1,6 @@
 //! JSON patches (RFC 6902).
 
-use json_patch::jsonptr::PointerBuf;
+use json_patch::jsonptr::{Pointer, PointerBuf};
 use json_patch::{
     AddOperation, CopyOperation, MoveOperation, PatchOperation, RemoveOperation, ReplaceOperation,
     TestOperation, patch_unsafe,
@@ -17,6 +17,10 @@ const MAX_OPERATIONS: usize = 10_000;
 /// Bytes that the copy operations of one patch may add together: a few of them in a row double an object
 /// again and again.
 const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
+
+/// Values that the operations of one patch may step over together, moved ones and their neighbours in lists: many moves
+/// in a large object take time without end.
+const MAX_STEPS: usize = 4_000_000;
 
 /// Applies a JSON patch to an object that `ty` decodes.
 ///
@@ -47,9 +51,9 @@ pub fn json_patch(ty: impl Decode, original: &Value, patch: &[u8]) -> Result<Pat
         check_shape(index, operation, &mut problems).map_err(bad)?;
     }
     let mut result = original.clone();
-    let mut copied_bytes = 0;
+    let mut budget = Budget { copied_bytes: MAX_COPIED_BYTES, steps: MAX_STEPS };
     for operation in &operations {
-        apply(&mut result, operation, &mut copied_bytes).ok_or_else(Status::unprocessable)?;
+        apply(&mut result, operation, &mut budget).ok_or_else(Status::unprocessable)?;
     }
     finish(&ty, &result, problems, Shown::Result(result.clone()))
 }
@@ -75,23 +79,79 @@ fn check_shape(index: usize, operation: &Value, problems: &mut Vec<String>) -> R
     Ok(())
 }
 
+/// What the operations of one patch have left.
+struct Budget {
+    copied_bytes: usize,
+    steps: usize,
+}
+
+impl Budget {
+    fn step(&mut self, count: usize) -> Option<()> {
+        self.steps = self.steps.checked_sub(count)?;
+        Some(())
+    }
+
+    /// Takes the elements beside the one at a path, which move when it comes or goes.
+    fn step_over(&mut self, target: &Value, path: &Pointer) -> Option<()> {
+        let parent = path.parent().and_then(|parent| parent.resolve(target).ok());
+        self.step(match parent {
+            Some(Value::Array(items)) => items.len(),
+            Some(Value::Object(fields)) => fields.len(),
+            _ => 0,
+        })
+    }
+
+    /// Takes all values within one, and sees to it that at the end of a path it nests no deeper than what is read:
+    /// a few moves in a row double the depth of an object again and again.
+    fn place(&mut self, value: &Value, path: &Pointer) -> Option<()> {
+        let room = decode::MAX_DEPTH.checked_sub(path.count())?;
+        self.fits(value, room)
+    }
+
+    fn fits(&mut self, value: &Value, room: usize) -> Option<()> {
+        self.step(1)?;
+        match value {
+            Value::Array(items) => {
+                let room = room.checked_sub(1)?;
+                items.iter().try_for_each(|item| self.fits(item, room))
+            }
+            Value::Object(fields) => {
+                let room = room.checked_sub(1)?;
+                fields.values().try_for_each(|field| self.fits(field, room))
+            }
+            _ => Some(()),
+        }
+    }
+}
+
 /// Applies one operation; nothing when it cannot be carried out.
-fn apply(target: &mut Value, operation: &Value, copied_bytes: &mut usize) -> Option<()> {
+fn apply(target: &mut Value, operation: &Value, budget: &mut Budget) -> Option<()> {
     let fields = operation.as_object()?;
     let path = pointer(fields, "path")?;
     let value = || fields.get("value").cloned().unwrap_or_default();
+    budget.step_over(target, &path)?;
     let operation = match fields.get("op")?.as_str()? {
-        "add" => PatchOperation::Add(AddOperation { path, value: value() }),
+        "add" => {
+            budget.place(fields.get("value").unwrap_or(&Value::Null), &path)?;
+            PatchOperation::Add(AddOperation { path, value: value() })
+        }
         "remove" => PatchOperation::Remove(RemoveOperation { path }),
-        "replace" => PatchOperation::Replace(ReplaceOperation { path, value: value() }),
+        "replace" => {
+            budget.place(fields.get("value").unwrap_or(&Value::Null), &path)?;
+            PatchOperation::Replace(ReplaceOperation { path, value: value() })
+        }
         "test" => PatchOperation::Test(TestOperation { path, value: value() }),
-        "move" => PatchOperation::Move(MoveOperation { from: pointer(fields, "from")?, path }),
+        "move" => {
+            let from = pointer(fields, "from")?;
+            budget.step_over(target, &from)?;
+            budget.place(from.resolve(target).ok()?, &path)?;
+            PatchOperation::Move(MoveOperation { from, path })
+        }
         "copy" => {
             let from = pointer(fields, "from")?;
-            *copied_bytes += encode::to_vec(from.resolve(target).ok()?).len();
-            if *copied_bytes > MAX_COPIED_BYTES {
-                return None;
-            }
+            let copied = from.resolve(target).ok()?;
+            budget.place(copied, &path)?;
+            budget.copied_bytes = budget.copied_bytes.checked_sub(encode::to_vec(copied).len())?;
             PatchOperation::Copy(CopyOperation { from, path })
         }
         _ => return None,

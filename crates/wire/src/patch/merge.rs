@@ -34,7 +34,8 @@ fn merge(target: &mut Value, patch: Value) {
     let Value::Object(fields) = target else { return };
     for (name, value) in patch {
         if value.is_null() {
-            fields.shift_remove(&name);
+            // Sorted below.
+            fields.swap_remove(&name);
         } else {
             merge(fields.entry(name).or_insert(Value::Null), value);
         }

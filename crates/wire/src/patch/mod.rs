@@ -7,7 +7,7 @@ mod order;
 mod strategic;
 pub mod three_way;
 
-use crate::decode::{Decode, DecodeError, Decoded};
+use crate::decode::{Body, Decode, DecodeError, Decoded};
 use crate::status::{FieldError, Status};
 use crate::{Value, encode};
 
@@ -46,6 +46,23 @@ impl Shown {
 }
 
 impl Patched {
+    /// Refuses a patch that made another kind of an object. A strategic merge does not: what it says of the kind is
+    /// not looked at.
+    ///
+    /// # Errors
+    /// 422 with the kind that it would be.
+    pub fn keeping_kind<D: Decode>(mut self, expected: &Body<'_, D>) -> Result<Patched, Status> {
+        if let Shown::Result(_) = self.shown
+            && let Some(why) = expected.changed_kind(&self.value)
+        {
+            return Err(self.shown.refusal(&why));
+        }
+        if !expected.ty.takes_any_kind() {
+            expected.set_kind(&mut self.value);
+        }
+        Ok(self)
+    }
+
     /// Refuses a patch with problems, as `fieldValidation=Strict` asks.
     ///
     /// # Errors

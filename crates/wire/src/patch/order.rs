@@ -1,9 +1,11 @@
 //! The order of the elements of a merged list: those that the patch names stand in the order of the patch,
 //! the others keep their order, and both are woven together by where they stood before.
 
+use std::collections::HashMap;
+
 use super::directive::{PATCH, no_merge_key};
-use crate::Value;
 use crate::status::Status;
+use crate::{Value, encode};
 
 /// What tells the elements of a list apart: a field of theirs, or they themselves.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +13,7 @@ pub struct Identity<'a> {
     pub merge_key: Option<&'a str>,
 }
 
-impl Identity<'_> {
+impl<'a> Identity<'a> {
     /// Whether two elements are the same one.
     pub fn same(self, left: &Value, right: &Value) -> bool {
         match self.merge_key {
@@ -20,9 +22,19 @@ impl Identity<'_> {
         }
     }
 
-    /// Where an element stands in a list.
-    pub fn index(self, list: &[Value], element: &Value) -> Option<usize> {
-        list.iter().position(|one| self.same(one, element))
+    /// What tells an element apart, as text.
+    fn of(self, element: &Value) -> Option<String> {
+        match self.merge_key {
+            None => Some(encode::to_text(element)),
+            Some(key) => element.get(key).map(encode::to_text),
+        }
+    }
+
+    /// Where the elements of a list stand.
+    pub fn places(self, list: &[Value]) -> Places<'a> {
+        let mut places = Places { identity: self, by_text: HashMap::with_capacity(list.len()) };
+        list.iter().enumerate().for_each(|(index, element)| places.add(element, index));
+        places
     }
 
     /// Checks that every element has the field that tells it apart.
@@ -39,6 +51,27 @@ impl Identity<'_> {
     }
 }
 
+/// Where elements stand in a list; of equal ones the first.
+#[derive(Debug)]
+pub struct Places<'a> {
+    identity: Identity<'a>,
+    by_text: HashMap<String, usize>,
+}
+
+impl Places<'_> {
+    /// Where an element stands.
+    pub fn of(&self, element: &Value) -> Option<usize> {
+        self.by_text.get(&self.identity.of(element)?).copied()
+    }
+
+    /// Adds an element that stands there.
+    pub fn add(&mut self, element: &Value, index: usize) {
+        if let Some(text) = self.identity.of(element) {
+            self.by_text.entry(text).or_insert(index);
+        }
+    }
+}
+
 /// Orders the elements of `merged`. `patch_order` names the patch's elements, `server_order` is the list as it
 /// was before.
 pub fn normalize(
@@ -49,22 +82,21 @@ pub fn normalize(
 ) -> Result<Vec<Value>, Status> {
     identity.check(&merged)?;
     identity.check(patch_order)?;
+    let (patch, server) = (identity.places(patch_order), identity.places(server_order));
     let (from_patch, server_only): (Vec<Value>, Vec<Value>) =
-        merged.into_iter().partition(|element| identity.index(patch_order, element).is_some());
-    let from_patch = sorted(from_patch, patch_order, identity);
-    let server_only = sorted(server_only, server_order, identity);
-    Ok(weave(server_only, from_patch, server_order, identity))
+        merged.into_iter().partition(|element| patch.of(element).is_some());
+    Ok(weave(sorted(server_only, &server), sorted(from_patch, &patch), &server))
 }
 
 /// Sorts by an order; elements that are to be deleted go to the end.
-fn sorted(mut list: Vec<Value>, order: &[Value], identity: Identity<'_>) -> Vec<Value> {
+fn sorted(mut list: Vec<Value>, order: &Places<'_>) -> Vec<Value> {
     let is_deletion = |element: &Value| element.get(PATCH).is_some_and(|directive| directive == "delete");
-    list.sort_by_cached_key(|element| (is_deletion(element), identity.index(order, element)));
+    list.sort_by_cached_key(|element| (is_deletion(element), order.of(element)));
     list
 }
 
-fn weave(left: Vec<Value>, right: Vec<Value>, server_order: &[Value], identity: Identity<'_>) -> Vec<Value> {
-    let place = |element: Option<&Value>| element.and_then(|one| identity.index(server_order, one));
+fn weave(left: Vec<Value>, right: Vec<Value>, server_order: &Places<'_>) -> Vec<Value> {
+    let place = |element: Option<&Value>| element.and_then(|one| server_order.of(one));
     let mut woven = Vec::with_capacity(left.len() + right.len());
     let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
     loop {

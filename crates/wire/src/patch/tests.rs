@@ -173,3 +173,33 @@ proptest! {
         let _ = json_patch(set(), &original, text.as_bytes());
     }
 }
+
+#[test]
+fn a_json_patch_nests_no_deeper_than_what_is_read_and_moves_only_so_much() {
+    let check = |operations: Value, is_applied: bool| {
+        let patched = json_patch(set(), &object(json!({})), &encode::to_vec(&operations));
+        assert_eq!(patched.is_ok(), is_applied);
+    };
+    // Each round puts `/x` one level deeper.
+    let round = [
+        json!({"op": "add", "path": "/y", "value": {}}),
+        json!({"op": "move", "from": "/x", "path": "/y/x"}),
+        json!({"op": "move", "from": "/y", "path": "/x"}),
+    ];
+    let nested = |rounds: usize| {
+        let begin = [json!({"op": "add", "path": "/x", "value": 1})];
+        begin.into_iter().chain(round.iter().cycle().take(3 * rounds).cloned()).collect::<Value>()
+    };
+    check(nested(200), true);
+    check(nested(1_000), false);
+    let long = format!("/x{}", "/x".repeat(300));
+    check(json!([{"op": "add", "path": long, "value": 1}]), false);
+    let many = json!({"op": "add", "path": "/x", "value": vec![0; 10_000]});
+    let moved = json!({"op": "move", "from": "/x/0", "path": "/x/9999"});
+    let moves = |count: usize| {
+        let many = std::iter::once(many.clone());
+        many.chain(std::iter::repeat_n(moved.clone(), count)).collect::<Value>()
+    };
+    check(moves(100), true);
+    check(moves(9_000), false);
+}

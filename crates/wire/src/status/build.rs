@@ -29,6 +29,25 @@ fn cause(reason: &str, message: &str, field: &str) -> Value {
     Value::Object(cause)
 }
 
+/// Field errors that are reported of one object.
+pub const MAX_ERRORS: usize = 100;
+
+/// Bytes of field errors that are reported of one object, unless the first alone has more.
+const MAX_ERROR_BYTES: usize = 256 << 10;
+
+/// The errors of a list that are reported.
+fn reported(errors: &[FieldError]) -> &[FieldError] {
+    let mut room = MAX_ERROR_BYTES;
+    let fits = |error: &&FieldError| {
+        let length = error.field.len() + error.message.len();
+        let fits = length <= room;
+        room = room.saturating_sub(length);
+        fits
+    };
+    let count = errors.iter().take(MAX_ERRORS).take_while(fits).count();
+    &errors[..count.max(errors.len().min(1))]
+}
+
 impl Status {
     fn with_details(reason: Reason, message: impl Into<String>, details: Object) -> Status {
         Status { reason, message: message.into(), details: Some(details) }
@@ -72,6 +91,7 @@ impl Status {
 
     /// Fields that break rules. The message lists each different mistake once, the causes list all.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Status {
+        let errors = reported(errors);
         let mut sentences: Vec<String> = Vec::new();
         for error in errors {
             let sentence = error.to_string();

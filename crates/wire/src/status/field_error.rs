@@ -28,6 +28,7 @@ impl FieldError {
             Value::String(text) => go_quote(&text),
             other => encode::to_text(&other),
         };
+        let value = shown(value);
         FieldError::new(field, cause, format!("{head}: {value}"), detail)
     }
 
@@ -99,6 +100,18 @@ impl FieldError {
         let detail = format!("must have at most {max} {unit}");
         FieldError::with_value(field, Cause::TooMany, "Too many", actual as u64, &detail)
     }
+}
+
+/// Bytes of a value that an error shows.
+const SHOWN_BYTES: usize = 64 << 10;
+
+/// The beginning of a text that is too long to be shown.
+fn shown(mut text: String) -> String {
+    if text.len() > SHOWN_BYTES {
+        text.truncate(text.floor_char_boundary(SHOWN_BYTES));
+        text.push_str("...");
+    }
+    text
 }
 
 #[cfg(test)]

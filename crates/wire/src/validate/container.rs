@@ -1,6 +1,6 @@
 //! What all containers of a pod have in common.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Errors, Path, Report, env, names, resource_list, security, volume_mount};
 use crate::Value;
@@ -52,7 +52,7 @@ pub(crate) fn common(container: &Value, pod: &Pod<'_>, path: &Path<'_>, errors: 
 }
 
 fn ports(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
-    let mut known = Vec::new();
+    let mut known = HashSet::new();
     for (index, port) in list.iter().enumerate() {
         let path = path.index(index);
         let name = port.text("name");
@@ -60,10 +60,8 @@ fn ports(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
             let messages = names::port_name(name);
             if !messages.is_empty() {
                 errors.all_invalid(&path.child("name"), name, messages);
-            } else if known.contains(&name) {
+            } else if !known.insert(name) {
                 errors.duplicate(path.child("name"), name);
-            } else {
-                known.push(name);
             }
         }
         let (number, host) = (port.number("containerPort"), port.number("hostPort"));
@@ -83,7 +81,7 @@ fn ports(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
 
 /// Two containers of a pod may not ask for one port of the host.
 pub(crate) fn host_ports(containers: &[Value], path: &Path<'_>, errors: &mut Errors) {
-    let mut taken: Vec<String> = Vec::new();
+    let mut taken = HashSet::new();
     for (index, container) in containers.iter().enumerate() {
         let container_path = path.index(index);
         let list = container_path.child("ports");
@@ -96,16 +94,17 @@ pub(crate) fn host_ports(containers: &[Value], path: &Path<'_>, errors: &mut Err
             if taken.contains(&address) {
                 errors.duplicate(list.index(index).child("hostPort"), address);
             } else {
-                taken.push(address);
+                taken.insert(address);
             }
         }
     }
 }
 
 fn resize_policy(list: &[Value], restart_policy: &str, path: &Path<'_>, errors: &mut Errors) {
+    let mut known = HashSet::new();
     for (index, policy) in list.iter().enumerate() {
         let (resource, restart) = (policy.text("resourceName"), policy.text("restartPolicy"));
-        if list[..index].iter().any(|other| other.text("resourceName") == resource) {
+        if !known.insert(resource) {
             errors.duplicate(path.index(index), resource);
         }
         errors.one_of(path, resource, &["cpu", "memory"]);

@@ -1,5 +1,7 @@
 //! The three lists of containers of a pod.
 
+use std::collections::HashSet;
+
 use super::container::{self, Pod};
 use super::{Errors, Path, Report, probe};
 use crate::Value;
@@ -10,10 +12,11 @@ pub(crate) fn containers(list: &[Value], pod: &Pod<'_>, path: &Path<'_>, errors:
     if list.is_empty() {
         return errors.required(path, "");
     }
+    let mut known = HashSet::new();
     for (index, container) in list.iter().enumerate() {
         let path = path.index(index);
         container::common(container, pod, &path, errors);
-        if has_name(&list[..index], container.text("name")) {
+        if !known.insert(container.text("name")) {
             errors.duplicate(path.child("name"), container.text("name"));
         }
         hooks_and_probes(container, pod, &path, errors);
@@ -22,8 +25,8 @@ pub(crate) fn containers(list: &[Value], pod: &Pod<'_>, path: &Path<'_>, errors:
     container::host_ports(list, path, errors);
 }
 
-fn has_name(list: &[Value], name: &str) -> bool {
-    list.iter().any(|container| container.text("name") == name)
+fn names(list: &[Value]) -> HashSet<&str> {
+    list.iter().map(|container| container.text("name")).collect()
 }
 
 fn hooks_and_probes(container: &Value, pod: &Pod<'_>, path: &Path<'_>, errors: &mut Errors) {
@@ -41,12 +44,15 @@ pub(crate) fn init_containers(
     path: &Path<'_>,
     errors: &mut Errors,
 ) {
+    let ordinary = names(ordinary);
+    let mut known = HashSet::new();
     for (index, container) in list.iter().enumerate() {
         let item = path.index(index);
         let name = container.text("name");
+        let is_known = !known.insert(name) && !name.is_empty();
         container::common(container, pod, &item, errors);
         container::restart_policy(container, &item, errors);
-        if has_name(ordinary, name) || (!name.is_empty() && has_name(&list[..index], name)) {
+        if is_known || ordinary.contains(name) {
             errors.duplicate(item.child("name"), name);
         }
         container::host_ports(&list[index..=index], path, errors);
@@ -73,12 +79,14 @@ pub(crate) fn ephemeral_containers(
 ) {
     const NOT_ALLOWED: &[&str] =
         &["lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "startupProbe"];
+    let others = others.map(names);
+    let mut known = HashSet::new();
     for (index, container) in list.iter().enumerate() {
         let path = path.index(index);
         container::common(container, pod, &path, errors);
-        let in_others = |name: &str| others.iter().any(|list| has_name(list, name));
+        let in_others = |name: &str| others.iter().any(|names| names.contains(name));
         let name = container.text("name");
-        if in_others(name) || has_name(&list[..index], name) {
+        if !known.insert(name) || in_others(name) {
             errors.duplicate(path.child("name"), name);
         }
         let target = container.text("targetContainerName");

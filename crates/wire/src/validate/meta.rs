@@ -1,5 +1,7 @@
 //! Checks of `metadata`, which all kinds share.
 
+use std::collections::HashSet;
+
 use super::names::{self, Messages};
 use super::{Errors, Path, Report, selector};
 use crate::Value;
@@ -143,6 +145,8 @@ fn owner_references(metadata: &Value, path: &Path<'_>, errors: &mut Errors) {
         }
         let name = format!("{}/{}", owner.text("kind"), owner.text("name"));
         match &controller {
+            // Each shows the whole list.
+            Some(_) if errors.is_full() => return,
             Some(first) => {
                 let message = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
@@ -207,9 +211,9 @@ pub fn validate_finalizer_names(resource: &Resource, object: &Value, errors: &mu
 }
 
 fn no_new_finalizers(new: &Value, old: &Value, path: &Path<'_>, errors: &mut Errors) {
-    let old = old.items("finalizers");
-    let mut added: Vec<&str> =
-        new.items("finalizers").iter().filter(|name| !old.contains(name)).filter_map(Value::as_str).collect();
+    let old: HashSet<&str> = old.items("finalizers").iter().filter_map(Value::as_str).collect();
+    let new = new.items("finalizers").iter().filter_map(Value::as_str);
+    let mut added: Vec<&str> = new.filter(|name| !old.contains(name)).collect();
     if added.is_empty() {
         return;
     }

@@ -1,5 +1,7 @@
 //! The spec of a pod or of a pod template.
 
+use std::collections::HashSet;
+
 use super::container::Pod;
 use super::{
     Errors, Path, Report, container_list, internal, meta, names, resource_list, scheduling, security,
@@ -55,9 +57,10 @@ fn profiles(annotations: &Value, spec: &Value, path: &Path<'_>, errors: &mut Err
     for (key, profile) in all.iter().filter(|(key, _)| key.starts_with(warnings::SECCOMP)) {
         seccomp_profile(profile, &path.child(key), errors);
     }
+    let containers: HashSet<&str> = each_container(spec).map(|(_, _, one)| one.text("name")).collect();
     for (key, profile) in all {
         let Some(container) = key.strip_prefix(warnings::APP_ARMOR) else { continue };
-        if !each_container(spec).any(|(_, _, one)| one.text("name") == container) {
+        if !containers.contains(container) {
             errors.invalid(path.key(key), container, "container not found");
         }
         let is_known = matches!(profile, "" | "runtime/default" | "unconfined");
@@ -158,12 +161,14 @@ pub(crate) fn spec(spec: &Value, pod_name: Option<&str>, path: &Path<'_>, errors
 
 /// Claims of devices have one source each.
 fn resource_claims(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    let mut known = HashSet::new();
     for (index, claim) in list.iter().enumerate() {
         let path = path.index(index);
         let name = claim.text("name");
+        let is_known = !known.insert(name);
         if name.is_empty() {
             errors.required(path.child("name"), "");
-        } else if list[..index].iter().any(|other| other.text("name") == name) {
+        } else if is_known {
             errors.duplicate(path.child("name"), name);
         } else {
             errors.all_invalid(&path.child("name"), name, names::dns_label(name));
@@ -318,10 +323,11 @@ fn gates(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
     let list = path.child("schedulingGates");
     let gates = spec.items("schedulingGates");
+    let mut known = HashSet::new();
     for (index, gate) in gates.iter().enumerate() {
         let name = gate.text("name");
         errors.all_invalid(&list.index(index), name, names::qualified_name(name));
-        if gates[..index].iter().any(|other| other.text("name") == name) {
+        if !known.insert(name) {
             errors.duplicate(list.index(index), name);
         }
     }

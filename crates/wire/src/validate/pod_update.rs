@@ -1,5 +1,7 @@
 //! What may change in a pod.
 
+use std::collections::HashSet;
+
 use super::{Errors, Path, Report, internal, pod_spec, scheduling};
 use crate::Value;
 use crate::access::{Fill, Read};
@@ -91,9 +93,9 @@ fn added_tolerations(new: &Value, old: &Value, path: &Path<'_>, errors: &mut Err
     let without_seconds = |toleration: &Value| {
         let mut toleration = toleration.clone();
         toleration.take_out("tolerationSeconds");
-        toleration
+        crate::encode::to_text(&toleration)
     };
-    let after: Vec<Value> = new.items("tolerations").iter().map(without_seconds).collect();
+    let after: HashSet<String> = new.items("tolerations").iter().map(without_seconds).collect();
     if old.items("tolerations").iter().any(|before| !after.contains(&without_seconds(before))) {
         let message = "existing toleration can not be modified except its tolerationSeconds";
         return errors.forbidden(path, message);
@@ -102,9 +104,10 @@ fn added_tolerations(new: &Value, old: &Value, path: &Path<'_>, errors: &mut Err
 }
 
 fn removed_gates(new: &Value, old: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let known: HashSet<&str> = old.items("schedulingGates").iter().map(|gate| gate.text("name")).collect();
     for (index, gate) in new.items("schedulingGates").iter().enumerate() {
-        if !old.items("schedulingGates").contains(gate) {
-            let name = gate.text("name");
+        let name = gate.text("name");
+        if !known.contains(name) {
             let message = format!("only deletion is allowed, but found new scheduling gate '{name}'");
             errors.forbidden(path.index(index).child("name"), &message);
         }

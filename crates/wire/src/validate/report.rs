@@ -2,10 +2,12 @@
 
 use super::{Errors, Path, names};
 use crate::Value;
-use crate::status::FieldError;
+use crate::status::{FieldError, MAX_ERRORS};
 
 /// Short forms of the constructors of [`FieldError`].
 pub(crate) trait Report {
+    /// Whether there are as many mistakes as are reported: more are not written down.
+    fn is_full(&self) -> bool;
     /// A required value is missing; `detail` may be empty.
     fn required(&mut self, path: impl Into<String>, detail: &str);
     /// The value breaks a rule.
@@ -44,27 +46,43 @@ pub(crate) trait Report {
 }
 
 impl Report for Errors {
+    fn is_full(&self) -> bool {
+        self.len() >= MAX_ERRORS
+    }
+
     fn required(&mut self, path: impl Into<String>, detail: &str) {
-        self.push(FieldError::required(path, detail));
+        if !self.is_full() {
+            self.push(FieldError::required(path, detail));
+        }
     }
 
     fn invalid(&mut self, path: impl Into<String>, value: impl Into<Value>, detail: &str) {
-        self.push(FieldError::invalid(path, value, detail));
+        if !self.is_full() {
+            self.push(FieldError::invalid(path, value, detail));
+        }
     }
 
     fn not_supported(&mut self, path: impl Into<String>, value: impl Into<Value>, supported: &[&str]) {
-        self.push(FieldError::not_supported(path, value, supported));
+        if !self.is_full() {
+            self.push(FieldError::not_supported(path, value, supported));
+        }
     }
 
     fn duplicate(&mut self, path: impl Into<String>, value: impl Into<Value>) {
-        self.push(FieldError::duplicate(path, value, ""));
+        if !self.is_full() {
+            self.push(FieldError::duplicate(path, value, ""));
+        }
     }
 
     fn not_found(&mut self, path: impl Into<String>, value: impl Into<Value>) {
-        self.push(FieldError::not_found(path, value));
+        if !self.is_full() {
+            self.push(FieldError::not_found(path, value));
+        }
     }
 
     fn forbidden(&mut self, path: impl Into<String>, detail: &str) {
-        self.push(FieldError::forbidden(path, detail));
+        if !self.is_full() {
+            self.push(FieldError::forbidden(path, detail));
+        }
     }
 }

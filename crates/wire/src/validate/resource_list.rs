@@ -1,5 +1,7 @@
 //! Requests and limits of resources.
 
+use std::collections::HashSet;
+
 use super::{Errors, Path, Report, names};
 use crate::Value;
 use crate::access::Read;
@@ -198,15 +200,18 @@ fn is_quota_huge_page(name: &str) -> bool {
 }
 
 fn claim_names(claims: &[Value], known: &[&str], path: &Path<'_>, errors: &mut Errors) {
+    let mut before = HashSet::new();
     for (index, claim) in claims.iter().enumerate() {
         let name = claim.text("name");
         let path = path.index(index);
+        let is_repeated = !before.insert((name, claim.text("request")));
         if name.is_empty() {
             errors.required(path, "");
-        } else if claims[..index].contains(claim) {
+        } else if is_repeated {
             errors.duplicate(path, name);
         }
-        if !name.is_empty() && !known.contains(&name) {
+        // What is known is sorted.
+        if !name.is_empty() && known.binary_search(&name).is_err() && !errors.is_full() {
             let mut error = crate::status::FieldError::not_found(path, name);
             let known =
                 if known.is_empty() { " which is empty".into() } else { format!(": {}", known.join(", ")) };

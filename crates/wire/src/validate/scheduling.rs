@@ -1,5 +1,7 @@
 //! Tolerations, taints, affinities and spread.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{Errors, Path, Report, names, selector};
 use crate::Value;
 use crate::access::Read;
@@ -52,6 +54,7 @@ fn toleration(toleration: &Value, path: &Path<'_>, errors: &mut Errors) {
 
 /// Checks the taints of a node.
 pub(crate) fn taints(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    let mut known = HashSet::new();
     for (index, taint) in list.iter().enumerate() {
         let path = path.index(index);
         let (key, value) = (taint.text("key"), taint.text("value"));
@@ -61,8 +64,7 @@ pub(crate) fn taints(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
             errors.invalid(path.child("value"), value, &messages.join(";"));
         }
         errors.one_of(&path.child("effect"), taint.text("effect"), EFFECTS);
-        let same = |other: &Value| other.text("key") == key && other.text("effect") == taint.text("effect");
-        if list[..index].iter().any(same) {
+        if !known.insert((key, taint.text("effect"))) && !errors.is_full() {
             let detail = "taints must be unique by key and effect pair";
             errors.push(crate::status::FieldError::duplicate(path, shown_taint(taint), detail));
         }
@@ -203,7 +205,8 @@ fn pod_term(term: &Value, path: &Path<'_>, errors: &mut Errors) {
 }
 
 fn label_keys(owner: &Value, path: &Path<'_>, errors: &mut Errors) {
-    let mismatch = owner.items("mismatchLabelKeys");
+    let texts = |field: &str| owner.items(field).iter().filter_map(Value::as_str);
+    let mismatch: HashSet<&str> = texts("mismatchLabelKeys").collect();
     for field in ["matchLabelKeys", "mismatchLabelKeys"] {
         let keys = owner.items(field);
         let list = path.child(field);
@@ -216,16 +219,20 @@ fn label_keys(owner: &Value, path: &Path<'_>, errors: &mut Errors) {
         }
     }
     let list = path.child("matchLabelKeys");
-    for (index, key) in owner.items("matchLabelKeys").iter().enumerate() {
+    for (index, key) in texts("matchLabelKeys").enumerate() {
         if mismatch.contains(key) {
             let message = "exists in both matchLabelKeys and mismatchLabelKeys";
-            errors.invalid(list.index(index), key.clone(), message);
+            errors.invalid(list.index(index), key, message);
         }
     }
 }
 
 /// Checks `topologySpreadConstraints` of a pod.
 pub(crate) fn spread(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    let pair =
+        |one: &'_ Value| (one.text("topologyKey").to_owned(), one.text("whenUnsatisfiable").to_owned());
+    let last: HashMap<(String, String), usize> =
+        list.iter().enumerate().map(|(index, one)| (pair(one), index)).collect();
     for (index, constraint) in list.iter().enumerate() {
         let path = path.index(index);
         positive(constraint.number("maxSkew"), &path.child("maxSkew"), errors);
@@ -237,9 +244,7 @@ pub(crate) fn spread(list: &[Value], path: &Path<'_>, errors: &mut Errors) {
         if !actions.contains(&action) {
             errors.not_supported(path.child("whenUnsatisfiable"), action, actions);
         }
-        let same =
-            |other: &Value| other.text("topologyKey") == key && other.text("whenUnsatisfiable") == action;
-        if list[index + 1..].iter().any(same) {
+        if last.get(&pair(constraint)).is_some_and(|last| *last > index) {
             errors.duplicate(path.child("{topologyKey, whenUnsatisfiable}"), format!("{{{key}, {action}}}"));
         }
         if let Some(domains) = constraint.number_opt("minDomains") {

@@ -1,5 +1,7 @@
 //! Security contexts of pods and containers.
 
+use std::collections::HashSet;
+
 use super::{Errors, Path, Report, internal, names, volume};
 use crate::Value;
 use crate::access::Read;
@@ -147,8 +149,10 @@ fn windows(context: &Value, path: &Path<'_>, errors: &mut Errors) {
 }
 
 fn sysctls(list: &[Value], spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let mut known = HashSet::new();
     for (index, sysctl) in list.iter().enumerate() {
         let name = sysctl.text("name");
+        let is_known = !known.insert(name);
         let item = path.index(index);
         let path = item.child("name");
         if name.is_empty() {
@@ -158,7 +162,7 @@ fn sysctls(list: &[Value], spec: &Value, path: &Path<'_>, errors: &mut Errors) {
             let message =
                 format!(r"must have at most 253 characters and match regex ^({segment}[\./])*{segment}$");
             errors.invalid(path, name, &message);
-        } else if list[..index].iter().any(|other| other.text("name") == name) {
+        } else if is_known {
             errors.duplicate(path, name);
         }
         if spec.flag("hostNetwork") && name.replace('/', ".").starts_with("net.") {

@@ -1,5 +1,8 @@
 //! Warnings about files of one volume that lie over or within each other.
 
+use std::collections::HashSet;
+
+use super::warnings::MOST;
 use crate::Value;
 use crate::access::Read;
 
@@ -43,10 +46,10 @@ pub(super) fn overlaps(volumes: &[Value], out: &mut Vec<String>) {
                 "" => shown.to_owned(),
                 field => format!("{shown} {:?}", source.text(field)),
             };
-            let mut known = Vec::new();
+            let mut known = Known::default();
             add(items(source, ""), (name, &what), &mut known, out);
         }
-        let mut known = Vec::new();
+        let mut known = Known::default();
         for source in volume.items("projected.sources") {
             match files(source) {
                 None => out.push(format!("volume {name:?} (Projected) has no sources provided")),
@@ -56,18 +59,48 @@ pub(super) fn overlaps(volumes: &[Value], out: &mut Vec<String>) {
     }
 }
 
-fn add<'a>(
+/// Longer paths are no files anywhere.
+const PATH_BYTES: usize = 4_096;
+
+/// The files of a volume so far, their paths, and the directories that they are in.
+#[derive(Default)]
+struct Known<'a> {
     files: Vec<File<'a>>,
-    (volume, what): (&str, &str),
-    known: &mut Vec<File<'a>>,
-    out: &mut Vec<String>,
-) {
-    for file in files {
-        for other in known.iter().filter(|other| file.meets(other)) {
-            let (new, old) = (file.shown(), other.shown());
-            out.push(format!("volume {volume:?} ({what}): overlapping paths: {new} with {old}"));
+    paths: HashSet<&'a str>,
+    directories: HashSet<&'a str>,
+}
+
+/// The directories that a file is in.
+fn directories(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(end, _)| &path[..end]).filter(|directory| !directory.is_empty())
+}
+
+impl<'a> Known<'a> {
+    /// Whether a file meets one of them.
+    fn meets(&self, file: &File<'_>) -> bool {
+        self.paths.contains(file.path)
+            || self.directories.contains(file.path)
+            || directories(file.path).any(|directory| self.paths.contains(directory))
+    }
+
+    fn add(&mut self, file: File<'a>) {
+        if !file.path.is_empty() {
+            self.paths.insert(file.path);
+            self.directories.extend(directories(file.path));
         }
-        known.push(file);
+        self.files.push(file);
+    }
+}
+
+fn add<'a>(files: Vec<File<'a>>, (volume, what): (&str, &str), known: &mut Known<'a>, out: &mut Vec<String>) {
+    for file in files.into_iter().filter(|file| file.path.len() <= PATH_BYTES) {
+        if out.len() < MOST && known.meets(&file) {
+            for other in known.files.iter().filter(|other| file.meets(other)).take(MOST) {
+                let (new, old) = (file.shown(), other.shown());
+                out.push(format!("volume {volume:?} ({what}): overlapping paths: {new} with {old}"));
+            }
+        }
+        known.add(file);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Volumes of a pod.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Errors, Path, Report, claim, env, names, resource_list};
 use crate::Value;
@@ -53,6 +53,7 @@ pub(crate) fn volumes<'a>(
     path: &Path<'_>,
     errors: &mut Errors,
 ) -> HashMap<&'a str, &'a Value> {
+    let made = pod_name.map(|pod| ephemeral_claims(list, pod)).unwrap_or_default();
     let mut known = HashMap::new();
     for (index, volume) in list.iter().enumerate() {
         let before = errors.len();
@@ -71,17 +72,20 @@ pub(crate) fn volumes<'a>(
         if errors.len() == before {
             known.insert(name, volume);
         }
-        if let Some(pod) = pod_name {
-            not_an_ephemeral_claim(volume, list, pod, &path, errors);
-        }
+        not_an_ephemeral_claim(volume, &made, &path, errors);
     }
     known
 }
 
-fn not_an_ephemeral_claim(volume: &Value, list: &[Value], pod: &str, path: &Path<'_>, errors: &mut Errors) {
+/// The names of the claims that are made for the ephemeral volumes of a pod.
+fn ephemeral_claims(list: &[Value], pod: &str) -> HashSet<String> {
+    let ephemeral = list.iter().filter(|volume| volume.has("ephemeral"));
+    ephemeral.map(|volume| format!("{pod}-{}", volume.text("name"))).collect()
+}
+
+fn not_an_ephemeral_claim(volume: &Value, made: &HashSet<String>, path: &Path<'_>, errors: &mut Errors) {
     let claim = volume.text("persistentVolumeClaim.claimName");
-    let made = |other: &&Value| other.has("ephemeral") && format!("{pod}-{}", other.text("name")) == claim;
-    if !claim.is_empty() && list.iter().any(|other| made(&other)) {
+    if !claim.is_empty() && made.contains(claim) {
         let message = "must not reference a PVC that gets created for an ephemeral volume";
         errors.invalid(path.child("persistentVolumeClaim.claimName"), claim, message);
     }
@@ -261,7 +265,7 @@ pub(crate) fn driver_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
 
 fn projected(source: &Value, path: &Path<'_>, errors: &mut Errors) {
     mode(source, "defaultMode", path, errors);
-    let mut paths: Vec<&str> = Vec::new();
+    let mut paths: HashSet<&str> = HashSet::new();
     let list = path.child("sources");
     for (index, projection) in source.items("sources").iter().enumerate() {
         let item = list.index(index);
@@ -294,7 +298,7 @@ fn projected_keys<'a>(
     source: &'a Value,
     volume_path: &Path<'_>,
     path: &Path<'_>,
-    paths: &mut Vec<&'a str>,
+    paths: &mut HashSet<&'a str>,
     errors: &mut Errors,
 ) {
     needed(source, "name", path, errors);
@@ -310,16 +314,14 @@ fn claim_path<'a>(
     file: &'a str,
     shown: &str,
     path: &Path<'_>,
-    paths: &mut Vec<&'a str>,
+    paths: &mut HashSet<&'a str>,
     errors: &mut Errors,
 ) {
     if file.is_empty() {
         return;
     }
-    if paths.contains(&file) {
+    if !paths.insert(file) {
         errors.invalid(path, shown, "conflicting duplicate paths");
-    } else {
-        paths.push(file);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Mounts and block devices of a container.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Errors, Path, Report, volume};
 use crate::Value;
@@ -16,24 +16,37 @@ pub(crate) fn mounts(
     let devices = container.items("volumeDevices");
     let mounts = container.items("volumeMounts");
     let list = path.child("volumeMounts");
+    let places = (texts(devices, "name"), texts(devices, "devicePath"));
+    let mut before = HashSet::new();
     for (index, mount) in mounts.iter().enumerate() {
         let path = list.index(index);
-        place(mount, &mounts[..index], volumes, &path, errors);
-        not_also_a_device(mount, devices, &path, errors);
+        let is_unique = before.insert(mount.text("mountPath"));
+        place(mount, is_unique, volumes, &path, errors);
+        not_also_a_device(mount, &places, &path, errors);
         // The API reports these under the list, not under its element.
         sub_paths(mount, &list, &path, errors);
         propagation(mount, container, &list.child("mountPropagation"), errors);
         recursive_read_only(mount, &list.child("recursiveReadOnly"), errors);
     }
     let list = path.child("volumeDevices");
+    let places = (texts(mounts, "name"), texts(mounts, "mountPath"));
+    let (mut names, mut paths) = (HashSet::new(), HashSet::new());
     for (index, device) in devices.iter().enumerate() {
-        self::device(device, &devices[..index], mounts, volumes, &list.index(index), errors);
+        let is_unique = (names.insert(device.text("name")), paths.insert(device.text("devicePath")));
+        self::device(device, is_unique, &places, volumes, &list.index(index), errors);
     }
+}
+
+/// Names and paths that are taken.
+type Places<'a> = (HashSet<&'a str>, HashSet<&'a str>);
+
+fn texts<'a>(list: &'a [Value], field: &str) -> HashSet<&'a str> {
+    list.iter().map(|one| one.text(field)).collect()
 }
 
 fn place(
     mount: &Value,
-    before: &[Value],
+    is_unique: bool,
     volumes: &HashMap<&str, &Value>,
     path: &Path<'_>,
     errors: &mut Errors,
@@ -48,17 +61,17 @@ fn place(
     if target.is_empty() {
         errors.required(path.child("mountPath"), "");
     }
-    if before.iter().any(|other| other.text("mountPath") == target) {
+    if !is_unique {
         errors.invalid(path.child("mountPath"), target, "must be unique");
     }
 }
 
-fn not_also_a_device(mount: &Value, devices: &[Value], path: &Path<'_>, errors: &mut Errors) {
+fn not_also_a_device(mount: &Value, (names, paths): &Places<'_>, path: &Path<'_>, errors: &mut Errors) {
     let (name, target) = (mount.text("name"), mount.text("mountPath"));
-    if devices.iter().any(|device| device.text("name") == name) {
+    if names.contains(name) {
         errors.invalid(path.child("name"), name, "must not already exist in volumeDevices");
     }
-    if devices.iter().any(|device| device.text("devicePath") == target) {
+    if paths.contains(target) {
         let message = "must not already exist as a path in volumeDevices";
         errors.invalid(path.child("mountPath"), target, message);
     }
@@ -108,8 +121,8 @@ fn recursive_read_only(mount: &Value, path: &Path<'_>, errors: &mut Errors) {
 
 fn device(
     device: &Value,
-    before: &[Value],
-    mounts: &[Value],
+    is_unique: (bool, bool),
+    (names, paths): &Places<'_>,
     volumes: &HashMap<&str, &Value>,
     path: &Path<'_>,
     errors: &mut Errors,
@@ -119,7 +132,7 @@ fn device(
     if name.is_empty() {
         errors.required(name_path, "");
     }
-    if before.iter().any(|other| other.text("name") == name) {
+    if !is_unique.0 {
         errors.invalid(name_path, name, "must be unique");
     }
     match volumes.get(name) {
@@ -134,16 +147,16 @@ fn device(
     if target.is_empty() {
         errors.required(target_path, "");
     }
-    if before.iter().any(|other| other.text("devicePath") == target) {
+    if !is_unique.1 {
         errors.invalid(target_path, target, "must be unique");
     }
     if volume::climbs(target) {
         errors.invalid(target_path, target, "can not contain backsteps ('..')");
     }
-    if mounts.iter().any(|mount| mount.text("name") == name) {
+    if names.contains(name) {
         errors.invalid(name_path, name, "must not already exist in volumeMounts");
     }
-    if mounts.iter().any(|mount| mount.text("mountPath") == target) {
+    if paths.contains(target) {
         let message = "must not already exist as a path in volumeMounts";
         errors.invalid(target_path, target, message);
     }

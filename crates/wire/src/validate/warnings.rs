@@ -1,5 +1,7 @@
 //! Warnings about pods and pod templates: fields that work but not as one may think (specification N10).
 
+use std::collections::{HashMap, HashSet};
+
 use super::{Path, virtual_paths};
 use crate::Value;
 use crate::access::Read;
@@ -179,9 +181,10 @@ fn fractions_by_resource(resources: &Value, path: &Path<'_>, out: &mut Vec<Strin
 fn repeated(spec: &Value, (list, key): (&str, &str), path: &Path<'_>, out: &mut Vec<String>) {
     let items = spec.items(list);
     let list_path = path.child(list);
+    let mut known = HashSet::new();
     for (index, item) in items.iter().enumerate() {
         let value = item.text(key);
-        if items[..index].iter().any(|other| other.text(key) == value) {
+        if !known.insert(value) {
             out.push(format!("{}: duplicate {key} {value:?}", list_path.index(index).child(key)));
         }
     }
@@ -284,12 +287,14 @@ fn pod_terms(spec: &Value, path: &Path<'_>, out: &mut Vec<String>) {
 /// A variable that is defined again without use of its first value.
 fn hidden_variables(container: &Value, path: &Path<'_>, out: &mut Vec<String>) {
     let list = container.items("env");
+    let mut known = HashSet::new();
     for (index, variable) in list.iter().enumerate() {
         let name = variable.text("name");
+        let is_known = !known.insert(name);
         let reference = format!("$({name})");
         let value = variable.text("value");
         let builds_on_it = !variable.has("valueFrom") && value != reference && value.contains(&reference);
-        if !builds_on_it && list[..index].iter().any(|other| other.text("name") == name) {
+        if !builds_on_it && is_known {
             out.push(format!(
                 "{}: hides previous definition of {name:?}, which may be dropped when using apply",
                 path.child("env").index(index)
@@ -298,33 +303,72 @@ fn hidden_variables(container: &Value, path: &Path<'_>, out: &mut Vec<String>) {
     }
 }
 
+/// Warnings that one check writes down; far more than are sent.
+pub(super) const MOST: usize = 100;
+
+/// The ports of a pod so far, and where those of one number and protocol stand among them: all, and by host port.
+#[derive(Default)]
+struct Ports<'a> {
+    list: Vec<(String, &'a Value)>,
+    all: HashMap<(i64, &'a str), Vec<usize>>,
+    by_host: HashMap<(i64, &'a str, i64), Vec<usize>>,
+    names: HashMap<&'a str, usize>,
+}
+
+impl<'a> Ports<'a> {
+    fn add(&mut self, place: String, port: &'a Value) {
+        let (number, protocol, index) =
+            (port.number("containerPort"), port.text("protocol"), self.list.len());
+        self.all.entry((number, protocol)).or_default().push(index);
+        self.by_host.entry((number, protocol, port.number("hostPort"))).or_default().push(index);
+        self.names.entry(port.text("name")).or_insert(index);
+        self.list.push((place, port));
+    }
+
+    /// Those that a port may meet: without a port of the host all of its number, else those without and those with
+    /// the same.
+    fn near(&self, port: &Value) -> Vec<&(String, &'a Value)> {
+        let (number, protocol) = (port.number("containerPort"), port.text("protocol"));
+        let of_host = |host: i64| self.by_host.get(&(number, protocol, host)).into_iter().flatten();
+        let mut found: Vec<usize> = match port.number("hostPort") {
+            0 => self.all.get(&(number, protocol)).into_iter().flatten().copied().collect(),
+            host => of_host(0).chain(of_host(host)).copied().collect(),
+        };
+        found.sort_unstable();
+        found.into_iter().filter_map(|index| self.list.get(index)).collect()
+    }
+}
+
 /// Ports of a pod that are defined twice, in one container or in several.
 fn ports(spec: &Value, path: &Path<'_>, out: &mut Vec<String>) {
-    let mut known: Vec<(String, &Value)> = Vec::new();
-    let mut names = Vec::new();
+    let mut known = Ports::default();
+    let (mut twice, mut names) = (Vec::new(), Vec::new());
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         let list_path = path.child(list);
         for (index, container) in spec.items(list).iter().enumerate() {
             let item = list_path.index(index);
             let ports_path = item.child("ports");
             for (index, port) in container.items("ports").iter().enumerate() {
+                if twice.len() + names.len() >= MOST {
+                    break;
+                }
                 let here = ports_path.index(index).to_string();
-                for (there, other) in &known {
-                    same_port(port, other, &here, there, out);
+                for (there, other) in known.near(port) {
+                    same_port(port, other, &here, there, &mut twice);
                 }
                 let name = port.text("name");
-                if !name.is_empty() {
-                    let before = known.iter().find(|(_, other)| other.text("name") == name);
-                    if let Some((there, _)) = before {
-                        names.push(format!(
-                            "{here}: duplicate port name {name:?} with {there}, services and probes that select ports by name will use {there}"
-                        ));
-                    }
+                if let Some((there, _)) =
+                    known.names.get(name).filter(|_| !name.is_empty()).map(|at| &known.list[*at])
+                {
+                    names.push(format!(
+                        "{here}: duplicate port name {name:?} with {there}, services and probes that select ports by name will use {there}"
+                    ));
                 }
-                known.push((here, port));
+                known.add(here, port);
             }
         }
     }
+    out.append(&mut twice);
     out.append(&mut names);
 }
 

@@ -5,11 +5,11 @@
 //! be told from a commit that was cut off, and would be rolled back in silence.
 
 mod disk;
-mod guard;
 mod record;
 mod salvage;
 
 use std::fmt;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -18,9 +18,9 @@ use redb::{
 };
 
 use self::disk::Disk;
-use self::guard::guarded;
 pub use self::salvage::LeftOut;
 use super::backend::{Backend, BackendError, Loaded, Record};
+use crate::panics::contained;
 
 const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
 const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::new("facts");
@@ -204,7 +204,7 @@ impl Backend for Durable {
     }
 
     fn commit(&mut self, records: &[Record], revision: u64) -> Result<(), BackendError> {
-        guarded(|| self.write(records, revision)).unwrap_or_else(|_| Err(unreadable(&self.path)))?;
+        contained(|| self.write(records, revision)).unwrap_or_else(|_| Err(unreadable(&self.path)))?;
         self.format = FORMAT_VERSION;
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Drop for Durable {
 
 /// Closes a database, which reads pages that may be damaged, and must not panic.
 fn close(database: Option<Database>) {
-    if guarded(|| drop(database)).is_err() {
+    if contained(|| drop(database)).is_err() {
         tracing::warn!("the store was not closed cleanly; what was acknowledged is in it");
     }
 }
@@ -236,7 +236,7 @@ fn open_database(
 ) -> Result<Database, BackendError> {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(pages == Pages::Checked);
-    match guarded(|| builder.create_with_backend(disk)) {
+    match contained(|| builder.create_with_backend(disk)) {
         Ok(opened) => opened.map_err(|error| open_error(path, error)),
         Err(_) => Err(unreadable(path)),
     }
@@ -244,7 +244,7 @@ fn open_database(
 
 /// Everything in a file; none when nothing was ever committed to it.
 fn read(database: &Database, path: &Path) -> Result<Option<Contents>, BackendError> {
-    guarded(|| read_all(database, path)).unwrap_or_else(|_| Err(unreadable(path)))
+    contained(|| read_all(database, path)).unwrap_or_else(|_| Err(unreadable(path)))
 }
 
 fn read_all(database: &Database, path: &Path) -> Result<Option<Contents>, BackendError> {
@@ -292,11 +292,7 @@ fn read_all(database: &Database, path: &Path) -> Result<Option<Contents>, Backen
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
+    options.mode(0o600);
     options.open(path).map(drop)
 }
 

@@ -1,0 +1,129 @@
+//! What people can do who may write ControllerRevisions, pods' labels or policies in a namespace, and not DaemonSets.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+
+mod common;
+
+use common::fleet::{Fleet, runs};
+use common::{Cluster, change_image, plain_node, rolling};
+use everynode_engine::{PodController, RevisionFact, Time, revision};
+use serde_json::json;
+
+const FORGED: &str = "forged";
+
+/// A fleet whose roll-out to `i:2` waits after its canary.
+fn at_the_canary() -> Fleet {
+    let waves = json!([{"nodes": 1, "gate": "Manual"}, {"nodes": "100%"}]);
+    let policy = json!({"waves": waves, "failure": {"action": "Rollback"}});
+    let mut fleet = Fleet::new(4, rolling(1, 0)).with_policy(policy);
+    fleet.cluster.settle();
+    fleet.cluster.now = fleet.cluster.now.plus_millis(10_000);
+    change_image(&mut fleet.cluster, fleet.uid, "i:2");
+    fleet.roll(runs);
+    assert_eq!(fleet.phase(), "WaitingForPromotion");
+    fleet
+}
+
+/// A pod was made of an image.
+fn made(fleet: &Fleet, image: &str) -> bool {
+    fleet.cluster.objects.images_made.iter().any(|one| one == image)
+}
+
+/// Puts a revision with a template of their own in the place of the one of the old pods.
+fn forge(fleet: &mut Fleet, created: Time, labels: serde_json::Value) -> RevisionFact {
+    let good = fleet.entry()["lastGoodRevision"].as_str().unwrap().to_owned();
+    let hash = |one: &RevisionFact| one.labels.iter().any(|(_, value)| *value == good);
+    let old = fleet.cluster.objects.revisions.values().find(|one| hash(one)).cloned().unwrap();
+    fleet.cluster.objects.remove_revision(old.uid);
+    let template = json!({
+        "metadata": {"labels": labels},
+        "spec": {"containers": [{"name": "c", "image": FORGED}], "hostPID": true},
+    });
+    let data = revision::data(&template).to_vec().into_boxed_slice();
+    let uid = fleet.cluster.objects.new_uid();
+    let forged = RevisionFact { uid, resource_version: 0, created, data, ..old };
+    fleet.cluster.objects.put_revision(forged)
+}
+
+#[test]
+fn no_pod_is_made_of_a_revision_that_was_put_in_the_place_of_the_last_good_one() {
+    // Known to the leader, and to the next one by the status.
+    for fails_over in [false, true] {
+        let mut fleet = at_the_canary();
+        let now = fleet.cluster.now;
+        forge(&mut fleet, now, json!({"app": "ds"}));
+        if fails_over {
+            fleet.fail_over();
+        }
+        fleet.annotate("abort", fleet.hash());
+        (4..6).for_each(|index| fleet.cluster.objects.set_node(plain_node(index)));
+        fleet.roll(runs);
+        assert!(!made(&fleet, FORGED), "{:#}", fleet.entry());
+        let message = fleet.entry()["message"].as_str().unwrap_or_default();
+        match fails_over {
+            // It had read the true one before.
+            false => assert_eq!((fleet.phase(), made(&fleet, "i:1")), ("RolledBack", true)),
+            true => {
+                assert_eq!(fleet.phase(), "Halted");
+                assert!(message.ends_with("there is no revision to go back to"), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_taken_for_good_by_its_pods_was_there_before_them() {
+    for (age_seconds, is_good) in [(100_000, true), (0, false)] {
+        let mut fleet = at_the_canary();
+        let created = fleet.cluster.now.plus_millis(-age_seconds * 1000);
+        forge(&mut fleet, created, json!({"app": "ds"}));
+        // No status tells anything of the roll-out.
+        fleet.cluster.policies[0]["status"] = json!(null);
+        fleet.fail_over();
+        fleet.roll(runs);
+        assert_eq!(fleet.entry()["lastGoodData"].is_string(), is_good, "{:#}", fleet.entry());
+    }
+}
+
+#[test]
+fn a_template_that_the_selector_does_not_match_is_no_way_back() {
+    let mut fleet = at_the_canary();
+    let created = fleet.cluster.now.plus_millis(-100_000_000);
+    forge(&mut fleet, created, json!({"app": "other"}));
+    fleet.cluster.policies[0]["status"] = json!(null);
+    fleet.fail_over();
+    fleet.roll(runs);
+    fleet.annotate("abort", fleet.hash());
+    fleet.roll(runs);
+    assert_eq!((made(&fleet, FORGED), fleet.phase()), (false, "Halted"), "{:#}", fleet.entry());
+}
+
+/// Pods that lose their labels as soon as they are made, or are gone.
+#[test]
+fn creations_on_a_node_are_bounded_whoever_takes_the_pods_away() {
+    for is_released in [true, false] {
+        let mut cluster = Cluster::new(3);
+        let uid = cluster.add("ds", |_| {});
+        let (begun, mut made) = (cluster.now, 0);
+        while cluster.now.millis_since(begun) < 300_000 {
+            cluster.step();
+            let fresh: Vec<_> = cluster
+                .objects
+                .pods
+                .values()
+                .filter(|pod| pod.controller == PodController::DaemonSet(uid) && pod.label("app").is_some())
+                .map(|pod| pod.uid)
+                .collect();
+            made += fresh.len();
+            for pod in fresh {
+                match is_released {
+                    true => cluster.objects.change_pod(pod, |pod| pod.labels.clear()),
+                    false => cluster.objects.remove_pod(pod),
+                }
+            }
+            cluster.now = cluster.now.plus_millis(50);
+        }
+        // Five at once and then after 1, 2, 4, ... seconds: 13 on each of three nodes.
+        assert!((30..=42).contains(&made), "{made} pods, released: {is_released}");
+        assert_eq!(cluster.events.iter().filter(|(reason, _)| *reason == "DaemonPodsDoNotStay").count(), 3);
+    }
+}
