@@ -325,7 +325,8 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_any_weather_the_fleet_is_as_desired_and_then_nothing_is_written() {
-    let first = number("EVERYNODE_WEATHER_SEED", 1);
+    let first = number("EVERYNODE_WEATHER_SEED", fastrand::u64(0..1 << 40));
+    println!("EVERYNODE_WEATHER_SEED={first}");
     let seeds = first..first + number("EVERYNODE_WEATHER_SEEDS", 6);
     let days = futures::stream::iter(seeds).map(outlasts);
     days.buffer_unordered(6).collect::<Vec<()>>().await;
