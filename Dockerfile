@@ -1,5 +1,11 @@
 # docker build -t everynode:0.1.0 .
-FROM rust:1.95-bookworm AS build
+#
+# Tags can come to mean other images. docs/install.md says how to name both bases by their digests:
+# --build-arg BUILD_IMAGE=rust@sha256:... --build-arg BASE_IMAGE=gcr.io/distroless/cc-debian12@sha256:...
+ARG BUILD_IMAGE=rust:1.95-bookworm
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
@@ -8,7 +14,7 @@ COPY deploy/kustomize deploy/kustomize
 RUN cargo build --release --locked -p everynode-cli
 
 # glibc, libgcc and certificates; no shell. Its user nonroot is 65532.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${BASE_IMAGE}
 COPY --from=build /src/target/release/everynode /usr/local/bin/everynode
 USER 65532:65532
 EXPOSE 8080

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use everynode_apiserver::store::{
-    Action, Backend, Draft, Durable, Expect, Facts, Limits, Memory, REVISION_PLACEHOLDER, RingLimits,
-    ShelfId, ShelfSpec, Store, Write,
+    Action, Backend, Draft, Durable, Expect, Facts, Limits, Memory, OnDamage, REVISION_PLACEHOLDER,
+    RingLimits, ShelfId, ShelfSpec, Store, Write,
 };
 
 /// How long each rate is measured.
@@ -78,7 +78,7 @@ fn resident_bytes() -> Option<usize> {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let directory = tempfile::tempdir().expect("a directory");
-    let durable = Durable::open(directory.path()).expect("a store");
+    let durable = Durable::open(directory.path(), OnDamage::Refuse).expect("a store");
     for (name, store) in [
         ("memory", open(Box::new(Memory), Limits::default())),
         ("durable", open(Box::new(durable), Limits::default())),

@@ -278,6 +278,11 @@ impl Api {
         }
     }
 
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     fn metrics_text(&self) -> String {
         let audit = self.audit.as_ref().map(Audit::counters);
         self.metrics.text(&self.store, &self.object_counts(), audit)

@@ -20,6 +20,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where objects live.
     pub storage: Storage,
+    /// What to do about a store in which objects are damaged.
+    pub on_damage: crate::store::OnDamage,
     /// Whether pods get the token volume of their service account, and are refused when it is missing.
     pub service_account_admission: bool,
     /// How long an event object lives.
@@ -30,6 +32,10 @@ pub struct Config {
     pub bookmark_interval: Duration,
     /// How long a watch without `timeoutSeconds` lasts at least; it lasts at most twice as long.
     pub watch_life: Duration,
+    /// Watches that are open at the same time; others get 429.
+    pub watches: usize,
+    /// How long a client of a watch may not read what is there for it; then the watch ends.
+    pub slow_reader: Duration,
     /// Whether a watch may begin with the present objects (`sendInitialEvents`); servers before 1.34 need not have it.
     pub streaming_lists: bool,
     /// Requests, watches excepted, that are served at the same time; others get 429.
@@ -49,11 +55,14 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             storage: Storage::Ephemeral,
+            on_damage: crate::store::OnDamage::Refuse,
             service_account_admission: true,
             event_life: Duration::from_secs(3_600),
             event_limit: 20_000,
             bookmark_interval: Duration::from_secs(60),
             watch_life: Duration::from_secs(1_800),
+            watches: 10_000,
+            slow_reader: Duration::from_secs(60),
             streaming_lists: true,
             requests_in_flight: 800,
             body_limit_bytes: 3 << 20,

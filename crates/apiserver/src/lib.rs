@@ -63,4 +63,4 @@ pub use config::{Config, Storage};
 pub use http::read_head;
 pub use pki::PkiError;
 pub use server::{Error, Server};
-pub use store::BackendError;
+pub use store::{BackendError, LeftOut, OnDamage};

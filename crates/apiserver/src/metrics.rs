@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::audit::Counters;
 use crate::store::Store;
@@ -17,9 +18,26 @@ const SERIES: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Metrics {
     requests: Mutex<BTreeMap<Series, u64>>,
+    watches: Arc<AtomicUsize>,
+}
+
+/// One watch, which is counted until this is dropped.
+#[derive(Debug)]
+pub struct Watching(Arc<AtomicUsize>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Metrics {
+    /// Counts a watch, unless there are so many already.
+    pub fn begin_watch(&self, limit: usize) -> Option<Watching> {
+        let watching = Watching(self.watches.clone());
+        (self.watches.fetch_add(1, Ordering::Relaxed) < limit).then_some(watching)
+    }
+
     /// Counts an answered request.
     pub fn count(&self, series: Series) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,6 +59,13 @@ impl Metrics {
                 "apiserver_request_total{{verb=\"{verb}\",group=\"{group}\",version=\"{version}\",resource=\"{resource}\",subresource=\"{subresource}\",code=\"{code}\"}} {count}"
             );
         }
+        out.push_str("# HELP apiserver_longrunning_requests Watches that are open.\n");
+        out.push_str("# TYPE apiserver_longrunning_requests gauge\n");
+        let _ = writeln!(
+            out,
+            "apiserver_longrunning_requests{{verb=\"WATCH\"}} {}",
+            self.watches.load(Ordering::Relaxed)
+        );
         out.push_str("# HELP apiserver_resource_objects Stored objects by resource.\n");
         out.push_str("# TYPE apiserver_resource_objects gauge\n");
         for (resource, count) in objects {

@@ -20,7 +20,7 @@ use crate::definitions::Definitions;
 use crate::http::serve;
 use crate::pki::{Pair, Pki, PkiError};
 use crate::private::{self, PrivateError};
-use crate::store::{Backend, BackendError, Durable, Memory, Store};
+use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
 use crate::{bootstrap, sweeper, tls};
 
 /// Why a server could not start.
@@ -56,6 +56,7 @@ pub struct Server {
     pki: Pki,
     own: Pair,
     api: Arc<Api>,
+    left_out: Option<LeftOut>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     notes: Vec<String>,
@@ -64,15 +65,14 @@ pub struct Server {
 impl Server {
     /// Opens the store, makes or loads certificates, listens, and serves from now on.
     pub async fn start(config: Config) -> Result<Server, Error> {
-        let (backend, notes): (Box<dyn Backend>, _) = match &config.storage {
-            Storage::Ephemeral => (Box::new(Memory), Vec::new()),
-            Storage::Directory(path) => {
-                let notes = prepare(path)?;
-                (Box::new(Durable::open(path)?), notes)
-            }
+        let Storage::Directory(path) = &config.storage else {
+            return Server::start_with(config, Box::new(Memory)).await;
         };
-        let server = Server::start_with(config, backend).await?;
-        Ok(Server { notes, ..server })
+        let notes = prepare(path)?;
+        let durable = Durable::open(path, config.on_damage)?;
+        let left_out = durable.left_out().cloned();
+        let server = Server::start_with(config, Box::new(durable)).await?;
+        Ok(Server { left_out, notes, ..server })
     }
 
     /// Starts on a backend of the caller's choice; `config.storage` says only where the secrets live.
@@ -116,7 +116,7 @@ impl Server {
             tokio::spawn(quota::run(api.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
-        Ok(Server { address, pki, own, api, stop, tasks, notes: Vec::new() })
+        Ok(Server { address, pki, own, api, left_out: None, stop, tasks, notes: Vec::new() })
     }
 
     /// Where it listens.
@@ -158,6 +158,11 @@ impl Server {
     /// Why the store takes no more writes, when it does not.
     pub fn write_failure(&self) -> Option<String> {
         self.api.store().write_failure()
+    }
+
+    /// What the store goes on without, when it was damaged.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.left_out.as_ref()
     }
 
     /// Stops accepting, ends watches, lets open requests finish, and closes the store.

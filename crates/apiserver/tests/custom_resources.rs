@@ -346,6 +346,16 @@ async fn hostile_definitions_are_refused_or_harmless() {
     let pattern =
         json!({"type": "object", "properties": {"x": {"type": "string", "pattern": "(a{500}){500}"}}});
     assert_eq!(client.post(DEFINITIONS, &with(pattern).to_string()).await.status, 422);
+    let patterns = (1..2000).map(|n| {
+        (
+            format!("p{n}"),
+            json!({"type": "string", "pattern": format!("^[a-z]{{{}}}\\w{{10}}$", n % 200 + 1)}),
+        )
+    });
+    let patterns = json!({"type": "object", "properties": patterns.collect::<serde_json::Map<_, _>>()});
+    let refused = client.post(DEFINITIONS, &with(patterns).to_string()).await;
+    assert_eq!(refused.status, 422);
+    assert!(message(&refused).contains("bytes together, and take more"), "{}", message(&refused));
     let rule = "self.all(a, self.all(b, self.all(c, self.all(d, a + b + c + d > 0))))";
     let costly = json!({"type": "object", "properties": {"spec": {
         "type": "array", "items": {"type": "integer"}, "x-kubernetes-validations": [{"rule": rule}],

@@ -44,6 +44,62 @@ async fn a_watch_without_a_version_begins_with_what_is_there() {
     assert!(lines.next().await.is_none(), "a watch ends with its server");
 }
 
+/// How many watches the server counts.
+async fn open_watches(client: &Client) -> u64 {
+    let text = client.get("/metrics").await.text();
+    let line = text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{")).unwrap();
+    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+async fn until_open(client: &Client, count: u64) {
+    let mut open = open_watches(client).await;
+    for _ in 0..500 {
+        if open == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        open = open_watches(client).await;
+    }
+    panic!("{open} watches are open, not {count}");
+}
+
+#[tokio::test]
+async fn who_does_not_read_a_watch_loses_it_and_can_go_on_from_what_was_read() {
+    let config = Config { slow_reader: Duration::from_millis(200), ..Config::default() };
+    let (server, client) = start(config).await;
+    // More than the buffers of both ends hold.
+    let text = "x".repeat(1 << 20);
+    for n in 0..24 {
+        let body = format!(r#"{{"metadata":{{"name":"m{n}"}},"data":{{"k":"{text}"}}}}"#);
+        assert_eq!(client.post(MAPS, &body).await.status, 201);
+    }
+    let mut unread = client.watch(&format!("{MAPS}?watch=1")).await;
+    let idle = client.watch(&format!("{MAPS}?watch=1&resourceVersion={}", version(&client).await)).await;
+    until_open(&client, 1).await;
+    let mut seen = 0;
+    while unread.next().await.is_some() {
+        seen += 1;
+    }
+    assert!(seen < 24, "all of it was kept for a client that did not read");
+    drop(idle);
+    until_open(&client, 0).await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn watches_beyond_the_limit_are_refused_until_one_ends() {
+    let (server, client) = start(Config { watches: 2, ..Config::default() }).await;
+    let path = format!("{MAPS}?watch=1");
+    let (first, _second) = (client.watch(&path).await, client.watch(&path).await);
+    assert_eq!(client.get(&path).await.status, 429);
+    drop(first);
+    until_open(&client, 1).await;
+    let mut third = client.watch(&path).await;
+    make(&client, "a", "{}").await;
+    assert_eq!(third.next_name().await, "ADDED a");
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_selector_turns_changes_into_comings_and_goings() {
     let (server, client) = start(Config::default()).await;

@@ -122,6 +122,10 @@ pub struct UpArgs {
     /// Keep the state in memory only; it is gone when the command ends
     #[arg(long)]
     pub ephemeral: bool,
+    /// Where the state is damaged, go on without the objects that are not what was written, and say which. The damaged
+    /// file is kept beside the new one
+    #[arg(long, conflicts_with = "ephemeral")]
+    pub skip_damaged: bool,
     /// Write the kubeconfig here [default: `kubeconfig` in the data directory]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,

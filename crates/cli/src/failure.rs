@@ -69,6 +69,12 @@ fn hint_of_server(error: &ServerError) -> Option<&'static str> {
         ServerError::Store(BackendError::Damaged { .. }) => {
             "the file is left as it is: restore it from a copy, or start with an empty --data-dir"
         }
+        ServerError::Store(BackendError::DamagedObjects { .. }) => {
+            "the file is left as it is: restore it from a copy, or go on without what is damaged by --skip-damaged"
+        }
+        ServerError::Store(BackendError::UnreadableObject { .. }) => {
+            "the file is left as it is: use the version that wrote it, or restore it from a copy"
+        }
         ServerError::Store(BackendError::Foreign { .. }) => {
             "the file is left as it is: use the version that wrote it, or another --data-dir"
         }

@@ -17,7 +17,7 @@ const BASE: &[(&str, &str)] = &[
     ("namespace.yaml", include_str!("../../../deploy/kustomize/base/namespace.yaml")),
     ("rollout-policy-crd.yaml", up::ROLLOUT_POLICY_DEFINITION),
     ("service-account.yaml", include_str!("../../../deploy/kustomize/base/service-account.yaml")),
-    ("cluster-role.yaml", include_str!("../../../deploy/kustomize/base/cluster-role.yaml")),
+    ("cluster-role.yaml", ROLE),
     ("cluster-role-binding.yaml", include_str!("../../../deploy/kustomize/base/cluster-role-binding.yaml")),
     ("role.yaml", include_str!("../../../deploy/kustomize/base/role.yaml")),
     ("role-binding.yaml", include_str!("../../../deploy/kustomize/base/role-binding.yaml")),
@@ -25,6 +25,14 @@ const BASE: &[(&str, &str)] = &[
     ("pod-disruption-budget.yaml", include_str!("../../../deploy/kustomize/base/pod-disruption-budget.yaml")),
     ("deployment.yaml", include_str!("../../../deploy/kustomize/base/deployment.yaml")),
 ];
+
+/// The ClusterRole of the base, and what scope rollouts has in its place.
+const ROLE: &str = include_str!("../../../deploy/kustomize/base/cluster-role.yaml");
+const ROLLOUTS_ROLE: &str =
+    include_str!("../../../deploy/kustomize/components/scope-rollouts/cluster-role.yaml");
+
+/// The rule by which a template may be written back, as deploy/kustomize/components/rewrite-template has it.
+const REWRITE_RULE: &str = "- apiGroups: [apps]\n  resources: [daemonsets]\n  verbs: [patch]\n";
 
 /// The image of this version.
 const IMAGE: &str = concat!("everynode:", env!("CARGO_PKG_VERSION"));
@@ -59,6 +67,9 @@ pub struct InstallArgs {
     /// roll-outs of OnDelete DaemonSets that have a RolloutPolicy
     #[arg(long, value_name = "SCOPE", default_value = "all", value_parser = ["all", "rollouts"])]
     scope: String,
+    /// In scope rollouts, grant the writing back of templates, for policies with failure.rewriteTemplate
+    #[arg(long)]
+    rewrite_template: bool,
 }
 
 /// Arguments of `uninstall`.
@@ -75,10 +86,20 @@ pub struct UninstallArgs {
 /// An image reference; what a registry accepts beyond that is its business.
 fn image(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._/:@".contains(c);
-    match text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits) {
-        true => Ok(text.to_owned()),
-        false => Err("write an image, for example registry.example/everynode:0.1.0".into()),
+    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(fits) {
+        return Err("write an image, for example registry.example/everynode:0.1.0".into());
     }
+    match text.split_once('@') {
+        Some((_, digest)) if !is_digest(digest) => {
+            Err("behind @ comes sha256: and 64 hexadecimal digits, as your registry says it".into())
+        }
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn is_digest(text: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    text.strip_prefix("sha256:").is_some_and(|digits| digits.len() == 64 && digits.chars().all(is_digit))
 }
 
 /// Prints or applies the objects.
@@ -86,6 +107,18 @@ fn image(text: &str) -> Result<String, String> {
 /// # Errors
 /// No cluster, or the first object that it refuses.
 pub async fn run(args: InstallArgs) -> Result<ExitCode, Failure> {
+    if args.rewrite_template && args.scope != "rollouts" {
+        return Err(Failure::with_hint(
+            "--rewrite-template has an effect in scope rollouts only",
+            "leave it out, or add --scope rollouts",
+        ));
+    }
+    if !args.image.contains('@') {
+        say(
+            "note: the image is named by a tag, which can come to mean another image; docs/install.md says how to \
+             name it by its digest",
+        );
+    }
     if args.scope == "all" {
         say("note: scope all takes the place of the built-in DaemonSet controller, which must be off: \
              kube-controller-manager --controllers=*,-daemonset-controller (docs/install.md)");
@@ -164,6 +197,11 @@ async fn connect(cluster: &ClusterArgs) -> Result<Client, Failure> {
 }
 
 fn with_options(text: &str, args: &InstallArgs) -> String {
+    let text = match (text == ROLE && args.scope == "rollouts", args.rewrite_template) {
+        (true, true) => format!("{ROLLOUTS_ROLE}{REWRITE_RULE}"),
+        (true, false) => ROLLOUTS_ROLE.to_owned(),
+        (false, _) => text.to_owned(),
+    };
     text.replace(IMAGE_LINE, &format!("image: {}\n", args.image))
         .replace(REPLICAS_LINE, &format!("replicas: {}\n", args.replicas))
         .replace(SCOPE_LINE, &format!("- --scope={}\n", args.scope))
@@ -247,15 +285,19 @@ mod tests {
             assert_eq!(pairs.map(|(_, after)| after.trim()).collect::<Vec<_>>(), expected, "{options:?}");
         };
         check(&[], &[]);
-        check(&["--image", "r.example/e@sha256:12"], &["image: r.example/e@sha256:12"]);
+        let pinned = format!("r.example/e@sha256:{}", "0a".repeat(32));
+        check(&["--image", &pinned], &[&format!("image: {pinned}")]);
         check(&["--replicas", "3"], &["replicas: 3"]);
-        check(&["--scope", "rollouts"], &["- --scope=rollouts"]);
     }
 
     #[test]
     fn an_image_has_no_characters_that_yaml_would_read() {
-        for text in ["everynode:0.1.0", "localhost:5000/a/b_c:v1", "x@sha256:0a"] {
+        let digest = "0a".repeat(32);
+        for text in ["everynode:0.1.0", "localhost:5000/a/b_c:v1", &format!("x@sha256:{digest}")] {
             assert!(image(text).is_ok(), "{text}");
+        }
+        for text in ["x@sha256:0a", "x@", &format!("x@md5:{digest}"), &format!("x@sha256:{digest}0")] {
+            assert!(image(text).is_err(), "{text}");
         }
         for text in ["", "a b", "a\nb: c", "\"x\"", "#x", "-x"] {
             assert!(image(text).is_err(), "{text}");

@@ -70,6 +70,7 @@ fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
     Ok(UpConfig {
         listen: args.listen,
         storage,
+        skip_damaged: args.skip_damaged,
         kubeconfig: args.kubeconfig.clone(),
         nodes,
         pod_start: args.pod_start,

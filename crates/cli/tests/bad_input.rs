@@ -91,6 +91,35 @@ fn a_damaged_data_directory_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_damaged_object_is_named_and_the_others_can_be_had_without_it() {
+    let here = tempfile::tempdir().unwrap();
+    let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad}\ndata: {text: to-be-spoiled}\n";
+    let up = ["up", "--data-dir", "data", "--listen", "127.0.0.1:0", "--exit-when-ready", "--timeout", "0s"];
+    run(here.path(), &[&up[..], &["-f", "-"]].concat(), manifest);
+    let store = here.path().join("data/store.redb");
+    let mut file = std::fs::read(&store).unwrap();
+    let content = b"to-be-spoiled";
+    for at in 0..file.len() - content.len() {
+        if file[at..].starts_with(content) {
+            file[at] ^= 1;
+        }
+    }
+    std::fs::write(&store, &file).unwrap();
+    let named = "configmaps default/bad is not what was written";
+    check(here.path(), &up, 1, &["store.redb is damaged", named, "by --skip-damaged"]);
+    let skipping = [&up[..], &["--skip-damaged"]].concat();
+    check(
+        here.path(),
+        &skipping,
+        1,
+        &["left out, because it is damaged: configmaps default/bad", "damaged-1"],
+    );
+    assert!(std::fs::read(here.path().join("data/store.redb.damaged-1")).unwrap() == file);
+    let output = run(here.path(), &up, "");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("damaged"), "it is whole again");
+}
+
+#[test]
 fn a_data_directory_has_one_user() {
     let here = tempfile::tempdir().unwrap();
     let data = here.path().join("data");

@@ -41,7 +41,11 @@ fn objects(text: &str) -> Objects {
 
 /// What `everynode install --dry-run` prints.
 fn installed() -> Objects {
-    let output = everynode().args(["install", "--dry-run"]).output().unwrap();
+    installed_with(&[])
+}
+
+fn installed_with(options: &[&str]) -> Objects {
+    let output = everynode().args(["install", "--dry-run"]).args(options).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     objects(&String::from_utf8(output.stdout).unwrap())
 }
@@ -87,16 +91,45 @@ fn install_prints_the_objects_of_the_kustomize_base() {
     if !have_kubectl() {
         return;
     }
-    let output = Command::new("kubectl").arg("kustomize").arg(deploy("kustomize/base")).output().unwrap();
+    let check = |components: &[&str], options: &[&str]| {
+        assert_eq!(installed_with(options), kustomized(components), "{components:?}");
+    };
+    check(&[], &[]);
+    check(&["scope-rollouts"], &["--scope", "rollouts"]);
+    check(&["scope-rollouts", "rewrite-template"], &["--scope", "rollouts", "--rewrite-template"]);
+}
+
+/// What kustomize makes of the base with these components.
+fn kustomized(components: &[&str]) -> Objects {
+    let directory = tempfile::tempdir().unwrap();
+    // kustomize takes relative paths only.
+    let root = "../".repeat(directory.path().components().count());
+    let place =
+        |path: &str| format!("{root}{}", deploy("kustomize").canonicalize().unwrap().join(path).display());
+    let components = components.iter().map(|name| place(&format!("components/{name}")));
+    let kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [place("base")],
+        "components": components.collect::<Vec<_>>(),
+    });
+    std::fs::write(directory.path().join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    let output = Command::new("kubectl").arg("kustomize").arg(directory.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(installed(), objects(&String::from_utf8(output.stdout).unwrap()));
+    objects(&String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]
 fn the_chart_makes_the_objects_of_the_base_but_for_the_namespace() {
-    let mut expected = installed();
-    expected.remove("Namespace everynode-system").unwrap();
-    assert_eq!(charted(&json!({})), expected);
+    let check = |changes: &Value, options: &[&str]| {
+        let mut expected = installed_with(options);
+        expected.remove("Namespace everynode-system").unwrap();
+        assert_eq!(charted(changes), expected, "{changes}");
+    };
+    check(&json!({}), &[]);
+    check(&json!({"scope": "rollouts"}), &["--scope", "rollouts"]);
+    let rewrites = json!({"scope": "rollouts", "rewriteTemplate": true});
+    check(&rewrites, &["--scope", "rollouts", "--rewrite-template"]);
 }
 
 #[test]
@@ -118,7 +151,7 @@ fn a_chart_for_one_namespace_grants_the_same_in_that_namespace_and_nodes_in_all(
 #[test]
 fn values_reach_the_deployment() {
     let changes = json!({
-        "image": {"repository": "r.example/everynode", "tag": "v9", "pullPolicy": "Always"},
+        "image": {"repository": "r.example/everynode", "tag": "v9", "digest": "", "pullPolicy": "Always"},
         "imagePullSecrets": [{"name": "key"}],
         "replicas": 3,
         "kubeApiQps": 200,
@@ -140,6 +173,39 @@ fn values_reach_the_deployment() {
     let (name, expected) = component.iter().next().unwrap();
     assert_eq!(all[name]["spec"], expected["spec"]);
     assert_eq!(all[name]["metadata"]["labels"]["release"], "prometheus");
+}
+
+#[test]
+fn the_network_policy_is_the_same_by_either_way_and_fits_the_pods() {
+    let switch = |enabled: bool| {
+        let values = manifest::parse_yaml(&read("helm/everynode/values.yaml")).unwrap().value;
+        json!({"networkPolicy": {"enabled": enabled, "from": values["networkPolicy"]["from"]}})
+    };
+    let name = "NetworkPolicy everynode-controller";
+    let component = objects(&read("kustomize/components/network-policy/network-policy.yaml"));
+    let charted_with = charted(&switch(true));
+    assert_eq!(charted_with[name], component[name]);
+    assert_eq!(charted(&switch(false)).get(name), None);
+    let policy = &component[name]["spec"];
+    let pod = &charted_with["Deployment everynode-controller"]["spec"]["template"];
+    assert_eq!(policy["podSelector"]["matchLabels"], pod["metadata"]["labels"]);
+    let port = &policy["ingress"][0]["ports"][0]["port"];
+    assert_eq!(*port, pod["spec"]["containers"][0]["ports"][0]["name"]);
+}
+
+#[test]
+fn a_digest_takes_the_place_of_the_tag() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let image = json!({"repository": "r.example/e", "tag": "v9", "digest": digest, "pullPolicy": "Always"});
+    let charted = charted(&json!({"image": image}));
+    let container = &charted["Deployment everynode-controller"]["spec"]["template"]["spec"]["containers"][0];
+    let pinned = format!("r.example/e@{digest}");
+    assert_eq!(container["image"], pinned.as_str());
+
+    let run = |args: &[&str]| everynode().args(["install", "--dry-run"]).args(args).output().unwrap();
+    let note = |args: &[&str]| String::from_utf8(run(args).stderr).unwrap().contains("named by a tag");
+    assert!(note(&["--image", "r.example/e:v9"]) && !note(&["--image", &pinned]));
+    assert!(!run(&["--rewrite-template"]).status.success(), "it has no effect in scope all");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! The role that is installed grants what the controller uses, and nothing else.
 //!
-//! The controller runs as a process of its own against the embedded API, which writes an audit log. A life of
-//! DaemonSets makes it use everything that it can do; what the log shows of its user agent is compared with the
-//! rules of the kustomize base.
+//! A life of DaemonSets makes the controller use everything that it can do; what the audit log shows of it is compared
+//! with the rules that `everynode install` makes. `role_rollouts` does the same for the other scope.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,108 +12,28 @@
 
 mod common;
 
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Child, Stdio};
-
-use common::{LIMIT, eventually, everynode, get};
-use everynode_apiserver::{Config, Server};
+use common::permissions::World;
+use common::{LIMIT, eventually, get};
 use everynode_client::{Client, content_type};
-use everynode_local::LoopsConfig;
-use everynode_node::{Fleet, FleetConfig, NodeSpec};
-use everynode_wire::manifest;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 const DAEMONSETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
 const REVISIONS: &str = "/apis/apps/v1/namespaces/default/controllerrevisions";
 const POLICIES: &str = "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const EVENTS: &str = "/api/v1/namespaces/default/events";
-const SYSTEM: &str = "everynode-system";
-const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/everynode-system/leases/everynode-controller";
 
-/// Granted without being called, and why.
-const CHECKED_BY_THE_SERVER: (&str, &str) = (
-    "update apps/daemonsets/finalizers",
-    "OwnerReferencesPermissionEnforcement demands it of whoever sets blockOwnerDeletion",
-);
-
-/// `verb group/resource/subresource`, and behind it what narrows it: a namespace, a name.
-type Permissions = BTreeSet<String>;
+/// Granted without being called: OwnerReferencesPermissionEnforcement demands it of whoever sets blockOwnerDeletion.
+const CHECKED_BY_THE_SERVER: &str = "update apps/daemonsets/finalizers";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_role_grants_what_a_life_of_daemonsets_uses_and_nothing_else() {
-    let directory = tempfile::tempdir().unwrap();
-    let log = directory.path().join("audit.log");
-    // Without streaming lists, as on servers that have none: with them the verb `list` is not used.
-    let config = Config { audit_log: Some(log.clone()), streaming_lists: false, ..Config::default() };
-    let server = Server::start(config).await.unwrap();
-    let kubeconfig = directory.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, server.kubeconfig()).unwrap();
-    let client = Client::from_file(&kubeconfig).await.unwrap();
-    let stop = CancellationToken::new();
-    define_policies(&client).await;
-    start_cluster(&client, &server, &stop);
-    create(&client, "/api/v1/namespaces", json!({"metadata": {"name": SYSTEM}})).await;
-    let mut controller = start_controller(&kubeconfig);
-
-    live(&client).await;
-
-    controller.kill().unwrap();
-    controller.wait().unwrap();
-    stop.cancel();
-    server.shutdown().await;
-    let (granted, used) = (granted(), used(&log));
-    let mut unused: Vec<&String> = granted.difference(&used).collect();
-    unused.retain(|permission| **permission != CHECKED_BY_THE_SERVER.0);
-    assert_eq!(unused, Vec::<&String>::new(), "granted and not used");
-    assert_eq!(used.difference(&granted).collect::<Vec<_>>(), Vec::<&String>::new(), "used and not granted");
-    assert!(granted.contains(CHECKED_BY_THE_SERVER.0), "{}", CHECKED_BY_THE_SERVER.1);
-}
-
-/// Nodes, and the loops that every cluster has.
-fn start_cluster(client: &Client, server: &Server, stop: &CancellationToken) {
-    let fleet = FleetConfig::new(NodeSpec::numbered("node-", 4));
-    let named = |name: &str| client.clone().with_user_agent(name);
-    tokio::spawn(Fleet::run(named("nodes"), fleet, stop.clone()));
-    let loops = LoopsConfig::new(server.authority_certificate());
-    tokio::spawn(everynode_local::loops(named("loops"), loops, stop.clone()));
-}
-
-/// The controller as it is deployed, but for a renewal of its lease every 200 ms.
-fn start_controller(kubeconfig: &Path) -> Controller {
-    let child = everynode()
-        .args(["controller", "--listen", "127.0.0.1:0", "--leader-elect", "--kubeconfig"])
-        .arg(kubeconfig)
-        .args(["--leader-elect-resource-namespace", SYSTEM, "--leader-elect-retry-period", "200ms"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    Controller(child)
-}
-
-/// Killed when dropped.
-struct Controller(Child);
-
-impl Drop for Controller {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl std::ops::Deref for Controller {
-    type Target = Child;
-    fn deref(&self) -> &Child {
-        &self.0
-    }
-}
-
-impl std::ops::DerefMut for Controller {
-    fn deref_mut(&mut self) -> &mut Child {
-        &mut self.0
-    }
+    let world = World::start().await;
+    let mut controller = world.controller(&[]);
+    live(&world.client).await;
+    world.renewed().await;
+    controller.stop();
+    world.end_and_compare(&[], &[CHECKED_BY_THE_SERVER]).await;
 }
 
 /// Everything that happens to DaemonSets.
@@ -137,7 +56,6 @@ async fn live(client: &Client) {
 
     client.delete("/api/v1/nodes/node-4", "").await.unwrap();
     settled(client, "surging", 3).await;
-    renewed(client).await;
 }
 
 /// Makes revisions, deletes the oldest, and makes an old one the newest.
@@ -154,15 +72,6 @@ async fn roll_roll_back_and_clean_up(client: &Client) {
             list(client, REVISIONS, "app%3Dagent").await.iter().map(|one| one["revision"].clone()).collect();
         let done = numbers.len() == 2 && numbers.contains(&json!(5));
         if done { Ok(()) } else { Err(format!("{numbers:?}")) }
-    })
-    .await;
-}
-
-async fn define_policies(client: &Client) {
-    let document = manifest::parse_yaml(everynode_local::up::ROLLOUT_POLICY_DEFINITION).unwrap().value;
-    create(client, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document).await;
-    eventually("policies are served", LIMIT, async || {
-        client.get(POLICIES).await.map(drop).map_err(|error| error.to_string())
     })
     .await;
 }
@@ -266,15 +175,6 @@ async fn find_a_name_taken(client: &Client) {
     .await;
 }
 
-async fn renewed(client: &Client) {
-    let first = get(client, LEASE).await["spec"]["renewTime"].clone();
-    eventually("the lease is renewed", LIMIT, async || {
-        let now = get(client, LEASE).await["spec"]["renewTime"].clone();
-        if now != first { Ok(()) } else { Err(now.to_string()) }
-    })
-    .await;
-}
-
 fn daemonset(name: &str, rolling_update: &Value) -> Value {
     json!({
         "metadata": {"name": name, "labels": {"app": name}},
@@ -327,80 +227,4 @@ async fn settled(client: &Client, name: &str, count: u64) {
         if done { Ok(()) } else { Err(status.to_string()) }
     })
     .await;
-}
-
-/// The rules of the kustomize base.
-fn granted() -> Permissions {
-    let read = |name: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kustomize/base").join(name);
-        manifest::parse_yaml(&std::fs::read_to_string(path).unwrap()).unwrap().value
-    };
-    let mut all = Permissions::new();
-    for (file, place) in [("cluster-role.yaml", String::new()), ("role.yaml", format!(" in {SYSTEM}"))] {
-        for rule in read(file)["rules"].as_array().unwrap() {
-            let texts = |key: &str| -> Vec<String> {
-                let list = rule[key].as_array().cloned().unwrap_or_default();
-                list.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
-            };
-            let named = match texts("resourceNames").as_slice() {
-                [] => String::new(),
-                names => format!(" named {}", names.join(",")),
-            };
-            for (group, resource, verb) in triples(&texts("apiGroups"), &texts("resources"), &texts("verbs"))
-            {
-                let group = if group.is_empty() { "core" } else { group };
-                assert!(![group, resource, verb].contains(&"*"), "{file}: a star grants too much");
-                all.insert(format!("{verb} {group}/{resource}{place}{named}"));
-            }
-        }
-    }
-    all
-}
-
-fn triples<'a>(
-    groups: &'a [String],
-    resources: &'a [String],
-    verbs: &'a [String],
-) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
-    groups.iter().flat_map(move |group| {
-        resources.iter().flat_map(move |resource| {
-            verbs.iter().map(move |verb| (group.as_str(), resource.as_str(), verb.as_str()))
-        })
-    })
-}
-
-/// What the log shows of the controller.
-fn used(log: &Path) -> Permissions {
-    let mut all = Permissions::new();
-    let mut agents = BTreeSet::new();
-    for line in std::fs::read_to_string(log).unwrap().lines() {
-        let event: Value = serde_json::from_str(line).unwrap();
-        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        agents.insert(text("/userAgent").to_owned());
-        if !text("/userAgent").starts_with("everynode-controller/") {
-            continue;
-        }
-        let (verb, reference) = (text("/verb"), |field: &str| text(&format!("/objectRef/{field}")));
-        if reference("resource").is_empty() {
-            // Every authenticated user may read it.
-            assert_eq!(text("/requestURI"), "/version");
-            continue;
-        }
-        let group = if reference("apiGroup").is_empty() { "core" } else { reference("apiGroup") };
-        let subresource = match reference("subresource") {
-            "" => String::new(),
-            name => format!("/{name}"),
-        };
-        let mut permission = format!("{verb} {group}/{}{subresource}", reference("resource"));
-        if reference("resource") == "leases" {
-            permission.push_str(&format!(" in {}", reference("namespace")));
-            // The name of an object that is created is not known to rules.
-            if verb != "create" {
-                permission.push_str(&format!(" named {}", reference("name")));
-            }
-        }
-        all.insert(permission);
-    }
-    assert!(!all.is_empty(), "no request of the controller among those of {agents:?}");
-    all
 }

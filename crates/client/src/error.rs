@@ -24,6 +24,9 @@ pub enum Error {
     /// The server's answer is not what the API promises.
     #[error("cannot read the answer of the Kubernetes API: {0}")]
     Decode(String),
+    /// A list leads nowhere.
+    #[error("cannot read the list to its end: {0}")]
+    List(#[from] crate::PagesError),
     /// The request was not sent: its [`Fence`](crate::Fence) is shut.
     #[error("not sent: {}", crate::fence::LOST)]
     Fenced,
@@ -154,7 +157,7 @@ impl Error {
         match self {
             Error::Transport { .. } | Error::TimedOut(_) => true,
             Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
-            Error::Config(_) | Error::Decode(_) | Error::Fenced => false,
+            Error::Config(_) | Error::Decode(_) | Error::List(_) | Error::Fenced => false,
         }
     }
 }

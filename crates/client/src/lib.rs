@@ -14,6 +14,7 @@ mod fence;
 mod http_client;
 mod lines;
 pub mod list_watch;
+mod pages;
 mod rate_limit;
 mod transport;
 
@@ -24,4 +25,5 @@ pub use http::Method;
 pub use http_client::{Client, Observer, content_type, ensure_crypto_provider};
 pub use lines::LineSplitter;
 pub use list_watch::{Event, ListWatch};
+pub use pages::{Pages, PagesError};
 pub use transport::{AnswerBody, Transport};

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::error::ApiStatus;
+use crate::pages::Pages;
 use crate::{Client, Error};
 
 /// What happened to the collection.
@@ -124,7 +125,7 @@ enum State {
     /// A new list is to be begun.
     Listing(ListMode),
     /// Pages follow.
-    Paging { continue_token: String },
+    Paging { pages: Pages, query: String },
     /// Initial objects are arriving over a watch.
     Streaming(Lines),
     /// The collection is known; a watch from this version is to be opened.
@@ -204,11 +205,11 @@ impl Driver {
         match state {
             State::Listing(ListMode::Streamed) => self.open_streamed_list().await,
             State::Listing(ListMode::Paged) => {
-                let first = self.page("").await.map_err(|e| self.relist(e))?;
+                let first = self.page(Pages::default(), "").await.map_err(|e| self.relist(e))?;
                 self.queue.push_front(Event::Restarted);
                 Ok(first)
             }
-            State::Paging { continue_token } => self.page(&continue_token).await.map_err(|e| self.relist(e)),
+            State::Paging { pages, query } => self.page(pages, &query).await.map_err(|e| self.relist(e)),
             State::Streaming(lines) => self.initial(lines).await.map_err(|error| {
                 // Some servers (with an old etcd, for example) accept such a watch and refuse within it. Lists in
                 // pages work everywhere, so any refusal but that of a busy server leads there.
@@ -238,15 +239,12 @@ impl Driver {
         }
     }
 
-    /// Reads one page of a list.
-    async fn page(&mut self, continue_token: &str) -> Result<State, Error> {
+    /// Reads one page of a list: the first, or the one that `more` of the query leads to.
+    async fn page(&mut self, mut pages: Pages, more: &str) -> Result<State, Error> {
         let ListWatch { path, query, page_limit, .. } = &self.config;
         let mut path = format!("{path}?limit={page_limit}");
         append(&mut path, query);
-        if !continue_token.is_empty() {
-            path.push_str("&continue=");
-            path.push_str(continue_token);
-        }
+        append(&mut path, more);
         let body = self.client.get(&path).await?;
         let page: Page<'_> = read(&body)?;
         for item in &page.items {
@@ -259,7 +257,10 @@ impl Driver {
                 self.config.backoff.reset();
                 Ok(State::Resuming(Position::Version(version)))
             }
-            token => Ok(State::Paging { continue_token: encode_query_value(token) }),
+            token => {
+                let query = pages.next(token)?;
+                Ok(State::Paging { pages, query })
+            }
         }
     }
 
@@ -360,20 +361,6 @@ fn append(path: &mut String, query: &str) {
         path.push('&');
         path.push_str(query);
     }
-}
-
-/// Encodes what the server gave as a token, which may hold any character.
-fn encode_query_value(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                encoded.push(char::from(byte))
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 /// Pauses between attempts: doubling from 100 ms to 30 s, each between half and the whole of its nominal length.
@@ -586,10 +573,5 @@ mod tests {
         let gone = Error::Api(Box::new(ApiStatus { code: 410, ..ApiStatus::default() }));
         assert_eq!(backoff.pause(&gone, &mut random), Duration::ZERO);
         assert!(backoff.pause(&gone, &mut random) > Duration::ZERO);
-    }
-
-    #[test]
-    fn tokens_are_encoded_for_a_query() {
-        assert_eq!(encode_query_value("a-Z_0.~=/+&"), "a-Z_0.~%3D%2F%2B%26");
     }
 }

@@ -129,6 +129,19 @@ async fn a_server_that_cannot_stream_lists_is_read_in_pages() {
 }
 
 #[tokio::test]
+async fn a_server_that_leads_in_a_circle_is_asked_for_the_list_anew_after_a_pause() {
+    let page = r#"{"metadata":{"resourceVersion":"8","continue":"a"},"items":[{"a":1}]}"#;
+    let script: Vec<Exchange> = vec![
+        ("sendInitialEvents=true", 422, r#"{"code":422}"#),
+        ("/x?limit=2 ", 200, page),
+        ("/x?limit=2&continue=a ", 200, page),
+        ("/x?limit=2 ", 200, r#"{"metadata":{"resourceVersion":"9"},"items":[]}"#),
+    ];
+    let expected = ["restarted", r#"initial {"a":1}"#, r#"initial {"a":1}"#, "restarted", "done 9"];
+    check(Box::leak(script.into_boxed_slice()), &expected).await;
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_within_a_streamed_list_is_read_in_pages() {
     let refusal = concat!(
         r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,

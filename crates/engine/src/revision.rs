@@ -14,6 +14,15 @@ pub fn data(template: &Value) -> Arc<[u8]> {
     encode::canonical(&json!({"spec": {"template": template}})).into()
 }
 
+/// The template in the data of a revision. None where it holds none: who may write ControllerRevisions can put anything
+/// there.
+pub fn template(data: &[u8]) -> Option<Value> {
+    let mut data: Value = serde_json::from_slice(data).ok()?;
+    let mut template = data.pointer_mut("/spec/template")?.take();
+    template.as_object_mut()?.shift_remove("$patch");
+    Some(template)
+}
+
 /// The value of `controller-revision-hash` for a revision's data. It differs from the built-in controller's, which
 /// nothing may rely on (J6); the alphabet is the same.
 pub fn hash(data: &[u8], collision_count: Option<i32>) -> String {
@@ -29,4 +38,24 @@ pub fn hash(data: &[u8], collision_count: Option<i32>) -> String {
 fn safe_encode(digits: &str) -> String {
     const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     digits.bytes().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_comes_back_out_of_the_data() {
+        let kept = json!({"metadata": {"labels": {"a": "b"}}, "spec": {}});
+        assert_eq!(template(&data(&kept)), Some(kept));
+    }
+
+    #[test]
+    fn data_of_any_form_is_read_or_holds_no_template() {
+        for text in
+            ["-1", "true", "\"text\"", "[]", "{}", r#"{"spec":1}"#, r#"{"spec":{"template":"x"}}"#, "{", ""]
+        {
+            assert_eq!(template(text.as_bytes()), None, "{text}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use everynode_admission::Kind;
-use everynode_client::{Client, Error};
+use everynode_client::{Client, Error, Pages};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -210,36 +210,24 @@ impl Reader<'_> {
         path: &str,
         take: &mut Take<'_, S>,
     ) -> Result<(), CollectError<S>> {
-        let mut token = String::new();
+        let api = |source| CollectError::Api { what, source };
+        let mut pages = Pages::default();
+        let mut query = format!("{path}?limit={PAGE}");
         loop {
-            let query = match token.as_str() {
-                "" => format!("{path}?limit={PAGE}"),
-                token => format!("{path}?limit={PAGE}&continue={}", encoded(token)),
-            };
-            let body = self.client.get(&query).await.map_err(|source| CollectError::Api { what, source })?;
+            let body = self.client.get(&query).await.map_err(api)?;
             let json = |source| CollectError::Json { what, source };
             let page: Page<'_> = serde_json::from_slice(&body).map_err(json)?;
             for item in &page.items {
                 take(item).map_err(json)?.map_err(CollectError::Sink)?;
             }
-            token = page.metadata.continue_token;
+            let token = page.metadata.continue_token;
             if token.is_empty() {
                 return Ok(());
             }
+            let more = pages.next(&token).map_err(|error| api(error.into()))?;
+            query = format!("{path}?limit={PAGE}&{more}");
         }
     }
-}
-
-/// A continue token as part of a query.
-fn encoded(token: &str) -> String {
-    let mut text = String::with_capacity(token.len());
-    for byte in token.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => text.push(byte.into()),
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    text
 }
 
 /// What the pods that are not kept one by one take, by node and priority.

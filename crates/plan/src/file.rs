@@ -12,11 +12,14 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::plausible;
 use crate::record::{Record, Unseen};
 
 /// The version of the format that is written, and the latest that is read. The first one knew no roll-out policies,
 /// the second one of what decides about new pods only quotas and priority classes.
 pub const VERSION: u32 = 3;
+/// All lines together. The snapshot of 100,000 nodes with ten daemons each takes a third of it.
+const LIMIT_BYTES: u64 = 2 << 30;
 /// The longest line. Objects of the API are limited to 3 MiB.
 const LINE_LIMIT_BYTES: u64 = 16 << 20;
 
@@ -80,6 +83,12 @@ pub enum FileError {
         /// Records that were read.
         records: u64,
     },
+    /// It unpacks to more than is read.
+    #[error("the snapshot unpacks to more than {LIMIT_BYTES} bytes, which no cluster fills")]
+    TooLarge,
+    /// It is whole, and holds what no cluster does.
+    #[error("the snapshot was not taken of a cluster: {0}")]
+    Implausible(String),
     /// Its content is not what was written.
     #[error("the snapshot is damaged: {0}")]
     Damaged(String),
@@ -141,9 +150,19 @@ impl<W: Write> Writer<W> {
 pub fn read(
     from: impl Read,
     begin: impl FnOnce(&Header),
+    take: impl FnMut(Record),
+) -> Result<Vec<Unseen>, FileError> {
+    read_within(LIMIT_BYTES, from, begin, take)
+}
+
+fn read_within(
+    limit_bytes: u64,
+    from: impl Read,
+    begin: impl FnOnce(&Header),
     mut take: impl FnMut(Record),
 ) -> Result<Vec<Unseen>, FileError> {
-    let mut lines = Lines { from: BufReader::new(GzDecoder::new(from)), line: Vec::new(), records: 0 };
+    let from = BufReader::new(GzDecoder::new(from));
+    let mut lines = Lines { from, left_bytes: limit_bytes, line: Vec::new(), records: 0 };
     let header = lines.header()?;
     begin(&header);
     let mut digest = Sha256::new();
@@ -156,6 +175,8 @@ pub fn read(
             FileError::Damaged(format!("record {} cannot be read: {error}", lines.records + 1))
         })?;
         lines.records += 1;
+        let implausible = |why| FileError::Implausible(format!("its record {}: {why}", lines.records));
+        plausible::check(&record).map_err(implausible)?;
         digest.update(&lines.line);
         take(record);
     }
@@ -164,6 +185,7 @@ pub fn read(
 
 struct Lines<R: Read> {
     from: BufReader<GzDecoder<R>>,
+    left_bytes: u64,
     line: Vec<u8>,
     records: u64,
 }
@@ -177,8 +199,14 @@ impl<R: Read> Lines<R> {
             Ok(_) if self.line.len() as u64 == LINE_LIMIT_BYTES => {
                 Err(FileError::Damaged("a line is far too long".into()))
             }
-            // A line without its end was cut.
-            Ok(_) => Ok(self.line.ends_with(b"\n")),
+            Ok(read) => match self.left_bytes.checked_sub(read as u64) {
+                Some(left) => {
+                    self.left_bytes = left;
+                    // A line without its end was cut.
+                    Ok(self.line.ends_with(b"\n"))
+                }
+                None => Err(FileError::TooLarge),
+            },
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) if self.records == 0 && error.kind() == std::io::ErrorKind::InvalidInput => {
                 Err(FileError::Foreign("it is not compressed by gzip"))
@@ -200,6 +228,7 @@ impl<R: Read> Lines<R> {
         if header.format > VERSION {
             return Err(FileError::Newer { format: header.format, writer: header.writer });
         }
+        plausible::check_time(header.taken_at).map_err(|why| FileError::Implausible(why.into()))?;
         Ok(header)
     }
 

@@ -81,3 +81,21 @@ fn records_of_other_versions_of_the_program_are_read() {
         r#"{"pod":{"namespace":"n","name":"p","detail":{"containers":[{"name":"c","later":1}]},"later":{}}}"#;
     check(later, ("", true));
 }
+
+#[test]
+fn what_unpacks_to_more_than_any_cluster_fills_is_refused() {
+    let whole = file(VERSION, 50);
+    let read = |limit| read_within(limit, &whole[..], |_| {}, |_| {});
+    assert!(matches!(read(1_000), Err(FileError::TooLarge)));
+    assert!(read(100_000).is_ok());
+}
+
+#[test]
+fn a_whole_file_of_what_no_cluster_holds_is_refused() {
+    let node = Node { name: "n".into(), ready_since: Some(i64::MAX), ..Node::default() };
+    let mut writer = Writer::new(Vec::new(), header(VERSION)).unwrap();
+    writer.write(&Record::Node(node)).unwrap();
+    check(&writer.finish(Vec::new()).unwrap().0, "its record 1: it has a time that no calendar has");
+    let header = Header { taken_at: i64::MAX, ..header(VERSION) };
+    check(&Writer::new(Vec::new(), header).unwrap().finish(Vec::new()).unwrap().0, "no calendar has");
+}

@@ -15,6 +15,7 @@ mod fleet;
 mod made;
 mod mask;
 mod model;
+mod plausible;
 pub mod policy;
 pub mod read;
 pub mod record;

@@ -242,7 +242,7 @@ impl Model {
         let mut charges = HashMap::new();
         for revision in self.revisions.iter().filter(|_| !self.quotas.is_empty()) {
             let hash = revision.labels.iter().find(|(key, _)| key == HASH_LABEL).map(|(_, hash)| hash);
-            let template = template_of(&revision.data);
+            let template = revision::template(&revision.data).map(Template::new);
             let (Some(hash), Some(template)) = (hash, template) else { continue };
             if let Ok(made) = self.make(&self.new_pod(Arc::new(template), hash)) {
                 charges.insert(hash.clone(), made.charge);
@@ -358,14 +358,6 @@ impl View for Model {
         let node = self.nodes.get(*self.node_by_name.get(node)? as usize)?;
         node.label(key).map(str::to_owned)
     }
-}
-
-/// The template that a revision keeps.
-fn template_of(data: &[u8]) -> Option<Template> {
-    let mut data: serde_json::Value = serde_json::from_slice(data).ok()?;
-    let mut template = data.pointer_mut("/spec/template")?.take();
-    template.as_object_mut()?.shift_remove("$patch");
-    Some(Template::new(template))
 }
 
 /// For how long a node has been down that is assumed to be so from the start.

@@ -221,3 +221,19 @@ async fn policies_are_read_where_they_are_served_and_missed_only_where_they_may_
     );
     assert!(text.ends_with("Safe, as far as could be seen.\n"), "{text}");
 }
+
+/// A server that gives the same page of pods for ever.
+fn endless(target: &str) -> (u16, String) {
+    match target.starts_with("/api/v1/pods") {
+        true => (200, json!({"metadata": {"continue": "again"}, "items": []}).to_string()),
+        false => cluster(target),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_a_page_is_given_up() {
+    let mut sink = |_| Ok::<(), Infallible>(());
+    let client = server::client(endless);
+    let refused = collect(&client, &Mask::new("salt"), Some("default"), &mut sink).await.unwrap_err();
+    assert!(refused.to_string().contains("the same continue token twice"), "{refused}");
+}

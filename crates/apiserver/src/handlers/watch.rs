@@ -13,13 +13,14 @@ use futures::stream;
 use http::{HeaderValue, Response, header};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::Call;
 use crate::http::accept::View;
 use crate::http::body::Body;
 use crate::http::query::{ListOptions, bad_version};
+use crate::panics::contained_async;
 use crate::selection::Selection;
 use crate::store::{Change, Event, Listing, Stored, TooOld, Watcher};
 use crate::view::{self, Shape};
@@ -28,7 +29,10 @@ use crate::view::{self, Shape};
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// Bytes that are gathered into one frame when several events wait.
-const FRAME_BYTES: usize = 64 << 10;
+const FRAME_BYTES: usize = 32 << 10;
+
+/// When a watch that was refused for want of room may be tried again.
+const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// GET of a collection with `watch`.
 pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
@@ -39,6 +43,12 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         return Err(Status::invalid("meta.k8s.io", "ListOptions", "", &[error]));
     }
     let selection = Selection::parse(call)?;
+    let Some(place) = call.api.metrics().begin_watch(call.api.config().watches) else {
+        return Err(Status::too_many_requests(
+            "too many watches, please try again later",
+            RETRY_AFTER_SECONDS,
+        ));
+    };
     let version = match options.resource_version.as_deref() {
         None => None,
         Some(text) => Some(text.parse::<u64>().map_err(|_| Status::unclassified(bad_version(text)))?),
@@ -51,6 +61,7 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         selection,
         watcher: None,
         waiting: VecDeque::new(),
+        _place: place,
         first_table: true,
         skip_to: 0,
         bookmarks: options.bookmarks,
@@ -61,9 +72,16 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         ended: false,
     };
     feed.begin(call, version, initial, options.initial_events == Some(true));
-    let frames = stream::unfold(feed, |mut feed| async move {
-        let bytes = feed.next().await?;
-        Some((Ok::<_, Infallible>(Frame::data(bytes)), feed))
+    let (sender, receiver) = mpsc::channel(1);
+    let run = feed.run(sender, call.api.config().slow_reader);
+    tokio::spawn(async {
+        if let Err(panic) = contained_async(run).await {
+            tracing::error!(%panic, "a watch was given up");
+        }
+    });
+    let frames = stream::unfold(receiver, |mut receiver| async move {
+        let bytes = receiver.recv().await?;
+        Some((Ok::<_, Infallible>(Frame::data(bytes)), receiver))
     });
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     let headers = response.headers_mut();
@@ -81,15 +99,28 @@ fn life(call: &Call<'_>, options: &ListOptions) -> Duration {
     asked.unwrap_or_else(|| least.mul_f64(1.0 + fastrand::f64())).min(LONGEST_LIFE)
 }
 
-/// One watch on its way to a client. It holds at most one batch of events; the ring holds the rest.
+/// What a client is to be shown, encoded when its turn comes: who does not read costs no copies.
+enum Item {
+    /// An object that is there at the beginning.
+    Initial(Arc<Stored>),
+    /// An event, and how it is seen.
+    Event(Arc<Event>, Change),
+    /// An encoded line.
+    Line(Bytes),
+}
+
+/// One watch on its way to a client. It holds at most one batch of events; the ring holds the rest. It has a task of
+/// its own, since a client that does not read never asks for more, and has to be given up.
 struct Feed {
     resource: Arc<Resource>,
     shape: Shape,
     namespace: String,
     selection: Selection,
     watcher: Option<Watcher>,
-    /// Encoded lines that have not been sent.
-    waiting: VecDeque<Bytes>,
+    /// What has not been sent.
+    waiting: VecDeque<Item>,
+    /// Counts this watch as long as it lives.
+    _place: crate::metrics::Watching,
     first_table: bool,
     /// Events up to this revision are not shown.
     skip_to: u64,
@@ -107,15 +138,11 @@ impl Feed {
         let from = if initial {
             let namespace = (!self.namespace.is_empty()).then_some(self.namespace.as_str());
             let Listing { items, revision } = store.list(call.shelf, namespace);
-            for (_, stored) in &items {
-                if self.selection.matches(stored) {
-                    let line = self.line_of(stored, Change::Added, None);
-                    self.waiting.push_back(line);
-                }
-            }
+            let shown = items.into_iter().map(|(_, stored)| stored).filter(|one| self.selection.matches(one));
+            self.waiting = shown.map(Item::Initial).collect();
             if mark_end && self.bookmarks {
                 let line = self.bookmark(revision, true);
-                self.waiting.push_back(line);
+                self.waiting.push_back(Item::Line(line));
             }
             revision
         } else {
@@ -128,11 +155,25 @@ impl Feed {
         }
     }
 
+    /// Sends until the watch is over, its client is gone, or has not read for so long.
+    async fn run(mut self, frames: mpsc::Sender<Bytes>, slow_reader: Duration) {
+        loop {
+            let bytes = tokio::select! {
+                bytes = self.next() => bytes,
+                () = frames.closed() => None,
+            };
+            let Some(bytes) = bytes else { return };
+            if frames.send_timeout(bytes, slow_reader).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// The next bytes for the client; nothing when the watch is over.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(first) = self.waiting.pop_front() {
-                return Some(self.gather(first));
+            if let Some(item) = self.waiting.pop_front() {
+                return Some(self.gather(item));
             }
             if self.ended {
                 return None;
@@ -152,22 +193,36 @@ impl Feed {
             } else {
                 self.next_bookmark = Instant::now() + self.bookmark_interval;
                 let line = self.bookmark(watcher.caught_up_revision(), false);
-                self.waiting.push_back(line);
+                self.waiting.push_back(Item::Line(line));
             }
             self.watcher = Some(watcher);
         }
     }
 
     /// Joins small lines that wait into one frame.
-    fn gather(&mut self, first: Bytes) -> Bytes {
+    fn gather(&mut self, first: Item) -> Bytes {
+        let first = self.encode(first);
         if self.waiting.is_empty() || first.len() >= FRAME_BYTES {
             return first;
         }
         let mut frame = first.to_vec();
-        while let Some(line) = self.waiting.pop_front_if(|line| frame.len() + line.len() <= FRAME_BYTES) {
+        while let Some(item) = self.waiting.pop_front() {
+            let line = self.encode(item);
+            if frame.len() + line.len() > FRAME_BYTES {
+                self.waiting.push_front(Item::Line(line));
+                break;
+            }
             frame.extend_from_slice(&line);
         }
         Bytes::from(frame)
+    }
+
+    fn encode(&mut self, item: Item) -> Bytes {
+        match item {
+            Item::Initial(stored) => self.line_of(&stored, Change::Added, None),
+            Item::Event(event, seen_as) => self.line_of(event.shown(seen_as), seen_as, Some(&event)),
+            Item::Line(line) => line,
+        }
     }
 
     fn take_events(&mut self, watcher: &mut Watcher) {
@@ -177,8 +232,7 @@ impl Feed {
                     if event.revision() > self.skip_to
                         && let Some(seen_as) = self.seen_as(&event)
                     {
-                        let line = self.line_of(event.shown(seen_as), seen_as, Some(&event));
-                        self.waiting.push_back(line);
+                        self.waiting.push_back(Item::Event(event, seen_as));
                     }
                 }
             }
@@ -239,7 +293,7 @@ impl Feed {
 
     fn fail(&mut self, error: &TooOld) {
         let status = Status::too_old_resource_version(error.asked, error.oldest);
-        self.waiting.push_back(line("ERROR", status.to_value()));
+        self.waiting.push_back(Item::Line(line("ERROR", status.to_value())));
         self.ended = true;
     }
 }

@@ -42,6 +42,8 @@ const NEWCOMER_LIFE: Duration = Duration::from_secs(15);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const HEADER_BYTES: usize = 64 << 10;
 const STREAMS_PER_CONNECTION: u32 = 1_000;
+/// Bytes of an answer that are taken before the client has made room for them.
+const SENT_BYTES_PER_STREAM: usize = 64 << 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -223,6 +225,7 @@ fn builder() -> auto::Builder<Tasks> {
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_BYTES as u32)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .max_send_buf_size(SENT_BYTES_PER_STREAM)
         .keep_alive_interval(KEEP_ALIVE)
         .adaptive_window(true);
     builder

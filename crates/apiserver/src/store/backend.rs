@@ -16,6 +16,23 @@ pub enum BackendError {
         /// What was found.
         detail: String,
     },
+    /// The files are not what was written, but the objects can be told apart into those that are and those that are
+    /// not.
+    #[error("the store in {path} is damaged: {}", damage(.objects))]
+    DamagedObjects {
+        /// The file.
+        path: String,
+        /// The objects that are not what was written, as people name them.
+        objects: Vec<String>,
+    },
+    /// An object is what was written, but nothing that this program can read.
+    #[error("the store in {path} holds an object that cannot be read: {object}")]
+    UnreadableObject {
+        /// The file.
+        path: String,
+        /// Its key.
+        object: String,
+    },
     /// The files belong to another program or to a newer version of this one.
     #[error("{path} was not written by this version of everynode: {detail}")]
     Foreign {
@@ -30,6 +47,19 @@ pub enum BackendError {
     /// Anything else that the disk or the operating system refused.
     #[error("{0}")]
     Io(String),
+}
+
+/// Objects that a message names; the others are counted.
+const NAMED_OBJECTS: usize = 5;
+
+fn damage(objects: &[String]) -> String {
+    let named = objects[..objects.len().min(NAMED_OBJECTS)].join(", ");
+    match (objects.len(), objects.len().saturating_sub(NAMED_OBJECTS)) {
+        (0, _) => "all objects in it are whole, the rest is not".into(),
+        (1, _) => format!("{named} is not what was written"),
+        (_, 0) => format!("{named} are not what was written"),
+        (_, more) => format!("{named} and {more} more are not what was written"),
+    }
 }
 
 /// One change of one object, as a backend stores it.
@@ -52,6 +82,9 @@ pub struct Loaded {
 
 /// A place for objects that survives, or does not survive, the process.
 pub trait Backend: Send {
+    /// Where it is, for messages.
+    fn place(&self) -> String;
+
     /// Reads everything back. Called once, before any commit.
     fn load(&mut self) -> Result<Loaded, BackendError>;
 
@@ -64,6 +97,10 @@ pub trait Backend: Send {
 pub struct Memory;
 
 impl Backend for Memory {
+    fn place(&self) -> String {
+        "memory".into()
+    }
+
     fn load(&mut self) -> Result<Loaded, BackendError> {
         Ok(Loaded::default())
     }

@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use backend::{Backend, BackendError, Loaded, Memory, Record};
-pub use durable::Durable;
+pub use durable::{Durable, LeftOut, OnDamage};
 pub use object::{Change, Draft, Event, Facts, REVISION_PLACEHOLDER, Stored};
 pub use pages::{Page, PageError, PageStart};
 pub use shelf::{Key, RingLimits, ShelfSpec};
@@ -71,6 +71,8 @@ struct Inner {
     shelves: RwLock<Shelves>,
     /// What stands for a shelf that is gone: it holds nothing, and nobody watches it for long.
     gone: Arc<Shelf>,
+    /// Where the backend is, for messages.
+    place: String,
     /// Objects of the backend that no shelf has asked for yet, by the start of their keys.
     unclaimed: Mutex<Encoded>,
     revision: AtomicU64,
@@ -140,21 +142,23 @@ impl Store {
         limits: Limits,
         read_facts: ReadFacts<'_>,
     ) -> Result<Store, BackendError> {
+        let place = backend.place();
         let loaded = backend.load()?;
         // Revision 0 means "any" in the API, so the first state is at 1.
         let revision = loaded.revision.max(1);
-        let mut unclaimed = by_prefix(loaded)?;
+        let mut unclaimed = by_prefix(loaded, &place)?;
         let mut shelves = Shelves::default();
         for spec in specs {
             let objects = unclaimed.remove(&spec.prefix).unwrap_or_default();
             let id = ShelfId(shelves.next);
-            shelves.add(shelf_of(spec, objects, revision, &|bytes| read_facts(id, bytes))?);
+            shelves.add(shelf_of(spec, objects, &place, revision, &|bytes| read_facts(id, bytes))?);
         }
         let gone = Shelf::new(ShelfSpec { prefix: String::new() }, BTreeMap::new(), revision);
         gone.end();
         let inner = Arc::new(Inner {
             shelves: RwLock::new(shelves),
             gone: Arc::new(gone),
+            place,
             unclaimed: Mutex::new(unclaimed),
             revision: AtomicU64::new(revision),
             revision_bell: watch::Sender::new(revision),
@@ -188,7 +192,7 @@ impl Store {
         }
         let mut unclaimed = self.inner.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
         let objects = unclaimed.remove(&spec.prefix).unwrap_or_default();
-        Ok(shelves.add(shelf_of(spec, objects, self.revision(), read_facts)?))
+        Ok(shelves.add(shelf_of(spec, objects, &self.inner.place, self.revision(), read_facts)?))
     }
 
     /// Takes a resource away, if it has no objects, and ends its watches; false when it has some.
@@ -274,12 +278,12 @@ impl Store {
 }
 
 /// The objects of a backend by the start of their keys.
-fn by_prefix(loaded: Loaded) -> Result<Encoded, BackendError> {
+fn by_prefix(loaded: Loaded, place: &str) -> Result<Encoded, BackendError> {
     let mut found = Encoded::new();
     for (key, bytes) in loaded.objects {
         let mut parts = key.rsplitn(3, '/');
         let (Some(name), Some(namespace), Some(prefix)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(unreadable(&key));
+            return Err(unreadable(place, key));
         };
         found.entry(prefix.to_owned()).or_default().push(((namespace.into(), name.into()), bytes));
     }
@@ -289,20 +293,21 @@ fn by_prefix(loaded: Loaded) -> Result<Encoded, BackendError> {
 fn shelf_of(
     spec: ShelfSpec,
     objects: Vec<(Key, Vec<u8>)>,
+    place: &str,
     revision: u64,
     read_facts: &dyn Fn(&[u8]) -> Option<Facts>,
 ) -> Result<Shelf, BackendError> {
     let mut read = BTreeMap::new();
     for (key, bytes) in objects {
-        let place = || unreadable(&format!("{}/{}/{}", spec.prefix, key.0, key.1));
-        let facts = read_facts(&bytes).ok_or_else(place)?;
-        let stored_revision = object::revision_of(&bytes).ok_or_else(place)?;
-        let stored = Stored::loaded(&bytes, stored_revision, facts).ok_or_else(place)?;
+        let refused = || unreadable(place, format!("{}/{}/{}", spec.prefix, key.0, key.1));
+        let facts = read_facts(&bytes).ok_or_else(refused)?;
+        let stored_revision = object::revision_of(&bytes).ok_or_else(refused)?;
+        let stored = Stored::loaded(&bytes, stored_revision, facts).ok_or_else(refused)?;
         read.insert(key, Arc::new(stored));
     }
     Ok(Shelf::new(spec, read, revision))
 }
 
-fn unreadable(key: &str) -> BackendError {
-    BackendError::Damaged { path: key.to_owned(), detail: "the object cannot be read".into() }
+fn unreadable(place: &str, object: String) -> BackendError {
+    BackendError::UnreadableObject { path: place.to_owned(), object }
 }

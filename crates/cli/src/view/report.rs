@@ -25,6 +25,15 @@ pub fn started(up: &Up) {
     }
     out!("everynode is up at {}", up.server_url());
     out!("export KUBECONFIG={}", up.kubeconfig_path().display());
+    for object in up.left_out().iter().flat_map(|left| &left.objects) {
+        err!("warning: left out, because it is damaged: {object}");
+    }
+    if let Some(left) = up.left_out() {
+        err!(
+            "warning: the store was damaged, and is made anew; the damaged one is kept as {}",
+            left.kept.display()
+        );
+    }
 }
 
 /// Says what became of a document.

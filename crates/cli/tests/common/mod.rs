@@ -8,6 +8,7 @@ pub mod built_in;
 pub mod doubles;
 pub mod native;
 pub mod over;
+pub mod permissions;
 pub mod watch;
 
 use std::io::{BufRead, BufReader};

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use everynode_client::Client;
 use everynode_controller::{Controller, ControllerConfig};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -30,7 +31,7 @@ pub struct Native {
 }
 
 /// A controller that the test brought along.
-enum DaemonSets {
+pub enum DaemonSets {
     BuiltIn { _process: BuiltIn },
     StandIn(JoinHandle<()>),
 }
@@ -48,17 +49,21 @@ impl Native {
                 let process = BuiltIn::start(&program, &bare, "daemonset-controller");
                 (Some(DaemonSets::BuiltIn { _process: process }), "Kubernetes, on an embedded cluster")
             }
-            None => (Some(DaemonSets::stand_in(&bare)), "the stand-in, on an embedded cluster"),
+            None => (
+                Some(DaemonSets::stand_in(bare.client.clone(), &bare.namespace)),
+                "the stand-in, on an embedded cluster",
+            ),
         };
         Native { _controller: controller, bare, _definition: definition, whose }
     }
 }
 
 impl DaemonSets {
-    fn stand_in(bare: &Bare) -> DaemonSets {
+    /// Everynode's own controller, which does not get to know policies.
+    pub fn stand_in(client: Client, namespace: &str) -> DaemonSets {
         let config =
-            ControllerConfig { namespace: Some(bare.namespace.clone()), ..ControllerConfig::default() };
-        let client = over(bare.client.clone(), |_, path, _| !path.starts_with("/apis/everynode.dev/"));
+            ControllerConfig { namespace: Some(namespace.to_owned()), ..ControllerConfig::default() };
+        let client = over(client, |_, path, _| !path.starts_with("/apis/everynode.dev/"));
         DaemonSets::StandIn(tokio::spawn(async move {
             Controller::run(client, config, CancellationToken::new()).await.unwrap();
         }))

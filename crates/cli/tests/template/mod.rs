@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 enum Node {
     Text(String),
     Output(String),
-    Block { keyword: String, condition: String, body: Vec<Node> },
+    Block { keyword: String, condition: String, body: Vec<Node>, otherwise: Vec<Node> },
 }
 
 /// Renders a template with `data` as its dot.
 pub fn render(template: &str, data: &Value) -> String {
     let mut tokens = tokens(template).into_iter();
-    let nodes = nodes(&mut tokens, false);
+    let (nodes, end) = nodes(&mut tokens);
+    assert_eq!(end, None, "an end without a beginning");
     let mut out = String::new();
     write(&nodes, data, data, &mut out);
     out
@@ -36,7 +37,8 @@ fn tokens(template: &str) -> Vec<(bool, String)> {
     all
 }
 
-fn nodes(tokens: &mut impl Iterator<Item = (bool, String)>, inside: bool) -> Vec<Node> {
+/// What comes up to `end` or `else`, and which of them it is.
+fn nodes(tokens: &mut impl Iterator<Item = (bool, String)>) -> (Vec<Node>, Option<String>) {
     let mut all = Vec::new();
     while let Some((is_action, text)) = tokens.next() {
         if !is_action {
@@ -44,19 +46,18 @@ fn nodes(tokens: &mut impl Iterator<Item = (bool, String)>, inside: bool) -> Vec
             continue;
         }
         match text.split_once(' ') {
-            None if text == "end" => {
-                assert!(inside, "an end without a beginning");
-                return all;
-            }
+            None if text == "end" || text == "else" => return (all, Some(text)),
             Some((keyword @ ("if" | "with" | "range"), condition)) => {
                 let (keyword, condition) = (keyword.to_owned(), condition.to_owned());
-                all.push(Node::Block { keyword, condition, body: nodes(tokens, true) });
+                let (body, end) = nodes(tokens);
+                let is_over = end.expect("a block has an end") == "end";
+                let otherwise = if is_over { Vec::new() } else { nodes(tokens).0 };
+                all.push(Node::Block { keyword, condition, body, otherwise });
             }
             _ => all.push(Node::Output(text)),
         }
     }
-    assert!(!inside, "a block without an end");
-    all
+    (all, None)
 }
 
 fn write(nodes: &[Node], root: &Value, dot: &Value, out: &mut String) {
@@ -64,13 +65,13 @@ fn write(nodes: &[Node], root: &Value, dot: &Value, out: &mut String) {
         match node {
             Node::Text(text) => out.push_str(text),
             Node::Output(expression) => out.push_str(&text_of(&evaluate(expression, root, dot))),
-            Node::Block { keyword, condition, body } => {
+            Node::Block { keyword, condition, body, otherwise } => {
                 let value = evaluate(condition, root, dot);
                 match keyword.as_str() {
                     "range" => {
                         value.as_array().into_iter().flatten().for_each(|item| write(body, root, item, out));
                     }
-                    _ if !truth(&value) => {}
+                    _ if !truth(&value) => write(otherwise, root, dot, out),
                     "with" => write(body, root, &value, out),
                     _ => write(body, root, dot, out),
                 }
@@ -85,6 +86,7 @@ fn evaluate(expression: &str, root: &Value, dot: &Value) -> Value {
     let first: Vec<&str> = stages.next().unwrap_or_default().split_whitespace().collect();
     let mut value = match first.as_slice() {
         ["toYaml", path] => json!(yaml(&look_up(path, root, dot))),
+        ["eq", path, text] => json!(look_up(path, root, dot) == text.trim_matches('"')),
         [path] => look_up(path, root, dot),
         other => panic!("not known here: {other:?}"),
     };

@@ -47,7 +47,7 @@ fn failure(error: &Error) -> Failure {
         Error::Config(_) | Error::Fenced => Failure::Refused,
         // The transport says so when it did not even get a connection.
         Error::Transport { message, .. } if message.contains("(Connect)") => Failure::Refused,
-        Error::Transport { .. } | Error::TimedOut(_) | Error::Decode(_) => Failure::Unknown,
+        Error::Transport { .. } | Error::TimedOut(_) | Error::Decode(_) | Error::List(_) => Failure::Unknown,
         Error::Api(status) if status.causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => {
             Failure::NamespaceTerminating
         }

@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::base::{Time, Uid};
 use crate::engine::{Engine, Scope};
 use crate::facts::{IntOrPercent, Strategy};
 use crate::fit::holds_the_node;
 use crate::nodes::NodeId;
 use crate::pods::PodId;
+use crate::revision;
 use crate::slot::Slot;
 use crate::template::Template;
 
@@ -351,10 +350,7 @@ impl Engine {
             return Some(template.clone());
         }
         let row = self.last_good_revision(slot, conduct)?;
-        let mut data: Value = serde_json::from_slice(&row.fact.data).ok()?;
-        let mut template = data["spec"]["template"].take();
-        template.as_object_mut()?.remove("$patch");
-        let template = Template::new(template);
+        let template = Template::new(revision::template(&row.fact.data)?);
         let label =
             |key: &str| template.labels().iter().find(|(one, _)| one == key).map(|(_, value)| &**value);
         let is_selected = slot.spec.as_ref().is_some_and(|spec| spec.fact.selector.matches(label));

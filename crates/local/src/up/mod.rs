@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use apply::{Applied, Outcome, apply};
-pub use everynode_apiserver::Storage;
+pub use everynode_apiserver::{LeftOut, Storage};
 pub use nodes::wanted as simulated_nodes;
 pub use remove::{Removed, live, remove};
 pub use sources::{Document, SourceError, parse};
@@ -53,6 +53,8 @@ pub struct UpConfig {
     pub listen: SocketAddr,
     /// Where the state is kept.
     pub storage: Storage,
+    /// Whether to go on without what is damaged in that state, rather than not at all.
+    pub skip_damaged: bool,
     /// Where the kubeconfig goes; by default into the data directory, or a temporary one.
     pub kubeconfig: Option<PathBuf>,
     /// Which nodes to simulate.
@@ -178,6 +180,11 @@ impl Up {
         self.client.server_url()
     }
 
+    /// What the state goes on without, when it was damaged.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.server.left_out()
+    }
+
     /// The kubeconfig that was written.
     pub fn kubeconfig_path(&self) -> &Path {
         self.kubeconfig.path()
@@ -273,6 +280,11 @@ fn server_config(config: &UpConfig) -> apiserver::Config {
     apiserver::Config {
         listen: config.listen,
         storage: config.storage.clone(),
+        on_damage: if config.skip_damaged {
+            apiserver::OnDamage::LeaveOut
+        } else {
+            apiserver::OnDamage::Refuse
+        },
         audit_log: config.audit_log.clone(),
         ..apiserver::Config::default()
     }

@@ -5,6 +5,7 @@ mod check;
 mod column;
 mod duration;
 pub mod json_path;
+mod pattern;
 mod prune;
 mod rule;
 mod rules;
@@ -13,6 +14,7 @@ mod structural;
 
 use std::sync::Arc;
 
+pub(crate) use pattern::Patterns;
 pub(crate) use structural::validate_schema;
 
 use crate::access::Read;
@@ -180,18 +182,22 @@ pub fn resources(definition: &Value) -> Result<Vec<Resource>, String> {
     let versions = spec.items("versions");
     let stored = versions.iter().find(|version| version.flag("storage")).map_or("", |one| one.text("name"));
     let served = versions.iter().filter(|version| version.flag("served"));
-    served.map(|version| resource(spec, names, version, stored, is_ending)).collect()
+    let mut patterns = Patterns::default();
+    let mut resource = |version: &Value| {
+        let custom = Arc::new(custom(spec, names, version, &mut patterns)?);
+        Ok(resource(spec, names, version, (stored, is_ending), custom))
+    };
+    served.map(&mut resource).collect()
 }
 
 fn resource(
     spec: &Value,
     names: &Value,
     version: &Value,
-    stored_version: &str,
-    is_ending: bool,
-) -> Result<Resource, String> {
+    (stored_version, is_ending): (&str, bool),
+    custom: Arc<Custom>,
+) -> Resource {
     let text = |value: &Value, name: &str| value.text(name).to_owned();
-    let custom = Arc::new(custom(spec, names, version)?);
     let list = |name: &str| {
         names.items(name).iter().filter_map(Value::as_str).map(|text| text.to_owned().into()).collect()
     };
@@ -215,7 +221,7 @@ fn resource(
         plural: text(names, "plural"),
         custom: custom.clone(),
     };
-    Ok(Resource {
+    Resource {
         group: text(spec, "group").into(),
         version: text(version, "name").into(),
         kind: text(names, "kind").into(),
@@ -239,10 +245,10 @@ fn resource(
         deprecation: deprecation(spec, names, version),
         is_ending,
         custom: Some(custom),
-    })
+    }
 }
 
-fn custom(spec: &Value, names: &Value, version: &Value) -> Result<Custom, String> {
+fn custom(spec: &Value, names: &Value, version: &Value, patterns: &mut Patterns) -> Result<Custom, String> {
     let document = version.at("schema.openAPIV3Schema").cloned().unwrap_or_else(|| Object::new().into());
     let scale = version.at("subresources.scale").map(|scale| {
         let path = |name: &str| fields_of(scale.text(name));
@@ -258,7 +264,7 @@ fn custom(spec: &Value, names: &Value, version: &Value) -> Result<Custom, String
         group: group.into(),
         version: name.into(),
         kind: kind.into(),
-        schema: Schema::parse(&document)?,
+        schema: Schema::parse(&document, patterns)?,
         document,
         has_status: version.at("subresources.status").is_some(),
         scale,

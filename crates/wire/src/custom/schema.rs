@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
+use super::pattern::Patterns;
 use super::rule::Rule;
 use crate::Value;
 use crate::access::Read;
 
 /// Nesting of schemas that is served. Every level is one level of the stack in what walks along a schema.
 pub const MAX_DEPTH: usize = 64;
-
-/// Memory that the automaton of one `pattern` may take, in bytes.
-const PATTERN_BYTES: usize = 1 << 20;
 
 /// The schema of one value.
 #[derive(Debug, Default)]
@@ -103,12 +101,12 @@ pub struct Limits {
 }
 
 impl Schema {
-    /// Reads a schema that has been decoded by its type.
+    /// Reads a schema that has been decoded by its type, of a definition with these patterns.
     ///
     /// # Errors
     /// It is nested too deeply, or a pattern cannot be read.
-    pub fn parse(value: &Value) -> Result<Schema, String> {
-        parse(value, MAX_DEPTH)
+    pub fn parse(value: &Value, patterns: &mut Patterns) -> Result<Schema, String> {
+        parse(value, MAX_DEPTH, patterns)
     }
 
     /// The schema of fields that are no properties.
@@ -125,36 +123,40 @@ impl Schema {
     }
 }
 
-fn parse(value: &Value, depth: usize) -> Result<Schema, String> {
+fn parse(value: &Value, depth: usize, patterns: &mut Patterns) -> Result<Schema, String> {
     let depth =
         depth.checked_sub(1).ok_or_else(|| format!("must not be nested deeper than {MAX_DEPTH} levels"))?;
-    let inner = |value: &Value| parse(value, depth);
-    let boxed = |name: &str| value.at(name).filter(|one| one.is_object()).map(inner).transpose();
-    let list = |name: &str| value.items(name).iter().map(inner).collect::<Result<Vec<_>, _>>();
+    let limits = limits(value, patterns)?;
+    let mut inner = |value: &Value| parse(value, depth, patterns);
     let properties = value.entries("properties").map(|(name, one)| Ok((name.to_owned(), inner(one)?)));
+    let properties = properties.collect::<Result<_, String>>()?;
     let additional = match value.at("additionalProperties") {
         None => Additional::Unset,
         Some(Value::Bool(allowed)) => Additional::Any(*allowed),
         Some(schema) => Additional::Of(Box::new(inner(schema)?)),
     };
+    let mut boxed = |name: &str| value.at(name).filter(|one| one.is_object()).map(&mut inner).transpose();
+    let (items, not) = (boxed("items")?.map(Box::new), boxed("not")?.map(Box::new));
+    let mut list = |name: &str| value.items(name).iter().map(&mut inner).collect::<Result<Vec<_>, _>>();
+    let (all_of, any_of, one_of) = (list("allOf")?, list("anyOf")?, list("oneOf")?);
     let mut schema = Schema {
         kind: value.text("type").into(),
         format: value.text("format").into(),
         nullable: value.flag("nullable"),
         default: value.at("default").cloned(),
-        properties: properties.collect::<Result<_, String>>()?,
+        properties,
         additional,
-        items: boxed("items")?.map(Box::new),
+        items,
         preserve_unknown: value.flag("x-kubernetes-preserve-unknown-fields"),
         embedded: value.flag("x-kubernetes-embedded-resource"),
         int_or_string: value.flag("x-kubernetes-int-or-string"),
         list_type: value.text("x-kubernetes-list-type").into(),
         list_map_keys: texts(value, "x-kubernetes-list-map-keys"),
-        limits: limits(value)?,
-        all_of: list("allOf")?,
-        any_of: list("anyOf")?,
-        one_of: list("oneOf")?,
-        not: boxed("not")?.map(Box::new),
+        limits,
+        all_of,
+        any_of,
+        one_of,
+        not,
         rules: Vec::new(),
         has_rules: false,
     };
@@ -167,12 +169,12 @@ fn parse(value: &Value, depth: usize) -> Result<Schema, String> {
     Ok(schema)
 }
 
-fn limits(value: &Value) -> Result<Limits, String> {
+fn limits(value: &Value, patterns: &mut Patterns) -> Result<Limits, String> {
     let count = |name: &str| value.number_opt(name).and_then(|count| usize::try_from(count).ok());
     let number = |name: &str| value.at(name).cloned();
     let pattern = match value.text("pattern") {
         "" => None,
-        text => Some((text.to_owned(), regex(text)?)),
+        text => Some((text.to_owned(), patterns.make(text)?)),
     };
     Ok(Limits {
         required: texts(value, "required"),
@@ -190,15 +192,6 @@ fn limits(value: &Value) -> Result<Limits, String> {
         max_properties: count("maxProperties"),
         min_properties: count("minProperties"),
     })
-}
-
-/// A regular expression of limited size.
-///
-/// # Errors
-/// It cannot be read or is too large.
-pub fn regex(text: &str) -> Result<Regex, String> {
-    let made = regex::RegexBuilder::new(text).size_limit(PATTERN_BYTES).build();
-    made.map_err(|error| error.to_string())
 }
 
 fn texts(value: &Value, name: &str) -> Vec<String> {

@@ -2,8 +2,9 @@
 //! supported.
 
 use super::check;
+use super::pattern::Patterns;
 use super::prune;
-use super::schema::{MAX_DEPTH, Schema, regex};
+use super::schema::{MAX_DEPTH, Schema};
 use crate::Value;
 use crate::access::Read;
 use crate::status::FieldError;
@@ -42,18 +43,18 @@ enum Place {
     Item,
 }
 
-/// Checks the schema of a version. `path` is that of the schema.
-pub(crate) fn validate_schema(schema: &Value, path: &str, errors: &mut Errors) {
+/// Checks the schema of a version, of a definition with these patterns. `path` is that of the schema.
+pub(crate) fn validate_schema(schema: &Value, path: &str, patterns: &mut Patterns, errors: &mut Errors) {
     let before = errors.len();
     let path = Path::root(path);
     if schema.flag("nullable") {
         errors.forbidden(path.child("nullable"), "nullable cannot be true at the root");
     }
-    node(schema, Place::Root, &path, MAX_DEPTH, errors);
+    node(schema, Place::Root, &path, MAX_DEPTH, patterns, errors);
     if errors.len() > before {
         return;
     }
-    match Schema::parse(schema) {
+    match Schema::parse(schema, patterns) {
         Ok(parsed) => {
             programs(schema, &parsed, true, &path, errors);
             defaults(schema, &parsed, &path, errors);
@@ -62,11 +63,19 @@ pub(crate) fn validate_schema(schema: &Value, path: &str, errors: &mut Errors) {
     }
 }
 
-fn node(schema: &Value, place: Place, path: &Path<'_>, depth: usize, errors: &mut Errors) {
+fn node(
+    schema: &Value,
+    place: Place,
+    path: &Path<'_>,
+    depth: usize,
+    patterns: &mut Patterns,
+    errors: &mut Errors,
+) {
     let Some(depth) = depth.checked_sub(1) else {
         return errors.forbidden(path, &format!("must not be nested deeper than {MAX_DEPTH} levels"));
     };
     words(schema, path, errors);
+    pattern(schema, path, patterns, errors);
     kind(schema, place, path, errors);
     lists(schema, path, errors);
     rules(schema, path, errors);
@@ -74,12 +83,12 @@ fn node(schema: &Value, place: Place, path: &Path<'_>, depth: usize, errors: &mu
         let list = path.child(word);
         for (at, one) in schema.items(word).iter().enumerate() {
             if !(schema.flag("x-kubernetes-int-or-string") && tells_int_or_string(one)) {
-                logic(one, &list.index(at), depth, errors);
+                logic(one, &list.index(at), depth, patterns, errors);
             }
         }
     }
     if let Some(not) = schema.at("not") {
-        logic(not, &path.child("not"), depth, errors);
+        logic(not, &path.child("not"), depth, patterns, errors);
     }
     let properties = path.child("properties");
     for (name, one) in schema.entries("properties") {
@@ -87,13 +96,13 @@ fn node(schema: &Value, place: Place, path: &Path<'_>, depth: usize, errors: &mu
         if name == "metadata" && (place == Place::Root || schema.flag("x-kubernetes-embedded-resource")) {
             metadata(one, &path, errors);
         }
-        node(one, Place::Field, &path, depth, errors);
+        node(one, Place::Field, &path, depth, patterns, errors);
     }
     if let Some(one) = schema.at("additionalProperties").filter(|one| one.is_object()) {
-        node(one, Place::Field, &path.child("additionalProperties"), depth, errors);
+        node(one, Place::Field, &path.child("additionalProperties"), depth, patterns, errors);
     }
     if let Some(one) = schema.at("items").filter(|one| one.is_object()) {
-        node(one, Place::Item, &path.child("items"), depth, errors);
+        node(one, Place::Item, &path.child("items"), depth, patterns, errors);
     }
 }
 
@@ -120,14 +129,6 @@ fn words(schema: &Value, path: &Path<'_>, errors: &mut Errors) {
     if has_properties && schema.at("additionalProperties").is_some_and(|one| *one != Value::Bool(false)) {
         let why = "additionalProperties and properties are mutual exclusive";
         errors.forbidden(path.child("additionalProperties"), why);
-    }
-    let pattern = schema.text("pattern");
-    if !pattern.is_empty()
-        && let Err(why) = regex(pattern)
-    {
-        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        let detail = format!("must be a valid regular expression, but isn't: {why}");
-        errors.invalid(path.child("pattern"), pattern, &detail);
     }
     if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
         let path = path.child("x-kubernetes-preserve-unknown-fields");
@@ -194,6 +195,19 @@ fn kind(schema: &Value, place: Place, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
+fn pattern(schema: &Value, path: &Path<'_>, patterns: &mut Patterns, errors: &mut Errors) {
+    let pattern = schema.text("pattern");
+    // Once they are too many, that is said once.
+    if pattern.is_empty() || patterns.are_too_many() {
+        return;
+    }
+    if let Err(why) = patterns.make(pattern) {
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        let detail = format!("must be a valid regular expression, but isn't: {why}");
+        errors.invalid(path.child("pattern"), pattern, &detail);
+    }
+}
+
 fn metadata(schema: &Value, path: &Path<'_>, errors: &mut Errors) {
     if schema.text("type") != "object" {
         errors.invalid(path.child("type"), schema.text("type"), "must be object");
@@ -216,7 +230,7 @@ fn tells_int_or_string(schema: &Value) -> bool {
 }
 
 /// A schema within `allOf` and its like may limit values, and nothing else.
-fn logic(schema: &Value, path: &Path<'_>, depth: usize, errors: &mut Errors) {
+fn logic(schema: &Value, path: &Path<'_>, depth: usize, patterns: &mut Patterns, errors: &mut Errors) {
     let Some(depth) = depth.checked_sub(1) else {
         return errors.forbidden(path, &format!("must not be nested deeper than {MAX_DEPTH} levels"));
     };
@@ -225,26 +239,20 @@ fn logic(schema: &Value, path: &Path<'_>, depth: usize, errors: &mut Errors) {
             errors.forbidden(path.child(word), why);
         }
     }
-    let pattern = schema.text("pattern");
-    if !pattern.is_empty()
-        && let Err(why) = regex(pattern)
-    {
-        let detail = format!("must be a valid regular expression, but isn't: {why}");
-        errors.invalid(path.child("pattern"), pattern, &detail);
-    }
+    pattern(schema, path, patterns, errors);
     for word in ["allOf", "anyOf", "oneOf"] {
         let list = path.child(word);
         for (at, one) in schema.items(word).iter().enumerate() {
-            logic(one, &list.index(at), depth, errors);
+            logic(one, &list.index(at), depth, patterns, errors);
         }
     }
     let properties = path.child("properties");
     for (name, one) in schema.entries("properties") {
-        logic(one, &properties.key(name), depth, errors);
+        logic(one, &properties.key(name), depth, patterns, errors);
     }
     for word in ["not", "items"] {
         if let Some(one) = schema.at(word) {
-            logic(one, &path.child(word), depth, errors);
+            logic(one, &path.child(word), depth, patterns, errors);
         }
     }
 }

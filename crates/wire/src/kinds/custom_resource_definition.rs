@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{ROW, status, strategy};
 use crate::access::{Fill, Read};
 use crate::custom::json_path::JsonPath;
-use crate::custom::validate_schema;
+use crate::custom::{Patterns, validate_schema};
 use crate::resource::{Row, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, names};
@@ -177,6 +177,7 @@ fn versions(spec: &Value, errors: &mut Errors) {
     if versions.len() > MAX_VERSIONS {
         return errors.push(FieldError::too_many("spec.versions", versions.len(), MAX_VERSIONS));
     }
+    let mut patterns = Patterns::default();
     for (at, version) in versions.iter().enumerate() {
         let path = format!("spec.versions[{at}]");
         let name = version.text("name");
@@ -200,7 +201,8 @@ fn versions(spec: &Value, errors: &mut Errors) {
         };
         let is_repeated = |field: &str| at > 0 && shared(field);
         if !is_repeated("schema") {
-            validate_schema(schema, &format!("{}.openAPIV3Schema", place("schema", "validation")), errors);
+            let path = format!("{}.openAPIV3Schema", place("schema", "validation"));
+            validate_schema(schema, &path, &mut patterns, errors);
         }
         if !is_repeated("subresources") {
             scale(version, &place("subresources", "subresources"), errors);

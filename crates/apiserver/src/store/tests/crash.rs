@@ -100,7 +100,7 @@ const WRITES: u64 = 1_000;
 /// Writes until the disk fails, crashes, and compares.
 async fn crash_once(random: &mut fastrand::Rng) {
     let disk = Disk::default();
-    let store = open(Durable::open_on(disk.clone()).unwrap(), Limits::default());
+    let store = open(Durable::open_on("disk".into(), disk.clone()).unwrap(), Limits::default());
     disk.state.lock().unwrap().syncs_left = Some(random.u64(0..40));
     let mut acknowledged: BTreeMap<String, u64> = BTreeMap::new();
     // The write that failed may be on the disk or not.
@@ -125,7 +125,7 @@ async fn crash_once(random: &mut fastrand::Rng) {
     assert!(doubtful.is_some(), "writes were acknowledged without reaching the disk");
     let revision = store.revision();
     let after = disk.crashed(random);
-    let store = open(Durable::open_on(after).unwrap(), Limits::default());
+    let store = open(Durable::open_on("disk".into(), after).unwrap(), Limits::default());
     let items = store.list(SHELF, None).items;
     let mut found: BTreeMap<String, u64> =
         items.iter().map(|(key, stored)| (key.1.to_string(), content(stored))).collect();

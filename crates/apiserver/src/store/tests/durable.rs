@@ -5,14 +5,14 @@ use super::*;
 #[tokio::test]
 async fn objects_and_revisions_outlive_the_process() {
     let directory = tempfile::tempdir().unwrap();
-    let store = open(Durable::open(directory.path()).unwrap(), Limits::default());
+    let store = open(Durable::open(directory.path(), OnDamage::Refuse).unwrap(), Limits::default());
     let a = create(&store, "a", 1).await.unwrap();
     update(&store, &a, 2).await.unwrap();
     let b = create(&store, "b", 3).await.unwrap();
     remove(&store, &b).await.unwrap();
     store.close().await;
 
-    let store = open(Durable::open(directory.path()).unwrap(), Limits::default());
+    let store = open(Durable::open(directory.path(), OnDamage::Refuse).unwrap(), Limits::default());
     assert_eq!(store.revision(), 5);
     assert_eq!(content(&store.get(SHELF, "n", "a").unwrap()), 2);
     assert!(store.get(SHELF, "n", "b").is_none());
@@ -24,8 +24,8 @@ async fn objects_and_revisions_outlive_the_process() {
 #[tokio::test]
 async fn a_directory_in_use_is_refused_with_its_name() {
     let directory = tempfile::tempdir().unwrap();
-    let _first = Durable::open(directory.path()).unwrap();
-    let error = Durable::open(directory.path()).unwrap_err();
+    let _first = Durable::open(directory.path(), OnDamage::Refuse).unwrap();
+    let error = Durable::open(directory.path(), OnDamage::Refuse).unwrap_err();
     assert!(
         matches!(&error, BackendError::InUse(path) if *path == directory.path().display().to_string()),
         "{error}"
@@ -38,7 +38,7 @@ async fn damaged_and_foreign_files_are_refused_and_left_as_they_are() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.redb");
         std::fs::write(&path, content).unwrap();
-        let error = Durable::open(directory.path()).unwrap_err();
+        let error = Durable::open(directory.path(), OnDamage::Refuse).unwrap_err();
         assert!(matches!(error, BackendError::Foreign { .. } | BackendError::Damaged { .. }), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), content);
     };
@@ -62,6 +62,10 @@ struct Failing {
 }
 
 impl Backend for Failing {
+    fn place(&self) -> String {
+        "nowhere".into()
+    }
+
     fn load(&mut self) -> Result<Loaded, BackendError> {
         Ok(Loaded::default())
     }

@@ -1,6 +1,7 @@
 //! Tests of the store on backends that forget, last, fail and crash.
 
 mod crash;
+mod damage;
 mod durable;
 mod pages;
 mod watch;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::eval::{Budget, Evaluated, Failure, fail};
 use super::value::{Val, moment};
-use crate::custom::{duration, schema};
+use crate::custom::{duration, pattern};
 use crate::time;
 
 /// Functions with the number of their arguments.
@@ -175,7 +175,7 @@ fn of_text<'a>(name: &str, text: &str, rest: &[Val<'a>], budget: &mut Budget) ->
 
 fn regex(pattern: &str, text: &str, budget: &mut Budget) -> Result<regex::Regex, Failure> {
     budget.take(REGEX_STEPS + (pattern.len() as u64) * (1 + text.len() as u64 / 10))?;
-    schema::regex(pattern).map_err(|why| Failure::Error(format!("error parsing regexp: {why}")))
+    pattern::regex(pattern).map_err(|why| Failure::Error(format!("error parsing regexp: {why}")))
 }
 
 fn substring<'a>(text: &str, from: i64, to: i64) -> Evaluated<'a> {

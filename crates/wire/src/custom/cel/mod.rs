@@ -129,6 +129,7 @@ fn unescape(name: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::custom::Patterns;
     use serde_json::json;
 
     fn eval(text: &str, value: &Value, old: Option<&Value>, steps: u64) -> Result<bool, String> {
@@ -139,7 +140,7 @@ mod tests {
             "list": {"type": "array", "items": {"type": "integer"}}, "nothing": {"type": "integer"},
             "map": {"type": "object", "additionalProperties": {"type": "integer"}},
         }});
-        let schema = Schema::parse(&raw)?;
+        let schema = Schema::parse(&raw, &mut Patterns::default())?;
         let program = Program::new(text, &schema, true, "bool")?;
         let held = program.holds((value, &schema), old, &mut Budget { steps });
         held.map_err(|failure| match failure {
