@@ -3,7 +3,7 @@
 //! `EVERYNODE_WEATHER_SEEDS` sets how many random weathers are tried, `EVERYNODE_WEATHER_SEED` the first one.
 
 // A test may panic anywhere, its helpers too.
-#![allow(clippy::expect_used, clippy::print_stderr)]
+#![allow(clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 #[allow(dead_code, reason = "other tests use the rest")]
 mod cluster;

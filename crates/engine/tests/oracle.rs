@@ -2,7 +2,7 @@
 //! ask for the same writes.
 //!
 //! `EVERYNODE_ORACLE_STEPS` sets the number of steps (default 6,000), `EVERYNODE_ORACLE_SEED` the first seed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panic, and says its seed")]
 
 mod common;
 mod naive;

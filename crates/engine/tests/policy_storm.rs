@@ -5,7 +5,7 @@
 //!
 //! Each run draws the first seed, and prints it. `EVERYNODE_POLICY_SEEDS` sets how many there are (default 300),
 //! `EVERYNODE_POLICY_SEED` the first one, and `EVERYNODE_POLICY_TRACE` has all that happens printed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panic, and says its seed")]
 
 mod common;
 

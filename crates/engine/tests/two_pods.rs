@@ -1,7 +1,7 @@
 //! Never two live pods of one DaemonSet on one node: whatever happens to answers, watches and lists.
 //!
 //! `EVERYNODE_ORACLE_SEED` sets the first seed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panic, and says its seed")]
 
 mod common;
 

@@ -1,5 +1,7 @@
 //! A smaller number of each suite, from seeds that are drawn in each run; `just simulate` runs the large ones.
 
+#![allow(clippy::print_stdout, reason = "it says its seeds")]
+
 use everynode_simulation::suites::systematic::Scenario;
 use everynode_simulation::suites::{edits, rollouts, storm, systematic};
 use everynode_simulation::{Report, fresh_seed};
