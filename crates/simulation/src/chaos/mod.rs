@@ -438,6 +438,10 @@ impl Chaos {
             {
                 let well = json!({"metadata": {"annotations": null}});
                 cluster.patch(&key, &json!({"spec": {"template": well}}));
+                // Under OnDelete nobody would replace a pod that is made of the old template yet.
+                if !lock(&cluster.shared).serves_policies {
+                    cluster.patch(&key, &json!({"spec": {"updateStrategy": rolling(json!(1), json!(0))}}));
+                }
             }
             // Without a policy a second pod would wait for the port of the first for ever.
             let holds = |one: &Value| !one["spec"]["template"]["spec"]["containers"][0]["ports"].is_null();
