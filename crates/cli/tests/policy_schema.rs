@@ -11,7 +11,7 @@ use common::native::DEFINITION;
 use common::over::over;
 use common::{LIMIT, eventually, get};
 use everynode_client::Method;
-use everynode_controller::{Controller, ControllerConfig};
+use everynode_controller::{Controller, ControllerConfig, Limits};
 use everynode_engine::IntOrPercent;
 use everynode_engine::policy::{Domain, PolicySpec, Wave, WaveNodes};
 use everynode_wire::custom;
@@ -143,8 +143,10 @@ async fn what_the_controller_writes_to_a_status_is_in_the_schema_and_the_other_w
         }
         true
     });
-    let controller =
-        tokio::spawn(Controller::run(client, ControllerConfig::default(), CancellationToken::new()));
+    // Lists are cut, so that what stands in for them is written too.
+    let limits = Limits { policy_status_names: 1, ..Limits::default() };
+    let config = ControllerConfig { limits, ..ControllerConfig::default() };
+    let controller = tokio::spawn(Controller::run(client, config, CancellationToken::new()));
     bare.create_daemonset("agent", json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}))
         .await;
     let agent = Agent { client: bare.client.clone(), namespace: bare.namespace.clone() };

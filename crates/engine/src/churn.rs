@@ -34,8 +34,11 @@ impl Churn {
 }
 
 impl Engine {
-    /// One more pod is created on a node.
+    /// One more pod was created on a node, or may have been. One that was refused was not: that has pauses of its own.
     pub(crate) fn note_creation(&mut self, slot: &mut Slot, node: NodeId, now: Time) {
+        if !slot.cells.contains_key(&node) {
+            return;
+        }
         let churn = slot.churn.entry(node).or_insert(Churn { creations: 0, last: now });
         (churn.creations, churn.last) = (churn.creations.saturating_add(1), now);
         if churn.creations == FREE_CREATIONS + 1 {

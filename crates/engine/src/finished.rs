@@ -188,6 +188,7 @@ impl Engine {
         match outcome {
             Outcome::PodCreated { name, uid, resource_version } => {
                 slot.refused.remove(&node);
+                self.note_creation(slot, node, now);
                 self.record(slot, false, "SuccessfulCreate", format!("Created pod: {name}"));
                 next = self.await_pod(slot, node, uid, resource_version, now).filter(|_| is_awaited);
             }
@@ -207,6 +208,9 @@ impl Engine {
                 slot.batch_went = slot.batch_went.max(went);
                 let (failure, message) = failure(other);
                 self.record(slot, true, "FailedCreate", format!("Error creating: {message}"));
+                if failure == Failure::Unknown {
+                    self.note_creation(slot, node, now);
+                }
                 if (failure == Failure::Unknown || is_repeated) && is_awaited {
                     let stale_at = self.expect(Wait::Creation(slot.id, node), now);
                     next = Some(Creating::Unknown { stale_at, name });

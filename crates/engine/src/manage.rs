@@ -107,7 +107,7 @@ impl Engine {
             if self.must_wait(slot, |slot| &slot.retries.creates, now) {
                 break;
             }
-            self.create_on(slot, node, now);
+            self.create_on(slot, node);
             self.evaluate(slot, node, now);
             asked += 1;
         }
@@ -128,7 +128,7 @@ impl Engine {
         at_once.or_else(|| slot.next_to_create(mark::SURGE_CANDIDATE).filter(|_| within))
     }
 
-    pub(crate) fn create_on(&mut self, slot: &mut Slot, node: NodeId, now: Time) {
+    pub(crate) fn create_on(&mut self, slot: &mut Slot, node: NodeId) {
         let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return };
         let earlier = self.revision_for(slot, node);
         // The label of the generation stands for the current template (F1).
@@ -145,7 +145,6 @@ impl Engine {
         let earlier = slot.creating.insert(node, Creating::InFlight);
         let is_repeated = matches!(earlier, Some(Creating::Unknown { .. }));
         slot.in_flight.creates += 1;
-        self.note_creation(slot, node, now);
         self.ask(slot, Work::CreatePod(pod), Pending::Create { slot: slot.id, node, name, is_repeated });
     }
 }

@@ -316,7 +316,7 @@ impl Engine {
                 if waits || slot.in_flight.creates >= self.limits.creates_in_flight {
                     return false;
                 }
-                self.create_on(slot, node, now);
+                self.create_on(slot, node);
             }
         }
         self.evaluate(slot, node, now);

@@ -51,6 +51,7 @@ impl Naive {
                 self.event(uid, false, "SuccessfulCreate", format!("Created pod: {name}"));
                 if let Some(set) = self.sets.get_mut(&uid) {
                     set.refused.remove(node);
+                    set.note_creation(node, now);
                 }
                 if !self.pods.contains_key(&pod) && version > self.pods_seen {
                     let stale_at = now.plus_millis(limits.stale_millis);
@@ -79,6 +80,9 @@ impl Naive {
                     let spaced = limits.refused_spacing_millis * (set.refused.len() as i64 - 1);
                     let until = now.plus_millis(doubled.max(spaced));
                     set.refused.insert(node.to_owned(), (failures + 1, until));
+                    if failure == Failure::Unknown {
+                        set.note_creation(node, now);
+                    }
                 }
                 let stale_at = now.plus_millis(limits.stale_millis);
                 next = (failure == Failure::Unknown || is_repeated)

@@ -2,6 +2,14 @@
 
 use super::*;
 
+impl Set {
+    /// One more pod was created on a node, or may have been.
+    pub(super) fn note_creation(&mut self, node: &str, now: Time) {
+        let (creations, last) = self.churn.entry(node.to_owned()).or_insert((0, now));
+        (*creations, *last) = (*creations + 1, now);
+    }
+}
+
 impl Naive {
     pub(super) fn wanted(&self, uid: Uid, now: Time) -> Vec<String> {
         let surge = self.sets[&uid].fact.strategy.allows_surge();
@@ -278,8 +286,6 @@ impl Naive {
                 hash: set.hash.clone().unwrap_or_default().into(),
                 template_generation: set.fact.template_generation,
             };
-            let churn = set.churn.entry(node.clone()).or_insert((0, now));
-            *churn = (churn.0 + 1, now);
             let before = set.creating.insert(node.clone(), Creating::InFlight);
             let is_repeated = matches!(before, Some(Creating::Unknown { .. }));
             let pending = Pending::Create { set: uid, node, name, is_repeated };
