@@ -276,7 +276,10 @@ impl Engine {
                 Outcome::Failed { failure, .. } => *failure == Failure::Unknown,
                 _ => true,
             };
-            conduct.pod_went(pod.uid, is_gone);
+            let exempt = conduct.pod_went(pod.uid, is_gone);
+            if let Some(node) = exempt.and_then(|name| self.nodes.find(&name)) {
+                conduct.roster.touch(node);
+            }
         }
         match outcome {
             Outcome::Done => {

@@ -169,14 +169,14 @@ impl Engine {
     }
 
     fn note_rollback(&mut self, slot: &mut Slot, conduct: &mut Conduct) {
-        if self.last_good_template(slot, conduct).is_none() {
+        let is_done = conduct.roster.count(flag::NOT_BACK) == 0;
+        if !is_done && self.last_good_template(slot, conduct).is_none() {
             let good = conduct.last_good.as_deref().unwrap_or_default();
             conduct.phase = RolloutPhase::Halted;
             conduct.message =
                 format!("revision {good} is not there any more, or not what it was: nothing goes back");
             return self.record(slot, true, "RolloutHalted", conduct.message.clone());
         }
-        let is_done = conduct.roster.count(flag::NOT_BACK) == 0;
         let phase = if is_done { RolloutPhase::RolledBack } else { RolloutPhase::RollingBack };
         if std::mem::replace(&mut conduct.phase, phase) != phase && is_done {
             let good = conduct.last_good.clone().unwrap_or_else(|| "".into());

@@ -228,11 +228,11 @@ impl Conduct {
         }
     }
 
-    /// How the deletion of a pod has ended.
-    pub fn pod_went(&mut self, pod: Uid, is_gone: bool) {
-        if let Some(name) = self.going.remove(&pod).filter(|_| is_gone) {
-            self.notes.exempt_node(name);
-        }
+    /// How the deletion of a pod has ended; the node that is exempt by that.
+    pub fn pod_went(&mut self, pod: Uid, is_gone: bool) -> Option<Arc<str>> {
+        let name = self.going.remove(&pod).filter(|_| is_gone)?;
+        self.notes.exempt_node(name.clone());
+        Some(name)
     }
 
     /// Why a node has failed with its new pod, or when it will have.
