@@ -57,8 +57,6 @@ struct World {
     is_halted: bool,
     /// When the roll-out began, as far as is known.
     begun: Time,
-    /// When the leader began to lead.
-    led: Time,
     /// Nodes on which no pod becomes ready.
     sick: BTreeSet<String>,
     is_traced: bool,
@@ -122,7 +120,6 @@ impl World {
             sick,
             is_traced: std::env::var_os("EVERYNODE_POLICY_TRACE").is_some(),
             begun: Time(0),
-            led: Time(0),
             random,
             objects,
             engine: Engine::new(EngineConfig::default()),
@@ -151,7 +148,7 @@ impl World {
         let limits = Limits { policy_status_names: 1, ..Limits::default() };
         self.engine =
             Engine::new(EngineConfig { waits_for_policies: true, limits, ..EngineConfig::default() });
-        (self.is_halted, self.led) = (false, self.now);
+        self.is_halted = false;
         // A leader that died can have taken a pod from a node that died too, without a word in the status.
         let nodes = &self.objects.nodes;
         self.taken.retain(|name| nodes.get(name).is_some_and(|node| node.taints.is_empty()));
@@ -323,14 +320,12 @@ impl World {
         }
     }
 
-    /// A pod serves, or has lost its readiness since the roll-out began. So long after it has begun to lead, a leader
-    /// takes pods that have not become ready again for broken, where it does not know who broke them. On the way back what
-    /// does not serve goes first.
+    /// A pod serves, or has lost its readiness since the roll-out began, and not longer ago than a new pod may take. On
+    /// the way back what does not serve goes first.
     fn counts(&self, pod: &Pod) -> bool {
-        let knows = self.now.millis_since(self.led) < 120_000;
-        let since = if knows { self.begun } else { self.begun.max(self.led) };
         // What happened within that second may have been before.
-        let has_lost = pod.ready_since.is_some_and(|at| at > since);
+        let is_lost = |at: Time| at > self.begun && self.now.millis_since(at) < 120_000;
+        let has_lost = pod.ready_since.is_some_and(is_lost);
         let phase = &self.policy["status"]["daemonSets"]["ds"]["phase"];
         let is_back = phase == "RollingBack" || phase == "RolledBack";
         !pod.deleting && (pod.ready || has_lost && pod.trouble.is_none() && !is_back)
@@ -380,6 +375,7 @@ impl World {
             }
             Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } => {
                 let served = self.objects.pods.get(&pod.uid).filter(|pod| self.counts(pod)).cloned();
+                self.trace(|| format!("begun at {:?}: {served:?}", self.begun));
                 let outcome = self.objects.carry_out(&write.daemonset, &write.work, self.now);
                 let is_gone = self.objects.pods.get(&pod.uid).is_none_or(|pod| pod.deleting);
                 if is_gone {
@@ -521,7 +517,9 @@ impl World {
         let serving = all.filter(|pod| self.serves(pod));
         let served: BTreeSet<&str> = serving.filter_map(|pod| pod.node.as_deref()).collect();
         let nodes = &self.objects.nodes;
-        self.taken.retain(|name| nodes.contains_key(name) && !served.contains(name.as_str()));
+        // A node that is gone, as far as is known, is another one when it comes again.
+        let is_there = |name: &String| nodes.contains_key(name) && self.known.contains_key(name);
+        self.taken.retain(|name| is_there(name) && !served.contains(name.as_str()));
         for rack in ["0", "1"] {
             let is_of_rack = |name: &&String| {
                 nodes

@@ -50,8 +50,6 @@ pub(crate) struct Conduct {
     /// How often somebody had it tried again.
     pub attempt: i64,
     pub notes: NodeNotes,
-    /// From then on nodes that count as taken without a word about it are known to be.
-    pub doubts_end_at: Option<Time>,
     /// Pods that serve nobody and whose deletion was asked for, with their nodes: these are exempt when it is done.
     pub going: HashMap<Uid, Arc<str>>,
     /// Nodes that failed, and whose pods are replaced because somebody has it tried again.
@@ -111,7 +109,6 @@ impl Conduct {
             wave_done_at: None,
             attempt: 0,
             notes: NodeNotes::default(),
-            doubts_end_at: None,
             going: HashMap::new(),
             again: BTreeSet::new(),
             started_at: None,
@@ -155,8 +152,7 @@ impl Conduct {
     /// The clock was set by so much: bake time and deadline last as long as they would have without that. What was made
     /// since the roll-out began stays so, whoever's clock was wrong: its beginning only goes back.
     pub fn clock_was_set(&mut self, by_millis: i64) {
-        let times = [&mut self.wave_done_at, &mut self.progress_at, &mut self.doubts_end_at];
-        for at in times.into_iter().flatten() {
+        for at in [&mut self.wave_done_at, &mut self.progress_at].into_iter().flatten() {
             *at = at.plus_millis(by_millis);
         }
         self.started_at = self.started_at.map(|at| at.plus_millis(by_millis.min(0)));

@@ -40,9 +40,10 @@ impl Engine {
             conduct.digest = Engine::own_digest(slot);
         }
         // Somebody had it tried again, and these may not have been replaced yet.
+        let again_at = conduct.started_at.unwrap_or_default().second();
         let had_failed = |spot: &&Spot| {
             let new = spot.new.filter(|new| !new.ready);
-            new.is_some_and(|new| new.created < conduct.started_at.unwrap_or_default())
+            new.is_some_and(|new| new.created < again_at && new.changed < again_at)
         };
         if conduct.attempt > 0 && !conduct.phase.is_ended() {
             conduct.again = spots.iter().filter(had_failed).map(|spot| spot.name().clone()).collect();
@@ -60,8 +61,6 @@ impl Engine {
         };
         let ours: Vec<Arc<str>> = spots.iter().filter(is_ours).map(|spot| spot.name().clone()).collect();
         ours.into_iter().for_each(|name| conduct.notes.count_as_taken(name));
-        conduct.notes.begin_doubts();
-        conduct.doubts_end_at = Some(now.plus_millis(policy.spec.ready_within_seconds * 1000));
         // What the status could not tell of these must not be held against the revision.
         let is_doubtful = |spot: &&Spot| is_incomplete && spot.new.is_some() && !spot.is_available();
         spots.iter().filter(is_doubtful).for_each(|spot| conduct.notes.exempt_node(spot.name().clone()));
@@ -98,15 +97,6 @@ impl Engine {
         if conduct.roster.rules != rules {
             conduct.roster.clear();
             conduct.roster.rules = rules;
-        }
-        match conduct.doubts_end_at {
-            Some(at) if at <= now => {
-                conduct.doubts_end_at = None;
-                conduct.notes.end_doubts();
-                conduct.roster.clear();
-            }
-            Some(at) => self.wake_slot(slot, at),
-            None => {}
         }
         let policy = conduct.policy.clone();
         let is_whole = conduct.roster.is_whole();

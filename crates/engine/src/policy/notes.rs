@@ -22,8 +22,6 @@ pub(crate) struct Noted {
     pub is_taken: bool,
     pub is_exempt: bool,
     pub has_failed: bool,
-    /// It counts as taken, and who took its pod away is not known: it may be nobody.
-    pub is_doubtful: bool,
 }
 
 /// What was noted of all nodes. A node has failed or is exempt, never both: whoever has failed stays so.
@@ -32,8 +30,6 @@ pub(crate) struct NodeNotes {
     failed: BTreeMap<Arc<str>, NodeFailure>,
     exempt: BTreeSet<Arc<str>>,
     taken: BTreeSet<Arc<str>>,
-    /// Of these, those of which only an earlier leader could know that they are.
-    doubtful: BTreeSet<Arc<str>>,
 }
 
 /// How much of the notes a status takes.
@@ -55,7 +51,6 @@ impl NodeNotes {
             is_taken: self.taken.contains(name),
             is_exempt: self.exempt.contains(name),
             has_failed: self.failed.contains_key(name),
-            is_doubtful: self.doubtful.contains(name),
         }
     }
 
@@ -90,7 +85,6 @@ impl NodeNotes {
     /// A pod that serves was taken from a node; so it was not broken.
     pub fn take(&mut self, name: Arc<str>) {
         self.exempt.remove(&name);
-        self.doubtful.remove(&name);
         self.taken.insert(name);
     }
 
@@ -99,20 +93,9 @@ impl NodeNotes {
         self.taken.insert(name);
     }
 
-    /// Another leader goes on: of nodes that count as taken it may be that nobody has taken them.
-    pub fn begin_doubts(&mut self) {
-        self.doubtful = self.taken.clone();
-    }
-
-    /// What is not known by now will not be: who counts as taken is.
-    pub fn end_doubts(&mut self) {
-        self.doubtful.clear();
-    }
-
     /// A pod serves on a node again.
     pub fn give_back(&mut self, name: &str) {
         self.taken.remove(name);
-        self.doubtful.remove(name);
     }
 
     /// A node is not broken any more.
@@ -198,8 +181,7 @@ impl StoredNotes {
         let failed: BTreeMap<Arc<str>, NodeFailure> = failed.collect();
         let mut exempt: BTreeSet<Arc<str>> = names("exemptNodes");
         exempt.retain(|name| !failed.contains_key(name));
-        let taken = names("unavailableNodes");
-        let notes = NodeNotes { failed, exempt, taken, doubtful: BTreeSet::new() };
+        let notes = NodeNotes { failed, exempt, taken: names("unavailableNodes") };
         let is_cut = |key: &str, len: usize| entry[key].as_u64().is_some_and(|count| count > len as u64);
         let is_cut = is_cut("failed", notes.failed.len())
             || is_cut("exempt", notes.exempt.len())
@@ -286,7 +268,6 @@ fn decode(text: &str) -> Option<HashMap<u64, Noted>> {
         // One that has failed is not exempt, whoever wrote this.
         is_exempt: record & 6 == 2,
         is_taken: record & 1 != 0,
-        is_doubtful: false,
     };
     Some(records.map(|record| (record >> 3, noted(record))).collect())
 }

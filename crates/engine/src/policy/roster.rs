@@ -417,8 +417,9 @@ fn replacement(Seat { spot, noted, is_member, .. }: &Seat, rules: &Rules) -> u32
     }
     let serves_beside = spot.new.is_some_and(|new| new.available);
     // A pod that has lost its readiness since the roll-out began may have lost it by the roll-out: it costs.
-    let is_counted = noted.is_taken && !noted.is_doubtful;
-    let is_broken = !old.ready && (rules.is_back || is_counted || old.changed < rules.begun);
+    // One that counts already costs nothing more after so long; whether anybody took it may not be known.
+    let is_over = noted.is_taken && old.is_late;
+    let is_broken = !old.ready && (rules.is_back || is_over || old.changed < rules.begun);
     match spot.health != Health::Well || is_broken || serves_beside {
         true => flag::FREE,
         false if noted.is_taken => flag::FREE | flag::FREE_AS_TAKEN,

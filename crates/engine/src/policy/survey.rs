@@ -33,6 +33,8 @@ pub(crate) struct Daemon {
     pub created: Time,
     /// When it became ready or lost that, in whole seconds; when it was created if it has never been either.
     pub changed: Time,
+    /// It has not been ready for longer than a new pod may take.
+    pub is_late: bool,
     pub failed: bool,
     pub trouble: Option<Trouble>,
 }
@@ -129,8 +131,8 @@ impl Engine {
                 false => self.labels.hash(row.labels) == goal,
             };
             let place = if has_goal { &mut new } else { &mut old };
-            let (daemon, available_at) = daemon(id, row, min_ready_seconds, now);
-            due = due.into_iter().chain(available_at).min();
+            let (daemon, changes_at) = daemon(id, row, min_ready_seconds, spec.ready_within_seconds, now);
+            due = due.into_iter().chain(changes_at).min();
             // Of several the one that serves counts: the others are manage's to delete.
             if place.is_none_or(|other: Daemon| !other.available) {
                 *place = Some(daemon);
@@ -170,19 +172,28 @@ impl Engine {
     }
 }
 
-/// A pod, and when it will be available if it is not yet.
-fn daemon(id: PodId, row: &PodRow, min_ready_seconds: i32, now: Time) -> (Daemon, Option<Time>) {
+/// A pod, and when it will be available or late if it is not yet.
+fn daemon(
+    id: PodId,
+    row: &PodRow,
+    min_ready_seconds: i32,
+    ready_within_seconds: i64,
+    now: Time,
+) -> (Daemon, Option<Time>) {
     let (available, available_at) = availability(row, min_ready_seconds, now);
+    let changed = if row.ready_since == NEVER { row.created } else { row.ready_since };
+    let late_at = Some(changed.plus_millis(ready_within_seconds * 1000)).filter(|_| !row.ready);
     let daemon = Daemon {
         id,
         ready: row.ready,
         available,
         created: row.created,
-        changed: if row.ready_since == NEVER { row.created } else { row.ready_since },
+        changed,
+        is_late: late_at.is_some_and(|at| at <= now),
         failed: row.phase == Phase::Failed,
         trouble: row.trouble,
     };
-    (daemon, available_at)
+    (daemon, available_at.or(late_at.filter(|at| *at > now)))
 }
 
 /// Whether a policy's selector is of the form that selects by labels.
