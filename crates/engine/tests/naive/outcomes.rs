@@ -198,8 +198,9 @@ impl Naive {
             (_, Outcome::RevisionExists(fact)) => {
                 let Some(set) = self.sets.get_mut(&uid) else { return };
                 let equal = *revision::data(set.fact.template.value()) == *fact.data;
-                set.collision = !equal;
-                if equal {
+                let own = fact.controller == PodController::DaemonSet(uid);
+                set.collision = !equal || !own && label(&fact, HASH_LABEL).is_empty();
+                if !set.collision {
                     set.borrowed = Some(fact.uid);
                     self.written(*fact);
                 }

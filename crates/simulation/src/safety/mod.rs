@@ -4,6 +4,7 @@
 //! best that a controller can know: what a person changed within that time excuses what would be wrong by the newest
 //! state. What the controller itself did is never an excuse.
 
+mod brake;
 mod law;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::model::{
 use crate::naive::{is_updated, place, selects};
 use crate::weather::Weather;
 
+use brake::{Brake, is_made_of, leaves_its_namespace};
 use law::{Law, is_beside, is_said};
 
 const HASH_LABEL: &str = "controller-revision-hash";
@@ -50,6 +52,9 @@ pub(crate) struct Safety {
     touched: BTreeMap<String, u64>,
     /// Nodes whose old available pod a roll-out has deleted, and that have had no available pod since; with the time.
     removed: BTreeMap<(String, String), u64>,
+    /// When somebody last wrote a revision, by namespace.
+    revisions: BTreeMap<String, u64>,
+    brake: Brake,
 }
 
 type Verdict = Option<String>;
@@ -69,6 +74,8 @@ impl Safety {
             nodes: BTreeMap::new(),
             touched: BTreeMap::new(),
             removed: BTreeMap::new(),
+            revisions: BTreeMap::new(),
+            brake: Brake::default(),
         }
     }
 
@@ -99,6 +106,7 @@ impl Safety {
                 });
                 if is_new || change.moved == Moved::Deleted {
                     versions.push((now, change.new.clone()));
+                    self.brake.edit(&change.new, now);
                 }
                 let labels = |object: &Arc<Value>| object["metadata"]["labels"].clone();
                 if change.old.as_ref().map(labels) != Some(labels(&change.new)) {
@@ -118,6 +126,7 @@ impl Safety {
                     });
                 if !same {
                     self.nodes.insert(change.key.name.clone(), now);
+                    self.brake.move_node(&change.key.name, now);
                 }
                 // What a leader took without a word from a node that died since, its successor cannot know.
                 if !is_well(&change.new) && self.policies.len() > 1 {
@@ -126,6 +135,9 @@ impl Safety {
                 self.forget_ineligible(store);
             }
             Kind::Pod => self.remember_pod(store, clock, actor, change),
+            Kind::Revision if !actor.is_controller() => {
+                self.revisions.insert(change.key.namespace.clone(), now);
+            }
             _ => {}
         }
     }
@@ -148,6 +160,7 @@ impl Safety {
     fn remember_pod(&mut self, store: &Store, clock: &SimClock, actor: &Actor, change: &Change) {
         let (pod, now) = (&change.new, change.at_millis);
         self.touched.insert(uid(pod).to_owned(), now);
+        self.brake.see(pod, now);
         let Some(("DaemonSet", owner)) = controller_uid(pod) else {
             self.loose.insert(uid(pod).to_owned(), now);
             return;
@@ -157,8 +170,13 @@ impl Safety {
         let daemonset = store.all(Kind::DaemonSet).find(|one| uid(one) == owner);
         // Its node had not heard that somebody ended it.
         let has_risen = change.old.as_ref().is_some_and(|old| is_terminal(old)) && !is_terminal(pod);
+        // Somebody says that it is of another revision, or of another owner.
+        let is_renamed = !actor.is_controller()
+            && change.old.as_ref().is_some_and(|old| label(old, HASH_LABEL) != label(pod, HASH_LABEL));
         if has_risen
-            || (change.old.is_some() && was.is_none())
+            || is_renamed
+            || (change.old.is_none() && !actor.is_controller())
+            || (change.old.is_some() && was != Some(("DaemonSet", owner)))
             || daemonset.is_some_and(|one| !selects(one, pod))
         {
             self.loose.insert(uid(pod).to_owned(), now);
@@ -183,6 +201,7 @@ impl Safety {
 
     /// A controller is cut off or has crashed, or is not any more.
     pub(crate) fn cut_off(&mut self, is_held: bool, now: u64) {
+        self.brake.begin(now);
         match is_held {
             true => self.blind.push((now, None)),
             false => self
@@ -276,13 +295,21 @@ impl Safety {
         target: &Target,
         change: &Change,
     ) -> Verdict {
+        let written = change.old.as_ref().unwrap_or(&change.new);
+        if let Some(what) = leaves_its_namespace(store, written) {
+            return Some(what);
+        }
         match (change.key.kind, target.verb) {
             (Kind::Pod, Verb::Create) => self.judge_creation(store, change),
             (Kind::Pod, Verb::Delete) => self.judge_deletion(store, clock, change),
             (Kind::Pod, Verb::Patch) if target.subresource.is_empty() => self.judge_patch(store, change),
             (Kind::DaemonSet, Verb::Update) if target.subresource == "status" => None,
             (Kind::Policy, Verb::Patch) if target.subresource == "status" => None,
-            (Kind::DaemonSet, Verb::Patch) if self.is_beside && is_rewrite(change) => None,
+            (Kind::DaemonSet, Verb::Patch) if self.is_beside && is_rewrite(change) => {
+                let is_own = self
+                    .had_template(uid(&change.new), |template| *template == change.new["spec"]["template"]);
+                (!is_own).then(|| "writes a template that was never the DaemonSet's own".to_owned())
+            }
             (Kind::Revision, Verb::Delete) => self.judge_revision_deletion(store, change),
             (Kind::Revision, Verb::Create | Verb::Update | Verb::Patch) => {
                 let changed = change.old.as_ref().is_some_and(|old| old["data"] != change.new["data"]);
@@ -293,17 +320,29 @@ impl Safety {
         }
     }
 
-    /// Never two live pods of one DaemonSet on one node, except old and new during a surge.
-    fn judge_creation(&self, store: &Store, change: &Change) -> Verdict {
+    /// One of the templates that the DaemonSet has or has had is such a one.
+    fn had_template(&self, owner: &str, is_it: impl Fn(&Value) -> bool) -> bool {
+        let versions = self.daemonsets.get(owner).into_iter().flatten();
+        versions.into_iter().any(|(_, version)| is_it(&version["spec"]["template"]))
+    }
+
+    fn judge_creation(&mut self, store: &Store, change: &Change) -> Verdict {
         let (pod, now) = (&change.new, change.at_millis);
         let Some(("DaemonSet", owner)) = controller_uid(pod) else {
             return Some("a pod of nobody".to_owned());
         };
-        let node = target_node(pod)?;
-        let versions = self.versions(owner, now);
-        if versions.is_empty() {
-            return Some(format!("a pod of the unknown DaemonSet {owner}"));
+        if !self.had_template(owner, |template| is_made_of(pod, template)) {
+            return Some(format!("made {}, which was never the template of {owner}", pod["spec"]));
         }
+        let node = target_node(pod)?;
+        let staleness_millis = now - self.horizon(now);
+        let too_many = self.brake.judge(owner, node, now, staleness_millis);
+        too_many.or_else(|| self.judge_second_pod(store, pod, owner, node, now))
+    }
+
+    /// Never two live pods of one DaemonSet on one node, except old and new during a surge.
+    fn judge_second_pod(&self, store: &Store, pod: &Value, owner: &str, node: &str, now: u64) -> Verdict {
+        let versions = self.versions(owner, now);
         let surges = versions.iter().any(|version| daemonset_allows_surge(version));
         let others: Vec<_> = store
             .all(Kind::Pod)
@@ -369,7 +408,9 @@ impl Safety {
         let has_edits =
             versions.iter().any(|version| version["spec"]["template"] != newest["spec"]["template"]);
         let goes_back = || laws.iter().any(Law::may_go_back) || self.has_gone_back(store, newest);
-        let is_old = has_edits || !is_updated(store, newest, pod) || goes_back();
+        // Somebody took the revision that it is of away, and it is there again.
+        let was_unknown = self.is_recent(self.revisions.get(&change.key.namespace), now);
+        let is_old = has_edits || was_unknown || !is_updated(store, newest, pod) || goes_back();
         if !is_old {
             return Some(format!("deletes the available pod of {node}, which is of the current template"));
         }
@@ -459,7 +500,8 @@ impl Safety {
         let has_twin = store
             .all(Kind::Revision)
             .any(|other| uid(other) != uid(revision) && other["data"] == revision["data"]);
-        if has_twin || self.versions(owner, now).iter().any(|version| is_deleting(version)) {
+        let was_written = self.is_recent(self.revisions.get(&change.key.namespace), now);
+        if has_twin || was_written || self.versions(owner, now).iter().any(|version| is_deleting(version)) {
             return None;
         }
         let user = store.all(Kind::Pod).find(|pod| {
