@@ -188,6 +188,7 @@ impl Engine {
         match outcome {
             Outcome::PodCreated { name, uid, resource_version } => {
                 slot.refused.remove(&node);
+                Engine::note_made(slot, node, uid);
                 self.record(slot, false, "SuccessfulCreate", format!("Created pod: {name}"));
                 next = self.await_pod(slot, node, uid, resource_version, now).filter(|_| is_awaited);
             }

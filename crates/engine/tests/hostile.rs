@@ -5,7 +5,7 @@ mod common;
 
 use common::fleet::{Fleet, runs};
 use common::{Cluster, change_image, plain_node, rolling};
-use everynode_engine::{PodController, RevisionFact, Time, revision};
+use everynode_engine::{Phase, PodController, RevisionFact, Time, revision};
 use serde_json::json;
 
 const FORGED: &str = "forged";
@@ -126,4 +126,47 @@ fn creations_on_a_node_are_bounded_whoever_takes_the_pods_away() {
         assert!((30..=42).contains(&made), "{made} pods, released: {is_released}");
         assert_eq!(cluster.events.iter().filter(|(reason, _)| *reason == "DaemonPodsDoNotStay").count(), 3);
     }
+}
+
+/// One ready pod that is released and given back makes room for a new one each time, and is nothing new itself.
+#[test]
+fn a_pod_that_is_taken_away_and_given_back_does_not_let_the_brake_go() {
+    let mut cluster = Cluster::new(1);
+    let uid = cluster.add("ds", |_| {});
+    cluster.settle();
+    let (old, labels) =
+        cluster.objects.pods.values().map(|pod| (pod.uid, pod.labels.clone())).next().unwrap();
+    let (begun, mut seen) = (cluster.now, std::collections::BTreeSet::new());
+    let mut is_given = true;
+    while cluster.now.millis_since(begun) < 300_000 {
+        is_given = !is_given;
+        cluster.objects.change_pod(old, |pod| {
+            pod.labels = if is_given { labels.clone() } else { Vec::new() };
+            pod.controller = PodController::DaemonSet(uid);
+            (pod.phase, pod.bound, pod.ready) = (Phase::Running, true, true);
+        });
+        cluster.step();
+        let pods = cluster.objects.pods.values().filter(|pod| pod.uid != old);
+        let fresh: Vec<_> = pods.map(|pod| pod.uid).collect();
+        seen.extend(fresh.iter().copied());
+        if is_given {
+            fresh.into_iter().for_each(|pod| cluster.objects.remove_pod(pod));
+        }
+        cluster.now = cluster.now.plus_millis(50);
+    }
+    assert!((2..=14).contains(&seen.len()), "{} pods", seen.len());
+}
+
+/// The largest number that there is.
+#[test]
+fn a_revision_of_the_largest_number_keeps_nobody_from_the_next_template() {
+    let mut cluster = Cluster::new(2);
+    let uid = cluster.add("ds", |_| {});
+    cluster.settle();
+    let first = cluster.objects.revisions.values().next().unwrap().clone();
+    cluster.objects.put_revision(RevisionFact { revision: i64::MAX, resource_version: 0, ..first });
+    change_image(&mut cluster, uid, "i:2");
+    cluster.settle();
+    assert!(cluster.objects.images_made.iter().any(|image| image == "i:2"));
+    assert!(cluster.objects.revisions.values().all(|one| one.revision >= 0));
 }

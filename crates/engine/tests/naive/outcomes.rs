@@ -51,6 +51,7 @@ impl Naive {
                 self.event(uid, false, "SuccessfulCreate", format!("Created pod: {name}"));
                 if let Some(set) = self.sets.get_mut(&uid) {
                     set.refused.remove(node);
+                    set.churn.entry(node.to_owned()).and_modify(|churn| churn.2 = Some(pod));
                 }
                 if !self.pods.contains_key(&pod) && version > self.pods_seen {
                     let stale_at = now.plus_millis(limits.stale_millis);

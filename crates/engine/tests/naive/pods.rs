@@ -19,7 +19,7 @@ impl Naive {
     fn in_line(&self, uid: Uid, nodes: Vec<String>, now: Time) -> Vec<String> {
         let set = &self.sets[&uid];
         let is_braked = |node: &String| {
-            set.churn.get(node).is_some_and(|(creations, last)| {
+            set.churn.get(node).is_some_and(|(creations, last, _)| {
                 let pause = match creations {
                     0..=5 => 0,
                     _ => (1_000_i64 << (creations - 6).min(20)).min(300_000),
@@ -41,13 +41,14 @@ impl Naive {
         fresh.into_iter().chain(again).collect()
     }
 
-    /// Forgets the creations on nodes where a pod has become ready since, or where it was quiet for long.
+    /// Forgets the creations on nodes where the pod that came of them is ready, or where it was quiet for long.
     pub(super) fn forget_churn(&mut self, uid: Uid, now: Time) {
         let cells = self.cells(uid);
-        let ready = cells.iter().filter(|cell| cell.pods.iter().any(|one| one.pod.ready));
-        let ready: Vec<String> = ready.map(|cell| cell.name.to_owned()).collect();
+        let pods = cells.iter().flat_map(|cell| cell.pods.iter()).filter(|one| one.pod.ready);
+        let ready: Vec<Uid> = pods.map(|one| one.pod.uid).collect();
         if let Some(set) = self.sets.get_mut(&uid) {
-            set.churn.retain(|node, (_, last)| !ready.contains(node) && now.millis_since(*last) < 600_000);
+            let serves = |made: &Option<Uid>| made.is_some_and(|made| ready.contains(&made));
+            set.churn.retain(|_, (_, last, made)| !serves(made) && now.millis_since(*last) < 600_000);
         }
     }
 
@@ -278,8 +279,8 @@ impl Naive {
                 hash: set.hash.clone().unwrap_or_default().into(),
                 template_generation: set.fact.template_generation,
             };
-            let churn = set.churn.entry(node.clone()).or_insert((0, now));
-            *churn = (churn.0 + 1, now);
+            let churn = set.churn.entry(node.clone()).or_insert((0, now, None));
+            (churn.0, churn.1) = (churn.0 + 1, now);
             let before = set.creating.insert(node.clone(), Creating::InFlight);
             let is_repeated = matches!(before, Some(Creating::Unknown { .. }));
             let pending = Pending::Create { set: uid, node, name, is_repeated };

@@ -73,7 +73,7 @@ impl Hostile {
         if self.left == 0 {
             let random = &mut self.hand.random;
             self.pursuit = random.choice(Pursuit::ALL).unwrap_or(Pursuit::Steer);
-            self.left = random.u32(1..40);
+            self.left = random.choice([5, 20, 100]).unwrap_or(5);
             self.pause = Duration::from_millis(random.choice([50, 200, 1_000, 5_000]).unwrap_or(200));
         }
         self.left -= 1;

@@ -17,10 +17,11 @@ const CREATIONS_LIMIT: usize = 13;
 pub(super) struct Brake {
     /// When pods were created, by the DaemonSet's uid and the node.
     created: BTreeMap<(String, String), Vec<u64>>,
-    /// When a pod became ready for the first time.
+    /// When a pod that a controller made became ready for the first time.
     served: BTreeMap<(String, String), Vec<u64>>,
-    /// The pods that were ready, by the DaemonSet's uid. One that is taken away and given back is nothing new.
-    known: BTreeSet<(String, String)>,
+    /// The pods that controllers made and that were not ready yet, by uid. Others say nothing, and one that is taken
+    /// away and given back is nothing new.
+    fresh: BTreeSet<String>,
     /// When another template was written, by the DaemonSet's uid; when nodes changed; when a controller began.
     edited: BTreeMap<String, Vec<u64>>,
     moved: BTreeMap<String, Vec<u64>>,
@@ -33,7 +34,7 @@ impl Brake {
         let (Some(("DaemonSet", owner)), Some(node)) = (controller_uid(pod), target_node(pod)) else {
             return;
         };
-        if is_ready(pod) && self.known.insert((owner.to_owned(), uid(pod).to_owned())) {
+        if is_ready(pod) && self.fresh.remove(uid(pod)) {
             self.served.entry((owner.to_owned(), node.to_owned())).or_default().push(now);
         }
     }

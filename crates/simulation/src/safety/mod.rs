@@ -336,7 +336,7 @@ impl Safety {
         }
         let node = target_node(pod)?;
         let staleness_millis = now - self.horizon(now);
-        let too_many = self.brake.judge(owner, node, now, staleness_millis);
+        let too_many = self.brake.judge(pod, owner, node, now, staleness_millis);
         too_many.or_else(|| self.judge_second_pod(store, pod, owner, node, now))
     }
 
