@@ -484,6 +484,7 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
         slot.current = None;
         slot.borrowed = None;
         slot.collision = false;
+        slot.remember_template(&data);
     }
     if diff.generation {
         let retries = &mut slot.retries;

@@ -54,11 +54,13 @@ impl Brake {
     /// A controller creates a pod; what is too many is told. What lets the brake go is seen late by so much.
     pub(super) fn judge(
         &mut self,
+        pod: &Value,
         owner: &str,
         node: &str,
         now: u64,
         staleness_millis: u64,
     ) -> Option<String> {
+        self.fresh.insert(uid(pod).to_owned());
         let key = (owner.to_owned(), node.to_owned());
         let created = self.created.entry(key.clone()).or_default();
         created.push(now);

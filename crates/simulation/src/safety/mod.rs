@@ -17,7 +17,7 @@ use crate::actor::Actor;
 use crate::clock::SimClock;
 use crate::model::{
     Change, Key, Kind, Moved, Store, Target, Verb, controller_uid, daemonset_allows_surge, is_available_at,
-    is_deleting, is_live, is_terminal, label, name, target_node, uid,
+    is_deleting, is_live, is_terminal, label, name, namespace, target_node, uid,
 };
 use crate::naive::{is_updated, place, selects};
 use crate::weather::Weather;
@@ -296,7 +296,11 @@ impl Safety {
         change: &Change,
     ) -> Verdict {
         let written = change.old.as_ref().unwrap_or(&change.new);
-        if let Some(what) = leaves_its_namespace(store, written) {
+        // Whose it is may have been written a moment ago.
+        let (touched, revised) = (self.touched.get(uid(written)), self.revisions.get(&change.key.namespace));
+        let is_known = change.old.is_none()
+            || ![touched, revised].iter().any(|at| self.is_recent(*at, change.at_millis));
+        if let Some(what) = leaves_its_namespace(store, written).filter(|_| is_known) {
             return Some(what);
         }
         match (change.key.kind, target.verb) {
@@ -320,10 +324,16 @@ impl Safety {
         }
     }
 
-    /// One of the templates that the DaemonSet has or has had is such a one.
+    /// One of the templates that the DaemonSet has or has had is such a one; or an earlier one of its name, whose pods
+    /// and revisions it may have taken over.
     fn had_template(&self, owner: &str, is_it: impl Fn(&Value) -> bool) -> bool {
-        let versions = self.daemonsets.get(owner).into_iter().flatten();
-        versions.into_iter().any(|(_, version)| is_it(&version["spec"]["template"]))
+        let identity = |version: &Arc<Value>| (namespace(version).to_owned(), name(version).to_owned());
+        let own = self.daemonsets.get(owner).and_then(|versions| versions.first());
+        let own = own.map(|(_, version)| identity(version));
+        let versions = self.daemonsets.values().flatten().map(|(_, version)| version);
+        versions
+            .filter(|version| Some(identity(version)) == own)
+            .any(|version| is_it(&version["spec"]["template"]))
     }
 
     fn judge_creation(&mut self, store: &Store, change: &Change) -> Verdict {
