@@ -290,8 +290,8 @@ fn surplus_revision(store: &Store, daemonset: &Value) -> Option<String> {
     let revisions = own_revisions(store, daemonset);
     // Those that people made are merged with the current one only (J8).
     let made: Vec<_> = revisions.into_iter().filter(|one| !name(one).starts_with(TWIN)).collect();
-    let data: Vec<String> = made.iter().map(|one| one["data"].to_string()).collect();
-    if data.iter().collect::<std::collections::BTreeSet<_>>().len() != data.len() {
+    // Equal ones of an earlier template, which somebody took away and gave back, stay.
+    if made.iter().filter(|one| is_of_template(one, daemonset)).count() > 1 {
         return Some("two revisions have the same data".to_owned());
     }
     let own = |pod: &&std::sync::Arc<Value>| is_of(pod, daemonset);
