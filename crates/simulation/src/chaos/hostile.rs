@@ -8,7 +8,7 @@ use everynode_wire::Value;
 use serde_json::json;
 
 use super::Chaos;
-use crate::cluster::{Cluster, NAMESPACES};
+use crate::cluster::Cluster;
 use crate::model::{Key, Kind, controller_uid, is_live, name, target_node, uid};
 use crate::naive::TWIN;
 use crate::objects::orphan;
@@ -62,9 +62,10 @@ impl Pursuit {
 }
 
 impl Hostile {
-    pub(crate) fn new(seed: u64) -> Hostile {
+    /// One who writes in this namespace.
+    pub(crate) fn new(seed: u64, namespace: &'static str) -> Hostile {
         let mut hand = Chaos::new(seed, false);
-        hand.within = Some(NAMESPACES[0]);
+        hand.within = Some(namespace);
         Hostile { hand, pursuit: Pursuit::Steer, left: 0, pause: Duration::ZERO }
     }
 

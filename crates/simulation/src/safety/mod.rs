@@ -34,6 +34,8 @@ pub(crate) struct Safety {
     pub(crate) is_off: bool,
     /// Two controllers share the work: see [`crate::cluster::Setup`].
     pub(crate) is_beside: bool,
+    /// The namespace in which somebody takes pods away and makes them others' as they like: budgets mean nothing there.
+    pub(crate) lawless: Option<&'static str>,
     staleness_millis: u64,
     /// A controller was cut off, or did not run: since when, and until when.
     blind: Vec<(u64, Option<u64>)>,
@@ -52,6 +54,8 @@ pub(crate) struct Safety {
     touched: BTreeMap<String, u64>,
     /// Nodes whose old available pod a roll-out has deleted, and that have had no available pod since; with the time.
     removed: BTreeMap<(String, String), u64>,
+    /// When somebody last gave a DaemonSet a pod, by namespace and node: it passes for one whose creation was not answered.
+    given: BTreeMap<(String, String), u64>,
     /// When somebody last wrote a revision, by namespace.
     revisions: BTreeMap<String, u64>,
     brake: Brake,
@@ -64,6 +68,7 @@ impl Safety {
         Safety {
             is_off: false,
             is_beside: false,
+            lawless: None,
             staleness_millis: weather.staleness_millis(),
             blind: Vec::new(),
             knows_time: !weather.steps_clocks,
@@ -74,6 +79,7 @@ impl Safety {
             nodes: BTreeMap::new(),
             touched: BTreeMap::new(),
             removed: BTreeMap::new(),
+            given: BTreeMap::new(),
             revisions: BTreeMap::new(),
             brake: Brake::default(),
         }
@@ -167,6 +173,10 @@ impl Safety {
         };
         let was = change.old.as_ref().and_then(|old| controller_uid(old));
         self.controlled.insert(uid(pod).to_owned());
+        if !actor.is_controller() && was != Some(("DaemonSet", owner)) {
+            let node = target_node(pod).unwrap_or_default().to_owned();
+            self.given.insert((namespace(pod).to_owned(), node), now);
+        }
         let daemonset = store.all(Kind::DaemonSet).find(|one| uid(one) == owner);
         // Its node had not heard that somebody ended it.
         let has_risen = change.old.as_ref().is_some_and(|old| is_terminal(old)) && !is_terminal(pod);
@@ -270,7 +280,8 @@ impl Safety {
     pub(crate) fn judge_sending(&self, store: &Store, target: &Target, now: u64) -> Verdict {
         let key = Key::new(target.kind, &target.namespace, &target.name);
         let pod = store.get(&key).filter(|_| (target.kind, target.verb) == (Kind::Pod, Verb::Delete))?;
-        let (_, owner) = controller_uid(pod).filter(|_| is_live(pod) && !self.is_off)?;
+        let (_, owner) = controller_uid(pod)
+            .filter(|_| is_live(pod) && !self.is_off && self.lawless != Some(namespace(pod)))?;
         let daemonset = store.all(Kind::DaemonSet).find(|one| uid(one) == owner)?;
         let policies: Vec<Arc<Value>> = store.all(Kind::Policy).cloned().collect();
         let versions = self.versions(owner, now);
@@ -352,6 +363,10 @@ impl Safety {
 
     /// Never two live pods of one DaemonSet on one node, except old and new during a surge.
     fn judge_second_pod(&self, store: &Store, pod: &Value, owner: &str, node: &str, now: u64) -> Verdict {
+        let given = self.given.get(&(namespace(pod).to_owned(), node.to_owned()));
+        if self.is_recent(given, now) {
+            return None;
+        }
         let versions = self.versions(owner, now);
         let surges = versions.iter().any(|version| daemonset_allows_surge(version));
         let others: Vec<_> = store
@@ -384,7 +399,7 @@ impl Safety {
         if !self.controlled.contains(uid(pod)) {
             return Some("deletes a pod that no DaemonSet has ever controlled".to_owned());
         }
-        let (_, owner) = controller_uid(pod)?;
+        let (_, owner) = controller_uid(pod).filter(|_| self.lawless != Some(namespace(pod)))?;
         let node = target_node(pod)?;
         let versions = self.versions(owner, now);
         let newest = *versions.last()?;

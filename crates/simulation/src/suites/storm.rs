@@ -88,7 +88,8 @@ pub(super) async fn world(seed: u64, is_traced: bool, cast: Cast) -> Report {
     for replica in &mut cluster.replicas {
         replica.start(&cluster.shared);
     }
-    let mut hostile = (cast == Cast::Hostile).then(|| Hostile::new(random.u64(..)));
+    let mut hostile = (cast == Cast::Hostile).then(|| Hostile::new(random.u64(..), NAMESPACES[0]));
+    lock(&cluster.shared).safety.lawless = hostile.as_ref().map(|_| NAMESPACES[0]);
     let result = live(&mut cluster, &mut chaos, hostile.as_mut()).await;
     cluster.end(result).await
 }
