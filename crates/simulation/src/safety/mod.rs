@@ -543,6 +543,8 @@ fn is_rewrite(change: &Change) -> bool {
     let strip = |object: &Value| {
         let mut spec = object["spec"].clone();
         spec["template"] = Value::Null;
+        // A typed patch leaves out what is nothing.
+        spec["minReadySeconds"] = spec["minReadySeconds"].as_i64().unwrap_or(0).into();
         spec
     };
     change.old.as_ref().is_some_and(|old| strip(old) == strip(&change.new) && !is_deleting(&change.new))
