@@ -102,7 +102,7 @@ impl Cluster {
             false => vec![(elects, Part::All); setup.replicas],
         };
         let limits = Limits { policy_status_names: setup.policy_status_names, ..Limits::default() };
-        let replica = |(number, (elects, part))| Replica::new(number, elects, along, part, limits.clone());
+        let replica = |(number, (elects, part))| Replica::new(number, elects, along, part, limits);
         let replicas = (1..).zip(parts).map(replica).collect();
         Cluster { shared, replicas, tasks }
     }

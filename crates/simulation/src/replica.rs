@@ -62,7 +62,7 @@ impl Replica {
             safety.forget_what_nobody_told(store);
         }
         drop(world);
-        let task = tokio::spawn(work(shared.clone(), actor.clone(), identity, self.limits.clone()));
+        let task = tokio::spawn(work(shared.clone(), actor.clone(), identity, self.limits));
         self.running = Some(Running { actor, task });
     }
 

@@ -365,7 +365,7 @@ impl Chaos {
                 labels["controller-revision-hash"] = format!("twin{}", self.count).into();
                 let twin_name = format!("{TWIN}{}", self.count);
                 twin["metadata"] = json!({"name": twin_name, "namespace": key.namespace, "labels": labels, "ownerReferences": owners});
-                twin["revision"] = (revision["revision"].as_i64().unwrap_or(0) + 1).into();
+                twin["revision"] = (revision["revision"].as_i64().unwrap_or(0).saturating_add(1)).into();
                 cluster.create(Kind::Revision, &twin);
             }
         }
