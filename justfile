@@ -42,6 +42,6 @@ small-worlds:
     EVERYNODE_SMALL_WORLDS=all cargo test --release -p everynode-engine --test small_worlds -- --nocapture
 
 # Worlds in virtual time under all weathers: `just simulate --seeds 10000`, `just simulate --seed 7 --trace`,
-# `just simulate rollouts --seeds 10000` (under policies), `just simulate edits`, `just simulate systematic`.
+# `just simulate rollouts --seeds 10000` (under policies), `just simulate hostile` (with a hostile namespace user), `just simulate edits`, `just simulate systematic`.
 simulate *args:
     cargo run --release -p everynode-simulation -- {{ args }}

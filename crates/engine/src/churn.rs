@@ -1,6 +1,7 @@
 //! Nodes whose pods do not stay: a brake on creations that nothing gets around, whoever takes the pods away.
 
-use crate::base::Time;
+use crate::base::{Time, Uid};
+use crate::cells::View;
 use crate::engine::{Engine, Limits};
 use crate::nodes::NodeId;
 use crate::slot::{Slot, mark};
@@ -8,11 +9,14 @@ use crate::slot::{Slot, mark};
 /// So many pods are created on a node one after the other, none of which became ready, before the next one waits.
 const FREE_CREATIONS: u32 = 5;
 
-/// The creations on a node since a pod there was ready.
+/// The creations on a node since a pod that came of one was ready. Other pods that are ready say nothing: whoever may
+/// label pods can take one away and give it back as often as they like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Churn {
     pub creations: u32,
     pub last: Time,
+    /// The pod that came of the last creation that is known to have been carried out.
+    pub made: Option<Uid>,
 }
 
 impl Churn {
@@ -39,7 +43,7 @@ impl Engine {
         if !slot.cells.contains_key(&node) {
             return;
         }
-        let churn = slot.churn.entry(node).or_insert(Churn { creations: 0, last: now });
+        let churn = slot.churn.entry(node).or_insert(Churn { creations: 0, last: now, made: None });
         (churn.creations, churn.last) = (churn.creations.saturating_add(1), now);
         if churn.creations == FREE_CREATIONS + 1 {
             let name = self.nodes.name(node).clone();
@@ -48,6 +52,13 @@ impl Engine {
                 FREE_CREATIONS + 1
             );
             self.record(slot, true, "DaemonPodsDoNotStay", message);
+        }
+    }
+
+    /// A creation on a node was carried out.
+    pub(crate) fn note_made(slot: &mut Slot, node: NodeId, pod: Uid) {
+        if let Some(churn) = slot.churn.get_mut(&node) {
+            churn.made = Some(pod);
         }
     }
 
@@ -63,10 +74,15 @@ impl Engine {
         slot: &mut Slot,
         node: NodeId,
         marks: u32,
-        has_ready_pod: bool,
+        view: &View,
         now: Time,
     ) -> (u32, Option<Time>) {
-        if slot.churn.get(&node).is_some_and(|churn| has_ready_pod || churn.is_over(&self.limits, now)) {
+        let serves = |made: Uid| {
+            let mut ready = view.pods.iter().filter(|pod| pod.ready);
+            ready.any(|pod| self.pods.get(pod.id).is_some_and(|row| row.uid == made))
+        };
+        let is_past = |churn: &Churn| churn.made.is_some_and(serves) || churn.is_over(&self.limits, now);
+        if slot.churn.get(&node).is_some_and(is_past) {
             slot.churn.remove(&node);
         }
         match self.braked_until(slot, node, now).filter(|_| marks & mark::CREATES != 0) {

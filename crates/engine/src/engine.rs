@@ -513,8 +513,7 @@ impl Engine {
             marks &= !mark::CREATES;
         }
         let (marks, refused) = self.refused_marks(slot, node, marks, now);
-        let has_ready_pod = view.pods.iter().any(|pod| pod.ready);
-        let (marks, braked) = self.braked_marks(slot, node, marks, has_ready_pod, now);
+        let (marks, braked) = self.braked_marks(slot, node, marks, &view, now);
         slot.set_marks(&self.nodes, node, marks);
         let forget = slot.failed.get(&node).map(|entry| entry.updated.plus_millis(forget_millis + 1));
         let taken = match slot.creating.get(&node) {

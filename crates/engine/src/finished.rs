@@ -189,6 +189,7 @@ impl Engine {
             Outcome::PodCreated { name, uid, resource_version } => {
                 slot.refused.remove(&node);
                 self.note_creation(slot, node, now);
+                Engine::note_made(slot, node, uid);
                 self.record(slot, false, "SuccessfulCreate", format!("Created pod: {name}"));
                 next = self.await_pod(slot, node, uid, resource_version, now).filter(|_| is_awaited);
             }
@@ -426,11 +427,14 @@ impl Engine {
         }
     }
 
-    /// J7: equal data is used as it is; other data is a collision of hashes.
+    /// J7: equal data is used as it is; other data is a collision of hashes, and so is one of somebody else whose label
+    /// of the hash is gone.
     fn name_is_taken(&mut self, slot: &mut Slot, fact: RevisionFact) {
         let is_equal = slot.spec.as_ref().is_some_and(|spec| *spec.data == *fact.data);
-        slot.collision = !is_equal;
-        if is_equal {
+        let is_own = fact.controller == PodController::DaemonSet(slot.key.uid);
+        let has_hash = fact.labels.iter().any(|(key, hash)| key == HASH_LABEL && !hash.is_empty());
+        slot.collision = !is_equal || !(is_own || has_hash);
+        if !slot.collision {
             slot.borrowed = Some(fact.uid);
             self.take_revision(slot, fact);
         }

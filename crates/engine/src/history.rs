@@ -21,6 +21,8 @@ struct Claimed {
     number: i64,
     hash: String,
     matches: bool,
+    /// It is another's, and only used (J7): nothing is written to it.
+    is_borrowed: bool,
 }
 
 /// What the state of the history asks for next.
@@ -119,14 +121,14 @@ impl Engine {
         }
         let matching: Vec<&Claimed> = claimed.iter().filter(|one| one.matches).collect();
         let last_old = claimed.iter().filter(|one| !one.matches).map(|one| one.number).max();
-        let number = last_old.unwrap_or(0).max(0) + 1;
+        let number = last_old.unwrap_or(0).max(0).saturating_add(1);
         let Some((keep, duplicates)) = matching.split_last() else {
             return self.missing_revision(slot, number);
         };
         if !duplicates.is_empty() {
             return self.merge(slot, keep, duplicates);
         }
-        if keep.number < number {
+        if keep.number < number && !keep.is_borrowed {
             let work =
                 Work::UpdateRevision { revision: keep.reference.clone(), number: Some(number), hash: None };
             return Step::Write(vec![(work, RevisionWrite::Update(keep.reference.uid))]);
@@ -170,23 +172,25 @@ impl Engine {
         let (Some(spec), Some(namespace)) = (&slot.spec, self.namespaces.get(slot.namespace)) else {
             return Vec::new();
         };
-        let mut claimed: Vec<Claimed> = namespace
-            .revisions
-            .values()
-            .filter(|row| !row.delete_sent)
-            .map(|row| (row, *row.fact.data == *spec.data))
-            .filter(|(row, matches)| {
-                let owned = row.fact.controller == PodController::DaemonSet(slot.key.uid)
-                    && spec.fact.selector.matches(|key| label(row, key));
-                owned || *matches && slot.borrowed == Some(row.fact.uid)
-            })
-            .map(|(row, matches)| Claimed {
-                reference: reference(row),
-                number: row.fact.revision,
-                hash: label(row, HASH_LABEL).unwrap_or_default().to_owned(),
-                matches,
-            })
-            .collect();
+        let as_claimed = |row: &RevisionRow, is_borrowed: bool| Claimed {
+            reference: reference(row),
+            number: row.fact.revision,
+            hash: label(row, HASH_LABEL).unwrap_or_default().to_owned(),
+            matches: *row.fact.data == *spec.data,
+            is_borrowed,
+        };
+        let is_owned = |row: &&RevisionRow| {
+            row.fact.controller == PodController::DaemonSet(slot.key.uid)
+                && spec.fact.selector.matches(|key| label(row, key))
+        };
+        let rows = || namespace.revisions.values().filter(|row| !row.delete_sent);
+        let mut claimed: Vec<Claimed> = rows().filter(is_owned).map(|row| as_claimed(row, false)).collect();
+        // One of its own is better than one of somebody else.
+        if !claimed.iter().any(|one| one.matches) {
+            let borrowed = rows().filter(|row| slot.borrowed == Some(row.fact.uid));
+            let usable = |one: &Claimed| one.matches && !one.hash.is_empty();
+            claimed.extend(borrowed.map(|row| as_claimed(row, true)).filter(usable));
+        }
         claimed.sort_by(|a, b| (a.number, &a.reference.name).cmp(&(b.number, &b.reference.name)));
         claimed
     }

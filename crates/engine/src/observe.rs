@@ -155,11 +155,12 @@ impl Engine {
 
     /// A new pod where the outcome of a creation is not known: it was carried out.
     fn settle_unknown(&mut self, id: PodId) {
-        let Some(&PodRow { place: Place::Member(slot), node, .. }) = self.pods.get(id) else { return };
+        let Some(&PodRow { place: Place::Member(slot), node, uid, .. }) = self.pods.get(id) else { return };
         if let Some(slot) = self.slots.get_mut(slot)
             && matches!(slot.creating.get(&node), Some(Creating::Unknown { .. }))
         {
             slot.creating.remove(&node);
+            Engine::note_made(slot, node, uid);
         }
     }
 
@@ -483,6 +484,7 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
         slot.current = None;
         slot.borrowed = None;
         slot.collision = false;
+        slot.remember_template(&data);
     }
     if diff.generation {
         let retries = &mut slot.retries;

@@ -13,7 +13,7 @@ use crate::labels::LabelSetId;
 use crate::nodes::{NodeId, Nodes};
 use crate::placement::Verdict;
 use crate::pods::PodId;
-use crate::policy::Conduct;
+use crate::policy::{Conduct, DataDigest};
 use crate::refused::Refusal;
 use crate::timers::Retry;
 
@@ -244,6 +244,8 @@ pub(crate) struct Slot {
     pub adopting: BTreeSet<PodId>,
     pub unselected: BTreeSet<PodId>,
     pub current: Option<Current>,
+    /// The templates that it was seen with, the newest last.
+    pub templates: Vec<DataDigest>,
     /// The hash that the cells' marks were computed with.
     pub marked_hash: Option<Arc<str>>,
     /// A revision of the right data that is used although it is not claimed (J7).
@@ -293,6 +295,7 @@ impl Slot {
             adopting: BTreeSet::new(),
             unselected: BTreeSet::new(),
             current: None,
+            templates: Vec::new(),
             marked_hash: None,
             borrowed: None,
             collision: false,

@@ -5,7 +5,7 @@ mod common;
 
 use common::fleet::{Fleet, runs};
 use common::{Cluster, change_image, plain_node, rolling};
-use everynode_engine::{PodController, RevisionFact, Time, revision};
+use everynode_engine::{Phase, PodController, RevisionFact, Time, revision};
 use serde_json::json;
 
 const FORGED: &str = "forged";
@@ -71,30 +71,31 @@ fn no_pod_is_made_of_a_revision_that_was_put_in_the_place_of_the_last_good_one()
 }
 
 #[test]
-fn what_is_taken_for_good_by_its_pods_was_there_before_them() {
-    for (age_seconds, is_good) in [(100_000, true), (0, false)] {
+fn a_way_back_that_no_status_tells_of_is_one_that_the_leader_has_seen() {
+    for (fails_over, is_forged, made_again) in
+        [(false, false, true), (false, true, false), (true, false, false), (true, true, false)]
+    {
         let mut fleet = at_the_canary();
-        let created = fleet.cluster.now.plus_millis(-age_seconds * 1000);
-        forge(&mut fleet, created, json!({"app": "ds"}));
-        // No status tells anything of the roll-out.
+        if is_forged {
+            // However old it claims to be.
+            let created = fleet.cluster.now.plus_millis(-100_000_000);
+            forge(&mut fleet, created, json!({"app": "ds"}));
+        }
+        // The policy is made anew, and so has no status.
+        fleet.cluster.policies[0]["metadata"]["uid"] = json!("00000000-0000-4000-8000-00000000ffff");
         fleet.cluster.policies[0]["status"] = json!(null);
-        fleet.fail_over();
+        fleet.cluster.tell_policies();
+        if fails_over {
+            fleet.fail_over();
+        }
         fleet.roll(runs);
-        assert_eq!(fleet.entry()["lastGoodData"].is_string(), is_good, "{:#}", fleet.entry());
+        fleet.cluster.objects.images_made.clear();
+        fleet.annotate("abort", fleet.hash());
+        fleet.roll(runs);
+        let case = format!("fails over {fails_over}, forged {is_forged}: {:#}", fleet.entry());
+        assert!(!made(&fleet, FORGED), "{case}");
+        assert_eq!(made(&fleet, "i:1"), made_again, "{case}");
     }
-}
-
-#[test]
-fn a_template_that_the_selector_does_not_match_is_no_way_back() {
-    let mut fleet = at_the_canary();
-    let created = fleet.cluster.now.plus_millis(-100_000_000);
-    forge(&mut fleet, created, json!({"app": "other"}));
-    fleet.cluster.policies[0]["status"] = json!(null);
-    fleet.fail_over();
-    fleet.roll(runs);
-    fleet.annotate("abort", fleet.hash());
-    fleet.roll(runs);
-    assert_eq!((made(&fleet, FORGED), fleet.phase()), (false, "Halted"), "{:#}", fleet.entry());
 }
 
 /// Pods that lose their labels as soon as they are made, or are gone.
@@ -126,4 +127,47 @@ fn creations_on_a_node_are_bounded_whoever_takes_the_pods_away() {
         assert!((30..=42).contains(&made), "{made} pods, released: {is_released}");
         assert_eq!(cluster.events.iter().filter(|(reason, _)| *reason == "DaemonPodsDoNotStay").count(), 3);
     }
+}
+
+/// One ready pod that is released and given back makes room for a new one each time, and is nothing new itself.
+#[test]
+fn a_pod_that_is_taken_away_and_given_back_does_not_let_the_brake_go() {
+    let mut cluster = Cluster::new(1);
+    let uid = cluster.add("ds", |_| {});
+    cluster.settle();
+    let (old, labels) =
+        cluster.objects.pods.values().map(|pod| (pod.uid, pod.labels.clone())).next().unwrap();
+    let (begun, mut seen) = (cluster.now, std::collections::BTreeSet::new());
+    let mut is_given = true;
+    while cluster.now.millis_since(begun) < 300_000 {
+        is_given = !is_given;
+        cluster.objects.change_pod(old, |pod| {
+            pod.labels = if is_given { labels.clone() } else { Vec::new() };
+            pod.controller = PodController::DaemonSet(uid);
+            (pod.phase, pod.bound, pod.ready) = (Phase::Running, true, true);
+        });
+        cluster.step();
+        let pods = cluster.objects.pods.values().filter(|pod| pod.uid != old);
+        let fresh: Vec<_> = pods.map(|pod| pod.uid).collect();
+        seen.extend(fresh.iter().copied());
+        if is_given {
+            fresh.into_iter().for_each(|pod| cluster.objects.remove_pod(pod));
+        }
+        cluster.now = cluster.now.plus_millis(50);
+    }
+    assert!((2..=14).contains(&seen.len()), "{} pods", seen.len());
+}
+
+/// The largest number that there is.
+#[test]
+fn a_revision_of_the_largest_number_keeps_nobody_from_the_next_template() {
+    let mut cluster = Cluster::new(2);
+    let uid = cluster.add("ds", |_| {});
+    cluster.settle();
+    let first = cluster.objects.revisions.values().next().unwrap().clone();
+    cluster.objects.put_revision(RevisionFact { revision: i64::MAX, resource_version: 0, ..first });
+    change_image(&mut cluster, uid, "i:2");
+    cluster.settle();
+    assert!(cluster.objects.images_made.iter().any(|image| image == "i:2"));
+    assert!(cluster.objects.revisions.values().all(|one| one.revision >= 0));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use everynode_simulation::suites::systematic::{Outcome, Scenario};
-use everynode_simulation::suites::{edits, rollouts, storm, systematic};
+use everynode_simulation::suites::{edits, hostile, rollouts, storm, systematic};
 use everynode_simulation::{Fault, Report, fresh_seed};
 
 const USAGE: &str = "\
@@ -16,6 +16,7 @@ usage: simulate [SUITE] [options]
 suites:
   storm        everything at once, by chance (unless named otherwise)
   rollouts     the same over roll-outs under policies
+  hostile      the same with somebody who writes all but DaemonSets in one namespace
   edits        edits in any order
   systematic   twelve scenarios, each with every single fault
 options:
@@ -54,7 +55,7 @@ fn arguments() -> Result<Arguments, String> {
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
         match word.as_str() {
-            "storm" | "rollouts" | "edits" | "systematic" => arguments.suite = word,
+            "storm" | "rollouts" | "hostile" | "edits" | "systematic" => arguments.suite = word,
             "--seeds" => arguments.seeds = number(&value()?)?,
             "--from" => arguments.from = number(&value()?)?,
             "--jobs" => arguments.jobs = usize::try_from(number(&value()?)?.max(1)).unwrap_or(1),
@@ -110,13 +111,20 @@ fn main() -> ExitCode {
         ("edits", Some(seed), _) => tell(&format!("seed {seed}"), &edits::run(seed), lines(&arguments)),
         ("edits", None, _) => seeds(&arguments, &edits::run),
         (suite, Some(seed), _) => {
-            let run = if suite == "rollouts" { rollouts::run } else { storm::run };
-            tell(&format!("seed {seed}"), &run(seed, arguments.is_traced), lines(&arguments))
+            tell(&format!("seed {seed}"), &world(suite)(seed, arguments.is_traced), lines(&arguments))
         }
-        ("rollouts", None, _) => seeds(&arguments, &|seed| rollouts::run(seed, false)),
-        (_, None, _) => seeds(&arguments, &|seed| storm::run(seed, false)),
+        (suite, None, _) => seeds(&arguments, &|seed| world(suite)(seed, false)),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The worlds of a suite of storms.
+fn world(suite: &str) -> fn(u64, bool) -> Report {
+    match suite {
+        "rollouts" => rollouts::run,
+        "hostile" => hostile::run,
+        _ => storm::run,
+    }
 }
 
 /// How many lines of a run are shown.

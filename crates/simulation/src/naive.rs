@@ -154,8 +154,7 @@ fn missing_pods(
         policies => policies.len() == 1,
     };
     let min_ready_seconds = spec["minReadySeconds"].as_i64().unwrap_or(0);
-    let own =
-        |pod: &&std::sync::Arc<Value>| controller_uid(pod).is_some_and(|(_, owner)| owner == uid(daemonset));
+    let own = |pod: &&std::sync::Arc<Value>| is_of(pod, daemonset);
     let mut expected = json!({
         "desiredNumberScheduled": 0, "currentNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
         "updatedNumberScheduled": 0, "numberAvailable": 0, "numberUnavailable": 0,
@@ -222,6 +221,12 @@ fn missing_pods(
     wrong.map(|(key, value)| format!("status.{key} is {} and not {value}", status[key]))
 }
 
+/// The DaemonSet controls the pod or revision; owners are of the same namespace.
+fn is_of(object: &Value, daemonset: &Value) -> bool {
+    let is_owner = |(_, owner)| owner == uid(daemonset);
+    controller_uid(object).is_some_and(is_owner) && namespace(object) == namespace(daemonset)
+}
+
 /// Whether a revision holds the DaemonSet's template.
 fn is_of_template(revision: &Value, daemonset: &Value) -> bool {
     let mut template = revision["data"]["spec"]["template"].clone();
@@ -237,10 +242,9 @@ fn hash(object: &Value) -> Value {
 pub(crate) fn is_updated(store: &Store, daemonset: &Value, pod: &Value) -> bool {
     let generation = &daemonset["metadata"]["annotations"]["deprecated.daemonset.template.generation"];
     let by_generation = pod["metadata"]["labels"].get("pod-template-generation") == Some(generation);
-    let mut current = store.all(Kind::Revision).filter(|revision| {
-        controller_uid(revision).is_some_and(|(_, owner)| owner == uid(daemonset))
-            && is_of_template(revision, daemonset)
-    });
+    let mut current = store
+        .all(Kind::Revision)
+        .filter(|revision| is_of(revision, daemonset) && is_of_template(revision, daemonset));
     by_generation || current.any(|revision| !hash(pod).is_null() && hash(revision) == hash(pod))
 }
 
@@ -268,9 +272,7 @@ fn is_down(node: &Value) -> bool {
 }
 
 fn own_revisions<'a>(store: &'a Store, daemonset: &'a Value) -> Vec<&'a std::sync::Arc<Value>> {
-    let own = |object: &&std::sync::Arc<Value>| {
-        controller_uid(object).is_some_and(|(_, owner)| owner == uid(daemonset))
-    };
+    let own = |object: &&std::sync::Arc<Value>| is_of(object, daemonset);
     store.all(Kind::Revision).filter(own).collect()
 }
 
@@ -278,7 +280,8 @@ fn missing_revision(store: &Store, daemonset: &Value) -> Option<String> {
     let revisions = own_revisions(store, daemonset);
     let is_current = |revision: &Value| is_of_template(revision, daemonset);
     let numbered = revisions.iter().filter(|one| !name(one).starts_with(TWIN) || is_current(one));
-    let newest = numbered.max_by_key(|revision| revision["revision"].as_i64());
+    // The largest number there is has no successor.
+    let newest = numbered.max_by_key(|revision| (revision["revision"].as_i64(), is_current(revision)));
     let is_there = newest.is_some_and(|newest| is_current(newest));
     (!is_there).then(|| "its newest revision is not its template".to_owned())
 }
@@ -287,12 +290,11 @@ fn surplus_revision(store: &Store, daemonset: &Value) -> Option<String> {
     let revisions = own_revisions(store, daemonset);
     // Those that people made are merged with the current one only (J8).
     let made: Vec<_> = revisions.into_iter().filter(|one| !name(one).starts_with(TWIN)).collect();
-    let data: Vec<String> = made.iter().map(|one| one["data"].to_string()).collect();
-    if data.iter().collect::<std::collections::BTreeSet<_>>().len() != data.len() {
+    // Equal ones of an earlier template, which somebody took away and gave back, stay.
+    if made.iter().filter(|one| is_of_template(one, daemonset)).count() > 1 {
         return Some("two revisions have the same data".to_owned());
     }
-    let own =
-        |pod: &&std::sync::Arc<Value>| controller_uid(pod).is_some_and(|(_, owner)| owner == uid(daemonset));
+    let own = |pod: &&std::sync::Arc<Value>| is_of(pod, daemonset);
     let mut live: Vec<Value> = store.all(Kind::Pod).filter(own).map(|pod| hash(pod)).collect();
     // A policy keeps the revision that leads back.
     let policies = policies_of(daemonset, store.all(Kind::Policy).map(|policy| &**policy)).into_iter();

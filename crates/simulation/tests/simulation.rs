@@ -1,9 +1,9 @@
 //! A smaller number of each suite, from seeds that are drawn in each run; `just simulate` runs the large ones.
-
+#![allow(clippy::print_stdout, reason = "a test says which seeds it draws")]
 #![allow(clippy::print_stdout, reason = "it says its seeds")]
 
 use everynode_simulation::suites::systematic::Scenario;
-use everynode_simulation::suites::{edits, rollouts, storm, systematic};
+use everynode_simulation::suites::{edits, hostile, rollouts, storm, systematic};
 use everynode_simulation::{Report, fresh_seed};
 
 /// Runs a function for so many seeds that nobody has seen, on two threads.
@@ -43,10 +43,18 @@ fn under_policies_budgets_hold_and_the_last_roll_out_ends() {
     for_fresh_seeds(200, |seed| check("rollouts", rollouts::run, seed));
 }
 
+#[test]
+fn whatever_a_namespace_user_writes_templates_are_the_daemonsets_own_and_creations_bounded() {
+    for_fresh_seeds(60, |seed| check("hostile", hostile::run, seed));
+    HOSTILE_FINDERS.into_iter().for_each(|seed| check("hostile", hostile::run, seed));
+}
+
 /// Seeds that have found something.
 const FINDERS: [u64; 8] = [124, 1408, 1751, 1936, 8736, 5000730, 5010687, 30004147];
 /// ... and under policies.
 const FINDERS_UNDER_POLICIES: [u64; 9] = [14, 169, 578, 906, 1568, 1593, 16914, 7011839, 20002306];
+/// ... and with a hostile user: forged templates, borrowed revisions that were written.
+const HOSTILE_FINDERS: [u64; 4] = [5000000012, 62255117925910, 50841521403997, 50841521404317];
 
 #[test]
 fn worlds_that_went_wrong_once_go_well() {
@@ -57,7 +65,7 @@ fn worlds_that_went_wrong_once_go_well() {
 #[test]
 fn a_seed_replays_exactly() {
     for seed in [1, 2, 3] {
-        for run in [storm::run, rollouts::run] {
+        for run in [storm::run, rollouts::run, hostile::run] {
             let (first, second) = (run(seed, false), run(seed, false));
             assert_eq!(first.hash, second.hash, "seed {seed}");
             assert_eq!(first.counts, second.counts, "seed {seed}");

@@ -9,6 +9,13 @@ use super::{LIMIT, eventually};
 
 /// The completed requests about the namespace of this test, once the log tells of all that was asked until now.
 pub async fn read(log: &Path, bare: &Bare) -> Vec<Value> {
+    let mut entries = read_all(log, bare).await;
+    entries.retain(|entry| entry["objectRef"]["namespace"] == bare.namespace.as_str());
+    entries
+}
+
+/// As [`read`], about whatever they are.
+pub async fn read_all(log: &Path, bare: &Bare) -> Vec<Value> {
     let marker =
         format!("/api/v1/namespaces/{}/configmaps/the-end-{:08x}", bare.namespace, fastrand::u32(..));
     let _ = bare.client.get(&marker).await;
@@ -18,10 +25,7 @@ pub async fn read(log: &Path, bare: &Bare) -> Vec<Value> {
     })
     .await;
     let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let about = |entry: &Value| {
-        entry["stage"] == "ResponseComplete" && entry["objectRef"]["namespace"] == bare.namespace.as_str()
-    };
-    let mut entries: Vec<Value> = entries.filter(about).collect();
+    let mut entries: Vec<Value> = entries.filter(|entry| entry["stage"] == "ResponseComplete").collect();
     entries.sort_by_key(|entry| time(entry, "stageTimestamp"));
     entries
 }

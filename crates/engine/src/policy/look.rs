@@ -71,8 +71,7 @@ impl Engine {
         conduct.last_good = self.most_common_old(spots);
         let Some(good) = &conduct.last_good else { return };
         let before = conduct.before.as_ref().filter(|(hash, _)| hash == good);
-        conduct.last_good_digest =
-            before.map(|(_, digest)| *digest).or_else(|| self.digest_by_pods(slot, good, spots));
+        conduct.last_good_digest = before.map(|(_, digest)| *digest).or_else(|| self.seen_digest(slot, good));
     }
 
     /// Of the revisions that the nodes have and are not led to, the one that serves on most of them, or else is on most.

@@ -25,6 +25,7 @@ pub(crate) use conduct::Conduct;
 pub use conduct::RolloutFigures;
 pub use notes::StoredNotes;
 pub(crate) use survey::Spot;
+pub(crate) use trust::DataDigest;
 pub use trust::data_digest;
 
 use crate::base::Time;

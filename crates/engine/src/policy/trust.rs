@@ -1,6 +1,6 @@
 //! Which revisions pods may be made from. A ControllerRevision can be written by people who may not write DaemonSets, so
-//! nothing is made of one that was not shown to be the DaemonSet's own template: the policy's status, which only
-//! controllers write, keeps a SHA-256 of its data.
+//! nothing is made of one that was not shown to be the DaemonSet's own template: by the leader, who has seen the DaemonSet
+//! say it, and by the policy's status, which only controllers write and which keeps a SHA-256 of its data.
 
 use std::fmt;
 
@@ -12,7 +12,6 @@ use crate::pod_body::HASH_LABEL;
 use crate::slot::{RevisionRow, Slot};
 
 use super::conduct::Conduct;
-use super::survey::Spot;
 
 /// The SHA-256 of a revision's data.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,6 +54,21 @@ pub fn data_digest(data: &[u8]) -> String {
     DataDigest::of(data).to_string()
 }
 
+/// So many templates of a DaemonSet are known at a time.
+const TEMPLATES_LIMIT: usize = 16;
+
+impl Slot {
+    /// The DaemonSet has another template, of this data.
+    pub(crate) fn remember_template(&mut self, data: &[u8]) {
+        let digest = DataDigest::of(data);
+        self.templates.retain(|known| *known != digest);
+        if self.templates.len() == TEMPLATES_LIMIT {
+            self.templates.remove(0);
+        }
+        self.templates.push(digest);
+    }
+}
+
 impl Engine {
     /// The digest of the DaemonSet's own template as it is.
     pub(super) fn own_digest(slot: &Slot) -> Option<DataDigest> {
@@ -71,16 +85,11 @@ impl Engine {
         self.revisions_of(slot, good).find(|row| DataDigest::of(&row.fact.data) == digest)
     }
 
-    /// The digest of a revision that is known by the labels of pods only: it was there before the first of these pods,
-    /// which it would not be if somebody had put it in the place of the true one.
-    pub(super) fn digest_by_pods(&self, slot: &Slot, hash: &str, spots: &[Spot]) -> Option<DataDigest> {
-        let of_hash = |spot: &Spot| {
-            let row = self.pods.get(spot.old?.id)?;
-            (self.labels.hash(row.labels) == hash).then_some(row.created)
-        };
-        let first = spots.iter().filter_map(of_hash).min()?;
-        let row = self.revisions_of(slot, hash).find(|row| row.fact.created <= first)?;
-        Some(DataDigest::of(&row.fact.data))
+    /// The digest of a revision of this hash that says what the DaemonSet itself was seen to say. That it is old, or older
+    /// than its pods, would show nothing: whoever has put it there may delete pods until they are younger.
+    pub(super) fn seen_digest(&self, slot: &Slot, hash: &str) -> Option<DataDigest> {
+        let mut digests = self.revisions_of(slot, hash).map(|row| DataDigest::of(&row.fact.data));
+        digests.find(|digest| slot.templates.contains(digest))
     }
 
     /// The ControllerRevisions of a hash that the DaemonSet has.

@@ -11,11 +11,15 @@ impl Naive {
             .values()
             .filter(|row| row.fact.namespace == set.fact.namespace && !row.delete_sent)
             .filter(|row| {
-                let owned = row.fact.controller == PodController::DaemonSet(uid)
-                    && self.selects(uid, &row.fact.labels);
-                owned || set.borrowed == Some(row.fact.uid) && *row.fact.data == *data
+                row.fact.controller == PodController::DaemonSet(uid) && self.selects(uid, &row.fact.labels)
             })
             .collect();
+        if !found.iter().any(|row| *row.fact.data == *data) {
+            let usable = |row: &&NaiveRevision| {
+                !row.delete_sent && *row.fact.data == *data && !label(&row.fact, HASH_LABEL).is_empty()
+            };
+            found.extend(set.borrowed.and_then(|one| self.revisions.get(&one)).filter(usable));
+        }
         found.sort_by(|a, b| (a.fact.revision, &a.fact.name).cmp(&(b.fact.revision, &b.fact.name)));
         found
     }
@@ -86,8 +90,8 @@ impl Naive {
             return vec![(Some(row.uid), work)];
         }
         let number =
-            claimed.iter().filter(|row| *row.data != *data).map(|row| row.revision).max().unwrap_or(0).max(0)
-                + 1;
+            claimed.iter().filter(|row| *row.data != *data).map(|row| row.revision).max().unwrap_or(0).max(0);
+        let number = number.saturating_add(1);
         let matching: Vec<&RevisionFact> = claimed.iter().filter(|row| *row.data == *data).collect();
         let Some(keep) = matching.last() else {
             let count = set.stored.collision_count;
@@ -125,7 +129,7 @@ impl Naive {
             let deletes = duplicates.map(|row| (Some(row.uid), Work::DeleteRevision(reference(row))));
             return if stale.is_empty() { deletes.collect() } else { stale };
         }
-        if keep.revision < number {
+        if keep.revision < number && keep.controller == PodController::DaemonSet(uid) {
             let work = Work::UpdateRevision { revision: reference(keep), number: Some(number), hash: None };
             return vec![(Some(keep.uid), work)];
         }

@@ -70,7 +70,7 @@ struct Set {
     /// Nodes whose creations fail: how often in a row, and when to try again.
     refused: BTreeMap<String, (u32, Time)>,
     /// Nodes on which a pod was created since one was ready there: how many, and when the last.
-    churn: BTreeMap<String, (u32, Time)>,
+    churn: BTreeMap<String, (u32, Time, Option<Uid>)>,
     batch: usize,
     /// One of the batch failed; and on a node where none had failed.
     batch_failed: bool,
@@ -267,6 +267,7 @@ impl Naive {
             && matches!(set.creating.get(node), Some(Creating::Unknown { .. }))
         {
             set.creating.remove(node);
+            set.churn.entry(node.clone()).and_modify(|churn| churn.2 = Some(pod.uid));
         }
     }
 

@@ -52,6 +52,7 @@ impl Naive {
                 if let Some(set) = self.sets.get_mut(&uid) {
                     set.refused.remove(node);
                     set.note_creation(node, now);
+                    set.churn.entry(node.to_owned()).and_modify(|churn| churn.2 = Some(pod));
                 }
                 if !self.pods.contains_key(&pod) && version > self.pods_seen {
                     let stale_at = now.plus_millis(limits.stale_millis);
@@ -202,8 +203,9 @@ impl Naive {
             (_, Outcome::RevisionExists(fact)) => {
                 let Some(set) = self.sets.get_mut(&uid) else { return };
                 let equal = *revision::data(set.fact.template.value()) == *fact.data;
-                set.collision = !equal;
-                if equal {
+                let own = fact.controller == PodController::DaemonSet(uid);
+                set.collision = !equal || !own && label(&fact, HASH_LABEL).is_empty();
+                if !set.collision {
                     set.borrowed = Some(fact.uid);
                     self.written(*fact);
                 }

@@ -5,7 +5,7 @@ use super::*;
 impl Set {
     /// One more pod was created on a node, or may have been.
     pub(super) fn note_creation(&mut self, node: &str, now: Time) {
-        let (creations, last) = self.churn.entry(node.to_owned()).or_insert((0, now));
+        let (creations, last, _) = self.churn.entry(node.to_owned()).or_insert((0, now, None));
         (*creations, *last) = (*creations + 1, now);
     }
 }
@@ -27,7 +27,7 @@ impl Naive {
     fn in_line(&self, uid: Uid, nodes: Vec<String>, now: Time) -> Vec<String> {
         let set = &self.sets[&uid];
         let is_braked = |node: &String| {
-            set.churn.get(node).is_some_and(|(creations, last)| {
+            set.churn.get(node).is_some_and(|(creations, last, _)| {
                 let pause = match creations {
                     0..=5 => 0,
                     _ => (1_000_i64 << (creations - 6).min(20)).min(300_000),
@@ -49,13 +49,14 @@ impl Naive {
         fresh.into_iter().chain(again).collect()
     }
 
-    /// Forgets the creations on nodes where a pod has become ready since, or where it was quiet for long.
+    /// Forgets the creations on nodes where the pod that came of them is ready, or where it was quiet for long.
     pub(super) fn forget_churn(&mut self, uid: Uid, now: Time) {
         let cells = self.cells(uid);
-        let ready = cells.iter().filter(|cell| cell.pods.iter().any(|one| one.pod.ready));
-        let ready: Vec<String> = ready.map(|cell| cell.name.to_owned()).collect();
+        let pods = cells.iter().flat_map(|cell| cell.pods.iter()).filter(|one| one.pod.ready);
+        let ready: Vec<Uid> = pods.map(|one| one.pod.uid).collect();
         if let Some(set) = self.sets.get_mut(&uid) {
-            set.churn.retain(|node, (_, last)| !ready.contains(node) && now.millis_since(*last) < 600_000);
+            let serves = |made: &Option<Uid>| made.is_some_and(|made| ready.contains(&made));
+            set.churn.retain(|_, (_, last, made)| !serves(made) && now.millis_since(*last) < 600_000);
         }
     }
 

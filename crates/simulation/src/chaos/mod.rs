@@ -1,5 +1,6 @@
 //! What people and machines do to a cluster while the weather lasts.
 
+mod hostile;
 mod policies;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use crate::model::{Key, Kind, controller_uid, is_bound_to, is_live, label, name,
 use crate::naive::TWIN;
 use crate::objects::{BAD_IMAGE, Hold, NEVER_READY, NewDaemonSet, image, orphan, rolling};
 use crate::world::lock;
+
+pub(crate) use hostile::Hostile;
 
 const SILENT: &str = "simulate.everynode.dev/silent";
 
@@ -31,6 +34,8 @@ pub(crate) struct Chaos {
     pub(crate) favours_on_delete: bool,
     /// All pods of a DaemonSet may lose their readiness at once.
     pub(crate) loses_readiness: bool,
+    /// Nothing of other namespaces is touched.
+    within: Option<&'static str>,
     /// How far the time of day is from where it would be, and the furthest that it was ahead.
     stepped_millis: i64,
     ahead_millis: i64,
@@ -48,6 +53,7 @@ impl Chaos {
             steps_clocks,
             favours_on_delete: false,
             loses_readiness: false,
+            within: None,
             stepped_millis: 0,
             ahead_millis: 0,
         }
@@ -101,13 +107,18 @@ impl Chaos {
     }
 
     fn one(&mut self, cluster: &Cluster, kind: Kind) -> Option<Key> {
-        self.random.choice(cluster.keys(kind))
+        let keys: Vec<Key> = cluster.keys(kind).into_iter().filter(|key| self.reaches(key)).collect();
+        self.random.choice(keys)
+    }
+
+    fn reaches(&self, key: &Key) -> bool {
+        !key.kind.is_namespaced() || self.within.is_none_or(|namespace| key.namespace == namespace)
     }
 
     /// A pod of some DaemonSet.
     fn daemon(&mut self, cluster: &Cluster) -> Option<(Key, Arc<Value>)> {
-        let keys = cluster.keys(Kind::Pod);
-        let pods = keys.into_iter().filter_map(|key| cluster.get(&key).map(|pod| (key, pod)));
+        let keys = cluster.keys(Kind::Pod).into_iter().filter(|key| self.reaches(key));
+        let pods = keys.filter_map(|key| cluster.get(&key).map(|pod| (key, pod)));
         let daemons: Vec<_> = pods
             .filter(|(_, pod)| controller_uid(pod).is_some_and(|(kind, _)| kind == "DaemonSet"))
             .collect();
@@ -354,7 +365,7 @@ impl Chaos {
                 labels["controller-revision-hash"] = format!("twin{}", self.count).into();
                 let twin_name = format!("{TWIN}{}", self.count);
                 twin["metadata"] = json!({"name": twin_name, "namespace": key.namespace, "labels": labels, "ownerReferences": owners});
-                twin["revision"] = (revision["revision"].as_i64().unwrap_or(0) + 1).into();
+                twin["revision"] = (revision["revision"].as_i64().unwrap_or(0).saturating_add(1)).into();
                 cluster.create(Kind::Revision, &twin);
             }
         }

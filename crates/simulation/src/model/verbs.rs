@@ -104,6 +104,7 @@ impl Store {
         object["metadata"]["uid"] = self.new_uid().into();
         let now = everynode_wire::time::format(clock.unix_millis().div_euclid(1000));
         object["metadata"]["creationTimestamp"] = now.into();
+        validate(target.kind, &object)?;
         prepare(target.kind, &mut object);
         Ok(Done::of(self.put(key, object, clock.millis())))
     }
@@ -129,6 +130,7 @@ impl Store {
             return Err(Refusal::other_uid());
         }
         keep(&mut new, old, subresource);
+        validate(key.kind, &new)?;
         match key.kind {
             Kind::DaemonSet => count_generations(&mut new, old),
             Kind::Policy => count_generation(&mut new, old),
@@ -146,6 +148,18 @@ impl Store {
             });
         }
         Ok(Done::of(self.put(key, new, clock.millis())))
+    }
+}
+
+/// What an API server refuses of that which is written here.
+fn validate(kind: Kind, object: &Value) -> Result<(), Refusal> {
+    let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let controllers = owners.filter(|owner| owner["controller"] == true).count();
+    let is_negative = kind == Kind::Revision && object["revision"].as_i64().is_none_or(|number| number < 0);
+    match () {
+        () if controllers > 1 => Err(Refusal::new(422, "Invalid", "only one owner can be the controller")),
+        () if is_negative => Err(Refusal::new(422, "Invalid", "a revision's number is not negative")),
+        () => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! best that a controller can know: what a person changed within that time excuses what would be wrong by the newest
 //! state. What the controller itself did is never an excuse.
 
+mod brake;
 mod law;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,11 +17,12 @@ use crate::actor::Actor;
 use crate::clock::SimClock;
 use crate::model::{
     Change, Key, Kind, Moved, Store, Target, Verb, controller_uid, daemonset_allows_surge, is_available_at,
-    is_deleting, is_live, is_terminal, label, name, target_node, uid,
+    is_deleting, is_live, is_terminal, label, name, namespace, target_node, uid,
 };
 use crate::naive::{is_updated, place, selects};
 use crate::weather::Weather;
 
+use brake::{Brake, is_made_of, leaves_its_namespace};
 use law::{Law, is_beside, is_said};
 
 const HASH_LABEL: &str = "controller-revision-hash";
@@ -32,6 +34,8 @@ pub(crate) struct Safety {
     pub(crate) is_off: bool,
     /// Two controllers share the work: see [`crate::cluster::Setup`].
     pub(crate) is_beside: bool,
+    /// The namespace in which somebody takes pods away and makes them others' as they like: budgets mean nothing there.
+    pub(crate) lawless: Option<&'static str>,
     staleness_millis: u64,
     /// A controller was cut off, or did not run: since when, and until when.
     blind: Vec<(u64, Option<u64>)>,
@@ -50,6 +54,11 @@ pub(crate) struct Safety {
     touched: BTreeMap<String, u64>,
     /// Nodes whose old available pod a roll-out has deleted, and that have had no available pod since; with the time.
     removed: BTreeMap<(String, String), u64>,
+    /// When somebody last gave a DaemonSet a pod, by namespace and node: it passes for one whose creation was not answered.
+    given: BTreeMap<(String, String), u64>,
+    /// When somebody last wrote a revision, by namespace.
+    revisions: BTreeMap<String, u64>,
+    brake: Brake,
 }
 
 type Verdict = Option<String>;
@@ -59,6 +68,7 @@ impl Safety {
         Safety {
             is_off: false,
             is_beside: false,
+            lawless: None,
             staleness_millis: weather.staleness_millis(),
             blind: Vec::new(),
             knows_time: !weather.steps_clocks,
@@ -69,6 +79,9 @@ impl Safety {
             nodes: BTreeMap::new(),
             touched: BTreeMap::new(),
             removed: BTreeMap::new(),
+            given: BTreeMap::new(),
+            revisions: BTreeMap::new(),
+            brake: Brake::default(),
         }
     }
 
@@ -99,6 +112,7 @@ impl Safety {
                 });
                 if is_new || change.moved == Moved::Deleted {
                     versions.push((now, change.new.clone()));
+                    self.brake.edit(&change.new, now);
                 }
                 let labels = |object: &Arc<Value>| object["metadata"]["labels"].clone();
                 if change.old.as_ref().map(labels) != Some(labels(&change.new)) {
@@ -118,6 +132,7 @@ impl Safety {
                     });
                 if !same {
                     self.nodes.insert(change.key.name.clone(), now);
+                    self.brake.move_node(&change.key.name, now);
                 }
                 // What a leader took without a word from a node that died since, its successor cannot know.
                 if !is_well(&change.new) && self.policies.len() > 1 {
@@ -126,6 +141,9 @@ impl Safety {
                 self.forget_ineligible(store);
             }
             Kind::Pod => self.remember_pod(store, clock, actor, change),
+            Kind::Revision if !actor.is_controller() => {
+                self.revisions.insert(change.key.namespace.clone(), now);
+            }
             _ => {}
         }
     }
@@ -148,17 +166,27 @@ impl Safety {
     fn remember_pod(&mut self, store: &Store, clock: &SimClock, actor: &Actor, change: &Change) {
         let (pod, now) = (&change.new, change.at_millis);
         self.touched.insert(uid(pod).to_owned(), now);
+        self.brake.see(pod, now);
         let Some(("DaemonSet", owner)) = controller_uid(pod) else {
             self.loose.insert(uid(pod).to_owned(), now);
             return;
         };
         let was = change.old.as_ref().and_then(|old| controller_uid(old));
         self.controlled.insert(uid(pod).to_owned());
+        if !actor.is_controller() && was != Some(("DaemonSet", owner)) {
+            let node = target_node(pod).unwrap_or_default().to_owned();
+            self.given.insert((namespace(pod).to_owned(), node), now);
+        }
         let daemonset = store.all(Kind::DaemonSet).find(|one| uid(one) == owner);
         // Its node had not heard that somebody ended it.
         let has_risen = change.old.as_ref().is_some_and(|old| is_terminal(old)) && !is_terminal(pod);
+        // Somebody says that it is of another revision, or of another owner.
+        let is_renamed = !actor.is_controller()
+            && change.old.as_ref().is_some_and(|old| label(old, HASH_LABEL) != label(pod, HASH_LABEL));
         if has_risen
-            || (change.old.is_some() && was.is_none())
+            || is_renamed
+            || (change.old.is_none() && !actor.is_controller())
+            || (change.old.is_some() && was != Some(("DaemonSet", owner)))
             || daemonset.is_some_and(|one| !selects(one, pod))
         {
             self.loose.insert(uid(pod).to_owned(), now);
@@ -183,6 +211,7 @@ impl Safety {
 
     /// A controller is cut off or has crashed, or is not any more.
     pub(crate) fn cut_off(&mut self, is_held: bool, now: u64) {
+        self.brake.begin(now);
         match is_held {
             true => self.blind.push((now, None)),
             false => self
@@ -251,7 +280,8 @@ impl Safety {
     pub(crate) fn judge_sending(&self, store: &Store, target: &Target, now: u64) -> Verdict {
         let key = Key::new(target.kind, &target.namespace, &target.name);
         let pod = store.get(&key).filter(|_| (target.kind, target.verb) == (Kind::Pod, Verb::Delete))?;
-        let (_, owner) = controller_uid(pod).filter(|_| is_live(pod) && !self.is_off)?;
+        let (_, owner) = controller_uid(pod)
+            .filter(|_| is_live(pod) && !self.is_off && self.lawless != Some(namespace(pod)))?;
         let daemonset = store.all(Kind::DaemonSet).find(|one| uid(one) == owner)?;
         let policies: Vec<Arc<Value>> = store.all(Kind::Policy).cloned().collect();
         let versions = self.versions(owner, now);
@@ -276,13 +306,25 @@ impl Safety {
         target: &Target,
         change: &Change,
     ) -> Verdict {
+        let written = change.old.as_ref().unwrap_or(&change.new);
+        // Whose it is may have been written a moment ago.
+        let (touched, revised) = (self.touched.get(uid(written)), self.revisions.get(&change.key.namespace));
+        let is_known = change.old.is_none()
+            || ![touched, revised].iter().any(|at| self.is_recent(*at, change.at_millis));
+        if let Some(what) = leaves_its_namespace(store, written).filter(|_| is_known) {
+            return Some(what);
+        }
         match (change.key.kind, target.verb) {
             (Kind::Pod, Verb::Create) => self.judge_creation(store, change),
             (Kind::Pod, Verb::Delete) => self.judge_deletion(store, clock, change),
             (Kind::Pod, Verb::Patch) if target.subresource.is_empty() => self.judge_patch(store, change),
             (Kind::DaemonSet, Verb::Update) if target.subresource == "status" => None,
             (Kind::Policy, Verb::Patch) if target.subresource == "status" => None,
-            (Kind::DaemonSet, Verb::Patch) if self.is_beside && is_rewrite(change) => None,
+            (Kind::DaemonSet, Verb::Patch) if self.is_beside && is_rewrite(change) => {
+                let is_own = self
+                    .had_template(uid(&change.new), |template| *template == change.new["spec"]["template"]);
+                (!is_own).then(|| "writes a template that was never the DaemonSet's own".to_owned())
+            }
             (Kind::Revision, Verb::Delete) => self.judge_revision_deletion(store, change),
             (Kind::Revision, Verb::Create | Verb::Update | Verb::Patch) => {
                 let changed = change.old.as_ref().is_some_and(|old| old["data"] != change.new["data"]);
@@ -293,17 +335,39 @@ impl Safety {
         }
     }
 
-    /// Never two live pods of one DaemonSet on one node, except old and new during a surge.
-    fn judge_creation(&self, store: &Store, change: &Change) -> Verdict {
+    /// One of the templates that the DaemonSet has or has had is such a one; or an earlier one of its name, whose pods
+    /// and revisions it may have taken over.
+    fn had_template(&self, owner: &str, is_it: impl Fn(&Value) -> bool) -> bool {
+        let identity = |version: &Arc<Value>| (namespace(version).to_owned(), name(version).to_owned());
+        let own = self.daemonsets.get(owner).and_then(|versions| versions.first());
+        let own = own.map(|(_, version)| identity(version));
+        let versions = self.daemonsets.values().flatten().map(|(_, version)| version);
+        versions
+            .filter(|version| Some(identity(version)) == own)
+            .any(|version| is_it(&version["spec"]["template"]))
+    }
+
+    fn judge_creation(&mut self, store: &Store, change: &Change) -> Verdict {
         let (pod, now) = (&change.new, change.at_millis);
         let Some(("DaemonSet", owner)) = controller_uid(pod) else {
             return Some("a pod of nobody".to_owned());
         };
-        let node = target_node(pod)?;
-        let versions = self.versions(owner, now);
-        if versions.is_empty() {
-            return Some(format!("a pod of the unknown DaemonSet {owner}"));
+        if !self.had_template(owner, |template| is_made_of(pod, template)) {
+            return Some(format!("made {}, which was never the template of {owner}", pod["spec"]));
         }
+        let node = target_node(pod)?;
+        let staleness_millis = now - self.horizon(now);
+        let too_many = self.brake.judge(pod, owner, node, now, staleness_millis);
+        too_many.or_else(|| self.judge_second_pod(store, pod, owner, node, now))
+    }
+
+    /// Never two live pods of one DaemonSet on one node, except old and new during a surge.
+    fn judge_second_pod(&self, store: &Store, pod: &Value, owner: &str, node: &str, now: u64) -> Verdict {
+        let given = self.given.get(&(namespace(pod).to_owned(), node.to_owned()));
+        if self.is_recent(given, now) {
+            return None;
+        }
+        let versions = self.versions(owner, now);
         let surges = versions.iter().any(|version| daemonset_allows_surge(version));
         let others: Vec<_> = store
             .all(Kind::Pod)
@@ -335,7 +399,7 @@ impl Safety {
         if !self.controlled.contains(uid(pod)) {
             return Some("deletes a pod that no DaemonSet has ever controlled".to_owned());
         }
-        let (_, owner) = controller_uid(pod)?;
+        let (_, owner) = controller_uid(pod).filter(|_| self.lawless != Some(namespace(pod)))?;
         let node = target_node(pod)?;
         let versions = self.versions(owner, now);
         let newest = *versions.last()?;
@@ -369,7 +433,9 @@ impl Safety {
         let has_edits =
             versions.iter().any(|version| version["spec"]["template"] != newest["spec"]["template"]);
         let goes_back = || laws.iter().any(Law::may_go_back) || self.has_gone_back(store, newest);
-        let is_old = has_edits || !is_updated(store, newest, pod) || goes_back();
+        // Somebody took the revision that it is of away, and it is there again.
+        let was_unknown = self.is_recent(self.revisions.get(&change.key.namespace), now);
+        let is_old = has_edits || was_unknown || !is_updated(store, newest, pod) || goes_back();
         if !is_old {
             return Some(format!("deletes the available pod of {node}, which is of the current template"));
         }
@@ -459,7 +525,8 @@ impl Safety {
         let has_twin = store
             .all(Kind::Revision)
             .any(|other| uid(other) != uid(revision) && other["data"] == revision["data"]);
-        if has_twin || self.versions(owner, now).iter().any(|version| is_deleting(version)) {
+        let was_written = self.is_recent(self.revisions.get(&change.key.namespace), now);
+        if has_twin || was_written || self.versions(owner, now).iter().any(|version| is_deleting(version)) {
             return None;
         }
         let user = store.all(Kind::Pod).find(|pod| {
@@ -476,6 +543,8 @@ fn is_rewrite(change: &Change) -> bool {
     let strip = |object: &Value| {
         let mut spec = object["spec"].clone();
         spec["template"] = Value::Null;
+        // A typed patch leaves out what is nothing.
+        spec["minReadySeconds"] = spec["minReadySeconds"].as_i64().unwrap_or(0).into();
         spec
     };
     change.old.as_ref().is_some_and(|old| strip(old) == strip(&change.new) && !is_deleting(&change.new))

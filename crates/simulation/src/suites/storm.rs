@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::chaos::Chaos;
+use crate::chaos::{Chaos, Hostile};
 use crate::cluster::{Cluster, NAMESPACES, Report, Setup, in_virtual_time};
 use crate::model::Kind;
 use crate::weather::Weather;
@@ -18,15 +18,26 @@ const RESTS_FOR: Duration = Duration::from_secs(120);
 
 /// Runs the world of a seed.
 pub fn run(seed: u64, is_traced: bool) -> Report {
-    in_virtual_time(seed, world(seed, is_traced, false))
+    in_virtual_time(seed, world(seed, is_traced, Cast::Storm))
 }
 
 /// Worlds of seeds from here on have nodes that are never ready, pods that hold their node, statuses that name one node
 /// of many, and fleets that lose their readiness. Those of smaller seeds, which were kept, stay what they were.
 pub const FIRST_GROWN_SEED: u64 = 1 << 32;
 
-/// A storm, over policies too.
-pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> Report {
+/// Who takes part in a storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cast {
+    Storm,
+    /// Policies too, and those who write them.
+    Policies,
+    /// Policies too, and a hostile user of one namespace.
+    Hostile,
+}
+
+/// A storm with this cast.
+pub(super) async fn world(seed: u64, is_traced: bool, cast: Cast) -> Report {
+    let serves_policies = cast != Cast::Storm;
     let mut random = fastrand::Rng::with_seed(seed);
     let mut weather = Weather::draw(&mut random);
     let replicas = if random.u8(..3) == 0 { 2 } else { 1 };
@@ -77,13 +88,23 @@ pub(super) async fn world(seed: u64, is_traced: bool, serves_policies: bool) -> 
     for replica in &mut cluster.replicas {
         replica.start(&cluster.shared);
     }
-    let result = live(&mut cluster, &mut chaos).await;
+    let mut hostile = (cast == Cast::Hostile).then(|| Hostile::new(random.u64(..), NAMESPACES[0]));
+    lock(&cluster.shared).safety.lawless = hostile.as_ref().map(|_| NAMESPACES[0]);
+    let result = live(&mut cluster, &mut chaos, hostile.as_mut()).await;
     cluster.end(result).await
 }
 
-async fn live(cluster: &mut Cluster, chaos: &mut Chaos) -> Result<(), String> {
+async fn live(
+    cluster: &mut Cluster,
+    chaos: &mut Chaos,
+    mut hostile: Option<&mut Hostile>,
+) -> Result<(), String> {
     while !lock(&cluster.shared).is_calm() {
-        cluster.pass(chaos.pause()).await;
+        let pause = chaos.pause();
+        match &mut hostile {
+            Some(hostile) => assail(cluster, hostile, pause).await,
+            None => cluster.pass(pause).await,
+        }
         if let Some(violation) = cluster.violation() {
             return Err(violation);
         }
@@ -92,10 +113,23 @@ async fn live(cluster: &mut Cluster, chaos: &mut Chaos) -> Result<(), String> {
     }
     lock(&cluster.shared).note(format_args!("the weather is over"));
     chaos.heal(cluster);
+    if let Some(hostile) = hostile {
+        hostile.heal(cluster);
+    }
     if lock(&cluster.shared).serves_policies {
         cluster.pass(RESTS_FOR).await;
         chaos.roll_out_well(cluster);
     }
     cluster.settle(SETTLES_WITHIN).await?;
     cluster.stay(STAYS_FOR).await
+}
+
+/// Lets time pass, and the hostile user act.
+async fn assail(cluster: &mut Cluster, hostile: &mut Hostile, time: Duration) {
+    let until = tokio::time::Instant::now() + time;
+    while tokio::time::Instant::now() < until && cluster.violation().is_none() {
+        cluster.pass(hostile.pause()).await;
+        // What cannot be done, for want of an object, is left.
+        let _ = hostile.act(cluster);
+    }
 }
