@@ -110,7 +110,6 @@ pub(crate) fn revision(object: &[u8]) -> Result<RevisionFact, Unreadable> {
         labels: labels.collect(),
         controller: controller(metadata),
         deleting: metadata.is_deleting(),
-        created: metadata.created_seconds().map(Time::from_seconds).unwrap_or_default(),
         revision: *revision,
         data: data.map(|data| data.get().as_bytes().into()).unwrap_or_default(),
     })

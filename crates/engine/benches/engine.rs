@@ -96,7 +96,6 @@ impl Fleet {
                         labels: new.labels,
                         controller: PodController::DaemonSet(action.daemonset.uid),
                         deleting: false,
-                        created: Time(0),
                         revision: new.revision,
                         data: new.data.to_vec().into_boxed_slice(),
                     })),

@@ -193,7 +193,6 @@ impl World {
                     labels: new.labels,
                     controller: PodController::DaemonSet(SET),
                     deleting: false,
-                    created: Time(0),
                     revision: new.revision,
                     data: new.data.to_vec().into_boxed_slice(),
                 };

@@ -360,8 +360,6 @@ pub struct RevisionFact {
     pub controller: PodController,
     /// metadata.deletionTimestamp is set.
     pub deleting: bool,
-    /// metadata.creationTimestamp.
-    pub created: Time,
     /// The `revision` field.
     pub revision: i64,
     /// The `data` field, byte for byte as served.

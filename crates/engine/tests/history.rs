@@ -32,7 +32,6 @@ fn twin(cluster: &mut Cluster, of: Uid, name: &str, number: i64) -> RevisionFact
         labels: vec![("app".to_owned(), "ds".to_owned()), (HASH_LABEL.to_owned(), name.to_owned())],
         controller: PodController::DaemonSet(of),
         deleting: false,
-        created: Time(0),
         revision: number,
         data: revision::data(template.value()).to_vec().into_boxed_slice(),
     }

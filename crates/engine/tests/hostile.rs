@@ -29,7 +29,7 @@ fn made(fleet: &Fleet, image: &str) -> bool {
 }
 
 /// Puts a revision with a template of their own in the place of the one of the old pods.
-fn forge(fleet: &mut Fleet, created: Time, labels: serde_json::Value) -> RevisionFact {
+fn forge(fleet: &mut Fleet, labels: serde_json::Value) -> RevisionFact {
     let good = fleet.entry()["lastGoodRevision"].as_str().unwrap().to_owned();
     let hash = |one: &RevisionFact| one.labels.iter().any(|(_, value)| *value == good);
     let old = fleet.cluster.objects.revisions.values().find(|one| hash(one)).cloned().unwrap();
@@ -40,7 +40,7 @@ fn forge(fleet: &mut Fleet, created: Time, labels: serde_json::Value) -> Revisio
     });
     let data = revision::data(&template).to_vec().into_boxed_slice();
     let uid = fleet.cluster.objects.new_uid();
-    let forged = RevisionFact { uid, resource_version: 0, created, data, ..old };
+    let forged = RevisionFact { uid, resource_version: 0, data, ..old };
     fleet.cluster.objects.put_revision(forged)
 }
 
@@ -49,8 +49,7 @@ fn no_pod_is_made_of_a_revision_that_was_put_in_the_place_of_the_last_good_one()
     // Known to the leader, and to the next one by the status.
     for fails_over in [false, true] {
         let mut fleet = at_the_canary();
-        let now = fleet.cluster.now;
-        forge(&mut fleet, now, json!({"app": "ds"}));
+        forge(&mut fleet, json!({"app": "ds"}));
         if fails_over {
             fleet.fail_over();
         }
@@ -77,9 +76,7 @@ fn a_way_back_that_no_status_tells_of_is_one_that_the_leader_has_seen() {
     {
         let mut fleet = at_the_canary();
         if is_forged {
-            // However old it claims to be.
-            let created = fleet.cluster.now.plus_millis(-100_000_000);
-            forge(&mut fleet, created, json!({"app": "ds"}));
+            forge(&mut fleet, json!({"app": "ds"}));
         }
         // The policy is made anew, and so has no status.
         fleet.cluster.policies[0]["metadata"]["uid"] = json!("00000000-0000-4000-8000-00000000ffff");

@@ -278,7 +278,6 @@ impl World {
             labels,
             controller: PodController::Nobody,
             deleting: false,
-            created: Time(0),
             revision: self.random.i64(0..5),
             data: revision::data(owner.template.value()).to_vec().into_boxed_slice(),
         });

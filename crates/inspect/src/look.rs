@@ -226,7 +226,6 @@ fn revision_fact(revision: &everynode_plan::record::Revision) -> Option<Revision
         labels: revision.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         controller: PodController::DaemonSet(Uid::parse(&revision.daemon_set)?),
         deleting: false,
-        created: Time(0),
         revision: revision.revision,
         data: revision.data.as_bytes().into(),
     })

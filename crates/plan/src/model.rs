@@ -126,6 +126,8 @@ pub struct Model {
     pub pods: Vec<ModelPod>,
     /// The DaemonSet after the change.
     pub daemonset: DaemonSetFact,
+    /// The DaemonSet before it, as the controller has seen it.
+    pub before: Option<DaemonSetFact>,
     /// Its template is that from before the change.
     pub is_unchanged: bool,
     /// Its revisions, and those that it could adopt.
@@ -192,6 +194,7 @@ impl Model {
             schedulers: fleet.schedulers.clone(),
             policies: fleet.policies.iter().filter(|one| selects(one, &daemonset)).cloned().collect(),
             is_unchanged: change.is_of_same_template(),
+            before: change.live.as_ref().and_then(DaemonSetFact::from_json),
             daemonset,
             assumptions,
         };
@@ -403,7 +406,6 @@ fn revision_fact(revision: &crate::record::Revision) -> Option<RevisionFact> {
             uid => PodController::DaemonSet(Uid::parse(uid)?),
         },
         deleting: false,
-        created: Time(0),
         revision: revision.revision,
         data: revision.data.as_bytes().into(),
     })

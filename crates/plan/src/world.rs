@@ -274,6 +274,10 @@ impl<'a> World<'a> {
         }
         engine.observe(Fact::RelistEnded { kind: Kind::Node, resource_version: self.version }, now);
         engine.observe(Fact::RelistBegun(Kind::DaemonSet), now);
+        if let Some(before) = &self.model.before {
+            let before = DaemonSetFact { resource_version: 0, ..before.clone() };
+            engine.observe(Fact::DaemonSet(Box::new(before)), now);
+        }
         engine.observe(Fact::DaemonSet(Box::new(self.daemonset.clone())), now);
         engine.observe(Fact::RelistEnded { kind: Kind::DaemonSet, resource_version: self.version }, now);
         self.list(Kind::Revision, engine);

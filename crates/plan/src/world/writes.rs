@@ -192,7 +192,6 @@ impl World<'_> {
                     labels: new.labels.clone(),
                     controller: PodController::DaemonSet(daemonset.uid),
                     deleting: false,
-                    created: Time(0),
                     revision: new.revision,
                     data: new.data.to_vec().into_boxed_slice(),
                 };
