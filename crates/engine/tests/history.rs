@@ -5,7 +5,7 @@ mod common;
 
 use common::{Cluster, with_image};
 use everynode_engine::pod_body::HASH_LABEL;
-use everynode_engine::{PodController, RevisionFact, Time, Uid, revision};
+use everynode_engine::{PodController, RevisionFact, Uid, revision};
 use serde_json::{Value, json};
 
 fn plain(_: &mut Value) {}

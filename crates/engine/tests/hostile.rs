@@ -5,7 +5,7 @@ mod common;
 
 use common::fleet::{Fleet, runs};
 use common::{Cluster, change_image, plain_node, rolling};
-use everynode_engine::{Phase, PodController, RevisionFact, Time, revision};
+use everynode_engine::{Phase, PodController, RevisionFact, revision};
 use serde_json::json;
 
 const FORGED: &str = "forged";

@@ -1,6 +1,5 @@
 //! A smaller number of each suite, from seeds that are drawn in each run; `just simulate` runs the large ones.
 #![allow(clippy::print_stdout, reason = "a test says which seeds it draws")]
-#![allow(clippy::print_stdout, reason = "it says its seeds")]
 
 use everynode_simulation::suites::systematic::Scenario;
 use everynode_simulation::suites::{edits, hostile, rollouts, storm, systematic};

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use everynode_admission::check_new;
 use everynode_engine::pod_body::{self, GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{
-    DaemonSetRef, Failure, NewPod, NewRevision, Outcome, Phase, PodController, RevisionFact, Status, Time,
-    Uid, Work,
+    DaemonSetRef, Failure, NewPod, NewRevision, Outcome, Phase, PodController, RevisionFact, Status, Uid,
+    Work,
 };
 
 use everynode_wire::Value;
