@@ -413,7 +413,8 @@ impl Engine {
         let stamp = self.revision_stamp;
         let Some(namespace) = self.namespaces.get_mut(slot.namespace) else { return };
         match namespace.revisions.get_mut(&fact.uid) {
-            Some(known) if known.fact.resource_version >= fact.resource_version => {}
+            // Of the same version the answer holds: what was noted of another write may have come in between.
+            Some(known) if known.fact.resource_version > fact.resource_version => {}
             Some(known) => known.fact = fact,
             // The watch has come further than the write: the revision is gone again. Of one that somebody else
             // controls the watch keeps nothing, so that it says nothing.

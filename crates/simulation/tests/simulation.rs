@@ -53,7 +53,8 @@ const FINDERS: [u64; 8] = [124, 1408, 1751, 1936, 8736, 5000730, 5010687, 300041
 /// ... and under policies.
 const FINDERS_UNDER_POLICIES: [u64; 9] = [14, 169, 578, 906, 1568, 1593, 16914, 7011839, 20002306];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
-const HOSTILE_FINDERS: [u64; 4] = [5000000012, 62255117925910, 50841521403997, 50841521404317];
+const HOSTILE_FINDERS: [u64; 5] =
+    [5000000012, 62255117925910, 50841521403997, 50841521404317, 225141049227633];
 
 #[test]
 fn worlds_that_went_wrong_once_go_well() {
