@@ -5,11 +5,21 @@ use everynode_simulation::suites::systematic::Scenario;
 use everynode_simulation::suites::{edits, hostile, rollouts, storm, systematic};
 use everynode_simulation::{Report, fresh_seed};
 
-/// Runs a function for so many seeds that nobody has seen, on two threads.
+/// Runs a function for the first so many seeds, which were kept, and then for so many that nobody has seen.
+fn for_kept_and_fresh_seeds(kept: u64, fresh: u64, run: impl Fn(u64) + Sync) {
+    for_seeds(1..kept + 1, &run);
+    for_fresh_seeds(fresh, run);
+}
+
+/// Runs a function for so many seeds that nobody has seen.
 fn for_fresh_seeds(count: u64, run: impl Fn(u64) + Sync) {
     let first = fresh_seed();
-    let seeds = first..first + count;
     println!("seeds from {first}");
+    for_seeds(first..first + count, run);
+}
+
+/// Runs a function for all seeds, on two threads.
+fn for_seeds(seeds: std::ops::Range<u64>, run: impl Fn(u64) + Sync) {
     let next = std::sync::atomic::AtomicU64::new(seeds.start);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -34,17 +44,17 @@ fn check(command: &str, run: fn(u64, bool) -> Report, seed: u64) {
 
 #[test]
 fn after_every_storm_each_node_has_its_pod_and_nothing_is_written() {
-    for_fresh_seeds(200, |seed| check("storm", storm::run, seed));
+    for_kept_and_fresh_seeds(150, 20, |seed| check("storm", storm::run, seed));
 }
 
 #[test]
 fn under_policies_budgets_hold_and_the_last_roll_out_ends() {
-    for_fresh_seeds(200, |seed| check("rollouts", rollouts::run, seed));
+    for_kept_and_fresh_seeds(150, 20, |seed| check("rollouts", rollouts::run, seed));
 }
 
 #[test]
 fn whatever_a_namespace_user_writes_templates_are_the_daemonsets_own_and_creations_bounded() {
-    for_fresh_seeds(60, |seed| check("hostile", hostile::run, seed));
+    for_fresh_seeds(30, |seed| check("hostile", hostile::run, seed));
     HOSTILE_FINDERS.into_iter().for_each(|seed| check("hostile", hostile::run, seed));
 }
 
