@@ -5,6 +5,7 @@ use crate::cells::View;
 use crate::engine::{Engine, Limits};
 use crate::nodes::NodeId;
 use crate::slot::{Slot, mark};
+use crate::timers::doubled;
 
 /// So many pods are created on a node one after the other, none of which became ready, before the next one waits.
 const FREE_CREATIONS: u32 = 5;
@@ -25,8 +26,7 @@ impl Churn {
         match self.creations.checked_sub(FREE_CREATIONS + 1) {
             None => self.last,
             Some(doublings) => {
-                let pause = limits.churn_first_millis.saturating_mul(1_i64 << doublings.min(40));
-                self.last.plus_millis(pause.min(limits.churn_last_millis))
+                self.last.plus_millis(doubled(limits.churn_first_millis, doublings, limits.churn_last_millis))
             }
         }
     }

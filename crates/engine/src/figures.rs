@@ -128,13 +128,16 @@ impl Engine {
         let goal = conduct.goal().map_or("", |goal| goal);
         let spots = self.survey(slot, &conduct.policy.spec, goal, now);
         let waves = conduct.waves(&spots, conduct.policy.spec.waves.len());
-        let node = |(index, spot): (usize, &Spot)| RolloutNode {
-            node: spot.name().clone(),
-            wave: waves.iter().position(|members| members[index]).map(|wave| wave + 1),
-            is_taken: conduct.noted(spot.name()).is_taken,
-            is_exempt: conduct.noted(spot.name()).is_exempt,
-            is_held: conduct.holds(spot.node),
-            failure: conduct.notes.failed().get(spot.name()).cloned(),
+        let node = |(index, spot): (usize, &Spot)| {
+            let noted = conduct.noted(spot.name());
+            RolloutNode {
+                node: spot.name().clone(),
+                wave: waves.iter().position(|members| members[index]).map(|wave| wave + 1),
+                is_taken: noted.is_taken,
+                is_exempt: noted.is_exempt,
+                is_held: conduct.holds(spot.node),
+                failure: conduct.notes.failed().get(spot.name()).cloned(),
+            }
         };
         spots.iter().enumerate().map(node).collect()
     }

@@ -293,7 +293,8 @@ impl Engine {
     }
 }
 
-fn label<'a>(row: &'a RevisionRow, key: &str) -> Option<&'a str> {
+/// The value of a revision's label.
+pub(crate) fn label<'a>(row: &'a RevisionRow, key: &str) -> Option<&'a str> {
     row.fact.labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str())
 }
 

@@ -4,6 +4,7 @@ use crate::base::Time;
 use crate::engine::{Engine, Limits};
 use crate::nodes::NodeId;
 use crate::slot::{Slot, mark};
+use crate::timers::doubled;
 
 /// A node for which a creation has failed since one went well, or since the DaemonSet changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +31,11 @@ impl Engine {
     pub(crate) fn refuse(&self, slot: &mut Slot, node: NodeId, now: Time) -> bool {
         let limits = &self.limits;
         let failures = slot.refused.get(&node).map_or(0, |known| known.failures) + 1;
-        let doubled = limits.retry_first_millis.saturating_mul(1_i64 << (failures - 1).min(40));
+        let doubled = doubled(limits.retry_first_millis, failures - 1, limits.retry_last_millis);
         let others = slot.refused.len() + usize::from(failures == 1);
         let spaced =
             limits.refused_spacing_millis.saturating_mul(i64::try_from(others - 1).unwrap_or(i64::MAX));
-        let delay_millis = doubled.min(limits.retry_last_millis).max(spaced);
+        let delay_millis = doubled.max(spaced);
         if slot.cells.contains_key(&node) {
             slot.refused.insert(node, Refusal { failures, until: now.plus_millis(delay_millis) });
         }

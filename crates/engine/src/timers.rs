@@ -69,12 +69,17 @@ pub(crate) struct Retry {
     not_before: Option<Time>,
 }
 
+/// A pause that was doubled so many times, up to a last one.
+pub(crate) fn doubled(first_millis: i64, times: u32, last_millis: i64) -> i64 {
+    first_millis.saturating_mul(1_i64 << times.min(40)).min(last_millis)
+}
+
 impl Retry {
     /// One more failure.
     pub fn fail(&mut self, now: Time, first_millis: i64, last_millis: i64) {
-        let doubled = first_millis.saturating_mul(1_i64 << self.failures.min(40));
+        let pause_millis = doubled(first_millis, self.failures, last_millis);
         self.failures += 1;
-        self.hold(now.plus_millis(doubled.min(last_millis)));
+        self.hold(now.plus_millis(pause_millis));
     }
 
     /// Waits until a time.

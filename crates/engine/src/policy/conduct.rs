@@ -6,8 +6,8 @@
 //! *Budget.* A node is *taken* from the moment in which a pod that was ready was taken away from it until a pod
 //! serves there again. Taken nodes never exceed the budget.
 //!
-//! *Causes.* A node that is not ready, is cordoned or has no ready pod when its turn comes is *exempt*: it costs
-//! nothing, blocks nothing, and cannot fail. A node that is well when its turn comes and breaks with its new pod has
+//! *Causes.* A node that is not ready or cordoned when its turn comes, or whose pod has not been ready since before the
+//! roll-out began, is *exempt*: it costs nothing, blocks nothing, and cannot fail. A node that is well when its turn comes and breaks with its new pod has
 //! *failed*.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -41,8 +41,6 @@ pub(crate) struct Conduct {
     pub last_good: Option<Arc<str>>,
     /// Of that revision's data: nothing is made of another one.
     pub last_good_digest: Option<DataDigest>,
-    /// The revision before this one.
-    pub before: Option<(Arc<str>, DataDigest)>,
     pub phase: RolloutPhase,
     /// The wave that is under way, from 0.
     pub wave: usize,
@@ -103,7 +101,6 @@ impl Conduct {
             digest: None,
             last_good: None,
             last_good_digest: None,
-            before: None,
             phase: RolloutPhase::default(),
             wave: 0,
             wave_done_at: None,
@@ -162,7 +159,6 @@ impl Conduct {
 
     /// A new template starts afresh; the budget that is used up stays so.
     pub fn begin(&mut self, hash: &Arc<str>, digest: Option<DataDigest>, now: Time) {
-        self.before = self.hash.take().zip(self.digest);
         (self.hash, self.digest) = (Some(hash.clone()), digest);
         self.phase = RolloutPhase::Progressing;
         (self.wave, self.wave_done_at, self.attempt, self.aborted) = (0, None, 0, false);
@@ -177,12 +173,17 @@ impl Conduct {
     }
 
     /// A revision that all nodes have when the policy is seen first is taken for good.
-    pub fn note_if_on_all(&mut self, spots: &[Spot], hash: &Arc<str>) {
+    pub fn note_if_on_all(&mut self, spots: &[Spot]) {
         let has_it = |spot: &Spot| spot.new.is_some() && spot.old.is_none();
         if !spots.is_empty() && spots.iter().all(has_it) {
-            (self.last_good, self.phase) = (Some(hash.clone()), RolloutPhase::Complete);
-            self.last_good_digest = self.digest;
+            self.take_for_good();
         }
+    }
+
+    /// The revision is on all nodes: it is the last good one.
+    pub fn take_for_good(&mut self) {
+        self.phase = RolloutPhase::Complete;
+        (self.last_good, self.last_good_digest) = (self.hash.clone(), self.digest);
     }
 
     /// A halt leads nodes back.

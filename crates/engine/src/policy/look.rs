@@ -34,7 +34,7 @@ impl Engine {
         } else {
             conduct.begin(hash, Engine::own_digest(slot), now);
             self.take_old_for_good(slot, conduct, &spots);
-            conduct.note_if_on_all(&spots, hash);
+            conduct.note_if_on_all(&spots);
         }
         if conduct.hash.as_ref() == Some(hash) {
             conduct.digest = Engine::own_digest(slot);
@@ -70,8 +70,7 @@ impl Engine {
     pub(super) fn take_old_for_good(&self, slot: &Slot, conduct: &mut Conduct, spots: &[Spot]) {
         conduct.last_good = self.most_common_old(spots);
         let Some(good) = &conduct.last_good else { return };
-        let before = conduct.before.as_ref().filter(|(hash, _)| hash == good);
-        conduct.last_good_digest = before.map(|(_, digest)| *digest).or_else(|| self.seen_digest(slot, good));
+        conduct.last_good_digest = self.seen_digest(slot, good);
     }
 
     /// Of the revisions that the nodes have and are not led to, the one that serves on most of them, or else is on most.

@@ -210,12 +210,12 @@ impl StoredNotes {
 
     /// The notes, told which nodes there are.
     pub(crate) fn resolve<'a>(self, nodes: impl Iterator<Item = &'a Arc<str>>, now: Time) -> NodeNotes {
-        let mut notes = self.notes.clone();
-        if self.hashes.is_empty() {
+        let StoredNotes { mut notes, hashes, .. } = self;
+        if hashes.is_empty() {
             return notes;
         }
         for name in nodes {
-            let noted = self.of(name);
+            let Some(noted) = hashes.get(&name_hash(name)) else { continue };
             if noted.has_failed && !notes.failed.contains_key(name) {
                 let failure = NodeFailure { reason: REASON_CUT.to_owned(), at: now };
                 notes.failed.insert(name.clone(), failure);

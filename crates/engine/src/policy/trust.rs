@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::Engine;
 use crate::facts::PodController;
+use crate::history::label;
 use crate::pod_body::HASH_LABEL;
 use crate::slot::{RevisionRow, Slot};
 
@@ -72,7 +73,7 @@ impl Slot {
 impl Engine {
     /// The digest of the DaemonSet's own template as it is.
     pub(super) fn own_digest(slot: &Slot) -> Option<DataDigest> {
-        slot.spec.as_ref().map(|spec| DataDigest::of(&spec.data))
+        slot.templates.last().copied()
     }
 
     /// The ControllerRevision that says what the last good one is known to have said; whoever has made it, and when.
@@ -96,10 +97,7 @@ impl Engine {
     fn revisions_of<'a>(&'a self, slot: &Slot, hash: &'a str) -> impl Iterator<Item = &'a RevisionRow> {
         let rows = self.namespaces.get(slot.namespace).into_iter().flat_map(|one| one.revisions.values());
         let owner = PodController::DaemonSet(slot.key.uid);
-        rows.filter(move |row| {
-            let carries = |(key, value): &(String, String)| key == HASH_LABEL && value == hash;
-            row.fact.controller == owner && row.fact.labels.iter().any(carries)
-        })
+        rows.filter(move |row| row.fact.controller == owner && label(row, HASH_LABEL) == Some(hash))
     }
 }
 

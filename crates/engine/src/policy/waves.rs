@@ -48,7 +48,7 @@ impl Conduct {
     pub fn waves<S: Borrow<Spot>>(&self, spots: &[S], waves: usize) -> Vec<Vec<bool>> {
         let spot = |index: usize| -> &Spot { spots[index].borrow() };
         let mut order: Vec<usize> = (0..spots.len()).collect();
-        order.sort_by_key(|&index| Standing::of(spot(index), self.noted(spot(index).name())));
+        order.sort_by_cached_key(|&index| Standing::of(spot(index), self.noted(spot(index).name())));
         let mut member = vec![false; spots.len()];
         let mut found = Vec::with_capacity(waves);
         for (number, wave) in self.policy.spec.waves.iter().take(waves).enumerate() {
@@ -249,8 +249,7 @@ impl Conduct {
 
     /// The revision is on all nodes, but for those that are excused.
     fn complete(&mut self) {
-        (self.phase, self.last_good) = (RolloutPhase::Complete, self.hash.clone());
-        self.last_good_digest = self.digest;
+        self.take_for_good();
         self.message = self.who_has_it();
     }
 
