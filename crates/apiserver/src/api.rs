@@ -342,7 +342,7 @@ impl Api {
         let shelf = target.shelf.ok_or_else(Status::unknown_path)?;
         let head = Head { target, shelf, verb, query, form, content_type };
         if verb == Verb::Watch {
-            return handlers::watch::watch(&head.call(self));
+            return handlers::watch::watch(&head.into_call(self));
         }
         // The body first: a slow one keeps no place that others wait for.
         let (bytes, room) = self.read(request.into_body()).await?;
@@ -462,18 +462,18 @@ struct Head {
 }
 
 impl Head {
-    fn call<'a>(&self, api: &'a Api) -> Call<'a> {
+    fn into_call(self, api: &Api) -> Call<'_> {
         Call {
             api,
-            resource: self.target.resource.clone(),
-            shelf: self.shelf,
-            namespace: self.target.namespace.clone(),
-            name: self.target.name.clone().unwrap_or_default(),
-            query: self.query.clone(),
-            form: self.form,
-            content_type: self.content_type.clone(),
             now: api.now(),
             warnings: self.target.resource.deprecation.iter().cloned().collect(),
+            resource: self.target.resource,
+            shelf: self.shelf,
+            namespace: self.target.namespace,
+            name: self.target.name.unwrap_or_default(),
+            query: self.query,
+            form: self.form,
+            content_type: self.content_type,
         }
     }
 
@@ -489,11 +489,12 @@ impl Head {
         all >= HEAVY_BYTES || (is_json_patch && body_bytes >= HEAVY_JSON_PATCH_BYTES)
     }
 
-    async fn carry_out(&self, api: &Api, bytes: &[u8]) -> Result<Response<Body>, Status> {
-        let mut call = self.call(api);
-        match &self.target.subresource {
-            None => handlers::main_resource(&mut call, self.verb, bytes).await,
-            Some(name) => handlers::subresource(&mut call, self.verb, name, bytes).await,
+    async fn carry_out(mut self, api: &Api, bytes: &[u8]) -> Result<Response<Body>, Status> {
+        let (verb, subresource) = (self.verb, self.target.subresource.take());
+        let mut call = self.into_call(api);
+        match &subresource {
+            None => handlers::main_resource(&mut call, verb, bytes).await,
+            Some(name) => handlers::subresource(&mut call, verb, name, bytes).await,
         }
     }
 }

@@ -66,24 +66,21 @@ impl Server {
     /// Opens the store, makes or loads certificates, listens, and serves from now on.
     pub async fn start(config: Config) -> Result<Server, Error> {
         let Storage::Directory(path) = &config.storage else {
-            return Server::start_with(config, Box::new(Memory)).await;
+            return Server::start_on(config, Box::new(Memory)).await;
         };
         let notes = prepare(path)?;
         let durable = Durable::open(path, config.on_damage)?;
         let left_out = durable.left_out().cloned();
-        let server = Server::start_with(config, Box::new(durable)).await?;
+        let server = Server::start_on(config, Box::new(durable)).await?;
         Ok(Server { left_out, notes, ..server })
     }
 
-    /// Starts on a backend of the caller's choice; `config.storage` says only where the secrets live.
-    pub async fn start_with(config: Config, backend: Box<dyn Backend>) -> Result<Server, Error> {
+    /// Starts on a backend; `config.storage` says only where the secrets live.
+    async fn start_on(config: Config, backend: Box<dyn Backend>) -> Result<Server, Error> {
         let now = unix_seconds();
         let pki = match &config.storage {
             Storage::Ephemeral => Pki::generate(now)?,
-            Storage::Directory(path) => {
-                prepare(path)?;
-                Pki::load_or_generate(path, now)?
-            }
+            Storage::Directory(path) => Pki::load_or_generate(path, now)?,
         };
         let open = |path: &PathBuf| {
             Audit::open(path).map_err(|error| Error::AuditLog(path.display().to_string(), error))

@@ -1,5 +1,6 @@
 //! Subresources that are more than a part of their object.
 
+use everynode_wire::access::Read as _;
 use everynode_wire::decode::Body as Expected;
 use everynode_wire::status::{FieldError, Status};
 use everynode_wire::{Object, Value, schema, time};
@@ -249,19 +250,14 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
     change::apply(call.api, &how, &mut spend, &mut Vec::new()).await.map(drop)
 }
 
-/// A number of a budget's status.
-fn number(budget: &Value, field: &str) -> i64 {
-    budget.pointer(&format!("/status/{field}")).and_then(Value::as_i64).unwrap_or(0)
-}
-
 /// Whether a pod may go only as its budget allows: one that is not ready counts for nothing, and need not wait where
 /// spec.unhealthyPodEvictionPolicy says so, or while enough others are healthy.
 fn is_guarded(pod: &Value, budget: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let is_ready = conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True");
-    let desired = number(budget, "desiredHealthy");
-    let has_enough = desired > 0 && number(budget, "currentHealthy") >= desired;
-    let always = budget.pointer("/spec/unhealthyPodEvictionPolicy").is_some_and(|one| one == "AlwaysAllow");
+    let mut conditions = pod.items("status.conditions").iter();
+    let is_ready = conditions.any(|one| one["type"] == "Ready" && one["status"] == "True");
+    let desired = budget.number("status.desiredHealthy");
+    let has_enough = desired > 0 && budget.number("status.currentHealthy") >= desired;
+    let always = budget.text("spec.unhealthyPodEvictionPolicy") == "AlwaysAllow";
     is_ready || !(always || has_enough)
 }
 
@@ -271,23 +267,23 @@ const COUNTED_AFTER_SECONDS: u32 = 10;
 /// How many disruptions a budget allows, at least one, or the refusal.
 fn allowed_disruptions(budget: &Value) -> Result<i64, Status> {
     let name = meta::text(budget, "name");
-    let generation = budget.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
-    if number(budget, "observedGeneration") < generation {
+    if budget.number("status.observedGeneration") < budget.number("metadata.generation") {
         let why = format!("The disruption budget {name} is still being processed by the server.");
         return Err(Status::disruption_budget(&why, COUNTED_AFTER_SECONDS));
     }
-    let allowed = number(budget, "disruptionsAllowed");
+    let allowed = budget.number("status.disruptionsAllowed");
     if allowed > 0 {
         return Ok(allowed);
     }
-    let conditions = budget.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let failed = conditions.into_iter().find(|one| one["reason"] == "SyncFailed" && one["status"] == "False");
+    let mut conditions = budget.items("status.conditions").iter();
+    let failed = conditions.find(|one| one["reason"] == "SyncFailed" && one["status"] == "False");
     let why = match failed.and_then(|one| one["message"].as_str()) {
         Some(message) => format!(
             "The disruption budget {name} does not allow evicting pods currently because it failed sync: {message}"
         ),
         None => {
-            let (needed, healthy) = (number(budget, "desiredHealthy"), number(budget, "currentHealthy"));
+            let (needed, healthy) =
+                (budget.number("status.desiredHealthy"), budget.number("status.currentHealthy"));
             format!("The disruption budget {name} needs {needed} healthy pods and has {healthy} currently")
         }
     };
