@@ -7,7 +7,7 @@ use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
-    NodeFact, Phase, PodController, PodFact, PodState, RevisionFact, Scope, Strategy, Time, Uid, revision,
+    NodeFact, Phase, PodController, PodFact, PodState, Scope, Strategy, Time, Uid, revision,
 };
 use everynode_plan::policy::selects;
 use everynode_plan::record::{Node, Pod};
@@ -116,7 +116,8 @@ impl<'a> Look<'a> {
             }
         });
         self.list(Watched::Revision, |engine| {
-            for fact in fleet.revisions.iter().filter_map(revision_fact) {
+            let controlled = fleet.revisions.iter().filter(|one| !one.daemon_set.is_empty());
+            for fact in controlled.filter_map(|one| one.fact(0)) {
                 engine.observe(Fact::Revision(Box::new(fact)), now);
             }
         });
@@ -215,20 +216,6 @@ fn tell_pod(pod: &Pod, engine: &mut Engine, now: Time) {
         trouble: pod.trouble(),
     };
     engine.observe(Fact::Pod(fact), now);
-}
-
-fn revision_fact(revision: &everynode_plan::record::Revision) -> Option<RevisionFact> {
-    Some(RevisionFact {
-        namespace: revision.namespace.clone(),
-        name: revision.name.clone(),
-        uid: Uid::parse(&revision.uid)?,
-        resource_version: 0,
-        labels: revision.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        controller: PodController::DaemonSet(Uid::parse(&revision.daemon_set)?),
-        deleting: false,
-        revision: revision.revision,
-        data: revision.data.as_bytes().into(),
-    })
 }
 
 impl<'a> Set<'a> {

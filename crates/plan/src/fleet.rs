@@ -161,15 +161,12 @@ impl Fleet {
     ) -> Result<Fleet, FileError> {
         let mut builder = Builder::new(wanted.into(), Mask::new(""), 0);
         let builder_cell = std::cell::RefCell::new(&mut builder);
-        let begin = |header: &Header| {
-            let mut builder = builder_cell.borrow_mut();
-            builder.fleet.mask = Mask::new(header.salt.clone());
-            builder.fleet.taken_at_millis = header.taken_at * 1000;
-        };
         let format = std::cell::Cell::new(file::VERSION);
         let begin = |header: &Header| {
             format.set(header.format);
-            begin(header);
+            let mut builder = builder_cell.borrow_mut();
+            builder.fleet.mask = Mask::new(header.salt.clone());
+            builder.fleet.taken_at_millis = header.taken_at * 1000;
         };
         let mut unseen = file::read(file, begin, |record| builder_cell.borrow_mut().take(record))?;
         if format.get() < FORMAT_WITH_SURROUNDINGS {

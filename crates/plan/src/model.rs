@@ -185,7 +185,7 @@ impl Model {
             nodes,
             node_by_name,
             pods: Vec::new(),
-            revisions: fleet.revisions.iter().filter_map(revision_fact).collect(),
+            revisions: fleet.revisions.iter().filter_map(|one| one.fact(1)).collect(),
             quotas: Quotas::new(&surroundings.list(Kind::ResourceQuota, &daemonset.namespace)),
             surroundings,
             made: Err(String::new()),
@@ -392,21 +392,4 @@ fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, beg
     };
     result.verdict = placement.verdict(&result);
     result
-}
-
-fn revision_fact(revision: &crate::record::Revision) -> Option<RevisionFact> {
-    Some(RevisionFact {
-        namespace: revision.namespace.clone(),
-        name: revision.name.clone(),
-        uid: Uid::parse(&revision.uid)?,
-        resource_version: 1,
-        labels: revision.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        controller: match revision.daemon_set.as_str() {
-            "" => PodController::Nobody,
-            uid => PodController::DaemonSet(Uid::parse(uid)?),
-        },
-        deleting: false,
-        revision: revision.revision,
-        data: revision.data.as_bytes().into(),
-    })
 }

@@ -3,12 +3,13 @@
 //! reckoned.
 
 use everynode_wire::selector::LabelSelector;
+use everynode_wire::time;
 use serde_json::Value;
 
 use crate::record::{Detail, Node, Pod, Record};
 
 /// The years that RFC 3339 can write, in Unix seconds.
-const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=time::LAST_SECOND;
 
 /// Numbers of a policy: counts, and seconds for a whole life.
 const LARGEST: f64 = i32::MAX as f64;

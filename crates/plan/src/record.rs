@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everynode_admission::Kind;
 use everynode_engine::fit::{Amounts, Demand, HostPort};
-use everynode_engine::{NOT_READY_TAINTS, Trouble};
+use everynode_engine::{NOT_READY_TAINTS, PodController, RevisionFact, Trouble, Uid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -307,6 +307,26 @@ pub struct Revision {
     /// SHA-256 of data as it was served; empty in snapshots that are older than this.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub data_sha256: String,
+}
+
+impl Revision {
+    /// The revision as the engine is told of it, of this version; `None` when a uid of it is none.
+    pub fn fact(&self, resource_version: u64) -> Option<RevisionFact> {
+        Some(RevisionFact {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            uid: Uid::parse(&self.uid)?,
+            resource_version,
+            labels: self.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            controller: match self.daemon_set.as_str() {
+                "" => PodController::Nobody,
+                uid => PodController::DaemonSet(Uid::parse(uid)?),
+            },
+            deleting: false,
+            revision: self.revision,
+            data: self.data.as_bytes().into(),
+        })
+    }
 }
 
 /// A ResourceQuota, as far as it can keep pods from being created.
