@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use everynode_wire::access::Read;
-use everynode_wire::pod_resources::{self, ResourceList, Side};
+use everynode_wire::pod_resources::{self, ResourceList, Side, is_huge_page, is_native};
 use everynode_wire::quantity::{Format, Quantity};
 use everynode_wire::{Value, time};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ const COUNTED: [&str; 11] = [
     "limits.memory",
     "limits.ephemeral-storage",
 ];
+/// Resources that every node has, of which requests and limits are counted.
+const COMPUTE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 /// Resources of which a quota asks that every container says how much it wants.
 const REQUIRED: [&str; 6] =
     ["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
@@ -86,15 +88,14 @@ impl Charge {
 fn named(requests: &ResourceList, limits: &ResourceList) -> ResourceList {
     let mut amounts = ResourceList::new();
     for (name, amount) in requests {
-        let is_native = !name.contains('/') || name.contains("kubernetes.io/");
-        if matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-") {
+        if COMPUTE.contains(&name.as_str()) || is_huge_page(name) {
             amounts.insert(name.clone(), amount.clone());
             amounts.insert(format!("requests.{name}"), amount.clone());
-        } else if !is_native {
+        } else if !is_native(name) {
             amounts.insert(format!("requests.{name}"), amount.clone());
         }
     }
-    for name in ["cpu", "memory", "ephemeral-storage"] {
+    for name in COMPUTE {
         if let Some(limit) = limits.get(name) {
             amounts.insert(format!("limits.{name}"), limit.clone());
         }
@@ -290,10 +291,8 @@ impl Scope {
 
 /// Whether a name of a quota's `hard` is about pods.
 fn counts_of_pods(name: &str) -> bool {
-    let extended = name.strip_prefix("requests.").is_some_and(|rest| {
-        rest.starts_with("hugepages-") || rest.contains('/') && !rest.contains("kubernetes.io/")
-    });
-    COUNTED.contains(&name) || name.starts_with("hugepages-") || extended
+    let is_requested = |rest: &str| is_huge_page(rest) || !is_native(rest);
+    COUNTED.contains(&name) || is_huge_page(name) || name.strip_prefix("requests.").is_some_and(is_requested)
 }
 
 #[cfg(test)]

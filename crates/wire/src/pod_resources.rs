@@ -41,9 +41,19 @@ pub fn list(list: Option<&Value>) -> ResourceList {
     entries.filter_map(|(name, amount)| Some((name.clone(), quantity::read(amount)?))).collect()
 }
 
+/// Whether a resource is huge pages of some size.
+pub fn is_huge_page(name: &str) -> bool {
+    name.starts_with("hugepages-")
+}
+
+/// Whether a resource is one of Kubernetes itself, rather than an extended one.
+pub fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
 /// Whether a pod as a whole can ask for a resource, instead of its containers.
 pub fn is_of_pod_level(name: &str) -> bool {
-    matches!(name, "cpu" | "memory") || name.starts_with("hugepages-")
+    matches!(name, "cpu" | "memory") || is_huge_page(name)
 }
 
 /// What the containers of a pod spec ask for together: those that run, or any init container with the sidecars that

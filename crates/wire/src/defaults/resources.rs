@@ -2,7 +2,7 @@
 
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::pod_resources::{self, Side};
+use crate::pod_resources::{self, Side, is_huge_page};
 use crate::quantity::Quantity;
 
 /// Requests that are missing become equal to the limits. The API does this for pods, not for templates.
@@ -26,7 +26,6 @@ pub(crate) fn of_pod(spec: &mut Value) {
     if limits.is_empty() && requests.is_empty() {
         return;
     }
-    let is_huge_page = |name: &str| name.starts_with("hugepages-");
     for (name, limit) in pod_resources::of_containers(spec, Side::Limits) {
         if is_huge_page(&name) && !requests.contains_key(&name) {
             limits.entry(name).or_insert(limit);

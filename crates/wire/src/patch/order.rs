@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use super::directive::{PATCH, no_merge_key};
+use crate::Value;
 use crate::status::Status;
-use crate::{Value, encode};
 
 /// What tells the elements of a list apart: a field of theirs, or they themselves.
 #[derive(Debug, Clone, Copy)]
@@ -22,17 +22,14 @@ impl<'a> Identity<'a> {
         }
     }
 
-    /// What tells an element apart, as text.
-    fn of(self, element: &Value) -> Option<String> {
-        match self.merge_key {
-            None => Some(encode::to_text(element)),
-            Some(key) => element.get(key).map(encode::to_text),
-        }
+    /// What tells an element apart.
+    fn of(self, element: &Value) -> Option<&Value> {
+        self.merge_key.map_or(Some(element), |key| element.get(key))
     }
 
     /// Where the elements of a list stand.
     pub fn places(self, list: &[Value]) -> Places<'a> {
-        let mut places = Places { identity: self, by_text: HashMap::with_capacity(list.len()) };
+        let mut places = Places { identity: self, by_identity: HashMap::with_capacity(list.len()) };
         list.iter().enumerate().for_each(|(index, element)| places.add(element, index));
         places
     }
@@ -55,19 +52,19 @@ impl<'a> Identity<'a> {
 #[derive(Debug)]
 pub struct Places<'a> {
     identity: Identity<'a>,
-    by_text: HashMap<String, usize>,
+    by_identity: HashMap<Value, usize>,
 }
 
 impl Places<'_> {
     /// Where an element stands.
     pub fn of(&self, element: &Value) -> Option<usize> {
-        self.by_text.get(&self.identity.of(element)?).copied()
+        self.by_identity.get(self.identity.of(element)?).copied()
     }
 
     /// Adds an element that stands there.
     pub fn add(&mut self, element: &Value, index: usize) {
-        if let Some(text) = self.identity.of(element) {
-            self.by_text.entry(text).or_insert(index);
+        if let Some(identity) = self.identity.of(element) {
+            self.by_identity.entry(identity.clone()).or_insert(index);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::order::{Identity, normalize};
 use super::{Patched, Shown, finish};
 use crate::schema::{Field, Kind, Type};
 use crate::status::Status;
-use crate::{Object, Value, decode, encode};
+use crate::{Object, Value, decode};
 
 /// Applies a strategic merge patch to an object of type `ty`.
 ///
@@ -127,8 +127,8 @@ fn merge_field(original: &mut Object, key: String, value: Value, shape: Shape) -
 
 fn delete_from_list(original: &mut Object, field: &str, unwanted: &Value) {
     if let (Some(Value::Array(present)), Value::Array(unwanted)) = (original.get_mut(field), unwanted) {
-        let unwanted: HashSet<String> = unwanted.iter().map(encode::to_text).collect();
-        present.retain(|element| !unwanted.contains(&encode::to_text(element)));
+        let unwanted: HashSet<&Value> = unwanted.iter().collect();
+        present.retain(|element| !unwanted.contains(element));
     }
 }
 
@@ -270,7 +270,7 @@ fn merge_scalars(original: Vec<Value>, patch: Vec<Value>) -> Result<Vec<Value>, 
     let mut merged: Vec<Value> = Vec::with_capacity(original.len() + patch.len());
     let mut known = HashSet::new();
     for element in original.iter().chain(&patch) {
-        if known.insert(encode::to_text(element)) {
+        if known.insert(element) {
             merged.push(element.clone());
         }
     }
@@ -293,7 +293,7 @@ fn apply_element_directives(
             None => plain.push(element),
             Some(directive) if directive == "delete" => {
                 let unwanted = fields.get(key).ok_or_else(|| no_merge_key(fields, key))?;
-                deleted.insert(encode::to_text(unwanted));
+                deleted.insert(unwanted.clone());
             }
             Some(directive) if directive == "replace" => replaces = true,
             Some(directive) if directive == "merge" => {
@@ -302,6 +302,6 @@ fn apply_element_directives(
             Some(directive) => return Err(bad_patch_type(directive, fields)),
         }
     }
-    original.retain(|one| one.get(key).is_none_or(|value| !deleted.contains(&encode::to_text(value))));
+    original.retain(|one| one.get(key).is_none_or(|value| !deleted.contains(value)));
     Ok(if replaces { (plain, Vec::new()) } else { (original, plain) })
 }

@@ -93,9 +93,9 @@ fn added_tolerations(new: &Value, old: &Value, path: &Path<'_>, errors: &mut Err
     let without_seconds = |toleration: &Value| {
         let mut toleration = toleration.clone();
         toleration.take_out("tolerationSeconds");
-        crate::encode::to_text(&toleration)
+        toleration
     };
-    let after: HashSet<String> = new.items("tolerations").iter().map(without_seconds).collect();
+    let after: HashSet<Value> = new.items("tolerations").iter().map(without_seconds).collect();
     if old.items("tolerations").iter().any(|before| !after.contains(&without_seconds(before))) {
         let message = "existing toleration can not be modified except its tolerationSeconds";
         return errors.forbidden(path, message);

@@ -51,38 +51,33 @@ impl Report for Errors {
     }
 
     fn required(&mut self, path: impl Into<String>, detail: &str) {
-        if !self.is_full() {
-            self.push(FieldError::required(path, detail));
-        }
+        add(self, || FieldError::required(path, detail));
     }
 
     fn invalid(&mut self, path: impl Into<String>, value: impl Into<Value>, detail: &str) {
-        if !self.is_full() {
-            self.push(FieldError::invalid(path, value, detail));
-        }
+        add(self, || FieldError::invalid(path, value, detail));
     }
 
     fn not_supported(&mut self, path: impl Into<String>, value: impl Into<Value>, supported: &[&str]) {
-        if !self.is_full() {
-            self.push(FieldError::not_supported(path, value, supported));
-        }
+        add(self, || FieldError::not_supported(path, value, supported));
     }
 
     fn duplicate(&mut self, path: impl Into<String>, value: impl Into<Value>) {
-        if !self.is_full() {
-            self.push(FieldError::duplicate(path, value, ""));
-        }
+        add(self, || FieldError::duplicate(path, value, ""));
     }
 
     fn not_found(&mut self, path: impl Into<String>, value: impl Into<Value>) {
-        if !self.is_full() {
-            self.push(FieldError::not_found(path, value));
-        }
+        add(self, || FieldError::not_found(path, value));
     }
 
     fn forbidden(&mut self, path: impl Into<String>, detail: &str) {
-        if !self.is_full() {
-            self.push(FieldError::forbidden(path, detail));
-        }
+        add(self, || FieldError::forbidden(path, detail));
+    }
+}
+
+/// Writes a mistake down while there is room. What is not written down is not worded either.
+fn add(errors: &mut Errors, error: impl FnOnce() -> FieldError) {
+    if !errors.is_full() {
+        errors.push(error());
     }
 }

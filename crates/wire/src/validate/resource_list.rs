@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Errors, Path, Report, names};
 use crate::Value;
 use crate::access::Read;
-use crate::pod_resources::{self, Side};
+use crate::pod_resources::{self, Side, is_huge_page, is_native};
 use crate::quantity::Quantity;
 
 /// Resources of a container that have no domain in front.
@@ -48,14 +48,6 @@ const FIELDS: &[&str] = &[
 /// Divisors of amounts in bytes.
 const BYTE_DIVISORS: &[&str] =
     &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
-
-fn is_huge_page(name: &str) -> bool {
-    name.starts_with("hugepages-")
-}
-
-fn is_native(name: &str) -> bool {
-    !name.contains('/') || name.contains("kubernetes.io/")
-}
 
 fn is_extended(name: &str) -> bool {
     !is_native(name)
