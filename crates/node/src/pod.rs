@@ -116,7 +116,9 @@ enum Stage {
     /// Over, with this exit code.
     Finished(Exit),
     /// Over because others said so; their status stays.
-    Settled,
+    Settled {
+        has_failed: bool,
+    },
     /// Deleted, and the containers are still running.
     Terminating {
         was_running: bool,
@@ -174,7 +176,7 @@ impl PodMachine {
         let mut effects = Effects::default();
         match &*pod.status.phase {
             "Running" => machine.resume(ready, now, &mut effects),
-            "Succeeded" | "Failed" => machine.stage = Stage::Settled,
+            "Succeeded" | "Failed" => {}
             _ => machine.wake_at = Some(now.after(machine.faults.start_delay.unwrap_or(start_delay))),
         }
         effects.merge(machine.observe(pod, now));
@@ -196,11 +198,17 @@ impl PodMachine {
     /// Takes the pod as the API now shows it.
     pub(crate) fn observe(&mut self, pod: &facts::Pod<'_>, now: Now) -> Effects {
         let mut effects = Effects::default();
-        let terminal = matches!(&*pod.status.phase, "Succeeded" | "Failed");
-        let ours = matches!(self.stage, Stage::Finished(_) | Stage::Settled | Stage::Terminated { .. });
-        if terminal && !ours {
-            self.stage = Stage::Settled;
-            self.wake_at = None;
+        let has_failed = &*pod.status.phase == "Failed";
+        let is_over = has_failed || &*pod.status.phase == "Succeeded";
+        match self.stage {
+            // A status that was under way has replaced theirs. A pod that was over does not rise again.
+            Stage::Settled { has_failed } if !is_over => self.exit(u8::from(has_failed), now, &mut effects),
+            Stage::Finished(_) | Stage::Settled { .. } | Stage::Terminated { .. } => {}
+            _ if is_over => {
+                self.stage = Stage::Settled { has_failed };
+                self.wake_at = None;
+            }
+            _ => {}
         }
         if pod.metadata.deletion_timestamp.is_some() {
             let grace_seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
@@ -260,7 +268,7 @@ impl PodMachine {
                 self.start(now, &mut effects);
             }
             Stage::Terminating { was_running, .. } => self.end(was_running, now, &mut effects),
-            Stage::Finished(_) | Stage::Settled | Stage::Terminated { .. } => {}
+            Stage::Finished(_) | Stage::Settled { .. } | Stage::Terminated { .. } => {}
         }
         effects
     }
@@ -350,7 +358,7 @@ impl PodMachine {
 
     fn terminate(&mut self, grace: Duration, now: Now, effects: &mut Effects) {
         let was_running = match self.stage {
-            Stage::Settled | Stage::Finished(_) => {
+            Stage::Settled { .. } | Stage::Finished(_) => {
                 self.stage = Stage::Terminated { exit: None };
                 self.wake_at = None;
                 effects.delete = true;
@@ -390,7 +398,7 @@ impl PodMachine {
     pub(crate) fn status(&self) -> Option<StatusView<'_>> {
         let waiting = |reason: &'static str, message: String| ContainerView::Waiting { reason, message };
         let (phase, ready, view) = match self.stage {
-            Stage::Settled | Stage::Terminated { exit: None } => return None,
+            Stage::Settled { .. } | Stage::Terminated { exit: None } => return None,
             Stage::Starting => ("Pending", false, waiting("ContainerCreating", String::new())),
             Stage::PullFailed { attempts } => {
                 let image = self.facts.cannot_be_pulled().unwrap_or_default();

@@ -221,6 +221,18 @@ fn prestop_counts_when_asked() {
 }
 
 #[test]
+fn a_pod_that_others_ended_is_over_again_when_a_late_status_of_ours_replaced_theirs() {
+    for (phase, state) in [("Failed", "exit 1"), ("Succeeded", "exit 0")] {
+        let mut bench = Bench::plain(PodFaults::default());
+        bench.object["status"]["phase"] = phase.into();
+        bench.observe(3);
+        bench.object["status"]["phase"] = "Running".into();
+        bench.observe(4).check(phase, false, state, 0);
+        assert!(bench.effects.report);
+    }
+}
+
+#[test]
 fn a_phase_that_others_made_terminal_is_never_taken_back() {
     let mut bench =
         Bench::new(pod_object(), PodFaults { ready_after: Some(SECOND), ..PodFaults::default() }, 0);

@@ -288,12 +288,11 @@ fn missing_revision(store: &Store, daemonset: &Value) -> Option<String> {
 
 fn surplus_revision(store: &Store, daemonset: &Value) -> Option<String> {
     let revisions = own_revisions(store, daemonset);
-    // Those that people made are merged with the current one only (J8).
-    let made: Vec<_> = revisions.into_iter().filter(|one| !name(one).starts_with(TWIN)).collect();
-    // Equal ones of an earlier template, which somebody took away and gave back, stay.
-    if made.iter().filter(|one| is_of_template(one, daemonset)).count() > 1 {
+    // Equal ones of an earlier template, which somebody made, or took away and gave back, stay (J8).
+    if revisions.iter().filter(|one| is_of_template(one, daemonset)).count() > 1 {
         return Some("two revisions have the same data".to_owned());
     }
+    let made: Vec<_> = revisions.into_iter().filter(|one| !name(one).starts_with(TWIN)).collect();
     let own = |pod: &&std::sync::Arc<Value>| is_of(pod, daemonset);
     let mut live: Vec<Value> = store.all(Kind::Pod).filter(own).map(|pod| hash(pod)).collect();
     // A policy keeps the revision that leads back.

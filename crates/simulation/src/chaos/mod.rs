@@ -439,9 +439,7 @@ impl Chaos {
                 break;
             }
         }
-        for key in cluster.keys(Kind::Pod) {
-            cluster.patch(&key, &json!({"metadata": {"annotations": {NEVER_READY: null}}}));
-        }
+        make_pods_well(cluster);
         for key in cluster.keys(Kind::DaemonSet) {
             if cluster
                 .get(&key)
@@ -494,6 +492,13 @@ impl Chaos {
 
 fn is_silent(cluster: &Cluster, key: &Key) -> bool {
     cluster.get(key).is_some_and(|node| node["metadata"]["annotations"].get(SILENT).is_some())
+}
+
+/// No pod is kept from becoming ready.
+fn make_pods_well(cluster: &Cluster) {
+    for key in cluster.keys(Kind::Pod) {
+        cluster.patch(&key, &json!({"metadata": {"annotations": {NEVER_READY: null}}}));
+    }
 }
 
 /// Changes the version of a template.

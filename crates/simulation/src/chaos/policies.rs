@@ -3,7 +3,7 @@
 use everynode_wire::Value;
 use serde_json::json;
 
-use super::{Chaos, set_image};
+use super::{Chaos, make_pods_well, set_image};
 use crate::cluster::{Cluster, NAMESPACES};
 use crate::model::{Key, Kind, name, namespace};
 use crate::objects::{image, policy};
@@ -144,5 +144,7 @@ impl Chaos {
             self.version += 1;
             set_image(cluster, &key, &image(self.version));
         }
+        // Where no policy is left, nobody may replace a pod that was made of an earlier template since all was healed.
+        make_pods_well(cluster);
     }
 }

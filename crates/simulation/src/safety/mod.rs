@@ -95,7 +95,7 @@ impl Safety {
         change: &Change,
     ) -> Verdict {
         let verdict = match actor.is_controller() && !self.is_off {
-            true => self.judge_controller(store, clock, target, change),
+            true => self.judge_controller(store, clock, actor, target, change),
             false => None,
         };
         self.remember(store, clock, actor, change);
@@ -303,6 +303,7 @@ impl Safety {
         &mut self,
         store: &Store,
         clock: &SimClock,
+        actor: &Actor,
         target: &Target,
         change: &Change,
     ) -> Verdict {
@@ -315,7 +316,7 @@ impl Safety {
             return Some(what);
         }
         match (change.key.kind, target.verb) {
-            (Kind::Pod, Verb::Create) => self.judge_creation(store, change),
+            (Kind::Pod, Verb::Create) => self.judge_creation(store, actor, change),
             (Kind::Pod, Verb::Delete) => self.judge_deletion(store, clock, change),
             (Kind::Pod, Verb::Patch) if target.subresource.is_empty() => self.judge_patch(store, change),
             (Kind::DaemonSet, Verb::Update) if target.subresource == "status" => None,
@@ -347,7 +348,7 @@ impl Safety {
             .any(|version| is_it(&version["spec"]["template"]))
     }
 
-    fn judge_creation(&mut self, store: &Store, change: &Change) -> Verdict {
+    fn judge_creation(&mut self, store: &Store, actor: &Actor, change: &Change) -> Verdict {
         let (pod, now) = (&change.new, change.at_millis);
         let Some(("DaemonSet", owner)) = controller_uid(pod) else {
             return Some("a pod of nobody".to_owned());
@@ -358,11 +359,13 @@ impl Safety {
         let node = target_node(pod)?;
         let staleness_millis = now - self.horizon(now);
         let too_many = self.brake.judge(pod, owner, node, now, staleness_millis);
-        too_many.or_else(|| self.judge_second_pod(store, pod, owner, node, now))
+        too_many.or_else(|| self.judge_second_pod(store, actor, pod, node, now))
     }
 
     /// Never two live pods of one DaemonSet on one node, except old and new during a surge.
-    fn judge_second_pod(&self, store: &Store, pod: &Value, owner: &str, node: &str, now: u64) -> Verdict {
+    /// Under surge one that died may have sent another one, of a revision that has had its time: see docs/correctness.md.
+    fn judge_second_pod(&self, store: &Store, actor: &Actor, pod: &Value, node: &str, now: u64) -> Verdict {
+        let (_, owner) = controller_uid(pod)?;
         let given = self.given.get(&(namespace(pod).to_owned(), node.to_owned()));
         if self.is_recent(given, now) {
             return None;
@@ -388,6 +391,7 @@ impl Safety {
                 Some(format!("a second live pod of the same revision on {node}, beside {}", name(twin)))
             }
             ([_], None) if surges => None,
+            (_, None) if surges && actor.dead.is_cancelled() => None,
             ([first, ..], None) => {
                 Some(format!("live pod number {} on {node}, beside {}", live.len() + 1, name(first)))
             }
