@@ -59,9 +59,22 @@ fn whatever_a_namespace_user_writes_templates_are_the_daemonsets_own_and_creatio
 }
 
 /// Seeds that have found something.
-const FINDERS: [u64; 8] = [124, 1408, 1751, 1936, 8736, 5000730, 5010687, 30004147];
+const FINDERS: [u64; 11] = [
+    124,
+    1408,
+    1751,
+    1936,
+    8736,
+    5_000_730,
+    5_010_687,
+    30_004_147,
+    93_106_652_649_824,
+    203_586_653_548_790,
+    203_586_653_548_918,
+];
 /// ... and under policies.
-const FINDERS_UNDER_POLICIES: [u64; 9] = [14, 169, 578, 906, 1568, 1593, 16914, 7011839, 20002306];
+const FINDERS_UNDER_POLICIES: [u64; 10] =
+    [14, 169, 578, 906, 1568, 1593, 16914, 7_011_839, 20_002_306, 154_518_643_069_216];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
 const HOSTILE_FINDERS: [u64; 5] =
     [5000000012, 62255117925910, 50841521403997, 50841521404317, 225141049227633];
