@@ -1,4 +1,4 @@
-//! The figures of `everynode up` in SPECIFICATION.md, measured on the built binary from outside.
+//! The figures of `everynode up` in BENCHMARKS.md, measured on the built binary from outside.
 //!
 //! `cargo bench -p everynode-cli` prints a table; a word after `--` narrows it to the rows that contain it.
 #![allow(

@@ -181,7 +181,8 @@ fn uid(metadata: &Metadata<'_>) -> Result<Uid, Unreadable> {
     Uid::parse(&metadata.uid).ok_or(Unreadable::Lacks("uid"))
 }
 
-/// The owner with `controller: true`. The group of its apiVersion is not looked at (specification A15).
+/// The owner with `controller: true`. The group of its apiVersion is not looked at (specification
+/// [A15](everynode_engine::spec#a15)).
 fn controller(metadata: &Metadata<'_>) -> PodController {
     match metadata.controller() {
         None => PodController::Nobody,

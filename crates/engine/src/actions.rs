@@ -42,8 +42,8 @@ pub enum Work {
     /// that name: one that the DaemonSet controls and that is not being deleted was made by an earlier such write.
     /// Outcome: PodCreated or Failed.
     CreatePod(NewPod),
-    /// DELETE a pod by name with its uid as precondition and otherwise empty options (C10). Outcome: Done, Gone or
-    /// Failed.
+    /// DELETE a pod by name with its uid as precondition and otherwise empty options
+    /// ([C10](crate::spec#c10)). Outcome: Done, Gone or Failed.
     DeletePod(PodRef),
     /// As DeletePod, but only the state of the pod that the engine knows: its resource version is a precondition too. A
     /// pod that serves nobody as far as is known can have become ready meanwhile. Outcome: Done, Gone, or Failed, also
@@ -54,12 +54,14 @@ pub enum Work {
         /// Its resource version.
         resource_version: u64,
     },
-    /// PATCH the owner reference in (G5), after a live GET of the DaemonSet has shown that it exists with this uid
-    /// and is not being deleted (G4). Outcome: PodPatched, Gone or Failed.
+    /// PATCH the owner reference in ([G5](crate::spec#g5)), after a live GET of the DaemonSet has shown that
+    /// it exists with this uid and is not being deleted ([G4](crate::spec#g4)). Outcome: PodPatched, Gone or
+    /// Failed.
     AdoptPod(PodRef),
-    /// PATCH the owner reference out (G6). Outcome: Done, Gone or Failed.
+    /// PATCH the owner reference out ([G6](crate::spec#g6)). Outcome: Done, Gone or Failed.
     ReleasePod(PodRef),
-    /// Merge-PATCH the label `controller-revision-hash` (J8). Outcome: PodPatched, Gone or Failed.
+    /// Merge-PATCH the label `controller-revision-hash` ([J8](crate::spec#j8)). Outcome: PodPatched, Gone or
+    /// Failed.
     LabelPod {
         /// The pod.
         pod: PodRef,
@@ -73,25 +75,25 @@ pub enum Work {
     UpdateRevision {
         /// The revision.
         revision: RevisionRef,
-        /// The new `revision` number, when it changes (J9).
+        /// The new `revision` number, when it changes ([J9](crate::spec#j9)).
         number: Option<i64>,
-        /// The new value of the label `controller-revision-hash`, when it changes (J2).
+        /// The new value of the label `controller-revision-hash`, when it changes ([J2](crate::spec#j2)).
         hash: Option<String>,
     },
     /// DELETE a ControllerRevision. Outcome: Done, Gone or Failed.
     DeleteRevision(RevisionRef),
-    /// As AdoptPod, for a ControllerRevision (J1). Outcome: Revision, Gone or Failed.
+    /// As AdoptPod, for a ControllerRevision ([J1](crate::spec#j1)). Outcome: Revision, Gone or Failed.
     AdoptRevision(RevisionRef),
-    /// As ReleasePod, for a ControllerRevision (J1). Outcome: Done, Gone or Failed.
+    /// As ReleasePod, for a ControllerRevision ([J1](crate::spec#j1)). Outcome: Done, Gone or Failed.
     ReleaseRevision(RevisionRef),
-    /// PUT the numbers of status, leaving conditions and collisionCount as they are; on any error GET and PUT once
-    /// more (I7, I8). Outcome: StatusWritten, Gone or Failed.
+    /// PUT the numbers of status, leaving conditions and collisionCount as they are; on any error GET and PUT
+    /// once more ([I7](crate::spec#i7), [I8](crate::spec#i8)). Outcome: StatusWritten, Gone or Failed.
     WriteStatus {
         /// The numbers; `collision_count` is not to be written.
         status: Status,
     },
-    /// GET the DaemonSet; when its status.collisionCount is `expected`, PUT status with `next` (J7). Outcome:
-    /// CollisionCount, Gone or Failed.
+    /// GET the DaemonSet; when its status.collisionCount is `expected`, PUT status with `next`
+    /// ([J7](crate::spec#j7)). Outcome: CollisionCount, Gone or Failed.
     BumpCollisionCount {
         /// The count that the engine knows.
         expected: Option<i32>,

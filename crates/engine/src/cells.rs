@@ -25,9 +25,9 @@ pub(crate) struct Member {
     pub available: bool,
     /// When it will be available if it stays ready.
     pub available_at: Option<Time>,
-    /// Made from the current template, by label or generation (F1).
+    /// Made from the current template, by label or generation ([F1](crate::spec#f1)).
     pub updated: bool,
-    /// Made from the current template, by label only (D11).
+    /// Made from the current template, by label only ([D11](crate::spec#d11)).
     pub has_hash: bool,
 }
 
@@ -36,24 +36,25 @@ pub(crate) struct Member {
 pub(crate) struct View {
     /// `None`: the node is gone.
     pub verdict: Option<Verdict>,
-    /// The claimed pods that are there (D2), in the order of D8.
+    /// The claimed pods that are there ([D2](crate::spec#d2)), in the order of [D8](crate::spec#d8).
     pub pods: SmallVec<[Member; 2]>,
-    /// A pod was asked for and has not been seen (H3).
+    /// A pod was asked for and has not been seen ([H3](crate::spec#h3)).
     pub creating: bool,
-    /// A pod is to be adopted first (G3).
+    /// A pod is to be adopted first ([G3](crate::spec#g3)).
     pub adopting: bool,
-    /// Failed pods are kept until this time (D6).
+    /// Failed pods are kept until this time ([D6](crate::spec#d6)).
     pub backoff_until: Option<Time>,
 }
 
 /// Why manage deletes a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// It failed (D5).
+    /// It failed ([D5](crate::spec#d5)).
     Failed,
-    /// It ended well (D5).
+    /// It ended well ([D5](crate::spec#d5)).
     Succeeded,
-    /// There are too many, or it must not be on the node (D8, D11, D12, D13).
+    /// There are too many, or it must not be on the node ([D8](crate::spec#d8), [D11](crate::spec#d11),
+    /// [D12](crate::spec#d12), [D13](crate::spec#d13)).
     Unwanted,
 }
 
@@ -66,7 +67,7 @@ enum Roll<'a> {
     Both(&'a Member, &'a Member),
 }
 
-/// Ready for minReadySeconds (F3), or when it will be.
+/// Ready for minReadySeconds ([F3](crate::spec#f3)), or when it will be.
 pub(crate) fn availability(pod: &PodRow, min_ready_seconds: i32, now: Time) -> (bool, Option<Time>) {
     if !pod.ready {
         return (false, None);
@@ -81,7 +82,7 @@ pub(crate) fn availability(pod: &PodRow, min_ready_seconds: i32, now: Time) -> (
     (at <= now, Some(at).filter(|at| *at > now))
 }
 
-/// When the next failed pod of a node may be deleted, if that is not now (D6).
+/// When the next failed pod of a node may be deleted, if that is not now ([D6](crate::spec#d6)).
 pub(crate) fn backoff_until(
     entry: Option<&FailedBackoff>,
     observed_generation: i64,
@@ -94,7 +95,8 @@ pub(crate) fn backoff_until(
     (!is_forgotten && now < until).then_some(until)
 }
 
-/// The pods of a cell that its DaemonSet has claimed, in the order of D8; and whether others wait for adoption.
+/// The pods of a cell that its DaemonSet has claimed, in the order of [D8](crate::spec#d8); and whether
+/// others wait for adoption.
 fn claimed<'a>(pods: &'a Pods, first: PodId) -> (SmallVec<[(PodId, &'a PodRow); 2]>, bool) {
     let mut found: SmallVec<[(PodId, &'a PodRow); 2]> = SmallVec::new();
     let mut adopting = false;
@@ -163,7 +165,7 @@ impl View {
         self.verdict.is_some_and(|verdict| verdict.should_run)
     }
 
-    /// Nothing is under way here that the watch has not shown yet (H3).
+    /// Nothing is under way here that the watch has not shown yet ([H3](crate::spec#h3)).
     fn is_settled(&self) -> bool {
         !self.creating && !self.adopting
     }
@@ -182,7 +184,7 @@ impl View {
         marks
     }
 
-    /// What the node counts as in status (I1, I2, I4).
+    /// What the node counts as in status ([I1](crate::spec#i1), [I2](crate::spec#i2), [I4](crate::spec#i4)).
     fn status_marks(&self) -> u32 {
         let first = self.pods.first();
         if !self.should_run() {
@@ -197,7 +199,8 @@ impl View {
         marks
     }
 
-    /// Whether a pod is to be created, and which ones are to be deleted (D3 to D13).
+    /// Whether a pod is to be created, and which ones are to be deleted ([D3](crate::spec#d3) to
+    /// [D13](crate::spec#d13)).
     pub fn manage(&self, allows_surge: bool) -> (bool, SmallVec<[(PodId, Why); 2]>) {
         let none = SmallVec::new();
         if !self.is_settled() {
@@ -257,7 +260,7 @@ impl View {
         if strategy.allows_surge() { marks | self.surge_marks() } else { marks }
     }
 
-    /// F4 and F5: without surge.
+    /// [F4](crate::spec#f4) and [F5](crate::spec#f5): without surge.
     fn replace_marks(&self) -> u32 {
         match self.roll() {
             Roll::New(new) if new.available => 0,
@@ -267,7 +270,8 @@ impl View {
         }
     }
 
-    /// F8 to F11: with surge. A pod that was asked for counts as the new one that is not available yet.
+    /// [F8](crate::spec#f8) to [F11](crate::spec#f11): with surge. A pod that was asked for counts as the new
+    /// one that is not available yet.
     fn surge_marks(&self) -> u32 {
         let available = |pod: &Member| if pod.available { mark::ROLL_AVAILABLE } else { 0 };
         match self.roll() {
@@ -284,7 +288,7 @@ impl View {
         }
     }
 
-    /// F10.
+    /// [F10](crate::spec#f10).
     fn surge_step(&self, old: &Member) -> u32 {
         match (self.should_run(), old.available) {
             (true, true) => mark::SURGE_CANDIDATE,
@@ -314,7 +318,7 @@ impl View {
     }
 }
 
-/// Which of two or more running pods go when surge is allowed (D11).
+/// Which of two or more running pods go when surge is allowed ([D11](crate::spec#d11)).
 fn surge_excess<'a>(running: &[&'a Member]) -> SmallVec<[&'a Member; 2]> {
     let mut excess = SmallVec::new();
     let (mut oldest_new, mut oldest_old) = (None, None);

@@ -22,32 +22,32 @@ use crate::timers::{Retry, Timers, Wake};
 /// The bounds of an engine. The defaults are the built-in controller's where it has the same bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Pod creations in flight per DaemonSet (A2).
+    /// Pod creations in flight per DaemonSet ([A2](crate::spec#a2)).
     pub creates_in_flight: usize,
-    /// Pod deletions in flight per DaemonSet (A2).
+    /// Pod deletions in flight per DaemonSet ([A2](crate::spec#a2)).
     pub deletes_in_flight: usize,
     /// Other writes in flight per DaemonSet: adoptions, releases, labels.
     pub patches_in_flight: usize,
-    /// The first delay after a failed write; it doubles with each further failure (A3).
+    /// The first delay after a failed write; it doubles with each further failure ([A3](crate::spec#a3)).
     pub retry_first_millis: i64,
     /// The longest delay after a failed write.
     pub retry_last_millis: i64,
     /// The time between two attempts at nodes whose creations fail, when these are so many that it counts.
     pub refused_spacing_millis: i64,
-    /// How long the effect of a write is waited for, or, when no answer came back, the write itself. A list decides
-    /// after that (H3).
+    /// How long the effect of a write is waited for, or, when no answer came back, the write itself. A list
+    /// decides after that ([H3](crate::spec#h3)).
     pub stale_millis: i64,
     /// The first pause after a list was asked for; it doubles with each further one of the kind.
     pub relist_first_millis: i64,
     /// The longest such pause.
     pub relist_last_millis: i64,
-    /// How long nothing is created in a namespace that is being deleted (C9).
+    /// How long nothing is created in a namespace that is being deleted ([C9](crate::spec#c9)).
     pub terminating_millis: i64,
     /// How long a node is left alone when the name for its pod is another pod's.
     pub name_taken_millis: i64,
     /// The shortest time between two status writes of one DaemonSet.
     pub status_interval_millis: i64,
-    /// The first window in which no further failed pod is deleted on a node (D6).
+    /// The first window in which no further failed pod is deleted on a node ([D6](crate::spec#d6)).
     pub failed_pod_first_millis: i64,
     /// The longest such window.
     pub failed_pod_last_millis: i64,
@@ -115,7 +115,8 @@ impl From<Limits> for EngineConfig {
     }
 }
 
-/// How often something was left undecided because an own write was not visible yet (H3). The counters only rise.
+/// How often something was left undecided because an own write was not visible yet ([H3](crate::spec#h3)).
+/// The counters only rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StaleSkips {
     /// Nodes of a DaemonSet that were passed over because of a pod that was created, or may have been.
@@ -228,7 +229,7 @@ impl Engine {
         self.skips
     }
 
-    /// All four kinds have been listed once (A5).
+    /// All four kinds have been listed once ([A5](crate::spec#a5)).
     pub fn is_synced(&self) -> bool {
         self.listed.iter().all(|listed| *listed) && (!self.waits_for_policies || self.policies.is_told())
     }
@@ -280,8 +281,8 @@ impl Engine {
         }
     }
 
-    /// Everything that is to be done now and has not been asked for before. Nothing until all four kinds have been
-    /// listed once (A5).
+    /// Everything that is to be done now and has not been asked for before. Nothing until all four kinds have
+    /// been listed once ([A5](crate::spec#a5)).
     pub fn decide(&mut self, now: Time) -> Vec<Action> {
         if !self.is_synced() {
             return Vec::new();
@@ -362,7 +363,7 @@ impl Engine {
         self.update_status(slot, now);
     }
 
-    /// M6.
+    /// [M6](crate::spec#m6).
     fn warn_of_empty_selector(&mut self, slot: &mut Slot) {
         let key = slot.key.clone();
         let is_new = |spec: &&mut Spec| !spec.warned && !spec.fact.deleting;

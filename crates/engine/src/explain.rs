@@ -19,11 +19,12 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// The predicate that decided; `None` when there was nothing to decide about.
     pub reason: Option<Reason>,
-    /// The pods of the DaemonSet that are for this node, in the order of D8.
+    /// The pods of the DaemonSet that are for this node, in the order of [D8](crate::spec#d8).
     pub pods: Vec<PodState>,
     /// A pod was asked for and has not been seen yet.
     pub creating: bool,
-    /// The node counts against the budget of the roll-out: maxUnavailable (F4) or maxSurge (F8, F11).
+    /// The node counts against the budget of the roll-out: maxUnavailable ([F4](crate::spec#f4)) or maxSurge
+    /// ([F8](crate::spec#f8), [F11](crate::spec#f11)).
     pub uses_budget: bool,
     /// Writes of the DaemonSet that failed, or the creation on this node, are not repeated before this time.
     pub retry_at: Option<Time>,
@@ -36,9 +37,9 @@ pub enum Standing {
     Known,
     /// There is no such node.
     NodeMissing,
-    /// The DaemonSet is being deleted: nothing is created or deleted (M3).
+    /// The DaemonSet is being deleted: nothing is created or deleted ([M3](crate::spec#m3)).
     Deleting,
-    /// The DaemonSet's selector selects everything: it is left alone (M6).
+    /// The DaemonSet's selector selects everything: it is left alone ([M6](crate::spec#m6)).
     SelectsEverything,
     /// The revision for the template is not established yet, so nothing is decided.
     WaitingForRevision,
@@ -59,13 +60,13 @@ pub struct PodState {
     pub ready: bool,
     /// Ready for minReadySeconds.
     pub available: bool,
-    /// Made from the current template (F1).
+    /// Made from the current template ([F1](crate::spec#f1)).
     pub updated: bool,
     /// metadata.deletionTimestamp is set.
     pub terminating: bool,
     /// The engine has asked for its deletion.
     pub delete_requested: bool,
-    /// The pod failed, and its deletion waits until this time (D5).
+    /// The pod failed, and its deletion waits until this time ([D5](crate::spec#d5)).
     pub backoff_until: Option<Time>,
 }
 

@@ -108,14 +108,15 @@ pub struct PodFact<'a> {
     pub name: &'a str,
     /// metadata.uid.
     pub uid: Uid,
-    /// metadata.resourceVersion as a number; 0 when it is not one, which switches the order check off (H4).
+    /// metadata.resourceVersion as a number; 0 when it is not one, which switches the order check off
+    /// ([H4](crate::spec#h4)).
     pub resource_version: u64,
     /// metadata.labels.
     pub labels: &'a [(&'a str, &'a str)],
     /// The owner reference with `controller: true`.
     pub controller: PodController,
     /// The node that the pod is for: spec.nodeName, else the value of the first matchFields requirement
-    /// `metadata.name In [x]` of the required node affinity (D1).
+    /// `metadata.name In [x]` of the required node affinity ([D1](crate::spec#d1)).
     pub node: Option<&'a str>,
     /// spec.nodeName is set.
     pub bound: bool,
@@ -252,9 +253,10 @@ pub struct DaemonSetFact {
     pub deleting: bool,
     /// metadata.labels, by which roll-out policies select it.
     pub labels: Vec<(String, String)>,
-    /// metadata.annotations; ControllerRevisions get a copy (J6).
+    /// metadata.annotations; ControllerRevisions get a copy ([J6](crate::spec#j6)).
     pub annotations: Vec<(String, String)>,
-    /// The annotation `deprecated.daemonset.template.generation`, when it is an integer (K1).
+    /// The annotation `deprecated.daemonset.template.generation`, when it is an integer
+    /// ([K1](crate::spec#k1)).
     pub template_generation: Option<i64>,
     /// How its pods are named, by the annotation [`crate::POD_NAMES`].
     pub pod_names: PodNames,
@@ -277,7 +279,7 @@ pub struct DaemonSetFact {
 pub enum PodSelector {
     /// No selector, or one that cannot be read: matches nothing.
     Nothing,
-    /// `{}`: would match every pod, so the DaemonSet is left alone (M6).
+    /// `{}`: would match every pod, so the DaemonSet is left alone ([M6](crate::spec#m6)).
     Everything,
     /// All of these must hold.
     All(Vec<Requirement>),
@@ -302,7 +304,7 @@ pub enum Strategy {
 pub enum IntOrPercent {
     /// This number.
     Int(i32),
-    /// This percentage, rounded up (E2).
+    /// This percentage, rounded up ([E2](crate::spec#e2)).
     Percent(i32),
 }
 
@@ -389,7 +391,7 @@ pub enum Outcome {
     Gone,
     /// CreateRevision, UpdateRevision, AdoptRevision: the revision as it now is.
     Revision(Box<RevisionFact>),
-    /// CreateRevision: the name is taken, by this revision (J7).
+    /// CreateRevision: the name is taken, by this revision ([J7](crate::spec#j7)).
     RevisionExists(Box<RevisionFact>),
     /// WriteStatus: written.
     StatusWritten {
@@ -424,7 +426,7 @@ pub enum Failure {
     Conflict,
     /// RewriteTemplate: the role of the controller does not have the permission.
     Forbidden,
-    /// The namespace is being deleted (status cause NamespaceTerminating; C9).
+    /// The namespace is being deleted (status cause NamespaceTerminating; [C9](crate::spec#c9)).
     NamespaceTerminating,
     /// No answer came back: the write may have been carried out.
     Unknown,
@@ -458,7 +460,7 @@ impl DaemonSetFact {
     }
 }
 
-/// The annotation by which apps/v1 carries the template generation (K1).
+/// The annotation by which apps/v1 carries the template generation ([K1](crate::spec#k1)).
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 fn time(text: &str) -> Option<Time> {
@@ -493,8 +495,8 @@ impl PodSelector {
         if all.is_empty() { PodSelector::Everything } else { PodSelector::All(all) }
     }
 
-    /// Whether an object's labels are selected. [`PodSelector::Everything`] selects nothing here, because such a
-    /// DaemonSet must not touch anything (A16, M6).
+    /// Whether an object's labels are selected. [`PodSelector::Everything`] selects nothing here, because
+    /// such a DaemonSet must not touch anything ([A16](crate::spec#a16), [M6](crate::spec#m6)).
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         match self {
             PodSelector::All(all) => all.iter().all(|one| one.holds(label(&one.key))),
@@ -504,7 +506,8 @@ impl PodSelector {
 }
 
 impl Strategy {
-    /// Reads spec.updateStrategy; anything that is not a complete RollingUpdate counts as OnDelete (E3).
+    /// Reads spec.updateStrategy; anything that is not a complete RollingUpdate counts as OnDelete
+    /// ([E3](crate::spec#e3)).
     pub fn from_json(strategy: &Value) -> Self {
         let rolling = &strategy["rollingUpdate"];
         if strategy["type"].as_str() != Some("RollingUpdate") {
@@ -525,7 +528,7 @@ impl Strategy {
         }
     }
 
-    /// Whether a node may run a second pod during a roll-out at all (E1).
+    /// Whether a node may run a second pod during a roll-out at all ([E1](crate::spec#e1)).
     pub fn allows_surge(self) -> bool {
         match self {
             Strategy::OnDelete => false,

@@ -231,7 +231,7 @@ impl Engine {
         }
     }
 
-    /// Whether the watch has still to show a pod that was created (H3).
+    /// Whether the watch has still to show a pod that was created ([H3](crate::spec#h3)).
     fn await_pod(
         &mut self,
         slot: &Slot,
@@ -252,7 +252,8 @@ impl Engine {
         Some(Creating::Unseen { uid, stale_at })
     }
 
-    /// C8: the next batch is twice as large, unless one of this batch failed. A node that fails again waits alone.
+    /// [C8](crate::spec#c8): the next batch is twice as large, unless one of this batch failed. A node that
+    /// fails again waits alone.
     fn finish_batch(&mut self, slot: &mut Slot, now: Time) {
         let limits = self.limits;
         match std::mem::take(&mut slot.batch_went) {
@@ -428,8 +429,8 @@ impl Engine {
         }
     }
 
-    /// J7: equal data is used as it is; other data is a collision of hashes, and so is one of somebody else whose label
-    /// of the hash is gone.
+    /// [J7](crate::spec#j7): equal data is used as it is; other data is a collision of hashes, and so is one
+    /// of somebody else whose label of the hash is gone.
     fn name_is_taken(&mut self, slot: &mut Slot, fact: RevisionFact) {
         let is_equal = slot.spec.as_ref().is_some_and(|spec| *spec.data == *fact.data);
         let is_own = fact.controller == PodController::DaemonSet(slot.key.uid);

@@ -21,7 +21,7 @@ struct Claimed {
     number: i64,
     hash: String,
     matches: bool,
-    /// It is another's, and only used (J7): nothing is written to it.
+    /// It is another's, and only used ([J7](crate::spec#j7)): nothing is written to it.
     is_borrowed: bool,
 }
 
@@ -97,7 +97,8 @@ impl Engine {
         claimed.into_iter().rfind(|one| one.matches && !one.hash.is_empty())
     }
 
-    /// The revision that a controller finds when it wants to create one for the current template (J7).
+    /// The revision that a controller finds when it wants to create one for the current template
+    /// ([J7](crate::spec#j7)).
     fn revision_by_name(&self, slot: &Slot) -> Option<Uid> {
         let data = &slot.spec.as_ref()?.data;
         let mut rows = self.namespaces.get(slot.namespace)?.revisions.values();
@@ -136,7 +137,7 @@ impl Engine {
         Step::Established(Current { uid: keep.reference.uid, hash: keep.hash.as_str().into() })
     }
 
-    /// J1: adoptions and releases of revisions.
+    /// [J1](crate::spec#j1): adoptions and releases of revisions.
     fn claim_writes(&self, slot: &Slot) -> Vec<(Work, RevisionWrite)> {
         let (Some(spec), Some(namespace)) = (&slot.spec, self.namespaces.get(slot.namespace)) else {
             return Vec::new();
@@ -158,7 +159,7 @@ impl Engine {
         writes
     }
 
-    /// No other DaemonSet of the namespace comes before this one for an orphan (A16).
+    /// No other DaemonSet of the namespace comes before this one for an orphan ([A16](crate::spec#a16)).
     fn adopts_first(&self, slot: &Slot, row: &RevisionRow) -> bool {
         let slots = self.namespaces.get(slot.namespace).map_or(&[][..], |namespace| &namespace.slots);
         let mut others = slots.iter().filter_map(|id| self.slots.get(*id));
@@ -200,7 +201,8 @@ impl Engine {
         self.claimed_revisions(slot).iter().any(|one| !one.matches)
     }
 
-    /// J6 and J7: the revision for the template must be created, under a name that is free.
+    /// [J6](crate::spec#j6) and [J7](crate::spec#j7): the revision for the template must be created, under a
+    /// name that is free.
     fn missing_revision(&self, slot: &Slot, number: i64) -> Step {
         let Some(spec) = &slot.spec else { return Step::Write(Vec::new()) };
         let count = slot.stored.collision_count;
@@ -222,9 +224,10 @@ impl Engine {
         Step::Write(vec![(Work::CreateRevision(new), RevisionWrite::Create)])
     }
 
-    /// J8: one revision of several with equal data stays, the one with the highest number (the last by name among
-    /// equals); the pods of the others get its hash, then the others go. Pods of other templates keep theirs: to the
-    /// built-in controller they would pass for updated, and a rollback would replace nothing.
+    /// [J8](crate::spec#j8): one revision of several with equal data stays, the one with the highest number
+    /// (the last by name among equals); the pods of the others get its hash, then the others go. Pods of
+    /// other templates keep theirs: to the built-in controller they would pass for updated, and a rollback
+    /// would replace nothing.
     fn merge(&self, slot: &Slot, keep: &Claimed, duplicates: &[&Claimed]) -> Step {
         let mut stale = Vec::new();
         let mut waiting = false;
@@ -260,7 +263,8 @@ impl Engine {
         self.ask(slot, work, Pending::Revision { slot: slot.id, write });
     }
 
-    /// J10: old revisions beyond the limit go, the lowest numbers first, except those whose hash a pod still carries.
+    /// [J10](crate::spec#j10): old revisions beyond the limit go, the lowest numbers first, except those
+    /// whose hash a pod still carries.
     pub(crate) fn clean_up_history(&mut self, slot: &mut Slot, now: Time) {
         if !slot.cleanup_dirty || self.must_wait(slot, |slot| &slot.retries.history, now) {
             return;

@@ -20,18 +20,21 @@
 //!
 //! - Order: where the built-in one iterates a map, nodes are taken by name, and orphans go to the first DaemonSet by
 //!   name.
-//! - H1 to H3: writes are waited for by uid and per cell, not by counters per DaemonSet. A roll-out goes on while
-//!   writes are under way, as these count against its budget; it stops while creations or deletions fail or queue.
-//!   Time alone ends no wait: when a write does not become visible, a fresh list decides (`lists`).
-//! - A17 to A19: status follows a node's removal or new taint at once.
-//! - C8: batches go on growing up to the limit while there is work, instead of starting again every 250 pods.
-//! - F12: pods that surge outside the budget (F10) use it up for the others.
-//! - C8, C13: a node whose creation failed waits behind the others, by itself (`refused`): it holds up neither their
-//!   pods nor their roll-out.
-//! - A3: retries wait a minute at most. D7: a failed pod is selected only when it is deleted.
+//! - [H1](crate::spec#h1) to [H3](crate::spec#h3): writes are waited for by uid and per cell, not by counters
+//!   per DaemonSet. A roll-out goes on while writes are under way, as these count against its budget; it
+//!   stops while creations or deletions fail or queue. Time alone ends no wait: when a write does not become
+//!   visible, a fresh list decides (`lists`).
+//! - [A17](crate::spec#a17) to [A19](crate::spec#a19): status follows a node's removal or new taint at once.
+//! - [C8](crate::spec#c8): batches go on growing up to the limit while there is work, instead of starting
+//!   again every 250 pods.
+//! - [F12](crate::spec#f12): pods that surge outside the budget ([F10](crate::spec#f10)) use it up for the
+//!   others.
+//! - [C8](crate::spec#c8), [C13](crate::spec#c13): a node whose creation failed waits behind the others, by
+//!   itself (`refused`): it holds up neither their pods nor their roll-out.
+//! - [A3](crate::spec#a3): retries wait a minute at most. [D7](crate::spec#d7): a failed pod is selected only
+//!   when it is deleted.
 //!
-//! Statements such as "D3" in the documentation of this crate name statements of the specification of the built-in
-//! controller of Kubernetes 1.36.
+//! Statements such as "D3" are those of the [specification](spec) of the built-in controller of Kubernetes 1.36.
 
 mod actions;
 mod base;
@@ -61,6 +64,8 @@ mod refused;
 pub mod revision;
 mod rollout;
 mod slot;
+#[doc = include_str!("../spec/daemonset.md")]
+pub mod spec {}
 mod status;
 mod template;
 mod timers;

@@ -61,7 +61,7 @@ impl Engine {
         Some((PodRef { name: row.name.clone(), uid: row.uid }, row.resource_version))
     }
 
-    /// The event for a pod that ended (L2), and the node's backoff (D6).
+    /// The event for a pod that ended ([L2](crate::spec#l2)), and the node's backoff ([D6](crate::spec#d6)).
     fn tell_why(&mut self, slot: &mut Slot, node: NodeId, pod: PodId, why: Why, now: Time) {
         let Some(row) = self.pods.get(pod) else { return };
         let place = format!("{}/{} on node {}", slot.key.namespace, row.name, self.nodes.name(node));
@@ -94,9 +94,9 @@ impl Engine {
         slot.failed.insert(node, FailedBackoff { generation, delay_millis, updated: now });
     }
 
-    /// Asks for the next batch of creations, of manage or of the roll-out, and says whether there were any. Batches
-    /// of 1, 2, 4, ... follow each other as long as none fails (C8); nodes are taken by name, those whose creations
-    /// fail after all others.
+    /// Asks for the next batch of creations, of manage or of the roll-out, and says whether there were any.
+    /// Batches of 1, 2, 4, ... follow each other as long as none fails ([C8](crate::spec#c8)); nodes are
+    /// taken by name, those whose creations fail after all others.
     pub(crate) fn create(&mut self, slot: &mut Slot, roll: bool, now: Time) -> bool {
         if slot.in_flight.creates > 0 {
             return false;

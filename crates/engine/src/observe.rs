@@ -248,7 +248,8 @@ impl Engine {
         }
     }
 
-    /// Everything up to here was shown: what was created before would have been seen, and is gone again (H3).
+    /// Everything up to here was shown: what was created before would have been seen, and is gone again
+    /// ([H3](crate::spec#h3)).
     fn saw_pods(&mut self, version: u64) {
         self.pods_seen = self.pods_seen.max(version);
         while let Some(&(first, uid)) = self.unseen.by_version.first() {
@@ -454,7 +455,7 @@ fn take_status(slot: &mut Slot, fact: &DaemonSetFact) {
     }
 }
 
-/// Failed pods' backoffs hang on observedGeneration (D6): it has changed.
+/// Failed pods' backoffs hang on observedGeneration ([D6](crate::spec#d6)): it has changed.
 pub(crate) fn touch_failed(slot: &mut Slot) {
     let nodes: Vec<NodeId> = slot.failed.keys().copied().collect();
     nodes.into_iter().for_each(|node| slot.touch_known(node));
@@ -510,7 +511,7 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
     });
 }
 
-/// Whether a DaemonSet adopts what carries such labels (G3).
+/// Whether a DaemonSet adopts what carries such labels ([G3](crate::spec#g3)).
 pub(crate) fn adopts<'a>(slot: &Slot, label: impl Fn(&str) -> Option<&'a str>) -> bool {
     slot.spec.as_ref().is_some_and(|spec| !spec.fact.deleting && selects(&spec.fact.selector, label))
 }

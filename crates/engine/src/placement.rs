@@ -62,7 +62,7 @@ impl Requirement {
         }
     }
 
-    /// Whether a label requirement of a node selector term can be read at all (B4).
+    /// Whether a label requirement of a node selector term can be read at all ([B4](crate::spec#b4)).
     fn is_readable_expression(&self) -> bool {
         match self.operator {
             Operator::In | Operator::NotIn => !self.values.is_empty(),
@@ -73,13 +73,14 @@ impl Requirement {
         }
     }
 
-    /// Whether a field requirement of a node selector term can be read at all (B5).
+    /// Whether a field requirement of a node selector term can be read at all ([B5](crate::spec#b5)).
     fn is_readable_field(&self) -> bool {
         matches!(self.operator, Operator::In | Operator::NotIn) && self.values.len() == 1
     }
 }
 
-/// One term of a required node affinity: all its requirements must hold (B4, B5).
+/// One term of a required node affinity: all its requirements must hold ([B4](crate::spec#b4),
+/// [B5](crate::spec#b5)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeSelectorTerm {
     /// Conditions on labels.
@@ -167,7 +168,7 @@ impl Effect {
         }
     }
 
-    /// Placement looks at taints of this effect (B6).
+    /// Placement looks at taints of this effect ([B6](crate::spec#b6)).
     pub fn keeps_pods_away(self) -> bool {
         matches!(self, Effect::NoSchedule | Effect::NoExecute)
     }
@@ -191,7 +192,7 @@ pub struct Toleration {
     pub key: String,
     /// The operator is Exists: the value does not matter.
     pub exists: bool,
-    /// The operator is one that this version does not evaluate: tolerates nothing (B8).
+    /// The operator is one that this version does not evaluate: tolerates nothing ([B8](crate::spec#b8)).
     pub unreadable: bool,
     /// value.
     pub value: String,
@@ -200,7 +201,7 @@ pub struct Toleration {
 }
 
 impl Toleration {
-    /// Whether the taint is tolerated (B8).
+    /// Whether the taint is tolerated ([B8](crate::spec#b8)).
     pub fn tolerates(&self, taint: &Taint<'_>) -> bool {
         !self.unreadable
             && self.effect.is_none_or(|effect| effect == taint.effect)
@@ -251,9 +252,10 @@ pub struct Placement {
     pub node_name: Option<String>,
     /// spec.nodeSelector.
     pub node_selector: Vec<(String, String)>,
-    /// The terms of the required node affinity, when there is one; an empty list matches nothing (B4).
+    /// The terms of the required node affinity, when there is one; an empty list matches nothing
+    /// ([B4](crate::spec#b4)).
     pub required_terms: Option<Vec<NodeSelectorTerm>>,
-    /// spec.tolerations, for a daemon pod with the default ones (C1).
+    /// spec.tolerations, for a daemon pod with the default ones ([C1](crate::spec#c1)).
     pub tolerations: Vec<Toleration>,
 }
 
@@ -287,12 +289,12 @@ impl Verdict {
 /// One predicate of placement against one node, with the values that it compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Predicate<'a> {
-    /// spec.nodeName is set (B2).
+    /// spec.nodeName is set ([B2](crate::spec#b2)).
     NodeName {
         /// The node that it names.
         wanted: &'a str,
     },
-    /// A pair of spec.nodeSelector (B3).
+    /// A pair of spec.nodeSelector ([B3](crate::spec#b3)).
     NodeSelector {
         /// The label's key.
         key: &'a str,
@@ -301,12 +303,13 @@ pub enum Predicate<'a> {
         /// The value that the node has.
         actual: Option<&'a str>,
     },
-    /// The required node affinity: one of the terms must match (B4, B5).
+    /// The required node affinity: one of the terms must match ([B4](crate::spec#b4), [B5](crate::spec#b5)).
     NodeAffinity {
         /// The terms; [`NodeSelectorTerm::checks`] tells of each requirement.
         terms: &'a [NodeSelectorTerm],
     },
-    /// A taint of the node that keeps pods away unless it is tolerated (B6 to B8).
+    /// A taint of the node that keeps pods away unless it is tolerated ([B6](crate::spec#b6) to
+    /// [B8](crate::spec#b8)).
     Taint {
         /// The taint.
         taint: Taint<'a>,
@@ -340,12 +343,12 @@ impl<'a> Check<'a> {
 pub enum Reason {
     /// Everything matches.
     Eligible,
-    /// The template names another node (B2).
+    /// The template names another node ([B2](crate::spec#b2)).
     OtherNodeName {
         /// The node that it names.
         wanted: String,
     },
-    /// A pair of nodeSelector does not match (B3).
+    /// A pair of nodeSelector does not match ([B3](crate::spec#b3)).
     NodeSelector {
         /// The label's key.
         key: String,
@@ -354,9 +357,9 @@ pub enum Reason {
         /// The value that the node has.
         actual: Option<String>,
     },
-    /// No term of the required node affinity matches (B4, B5).
+    /// No term of the required node affinity matches ([B4](crate::spec#b4), [B5](crate::spec#b5)).
     NodeAffinity,
-    /// A NoSchedule or NoExecute taint is not tolerated (B7).
+    /// A NoSchedule or NoExecute taint is not tolerated ([B7](crate::spec#b7)).
     Taint {
         /// The taint's key.
         key: String,
@@ -394,7 +397,7 @@ impl Placement {
         self.label_checks(node).chain(self.taint_checks(node))
     }
 
-    /// nodeName, nodeSelector and required affinity (B2 to B5).
+    /// nodeName, nodeSelector and required affinity ([B2](crate::spec#b2) to [B5](crate::spec#b5)).
     fn label_checks<'a, N: NodeView + ?Sized>(&'a self, node: &'a N) -> impl Iterator<Item = Check<'a>> {
         let when = |holds: bool| if holds { Verdict::RUN } else { Verdict::AWAY };
         let name = self
@@ -412,7 +415,8 @@ impl Placement {
         name.chain(selector).chain(affinity)
     }
 
-    /// Taints that keep pods away (B6 to B8): those that also evict take running pods with them.
+    /// Taints that keep pods away ([B6](crate::spec#b6) to [B8](crate::spec#b8)): those that also evict take
+    /// running pods with them.
     fn taint_checks<'a, N: NodeView + ?Sized>(&'a self, node: &'a N) -> impl Iterator<Item = Check<'a>> {
         node.taints().filter(|taint| taint.effect.keeps_pods_away()).map(|taint| {
             let toleration = self.tolerations.iter().find(|one| one.tolerates(&taint));
@@ -425,8 +429,8 @@ impl Placement {
         })
     }
 
-    /// shouldRun and shouldContinueRunning for a node (B1-B8). Conditions, cordons, resources and ports are not
-    /// looked at (B9).
+    /// shouldRun and shouldContinueRunning for a node ([B1](crate::spec#b1)-[B8](crate::spec#b8)).
+    /// Conditions, cordons, resources and ports are not looked at ([B9](crate::spec#b9)).
     pub fn verdict<N: NodeView + ?Sized>(&self, node: &N) -> Verdict {
         let mut verdict = Verdict::RUN;
         for check in self.checks(node) {

@@ -43,7 +43,8 @@ fn metadata(daemonset: &DaemonSetRef, pod: &NewPod, template: &Value) -> Value {
     metadata.into()
 }
 
-/// The owner reference by which a DaemonSet controls a pod or a ControllerRevision (C5, G5).
+/// The owner reference by which a DaemonSet controls a pod or a ControllerRevision ([C5](crate::spec#c5),
+/// [G5](crate::spec#g5)).
 pub fn owner_reference(daemonset: &DaemonSetRef) -> Value {
     json!({
         "apiVersion": "apps/v1",
@@ -55,7 +56,8 @@ pub fn owner_reference(daemonset: &DaemonSetRef) -> Value {
     })
 }
 
-/// `<name>-`, or the bare name where the dash would make it too long for a DNS-1123 subdomain (C4).
+/// `<name>-`, or the bare name where the dash would make it too long for a DNS-1123 subdomain
+/// ([C4](crate::spec#c4)).
 fn generate_name(name: &str) -> String {
     if name.len() < 253 { format!("{name}-") } else { name.to_owned() }
 }
@@ -67,7 +69,8 @@ fn spec(template: &Value, node: &str) -> Value {
     spec.into()
 }
 
-/// Replaces the required node affinity by the one node; everything else in affinity stays (C6).
+/// Replaces the required node affinity by the one node; everything else in affinity stays
+/// ([C6](crate::spec#c6)).
 fn pin_to_node(spec: &mut Map<String, Value>, node: &str) {
     let required = json!({
         "nodeSelectorTerms": [{
@@ -90,7 +93,8 @@ fn object_at<'a>(parent: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<S
     }
 }
 
-/// Appends the default tolerations; an equal one of the user's is replaced in place, without its seconds (C1).
+/// Appends the default tolerations; an equal one of the user's is replaced in place, without its seconds
+/// ([C1](crate::spec#c1)).
 fn add_tolerations(spec: &mut Map<String, Value>, host_network: bool) {
     let mut list = spec.get("tolerations").and_then(Value::as_array).cloned().unwrap_or_default();
     let host_network = host_network.then_some(HOST_NETWORK_TOLERATION);

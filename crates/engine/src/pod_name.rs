@@ -8,7 +8,7 @@ pub const POD_NAMES: &str = "everynode.dev/pod-names";
 /// How the pods of a DaemonSet are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PodNames {
-    /// The API server adds a random suffix to the DaemonSet's name (C4).
+    /// The API server adds a random suffix to the DaemonSet's name ([C4](crate::spec#c4)).
     #[default]
     Random,
     /// By [`pod_name`].

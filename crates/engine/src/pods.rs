@@ -26,9 +26,9 @@ pub(crate) enum Place {
     Orphan,
     /// In a cell of the DaemonSet that controls it.
     Member(SlotId),
-    /// In a cell of the DaemonSet that is about to adopt it (G3).
+    /// In a cell of the DaemonSet that is about to adopt it ([G3](crate::spec#g3)).
     Adopting(SlotId),
-    /// With the DaemonSet that controls it but does not select it (G2).
+    /// With the DaemonSet that controls it but does not select it ([G2](crate::spec#g2)).
     Unselected(SlotId),
 }
 
@@ -68,7 +68,7 @@ impl PodRow {
         self.deleting || self.delete_sent
     }
 
-    /// Terminating and ended: not there any more for placement (D2).
+    /// Terminating and ended: not there any more for placement ([D2](crate::spec#d2)).
     pub fn is_ignored(&self) -> bool {
         self.deleting && self.phase.is_terminal()
     }

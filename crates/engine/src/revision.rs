@@ -1,4 +1,4 @@
-//! The data and the name of a ControllerRevision (J3, J6).
+//! The data and the name of a ControllerRevision ([J3](crate::spec#j3), [J6](crate::spec#j6)).
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ pub fn template(data: &[u8]) -> Option<Value> {
     Some(template)
 }
 
-/// The value of `controller-revision-hash` for a revision's data. It differs from the built-in controller's, which
-/// nothing may rely on (J6); the alphabet is the same.
+/// The value of `controller-revision-hash` for a revision's data. It differs from the built-in controller's,
+/// which nothing may rely on ([J6](crate::spec#j6)); the alphabet is the same.
 pub fn hash(data: &[u8], collision_count: Option<i32>) -> String {
     const OFFSET: u32 = 0x811c_9dc5;
     const PRIME: u32 = 0x0100_0193;

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::facts::Strategy;
 use crate::slot::{Slot, mark};
 
-/// What a roll-out may spend (E2 to E6).
+/// What a roll-out may spend ([E2](crate::spec#e2) to [E6](crate::spec#e6)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
     /// Old pods go before new ones come; so many nodes may be without an available pod.
@@ -33,8 +33,8 @@ impl Budget {
 }
 
 impl Engine {
-    /// The roll-out goes on only when manage has nothing left to ask for and no creation or deletion fails (F0).
-    /// Writes that are under way do not hold it up, as they count against its budget.
+    /// The roll-out goes on only when manage has nothing left to ask for and no creation or deletion fails
+    /// ([F0](crate::spec#f0)). Writes that are under way do not hold it up, as they count against its budget.
     pub(crate) fn may_roll(&mut self, slot: &mut Slot, now: Time) -> bool {
         let creates_wait = self.must_wait(slot, |slot| &slot.retries.creates, now);
         let deletes_wait = self.must_wait(slot, |slot| &slot.retries.deletes, now);

@@ -17,7 +17,8 @@ use crate::policy::{Conduct, DataDigest};
 use crate::refused::Refusal;
 use crate::timers::Retry;
 
-/// Names one DaemonSet, by its uid: one that is deleted and created again is another one (A7).
+/// Names one DaemonSet, by its uid: one that is deleted and created again is another one
+/// ([A7](crate::spec#a7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SlotId(pub u32);
 
@@ -47,46 +48,48 @@ pub(crate) struct RevisionRow {
 
 /// What a cell counts as. Each bit is either counted or has a queue.
 pub(crate) mod mark {
-    /// The node should run a pod (I1).
+    /// The node should run a pod ([I1](crate::spec#i1)).
     pub const DESIRED: u32 = 1 << 0;
-    /// ... and has one (I1).
+    /// ... and has one ([I1](crate::spec#i1)).
     pub const CURRENT: u32 = 1 << 1;
-    /// ... whose first is ready (I1).
+    /// ... whose first is ready ([I1](crate::spec#i1)).
     pub const READY: u32 = 1 << 2;
-    /// ... and available (I1).
+    /// ... and available ([I1](crate::spec#i1)).
     pub const AVAILABLE: u32 = 1 << 3;
-    /// ... or updated (I1).
+    /// ... or updated ([I1](crate::spec#i1)).
     pub const UPDATED: u32 = 1 << 4;
-    /// The node should not run a pod and has one (I2).
+    /// The node should not run a pod and has one ([I2](crate::spec#i2)).
     pub const MISSCHEDULED: u32 = 1 << 5;
-    /// Counts against maxUnavailable (F4).
+    /// Counts against maxUnavailable ([F4](crate::spec#f4)).
     pub const UNAVAILABLE: u32 = 1 << 6;
-    /// Counts as available during a surge (F8).
+    /// Counts as available during a surge ([F8](crate::spec#f8)).
     pub const ROLL_AVAILABLE: u32 = 1 << 7;
-    /// Counts against maxSurge (F8, F11).
+    /// Counts against maxSurge ([F8](crate::spec#f8), [F11](crate::spec#f11)).
     pub const SURGING: u32 = 1 << 8;
-    /// An old pod sits on a node that is gone, which stops a surge (F10).
+    /// An old pod sits on a node that is gone, which stops a surge ([F10](crate::spec#f10)).
     pub const MISSING_OLD: u32 = 1 << 9;
     /// How many of the bits are counted.
     pub const COUNTED: u32 = 10;
 
     /// The marks by which pods are created.
     pub const CREATES: u32 = CREATE | SURGE_NOW | SURGE_CANDIDATE;
-    /// A pod is to be created (D3, D10).
+    /// A pod is to be created ([D3](crate::spec#d3), [D10](crate::spec#d10)).
     pub const CREATE: u32 = 1 << 10;
-    /// Pods are to be deleted (D5 to D13).
+    /// Pods are to be deleted ([D5](crate::spec#d5) to [D13](crate::spec#d13)).
     pub const DELETE: u32 = 1 << 11;
-    /// An old pod is not available and goes at once (F5).
+    /// An old pod is not available and goes at once ([F5](crate::spec#f5)).
     pub const REPLACE: u32 = 1 << 12;
-    /// An old pod is available and goes within the budget (F5).
+    /// An old pod is available and goes within the budget ([F5](crate::spec#f5)).
     pub const CANDIDATE: u32 = 1 << 13;
-    /// A new pod beside an unavailable old one, outside the budget (F10).
+    /// A new pod beside an unavailable old one, outside the budget ([F10](crate::spec#f10)).
     pub const SURGE_NOW: u32 = 1 << 14;
-    /// A new pod beside an available old one, within the budget (F10).
+    /// A new pod beside an available old one, within the budget ([F10](crate::spec#f10)).
     pub const SURGE_CANDIDATE: u32 = 1 << 15;
-    /// An old pod goes because the new one is there, or because the node should not run it (F10, F11).
+    /// An old pod goes because the new one is there, or because the node should not run it
+    /// ([F10](crate::spec#f10), [F11](crate::spec#f11)).
     pub const SURGE_DELETE: u32 = 1 << 16;
-    /// An available old pod on a node that should not run it (F10, F13).
+    /// An available old pod on a node that should not run it ([F10](crate::spec#f10),
+    /// [F13](crate::spec#f13)).
     pub const SUNSET: u32 = 1 << 17;
     /// How many of the bits have a queue.
     pub const QUEUED: u32 = 8;
@@ -111,7 +114,8 @@ impl Default for Cell {
     }
 }
 
-/// A pod that was asked for and has not been seen (H3). Nothing is decided for its cell until it is.
+/// A pod that was asked for and has not been seen ([H3](crate::spec#h3)). Nothing is decided for its cell
+/// until it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Creating {
     /// The write is in flight.
@@ -147,7 +151,7 @@ impl Creating {
     }
 }
 
-/// Failed pods of one node (D6).
+/// Failed pods of one node ([D6](crate::spec#d6)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FailedBackoff {
     /// status.observedGeneration at the time: another one is another key.
@@ -160,12 +164,12 @@ pub(crate) struct FailedBackoff {
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub fact: DaemonSetFact,
-    /// The data of the revision that fits the template (J3).
+    /// The data of the revision that fits the template ([J3](crate::spec#j3)).
     pub data: Arc<[u8]>,
-    /// The template generation as the pods' label carries it (F1).
+    /// The template generation as the pods' label carries it ([F1](crate::spec#f1)).
     pub generation_text: Option<String>,
     pub reads_name: bool,
-    /// The event of M6 was recorded.
+    /// The event of [M6](crate::spec#m6) was recorded.
     pub warned: bool,
     /// The event about the annotation for pod names was recorded.
     pub warned_of_names: bool,
@@ -248,16 +252,16 @@ pub(crate) struct Slot {
     pub templates: Vec<DataDigest>,
     /// The hash that the cells' marks were computed with.
     pub marked_hash: Option<Arc<str>>,
-    /// A revision of the right data that is used although it is not claimed (J7).
+    /// A revision of the right data that is used although it is not claimed ([J7](crate::spec#j7)).
     pub borrowed: Option<Uid>,
-    /// The name for a new revision is taken by other data (J7).
+    /// The name for a new revision is taken by other data ([J7](crate::spec#j7)).
     pub collision: bool,
     pub history_dirty: bool,
-    /// A revision came with this as its owner: no reason to look at the history (A9), until there is another one to look
-    /// at the DaemonSet.
+    /// A revision came with this as its owner: no reason to look at the history ([A9](crate::spec#a9)), until
+    /// there is another one to look at the DaemonSet.
     pub has_new_revision: bool,
     pub cleanup_dirty: bool,
-    /// Pods in the current batch of creations, and how it has gone so far (C8).
+    /// Pods in the current batch of creations, and how it has gone so far ([C8](crate::spec#c8)).
     pub batch: usize,
     pub batch_went: BatchWent,
     pub in_flight: InFlight,
@@ -402,7 +406,7 @@ impl Slot {
         self.verdicts[index].1
     }
 
-    /// Whether pods with these labels are made from the current template (F1).
+    /// Whether pods with these labels are made from the current template ([F1](crate::spec#f1)).
     pub fn is_updated(&self, labels: &crate::labels::LabelSets, set: LabelSetId) -> bool {
         let Some(spec) = &self.spec else { return false };
         let hash = self.current.as_ref().map_or("", |current| &*current.hash);
@@ -444,7 +448,8 @@ impl Slot {
         *self.live.entry(labels).or_default() += 1;
     }
 
-    /// One pod less carries these labels; with the last one a revision may have become dead (J10).
+    /// One pod less carries these labels; with the last one a revision may have become dead
+    /// ([J10](crate::spec#j10)).
     pub fn remove_live(&mut self, labels: LabelSetId) {
         if let Some(count) = self.live.get_mut(&labels) {
             *count -= 1;
@@ -455,7 +460,7 @@ impl Slot {
         }
     }
 
-    /// Nothing is to be decided for it now (M3, M6).
+    /// Nothing is to be decided for it now ([M3](crate::spec#m3), [M6](crate::spec#m6)).
     pub fn rests(&self) -> bool {
         use crate::facts::PodSelector;
         self.spec.as_ref().is_none_or(|spec| {

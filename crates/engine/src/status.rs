@@ -8,8 +8,8 @@ use crate::finished::Pending;
 use crate::slot::{Slot, mark};
 
 impl Engine {
-    /// Writes status when a number differs from what the API server has or observedGeneration lags (I5); one write
-    /// at a time, and no faster than the limits allow.
+    /// Writes status when a number differs from what the API server has or observedGeneration lags
+    /// ([I5](crate::spec#i5)); one write at a time, and no faster than the limits allow.
     pub(crate) fn update_status(&mut self, slot: &mut Slot, now: Time) {
         let Some(status) = due(slot) else { return };
         if slot.in_flight.status > 0 || self.must_wait(slot, |slot| &slot.retries.status, now) {

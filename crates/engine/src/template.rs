@@ -12,7 +12,8 @@ pub struct Template {
     placement: Placement,
 }
 
-/// The tolerations that every daemon pod gets, in this order (C1): key and effect; the operator is Exists.
+/// The tolerations that every daemon pod gets, in this order ([C1](crate::spec#c1)): key and effect; the
+/// operator is Exists.
 pub(crate) const DEFAULT_TOLERATIONS: [(&str, Effect); 6] = [
     ("node.kubernetes.io/not-ready", Effect::NoExecute),
     ("node.kubernetes.io/unreachable", Effect::NoExecute),
@@ -22,7 +23,7 @@ pub(crate) const DEFAULT_TOLERATIONS: [(&str, Effect); 6] = [
     ("node.kubernetes.io/unschedulable", Effect::NoSchedule),
 ];
 
-/// The one that only pods on the host's network get, after the others (C1).
+/// The one that only pods on the host's network get, after the others ([C1](crate::spec#c1)).
 pub(crate) const HOST_NETWORK_TOLERATION: (&str, Effect) =
     ("node.kubernetes.io/network-unavailable", Effect::NoSchedule);
 

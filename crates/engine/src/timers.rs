@@ -62,7 +62,7 @@ impl Timers {
     }
 }
 
-/// Waits after failures: the first delay, doubled with each further one, up to a last (A3).
+/// Waits after failures: the first delay, doubled with each further one, up to a last ([A3](crate::spec#a3)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Retry {
     failures: u32,

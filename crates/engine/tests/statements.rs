@@ -1,25 +1,30 @@
 //! Every statement of the specification has a test that names it, or a row in docs/deviations.md.
 //!
 //! A test names statements by the beginning of its name (`d3_d4_a_terminating_pod_...`) or by a line of its
-//! documentation, `/// Statement K1.` or `/// Statements N2, N3.` The specification is not part of this repository;
-//! `statements.txt` lists the names of its statements, and is compared with it where it is there.
+//! documentation, `/// Statement K1.` or `/// Statements N2, N3.`
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panic, and says when it is skipped"
+    reason = "a test fails by panic, and shows what it found"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-const LIST: &str = include_str!("statements.txt");
+const SPECIFICATION: &str = include_str!("../spec/daemonset.md");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn listed() -> BTreeSet<&'static str> {
-    LIST.split_whitespace().collect()
+/// The statements, each of which has an anchor of its name: `- <a id="d3"></a>**D3.** ...`
+fn stated() -> BTreeSet<&'static str> {
+    let named = |line: &'static str| {
+        let (anchor, rest) = line.strip_prefix("- <a id=\"")?.split_once("\"></a>**")?;
+        let (name, _) = rest.split_once(".**")?;
+        (is_statement(name) && name.to_lowercase() == anchor).then_some(name)
+    };
+    SPECIFICATION.lines().filter_map(named).collect()
 }
 
 /// `D3` and the like: a letter from A to O, and a number.
@@ -95,10 +100,21 @@ fn tested() -> BTreeMap<String, Vec<String>> {
     tested
 }
 
+/// `[H1](...) to [H3](...)` without where it leads.
+fn without_links(text: &str) -> String {
+    let parts = text.split("](").enumerate();
+    let part = |(index, part): (usize, &'_ str)| match part.split_once(')') {
+        Some((_, rest)) if index > 0 => rest.replace('[', ""),
+        _ => part.replace('[', ""),
+    };
+    parts.map(part).collect()
+}
+
 /// The statements that the first column of the tables in docs/deviations.md names; `H1 to H3` names three.
 fn deviations() -> BTreeSet<String> {
     let text = std::fs::read_to_string(root().join("docs/deviations.md")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let rows = rows.map(without_links);
     let mut all = BTreeSet::new();
     for cell in rows {
         let words: Vec<&str> = cell.split([' ', ',', ':']).filter(|word| !word.is_empty()).collect();
@@ -117,17 +133,17 @@ fn deviations() -> BTreeSet<String> {
 #[test]
 fn every_statement_has_a_test_or_a_deviation() {
     let (tested, deviations) = (tested(), deviations());
-    for statement in listed() {
+    for statement in stated() {
         println!("{statement}: {}", tested.get(statement).map_or(String::new(), |tests| tests.join("; ")));
     }
     let is_open = |one: &&str| !tested.contains_key(*one) && !deviations.contains(*one);
-    let open: Vec<&str> = listed().into_iter().filter(is_open).collect();
+    let open: Vec<&str> = stated().into_iter().filter(is_open).collect();
     assert!(open.is_empty(), "neither a test nor a row in docs/deviations.md: {open:?}");
-    let without_test = listed().into_iter().filter(|one| !tested.contains_key(*one)).count();
+    let without_test = stated().into_iter().filter(|one| !tested.contains_key(*one)).count();
     let tests: BTreeSet<&String> = tested.values().flatten().collect();
     println!(
         "{} statements, {} of them without a test and with a deviation; {} tests; {} statements with a deviation",
-        listed().len(),
+        stated().len(),
         without_test,
         tests.len(),
         deviations.len()
@@ -136,22 +152,30 @@ fn every_statement_has_a_test_or_a_deviation() {
 
 #[test]
 fn every_named_statement_exists() {
-    let listed = listed();
+    let stated = stated();
     let (tested, deviations) = (tested(), deviations());
     let strangers: Vec<&String> =
-        tested.keys().chain(&deviations).filter(|one| !listed.contains(one.as_str())).collect();
+        tested.keys().chain(&deviations).filter(|one| !stated.contains(one.as_str())).collect();
     assert!(strangers.is_empty(), "no such statements: {strangers:?}");
 }
 
 #[test]
-fn the_list_is_that_of_the_specification() {
-    let Ok(text) = std::fs::read_to_string(root().join("../shared/spec/daemonset.md")) else {
-        println!("skipped: ../shared is not here");
-        return;
-    };
-    let first_words = text.lines().filter_map(|line| line.split_once(". ").map(|(first, _)| first));
-    let stated: BTreeSet<&str> = first_words.filter(|word| is_statement(word)).collect();
-    assert_eq!(listed(), stated);
+fn every_link_leads_to_a_statement() {
+    let stated = stated();
+    let mut files = Vec::new();
+    sources(&root().join("crates"), &mut files);
+    files.retain(|file| file.iter().any(|part| part == "src"));
+    files.push(root().join("docs/deviations.md"));
+    let mut links = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for link in ["::spec#", "daemonset.md#"].into_iter().flat_map(|link| text.split(link).skip(1)) {
+            let anchor = link.split(|one: char| !one.is_ascii_alphanumeric()).next().unwrap();
+            assert!(stated.contains(anchor.to_uppercase().as_str()), "{}: {anchor}", file.display());
+            links += 1;
+        }
+    }
+    assert!(links > 100, "{links} links");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Which events reach the API, and in which form (specification L4): a roll-out of 5,000 pods must not send 5,000.
+//! Which events reach the API, and in which form (specification [L4](everynode_engine::spec#l4)): a roll-out
+//! of 5,000 pods must not send 5,000.
 //!
 //! As the field's correlator does in effect: an event that was sent before is counted up; when many differ only in
 //! their message, they are combined into one; and each object has a small budget per type of event.

@@ -10,7 +10,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 type Fields<'a> = BTreeMap<&'a str, &'a RawValue>;
 
-/// DeleteOptions that name the one object that is meant, and nothing else (specification C10).
+/// DeleteOptions that name the one object that is meant, and nothing else (specification
+/// [C10](everynode_engine::spec#c10)).
 pub(crate) fn delete(uid: Uid) -> Vec<u8> {
     to_vec(&json!({
         "kind": "DeleteOptions",
@@ -28,19 +29,20 @@ pub(crate) fn delete_as_known(uid: Uid, resource_version: u64) -> Vec<u8> {
     }))
 }
 
-/// Puts the owner reference in (specification G5). The uid makes sure of the object (G7).
+/// Puts the owner reference in (specification [G5](everynode_engine::spec#g5)). The uid makes sure of the
+/// object ([G7](everynode_engine::spec#g7)).
 pub(crate) fn adopt(daemonset: &DaemonSetRef, uid: Uid) -> Vec<u8> {
     let owner = pod_body::owner_reference(daemonset);
     to_vec(&json!({"metadata": {"ownerReferences": [owner], "uid": uid.to_string()}}))
 }
 
-/// Takes the owner reference out (specification G6).
+/// Takes the owner reference out (specification [G6](everynode_engine::spec#g6)).
 pub(crate) fn release(daemonset: &DaemonSetRef, uid: Uid) -> Vec<u8> {
     let owner = json!({"$patch": "delete", "uid": daemonset.uid.to_string()});
     to_vec(&json!({"metadata": {"uid": uid.to_string(), "ownerReferences": [owner]}}))
 }
 
-/// Sets the label that names the revision (specification J8).
+/// Sets the label that names the revision (specification [J8](everynode_engine::spec#j8)).
 pub(crate) fn label(uid: Uid, hash: &str) -> Vec<u8> {
     to_vec(&json!({"metadata": {"uid": uid.to_string(), "labels": {pod_body::HASH_LABEL: hash}}}))
 }
@@ -128,7 +130,8 @@ pub(crate) fn changed_revision(
     serde_json::to_vec(&fields)
 }
 
-/// A served DaemonSet with other numbers in its status; conditions and collisionCount stay (specification I8).
+/// A served DaemonSet with other numbers in its status; conditions and collisionCount stay (specification
+/// [I8](everynode_engine::spec#i8)).
 ///
 /// # Errors
 /// When the bytes are not an object.

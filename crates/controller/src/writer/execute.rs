@@ -259,9 +259,10 @@ impl Executor {
         Ok(Outcome::PodPatched { resource_version })
     }
 
-    /// Asks the server, not the watch, whether the DaemonSet may take objects in (specification G4). One answer is
-    /// good for all adoptions of a short time, as it is for one pass of the built-in controller; the lock is held
-    /// while it is waited for, so that the others of a row wait for it too.
+    /// Asks the server, not the watch, whether the DaemonSet may take objects in (specification
+    /// [G4](everynode_engine::spec#g4)). One answer is good for all adoptions of a short time, as it is for
+    /// one pass of the built-in controller; the lock is held while it is waited for, so that the others of a
+    /// row wait for it too.
     async fn check_may_adopt(&self, daemonset: &DaemonSetRef) -> Result<(), Stopped> {
         let mut checked = self.may_adopt.lock().await;
         checked.retain(|_, at| at.elapsed() < ADOPTION_CHECK_LIFE);
@@ -316,7 +317,7 @@ impl Executor {
     }
 
     /// PUT of what the watch last showed; when that fails in any way, once more with what the server has
-    /// (specification I7).
+    /// (specification [I7](everynode_engine::spec#i7)).
     async fn write_status(&self, daemonset: &DaemonSetRef, status: &Status) -> Result<Outcome, Stopped> {
         let path = format!("{}/status", daemonset_path(daemonset));
         if let Some(served) = self.served.get(daemonset.uid)

@@ -23,8 +23,8 @@ pub(crate) fn gone_or_failed(error: &Error) -> Outcome {
     }
 }
 
-/// As [`gone_or_failed`], for a release: whatever the server finds invalid about it, the object does not belong to
-/// the DaemonSet any more (specification G6).
+/// As [`gone_or_failed`], for a release: whatever the server finds invalid about it, the object does not
+/// belong to the DaemonSet any more (specification [G6](everynode_engine::spec#g6)).
 pub(crate) fn released_or_failed(error: &Error) -> Outcome {
     if error.code() == Some(422) { Outcome::Gone } else { gone_or_failed(error) }
 }

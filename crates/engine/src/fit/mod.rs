@@ -1,6 +1,7 @@
 //! Whether a pod fits on a node, as Kubernetes' scheduler sees it: resources, host ports and the number of pods.
 //!
-//! The DaemonSet controller itself does not ask this (B9); the scheduler does, and so does a plan.
+//! The DaemonSet controller itself does not ask this ([B9](crate::spec#b9)); the scheduler does, and so does
+//! a plan.
 
 mod demand;
 

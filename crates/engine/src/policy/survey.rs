@@ -60,8 +60,8 @@ pub(crate) struct Spot {
     pub old: Option<Daemon>,
     /// A pod is terminating, or was asked for and has not been seen.
     pub is_busy: bool,
-    /// Something comes before any roll-out here (F0, G3): a pod is to be adopted, or is one too many, or none of those
-    /// that were created stays.
+    /// Something comes before any roll-out here ([F0](crate::spec#f0), [G3](crate::spec#g3)): a pod is to be
+    /// adopted, or is one too many, or none of those that were created stays.
     pub is_unsettled: bool,
     /// The failure domain.
     pub domain: Box<str>,

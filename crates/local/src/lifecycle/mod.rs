@@ -1,5 +1,6 @@
 //! What Kubernetes' node lifecycle does: a node that stops renewing its lease becomes Unknown, taints follow
-//! conditions, pods that do not tolerate a NoExecute taint are evicted (specification B10).
+//! conditions, pods that do not tolerate a NoExecute taint are evicted (specification
+//! [B10](everynode_engine::spec#b10)).
 
 mod eviction;
 mod taints;

@@ -1,4 +1,4 @@
-//! The taints that follow from a node's conditions (specification B10).
+//! The taints that follow from a node's conditions (specification [B10](everynode_engine::spec#b10)).
 
 use everynode_wire::lean::Taint;
 use serde_json::{Value, json};
