@@ -12,6 +12,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use everynode_apiserver::{Config, Error, Server};
+use everynode_testkit::{Need, skip};
 use everynode_wire::Value;
 use support::{LIMIT, start};
 
@@ -137,7 +138,7 @@ async fn a_log_that_cannot_be_opened_is_an_error_with_its_path() {
 async fn a_full_disk_is_counted_and_requests_go_on() {
     let full = PathBuf::from("/dev/full");
     if !full.exists() {
-        println!("skipped: /dev/full is not here");
+        skip(Need::FullDisk, "/dev/full is not here");
         return;
     }
     let (server, client) = start(config(&full)).await;

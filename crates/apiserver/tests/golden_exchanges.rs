@@ -12,8 +12,9 @@ mod support;
 use std::collections::HashMap;
 
 use everynode_apiserver::Config;
+use everynode_testkit::shared;
 use everynode_wire::Value;
-use support::{Answer, Client, shared, start};
+use support::{Answer, Client, start};
 
 /// How many rows were equal when this was last looked at; fewer is a mistake.
 const EQUAL: usize = 285;

@@ -14,14 +14,14 @@ use std::path::Path;
 use std::process::Command;
 
 use everynode_apiserver::Config;
+use everynode_testkit::{have_kubectl, shared};
 use everynode_wire::Value;
-use support::{Client, shared, start};
+use support::{Client, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_applies_real_manifests_as_on_a_real_cluster() {
     let (Some(manifests), Some(golden)) = (shared("manifests"), shared("golden/manifests")) else { return };
-    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
-        println!("skipped: kubectl is not here");
+    if !have_kubectl() {
         return;
     }
     let (server, client) = start(Config::default()).await;
@@ -54,8 +54,7 @@ async fn kubectl_applies_real_manifests_as_on_a_real_cluster() {
 /// kubectl checks lists, and kinds that nobody serves, by version 2 of OpenAPI, which it takes in protobuf only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_applies_lists_and_what_stands_beside_unknown_kinds() {
-    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
-        println!("skipped: kubectl is not here");
+    if !have_kubectl() {
         return;
     }
     let (server, _client) = start(Config::default()).await;

@@ -14,6 +14,7 @@ mod support;
 use std::fmt::Write as _;
 
 use everynode_apiserver::Config;
+use everynode_testkit::{number, set_number};
 use support::{Client, start};
 
 const PATHS: &[&str] = &[
@@ -157,17 +158,13 @@ async fn ask(client: &Client, seed: u64) {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_requests_are_all_answered() {
     let (server, client) = start(Config::default()).await;
     let map = r#"{"metadata":{"name":"a"},"data":{"k":"v"}}"#;
     assert_eq!(client.post(PATHS[0], map).await.status, 201);
-    let first = number("EVERYNODE_SEED").unwrap_or_else(|| fastrand::u64(..u64::MAX / 2));
-    let count = number("EVERYNODE_MUTATIONS").unwrap_or(2_000);
+    let first: u64 = set_number("EVERYNODE_SEED").unwrap_or_else(|| fastrand::u64(..u64::MAX / 2));
+    let count: u64 = number("EVERYNODE_MUTATIONS", 2_000);
     println!("again with EVERYNODE_SEED={first} EVERYNODE_MUTATIONS={count}");
     for query in QUERIES {
         client.send("GET", &format!("{}?{}", PATHS[0], for_url(query.as_bytes())), &[], "").await;

@@ -22,7 +22,8 @@ pub struct CompletionArgs {
 pub enum ShellArg {
     /// source <(everynode completion bash)
     Bash,
-    /// everynode completion zsh > "${fpath[1]}/_everynode"
+    /// To be written where zsh looks for functions.
+    #[value(help = r#"everynode completion zsh > "${fpath[1]}/_everynode""#)]
     Zsh,
     /// everynode completion fish > ~/.config/fish/completions/everynode.fish
     Fish,

@@ -10,11 +10,12 @@
 mod common;
 mod template;
 
+use everynode_testkit::have_kubectl;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{everynode, have_kubectl};
+use common::everynode;
 use everynode_wire::manifest;
 use serde_json::{Value, json};
 

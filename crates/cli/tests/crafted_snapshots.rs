@@ -10,12 +10,13 @@
 
 mod common;
 
+use everynode_testkit::number;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Cluster, LIMIT, eventually, everynode, get, number};
+use common::{Cluster, LIMIT, eventually, everynode, get};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -20,8 +20,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::doubles::{assert_no_doubles, live_on, watch_for_doubles};
-use common::{eventually, get, number, spawn};
+use common::{eventually, get, spawn};
 use everynode_client::{Client, content_type};
+use everynode_testkit::number;
 use ledger::Ledger;
 use serde_json::json;
 use tokio::task::JoinSet;

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use common::bare::Bare;
 use common::{LIMIT, audit, eventually, get};
 use everynode_client::content_type;
+use everynode_testkit::{Need, skip};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -231,7 +232,7 @@ async fn forge_pods(world: &World) {
 /// A policy that is made anew in the middle of a roll-out, with a forged way back, and aborts it.
 async fn forge_policies(world: &World) {
     if world.bare.client.get(&world.policies("")).await.is_err() {
-        println!("skipped: the cluster does not serve RolloutPolicies");
+        skip(Need::RolloutPolicies, "the cluster does not serve the kind");
         return;
     }
     let waves = json!([{"nodes": 1, "gate": "Manual"}, {"nodes": "100%"}]);
@@ -315,7 +316,7 @@ async fn who_may_not_write_daemonsets_gets_no_pod_of_a_template_of_their_own() {
     world.check("other objects");
 
     let Some(log) = world.bare.audit_log.clone() else {
-        println!("skipped: EVERYNODE_TEST_AUDIT_LOG does not tell where the audit log is");
+        skip(Need::AuditLog, "EVERYNODE_TEST_AUDIT_LOG does not tell where the audit log is");
         return;
     };
     let entries = audit::read_all(&log, &world.bare).await;

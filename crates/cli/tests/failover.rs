@@ -11,6 +11,7 @@
 
 mod common;
 
+use everynode_testkit::{Need, number, skip};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use common::audit::{time, writer};
 use common::bare::Bare;
 use common::doubles::watch_for_doubles;
-use common::{LIMIT, audit, eventually, number};
+use common::{LIMIT, audit, eventually};
 use serde_json::{Value, json};
 
 const NODES: usize = 8;
@@ -125,7 +126,7 @@ async fn a_leader_that_dies_or_sleeps_leaves_no_second_pod_and_writes_no_more() 
     watcher.abort();
     match replicas.bare.audit_log.clone() {
         Some(log) => check_audit_log(&log, &replicas.bare, failovers).await,
-        None => println!("skipped: EVERYNODE_TEST_AUDIT_LOG does not tell where the audit log is"),
+        None => skip(Need::AuditLog, "EVERYNODE_TEST_AUDIT_LOG does not tell where the audit log is"),
     }
 }
 

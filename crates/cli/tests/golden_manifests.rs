@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Cluster, eventually, get, have_kubectl, shared};
+use common::{Cluster, eventually, get};
 use everynode_client::Client;
+use everynode_testkit::{have_kubectl, shared};
 use serde_json::{Value, json};
 
 /// How long one manifest may take to settle.

@@ -8,11 +8,12 @@
 
 mod common;
 
+use everynode_testkit::have_kubectl;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Cluster, have_kubectl};
+use common::Cluster;
 use serde_json::Value;
 
 const AGENT: &str = r#"

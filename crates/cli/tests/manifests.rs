@@ -70,7 +70,7 @@ fn files() -> Vec<(&'static str, Vec<u8>, bool)> {
 #[test]
 fn what_kubectl_takes_is_taken_and_what_it_refuses_is_refused() {
     let here = tempfile::tempdir().unwrap();
-    let cluster = common::have_kubectl().then(|| Cluster::start(&["--nodes", "0"]));
+    let cluster = everynode_testkit::have_kubectl().then(|| Cluster::start(&["--nodes", "0"]));
     for (name, bytes, taken) in files() {
         std::fs::write(here.path().join(name), bytes).unwrap();
         let output = up(here.path(), &["--ephemeral", "--nodes", "0", "--timeout", "0s", "-f", name]);
@@ -85,7 +85,7 @@ fn what_kubectl_takes_is_taken_and_what_it_refuses_is_refused() {
 
 #[test]
 fn objects_read_with_kubectl_are_applied_again_and_carry_the_annotation_that_kubectl_writes() {
-    if !common::have_kubectl() {
+    if !everynode_testkit::have_kubectl() {
         return;
     }
     let here = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ use common::bare::Bare;
 use common::built_in::BuiltIn;
 use common::{LIMIT, audit, eventually, get};
 use everynode_client::content_type;
+use everynode_testkit::{Need, skip};
 use serde_json::{Value, json};
 
 const NODES: usize = 4;
@@ -29,7 +30,7 @@ async fn the_objects_of_other_controllers_are_never_written() {
     let Some(program) = BuiltIn::program() else { return };
     let bare = Bare::start(NODES).await;
     let Some(log) = bare.audit_log.clone() else {
-        println!("skipped: EVERYNODE_TEST_AUDIT_LOG does not tell where the audit log is");
+        skip(Need::AuditLog, "EVERYNODE_TEST_AUDIT_LOG does not tell where the audit log is");
         return;
     };
     let _built_in = BuiltIn::start(&program, &bare, CONTROLLERS);

@@ -18,6 +18,7 @@ use everynode_local::{LoopsConfig, loops};
 use everynode_node::{Fleet as Nodes, FleetConfig, NodeSpec};
 use everynode_plan::spread::Spread;
 use everynode_plan::{Change, Fleet, Manifest, Options, Plan};
+use everynode_testkit::number;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -391,10 +392,6 @@ async fn check(seed: u64) {
 
 fn start() -> Duration {
     Duration::from_millis(number("EVERYNODE_PLAN_START_MILLIS", START_MILLIS))
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[tokio::test(flavor = "multi_thread")]

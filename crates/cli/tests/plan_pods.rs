@@ -21,6 +21,7 @@ use everynode_client::{Client, Error, content_type};
 use everynode_engine::{DaemonSetFact, DaemonSetRef, NewPod, pod_body, revision};
 use everynode_local::up::{Document, apply};
 use everynode_plan::{Change, FindingKind, Fleet, Manifest, Options, Plan};
+use everynode_testkit::{number, set_number};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -35,16 +36,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Seeds that found something once; their batches are run each time.
 const FINDERS: [u64; 0] = [];
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name)
-        .ok()
-        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_planned_pod_is_the_pod_that_the_api_makes() {
-    let count = number("EVERYNODE_PLAN_TEMPLATES").unwrap_or(300);
-    let seeds: Vec<u64> = match number("EVERYNODE_PLAN_TEMPLATE_SEED") {
+    let count: u64 = number("EVERYNODE_PLAN_TEMPLATES", 300);
+    let seeds: Vec<u64> = match set_number("EVERYNODE_PLAN_TEMPLATE_SEED") {
         Some(seed) => vec![seed],
         None => (0..count.div_ceil(BATCH)).map(|_| fastrand::u64(1 << 32..)).chain(FINDERS).collect(),
     };

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 use common::agent::{Agent, counts};
 use common::bare::Bare;
 use common::native::Native;
-use common::{LIMIT, eventually, everynode, get, number};
+use common::{LIMIT, eventually, everynode, get};
 use everynode_client::{Client, Event, ListWatch, content_type};
+use everynode_testkit::number;
 use futures::StreamExt;
 use serde_json::{Value, json};
 

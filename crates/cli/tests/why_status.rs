@@ -16,6 +16,7 @@ use common::{Cluster, eventually, everynode};
 use everynode_client::content_type;
 use everynode_plan::file::{Header, VERSION, Writer};
 use everynode_plan::record::{Node, Record, Taint};
+use everynode_testkit::{have_bash, have_kubectl, have_terminal};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -202,7 +203,7 @@ fn the_program_is_a_plugin_of_kubectl_under_that_name() {
     assert!(help.contains("Usage: kubectl everynode plan [OPTIONS]"), "{help}");
     let wrong = run(Command::new(&plugin).args(["status", "--wrong"]));
     assert!(wrong.contains("Usage: kubectl everynode status"), "{wrong}");
-    if common::have_kubectl() {
+    if have_kubectl() {
         let path = format!("{}:{}", desk.path().display(), std::env::var("PATH").unwrap_or_default());
         let mut kubectl = Command::new("kubectl");
         kubectl.args(["everynode", "status", "-A", "--snapshot", "fleet.snapshot"]);
@@ -224,9 +225,9 @@ fn shells_get_a_script_that_completes_every_command() {
     check(desk.path(), &["completion", "tcsh"], 2, &["possible values: bash, zsh, fish"]);
     let script = desk.path().join("script");
     std::fs::write(&script, run(desk.path(), &["completion", "bash"]).stdout).unwrap();
-    match Command::new("bash").arg("-n").arg(&script).status() {
-        Ok(status) => assert!(status.success(), "bash cannot read it"),
-        Err(_) => println!("skipped: bash is not here"),
+    if have_bash() {
+        let status = Command::new("bash").arg("-n").arg(&script).status().unwrap();
+        assert!(status.success(), "bash cannot read it");
     }
 }
 
@@ -350,8 +351,7 @@ const GIVEN_BACK: [&str; 3] = ["\u{1b}[?1049l", "\u{1b}[?25h", "\u{1b}[?7h"];
 
 #[test]
 fn ctrl_c_leaves_the_terminal_as_it_was() {
-    if Command::new("script").arg("--version").output().is_err() {
-        println!("skipped: script, which makes a terminal, is not here");
+    if !have_terminal() {
         return;
     }
     let cluster = Cluster::start(&["--nodes", "1"]);

@@ -32,7 +32,7 @@ impl LineSplitter {
     /// skipped.
     ///
     /// # Errors
-    /// [`LineTooLong`] when the limit is passed; the splitter must not be used after that.
+    /// `LineTooLong` when the limit is passed; the splitter must not be used after that.
     pub fn next_line(&mut self) -> Result<Option<Bytes>, LineTooLong> {
         while let Some(end) = memchr::memchr(b'\n', &self.frame) {
             let tail = self.frame.split_to(end + 1).slice(..end);

@@ -16,6 +16,7 @@ use cluster::{Cluster, DAEMONSETS, PODS, REVISIONS, daemonset, image, watch_for_
 use everynode_client::content_type;
 use everynode_controller::ControllerConfig;
 use everynode_engine::Limits;
+use everynode_testkit::number;
 use futures::StreamExt;
 use proxy::{Answer, Fault, Line, Proxy, once_each};
 use serde_json::{Value, json};
@@ -317,10 +318,6 @@ async fn outlasts(seed: u64) {
         scene.cluster.settled(app, 5).await;
     }
     scene.end(&what).await;
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

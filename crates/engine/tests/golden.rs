@@ -6,21 +6,13 @@
 )]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use everynode_engine::placement::{Effect, NodeView, Taint};
 use everynode_engine::{DaemonSetRef, NewPod, Template, Uid, pod_body};
+use everynode_testkit::shared;
 use serde_json::Value;
-
-fn golden() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
-    if !path.is_dir() {
-        println!("skipped: ../shared is not here");
-        return None;
-    }
-    Some(path)
-}
 
 /// A served node.
 struct Served(Value);
@@ -68,7 +60,7 @@ fn each_daemonset(golden: &Path, mut visit: impl FnMut(&str, &str, &Value)) -> u
 /// Statements B3, B4, B5, B6, B7, B8.
 #[test]
 fn the_same_nodes_get_a_pod_as_in_the_recording() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = shared("golden") else { return };
     let fleet = fleet(&golden);
     let count = each_daemonset(&golden, |file, key, daemonset| {
         // Where admission refused the pods, none was recorded.
@@ -87,7 +79,7 @@ fn the_same_nodes_get_a_pod_as_in_the_recording() {
 /// Statements C1, C2, C3, C4, C6.
 #[test]
 fn a_created_pod_asks_for_what_the_recorded_one_asks_for() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = shared("golden") else { return };
     let mut compared = 0;
     each_daemonset(&golden, |file, key, daemonset| {
         let recorded = &daemonset["pod"];

@@ -47,11 +47,8 @@ fn j3_data_is_canonical_json_with_the_patch_directive_inside() {
 
 #[test]
 fn j3_data_equals_the_recorded_bytes_of_a_real_cluster() {
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
-    let Ok(manifests) = std::fs::read_dir(golden.join("manifests")) else {
-        println!("skipped: ../shared is not here");
-        return;
-    };
+    let Some(golden) = everynode_testkit::shared("golden") else { return };
+    let manifests = std::fs::read_dir(golden.join("manifests")).unwrap();
     let mut compared = 0;
     for entry in manifests {
         let path = entry.unwrap().path();

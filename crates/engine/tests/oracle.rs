@@ -17,6 +17,7 @@ use everynode_engine::{
     IntOrPercent, Kind, Limits, Outcome, POD_NAMES, Phase, PodController, PodNames, RevisionFact, Scope,
     Strategy, Template, Time, Uid, Work, pod_name, revision,
 };
+use everynode_testkit::number;
 use naive::Naive;
 use serde_json::json;
 
@@ -570,14 +571,10 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
     check_empty(&mut world)
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn the_engine_asks_for_what_the_plain_specification_asks_for() {
     const STEPS_PER_SEED: u64 = 300;
-    let steps = number("EVERYNODE_ORACLE_STEPS", 6_000);
+    let steps: u64 = number("EVERYNODE_ORACLE_STEPS", 6_000);
     let first = number("EVERYNODE_ORACLE_SEED", fastrand::u64(0..1 << 40));
     println!("EVERYNODE_ORACLE_SEED={first}");
     for seed in first..first + steps.div_ceil(STEPS_PER_SEED) {

@@ -7,6 +7,7 @@ mod common;
 use common::fleet::{Fleet, Image, not_ready, runs};
 use common::{change_image, node_name, plain_node, rolling};
 use everynode_engine::{Phase, Time, Uid};
+use everynode_testkit::number;
 use serde_json::{Value, json};
 
 impl Fleet {
@@ -88,8 +89,7 @@ fn a_leader_that_comes_later_knows_all_nodes_that_were_broken_before() {
 /// `EVERYNODE_BROKEN_NODES` says of how many nodes; 20,000 take six seconds in a release build.
 #[test]
 fn a_leader_that_comes_later_knows_thousands_of_nodes_that_were_broken_before() {
-    let given = std::env::var("EVERYNODE_BROKEN_NODES").ok().and_then(|text| text.parse().ok());
-    let broken: usize = given.unwrap_or(3_000);
+    let broken: usize = number("EVERYNODE_BROKEN_NODES", 3_000);
     let policy = json!({"maxUnavailable": 1, "failure": {"budget": 3, "action": "Rollback"}});
     let mut fleet = Fleet::new(broken + 10, rolling(1, 0)).with_policy(policy);
     fleet.cluster.settle();

@@ -19,6 +19,7 @@ use everynode_engine::{
     ActionId, DaemonSetRef, Engine, EngineConfig, Fact, Failure, Kind, Limits, Outcome, Phase, Time, Trouble,
     Uid, Work,
 };
+use everynode_testkit::number;
 use serde_json::{Value, json};
 
 const KINDS: [Kind; 4] = [Kind::Node, Kind::DaemonSet, Kind::Pod, Kind::Revision];
@@ -655,10 +656,6 @@ fn run(seed: u64) -> Result<(), String> {
         world.decide().map_err(|error| format!("step {step}: {error}"))?;
     }
     world.heal().map_err(|error| format!("after the weather: {error}"))
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]

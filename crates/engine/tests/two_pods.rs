@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use common::{Cluster, Told, refused};
 use everynode_engine::{Action, Fact, Failure, Kind, Outcome, POD_NAMES, Time, Work};
+use everynode_testkit::set_number;
 
 /// The longest time between the loss of an answer and the write itself. The engine waits longer.
 const LATEST_MILLIS: i64 = 29_000;
@@ -174,8 +175,7 @@ impl World {
 
 #[test]
 fn there_are_never_two_live_pods_on_a_node() {
-    let given = std::env::var("EVERYNODE_ORACLE_SEED").ok().and_then(|text| text.parse().ok());
-    let first = given.unwrap_or_else(|| fastrand::u64(0..1 << 40));
+    let first = set_number("EVERYNODE_ORACLE_SEED").unwrap_or_else(|| fastrand::u64(0..1 << 40));
     println!("EVERYNODE_ORACLE_SEED={first}");
     for seed in first..first + 40 {
         let mut world = World::new(seed, seed % 2 == 0);

@@ -342,7 +342,7 @@ async fn a_deleted_node_that_asked_for_it_comes_back_with_its_daemon() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: cargo test --release -p everynode-local --test loops -- --ignored --nocapture"]
 async fn measure_saturation() {
-    let nodes = std::env::var("EVERYNODE_NODES").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
+    let nodes = everynode_testkit::number("EVERYNODE_NODES", 1000);
     let start = Instant::now();
     let cluster = Cluster::start_with(nodes, Duration::from_secs(10), Duration::from_secs(40)).await;
     println!("{:?} parts started", start.elapsed());

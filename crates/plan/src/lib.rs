@@ -1,6 +1,6 @@
 //! What a change of a DaemonSet will do to a fleet, before it is made.
 //!
-//! [`collect`] reads a cluster with read-only requests, page by page, into [`record`]s; [`file`] keeps them in a file.
+//! [`collect`] reads a cluster with read-only requests, page by page, into [`record`]s; [`mod@file`] keeps them in a file.
 //! A [`Fleet`] is a cluster in memory, a [`Change`] what applying a manifest to it makes of a DaemonSet. [`Plan::make`]
 //! runs the engine, the same one as the controller's, in virtual time against a model of the fleet, and says what
 //! came of it.

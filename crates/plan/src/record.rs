@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Record {
-    /// A DaemonSet, as served but for what [`crate::mask`] takes out.
+    /// A DaemonSet, as served but for what `mask` takes out.
     DaemonSet(Value),
     /// A ControllerRevision of a DaemonSet.
     Revision(Revision),
@@ -302,7 +302,7 @@ pub struct Revision {
     pub daemon_set: String,
     /// revision.
     pub revision: i64,
-    /// data, byte for byte but for what [`crate::mask`] takes out.
+    /// data, byte for byte but for what `mask` takes out.
     pub data: String,
     /// SHA-256 of data as it was served; empty in snapshots that are older than this.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -14,7 +14,7 @@ use crate::status::FieldError;
 use crate::validate::meta::NameRule;
 use crate::{Object, Value};
 
-/// One kind as discovery shows it and as the generic handlers need it: a built-in one, made from its [`Row`], or
+/// One kind as discovery shows it and as the generic handlers need it: a built-in one, made from its row, or
 /// one version of a custom resource, made from its definition.
 #[derive(Debug, Clone)]
 pub struct Resource {

@@ -4,10 +4,11 @@
 
 mod golden;
 
+use everynode_testkit::shared;
 use everynode_wire::decode::{Body, decode_body, normalize};
 use everynode_wire::encode::{canonical, to_text};
 use everynode_wire::{Value, manifest};
-use golden::{exchanges, filled, shared, title, type_of};
+use golden::{exchanges, filled, title, type_of};
 
 /// Decoding an object that the API served gives the object again, field for field.
 fn check_served(what: &str, served: &Value, count: &mut usize) {
@@ -77,9 +78,11 @@ fn every_recorded_body_is_decoded_or_refused_as_it_was() {
 
 #[test]
 fn every_manifest_is_read() {
-    let Some(shared) = shared() else { return };
+    let (Some(manifests), Some(recordings)) = (shared("manifests"), shared("golden/manifests")) else {
+        return;
+    };
     let mut files = 0;
-    for entry in std::fs::read_dir(shared.join("manifests")).unwrap() {
+    for entry in std::fs::read_dir(manifests).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
@@ -96,7 +99,7 @@ fn every_manifest_is_read() {
             normalize(ty, &document.value).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let recorded = std::fs::read(shared.join(format!("golden/manifests/{name}.json"))).unwrap();
+        let recorded = std::fs::read(recordings.join(format!("{name}.json"))).unwrap();
         let recorded: Value = serde_json::from_slice(&recorded).unwrap();
         for (name, set) in recorded["daemonsets"].as_object().into_iter().flatten() {
             check_recorded(name, "apps.v1.DaemonSet", &set["object"]);

@@ -6,6 +6,7 @@ mod golden;
 
 use std::collections::HashMap;
 
+use everynode_testkit::shared;
 use everynode_wire::decode::{Body, decode_body, normalize};
 use everynode_wire::defaults::order;
 use everynode_wire::encode::{canonical, to_text};
@@ -16,7 +17,7 @@ use everynode_wire::status::Status;
 use everynode_wire::table::{IncludeObject, of_object};
 use everynode_wire::validate::meta::{NameRule, validate_metadata_create, validate_metadata_update};
 use everynode_wire::{Value, manifest, resource_for, resource_for_kind};
-use golden::{body, exchanges, filled, shared, title};
+use golden::{body, exchanges, filled, title};
 
 fn text(value: &Value) -> String {
     String::from_utf8(canonical(value)).unwrap()
@@ -24,9 +25,9 @@ fn text(value: &Value) -> String {
 
 /// The DaemonSets of the recorded manifests by name, as they were applied and as they were served.
 fn daemon_sets() -> Vec<(String, Value, Value)> {
-    let Some(shared) = shared() else { return Vec::new() };
+    let Some(recordings) = shared("golden/manifests") else { return Vec::new() };
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(shared.join("golden/manifests")).unwrap() {
+    for entry in std::fs::read_dir(recordings).unwrap() {
         let path = entry.unwrap().path();
         let recorded: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         for (name, row) in recorded["daemonsets"].as_object().unwrap() {
@@ -341,9 +342,9 @@ fn recorded_tables_are_shown_as_they_were() {
 
 /// Every document of the vendors' manifests, with the file that it is from.
 fn vendor_documents() -> Vec<(String, Value)> {
-    let Some(shared) = shared() else { return Vec::new() };
+    let Some(manifests) = shared("manifests") else { return Vec::new() };
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(shared.join("manifests")).unwrap() {
+    for entry in std::fs::read_dir(manifests).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;

@@ -10,7 +10,7 @@
 
 mod bytes;
 
-use std::path::Path;
+use everynode_testkit::{number, set_number, shared};
 use std::time::{Duration, Instant};
 
 /// Far more than any reader needs for an input of some kilobytes, on a busy machine too.
@@ -68,8 +68,8 @@ fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = fixed.map(|text| text.as_bytes().to_vec()).collect();
     // The object of the event alone is a body.
     corpus.push(POD.as_bytes()[27..POD.len() - 1].to_vec());
-    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/manifests");
-    for entry in std::fs::read_dir(recorded).into_iter().flatten().flatten().take(20) {
+    let recorded = shared("manifests").map(|manifests| std::fs::read_dir(manifests).unwrap());
+    for entry in recorded.into_iter().flatten().flatten().take(20) {
         let mut text = std::fs::read(entry.path()).unwrap_or_default();
         text.truncate(8_000);
         corpus.push(text);
@@ -100,14 +100,10 @@ fn mutate(random: &mut fastrand::Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     input
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[test]
 fn changed_inputs_break_no_reader() {
-    let first = number("EVERYNODE_SEED").unwrap_or_else(|| fastrand::u64(0..1 << 40));
-    let count = number("EVERYNODE_MUTATIONS").unwrap_or(1_500);
+    let first: u64 = set_number("EVERYNODE_SEED").unwrap_or_else(|| fastrand::u64(0..1 << 40));
+    let count: u64 = number("EVERYNODE_MUTATIONS", 1_500);
     println!("EVERYNODE_SEED={first}");
     let corpus = corpus();
     for (name, read) in bytes::TARGETS {

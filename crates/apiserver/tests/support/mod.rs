@@ -1,7 +1,6 @@
 //! A server on a random port and a plain client for it.
 #![allow(dead_code, missing_docs, reason = "each test file uses its own part")]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,16 +18,6 @@ use tokio_rustls::TlsConnector;
 
 /// How long anything in a test may take.
 pub const LIMIT: Duration = Duration::from_secs(30);
-
-/// The recorded behaviour beside the project, where it is there.
-pub fn shared(path: &str) -> Option<PathBuf> {
-    let found = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")).join(path);
-    if found.exists() {
-        return Some(found);
-    }
-    println!("skipped: ../shared is not here");
-    None
-}
 
 pub struct Answer {
     pub status: StatusCode,

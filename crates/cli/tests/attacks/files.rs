@@ -1,5 +1,6 @@
 //! Files that others can foresee, own or write.
 
+use everynode_testkit::{Need, skip};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -104,7 +105,7 @@ fn a_data_directory_that_is_not_ours_alone_is_refused() {
             );
             refused(&path, &theirs, &ours, "belongs to another user (uid 65534)");
         } else {
-            println!("skipped: not root, so no file can be given to another user");
+            skip(Need::Root, "no file can be given to another user");
         }
     }
     let (aside, pki) = (here.path().join("aside"), data.join("pki.json"));

@@ -1,5 +1,6 @@
 //! The controllers of Kubernetes itself, where the machine has them.
 
+use everynode_testkit::{Need, skip};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -15,7 +16,7 @@ impl BuiltIn {
     pub fn program() -> Option<PathBuf> {
         let program = std::env::var_os("EVERYNODE_KUBE_CONTROLLER_MANAGER").map(PathBuf::from);
         if program.is_none() {
-            println!("skipped: EVERYNODE_KUBE_CONTROLLER_MANAGER does not name a kube-controller-manager");
+            skip(Need::ControllerManager, "EVERYNODE_KUBE_CONTROLLER_MANAGER does not name one");
         }
         program
     }

@@ -104,31 +104,6 @@ pub fn kubectl(kubeconfig: &Path) -> Command {
     command
 }
 
-/// Whether kubectl is here; says so where it is not.
-pub fn have_kubectl() -> bool {
-    let found =
-        Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success());
-    if !found {
-        println!("skipped: kubectl is not here");
-    }
-    found
-}
-
-/// A directory of the recordings beside the checkout; says so where it is missing.
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(name);
-    if directory.is_dir() {
-        return Some(directory);
-    }
-    println!("skipped: ../shared/{name} is not here");
-    None
-}
-
-/// The number that an environment variable sets, or else the default.
-pub fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
 /// Reads an object or list.
 pub async fn get(client: &Client, path: &str) -> Value {
     serde_json::from_slice(&client.get(path).await.unwrap()).unwrap()

@@ -3,25 +3,15 @@
 // Each test file uses a part of these helpers.
 #![allow(dead_code, clippy::print_stdout, clippy::expect_used, clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use everynode_testkit::shared;
 
 use everynode_wire::Value;
 use everynode_wire::schema::{Type, types};
 
-/// The folder of the recordings beside the workspace, or none (and a word about it).
-pub fn shared() -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped: ../shared is not here");
-    None
-}
-
 /// The recorded exchanges, in order.
 pub fn exchanges() -> Vec<Value> {
-    let Some(shared) = shared() else { return Vec::new() };
-    let bytes = std::fs::read(shared.join("golden/exchanges.json")).expect("readable");
+    let Some(path) = shared("golden/exchanges.json") else { return Vec::new() };
+    let bytes = std::fs::read(path).expect("readable");
     serde_json::from_slice(&bytes).expect("JSON")
 }
 

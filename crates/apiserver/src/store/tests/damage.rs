@@ -2,6 +2,7 @@
 //!
 //! `EVERYNODE_DAMAGES` sets how many files are damaged; `EVERYNODE_SEED` replays one run.
 
+use everynode_testkit::{number, set_number};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -106,9 +107,8 @@ async fn check(damaged: &[u8], objects: &Objects, revision: u64, tally: &mut Tal
 
 #[tokio::test]
 async fn a_damaged_file_is_refused_or_served_as_it_was_written() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let damages = number("EVERYNODE_DAMAGES").unwrap_or(60);
-    let seed = number("EVERYNODE_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
+    let damages: u64 = number("EVERYNODE_DAMAGES", 60);
+    let seed: u64 = set_number("EVERYNODE_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
     println!("EVERYNODE_SEED={seed} EVERYNODE_DAMAGES={damages} replays this");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut tally = Tally::default();
