@@ -11,6 +11,8 @@ COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 # `everynode install` carries these files.
 COPY deploy/kustomize deploy/kustomize
+# The engine's documentation carries the specification.
+COPY spec spec
 RUN cargo build --release --locked -p everynode-cli
 
 # glibc, libgcc and certificates; no shell. Its user nonroot is 65532.
