@@ -72,8 +72,8 @@ enum Ticket {
     Delete(Uid),
     /// The finalizer was taken out of the object.
     Finalize(Uid, &'static str),
-    /// The owners were taken out of the object.
-    Strip(Uid, Vec<Uid>),
+    /// The owners were taken out of the object as it was at this version.
+    Strip(Uid, Vec<Uid>, Box<str>),
 }
 
 /// What is known about an owner.
@@ -354,7 +354,8 @@ impl Collector {
         } else {
             (content_type::JSON_PATCH, row.without(uid, &owners))
         };
-        self.change(uid, Ticket::Strip(uid.clone(), owners), Method::PATCH, patch, body.to_string());
+        let ticket = Ticket::Strip(uid.clone(), owners, row.resource_version.clone());
+        self.change(uid, ticket, Method::PATCH, patch, body.to_string());
     }
 
     fn delete(&mut self, uid: &Uid, foreground: bool) {
@@ -440,6 +441,8 @@ impl Collector {
         match result {
             Ok(_) => {
                 row.failures = 0;
+                // What was seen of it meanwhile was not acted on.
+                self.enqueue(uid);
                 true
             }
             Err(error) if error.is_not_found() => {
@@ -456,8 +459,12 @@ impl Collector {
         }
     }
 
-    fn stripped(&mut self, uid: &Uid, owners: &[Uid]) {
+    fn stripped(&mut self, uid: &Uid, owners: &[Uid], version: &str) {
         let Some(row) = self.objects.get_mut(uid) else { return };
+        if *row.resource_version != *version {
+            // The watch has shown what came of it or of a later write, which may have put the owners back.
+            return owners.iter().for_each(|owner| self.enqueue(owner));
+        }
         row.owners = row.owners.iter().filter(|owner| !owners.contains(&owner.uid)).cloned().collect();
         for owner in owners {
             if let Some(dependents) = self.dependents.get_mut(owner) {
@@ -556,9 +563,9 @@ impl Core for Collector {
                     self.enqueue(&uid);
                 }
             }
-            Some(Ticket::Strip(uid, owners)) => {
+            Some(Ticket::Strip(uid, owners, version)) => {
                 match self.changed(&uid, result, now) {
-                    true => self.stripped(&uid, &owners),
+                    true => self.stripped(&uid, &owners, &version),
                     // An owner that waits to be let go asks again; the dependent alone would not.
                     false => owners.iter().for_each(|owner| self.again(owner, now)),
                 }

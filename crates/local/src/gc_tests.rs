@@ -207,6 +207,25 @@ fn an_orphan_deletion_frees_the_dependents_first() {
     assert_eq!(bench.settle(), [""; 0]);
 }
 
+#[test]
+fn an_owner_that_was_put_back_before_the_answer_came_is_taken_out_again() {
+    let mut bench = Bench::new();
+    bench.put(DAEMON_SET, "ds", &[], json!({}));
+    bench.put(POD, "p", &[("ds", true)], json!({}));
+    bench.put(
+        DAEMON_SET,
+        "ds",
+        &[],
+        json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]}),
+    );
+    let write = bench.collector.next_write(NOW).unwrap();
+    bench.put(POD, "p", &[], json!({"resourceVersion": "2"}));
+    let answer = bench.objects["p"].1.to_string();
+    bench.put(POD, "p", &[("ds", true)], json!({"resourceVersion": "3"}));
+    bench.collector.done(write.ticket, Ok(answer.into()), NOW);
+    assert_eq!(bench.settle(), ["finalizers of ds []", "strip ds from p"]);
+}
+
 /// Statement M2.
 #[test]
 fn an_owner_stays_while_the_api_has_dependents_that_the_watch_has_not_shown() {
