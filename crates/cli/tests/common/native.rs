@@ -79,12 +79,13 @@ impl Drop for DaemonSets {
 }
 
 /// The definition of RolloutPolicy; taken away again if it was not there.
-struct Definition {
+pub struct Definition {
     remove_by: Option<PathBuf>,
 }
 
 impl Definition {
-    async fn install(bare: &Bare) -> Definition {
+    /// Makes it, unless it is there, and waits until policies are served.
+    pub async fn install(bare: &Bare) -> Definition {
         let document = everynode_wire::manifest::documents(DEFINITION).remove(0).unwrap();
         let name = document.value["metadata"]["name"].as_str().unwrap();
         let there = match bare.client.get(&format!("{DEFINITIONS}/{name}")).await {
