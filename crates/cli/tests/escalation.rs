@@ -188,6 +188,12 @@ async fn forge_revisions(world: &World) {
         world.merge(&world.revisions(name), json!({"revision": i64::MAX})).await;
         world.merge(&world.revisions(name), json!({"metadata": {"labels": {HASH_LABEL: null}}})).await;
     }
+    // Kubernetes lets nobody adopt one whose keys are not in their order.
+    let unsorted = json!({
+        "apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 7, "data": {"z": 1, "a": 2},
+        "metadata": {"name": format!("{FORGED}unsorted"), "labels": {"app": "agent"}},
+    });
+    world.post(&world.revisions(""), unsorted).await;
     for owners in [json!([]), json!([owner("StatefulSet")]), json!([owner("DaemonSet")])] {
         for revision in world.items(&world.revisions("")).await {
             let name = revision["metadata"]["name"].as_str().unwrap();

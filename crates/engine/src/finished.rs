@@ -374,6 +374,9 @@ impl Engine {
         slot.history_dirty = true;
         if let Some(row) = write.uid().and_then(|uid| self.revision_mut(slot, uid)) {
             row.writing = false;
+            if matches!(outcome, Outcome::Revision(_) | Outcome::Done) {
+                row.claims.succeed();
+            }
         }
         let limits = self.limits;
         match (write, outcome) {
@@ -400,6 +403,12 @@ impl Engine {
                     self.expect(Wait::Revision(slot.id, slot.namespace, uid), now);
                 }
             }
+            (RevisionWrite::Adopt(uid) | RevisionWrite::Release(uid), _) => {
+                if let Some(row) = self.revision_mut(slot, uid) {
+                    row.claims.fail(now, limits.retry_first_millis, limits.retry_last_millis);
+                }
+                return;
+            }
             _ => {
                 slot.collision = false;
                 slot.retries.history.fail(now, limits.retry_first_millis, limits.retry_last_millis);
@@ -423,8 +432,7 @@ impl Engine {
                 && fact.resource_version != 0
                 && fact.resource_version <= self.revisions_seen => {}
             None => {
-                let row = RevisionRow { fact, writing: false, delete_sent: false, stamp };
-                namespace.revisions.insert(row.fact.uid, row);
+                namespace.revisions.insert(fact.uid, RevisionRow::new(fact, stamp));
             }
         }
     }

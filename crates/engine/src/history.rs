@@ -25,8 +25,25 @@ struct Claimed {
     is_borrowed: bool,
 }
 
+/// A claim that was refused so often in a row, for five seconds, holds nothing else up any more: anybody may write a
+/// revision that the API server lets nobody adopt.
+const CLAIMS_AWAITED: u32 = 10;
+
+/// Adoptions and releases of revisions ([J1](crate::spec#j1)).
+#[derive(Default)]
+struct Claims {
+    /// Those whose time has come.
+    writes: Vec<(Work, RevisionWrite)>,
+    /// When the next one is tried that was refused.
+    next_at: Option<Time>,
+    /// One of these is awaited before anything else is decided.
+    is_awaited: bool,
+}
+
 /// What the state of the history asks for next.
 enum Step {
+    /// A claim that was refused is tried again first.
+    Wait,
     /// Writes that must end before anything else is decided.
     Write(Vec<(Work, RevisionWrite)>),
     /// Pods that must carry the kept revision's hash before its duplicates go.
@@ -45,15 +62,28 @@ impl Engine {
         if !slot.dirty.is_empty() {
             slot.history_dirty |= slot.has_new_revision;
         }
+        if slot.claim_at.is_some_and(|at| at <= now) {
+            slot.history_dirty = true;
+        }
         if !slot.history_dirty {
             return slot.current.is_some();
         }
-        let step = self.next_step(slot);
+        let claims = self.claims(slot, now);
+        slot.claim_at = claims.next_at;
+        if let Some(at) = claims.next_at {
+            self.wake_slot(slot, at);
+        }
+        let step = match () {
+            () if !claims.writes.is_empty() => Step::Write(claims.writes),
+            () if claims.is_awaited => Step::Wait,
+            () => self.next_step(slot),
+        };
         let is_write = !matches!(step, Step::Established(_));
         if is_write && self.must_wait(slot, |slot| &slot.retries.history, now) {
             return false;
         }
         match step {
+            Step::Wait => false,
             Step::Write(writes) => {
                 for (work, write) in writes {
                     self.write_revision(slot, work, write);
@@ -110,10 +140,6 @@ impl Engine {
     }
 
     fn next_step(&self, slot: &Slot) -> Step {
-        let claims = self.claim_writes(slot);
-        if !claims.is_empty() {
-            return Step::Write(claims);
-        }
         let claimed = self.claimed_revisions(slot);
         if let Some(unnamed) = claimed.iter().find(|one| one.hash.is_empty()) {
             let hash = Some(unnamed.reference.name.clone());
@@ -137,26 +163,36 @@ impl Engine {
         Step::Established(Current { uid: keep.reference.uid, hash: keep.hash.as_str().into() })
     }
 
-    /// [J1](crate::spec#j1): adoptions and releases of revisions.
-    fn claim_writes(&self, slot: &Slot) -> Vec<(Work, RevisionWrite)> {
-        let (Some(spec), Some(namespace)) = (&slot.spec, self.namespaces.get(slot.namespace)) else {
-            return Vec::new();
-        };
-        let mut writes = Vec::new();
+    /// What is to be adopted or released, and when.
+    fn claims(&self, slot: &Slot, now: Time) -> Claims {
+        let mut claims = Claims::default();
+        let Some(namespace) = self.namespaces.get(slot.namespace) else { return claims };
         for row in namespace.revisions.values().filter(|row| !row.writing && !row.delete_sent) {
-            let uid = row.fact.uid;
-            let selected = spec.fact.selector.matches(|key| label(row, key));
-            match row.fact.controller {
-                PodController::DaemonSet(owner) if owner == slot.key.uid && !selected => {
-                    writes.push((Work::ReleaseRevision(reference(row)), RevisionWrite::Release(uid)));
+            let Some(claim) = self.claim_of(slot, row) else { continue };
+            match row.claims.blocked(now) {
+                None => claims.writes.push(claim),
+                Some(at) => {
+                    claims.next_at = claims.next_at.into_iter().chain([at]).min();
+                    claims.is_awaited |= row.claims.failures() < CLAIMS_AWAITED;
                 }
-                PodController::Nobody if selected && !row.fact.deleting && self.adopts_first(slot, row) => {
-                    writes.push((Work::AdoptRevision(reference(row)), RevisionWrite::Adopt(uid)));
-                }
-                _ => {}
             }
         }
-        writes
+        claims
+    }
+
+    /// The claim that a revision asks for.
+    fn claim_of(&self, slot: &Slot, row: &RevisionRow) -> Option<(Work, RevisionWrite)> {
+        let (spec, uid) = (slot.spec.as_ref()?, row.fact.uid);
+        let selected = spec.fact.selector.matches(|key| label(row, key));
+        match row.fact.controller {
+            PodController::DaemonSet(owner) if owner == slot.key.uid && !selected => {
+                Some((Work::ReleaseRevision(reference(row)), RevisionWrite::Release(uid)))
+            }
+            PodController::Nobody if selected && !row.fact.deleting && self.adopts_first(slot, row) => {
+                Some((Work::AdoptRevision(reference(row)), RevisionWrite::Adopt(uid)))
+            }
+            _ => None,
+        }
     }
 
     /// No other DaemonSet of the namespace comes before this one for an orphan ([A16](crate::spec#a16)).

@@ -297,7 +297,7 @@ impl Engine {
                 self.revisions_changed(namespace, uid, controller);
             }
             None => {
-                row.revisions.insert(uid, RevisionRow { fact, writing: false, delete_sent: false, stamp });
+                row.revisions.insert(uid, RevisionRow::new(fact, stamp));
                 // A9: one that comes with its owner is no reason to look at the history; an orphan may be adopted.
                 match controller {
                     PodController::DaemonSet(uid) if self.scope == Scope::All => {

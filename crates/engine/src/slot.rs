@@ -43,7 +43,16 @@ pub(crate) struct RevisionRow {
     pub writing: bool,
     /// Its deletion was asked for.
     pub delete_sent: bool,
+    /// Adoptions or releases of it that failed.
+    pub claims: Retry,
     pub stamp: u8,
+}
+
+impl RevisionRow {
+    /// One that the API server has shown.
+    pub fn new(fact: RevisionFact, stamp: u8) -> RevisionRow {
+        RevisionRow { fact, writing: false, delete_sent: false, claims: Retry::default(), stamp }
+    }
 }
 
 /// What a cell counts as. Each bit is either counted or has a queue.
@@ -257,6 +266,8 @@ pub(crate) struct Slot {
     /// The name for a new revision is taken by other data ([J7](crate::spec#j7)).
     pub collision: bool,
     pub history_dirty: bool,
+    /// When a revision is to be adopted or released whose claim was refused; the rest does not wait for it.
+    pub claim_at: Option<Time>,
     /// A revision came with this as its owner: no reason to look at the history ([A9](crate::spec#a9)), until
     /// there is another one to look at the DaemonSet.
     pub has_new_revision: bool,
@@ -304,6 +315,7 @@ impl Slot {
             borrowed: None,
             collision: false,
             history_dirty: true,
+            claim_at: None,
             has_new_revision: false,
             cleanup_dirty: true,
             batch: 1,

@@ -120,6 +120,9 @@ impl Engine {
         for slot in self.slots.iter_mut() {
             slot.clock_was_set(by_millis);
         }
+        for (_, namespace) in self.namespaces.iter_mut() {
+            namespace.revisions.values_mut().for_each(|row| row.claims.clock_was_set(by_millis));
+        }
         // When a node of a roll-out is late hangs on its pod's times.
         self.activate_conducted();
     }
@@ -135,6 +138,7 @@ impl Slot {
         };
         shift(&mut self.wake);
         shift(&mut self.status_not_before);
+        self.claim_at.iter_mut().for_each(shift);
         if let Some(conduct) = &mut self.conduct {
             conduct.clock_was_set(by_millis);
         }

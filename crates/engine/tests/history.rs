@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Cluster, with_image};
+use common::{Cluster, saturated, with_image};
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::{PodController, RevisionFact, Uid, revision};
 use serde_json::{Value, json};
@@ -276,4 +276,30 @@ fn j11_the_hash_that_the_current_revision_carries_is_used() {
     let pod = cluster.objects.pods.values().next().unwrap();
     assert_eq!(pod.label(HASH_LABEL), Some("from-another-hash-function"));
     assert_eq!(cluster.objects.revisions.len(), 1);
+}
+
+/// Statement J1.
+#[test]
+fn a_revision_that_nobody_may_adopt_holds_nothing_up_for_long() {
+    let (mut cluster, uid) = saturated(2, plain);
+    let mut orphan = twin(&mut cluster, uid, "forged", 7);
+    (orphan.controller, orphan.data) = (PodController::Nobody, b"{\"z\":1,\"a\":2}".to_vec().into());
+    let orphan = cluster.objects.put_revision(orphan);
+    cluster.objects.frozen.insert(orphan.uid);
+    cluster.settle();
+    change_image(&mut cluster, uid, "i:2");
+    cluster.make_ready();
+    for _ in 0..10 {
+        cluster.settle();
+        cluster.make_ready();
+    }
+    let updated = cluster.objects.pods.values().filter(|pod| cluster.objects.image(pod) == "i:2").count();
+    assert_eq!((updated, cluster.daemonset(uid).status.updated_number_scheduled), (2, 2));
+    let asked = cluster.objects.refused_claims;
+    assert!((10..18).contains(&asked), "asked {asked} times");
+    // When it can be adopted, it is.
+    cluster.objects.frozen.clear();
+    cluster.now = cluster.now.plus_millis(60_000);
+    cluster.settle();
+    assert_eq!(cluster.objects.revisions[&orphan.uid].controller, PodController::DaemonSet(uid));
 }

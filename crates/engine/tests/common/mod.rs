@@ -3,7 +3,7 @@
 
 pub mod fleet;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use everynode_engine::placement::{Effect, Taint};
@@ -145,10 +145,13 @@ pub struct Objects {
     pub told: VecDeque<Told>,
     /// Deleted pods stay, terminating, until somebody removes them.
     pub graceful: bool,
-    /// Further pod creations are refused after so many.
     /// The images of all pods that were created, in the order of their creation.
     pub images_made: Vec<String>,
+    /// Further pod creations are refused after so many.
     pub creations_left: Option<usize>,
+    /// Revisions to which nothing can be written, and how often it was tried.
+    pub frozen: BTreeSet<Uid>,
+    pub refused_claims: usize,
     /// The controller may not change DaemonSets.
     pub protects_templates: bool,
     /// Nodes whose pods are refused.
@@ -444,6 +447,10 @@ impl Objects {
             }
             Work::AdoptRevision(revision) | Work::ReleaseRevision(revision) => {
                 let Some(mut fact) = known(&revision.uid) else { return Outcome::Gone };
+                if self.frozen.contains(&revision.uid) {
+                    self.refused_claims += 1;
+                    return refused("field is immutable");
+                }
                 let adopt = matches!(work, Work::AdoptRevision(_));
                 fact.controller =
                     if adopt { PodController::DaemonSet(daemonset.uid) } else { PodController::Nobody };

@@ -35,24 +35,33 @@ impl Naive {
         if self.in_flight(uid, "history") > 0 {
             return false;
         }
-        let mut claims = Vec::new();
+        let (mut claims, mut is_awaited) = (Vec::new(), false);
         for row in self.revisions.values().filter(|row| !row.writing && !row.delete_sent) {
             let selected = self.selects(uid, &row.fact.labels);
             if row.fact.namespace != self.sets[&uid].fact.namespace {
                 continue;
             }
-            match row.fact.controller {
+            let work = match row.fact.controller {
                 PodController::DaemonSet(owner) if owner == uid && !selected => {
-                    claims.push((row.fact.uid, Work::ReleaseRevision(reference(&row.fact))));
+                    Work::ReleaseRevision(reference(&row.fact))
                 }
                 PodController::Nobody
                     if !row.fact.deleting
                         && self.adopter(&row.fact.namespace, &row.fact.labels) == Some(uid) =>
                 {
-                    claims.push((row.fact.uid, Work::AdoptRevision(reference(&row.fact))));
+                    Work::AdoptRevision(reference(&row.fact))
                 }
-                _ => {}
+                _ => continue,
+            };
+            if row.claims.not_before.is_some_and(|at| at > now) {
+                // What was refused ten times holds nothing else up.
+                is_awaited |= row.claims.failures < 10;
+            } else {
+                claims.push((row.fact.uid, work));
             }
+        }
+        if claims.is_empty() && is_awaited {
+            return false;
         }
         let steps = if claims.is_empty() {
             self.next_history(uid)

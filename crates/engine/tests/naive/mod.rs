@@ -26,6 +26,14 @@ struct Retry {
     not_before: Option<Time>,
 }
 
+impl Retry {
+    fn fail(&mut self, limits: &Limits, now: Time) {
+        let delay = (limits.retry_first_millis << self.failures.min(40)).min(limits.retry_last_millis);
+        self.failures += 1;
+        self.not_before = self.not_before.max(Some(now.plus_millis(delay)));
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Creating {
     InFlight,
@@ -47,6 +55,7 @@ struct NaiveRevision {
     fact: RevisionFact,
     writing: bool,
     delete_sent: bool,
+    claims: Retry,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -287,7 +296,10 @@ impl Naive {
             Some(known) if fact.resource_version <= known.fact.resource_version => {}
             Some(known) => known.fact = fact,
             None => {
-                self.revisions.insert(fact.uid, NaiveRevision { fact, writing: false, delete_sent: false });
+                self.revisions.insert(
+                    fact.uid,
+                    NaiveRevision { fact, writing: false, delete_sent: false, claims: Retry::default() },
+                );
             }
         }
     }
@@ -439,10 +451,7 @@ impl Naive {
     fn fail(&mut self, uid: Uid, kind: &'static str, now: Time) {
         let limits = self.limits;
         let Some(set) = self.sets.get_mut(&uid) else { return };
-        let retry = set.retry.entry(kind).or_default();
-        let delay = (limits.retry_first_millis << retry.failures.min(40)).min(limits.retry_last_millis);
-        retry.failures += 1;
-        retry.not_before = retry.not_before.max(Some(now.plus_millis(delay)));
+        set.retry.entry(kind).or_default().fail(&limits, now);
     }
 
     fn succeed(&mut self, uid: Uid, kind: &'static str) {

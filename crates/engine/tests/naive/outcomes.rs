@@ -197,7 +197,11 @@ impl Naive {
     ) {
         if let Some(row) = revision.and_then(|one| self.revisions.get_mut(&one)) {
             row.writing = false;
+            if matches!(outcome, Outcome::Revision(_) | Outcome::Done) {
+                row.claims = Retry::default();
+            }
         }
+        let limits = self.limits;
         match (work, outcome) {
             (_, Outcome::Revision(fact)) => self.written(*fact),
             (_, Outcome::RevisionExists(fact)) => {
@@ -230,6 +234,12 @@ impl Naive {
                     row.delete_sent = true;
                     self.expect(Wait::Revision(one), now);
                 }
+            }
+            (Work::AdoptRevision(one) | Work::ReleaseRevision(one), _) => {
+                if let Some(row) = self.revisions.get_mut(&one.uid) {
+                    row.claims.fail(&limits, now);
+                }
+                return;
             }
             _ => {
                 if let Some(set) = self.sets.get_mut(&uid) {
