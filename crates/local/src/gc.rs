@@ -1,6 +1,8 @@
 //! Garbage collection by owner references: when an owner is gone its dependents go too; foreground and orphan
 //! deletions wait for what they promise.
 
+mod survey;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
 use everynode_wire::lean::{AnyObject, Metadata};
 use serde_json::json;
+use survey::Surveys;
 
 use crate::core::{Core, Fact, Now, Outbox, Write, retry_millis};
 use crate::kinds::ResourceKind;
@@ -31,6 +34,7 @@ pub(crate) struct Collector {
     absent: HashSet<Uid>,
     /// Owners that are being asked for, and who waits for the answer.
     verifying: HashMap<Uid, Vec<Uid>>,
+    surveys: Surveys,
     /// Objects to look at.
     queue: VecDeque<Uid>,
     timers: BinaryHeap<Reverse<(u64, Uid)>>,
@@ -63,6 +67,8 @@ struct Owner {
 
 enum Ticket {
     Verify(Uid),
+    /// A page of what may depend on owners that are to be let go.
+    Survey(survey::List),
     Delete(Uid),
     /// The finalizer was taken out of the object.
     Finalize(Uid, &'static str),
@@ -89,6 +95,7 @@ impl Collector {
             dependents: HashMap::new(),
             absent: HashSet::new(),
             verifying: HashMap::new(),
+            surveys: Surveys::default(),
             queue: VecDeque::new(),
             timers: BinaryHeap::new(),
             outbox: Outbox::default(),
@@ -239,7 +246,7 @@ impl Collector {
     fn orphan_dependents(&mut self, owner: &Uid) {
         let dependents: Vec<Uid> = self.dependents.get(owner).into_iter().flatten().cloned().collect();
         if dependents.is_empty() {
-            return self.remove_finalizer(owner, ORPHAN);
+            return self.let_go(owner, ORPHAN);
         }
         for dependent in dependents {
             if self.objects.get(&dependent).is_some_and(|row| !row.busy) {
@@ -256,7 +263,7 @@ impl Collector {
             row.is_some_and(|row| row.owners.iter().any(|one| one.uid == *owner && one.blocks))
         };
         if !dependents.iter().any(blocks) {
-            self.remove_finalizer(owner, FOREGROUND);
+            self.let_go(owner, FOREGROUND);
         }
         for dependent in dependents {
             if self.objects.get(&dependent).is_some_and(|row| !row.deleting) {
@@ -519,8 +526,11 @@ impl Core for Collector {
     fn next_write(&mut self, _now: Now) -> Option<Write> {
         // An owner counts as missing only when all kinds have been listed.
         while self.unlisted.is_empty() && self.outbox.is_empty() {
-            let uid = self.queue.pop_front()?;
-            self.look(&uid);
+            match self.queue.pop_front() {
+                Some(uid) => self.look(&uid),
+                None if self.begin_survey() => {}
+                None => return None,
+            }
         }
         self.outbox.pop()
     }
@@ -528,6 +538,7 @@ impl Core for Collector {
     fn done(&mut self, ticket: u64, result: Result<Bytes, Error>, now: Now) {
         match self.outbox.answered(ticket) {
             Some(Ticket::Verify(owner)) => self.verified(&owner, result, now),
+            Some(Ticket::Survey(list)) => self.surveyed(list, result, now),
             Some(Ticket::Delete(uid)) => {
                 if self.changed(&uid, result, now)
                     && let Some(row) = self.objects.get_mut(&uid)

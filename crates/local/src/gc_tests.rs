@@ -63,10 +63,27 @@ impl Bench {
         self.show(source, &object, false);
     }
 
-    /// Carries out what the collector wants, and tells it in words.
+    /// A page of all objects of a source: of two, so that there are several.
+    fn page(&self, source: usize, query: &str) -> Value {
+        let mut all: Vec<(&String, &Value)> =
+            self.objects.iter().filter(|(_, (of, _))| *of == source).map(|(uid, (_, o))| (uid, o)).collect();
+        all.sort_by_key(|(uid, _)| *uid);
+        let start = query.split("continue=").nth(1).map_or(0, |token| token.parse().unwrap());
+        let items: Vec<&Value> = all.iter().skip(start).take(2).map(|(_, object)| *object).collect();
+        let token = if start + 2 < all.len() { (start + 2).to_string() } else { String::new() };
+        json!({ "metadata": { "continue": token }, "items": items })
+    }
+
+    /// Carries out what the collector wants, and tells it in words, but for lists.
     fn settle(&mut self) -> Vec<String> {
         let mut told = Vec::new();
         while let Some(write) = self.collector.next_write(self.now) {
+            if let Some((path, query)) = write.path.split_once('?') {
+                let source = self.collector.kinds.iter().position(|kind| kind.path_in("ns") == path).unwrap();
+                let page = self.page(source, query).to_string();
+                self.collector.done(write.ticket, Ok(page.into()), self.now);
+                continue;
+            }
             let name = write.path.rsplit('/').next().unwrap().to_owned();
             let body: Value = serde_json::from_slice(&write.body).unwrap_or_default();
             let answer = match (write.method.as_str(), self.objects.get(&name)) {
@@ -84,6 +101,9 @@ impl Bench {
                     None => format!("strip {} from {name}", stripped(&body)),
                 },
             });
+            if write.method == Method::PATCH && body["metadata"].get("finalizers").is_none() {
+                self.strip(&name, stripped(&body));
+            }
             self.collector.done(write.ticket, answer, self.now);
             if existed && write.method == Method::DELETE {
                 self.remove(&name);
@@ -91,6 +111,19 @@ impl Bench {
         }
         told.sort();
         told
+    }
+
+    fn strip(&mut self, uid: &str, owner: &str) {
+        let Some((_, object)) = self.objects.get_mut(uid) else { return };
+        if let Some(owners) = object["metadata"]["ownerReferences"].as_array_mut() {
+            owners.retain(|reference| reference["uid"] != owner);
+        }
+    }
+
+    /// Lets all pauses of the collector pass.
+    fn pass(&mut self) {
+        self.now.millis += 60_000;
+        self.collector.wake(self.now);
     }
 }
 
@@ -172,6 +205,58 @@ fn an_orphan_deletion_frees_the_dependents_first() {
     assert_eq!(bench.settle(), ["finalizers of ds []", "strip ds from p"]);
     bench.remove("ds");
     assert_eq!(bench.settle(), [""; 0]);
+}
+
+/// Statement M2.
+#[test]
+fn an_owner_stays_while_the_api_has_dependents_that_the_watch_has_not_shown() {
+    let let_go = "finalizers of ds []";
+    for (finalizer, first_step, second_step) in
+        [("orphan", let_go, "strip ds from p"), ("foregroundDeletion", "delete p Background", let_go)]
+    {
+        let mut bench = Bench::new();
+        for free in ["a", "b"] {
+            bench.put(POD, free, &[], json!({}));
+        }
+        let owner = json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "ds", "uid": "ds", "blockOwnerDeletion": true}]);
+        let late = json!({"metadata": {"name": "p", "namespace": "ns", "uid": "p", "resourceVersion": "1", "ownerReferences": owner}});
+        bench.objects.insert("p".into(), (POD, late.clone()));
+        let deleting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [finalizer]});
+        bench.put(DAEMON_SET, "ds", &[], deleting);
+        assert_eq!(bench.settle(), [""; 0], "{finalizer}");
+        bench.pass();
+        assert_eq!(bench.settle(), [""; 0], "it was looked at again: {finalizer}");
+        bench.show(POD, &late, true);
+        bench.pass();
+        assert_eq!(bench.settle(), [first_step, second_step]);
+    }
+}
+
+#[test]
+fn owners_that_go_together_are_surveyed_together() {
+    let mut bench = Bench::new();
+    let deleting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]});
+    for owner in ["x", "y", "z"] {
+        bench.put(DAEMON_SET, owner, &[], deleting.clone());
+    }
+    let lists: Vec<String> =
+        std::iter::from_fn(|| bench.collector.next_write(NOW)).map(|write| write.path).collect();
+    let expected =
+        ["/api/v1/namespaces/ns/pods?limit=500", "/apis/apps/v1/namespaces/ns/daemonsets?limit=500"];
+    assert_eq!(lists, expected);
+}
+
+#[test]
+fn an_owner_stays_while_a_kind_cannot_be_listed() {
+    let mut bench = Bench::new();
+    let deleting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]});
+    bench.put(DAEMON_SET, "ds", &[], deleting);
+    while let Some(write) = bench.collector.next_write(NOW) {
+        let refused = everynode_client::ApiStatus { code: 500, ..Default::default() };
+        bench.collector.done(write.ticket, Err(Error::Api(Box::new(refused))), NOW);
+    }
+    bench.pass();
+    assert_eq!(bench.settle(), ["finalizers of ds []"], "it is asked again");
 }
 
 #[test]
