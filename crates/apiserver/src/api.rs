@@ -15,7 +15,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::runtime::Handle;
 use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::admission::quota::Ledger;
+use crate::admission::ledger::Ledger;
 use crate::audit::{Audit, Subject};
 use crate::authn::{self, Connection, User};
 use crate::catalog::{Catalog, Registry, facts_of};
