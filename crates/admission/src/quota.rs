@@ -190,17 +190,9 @@ impl Quotas {
     /// # Errors
     /// What follows `is forbidden: ` in the refusal.
     pub fn admit(&mut self, charge: &Charge) -> Result<(), String> {
-        self.check(charge)?;
+        self.0.iter().filter(|quota| quota.counts(charge)).try_for_each(|quota| quota.check(charge))?;
         self.take(charge);
         Ok(())
-    }
-
-    /// Whether there is room for a new pod.
-    ///
-    /// # Errors
-    /// What follows `is forbidden: ` in the refusal.
-    pub fn check(&self, charge: &Charge) -> Result<(), String> {
-        self.0.iter().filter(|quota| quota.counts(charge)).try_for_each(|quota| quota.check(charge))
     }
 
     /// Charges a pod that is there.

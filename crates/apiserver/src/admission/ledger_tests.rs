@@ -33,23 +33,31 @@ impl World {
         let namespace = NAMESPACES[self.random.usize(..2)];
         let found = self.store.get(shelf, namespace, &name);
         let mut object = if is_quota { self.quota() } else { self.pod() };
-        object["metadata"]["name"] = name.as_str().into();
+        object["metadata"]["name"] = name.into();
         object["metadata"]["namespace"] = namespace.into();
-        object["metadata"]["resourceVersion"] = REVISION_PLACEHOLDER.into();
-        let facts = Facts { namespace: namespace.into(), name: name.as_str().into(), ..Facts::default() };
-        let draft = Draft::new(serde_json::to_vec(&object).unwrap(), facts).unwrap();
-        let write = Write {
-            shelf,
-            namespace: namespace.into(),
-            name,
-            expect: found.as_ref().map_or(Expect::Absent, |stored| Expect::Revision(stored.revision)),
-            action: match found.is_some() && self.random.u8(..3) == 0 {
-                true => Action::Remove(None),
-                false => Action::Put(draft),
-            },
-        };
-        self.store.write(write).await.unwrap();
+        match found.is_some() && self.random.u8(..3) == 0 {
+            true => self.write(shelf, &object, Action::Remove(None)).await,
+            false => self.put(shelf, object).await,
+        }
         self.now += self.random.i64(0..3);
+    }
+
+    /// Stores an object, in namespace `a` where it names none.
+    async fn put(&self, shelf: ShelfId, mut object: Value) {
+        object["metadata"]["resourceVersion"] = REVISION_PLACEHOLDER.into();
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("a").into();
+        let name = meta::text(&object, "name").into();
+        let facts = Facts { namespace, name, ..Facts::default() };
+        let draft = Draft::new(serde_json::to_vec(&object).unwrap(), facts).unwrap();
+        self.write(shelf, &object, Action::Put(draft)).await;
+    }
+
+    async fn write(&self, shelf: ShelfId, object: &Value, action: Action) {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("a").to_owned();
+        let name = meta::text(object, "name").to_owned();
+        let found = self.store.get(shelf, &namespace, &name);
+        let expect = found.map_or(Expect::Absent, |stored| Expect::Revision(stored.revision));
+        self.store.write(Write { shelf, namespace, name, expect, action }).await.unwrap();
     }
 
     fn pod(&mut self) -> Value {
@@ -125,7 +133,7 @@ async fn the_ledger_says_what_a_recount_says_whatever_happens_to_pods_and_quotas
             }
             for namespace in NAMESPACES {
                 let told = ledger.quotas(&world.store, SHELVES, namespace, world.now);
-                let told = told.map(|quotas| world.used(namespace, quotas)).unwrap_or_default();
+                let told = told.map(|quotas| world.used(namespace, &quotas)).unwrap_or_default();
                 assert_eq!(told, world.recount(namespace), "seed {seed}, step {step}, namespace {namespace}");
             }
         }
@@ -147,4 +155,39 @@ async fn the_ledger_keeps_nothing_of_pods_that_are_gone() {
     assert!(account.going.len() <= pods.len(), "{:?}", account.going);
     ledger.keep(&BTreeSet::new());
     assert!(ledger.accounts.is_empty());
+}
+
+/// A world with room for two pods in namespace `a`, and a pod for it.
+async fn room_for_two() -> (World, Value) {
+    let world = World::new(1);
+    let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "2"}}});
+    world.put(SHELVES.quotas, quota).await;
+    (world, json!({"metadata": {"name": "p", "uid": "first"}, "spec": {"containers": []}}))
+}
+
+#[tokio::test]
+async fn a_pod_that_was_let_in_counts_once_whether_it_is_being_stored_stored_or_known_as_such() {
+    let (world, pod) = room_for_two().await;
+    let mut ledger = Ledger::default();
+    let charge = Charge::of(&pod, world.now);
+    let admit = |world: &World, ledger: &mut Ledger, uid| {
+        ledger.admit(&world.store, SHELVES, ("a", uid), charge.clone(), world.now)
+    };
+    let told = |world: &World, ledger: &mut Ledger| {
+        ledger.quotas(&world.store, SHELVES, "a", world.now).unwrap().used("q")["pods"].to_string()
+    };
+    assert_eq!(admit(&world, &mut ledger, "first"), Ok(true));
+    assert_eq!(told(&world, &mut ledger), "0", "the status tells of pods that are stored");
+    world.put(SHELVES.pods, pod).await;
+    assert_eq!(told(&world, &mut ledger), "1");
+    assert_eq!(admit(&world, &mut ledger, "second"), Ok(true));
+    ledger.settle("a", "first");
+    // More happens elsewhere than the ring holds: everything is counted anew.
+    for other in 0..9 {
+        let name = format!("other-{other}");
+        world.put(SHELVES.pods, json!({"metadata": {"name": name, "namespace": "b"}})).await;
+    }
+    assert!(admit(&world, &mut ledger, "third").is_err());
+    ledger.settle("a", "second");
+    assert_eq!(admit(&world, &mut ledger, "third"), Ok(true));
 }

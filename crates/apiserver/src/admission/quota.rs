@@ -1,7 +1,7 @@
 //! Quotas: new pods are charged against what the pods of the store take, and the status of quotas tells it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use everynode_admission::{Charge, forbid};
@@ -9,7 +9,7 @@ use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 use everynode_wire::{Object, Value};
 use serde_json::json;
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::watch;
 
 use super::ledger::{Ledger, Shelves};
 use crate::api::Api;
@@ -19,26 +19,42 @@ use crate::meta;
 /// How long changes of pods are gathered before quotas are counted anew.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Charges a new pod. Nobody else charges one as long as the result is held, which is until the pod is stored.
+/// A new pod that was let in. It counts as long as this is held, which is until it is stored or refused.
+#[derive(Debug)]
+pub struct Charged {
+    ledger: Arc<Mutex<Ledger>>,
+    namespace: String,
+    uid: String,
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        lock(&self.ledger).settle(&self.namespace, &self.uid);
+    }
+}
+
+/// Charges a new pod; none where no quota asks for it.
 ///
 /// # Errors
 /// 403 when a quota does not allow it.
-pub async fn charge<'a>(
-    api: &'a Api,
-    resource: &Resource,
-    pod: &Value,
-) -> Result<Option<MutexGuard<'a, Ledger>>, Status> {
-    let (namespace, now) = (meta::text(pod, "namespace"), api.now());
+pub fn charge(api: &Api, resource: &Resource, pod: &Value) -> Result<Option<Arc<Charged>>, Status> {
+    let (namespace, uid, now) = (meta::text(pod, "namespace"), meta::text(pod, "uid"), api.now());
     let Some(shelves) = shelves(api) else { return Ok(None) };
     if api.store().list(shelves.quotas, Some(namespace)).items.is_empty() {
         return Ok(None);
     }
     let charge = Charge::of(pod, now);
-    let mut ledger = api.ledger().await;
-    if let Some(quotas) = ledger.quotas(api.store(), shelves, namespace, now) {
-        quotas.check(&charge).map_err(|why| forbid(resource, pod, &why))?;
-    }
-    Ok(Some(ledger))
+    let admitted = lock(api.ledger()).admit(api.store(), shelves, (namespace, uid), charge, now);
+    let is_charged = admitted.map_err(|why| forbid(resource, pod, &why))?;
+    let charged = || {
+        let (namespace, uid) = (namespace.to_owned(), uid.to_owned());
+        Arc::new(Charged { ledger: api.ledger().clone(), namespace, uid })
+    };
+    Ok(is_charged.then(charged))
+}
+
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn shelves(api: &Api) -> Option<Shelves> {
@@ -76,9 +92,9 @@ pub async fn run(api: Arc<Api>, mut stop: watch::Receiver<bool>) {
 async fn tell(api: &Api, resource: &Resource, shelves: Shelves) -> bool {
     let listing = api.store().list(shelves.quotas, None).items;
     let namespaces: BTreeSet<String> = listing.iter().map(|(key, _)| key.0.to_string()).collect();
-    api.ledger().await.keep(&namespaces);
+    lock(api.ledger()).keep(&namespaces);
     for namespace in namespaces {
-        let counted = api.ledger().await.quotas(api.store(), shelves, &namespace, api.now()).cloned();
+        let counted = lock(api.ledger()).quotas(api.store(), shelves, &namespace, api.now());
         let Some(counted) = counted else { continue };
         for (key, _) in listing.iter().filter(|(key, _)| *key.0 == *namespace) {
             let used = counted.used(&key.1);
