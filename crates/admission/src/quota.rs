@@ -41,6 +41,9 @@ pub struct Charge {
     pub scopes: BTreeSet<String>,
     /// spec.priorityClassName, empty when there is none.
     pub priority_class: String,
+    /// Of a pod that was asked to go: the last second, in Unix time, before it should be gone.
+    #[serde(skip)]
+    pub until: Option<i64>,
     /// Containers, by names of [`REQUIRED`] that they say nothing of.
     #[serde(skip)]
     silent: BTreeMap<&'static str, BTreeSet<String>>,
@@ -53,7 +56,9 @@ impl Charge {
         let spec = pod.get("spec").unwrap_or(&Value::Null);
         let one = || Quantity::from_units(1, Format::DecimalSi);
         let mut amounts = ResourceList::from([(OBJECT_COUNT.to_owned(), one())]);
-        if is_charged(pod, now) {
+        let until = until(pod);
+        let is_overdue = until.is_some_and(|second| second < now);
+        if !is_overdue && !matches!(pod.text("status.phase"), "Failed" | "Succeeded") {
             amounts.insert("pods".to_owned(), one());
             amounts.extend(named(
                 &pod_resources::with_overhead(spec, Side::Requests),
@@ -71,6 +76,7 @@ impl Charge {
             amounts,
             scopes: scopes.into_iter().flatten().map(str::to_owned).collect(),
             priority_class: spec.text("priorityClassName").to_owned(),
+            until,
             silent: silent(spec),
         }
     }
@@ -103,12 +109,11 @@ fn named(requests: &ResourceList, limits: &ResourceList) -> ResourceList {
     amounts
 }
 
-fn is_charged(pod: &Value, now: i64) -> bool {
-    let grace_seconds = pod.number_opt("metadata.deletionGracePeriodSeconds");
-    let deletion = time::parse(pod.text("metadata.deletionTimestamp")).ok();
-    let is_overdue =
-        deletion.zip(grace_seconds).is_some_and(|(at, seconds)| now > at.saturating_add(seconds));
-    !is_overdue && !matches!(pod.text("status.phase"), "Failed" | "Succeeded")
+/// The last second before a pod that was asked to go should be gone.
+fn until(pod: &Value) -> Option<i64> {
+    let grace_seconds = pod.number_opt("metadata.deletionGracePeriodSeconds")?;
+    let deletion = time::parse(pod.text("metadata.deletionTimestamp")).ok()?;
+    Some(deletion.saturating_add(grace_seconds))
 }
 
 /// A term of affinity to, or against, pods that looks into other namespaces.
@@ -151,7 +156,7 @@ struct Quota {
     used: ResourceList,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Scope {
     name: String,
     operator: String,
@@ -172,9 +177,12 @@ impl Quotas {
     /// Counts what is used anew: by these pods.
     pub fn recount<'a>(&mut self, pods: impl IntoIterator<Item = &'a Charge>) {
         self.0.iter_mut().for_each(|quota| quota.used = ResourceList::new());
-        for charge in pods {
-            self.0.iter_mut().filter(|quota| quota.counts(charge)).for_each(|quota| quota.take(charge));
-        }
+        pods.into_iter().for_each(|charge| self.take(charge));
+    }
+
+    /// Whether they limit the same, whatever is used of it.
+    pub fn limit_the_same_as(&self, others: &Quotas) -> bool {
+        self.0.len() == others.0.len() && self.0.iter().zip(&others.0).all(|(one, other)| one.is_like(other))
     }
 
     /// Charges a new pod, or says why it is refused.
@@ -182,11 +190,14 @@ impl Quotas {
     /// # Errors
     /// What follows `is forbidden: ` in the refusal.
     pub fn admit(&mut self, charge: &Charge) -> Result<(), String> {
-        for quota in self.0.iter().filter(|quota| quota.counts(charge)) {
-            quota.check(charge)?;
-        }
-        self.0.iter_mut().filter(|quota| quota.counts(charge)).for_each(|quota| quota.take(charge));
+        self.0.iter().filter(|quota| quota.counts(charge)).try_for_each(|quota| quota.check(charge))?;
+        self.take(charge);
         Ok(())
+    }
+
+    /// Charges a pod that is there.
+    pub fn take(&mut self, charge: &Charge) {
+        self.0.iter_mut().filter(|quota| quota.counts(charge)).for_each(|quota| quota.take(charge));
     }
 
     /// A pod that was charged is gone.
@@ -223,6 +234,10 @@ impl Quota {
         hard.retain(|name, _| counts_of_pods(name));
         let used = pod_resources::list(object.at("status.used"));
         Quota { name: object.text("metadata.name").to_owned(), scopes, hard, used }
+    }
+
+    fn is_like(&self, other: &Quota) -> bool {
+        (&self.name, &self.scopes, &self.hard) == (&other.name, &other.scopes, &other.hard)
     }
 
     /// It limits something of pods, and this one is in its scopes.

@@ -13,9 +13,9 @@ use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::runtime::Handle;
-use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::admission::quota::Ledger;
+use crate::admission::ledger::Ledger;
 use crate::audit::{Audit, Subject};
 use crate::authn::{self, Connection, User};
 use crate::catalog::{Catalog, Registry, facts_of};
@@ -57,7 +57,7 @@ pub struct Api {
     /// Places of requests that keep a processor busy.
     heavy: Arc<Semaphore>,
     metrics: Metrics,
-    ledger: tokio::sync::Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
     /// The documents of one generation of the registry.
     openapi: Mutex<Option<(u64, Arc<openapi::Documents>)>>,
 }
@@ -86,7 +86,7 @@ impl Api {
             body_bytes: Arc::new(Semaphore::new(BODY_BYTES)),
             heavy: Arc::new(Semaphore::new((processors / 2).max(1))),
             metrics: Metrics::default(),
-            ledger: tokio::sync::Mutex::default(),
+            ledger: Arc::default(),
             openapi: Mutex::new(None),
         }
     }
@@ -116,9 +116,9 @@ impl Api {
         &self.config
     }
 
-    /// What pods take of quotas; who holds it counts alone.
-    pub(crate) async fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().await
+    /// What pods take of quotas.
+    pub(crate) fn ledger(&self) -> &Arc<Mutex<Ledger>> {
+        &self.ledger
     }
 
     /// Turns true when the server stops.

@@ -1,5 +1,6 @@
 //! What is decided about an object before it is stored, beyond its own rules.
 
+pub mod ledger;
 pub mod quota;
 mod service;
 mod view;

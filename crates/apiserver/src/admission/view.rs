@@ -37,6 +37,7 @@ impl View for StoreView<'_> {
     }
 }
 
-fn decode(stored: &Stored) -> Option<Value> {
+/// An object as it is stored.
+pub fn decode(stored: &Stored) -> Option<Value> {
     serde_json::from_slice(stored.bytes()).ok()
 }

@@ -9,11 +9,12 @@ use http::Response;
 
 use super::Call;
 use crate::admission;
+use crate::admission::quota::{self, Charged};
 use crate::api::Api;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
-use crate::store::{Action, Expect, Stored, Write, WriteError};
+use crate::store::{Action, Expect, Store, Stored, Write, WriteError};
 
 /// Names that are tried for one `generateName`.
 const NAME_ATTEMPTS: usize = 8;
@@ -78,14 +79,13 @@ pub async fn create_object(
         meta::set(object, "uid", meta::random_uid());
         meta::set(object, "creationTimestamp", now);
     })?;
-    // Held until the object is stored.
-    let _charged = match admission::is_pod(resource) {
-        true => admission::quota::charge(api, resource, &object).await?,
+    let charged = match admission::is_pod(resource) {
+        true => quota::charge(api, resource, &object)?,
         false => None,
     };
     warnings.extend(resource.rules.warnings(&object, None));
     for attempt in 1.. {
-        match store(api, resource, &mut object, dry_run).await {
+        match store(api, resource, &mut object, dry_run, charged.as_ref()).await {
             Err(WriteError::Exists) if generated && attempt < NAME_ATTEMPTS => {
                 meta::set(&mut object, "name", meta::generated_name(&base));
             }
@@ -103,6 +103,7 @@ async fn store(
     resource: &Resource,
     object: &mut Value,
     dry_run: bool,
+    charged: Option<&Arc<Charged>>,
 ) -> Result<Created, WriteError> {
     let shelf = api.catalog().shelf(resource).ok_or(WriteError::Missing)?;
     let (namespace, name) = (meta::text(object, "namespace"), meta::text(object, "name"));
@@ -116,5 +117,19 @@ async fn store(
         return Ok(Created::Dry(object.clone()));
     }
     let write = Write { shelf, namespace, name, expect: Expect::Absent, action: Action::Put(draft) };
-    api.store().write(write).await.map(Created::Stored)
+    match charged {
+        None => api.store().write(write).await.map(Created::Stored),
+        Some(charged) => store_charged(api.store().clone(), write, charged.clone()).await,
+    }
+}
+
+/// Stores a pod that quotas count. It is waited for though nobody may ask any more: it may be stored all the same, and
+/// counts until that is known.
+async fn store_charged(store: Store, write: Write, charged: Arc<Charged>) -> Result<Created, WriteError> {
+    let stored = tokio::spawn(async move {
+        let stored = store.write(write).await;
+        drop(charged);
+        stored
+    });
+    stored.await.map_err(|_| WriteError::Closed)?.map(Created::Stored)
 }
