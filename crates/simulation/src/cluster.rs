@@ -198,7 +198,7 @@ impl Cluster {
                 }
                 Some(_) if !looked_at && begun.elapsed() > limit / 2 => {
                     looked_at = true;
-                    self.annotate_those_with_surplus_revisions();
+                    self.annotate_those_with_revisions_that_wait();
                 }
                 Some(_) => {
                     self.promote_what_waits();
@@ -227,8 +227,8 @@ impl Cluster {
     }
 
     /// Something happens to DaemonSets that only wait for the next reason to be looked at (A9).
-    fn annotate_those_with_surplus_revisions(&self) {
-        let keys = naive::with_surplus_revisions(&lock(&self.shared).store);
+    fn annotate_those_with_revisions_that_wait(&self) {
+        let keys = naive::with_revisions_that_wait(&lock(&self.shared).store);
         for key in keys {
             self.patch(&key, &serde_json::json!({"metadata": {"annotations": {"looked-at": "yes"}}}));
         }

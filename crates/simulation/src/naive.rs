@@ -92,9 +92,6 @@ pub(crate) fn scaled(value: &Value, total: i64) -> i64 {
     }
 }
 
-/// What the names of revisions begin with that people made.
-pub(crate) const TWIN: &str = "twin-";
-
 /// The version of the template: its one container's image.
 pub(crate) fn image(spec: &Value) -> &str {
     spec["containers"][0]["image"].as_str().unwrap_or_default()
@@ -254,13 +251,15 @@ pub(crate) fn has_revision(store: &Store, daemonset: &Value, wanted: &Value) -> 
     of_hash.into_iter().any(|revision| is_of_template(revision, daemonset))
 }
 
-/// The DaemonSets that have more revisions than they may, and nothing else that is missing: a revision that comes with
-/// its owner wakes nobody, so that it stays until the DaemonSet is looked at for another reason (A9).
-pub(crate) fn with_surplus_revisions(store: &Store) -> Vec<Key> {
-    let surplus = |daemonset: &&std::sync::Arc<Value>| surplus_revision(store, daemonset).is_some();
+/// The DaemonSets whose revisions are not as they are to be: one that comes with its owner wakes nobody, so that it stays
+/// as it is until the DaemonSet is looked at for another reason (A9).
+pub(crate) fn with_revisions_that_wait(store: &Store) -> Vec<Key> {
+    let waits = |daemonset: &&std::sync::Arc<Value>| {
+        missing_revision(store, daemonset).or_else(|| surplus_revision(store, daemonset)).is_some()
+    };
     let key =
         |daemonset: &std::sync::Arc<Value>| Key::new(Kind::DaemonSet, namespace(daemonset), name(daemonset));
-    store.all(Kind::DaemonSet).filter(surplus).map(key).collect()
+    store.all(Kind::DaemonSet).filter(waits).map(key).collect()
 }
 
 /// The node lifecycle has found it not ready, and not ready again since.
@@ -278,11 +277,15 @@ fn own_revisions<'a>(store: &'a Store, daemonset: &'a Value) -> Vec<&'a std::syn
 
 fn missing_revision(store: &Store, daemonset: &Value) -> Option<String> {
     let revisions = own_revisions(store, daemonset);
-    let is_current = |revision: &Value| is_of_template(revision, daemonset);
-    let numbered = revisions.iter().filter(|one| !name(one).starts_with(TWIN) || is_current(one));
+    let newest = |is_current: bool| {
+        let those = revisions.iter().filter(|one| is_of_template(one, daemonset) == is_current);
+        those.filter_map(|one| one["revision"].as_i64()).max()
+    };
     // The largest number there is has no successor.
-    let newest = numbered.max_by_key(|revision| (revision["revision"].as_i64(), is_current(revision)));
-    let is_there = newest.is_some_and(|newest| is_current(newest));
+    let is_there = match (newest(true), newest(false)) {
+        (Some(current), Some(old)) => current > old || old == i64::MAX,
+        (current, _) => current.is_some(),
+    };
     (!is_there).then(|| "its newest revision is not its template".to_owned())
 }
 
@@ -292,7 +295,6 @@ fn surplus_revision(store: &Store, daemonset: &Value) -> Option<String> {
     if revisions.iter().filter(|one| is_of_template(one, daemonset)).count() > 1 {
         return Some("two revisions have the same data".to_owned());
     }
-    let made: Vec<_> = revisions.into_iter().filter(|one| !name(one).starts_with(TWIN)).collect();
     let own = |pod: &&std::sync::Arc<Value>| is_of(pod, daemonset);
     let mut live: Vec<Value> = store.all(Kind::Pod).filter(own).map(|pod| hash(pod)).collect();
     // A policy keeps the revision that leads back.
@@ -300,7 +302,7 @@ fn surplus_revision(store: &Store, daemonset: &Value) -> Option<String> {
     live.extend(
         policies.map(|policy| policy["status"]["daemonSets"][name(daemonset)]["lastGoodRevision"].clone()),
     );
-    let old = made.iter().filter(|one| !is_of_template(one, daemonset));
+    let old = revisions.iter().filter(|one| !is_of_template(one, daemonset));
     let dead = old.filter(|revision| !live.contains(&hash(revision))).count();
     let limit = daemonset["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(10);
     (dead as u64 > limit).then(|| format!("{dead} old revisions where {limit} may be"))

@@ -8,9 +8,9 @@ use everynode_wire::Value;
 use serde_json::json;
 
 use super::Chaos;
+use super::TWIN;
 use crate::cluster::Cluster;
 use crate::model::{Key, Kind, controller_uid, is_live, name, target_node, uid};
-use crate::naive::TWIN;
 use crate::objects::orphan;
 
 /// What the names of pods begin with that the hostile user has made.

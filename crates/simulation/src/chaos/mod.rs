@@ -11,13 +11,15 @@ use serde_json::json;
 
 use crate::cluster::Cluster;
 use crate::model::{Key, Kind, controller_uid, is_bound_to, is_live, label, name, namespace, uid};
-use crate::naive::TWIN;
+
 use crate::objects::{BAD_IMAGE, Hold, NEVER_READY, NewDaemonSet, image, orphan, rolling};
 use crate::world::lock;
 
 pub(crate) use hostile::Hostile;
 
 const SILENT: &str = "simulate.everynode.dev/silent";
+/// What the names of revisions begin with that people made.
+const TWIN: &str = "twin-";
 
 /// Draws what happens, and remembers what has to be put right in the end.
 pub(crate) struct Chaos {
