@@ -178,6 +178,37 @@ fn a_silent_node_does_nothing_until_it_speaks_again() {
 }
 
 #[test]
+fn a_list_that_is_older_than_the_watch_changes_nothing() {
+    let pod = |ready: &str| {
+        let text = json!({
+            "metadata": {"name": "p", "namespace": "ns", "uid": "p"},
+            "spec": {"nodeName": "a", "containers": [{"name": "c", "image": "i"}]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]},
+        });
+        text.to_string()
+    };
+    let mut bench = Bench::ready();
+    bench.node("a", "True", json!({"simulate.everynode.dev/silent": "true"}));
+    let show = |bench: &mut Bench, ready: &str| {
+        bench.core.pod_applied(&serde_json::from_str(&pod(ready)).unwrap(), bench.now);
+        bench.settle();
+    };
+    show(&mut bench, "True");
+    let node = json!({"metadata": {"name": "a", "uid": "n"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    bench.core.node_applied(&serde_json::from_str(&node.to_string()).unwrap(), bench.now);
+    let list =
+        std::iter::from_fn(|| bench.core.next_write(bench.now)).find(|write| write.method == Method::GET);
+    show(&mut bench, "True");
+    let answer = format!(r#"{{"items": [{}]}}"#, pod("False"));
+    bench.core.done(list.unwrap().task, Ok(answer.into()), bench.now);
+    bench.settle();
+    bench.writes.clear();
+    // The node lifecycle takes Ready away.
+    show(&mut bench, "False");
+    bench.check(&["PATCH /api/v1/namespaces/ns/pods/p/status"]);
+}
+
+#[test]
 fn a_pod_that_takes_its_node_down_stops_the_lease_until_it_is_gone() {
     let mut bench = Bench::ready();
     bench.pod("p", "a", json!({"annotations": {"simulate.everynode.dev/node-not-ready": "true"}}));

@@ -161,6 +161,7 @@ impl FleetCore {
         }
     }
 
+    /// The pods of a node that speaks again. Of those that the watch has shown since, the answer is older.
     fn pods_answered(&mut self, body: &[u8], now: Now) {
         let list = match serde_json::from_slice::<facts::PodList<'_>>(body) {
             Ok(list) => list,
@@ -168,6 +169,7 @@ impl FleetCore {
         };
         for item in list.items {
             match serde_json::from_str::<facts::Pod<'_>>(item.get()) {
+                Ok(pod) if self.pod_by_uid.contains_key(&*pod.metadata.uid) => {}
                 Ok(pod) => self.pod_applied(&pod, now),
                 Err(error) => tracing::warn!(%error, "cannot read a pod"),
             }
