@@ -278,58 +278,6 @@ fn an_owner_that_was_put_back_before_the_answer_came_is_taken_out_again() {
     assert_eq!(bench.settle(), ["finalizers of ds []", "strip ds from p"]);
 }
 
-/// Statement M2.
-#[test]
-fn an_owner_stays_while_the_api_has_dependents_that_the_watch_has_not_shown() {
-    let let_go = "finalizers of ds []";
-    for (finalizer, first_step, second_step) in
-        [("orphan", let_go, "strip ds from p"), ("foregroundDeletion", "delete p Background", let_go)]
-    {
-        let mut bench = Bench::new();
-        for free in ["a", "b"] {
-            bench.put(POD, free, &[], json!({}));
-        }
-        let owner = json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "ds", "uid": "ds", "blockOwnerDeletion": true}]);
-        let late = json!({"metadata": {"name": "p", "namespace": "ns", "uid": "p", "resourceVersion": "1", "ownerReferences": owner}});
-        bench.objects.insert("p".into(), (POD, late.clone()));
-        let deleting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [finalizer]});
-        bench.put(DAEMON_SET, "ds", &[], deleting);
-        assert_eq!(bench.settle(), [""; 0], "{finalizer}");
-        bench.pass();
-        assert_eq!(bench.settle(), [""; 0], "it was looked at again: {finalizer}");
-        bench.show(POD, &late, true);
-        bench.pass();
-        assert_eq!(bench.settle(), [first_step, second_step]);
-    }
-}
-
-#[test]
-fn owners_that_go_together_are_surveyed_together() {
-    let mut bench = Bench::new();
-    let deleting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]});
-    for owner in ["x", "y", "z"] {
-        bench.put(DAEMON_SET, owner, &[], deleting.clone());
-    }
-    let lists: Vec<String> =
-        std::iter::from_fn(|| bench.collector.next_write(NOW)).map(|write| write.path).collect();
-    let expected =
-        ["/api/v1/namespaces/ns/pods?limit=500", "/apis/apps/v1/namespaces/ns/daemonsets?limit=500"];
-    assert_eq!(lists, expected);
-}
-
-#[test]
-fn an_owner_stays_while_a_kind_cannot_be_listed() {
-    let mut bench = Bench::new();
-    let deleting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]});
-    bench.put(DAEMON_SET, "ds", &[], deleting);
-    while let Some(write) = bench.collector.next_write(NOW) {
-        let refused = everynode_client::ApiStatus { code: 500, ..Default::default() };
-        bench.collector.done(write.ticket, Err(Error::Api(Box::new(refused))), NOW);
-    }
-    bench.pass();
-    assert_eq!(bench.settle(), ["finalizers of ds []"], "it is asked again");
-}
-
 #[test]
 fn owners_of_kinds_that_are_not_served_are_believed_in() {
     let mut bench = Bench::new();

@@ -17,7 +17,7 @@ use crate::actor::Actor;
 use crate::clock::SimClock;
 use crate::model::{
     Change, Key, Kind, Moved, Store, Target, Verb, controller_uid, daemonset_allows_surge, is_available_at,
-    is_deleting, is_live, is_terminal, label, name, namespace, target_node, uid,
+    is_deleting, is_live, is_ready, is_terminal, label, name, namespace, target_node, uid,
 };
 use crate::naive::{is_updated, place, selects};
 use crate::weather::Weather;
@@ -54,6 +54,8 @@ pub(crate) struct Safety {
     touched: BTreeMap<String, u64>,
     /// Nodes whose old available pod a roll-out has deleted, and that have had no available pod since; with the time.
     removed: BTreeMap<(String, String), u64>,
+    /// The pod that was ready there last, and when others ended that: for a moment it may pass for available.
+    lost: BTreeMap<(String, String), (u64, Arc<Value>)>,
     /// When somebody last gave a DaemonSet a pod, by namespace and node: it passes for one whose creation was not answered.
     given: BTreeMap<(String, String), u64>,
     /// When somebody last wrote a revision, by namespace.
@@ -79,6 +81,7 @@ impl Safety {
             nodes: BTreeMap::new(),
             touched: BTreeMap::new(),
             removed: BTreeMap::new(),
+            lost: BTreeMap::new(),
             given: BTreeMap::new(),
             revisions: BTreeMap::new(),
             brake: Brake::default(),
@@ -190,6 +193,13 @@ impl Safety {
             || daemonset.is_some_and(|one| !selects(one, pod))
         {
             self.loose.insert(uid(pod).to_owned(), now);
+        }
+        if let Some(old) =
+            change.old.as_ref().filter(|old| !actor.is_controller() && is_live(old) && is_ready(old))
+            && let Some(node) = target_node(old)
+            && !(is_live(pod) && is_ready(pod))
+        {
+            self.lost.insert((owner.to_owned(), node.to_owned()), (now, old.clone()));
         }
         // The judge has just counted this one as taken.
         let was_there = change.old.as_ref().is_some_and(|old| !is_deleting(old));
@@ -447,8 +457,11 @@ impl Safety {
             return None;
         }
         let mut removed = self.removed.clone();
-        removed.retain(|(owners, one), _| {
-            owners != owner || !is_served(store, owner, one, least, seconds(clock))
+        let now_seconds = seconds(clock);
+        removed.retain(|place, _| {
+            let lost = self.lost.get(place).filter(|(at, _)| self.is_recent(Some(at), now));
+            let may_serve = lost.is_some_and(|(_, pod)| is_available_at(pod, least, now_seconds));
+            place.0 != owner || !may_serve && !is_served(store, owner, &place.1, least, now_seconds)
         });
         removed.insert((owner.to_owned(), node.to_owned()), now);
         let verdict = self.judge_budget(store, &removed, newest, there, &laws, now);
