@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use everynode_api::rollout_policy;
 use everynode_client::Client;
 use everynode_local::up::{self, Document, SourceError};
 
@@ -14,22 +15,21 @@ use crate::plain;
 
 /// The files of the kustomize base, in the order in which they are applied.
 const BASE: &[(&str, &str)] = &[
-    ("namespace.yaml", include_str!("../../../deploy/kustomize/base/namespace.yaml")),
-    ("rollout-policy-crd.yaml", up::ROLLOUT_POLICY_DEFINITION),
-    ("service-account.yaml", include_str!("../../../deploy/kustomize/base/service-account.yaml")),
+    ("namespace.yaml", include_str!("../kustomize/base/namespace.yaml")),
+    ("rollout-policy-crd.yaml", rollout_policy::DEFINITION),
+    ("service-account.yaml", include_str!("../kustomize/base/service-account.yaml")),
     ("cluster-role.yaml", ROLE),
-    ("cluster-role-binding.yaml", include_str!("../../../deploy/kustomize/base/cluster-role-binding.yaml")),
-    ("role.yaml", include_str!("../../../deploy/kustomize/base/role.yaml")),
-    ("role-binding.yaml", include_str!("../../../deploy/kustomize/base/role-binding.yaml")),
-    ("service.yaml", include_str!("../../../deploy/kustomize/base/service.yaml")),
-    ("pod-disruption-budget.yaml", include_str!("../../../deploy/kustomize/base/pod-disruption-budget.yaml")),
-    ("deployment.yaml", include_str!("../../../deploy/kustomize/base/deployment.yaml")),
+    ("cluster-role-binding.yaml", include_str!("../kustomize/base/cluster-role-binding.yaml")),
+    ("role.yaml", include_str!("../kustomize/base/role.yaml")),
+    ("role-binding.yaml", include_str!("../kustomize/base/role-binding.yaml")),
+    ("service.yaml", include_str!("../kustomize/base/service.yaml")),
+    ("pod-disruption-budget.yaml", include_str!("../kustomize/base/pod-disruption-budget.yaml")),
+    ("deployment.yaml", include_str!("../kustomize/base/deployment.yaml")),
 ];
 
 /// The ClusterRole of the base, and what scope rollouts has in its place.
-const ROLE: &str = include_str!("../../../deploy/kustomize/base/cluster-role.yaml");
-const ROLLOUTS_ROLE: &str =
-    include_str!("../../../deploy/kustomize/components/scope-rollouts/cluster-role.yaml");
+const ROLE: &str = include_str!("../kustomize/base/cluster-role.yaml");
+const ROLLOUTS_ROLE: &str = include_str!("../kustomize/components/scope-rollouts/cluster-role.yaml");
 
 /// The rule by which a template may be written back, as deploy/kustomize/components/rewrite-template has it.
 const REWRITE_RULE: &str = "- apiGroups: [apps]\n  resources: [daemonsets]\n  verbs: [patch]\n";
@@ -180,7 +180,7 @@ pub async fn remove(args: UninstallArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn has_policies(client: &Client) -> Result<bool, Failure> {
-    let list = match client.get("/apis/everynode.dev/v1alpha1/rolloutpolicies?limit=1").await {
+    let list = match client.get(&format!("{}?limit=1", rollout_policy::collection(None))).await {
         Ok(list) => list,
         Err(error) if error.is_not_found() => return Ok(false),
         Err(error) => return Err(error.into()),

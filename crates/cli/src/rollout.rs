@@ -4,10 +4,12 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use everynode_api::PolicyPhase;
+use everynode_api::rollout_policy::{RESOURCE, collection};
 use everynode_client::{Client, Error, Event, ListWatch, content_type};
 use everynode_engine::Time;
 use everynode_inspect::near::{any_of, near};
-use everynode_inspect::rollout::{Command, History, Order, Policies, Policy, Refused, Rollout, collection};
+use everynode_inspect::rollout::{Command, History, Order, Policies, Policy, Refused, Rollout};
 use everynode_inspect::{Look, Paint, Tone};
 use everynode_plan::{Fleet, Wanted};
 use futures::StreamExt;
@@ -193,7 +195,8 @@ impl Here {
                 (message, name, rollouts.map(|one| one.daemonset.as_str()).collect())
             }
         };
-        let conflict = all.iter().find(|one| one.phase == "Conflict").map(|one| one.message.clone());
+        let conflict =
+            all.iter().find(|one| one.phase == Some(PolicyPhase::Conflict)).map(|one| one.message.clone());
         let near = near(name, names.into_iter());
         let hint = match conflict {
             Some(message) => message,
@@ -320,7 +323,7 @@ async fn order(command: Command, args: OrderArgs) -> Result<ExitCode, Failure> {
 
 fn unpatched(error: Error) -> Failure {
     match error.code() {
-        Some(403) => Failure::with_hint(error, "you need the verb patch on rolloutpolicies.everynode.dev"),
+        Some(403) => Failure::with_hint(error, format!("you need the verb patch on {RESOURCE}")),
         _ => error.into(),
     }
 }

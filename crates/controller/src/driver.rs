@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{self, Unreadable};
 use crate::ingest::{Arrival, KINDS, Relists};
 use crate::metrics::{Question, fleet, kind_name};
-use crate::policies::{self, AllPolicies};
+use crate::policies::AllPolicies;
 use crate::served::Served;
 use crate::writer::{Decided, Finished};
 use crate::{Health, Metrics};
@@ -264,7 +264,7 @@ impl Driver {
         if self.slow_start.is_some_and(|slow_start| Instant::now() >= slow_start) {
             self.slow_start = None;
             let mut missing: Vec<&str> = self.unlisted.iter().map(|kind| kind_name(*kind)).collect();
-            missing.extend(self.lacks_policies.then_some(policies::KIND));
+            missing.extend(self.lacks_policies.then_some(everynode_api::rollout_policy::KIND));
             tracing::warn!("still waiting for the first list of: {}", missing.join(", "));
         }
     }

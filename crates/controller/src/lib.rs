@@ -30,6 +30,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_api::rollout_policy;
 use everynode_client::{Client, ListWatch};
 use everynode_engine::EngineConfig;
 use tokio::sync::mpsc;
@@ -172,7 +173,8 @@ impl Controller {
         }
         drop(arrivals_in);
         let (policies_in, policies) = mpsc::channel(POLICIES);
-        let list = ListWatch::new(policies::path(namespace.as_deref())).stall_timeout(watch_silence);
+        let list =
+            ListWatch::new(rollout_policy::collection(namespace.as_deref())).stall_timeout(watch_silence);
         let watch = policies::follow(list, client.clone(), metrics.clone(), policies_in, cancel.clone());
         parts.spawn(named("the watch of policies", watch));
         parts.spawn(named("the lane of events", lane.run(cancel.clone())));

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use everynode_api::rollout_policy::{KIND, RESOURCE};
 use everynode_client::{Client, Event, ListWatch};
 use everynode_engine::policy::{PolicyFact, PolicyRef};
 use futures::StreamExt;
@@ -18,23 +19,11 @@ use tokio_util::sync::CancellationToken;
 use crate::Metrics;
 use crate::ingest::Complaint;
 
-/// The kind, in metrics and messages.
-pub(crate) const KIND: &str = "RolloutPolicy";
-/// The resource as rules of roles name it.
-const RESOURCE: &str = "rolloutpolicies.everynode.dev";
 /// How soon a kind that is not served is asked for again: installing it later needs no restart.
 const ABSENT_PAUSE: Duration = Duration::from_secs(60);
 
 /// All policies.
 pub(crate) type AllPolicies = Vec<PolicyFact>;
-
-/// The path of the collection.
-pub(crate) fn path(namespace: Option<&str>) -> String {
-    match namespace {
-        Some(namespace) => format!("/apis/everynode.dev/v1alpha1/namespaces/{namespace}/rolloutpolicies"),
-        None => "/apis/everynode.dev/v1alpha1/rolloutpolicies".to_owned(),
-    }
-}
 
 /// Tells all policies, and again after each change, until cancelled or until nobody listens.
 pub(crate) async fn follow(

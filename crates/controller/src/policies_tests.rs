@@ -102,7 +102,7 @@ fn list(names: &[&str]) -> Vec<(u16, String)> {
 async fn told(answers: &[(u16, String)], count: usize) -> Vec<(String, u64)> {
     let (sender, mut receiver) = mpsc::channel(1);
     let (cancel, begun) = (CancellationToken::new(), Instant::now());
-    let list = ListWatch::new(path(None)).seed(1);
+    let list = ListWatch::new(everynode_api::rollout_policy::collection(None)).seed(1);
     tokio::spawn(follow(list, scripted(answers), Metrics::new(), sender, cancel.clone()));
     let mut all = Vec::new();
     while all.len() < count {

@@ -104,7 +104,7 @@ pub enum Work {
     WritePolicyStatus {
         /// The policy.
         policy: PolicyRef,
-        /// The status; what is null in it is to go.
+        /// The merge patch of the status.
         status: Value,
     },
     /// Strategic-merge-PATCH the DaemonSet with the data of an earlier revision, which replaces the template, with its

@@ -24,6 +24,11 @@ impl Time {
         Time(self.0.div_euclid(1000).saturating_mul(1000))
     }
 
+    /// Whole seconds since the Unix epoch.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
     /// The milliseconds from `earlier` to this point.
     pub const fn millis_since(self, earlier: Time) -> i64 {
         self.0.saturating_sub(earlier.0)

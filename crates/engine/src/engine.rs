@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use everynode_model::LabelSelector;
 use hashbrown::HashMap;
 
 use crate::actions::{Action, ActionId, Event, Work};
 use crate::base::{Time, Uid};
 use crate::cells;
-use crate::facts::{Fact, Kind, PodSelector};
+use crate::facts::{Fact, Kind};
 use crate::finished::Pending;
 use crate::labels::LabelSets;
 use crate::lists::Listing;
@@ -367,7 +368,7 @@ impl Engine {
     fn warn_of_empty_selector(&mut self, slot: &mut Slot) {
         let key = slot.key.clone();
         let is_new = |spec: &&mut Spec| !spec.warned && !spec.fact.deleting;
-        let selects_all = |spec: &&mut Spec| spec.fact.selector == PodSelector::Everything;
+        let selects_all = |spec: &&mut Spec| spec.fact.selector == LabelSelector::Everything;
         let Some(spec) = slot.spec.as_mut().filter(is_new).filter(selects_all) else { return };
         spec.warned = true;
         let message = "This daemon set is selecting all pods. A non-empty selector is required.".to_owned();

@@ -1,9 +1,11 @@
 //! Why a daemon is, or is not, on a node: the answer of [`crate::Engine::explain`].
 
+use everynode_model::LabelSelector;
+
 use crate::base::{Time, Uid};
 use crate::cells::{availability, backoff_until};
 use crate::engine::Engine;
-use crate::facts::{Phase, PodSelector};
+use crate::facts::Phase;
 use crate::nodes::NodeId;
 use crate::placement::{Reason, Verdict};
 use crate::pods::PodRow;
@@ -82,7 +84,7 @@ impl Engine {
         let placement = spec.fact.template.placement();
         let standing = match present {
             None => Standing::NodeMissing,
-            Some(_) if spec.fact.selector == PodSelector::Everything => Standing::SelectsEverything,
+            Some(_) if spec.fact.selector == LabelSelector::Everything => Standing::SelectsEverything,
             Some(_) if spec.fact.deleting => Standing::Deleting,
             Some(_) if slot.current.is_none() => Standing::WaitingForRevision,
             Some(_) => Standing::Known,

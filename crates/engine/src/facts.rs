@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use crate::actions::ActionId;
 use crate::base::{Time, Uid};
-use crate::placement::{Operator, Requirement, Taint};
+use everynode_model::json::string_pairs;
+use everynode_model::{IntOrPercent, LabelSelector};
+
+use crate::placement::Taint;
 use crate::pod_name::{self, PodNames};
 use crate::policy::PolicyFact;
-use crate::template::{Template, items, requirement, string_pairs};
+use crate::template::Template;
 
 /// One thing that the engine is told.
 #[derive(Clone, Debug)]
@@ -261,7 +264,7 @@ pub struct DaemonSetFact {
     /// How its pods are named, by the annotation [`crate::POD_NAMES`].
     pub pod_names: PodNames,
     /// spec.selector.
-    pub selector: PodSelector,
+    pub selector: LabelSelector,
     /// spec.template.
     pub template: Arc<Template>,
     /// spec.updateStrategy.
@@ -272,17 +275,6 @@ pub struct DaemonSetFact {
     pub revision_history_limit: i32,
     /// status, as far as the controller writes it.
     pub status: Status,
-}
-
-/// spec.selector of a DaemonSet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PodSelector {
-    /// No selector, or one that cannot be read: matches nothing.
-    Nothing,
-    /// `{}`: would match every pod, so the DaemonSet is left alone ([M6](crate::spec#m6)).
-    Everything,
-    /// All of these must hold.
-    All(Vec<Requirement>),
 }
 
 /// spec.updateStrategy of a DaemonSet.
@@ -297,29 +289,6 @@ pub enum Strategy {
         /// How many nodes may run a second, newer pod.
         max_surge: IntOrPercent,
     },
-}
-
-/// An absolute number, or a percentage of the desired number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IntOrPercent {
-    /// This number.
-    Int(i32),
-    /// This percentage, rounded up ([E2](crate::spec#e2)).
-    Percent(i32),
-}
-
-impl IntOrPercent {
-    /// The number for a total, percentages rounded up.
-    pub fn scaled(self, total: i32) -> i32 {
-        match self {
-            IntOrPercent::Int(value) => value,
-            IntOrPercent::Percent(percent) => {
-                let product = i64::from(percent) * i64::from(total);
-                i32::try_from(product.div_euclid(100) + i64::from(product.rem_euclid(100) != 0))
-                    .unwrap_or(i32::MAX)
-            }
-        }
-    }
 }
 
 /// The part of a DaemonSet's status that the controller writes.
@@ -450,7 +419,7 @@ impl DaemonSetFact {
             pod_names: PodNames::parse(pod_name::annotation(&annotations)),
             labels: string_pairs(&metadata["labels"]),
             annotations,
-            selector: PodSelector::from_json(&spec["selector"]),
+            selector: LabelSelector::from_json(&spec["selector"]),
             template: Arc::new(Template::new(spec["template"].clone())),
             strategy: Strategy::from_json(&spec["updateStrategy"]),
             min_ready_seconds: int32(&spec["minReadySeconds"]).unwrap_or_default(),
@@ -473,36 +442,6 @@ fn int32(value: &Value) -> Option<i32> {
 
 fn resource_version(metadata: &Value) -> u64 {
     metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
-impl PodSelector {
-    /// Reads a LabelSelector object.
-    pub fn from_json(selector: &Value) -> Self {
-        if !selector.is_object() {
-            return PodSelector::Nothing;
-        }
-        let pairs = string_pairs(&selector["matchLabels"]);
-        let mut all: Vec<Requirement> = pairs
-            .into_iter()
-            .map(|(key, value)| Requirement { key, operator: Operator::In, values: vec![value] })
-            .collect();
-        for expression in items(&selector["matchExpressions"]) {
-            match requirement(expression) {
-                Some(one) if !matches!(one.operator, Operator::Gt | Operator::Lt) => all.push(one),
-                _ => return PodSelector::Nothing,
-            }
-        }
-        if all.is_empty() { PodSelector::Everything } else { PodSelector::All(all) }
-    }
-
-    /// Whether an object's labels are selected. [`PodSelector::Everything`] selects nothing here, because
-    /// such a DaemonSet must not touch anything ([A16](crate::spec#a16), [M6](crate::spec#m6)).
-    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-        match self {
-            PodSelector::All(all) => all.iter().all(|one| one.holds(label(&one.key))),
-            PodSelector::Nothing | PodSelector::Everything => false,
-        }
-    }
 }
 
 impl Strategy {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use everynode_api::PolicyStatus;
 
 use crate::actions::{ActionId, PodRef};
 use crate::base::{Time, Uid};
@@ -52,7 +52,7 @@ pub(crate) enum Pending {
     },
     Policy {
         policy: PolicyRef,
-        status: Value,
+        status: Box<PolicyStatus>,
     },
     Rewrite {
         slot: SlotId,
@@ -103,7 +103,7 @@ impl Engine {
         let Some(pending) = self.pending.remove(&id) else { return };
         let slot = match &pending {
             Pending::Policy { policy, status } => {
-                return self.policy_written(policy, status.clone(), &outcome, now);
+                return self.policy_written(policy, (**status).clone(), &outcome, now);
             }
             Pending::Create { slot, .. }
             | Pending::Delete { slot, .. }

@@ -64,8 +64,6 @@ mod refused;
 pub mod revision;
 mod rollout;
 mod slot;
-#[doc = include_str!("../spec/daemonset.md")]
-pub mod spec {}
 mod status;
 mod template;
 mod timers;
@@ -73,10 +71,11 @@ mod timers;
 pub use actions::{Action, ActionId, DaemonSetRef, Event, NewPod, NewRevision, PodRef, RevisionRef, Work};
 pub use base::{Time, Uid};
 pub use engine::{Engine, EngineConfig, Footprint, Limits, Scope, StaleSkips};
+pub use everynode_model::{IntOrPercent, LabelSelector, spec};
 pub use explain::{Explanation, PodState, Standing};
 pub use facts::{
-    CORDONED_TAINT, DaemonSetFact, Fact, Failure, IntOrPercent, Kind, NOT_READY_TAINTS, NodeFact, Outcome,
-    Phase, PodController, PodFact, PodSelector, RevisionFact, Status, Strategy, Trouble,
+    CORDONED_TAINT, DaemonSetFact, Fact, Failure, Kind, NOT_READY_TAINTS, NodeFact, Outcome, Phase,
+    PodController, PodFact, RevisionFact, Status, Strategy, Trouble,
 };
 pub use figures::{Figures, Rollout, RolloutNode};
 pub use pod_name::{POD_NAMES, PodNames, pod_name};

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use everynode_model::LabelSelector;
+
 use crate::base::Uid;
 use crate::engine::{Engine, Scope};
-use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, PodSelector, RevisionFact};
+use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, RevisionFact};
 use crate::nodes::{Change, NodeId};
 use crate::pod_name;
 use crate::pods::{NEVER, Place, PodId, PodRow};
@@ -516,6 +518,6 @@ pub(crate) fn adopts<'a>(slot: &Slot, label: impl Fn(&str) -> Option<&'a str>) -
     slot.spec.as_ref().is_some_and(|spec| !spec.fact.deleting && selects(&spec.fact.selector, label))
 }
 
-fn selects<'a>(selector: &PodSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
     selector.matches(label)
 }

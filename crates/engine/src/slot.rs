@@ -474,10 +474,10 @@ impl Slot {
 
     /// Nothing is to be decided for it now ([M3](crate::spec#m3), [M6](crate::spec#m6)).
     pub fn rests(&self) -> bool {
-        use crate::facts::PodSelector;
+        use everynode_model::LabelSelector;
         self.spec.as_ref().is_none_or(|spec| {
             // What selects nothing would not select its own pods either: they would be made without end.
-            let is_usable = matches!(spec.fact.selector, PodSelector::All(_));
+            let is_usable = matches!(spec.fact.selector, LabelSelector::All(_));
             self.is_gone || spec.fact.deleting || !is_usable
         })
     }

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::placement::{Effect, NodeSelectorTerm, Operator, Placement, Requirement, Toleration};
+use everynode_model::Requirement;
+use everynode_model::json::{items, string_pairs};
+
+use crate::placement::{Effect, NodeSelectorTerm, Placement, Toleration};
 
 /// A pod template of a DaemonSet.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,21 +92,13 @@ pub fn pod_placement(spec: &Value) -> Placement {
 fn node_selector_term(term: &Value) -> NodeSelectorTerm {
     let mut unreadable = false;
     let mut read = |list: &Value| -> Vec<Requirement> {
-        let found: Vec<Option<Requirement>> = items(list).map(requirement).collect();
+        let found: Vec<Option<Requirement>> = items(list).map(Requirement::from_json).collect();
         unreadable |= found.iter().any(Option::is_none);
         found.into_iter().flatten().collect()
     };
     let match_expressions = read(&term["matchExpressions"]);
     let match_fields = read(&term["matchFields"]);
     NodeSelectorTerm { match_expressions, match_fields, unreadable }
-}
-
-pub(crate) fn requirement(value: &Value) -> Option<Requirement> {
-    Some(Requirement {
-        key: value["key"].as_str()?.to_owned(),
-        operator: Operator::parse(value["operator"].as_str()?)?,
-        values: items(&value["values"]).filter_map(Value::as_str).map(str::to_owned).collect(),
-    })
 }
 
 fn toleration(value: &Value) -> Toleration {
@@ -116,13 +111,4 @@ fn toleration(value: &Value) -> Toleration {
         value: text("value").to_owned(),
         effect: Some(text("effect")).filter(|effect| !effect.is_empty()).map(Effect::parse),
     }
-}
-
-pub(crate) fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-pub(crate) fn string_pairs(value: &Value) -> Vec<(String, String)> {
-    let pairs = value.as_object().into_iter().flatten();
-    pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

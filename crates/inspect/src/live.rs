@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
+use everynode_api::rollout_policy::PLURAL;
 use everynode_client::{Client, Event, ListWatch};
 use everynode_engine::policy::PolicyFact;
 use everynode_plan::read::{self, PodRead};
@@ -13,9 +14,6 @@ use everynode_plan::{Fleet, Mask};
 use futures::stream::{BoxStream, SelectAll, StreamExt};
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-/// Where policies are served.
-const POLICIES: &str = "/apis/everynode.dev/v1alpha1";
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +84,7 @@ impl Live {
             (Watched::DaemonSets, place("/apis/apps/v1", "daemonsets"), "daemonsets"),
             (Watched::Revisions, place("/apis/apps/v1", "controllerrevisions"), "controllerrevisions"),
             (Watched::Pods, place("/api/v1", "pods"), "pods"),
-            (Watched::Policies, place(POLICIES, "rolloutpolicies"), "rolloutpolicies"),
+            (Watched::Policies, place(everynode_api::ROOT, PLURAL), PLURAL),
         ];
         let allowed = watches.into_iter().filter(|(.., what)| !is_unseen(what));
         let events = allowed.map(|(watched, path, _)| {

@@ -1,6 +1,7 @@
 //! From a manifest to the DaemonSet that the API server would have after `kubectl apply`.
 
 use everynode_admission::{Kind, errors_of_new, namespace_is_open};
+use everynode_api::rollout_policy::KIND;
 use everynode_wire::decode::{Body, decode_body};
 use everynode_wire::patch::{strategic_merge, three_way};
 use everynode_wire::resource::Resource;
@@ -91,7 +92,7 @@ impl Manifest {
         let around = Kind::of(&object);
         let served = match kind {
             "DaemonSet" => "apps/v1",
-            "RolloutPolicy" => crate::policy::API_VERSION,
+            KIND => everynode_api::API_VERSION,
             _ if around.is_some() => version,
             _ => "",
         };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use everynode_admission::Kind;
+use everynode_api::rollout_policy::PLURAL;
 use everynode_client::{Client, Error, Pages};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -76,12 +77,8 @@ const DAEMONSETS: Collection =
 const REVISIONS: Collection =
     Collection { what: "controllerrevisions", root: "/apis/apps/v1", namespaced: true, may_be_absent: false };
 const PODS: Collection = Collection { what: "pods", root: "/api/v1", namespaced: true, may_be_absent: false };
-const POLICIES: Collection = Collection {
-    what: "rolloutpolicies",
-    root: "/apis/everynode.dev/v1alpha1",
-    namespaced: true,
-    may_be_absent: true,
-};
+const POLICIES: Collection =
+    Collection { what: PLURAL, root: everynode_api::ROOT, namespaced: true, may_be_absent: true };
 
 impl Collection {
     fn of(kind: Kind) -> Collection {

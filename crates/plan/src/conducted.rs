@@ -1,9 +1,9 @@
 //! What a roll-out policy makes of a plan: its waves, whom it spares, and how it ends.
 
+use everynode_api::{FailedNode, RolloutStatus};
 use everynode_engine::policy::{Gate, OnFailure, PolicyFact, RolloutPhase};
 use everynode_engine::{CORDONED_TAINT, NOT_READY_TAINTS};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::model::{Model, ModelNode};
 use crate::report::NodeReason;
@@ -23,9 +23,9 @@ pub struct Conducted {
     /// What its status says then.
     pub message: String,
     /// From how many nodes a pod may be taken away at a time.
-    pub max_unavailable: u64,
+    pub max_unavailable: usize,
     /// So many nodes that fail halt it.
-    pub failure_budget: u64,
+    pub failure_budget: usize,
     /// What a halt does: `Pause` or `Rollback`.
     pub on_failure: &'static str,
     /// spec.paused.
@@ -66,10 +66,8 @@ impl Conducted {
     /// What the one policy of the model makes of the run; `None` when none conducts it.
     pub(crate) fn of(model: &Model, run: &Run) -> Option<Conducted> {
         let [policy] = run.policies.as_slice() else { return None };
-        let entry = entry(model, policy);
-        let number = |key: &str| entry[key].as_u64().unwrap_or_default();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let failed = entry["failedNodes"].as_array().into_iter().flatten();
+        let said = said(model, policy).cloned().unwrap_or_default();
+        let reason = |one: FailedNode| NodeReason { node: one.node, reason: one.reason };
         let last = run.tally.steps.iter().rev().find(|step| step.phase != RolloutPhase::Complete);
         let is_without_waves = last.is_some_and(|step| step.is_without_waves);
         let waves = if is_without_waves { 0 } else { policy.spec.waves.len() };
@@ -77,8 +75,8 @@ impl Conducted {
             policy: policy.key.name.clone(),
             phase: end(run).unwrap_or_default().name(),
             message: run.tally.message.clone(),
-            max_unavailable: number("maxUnavailable"),
-            failure_budget: number("failureBudget"),
+            max_unavailable: said.max_unavailable,
+            failure_budget: said.failure_budget,
             on_failure: match policy.spec.on_failure {
                 OnFailure::Pause => "Pause",
                 OnFailure::Rollback => "Rollback",
@@ -86,17 +84,15 @@ impl Conducted {
             paused: policy.spec.paused,
             waves: (1..=waves).map(|number| wave(model, policy, run, number)).collect(),
             is_return: is_without_waves && model.pods.iter().any(|pod| !pod.pod.deleting),
-            failed: failed
-                .map(|one| NodeReason { node: text(&one["node"]), reason: text(&one["reason"]) })
-                .collect(),
+            failed: said.failed_nodes.into_iter().map(reason).collect(),
             exempt: exempt(model),
         })
     }
 }
 
 /// What a policy's status says of the DaemonSet.
-pub(crate) fn entry<'a>(model: &Model, policy: &'a PolicyFact) -> &'a Value {
-    &policy.status["daemonSets"][&model.daemonset.name]
+pub(crate) fn said<'a>(model: &Model, policy: &'a PolicyFact) -> Option<&'a RolloutStatus> {
+    policy.status.rollouts.get(&model.daemonset.name)
 }
 
 /// How far a run came.

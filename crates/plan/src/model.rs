@@ -9,7 +9,7 @@ use everynode_engine::placement::{Effect, NodeView, Placement, Taint, Verdict};
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
-    DaemonSetFact, DaemonSetRef, NewPod, PodController, PodSelector, RevisionFact, Template, Time, Uid,
+    DaemonSetFact, DaemonSetRef, LabelSelector, NewPod, PodController, RevisionFact, Template, Time, Uid,
     revision,
 };
 
@@ -274,7 +274,7 @@ impl Model {
     fn take_pods(&mut self, fleet: &Fleet) {
         let is_ours = |labels: &Pod| {
             let label = |key: &str| labels.labels.get(key).map(String::as_str);
-            self.daemonset.selector.matches(label) && self.daemonset.selector != PodSelector::Everything
+            self.daemonset.selector.matches(label) && self.daemonset.selector != LabelSelector::Everything
         };
         let uid = self.daemonset.uid.to_string();
         let charges = self.charges();

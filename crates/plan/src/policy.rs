@@ -1,8 +1,10 @@
 //! Roll-out policies of a fleet: as they are recorded, as a manifest changes them, and which one is for a DaemonSet.
 
+use everynode_api::Command;
+use everynode_api::rollout_policy::DEFINITION;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::{PolicyFact, data_digest};
-use everynode_engine::{DaemonSetFact, PodSelector};
+use everynode_engine::{DaemonSetFact, LabelSelector};
 use everynode_wire::{custom, encode, manifest};
 use serde_json::{Map, Value, json};
 
@@ -10,19 +12,12 @@ use crate::change::Written;
 use crate::fleet::Fleet;
 use crate::record::Revision;
 
-/// The API version of policies.
-pub(crate) const API_VERSION: &str = "everynode.dev/v1alpha1";
-/// Annotations of this prefix are commands to the controller.
-const COMMANDS: &str = "everynode.dev/";
-
 /// The parts of a served RolloutPolicy that decide.
 pub(crate) fn recorded(object: &Value) -> Value {
     let metadata = &object["metadata"];
-    let annotations = metadata["annotations"].as_object().into_iter().flatten();
-    let commands: Map<String, Value> = annotations
-        .filter(|(key, _)| key.starts_with(COMMANDS))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
+    let commands = Command::among(&metadata["annotations"]).into_iter();
+    let commands: Map<String, Value> =
+        commands.map(|(command, value)| (command.annotation().to_owned(), value.into())).collect();
     json!({
         "metadata": {
             "namespace": metadata["namespace"],
@@ -42,7 +37,7 @@ pub fn selects(policy: &PolicyFact, daemonset: &DaemonSetFact) -> bool {
         |key: &str| daemonset.labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str());
     let selector = &policy.spec.selector;
     policy.key.namespace == daemonset.namespace
-        && (matches!(selector, PodSelector::Everything) || selector.matches(label))
+        && (matches!(selector, LabelSelector::Everything) || selector.matches(label))
 }
 
 /// Puts the policies of a manifest in the place of those of their names.
@@ -86,9 +81,6 @@ fn served(written: &Written, uid: &str, generation: i64) -> Option<PolicyFact> {
     PolicyFact::from_json(&object)
 }
 
-/// The definition of the kind, as it is installed with this version.
-const DEFINITION: &str = include_str!("../../../deploy/kustomize/base/rollout-policy-crd.yaml");
-
 /// What the API server refuses of a policy as written.
 fn refusals(object: &Value) -> Vec<String> {
     let mut definition =
@@ -110,36 +102,18 @@ fn refusals(object: &Value) -> Vec<String> {
     decoded.problems.into_iter().chain(errors.iter().map(ToString::to_string)).collect()
 }
 
-/// A JSON merge patch, as the API server applies it to the status of a policy.
-pub(crate) fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(changes) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Some(fields) = target.as_object_mut() else { return };
-    for (key, value) in changes {
-        match value {
-            Value::Null => drop(fields.shift_remove(key)),
-            value => merge(fields.entry(key.clone()).or_insert(Value::Null), value),
-        }
-    }
-}
-
 /// A policy's status keeps a SHA-256 of the data of the last good revision, and a snapshot has this data masked: what
 /// fitted before fits after.
 pub(crate) fn trust_masked(policy: &mut PolicyFact, revisions: &[Revision]) {
     let namespace = &policy.key.namespace;
-    for (_, entry) in policy.status["daemonSets"].as_object_mut().into_iter().flatten() {
-        let (good, digest) = (entry["lastGoodRevision"].as_str(), entry["lastGoodData"].as_str());
+    for rollout in policy.status.rollouts.values_mut() {
         let fits = |one: &&Revision| {
-            let is_good = one.labels.get(HASH_LABEL).map(String::as_str) == good;
-            one.namespace == *namespace && is_good && Some(one.data_sha256.as_str()) == digest
+            let is_good = one.labels.get(HASH_LABEL) == rollout.last_good_revision.as_ref();
+            let has_data = Some(&one.data_sha256) == rollout.last_good_data.as_ref();
+            one.namespace == *namespace && is_good && has_data
         };
         if let Some(revision) = revisions.iter().find(fits) {
-            entry["lastGoodData"] = data_digest(revision.data.as_bytes()).into();
+            rollout.last_good_data = Some(data_digest(revision.data.as_bytes()));
         }
     }
 }

@@ -205,8 +205,8 @@ async fn policies_are_read_where_they_are_served_and_missed_only_where_they_may_
     let fleet = read(served as fn(&str) -> (u16, String)).await;
     let known = &fleet.policies[0];
     assert_eq!((known.generation, known.spec.paused), (3, true));
-    assert_eq!(known.commands, [("promote".to_owned(), "abc/1".to_owned())]);
-    assert_eq!(known.status["daemonSets"]["agent"]["phase"], "Baking");
+    assert_eq!(known.commands, [(everynode_api::Command::Promote, "abc/1".to_owned())]);
+    assert_eq!(known.status.rollouts["agent"].phase, everynode_api::RolloutPhase::Baking);
     let text = serde_json::to_string(&records(served).await.0).unwrap();
     assert!(!text.contains("secret") && !text.contains("managedFields"), "{text}");
     let fleet = read(absent).await;

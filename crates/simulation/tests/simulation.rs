@@ -59,7 +59,7 @@ fn whatever_a_namespace_user_writes_templates_are_the_daemonsets_own_and_creatio
 }
 
 /// Seeds that have found something.
-const FINDERS: [u64; 11] = [
+const FINDERS: [u64; 15] = [
     124,
     1408,
     1751,
@@ -71,6 +71,10 @@ const FINDERS: [u64; 11] = [
     93_106_652_649_824,
     203_586_653_548_790,
     203_586_653_548_918,
+    110_254_184_845_699,
+    142_116_057_777_561,
+    54_171_365_836_702,
+    8_851_188_443_045,
 ];
 /// ... and under policies.
 const FINDERS_UNDER_POLICIES: [u64; 10] =

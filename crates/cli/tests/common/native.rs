@@ -18,7 +18,7 @@ use super::over::over;
 use super::{LIMIT, eventually, kubectl};
 
 /// The definition of RolloutPolicy.
-pub const DEFINITION: &str = include_str!("../../../../deploy/kustomize/base/rollout-policy-crd.yaml");
+pub use everynode_api::rollout_policy::DEFINITION;
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// The cluster, with simulated nodes and a namespace of its own. Drops from top to bottom.

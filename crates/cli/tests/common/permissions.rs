@@ -109,7 +109,7 @@ impl Drop for Controller {
 }
 
 async fn define_policies(client: &Client) {
-    let document = manifest::parse_yaml(everynode_local::up::ROLLOUT_POLICY_DEFINITION).unwrap().value;
+    let document = manifest::parse_yaml(everynode_api::rollout_policy::DEFINITION).unwrap().value;
     create(client, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document).await;
     eventually("policies are served", LIMIT, async || {
         client.get(POLICIES).await.map(drop).map_err(|error| error.to_string())

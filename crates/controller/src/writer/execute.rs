@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everynode_api::rollout_policy::status_path;
 use everynode_client::Error;
-use everynode_engine::policy::PolicyRef;
 use everynode_engine::{
     Action, DaemonSetRef, Failure, NewPod, NewRevision, Outcome, PodRef, RevisionRef, Status, Uid, Work,
 };
@@ -127,11 +127,6 @@ fn pod_path(daemonset: &DaemonSetRef, pod: &PodRef) -> String {
     format!("/api/v1/namespaces/{}/pods/{}", daemonset.namespace, pod.name)
 }
 
-fn policy_status_path(policy: &PolicyRef) -> String {
-    let PolicyRef { namespace, name, .. } = policy;
-    format!("/apis/everynode.dev/v1alpha1/namespaces/{namespace}/rolloutpolicies/{name}/status")
-}
-
 fn revisions_path(daemonset: &DaemonSetRef) -> String {
     format!("/apis/apps/v1/namespaces/{}/controllerrevisions", daemonset.namespace)
 }
@@ -205,7 +200,10 @@ impl Executor {
             }
             Work::WritePolicyStatus { policy, status } => {
                 let body = body::policy_status(policy.uid, status);
-                self.api.merge_patch(&policy_status_path(policy), body).await.map_err(named)?;
+                self.api
+                    .merge_patch(&status_path(&policy.namespace, &policy.name), body)
+                    .await
+                    .map_err(named)?;
                 Ok(Outcome::Done)
             }
             Work::RewriteTemplate { data, resource_version } => {

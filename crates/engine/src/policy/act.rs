@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use everynode_api::RolloutStatus;
+use everynode_model::IntOrPercent;
+
 use crate::base::{Time, Uid};
 use crate::engine::{Engine, Scope};
-use crate::facts::{IntOrPercent, Strategy};
+use crate::facts::Strategy;
 use crate::fit::holds_the_node;
 use crate::nodes::NodeId;
 use crate::pods::PodId;
@@ -207,8 +210,10 @@ impl Engine {
     /// nothing wrong with the revision, and begin it again.
     fn may_go_back(&self, slot: &Slot, conduct: &Conduct) -> bool {
         let said = self.policies.said(&conduct.policy, &slot.key.name);
-        let is_said = said["phase"].as_str().and_then(RolloutPhase::parse).is_some_and(RolloutPhase::is_back);
-        !conduct.phase.is_back() || is_said && said["revision"].as_str() == conduct.hash.as_deref()
+        let is_said = |said: &RolloutStatus| {
+            said.phase.is_back() && said.revision.as_deref() == conduct.hash.as_deref()
+        };
+        !conduct.phase.is_back() || said.is_some_and(is_said)
     }
 
     /// How many nodes may be taken at a time.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use everynode_api::{PolicyStatus, RolloutStatus};
 
 use crate::actions::{Action, DaemonSetRef, Work};
 use crate::base::{Time, Uid};
@@ -38,7 +38,7 @@ pub(crate) struct Policies {
 /// What was written of a policy's status.
 #[derive(Clone, Debug, Default)]
 struct Written {
-    status: Option<Value>,
+    status: Option<PolicyStatus>,
     in_flight: bool,
     not_before: Option<Time>,
 }
@@ -63,9 +63,9 @@ impl Policies {
     }
 
     /// What the status of a policy says of a DaemonSet, as far as it is known to be written.
-    pub fn said<'a>(&'a self, policy: &'a PolicyFact, daemonset: &str) -> &'a Value {
+    pub fn said<'a>(&'a self, policy: &'a PolicyFact, daemonset: &str) -> Option<&'a RolloutStatus> {
         let written = self.written.get(&policy.key).and_then(|written| written.status.as_ref());
-        &written.unwrap_or(&policy.status)["daemonSets"][daemonset]
+        written.unwrap_or(&policy.status).rollouts.get(daemonset)
     }
 
     fn of<'a>(&'a self, slot: &'a Slot) -> impl Iterator<Item = &'a Arc<PolicyFact>> {
@@ -156,28 +156,34 @@ impl Engine {
             }
             let last = written.and_then(|written| written.status.as_ref()).unwrap_or(&policy.status);
             let status = self.policy_status(&policy, last, now);
-            let is_equal = report::is_equal(&status, last);
+            let patch = (status != *last).then(|| status.merge_patch(last));
             let written = self.policies.written.entry(key.clone()).or_default();
-            if is_equal {
+            let Some(patch) = patch else {
                 let next = now.plus_millis(STATUS_LOOK_MILLIS);
                 written.not_before = Some(next);
                 self.timers.set(next, Wake::Policies);
                 continue;
-            }
+            };
             written.in_flight = true;
             let daemonset =
                 DaemonSetRef { namespace: key.namespace.clone(), name: String::new(), uid: Uid(0) };
             let id = self.next_id();
-            self.pending.insert(id, Pending::Policy { policy: key.clone(), status: status.clone() });
+            self.pending.insert(id, Pending::Policy { policy: key.clone(), status: Box::new(status) });
             self.out.push(Action {
                 id,
                 daemonset: Arc::new(daemonset),
-                work: Work::WritePolicyStatus { policy: key, status },
+                work: Work::WritePolicyStatus { policy: key, status: patch },
             });
         }
     }
 
-    pub(crate) fn policy_written(&mut self, policy: &PolicyRef, status: Value, outcome: &Outcome, now: Time) {
+    pub(crate) fn policy_written(
+        &mut self,
+        policy: &PolicyRef,
+        status: PolicyStatus,
+        outcome: &Outcome,
+        now: Time,
+    ) {
         let Some(written) = self.policies.written.get_mut(policy) else { return };
         written.in_flight = false;
         written.not_before = Some(now.plus_millis(STATUS_PAUSE_MILLIS));
@@ -202,7 +208,7 @@ impl Engine {
     }
 
     /// What a policy's status should say.
-    fn policy_status(&self, policy: &PolicyFact, last: &Value, now: Time) -> Value {
+    fn policy_status(&self, policy: &PolicyFact, last: &PolicyStatus, now: Time) -> PolicyStatus {
         let mut slots: Vec<&Slot> = self
             .slots
             .iter()

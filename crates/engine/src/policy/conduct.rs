@@ -13,19 +13,18 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use everynode_api::{Command, OnFailure, RolloutPhase, RolloutStatus};
+use everynode_model::IntOrPercent;
 
 use crate::base::{Time, Uid};
-use crate::facts::IntOrPercent;
 use crate::nodes::NodeId;
 use crate::slot::{Slot, mark};
 use crate::template::Template;
 
-use super::RolloutPhase;
 use super::notes::{NodeNotes, Noted};
 use super::rewrite::Rewrite;
 use super::roster::{Roster, flag};
-use super::spec::{OnFailure, PolicyFact};
+use super::spec::PolicyFact;
 use super::survey::{Daemon, Health, Spot};
 use super::trust::DataDigest;
 
@@ -131,19 +130,15 @@ impl Conduct {
     }
 
     /// Takes up where the policy's status says that the roll-out stands.
-    pub fn resume(&mut self, entry: &Value) {
-        let text = |key: &str| entry[key].as_str().map(Arc::<str>::from);
-        self.hash = text("revision");
-        self.last_good = text("lastGoodRevision");
-        self.last_good_digest = entry["lastGoodData"].as_str().and_then(DataDigest::parse);
-        self.phase = entry["phase"].as_str().and_then(RolloutPhase::parse).unwrap_or_default();
-        self.wave =
-            entry["wave"].as_u64().and_then(|wave| usize::try_from(wave).ok()).unwrap_or(1).max(1) - 1;
-        self.attempt = entry["attempt"].as_i64().unwrap_or_default();
-        self.aborted = entry["aborted"] == true;
-        self.message = entry["message"].as_str().unwrap_or_default().to_owned();
+    pub fn resume(&mut self, said: &RolloutStatus) {
+        self.hash = said.revision.as_deref().map(Arc::from);
+        self.last_good = said.last_good_revision.as_deref().map(Arc::from);
+        self.last_good_digest = said.last_good_data.as_deref().and_then(DataDigest::parse);
+        (self.phase, self.message) = (said.phase, said.message.clone());
+        (self.wave, self.attempt, self.aborted) = (said.wave.max(1) - 1, said.attempt, said.aborted);
+        let time = |at: Option<i64>| at.map(Time::from_seconds);
         (self.wave_done_at, self.started_at, self.progress_at) =
-            (time(&entry["waveDoneAt"]), time(&entry["startedAt"]), time(&entry["progressAt"]));
+            (time(said.wave_done_at), time(said.started_at), time(said.progress_at));
     }
 
     /// The clock was set by so much: bake time and deadline last as long as they would have without that. What was made
@@ -304,13 +299,13 @@ impl Conduct {
     pub fn obey(&mut self, now: Time) {
         let Some(hash) = self.hash.clone() else { return };
         let is_open = self.phase != RolloutPhase::Complete;
-        let wanted = self.policy.command("abort");
+        let wanted = self.policy.command(Command::Abort);
         let numbered = format!("{hash}/{}", self.attempt);
         let is_abort = wanted == Some(&*hash) && self.attempt == 0 || wanted == Some(&*numbered);
         if is_abort && is_open {
             self.aborted = true;
         }
-        let retry = self.policy.command("retry").and_then(|text| text.split_once('/'));
+        let retry = self.policy.command(Command::Retry).and_then(|text| text.split_once('/'));
         let attempt =
             retry.filter(|(one, _)| *one == &*hash).and_then(|(_, attempt)| attempt.parse::<i64>().ok());
         let Some(attempt) = attempt.filter(|attempt| *attempt > self.attempt) else { return };
@@ -355,8 +350,4 @@ impl Conduct {
 pub(super) fn size(count: IntOrPercent, total: usize) -> usize {
     let total = i32::try_from(total).unwrap_or(i32::MAX);
     usize::try_from(count.scaled(total)).unwrap_or(0)
-}
-
-fn time(value: &Value) -> Option<Time> {
-    value.as_str().and_then(|text| everynode_wire::time::parse(text).ok()).map(Time::from_seconds)
 }

@@ -24,12 +24,12 @@ impl Engine {
     pub(super) fn take_up(&mut self, slot: &Slot, conduct: &mut Conduct, hash: &Arc<str>, now: Time) {
         conduct.is_known = true;
         let policy = conduct.policy.clone();
-        let entry = &policy.status["daemonSets"][&slot.key.name];
+        let said = policy.status.rollouts.get(&slot.key.name);
         let spots = self.survey(slot, &policy.spec, hash, now);
-        let stored = StoredNotes::read(entry);
+        let stored = said.map(StoredNotes::read).unwrap_or_default();
         let is_incomplete = stored.is_incomplete();
-        if entry.is_object() {
-            conduct.resume(entry);
+        if let Some(said) = said {
+            conduct.resume(said);
             conduct.notes = stored.resolve(spots.iter().map(Spot::name), now);
         } else {
             conduct.begin(hash, Engine::own_digest(slot), now);

@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use serde_json::{Map, Value, json};
+use everynode_api::{FailedNode, RolloutStatus};
 
 use crate::base::Time;
-use crate::template::items;
 
 use super::NodeFailure;
 
@@ -125,30 +124,27 @@ impl NodeNotes {
         self.taken.iter().chain(&self.exempt).chain(self.failed.keys())
     }
 
-    /// Writes the notes into the entry of a DaemonSet in the status; how many records that took. `first` are named
-    /// first: nodes that the next leader may not know.
-    pub fn write(&self, entry: &mut Map<String, Value>, first: &BTreeSet<Arc<str>>, room: Room) -> usize {
-        let failed = self.failed.iter().take(room.names);
-        let failed = failed
-            .map(|(node, failure)| json!({"node": **node, "reason": failure.reason, "at": time(failure.at)}));
-        let names = |nodes: &BTreeSet<Arc<str>>| -> Value {
+    /// Writes the notes into what a status says of a DaemonSet; how many records that took. `first` are named first:
+    /// nodes that the next leader may not know.
+    pub fn write(&self, status: &mut RolloutStatus, first: &BTreeSet<Arc<str>>, room: Room) -> usize {
+        let failed = self.failed.iter().take(room.names).map(|(node, failure)| FailedNode {
+            node: node.to_string(),
+            reason: failure.reason.clone(),
+            at: Some(failure.at.seconds()),
+        });
+        status.failed_nodes = failed.collect();
+        let names = |nodes: &BTreeSet<Arc<str>>| {
             let others = nodes.iter().filter(|name| !first.contains(*name));
             let named = first.iter().filter(|name| nodes.contains(*name)).chain(others);
-            named.take(room.names).map(|name| &**name).collect()
+            named.take(room.names).map(ToString::to_string).collect()
         };
-        entry.insert("failedNodes".to_owned(), failed.collect());
-        entry.insert("exemptNodes".to_owned(), names(&self.exempt));
-        entry.insert("unavailableNodes".to_owned(), names(&self.taken));
-        let counts = [self.failed.len(), self.exempt.len(), self.taken.len()];
-        for (key, count) in ["failed", "exempt", "unavailable"].into_iter().zip(counts) {
-            entry.insert(key.to_owned(), count.into());
-        }
-        let hashes = match counts.into_iter().any(|count| count > room.names) {
-            true => self.records(),
-            false => Vec::new(),
-        };
+        (status.exempt_nodes, status.unavailable_nodes) = (names(&self.exempt), names(&self.taken));
+        (status.failed, status.exempt, status.unavailable) =
+            (self.failed.len(), self.exempt.len(), self.taken.len());
+        let is_cut = self.failed.len().max(self.exempt.len()).max(self.taken.len()) > room.names;
+        let hashes = if is_cut { self.records() } else { Vec::new() };
         let fits = !hashes.is_empty() && hashes.len() <= room.hashes;
-        entry.insert("nodeHashes".to_owned(), if fits { encode(&hashes).into() } else { Value::Null });
+        status.node_hashes = fits.then(|| encode(&hashes));
         if fits { hashes.len() } else { 0 }
     }
 
@@ -167,26 +163,21 @@ pub struct StoredNotes {
 }
 
 impl StoredNotes {
-    /// Reads the entry of a DaemonSet in a policy's status.
-    pub fn read(entry: &Value) -> Self {
-        let failed = items(&entry["failedNodes"]).filter_map(|one| {
-            let at = one["at"].as_str().and_then(|text| everynode_wire::time::parse(text).ok());
-            let at = at.map(Time::from_seconds).unwrap_or_default();
-            Some((
-                one["node"].as_str()?.into(),
-                NodeFailure { reason: one["reason"].as_str()?.to_owned(), at },
-            ))
+    /// Reads what a policy's status says of a DaemonSet.
+    pub fn read(status: &RolloutStatus) -> Self {
+        let failed = status.failed_nodes.iter().map(|one| {
+            let at = one.at.map(Time::from_seconds).unwrap_or_default();
+            (one.node.as_str().into(), NodeFailure { reason: one.reason.clone(), at })
         });
-        let names = |key: &str| items(&entry[key]).filter_map(|one| Some(one.as_str()?.into())).collect();
+        let names = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
         let failed: BTreeMap<Arc<str>, NodeFailure> = failed.collect();
-        let mut exempt: BTreeSet<Arc<str>> = names("exemptNodes");
+        let mut exempt: BTreeSet<Arc<str>> = names(&status.exempt_nodes);
         exempt.retain(|name| !failed.contains_key(name));
-        let notes = NodeNotes { failed, exempt, taken: names("unavailableNodes") };
-        let is_cut = |key: &str, len: usize| entry[key].as_u64().is_some_and(|count| count > len as u64);
-        let is_cut = is_cut("failed", notes.failed.len())
-            || is_cut("exempt", notes.exempt.len())
-            || is_cut("unavailable", notes.taken.len());
-        let hashes = entry["nodeHashes"].as_str().filter(|_| is_cut).and_then(decode);
+        let notes = NodeNotes { failed, exempt, taken: names(&status.unavailable_nodes) };
+        let is_cut = status.failed > notes.failed.len()
+            || status.exempt > notes.exempt.len()
+            || status.unavailable > notes.taken.len();
+        let hashes = status.node_hashes.as_deref().filter(|_| is_cut).and_then(decode);
         StoredNotes { notes, is_incomplete: is_cut && hashes.is_none(), hashes: hashes.unwrap_or_default() }
     }
 
@@ -272,12 +263,11 @@ fn decode(text: &str) -> Option<HashMap<u64, Noted>> {
     Some(records.map(|record| (record >> 3, noted(record))).collect())
 }
 
-fn time(at: Time) -> Value {
-    everynode_wire::time::format(at.0.div_euclid(1000)).into()
-}
-
 #[cfg(test)]
 mod tests {
+    use everynode_api::PolicyStatus;
+    use serde_json::json;
+
     use super::*;
 
     fn name(index: usize) -> Arc<str> {
@@ -299,10 +289,14 @@ mod tests {
         notes
     }
 
-    fn written(notes: &NodeNotes, room: Room) -> Value {
-        let mut entry = Map::new();
-        notes.write(&mut entry, &BTreeSet::new(), room);
-        entry.into()
+    fn written(notes: &NodeNotes, room: Room) -> RolloutStatus {
+        let mut status = RolloutStatus::default();
+        notes.write(&mut status, &BTreeSet::new(), room);
+        status
+    }
+
+    fn read(entry: serde_json::Value) -> RolloutStatus {
+        RolloutStatus::from_json(&entry)
     }
 
     #[test]
@@ -316,22 +310,24 @@ mod tests {
             let read = stored.resolve(all.iter(), Time(0));
             assert_eq!((&read.exempt, &read.taken), (&notes.exempt, &notes.taken), "{failed} {exempt}");
             assert!(read.failed.keys().eq(notes.failed.keys()), "{failed} {exempt}");
-            assert!(entry.to_string().len() < 1_000_000, "{}", entry.to_string().len());
+            let status = PolicyStatus { rollouts: [("ds".into(), entry)].into(), ..PolicyStatus::default() };
+            let text = status.to_json().to_string();
+            assert!(text.len() < 1_000_000, "{}", text.len());
         }
     }
 
     #[test]
     fn what_does_not_fit_is_known_to_be_incomplete() {
-        let check = |entry: Value, is_incomplete: bool| {
-            assert_eq!(StoredNotes::read(&entry).is_incomplete(), is_incomplete, "{entry}");
+        let check = |entry: RolloutStatus, is_incomplete: bool| {
+            assert_eq!(StoredNotes::read(&entry).is_incomplete(), is_incomplete, "{entry:?}");
         };
         check(written(&notes(3, 4), Room { names: 4, hashes: 0 }), false);
         check(written(&notes(3, 4), Room { names: 3, hashes: 0 }), true);
         check(written(&notes(3, 4), Room { names: 3, hashes: 7 }), false);
-        check(json!({"exempt": 2, "exemptNodes": ["a"], "nodeHashes": "no records"}), true);
-        check(json!({"exempt": 2, "exemptNodes": ["a"], "nodeHashes": "AAAAAAAAAA"}), true);
-        check(json!({"exemptNodes": ["a"]}), false);
-        check(Value::Null, false);
+        check(read(json!({"exempt": 2, "exemptNodes": ["a"], "nodeHashes": "no records"})), true);
+        check(read(json!({"exempt": 2, "exemptNodes": ["a"], "nodeHashes": "AAAAAAAAAA"})), true);
+        check(read(json!({"exemptNodes": ["a"]})), false);
+        check(read(json!(null)), false);
     }
 
     #[test]
@@ -342,7 +338,7 @@ mod tests {
         notes.fail(name(1), failure.clone());
         notes.exempt_node(name(1));
         assert_eq!(notes.of(&name(1)), Noted { has_failed: true, ..Noted::default() });
-        let entry = json!({"failedNodes": [{"node": "a", "reason": "x"}], "exemptNodes": ["a"]});
+        let entry = read(json!({"failedNodes": [{"node": "a", "reason": "x"}], "exemptNodes": ["a"]}));
         assert_eq!(StoredNotes::read(&entry).of("a"), Noted { has_failed: true, ..Noted::default() });
     }
 

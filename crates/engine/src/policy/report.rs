@@ -1,41 +1,39 @@
 //! The status of a RolloutPolicy: what was decided, for people and for the next leader.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use everynode_api::{Condition, PolicyPhase, PolicyStatus, RolloutPhase, RolloutStatus};
 
 use crate::base::Time;
 use crate::slot::Slot;
 
+use super::Conduct;
 use super::notes::Room;
 use super::spec::PolicyFact;
-use super::{Conduct, RolloutPhase};
 
 /// So many nodes have records in a status at most, in all of its entries together: 8 bytes each, within the 1.5 MB that
 /// etcd takes.
 const HASHES_LIMIT: usize = 100_000;
 
-/// The status, with null for what must not stay from the last one. Its lists name so many nodes, of all entries together.
+/// What the status is to say. Its lists name so many nodes, of all entries together.
 pub(crate) fn status(
     policy: &PolicyFact,
     slots: &[&Slot],
-    last: &Value,
+    last: &PolicyStatus,
     names_limit: usize,
     now: Time,
-) -> Value {
-    let mut entries = Map::new();
-    for gone in last["daemonSets"].as_object().into_iter().flatten().map(|(name, _)| name) {
-        entries.insert(gone.clone(), Value::Null);
-    }
+) -> PolicyStatus {
     let conducted = || slots.iter().filter_map(|slot| Some((slot, slot.conduct.as_deref()?)));
     let names = names_limit.div_ceil(conducted().count().max(1));
     let mut room = Room { names, hashes: HASHES_LIMIT };
+    let mut rollouts = BTreeMap::new();
     for (slot, conduct) in conducted() {
-        // One that was not looked at yet is as the last leader left it.
-        let left = || match conduct.is_refused {
-            true => Value::Null,
-            false => last["daemonSets"][&slot.key.name].clone(),
+        let said = match conduct.is_known {
+            true => Some(rollout(conduct, &mut room)),
+            // One that was not looked at yet is as the last leader left it.
+            false => last.rollouts.get(&slot.key.name).filter(|_| !conduct.is_refused).cloned(),
         };
-        let said = if conduct.is_known { entry(conduct, &mut room) } else { left() };
-        entries.insert(slot.key.name.clone(), said);
+        rollouts.extend(said.map(|said| (slot.key.name.clone(), said)));
     }
     let contested = slots.iter().find(|slot| slot.is_contested);
     let leading = conducted()
@@ -44,34 +42,23 @@ pub(crate) fn status(
         .min_by_key(|one| one.0);
     let (phase, message) = match (contested, leading) {
         (Some(slot), _) => (
-            "Conflict".to_owned(),
+            Some(PolicyPhase::Conflict),
             format!("another policy selects DaemonSet {} too: none acts on it", slot.key.name),
         ),
-        (None, _) if conducted().any(|(_, conduct)| conduct.is_refused) => {
-            ("Stalled".to_owned(), "in scope rollouts a DaemonSet needs updateStrategy OnDelete".to_owned())
-        }
+        (None, _) if conducted().any(|(_, conduct)| conduct.is_refused) => (
+            Some(PolicyPhase::Rollout(RolloutPhase::Stalled)),
+            "in scope rollouts a DaemonSet needs updateStrategy OnDelete".to_owned(),
+        ),
         (None, Some((_, slot, conduct))) => {
-            (conduct.phase.name().to_owned(), format!("{}: {}", slot.key.name, conduct.message))
+            (Some(PolicyPhase::Rollout(conduct.phase)), format!("{}: {}", slot.key.name, conduct.message))
         }
         // Not looked at yet: as the last leader left it.
-        (None, None) if !slots.is_empty() => (text(&last["phase"]), text(&last["message"])),
-        (None, None) => ("Idle".to_owned(), "the selector selects no DaemonSet".to_owned()),
+        (None, None) if !slots.is_empty() => (last.phase, last.message.clone()),
+        (None, None) => (Some(PolicyPhase::Idle), "the selector selects no DaemonSet".to_owned()),
     };
     let conducts: Vec<&Conduct> = conducted().map(|(_, conduct)| conduct).collect();
     let conditions = conditions(policy, &conducts, contested.is_some(), &message, last, now);
-    let mut status = json!({
-        "observedGeneration": policy.generation,
-        "phase": phase,
-        "message": message,
-        "conditions": conditions,
-    });
-    // The macro would copy it.
-    status["daemonSets"] = entries.into();
-    status
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+    PolicyStatus { observed_generation: policy.generation, phase, message, conditions, rollouts }
 }
 
 /// Which phase says most about a policy with several DaemonSets.
@@ -89,38 +76,33 @@ fn importance(phase: RolloutPhase) -> usize {
     ORDER.iter().position(|one| *one == phase).unwrap_or(ORDER.len())
 }
 
-fn entry(conduct: &Conduct, room: &mut Room) -> Value {
+fn rollout(conduct: &Conduct, room: &mut Room) -> RolloutStatus {
     let figures = &conduct.figures;
     let wave = conduct.policy.spec.waves.get(conduct.wave);
-    let mut entry = json!({
-        "revision": conduct.hash.as_deref(),
-        "lastGoodRevision": conduct.last_good.as_deref(),
-        "lastGoodData": conduct.last_good_digest.map(|digest| digest.to_string()),
-        "phase": conduct.phase.name(),
-        "message": conduct.message,
-        "wave": conduct.wave + 1,
-        "waves": conduct.policy.spec.waves.len(),
-        "waveName": wave.map(|wave| wave.name.as_str()),
-        "waveDoneAt": time(conduct.wave_done_at),
-        "attempt": conduct.attempt,
-        "aborted": conduct.aborted,
-        "desired": figures.desired,
-        "updated": figures.updated,
-        "available": figures.available,
-        "maxUnavailable": figures.max_unavailable,
-        "waiting": figures.waiting,
-        "failureBudget": figures.failure_budget,
-        "startedAt": time(conduct.started_at),
-        "progressAt": time(conduct.progress_at),
-    });
-    if let Some(fields) = entry.as_object_mut() {
-        room.hashes -= conduct.notes.write(fields, &conduct.strays, *room);
-    }
-    entry
-}
-
-fn time(at: Option<Time>) -> Value {
-    at.map_or(Value::Null, |at| everynode_wire::time::format(at.0.div_euclid(1000)).into())
+    let mut status = RolloutStatus {
+        revision: conduct.hash.as_deref().map(str::to_owned),
+        last_good_revision: conduct.last_good.as_deref().map(str::to_owned),
+        last_good_data: conduct.last_good_digest.map(|digest| digest.to_string()),
+        phase: conduct.phase,
+        message: conduct.message.clone(),
+        wave: conduct.wave + 1,
+        waves: conduct.policy.spec.waves.len(),
+        wave_name: wave.map(|wave| wave.name.clone()),
+        wave_done_at: conduct.wave_done_at.map(Time::seconds),
+        attempt: conduct.attempt,
+        aborted: conduct.aborted,
+        desired: figures.desired,
+        updated: figures.updated,
+        available: figures.available,
+        max_unavailable: figures.max_unavailable,
+        waiting: figures.waiting,
+        failure_budget: figures.failure_budget,
+        started_at: conduct.started_at.map(Time::seconds),
+        progress_at: conduct.progress_at.map(Time::seconds),
+        ..RolloutStatus::default()
+    };
+    room.hashes -= conduct.notes.write(&mut status, &conduct.strays, *room);
+    status
 }
 
 fn conditions(
@@ -128,9 +110,9 @@ fn conditions(
     conducts: &[&Conduct],
     is_contested: bool,
     message: &str,
-    last: &Value,
+    last: &PolicyStatus,
     now: Time,
-) -> Vec<Value> {
+) -> Vec<Condition> {
     let any = |phases: &[RolloutPhase]| conducts.iter().any(|one| phases.contains(&one.phase));
     let deadline_millis = policy.spec.progress_deadline_seconds * 1000;
     let is_late = conducts.iter().any(|one| {
@@ -173,50 +155,20 @@ fn conditions(
 }
 
 /// A condition, which keeps its time as long as its status stays.
-fn condition(kind: &str, is_true: bool, reason: &str, message: &str, last: &Value, now: Time) -> Value {
-    let status = if is_true { "True" } else { "False" };
-    let old = last["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == kind);
-    let since = old.filter(|old| old["status"] == status).map(|old| old["lastTransitionTime"].clone());
-    json!({
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": since.unwrap_or_else(|| time(Some(now))),
-    })
-}
-
-/// Two statuses say the same: what is null in one is absent from the other.
-pub(crate) fn is_equal(a: &Value, b: &Value) -> bool {
-    let has = |fields: &Map<String, Value>, key: &str, value: &Value| {
-        fields.get(key).map_or(value.is_null(), |one| is_equal(one, value))
-    };
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            let is_absent = |(key, value): (&String, &Value)| value.is_null() || a.contains_key(key);
-            a.iter().all(|(key, value)| has(b, key, value)) && b.iter().all(is_absent)
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_equal(a, b))
-        }
-        (a, b) => a == b,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_null_in_one_status_is_absent_from_an_equal_one() {
-        let check = |a: Value, b: Value, expected: bool| {
-            assert_eq!(is_equal(&a, &b), expected, "{a} {b}");
-            assert_eq!(is_equal(&b, &a), expected, "{b} {a}");
-        };
-        check(json!({"a": 1, "b": null}), json!({"a": 1}), true);
-        check(json!({"a": {"b": null}, "c": [{"d": null}]}), json!({"a": {}, "c": [{}]}), true);
-        check(json!({"a": 1}), json!({"a": 1, "b": 2}), false);
-        check(json!({"a": null}), json!({"a": 2}), false);
-        check(json!([1, 2]), json!([1]), false);
+fn condition(
+    kind: &str,
+    is_true: bool,
+    reason: &str,
+    message: &str,
+    last: &PolicyStatus,
+    now: Time,
+) -> Condition {
+    let old = last.conditions.iter().find(|old| old.kind == kind && old.is_true == is_true);
+    Condition {
+        kind: kind.to_owned(),
+        is_true,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: old.map_or(Some(now.seconds()), |old| old.last_transition_time),
     }
 }

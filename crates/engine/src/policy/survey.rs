@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use everynode_api::PolicySpec;
+use everynode_model::LabelSelector;
+
 use crate::base::Time;
 use crate::cells::availability;
 use crate::engine::Engine;
@@ -11,8 +14,7 @@ use crate::placement::NodeView as _;
 use crate::pods::{NEVER, Place, PodId, PodRow};
 use crate::slot::{Slot, mark};
 
-use super::spec::{PolicySpec, selects};
-use crate::facts::PodSelector;
+use super::spec::selects;
 
 /// How a node is, whatever runs on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +199,6 @@ fn daemon(
 }
 
 /// Whether a policy's selector is of the form that selects by labels.
-pub(crate) fn selects_labels(selector: &PodSelector, labels: &[(String, String)]) -> bool {
+pub(crate) fn selects_labels(selector: &LabelSelector, labels: &[(String, String)]) -> bool {
     selects(selector, |key| labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str()))
 }

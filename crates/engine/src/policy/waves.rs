@@ -2,14 +2,15 @@
 
 use std::borrow::Borrow;
 
+use everynode_api::{Command, Gate, Wave, WaveNodes};
+use everynode_model::IntOrPercent;
+
 use crate::base::Time;
-use crate::facts::IntOrPercent;
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
 use super::notes::Noted;
 use super::roster::flag;
-use super::spec::{Gate, Wave, WaveNodes};
 use super::survey::{Health, Spot};
 
 /// Which nodes a wave takes first: a wave of nodes that are down would say nothing of the revision.
@@ -118,13 +119,13 @@ impl Conduct {
 
     fn is_promoted(&self) -> bool {
         let wanted = self.hash.as_ref().map(|hash| format!("{hash}/{}", self.wave + 1));
-        wanted.is_some() && self.policy.command("promote") == wanted.as_deref()
+        wanted.is_some() && self.policy.command(Command::Promote) == wanted.as_deref()
     }
 
     /// What goes into the message when somebody is to promote.
     fn promotion(&self) -> String {
         let hash = self.hash.as_deref().unwrap_or_default();
-        format!("everynode.dev/promote={hash}/{}", self.wave + 1)
+        format!("{}={hash}/{}", Command::Promote.annotation(), self.wave + 1)
     }
 
     /// Goes from wave to wave as far as it can, with a budget of so many nodes; when to look again.

@@ -1,5 +1,6 @@
 //! What people ask of a roll-out.
 
+use everynode_api::{PolicyPhase, RolloutPhase};
 use serde_json::{Value, json};
 
 use super::{Policy, Rollout};
@@ -91,7 +92,11 @@ impl Command {
         let (key, value, effect) = match self {
             Command::Promote => {
                 self.check_promotion(rollout)?;
-                ("promote", format!("{revision}/{wave}"), format!("wave {wave} is promoted"))
+                (
+                    everynode_api::Command::Promote,
+                    format!("{revision}/{wave}"),
+                    format!("wave {wave} is promoted"),
+                )
             }
             Command::Abort => {
                 check_abort(rollout)?;
@@ -104,10 +109,10 @@ impl Command {
                     0 => revision.clone(),
                     attempt => format!("{revision}/{attempt}"),
                 };
-                ("abort", value, format!("revision {revision} is aborted{back}"))
+                (everynode_api::Command::Abort, value, format!("revision {revision} is aborted{back}"))
             }
-            _ if rollout.is_given_up() => (
-                "retry",
+            _ if rollout.phase.is_given_up() => (
+                everynode_api::Command::Retry,
                 format!("{revision}/{}", attempt + 1),
                 format!("revision {revision} is tried again"),
             ),
@@ -118,7 +123,7 @@ impl Command {
                 ));
             }
         };
-        let annotation = format!("everynode.dev/{key}");
+        let annotation = key.annotation();
         Ok(Order {
             kubectl: format!(
                 "kubectl -n {} annotate rolloutpolicy {} --overwrite {annotation}={value}",
@@ -132,12 +137,12 @@ impl Command {
     fn check_promotion(self, rollout: &Rollout) -> Result<(), Refused> {
         let Rollout { daemonset, phase, wave, .. } = rollout;
         let message = format!("there is nothing to promote: the roll-out of {daemonset} is {phase}");
-        match phase.as_str() {
-            "WaitingForPromotion" | "Stalled" => Ok(()),
-            "Progressing" | "Baking" => {
+        match phase {
+            RolloutPhase::WaitingForPromotion | RolloutPhase::Stalled => Ok(()),
+            RolloutPhase::Progressing | RolloutPhase::Baking => {
                 Err(refused(message, format!("wave {wave} can be promoted when it waits for that")))
             }
-            "Complete" => Err(refused(message, "all nodes have the revision")),
+            RolloutPhase::Complete => Err(refused(message, "all nodes have the revision")),
             _ => Err(refused(message, "`everynode rollout retry` tries the revision again")),
         }
     }
@@ -146,21 +151,21 @@ impl Command {
 fn check_abort(rollout: &Rollout) -> Result<(), Refused> {
     let Rollout { daemonset, phase, .. } = rollout;
     let message = format!("there is nothing to abort: the roll-out of {daemonset} is {phase}");
-    match phase.as_str() {
-        "Complete" => {
+    match phase {
+        RolloutPhase::Complete => {
             Err(refused(message, "to go back, apply the former template: `kubectl rollout undo` does that"))
         }
-        "RollingBack" | "RolledBack" => {
-            Err(refused(message, "the nodes have, or get, the last good revision"))
-        }
+        phase if phase.is_back() => Err(refused(message, "the nodes have, or get, the last good revision")),
         _ if rollout.aborted => Err(refused(message, "it was aborted already")),
         _ => Ok(()),
     }
 }
 
 fn nothing_conducted(policy: &Policy) -> Refused {
-    match policy.phase.as_str() {
-        "Conflict" => refused(policy.message.clone(), "let only one policy select the DaemonSet"),
+    match policy.phase {
+        Some(PolicyPhase::Conflict) => {
+            refused(policy.message.clone(), "let only one policy select the DaemonSet")
+        }
         _ => refused(
             format!("policy {} conducts no roll-out", policy.name),
             "its selector is compared with the labels of DaemonSets, not with those of pods",

@@ -51,7 +51,7 @@ impl History {
                 let mut notes = Vec::new();
                 if let Some(rollout) = rollout {
                     if rollout.revision == hash {
-                        notes.push(rollout.phase.clone());
+                        notes.push(rollout.phase.to_string());
                     }
                     if rollout.last_good_revision == hash {
                         notes.push("last good".to_owned());

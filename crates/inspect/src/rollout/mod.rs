@@ -4,8 +4,11 @@ mod command;
 mod history;
 mod text;
 
+use everynode_api::{Gate, PolicyPhase, PolicySpec, PolicyStatus, RolloutPhase, RolloutStatus, WaveNodes};
+use everynode_engine::LabelSelector;
 use everynode_engine::policy::StoredNotes;
-use serde::Serialize;
+use everynode_model::json::text;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::look::Look;
@@ -13,12 +16,6 @@ use crate::reason::Class;
 
 pub use command::{Command, Order, Refused};
 pub use history::{History, HistoryRow};
-
-/// The path of the policies of a namespace, or of all.
-pub fn collection(namespace: Option<&str>) -> String {
-    let within = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
-    format!("/apis/everynode.dev/v1alpha1{within}/rolloutpolicies")
-}
 
 /// The policies of a namespace, or of all. The JSON form is documented in `docs/rollouts.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +37,8 @@ pub struct Policy {
     /// metadata.name.
     pub name: String,
     /// status.phase: that of the roll-out that matters most, `Conflict` or `Idle`; empty before it was looked at.
-    pub phase: String,
+    #[serde(serialize_with = "word")]
+    pub phase: Option<PolicyPhase>,
     /// status.message.
     pub message: String,
     /// spec.paused.
@@ -58,7 +56,7 @@ pub struct Rollout {
     /// metadata.name of the DaemonSet.
     pub daemonset: String,
     /// How far it has come.
-    pub phase: String,
+    pub phase: RolloutPhase,
     /// What it does or waits for.
     pub message: String,
     /// The revision that it is about.
@@ -68,33 +66,33 @@ pub struct Rollout {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub last_good_revision: String,
     /// How often it was tried again.
-    pub attempt: u64,
+    pub attempt: i64,
     /// Somebody has aborted it.
     pub aborted: bool,
     /// The wave under way, from 1.
-    pub wave: u64,
+    pub wave: usize,
     /// All waves.
     pub waves: Vec<Wave>,
     /// Nodes that should run a pod.
-    pub desired: u64,
+    pub desired: usize,
     /// Nodes with the revision.
-    pub updated: u64,
+    pub updated: usize,
     /// Nodes where it is available.
-    pub available: u64,
+    pub available: usize,
     /// Nodes whose pod was taken away and where none is available yet.
-    pub unavailable: u64,
+    pub unavailable: usize,
     /// How many these may be.
-    pub max_unavailable: u64,
+    pub max_unavailable: usize,
     /// Nodes whose turn has not come.
-    pub waiting: u64,
+    pub waiting: usize,
     /// How many nodes have failed.
-    pub failed: u64,
+    pub failed: usize,
     /// So many halt it.
-    pub failure_budget: u64,
+    pub failure_budget: usize,
     /// Nodes that have failed, as far as the status names them.
     pub failed_nodes: Vec<FailedNode>,
     /// How many nodes were broken before their turn.
-    pub exempt: u64,
+    pub exempt: usize,
     /// These, as far as the status names them.
     pub exempt_nodes: Vec<String>,
     /// Nodes without an available pod, by cause, the exempt and failed ones left out.
@@ -112,7 +110,7 @@ pub struct Rollout {
 #[serde(rename_all = "camelCase")]
 pub struct Wave {
     /// From 1.
-    pub number: u64,
+    pub number: usize,
     /// Its name; its number when it has none.
     pub name: String,
     /// Its nodes in words: `1`, `50%`, `zone=a`.
@@ -173,22 +171,25 @@ pub struct Unavailable {
     pub nodes: Vec<String>,
 }
 
+fn word<S: Serializer>(phase: &Option<PolicyPhase>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(phase.map_or("", PolicyPhase::name))
+}
+
 impl Policy {
     /// Reads a served RolloutPolicy.
     pub fn of(object: &Value) -> Policy {
-        let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
-        let entries = status["daemonSets"].as_object().into_iter().flatten();
-        let mut rollouts: Vec<Rollout> =
-            entries.map(|(name, entry)| Rollout::of(name, entry, spec)).collect();
-        rollouts.sort_by(|a, b| a.daemonset.cmp(&b.daemonset));
+        let metadata = &object["metadata"];
+        let (spec, status) =
+            (PolicySpec::from_json(&object["spec"]), PolicyStatus::from_json(&object["status"]));
+        let rollouts = status.rollouts.into_iter();
         Policy {
             namespace: text(&metadata["namespace"]),
             name: text(&metadata["name"]),
-            phase: text(&status["phase"]),
-            message: text(&status["message"]),
-            paused: spec["paused"] == true,
-            is_observed: metadata["generation"] == status["observedGeneration"],
-            rollouts,
+            phase: status.phase,
+            message: status.message,
+            paused: spec.paused,
+            is_observed: metadata["generation"].as_i64().unwrap_or_default() == status.observed_generation,
+            rollouts: rollouts.map(|(name, said)| Rollout::of(name, said, &spec)).collect(),
         }
     }
 
@@ -201,78 +202,40 @@ impl Policy {
 }
 
 impl Rollout {
-    fn of(name: &str, entry: &Value, spec: &Value) -> Rollout {
-        let number = |key: &str| entry[key].as_u64().unwrap_or_default();
-        let failed = items(&entry["failedNodes"]).map(|one| FailedNode {
-            node: text(&one["node"]),
-            reason: text(&one["reason"]),
-            at: text(&one["at"]),
+    fn of(name: String, said: RolloutStatus, spec: &PolicySpec) -> Rollout {
+        let time = |at: Option<i64>| at.map(everynode_wire::time::format).unwrap_or_default();
+        let waves = (1..).zip(&spec.waves).map(|(number, wave)| Wave::of(number, wave, &said)).collect();
+        let notes = StoredNotes::read(&said);
+        let failed = said.failed_nodes.into_iter().map(|one| FailedNode {
+            node: one.node,
+            reason: one.reason,
+            at: time(one.at),
             evidence: None,
         });
-        let mut rollout = Rollout {
-            daemonset: name.to_owned(),
-            phase: text(&entry["phase"]),
-            message: text(&entry["message"]),
-            revision: text(&entry["revision"]),
-            last_good_revision: text(&entry["lastGoodRevision"]),
-            attempt: number("attempt"),
-            aborted: entry["aborted"] == true,
-            wave: number("wave"),
-            waves: Vec::new(),
-            desired: number("desired"),
-            updated: number("updated"),
-            available: number("available"),
-            unavailable: number("unavailable"),
-            max_unavailable: number("maxUnavailable"),
-            waiting: number("waiting"),
-            failed: number("failed"),
-            failure_budget: number("failureBudget"),
+        Rollout {
+            daemonset: name,
+            phase: said.phase,
+            message: said.message,
+            revision: said.revision.unwrap_or_default(),
+            last_good_revision: said.last_good_revision.unwrap_or_default(),
+            attempt: said.attempt,
+            aborted: said.aborted,
+            wave: said.wave,
+            waves,
+            desired: said.desired,
+            updated: said.updated,
+            available: said.available,
+            unavailable: said.unavailable,
+            max_unavailable: said.max_unavailable,
+            waiting: said.waiting,
+            failed: said.failed,
+            failure_budget: said.failure_budget,
             failed_nodes: failed.collect(),
-            exempt: number("exempt"),
-            notes: StoredNotes::read(entry),
-            exempt_nodes: items(&entry["exemptNodes"]).map(text).collect(),
+            exempt: said.exempt,
+            notes,
+            exempt_nodes: said.exempt_nodes,
             unavailable_nodes: Vec::new(),
-            started_at: text(&entry["startedAt"]),
-        };
-        let done_at = entry["waveDoneAt"].as_str().and_then(|at| everynode_wire::time::parse(at).ok());
-        let waves = (1..).zip(items(&spec["waves"]));
-        rollout.waves = waves.map(|(number, wave)| rollout.wave(number, wave, done_at)).collect();
-        if rollout.waves.is_empty() {
-            rollout.waves.push(rollout.wave(
-                1,
-                &serde_json::json!({"name": "all", "nodes": "100%"}),
-                done_at,
-            ));
-        }
-        rollout
-    }
-
-    fn wave(&self, number: u64, wave: &Value, done_at: Option<i64>) -> Wave {
-        let bake_seconds = wave["bakeSeconds"].as_i64().unwrap_or_default();
-        let state = match self.phase.as_str() {
-            "Complete" => WaveState::Complete,
-            _ if number < self.wave => WaveState::Complete,
-            _ if number > self.wave => WaveState::ToCome,
-            "Baking" => WaveState::Baking,
-            "WaitingForPromotion" => WaveState::WaitsForPromotion,
-            "Stalled" => WaveState::Stalled,
-            "Halted" | "RollingBack" | "RolledBack" => WaveState::Halted,
-            _ => WaveState::UnderWay,
-        };
-        Wave {
-            number,
-            name: wave["name"].as_str().map_or_else(|| number.to_string(), str::to_owned),
-            nodes: match &wave["nodes"] {
-                Value::Null => selector_text(&wave["nodeSelector"]),
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            },
-            bake_seconds,
-            is_manual: wave["gate"] == "Manual",
-            state,
-            until_seconds: done_at
-                .filter(|_| state == WaveState::Baking)
-                .map(|at| at.saturating_add(bake_seconds)),
+            started_at: time(said.started_at),
         }
     }
 
@@ -293,37 +256,35 @@ impl Rollout {
             }
         }
     }
-
-    /// The new revision was given up.
-    pub fn is_given_up(&self) -> bool {
-        matches!(self.phase.as_str(), "Halted" | "RollingBack" | "RolledBack")
-    }
 }
 
-/// A label selector as kubectl writes it.
-fn selector_text(selector: &Value) -> String {
-    let labels = selector["matchLabels"].as_object().into_iter().flatten();
-    let equal = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-    let conditions = items(&selector["matchExpressions"]).map(|one| {
-        let values: Vec<&str> = items(&one["values"]).filter_map(Value::as_str).collect();
-        let (key, values) = (text(&one["key"]), values.join(","));
-        match one["operator"].as_str() {
-            Some("In") => format!("{key} in ({values})"),
-            Some("NotIn") => format!("{key} notin ({values})"),
-            Some("DoesNotExist") => format!("!{key}"),
-            _ => key,
+impl Wave {
+    fn of(number: usize, wave: &everynode_api::Wave, said: &RolloutStatus) -> Wave {
+        let state = match said.phase {
+            RolloutPhase::Complete => WaveState::Complete,
+            _ if number < said.wave => WaveState::Complete,
+            _ if number > said.wave => WaveState::ToCome,
+            RolloutPhase::Baking => WaveState::Baking,
+            RolloutPhase::WaitingForPromotion => WaveState::WaitsForPromotion,
+            RolloutPhase::Stalled => WaveState::Stalled,
+            RolloutPhase::Halted | RolloutPhase::RollingBack | RolloutPhase::RolledBack => WaveState::Halted,
+            RolloutPhase::Progressing => WaveState::UnderWay,
+        };
+        let done_at = said.wave_done_at.filter(|_| state == WaveState::Baking);
+        Wave {
+            number,
+            name: wave.name.clone(),
+            nodes: match &wave.nodes {
+                WaveNodes::Count(count) => count.to_string(),
+                WaveNodes::Selector(LabelSelector::Everything) => "all nodes".to_owned(),
+                WaveNodes::Selector(selector) => selector.to_string(),
+            },
+            bake_seconds: wave.bake_seconds,
+            is_manual: wave.gate == Gate::Manual,
+            state,
+            until_seconds: done_at.map(|at| at.saturating_add(wave.bake_seconds)),
         }
-    });
-    let all: Vec<String> = equal.chain(conditions).collect();
-    if all.is_empty() { "all nodes".to_owned() } else { all.join(",") }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
+    }
 }
 
 #[cfg(test)]

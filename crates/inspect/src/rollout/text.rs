@@ -1,5 +1,6 @@
 //! Roll-outs under policies, for people.
 
+use everynode_api::{PolicyPhase, RolloutPhase};
 use std::fmt::Write;
 
 use everynode_wire::time;
@@ -36,7 +37,8 @@ impl Policy {
             let _ = writeln!(out, "  {}", paint.tone(Tone::Warning, note));
         }
         if self.rollouts.is_empty() {
-            let _ = writeln!(out, "  {}", paint.fold(&format!("{}: {}", self.phase, self.message), 4));
+            let phase = self.phase.map_or("", PolicyPhase::name);
+            let _ = writeln!(out, "  {}", paint.fold(&format!("{phase}: {}", self.message), 4));
         }
         for rollout in &self.rollouts {
             rollout.write(self, now, paint, &mut out);
@@ -49,8 +51,8 @@ impl Rollout {
     fn write(&self, policy: &Policy, now: i64, paint: &Paint, out: &mut String) {
         let head = format!("daemonset/{}  ", self.daemonset);
         let line = paint.fold(&format!("{head}{}: {}", self.phase, self.message), 4);
-        let phase = paint.tone(tone(&self.phase), &self.phase);
-        let _ = writeln!(out, "{}", line.replacen(&self.phase, &phase, 1));
+        let phase = paint.tone(tone(self.phase), self.phase.name());
+        let _ = writeln!(out, "{}", line.replacen(self.phase.name(), &phase, 1));
         let good = match self.last_good_revision.as_str() {
             "" => String::new(),
             good if good == self.revision => String::new(),
@@ -58,9 +60,9 @@ impl Rollout {
         };
         let age = time::parse(&self.started_at).map(|at| format!(", began {} ago", time::age(at, now)));
         let _ = writeln!(out, "  Revision     {}{good}{}", self.revision, age.unwrap_or_default());
-        let (done, waiting) = match self.phase.as_str() {
-            "RollingBack" | "RolledBack" => ("back", String::new()),
-            _ => ("updated", format!(", {} waiting for their turn", self.waiting)),
+        let (done, waiting) = match self.phase.is_back() {
+            true => ("back", String::new()),
+            false => ("updated", format!(", {} waiting for their turn", self.waiting)),
         };
         let _ = writeln!(
             out,
@@ -79,12 +81,12 @@ impl Rollout {
             let line = format!("{}: {} at {}{evidence}", failed.node, failed.reason, failed.at);
             let _ = writeln!(out, "    {}", paint.fold(&line, 6));
         }
-        let (failed, named) = (self.failed, self.failed_nodes.len() as u64);
+        let (failed, named) = (self.failed, self.failed_nodes.len());
         if failed > named {
             let _ = writeln!(out, "    and {} more", failed - named);
         }
         if !self.exempt_nodes.is_empty() {
-            let named = self.exempt_nodes.len() as u64;
+            let named = self.exempt_nodes.len();
             let all = if self.exempt > named { format!("{}: ", self.exempt) } else { String::new() };
             let line = format!("{all}{} (broken before their turn)", paint.some(&self.exempt_nodes));
             let _ = writeln!(out, "  Exempt       {}", paint.fold(&line, 15));
@@ -94,7 +96,7 @@ impl Rollout {
     }
 
     fn write_waves(&self, now: i64, paint: &Paint, out: &mut String) {
-        if self.phase == "Progressing" && self.revision == self.last_good_revision {
+        if self.phase == RolloutPhase::Progressing && self.revision == self.last_good_revision {
             let _ = writeln!(out, "  Waves        none: it is the way back to the last good revision");
             return;
         }
@@ -136,20 +138,20 @@ impl Rollout {
         if policy.paused {
             next.push(("resume", "go on".to_owned()));
         }
-        match self.phase.as_str() {
-            "WaitingForPromotion" | "Stalled" if self.message.contains("promote") => {
+        match self.phase {
+            RolloutPhase::WaitingForPromotion | RolloutPhase::Stalled if self.message.contains("promote") => {
                 next.push(("promote", "begin the next wave".to_owned()));
                 if !self.aborted {
                     next.push(("abort", self.back()));
                 }
             }
-            "Halted" => {
+            RolloutPhase::Halted => {
                 next.push(("retry", "try the failed nodes again".to_owned()));
                 if !self.aborted && !self.last_good_revision.is_empty() {
                     next.push(("abort", self.back()));
                 }
             }
-            "RolledBack" => next.push(("retry", "try this revision again".to_owned())),
+            RolloutPhase::RolledBack => next.push(("retry", "try this revision again".to_owned())),
             _ => {}
         }
         for (verb, what) in next {
@@ -183,12 +185,12 @@ fn state_text(wave: &Wave, now: i64) -> String {
     }
 }
 
-fn tone(phase: &str) -> Tone {
+fn tone(phase: RolloutPhase) -> Tone {
     match phase {
-        "Complete" => Tone::Good,
-        "Progressing" | "Baking" => Tone::Moving,
-        "WaitingForPromotion" | "RolledBack" => Tone::Warning,
-        _ => Tone::Bad,
+        RolloutPhase::Complete => Tone::Good,
+        RolloutPhase::Progressing | RolloutPhase::Baking => Tone::Moving,
+        RolloutPhase::WaitingForPromotion | RolloutPhase::RolledBack => Tone::Warning,
+        RolloutPhase::Stalled | RolloutPhase::Halted | RolloutPhase::RollingBack => Tone::Bad,
     }
 }
 

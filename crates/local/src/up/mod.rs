@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_api::rollout_policy;
 use everynode_apiserver as apiserver;
 use everynode_client::Client;
 use everynode_controller::{Controller, ControllerConfig, Election, LeaseConfig};
@@ -35,10 +36,6 @@ pub use sources::{Document, SourceError, parse};
 
 use crate::LoopsConfig;
 use model::Snapshot;
-
-/// The definition of RolloutPolicy, as it is deployed on clusters.
-pub const ROLLOUT_POLICY_DEFINITION: &str =
-    include_str!("../../../../deploy/kustomize/base/rollout-policy-crd.yaml");
 
 /// How long the parts may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -270,7 +267,7 @@ impl Up {
 
 /// Has RolloutPolicy served, as on a cluster on which everynode was installed.
 async fn define_policies(client: &Client) -> Result<(), SourceError> {
-    for document in parse("rollout-policy-crd.yaml", ROLLOUT_POLICY_DEFINITION)? {
+    for document in parse("rollout-policy-crd.yaml", rollout_policy::DEFINITION)? {
         apply(client, &document, "everynode-up").await?;
     }
     Ok(())

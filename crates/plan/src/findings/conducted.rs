@@ -3,7 +3,7 @@
 use everynode_engine::policy::{PolicyFact, RolloutPhase, Wave};
 
 use super::{Finding, FindingKind, Severity, finding, names, some};
-use crate::conducted::{CORDONED, Conducted, end, entry};
+use crate::conducted::{CORDONED, Conducted, end, said};
 use crate::model::{Model, ModelNode};
 use crate::run::Run;
 use crate::spread::human;
@@ -88,7 +88,7 @@ fn halt(model: &Model, policy: &PolicyFact, run: &Run) -> String {
     let after = halted.map_or_else(String::new, |step| format!(" after {}", human(step.at_millis)));
     let failed = Conducted::of(model, run).map(|conducted| conducted.failed).unwrap_or_default();
     let failures: Vec<String> = failed.iter().map(|one| format!("{} ({})", one.node, one.reason)).collect();
-    let budget = entry(model, policy)["failureBudget"].as_u64().unwrap_or(1);
+    let budget = said(model, policy).map_or(1, |said| said.failure_budget);
     let then = match end(run) {
         Some(RolloutPhase::RolledBack) => "all nodes go back to the last good revision",
         Some(RolloutPhase::RollingBack) => {
@@ -131,7 +131,7 @@ fn halts_in_some(policy: &PolicyFact, runs: &[Run]) -> Option<Finding> {
 /// More nodes without a Ready pod than the policy may take, beside those that were without before, and those that are
 /// cordoned, which cost nothing.
 fn excess(model: &Model, policy: &PolicyFact, runs: &[Run]) -> Option<Finding> {
-    let allowed = entry(model, policy)["maxUnavailable"].as_u64().and_then(|one| u32::try_from(one).ok())?;
+    let allowed = u32::try_from(said(model, policy)?.max_unavailable).ok()?;
     let worst = runs.iter().max_by_key(|run| run.tally.worst_unserved)?;
     let (most, before) = (worst.tally.worst_unserved, worst.unserved_before);
     let exempt = Conducted::of(model, worst).map(|conducted| conducted.exempt).unwrap_or_default();

@@ -1,11 +1,11 @@
 //! Roll-out policies in a run: what the engine is told of them and writes to them, and how they go on.
 
+use everynode_api::{Command, PolicyStatus};
 use everynode_engine::policy::{PolicyRef, RolloutPhase};
 use everynode_engine::{Engine, Fact, Outcome};
 use serde_json::Value;
 
 use super::{Step, World};
-use crate::policy::merge;
 
 impl World<'_> {
     pub(super) fn tell_policies(&self, engine: &mut Engine) {
@@ -16,8 +16,8 @@ impl World<'_> {
         let Some(known) = self.policies.iter_mut().find(|known| known.key == *policy) else {
             return Outcome::Gone;
         };
-        // The engine knows what it has written.
-        merge(&mut known.status, status);
+        // The patch says all that the status is to say. The engine knows what it has written.
+        known.status = PolicyStatus::from_json(status);
         Outcome::Done
     }
 
@@ -48,10 +48,11 @@ impl World<'_> {
 
     fn promote(&mut self, value: String) {
         for policy in &mut self.policies {
-            let is_given = policy.commands.iter().any(|(name, known)| name == "promote" && *known == value);
+            let is_given =
+                policy.commands.iter().any(|(name, known)| *name == Command::Promote && *known == value);
             if !is_given {
-                policy.commands.retain(|(name, _)| name != "promote");
-                policy.commands.push(("promote".to_owned(), value.clone()));
+                policy.commands.retain(|(name, _)| *name != Command::Promote);
+                policy.commands.push((Command::Promote, value.clone()));
                 self.policies_changed = true;
             }
         }

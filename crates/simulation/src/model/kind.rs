@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-use everynode_local::up::{ROLLOUT_POLICY_DEFINITION, parse};
+use everynode_api::rollout_policy::{self, DEFINITION};
+use everynode_local::up::parse;
 use everynode_wire::resource::Model;
 
 /// A kind of object.
@@ -45,7 +46,7 @@ impl Kind {
             Kind::ServiceAccount => "serviceaccounts",
             Kind::ConfigMap => "configmaps",
             Kind::Event => "events",
-            Kind::Policy => "rolloutpolicies",
+            Kind::Policy => rollout_policy::PLURAL,
         }
     }
 
@@ -60,7 +61,7 @@ impl Kind {
             Kind::ServiceAccount => "ServiceAccount",
             Kind::ConfigMap => "ConfigMap",
             Kind::Event => "Event",
-            Kind::Policy => "RolloutPolicy",
+            Kind::Policy => rollout_policy::KIND,
         }
     }
 
@@ -68,7 +69,7 @@ impl Kind {
         match self {
             Kind::DaemonSet | Kind::Revision => "apps",
             Kind::Lease => "coordination.k8s.io",
-            Kind::Policy => "everynode.dev",
+            Kind::Policy => everynode_api::GROUP,
             _ => "",
         }
     }
@@ -100,7 +101,7 @@ impl Kind {
 
 /// By the definition that is deployed: what it does not name is not kept.
 fn model_of_policies() -> Option<Model> {
-    let documents = parse("the definition of RolloutPolicy", ROLLOUT_POLICY_DEFINITION).ok()?;
+    let documents = parse("the definition of RolloutPolicy", DEFINITION).ok()?;
     let resources = everynode_wire::custom::resources(&documents.first()?.object).ok()?;
     resources.iter().find(|resource| resource.version == Kind::Policy.version())?.model()
 }
