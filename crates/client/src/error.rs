@@ -17,6 +17,8 @@ pub enum Error {
         message: String,
         /// What to look at first, where the cause is a known one.
         hint: Option<&'static str>,
+        /// The request may have reached the server; without a connection it has not.
+        may_have_arrived: bool,
     },
     /// The server answered with a refusal.
     #[error("{0}")]
@@ -166,7 +168,16 @@ impl Error {
 pub(crate) fn transport(error: &(dyn std::error::Error + 'static)) -> Error {
     let message = chain(error);
     let hint = HINTS.iter().find(|(part, _)| message.contains(part)).map(|(_, hint)| *hint);
-    Error::Transport { message, hint }
+    Error::Transport { message, hint, may_have_arrived: !is_without_connection(error) }
+}
+
+/// No connection came about: nothing was sent.
+fn is_without_connection(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_connect = |error: &(dyn std::error::Error + 'static)| {
+        let client = error.downcast_ref::<hyper_util::client::legacy::Error>();
+        client.is_some_and(hyper_util::client::legacy::Error::is_connect)
+    };
+    std::iter::successors(Some(error), |error| error.source()).any(is_connect)
 }
 
 const HINTS: [(&str, &str); 6] = [

@@ -353,7 +353,11 @@ struct Broken {
 }
 
 fn closed_early(when: &str) -> Error {
-    Error::Transport { message: format!("the server closed the watch {when}"), hint: None }
+    Error::Transport {
+        message: format!("the server closed the watch {when}"),
+        hint: None,
+        may_have_arrived: true,
+    }
 }
 
 fn append(path: &mut String, query: &str) {

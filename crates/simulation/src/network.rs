@@ -42,8 +42,8 @@ async fn serve(
     }
 }
 
-fn broken(what: &str) -> Error {
-    Error::Transport { message: what.to_owned(), hint: None }
+fn broken(what: &str, may_have_arrived: bool) -> Error {
+    Error::Transport { message: what.to_owned(), hint: None, may_have_arrived }
 }
 
 /// One request, from its sender to the server and back.
@@ -130,12 +130,12 @@ async fn arrive(
     match fate {
         Fate::Served => carry_out(shared, actor, &call),
         Fate::Refused(code) => Ok(refused(&turned_away(code))),
-        Fate::LostBefore => Err(broken("client error (Connect): connection refused")),
+        Fate::LostBefore => Err(broken("connection refused", false)),
         Fate::LostAfter(silence) => {
             // Whatever it was: nobody hears of it.
             let _ = carry_out(shared, actor, &call);
             match silence {
-                Silence::Reset => Err(broken("connection reset by peer")),
+                Silence::Reset => Err(broken("connection reset by peer", true)),
                 Silence::GatewayTimeout => {
                     Ok(refused(&Refusal::new(504, "Timeout", "the request did not complete")))
                 }
@@ -151,7 +151,7 @@ async fn arrive(
                     let _ = carry_out(&shared, &actor, &call);
                 }
             });
-            Err(broken("connection reset by peer"))
+            Err(broken("connection reset by peer", true))
         }
     }
 }

@@ -102,7 +102,7 @@ impl Watching {
             if self.cut.is_some_and(|cut| now >= cut) {
                 self.is_over = true;
                 let message = "connection reset by peer".to_owned();
-                return Some(Err(Error::Transport { message, hint: None }));
+                return Some(Err(Error::Transport { message, hint: None, may_have_arrived: true }));
             }
             // Made before the look at the changes, so that none is missed.
             let changes = lock(&self.shared).changes(self.feed.kind);

@@ -45,8 +45,7 @@ pub(crate) fn retry_after(error: &Error) -> Option<Duration> {
 fn failure(error: &Error) -> Failure {
     match error {
         Error::Config(_) | Error::Fenced => Failure::Refused,
-        // The transport says so when it did not even get a connection.
-        Error::Transport { message, .. } if message.contains("(Connect)") => Failure::Refused,
+        Error::Transport { may_have_arrived: false, .. } => Failure::Refused,
         Error::Transport { .. } | Error::TimedOut(_) | Error::Decode(_) | Error::List(_) => Failure::Unknown,
         Error::Api(status) if status.causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => {
             Failure::NamespaceTerminating
@@ -96,8 +95,8 @@ mod tests {
         }))
     }
 
-    fn transport(message: &str) -> Error {
-        Error::Transport { message: message.to_owned(), hint: None }
+    fn transport(message: &str, may_have_arrived: bool) -> Error {
+        Error::Transport { message: message.to_owned(), hint: None, may_have_arrived }
     }
 
     #[track_caller]
@@ -118,13 +117,13 @@ mod tests {
         check(api(422, "Invalid", "bad", None), Failure::Refused);
         check(api(500, "InternalError", "failed calling webhook", None), Failure::Refused);
         check(api(503, "ServiceUnavailable", "", None), Failure::Refused);
-        check(transport("client error (Connect): connection refused"), Failure::Refused);
+        check(transport("connection refused", false), Failure::Refused);
         let terminating = Some(("NamespaceTerminating", "metadata.namespace"));
         check(api(403, "Forbidden", "being terminated", terminating), Failure::NamespaceTerminating);
         check(api(504, "Timeout", "request did not complete", None), Failure::Unknown);
         check(api(500, "InternalError", "etcdserver: leader changed", None), Failure::Unknown);
         check(api(502, "", "<html>Bad Gateway</html>", None), Failure::Unknown);
-        check(transport("connection reset by peer"), Failure::Unknown);
+        check(transport("connection reset by peer", true), Failure::Unknown);
         check(Error::TimedOut(Duration::from_secs(60)), Failure::Unknown);
         check(Error::Decode("cut".to_owned()), Failure::Unknown);
     }
