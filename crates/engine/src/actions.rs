@@ -60,11 +60,14 @@ pub enum Work {
     AdoptPod(PodRef),
     /// PATCH the owner reference out ([G6](crate::spec#g6)). Outcome: Done, Gone or Failed.
     ReleasePod(PodRef),
-    /// Merge-PATCH the label `controller-revision-hash` ([J8](crate::spec#j8)). Outcome: PodPatched, Gone or
-    /// Failed.
+    /// Merge-PATCH the label `controller-revision-hash` ([J8](crate::spec#j8)) of the pod as it is known, with its
+    /// resource version as precondition: one that was given to another owner meanwhile keeps its label. Outcome:
+    /// PodPatched, Gone or Failed.
     LabelPod {
         /// The pod.
         pod: PodRef,
+        /// Its resource version.
+        resource_version: u64,
         /// The label's new value.
         hash: Arc<str>,
     },

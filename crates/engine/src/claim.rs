@@ -166,11 +166,11 @@ impl Engine {
         row.patching = true;
         slot.in_flight.patches += 1;
         let uid = row.uid;
-        let pod = PodRef { name: row.name.clone(), uid };
+        let (pod, resource_version) = (PodRef { name: row.name.clone(), uid }, row.resource_version);
         let work = match &patch {
             Patch::Adopt => Work::AdoptPod(pod),
             Patch::Release => Work::ReleasePod(pod),
-            Patch::Label(hash) => Work::LabelPod { pod, hash: hash.clone() },
+            Patch::Label(hash) => Work::LabelPod { pod, resource_version, hash: hash.clone() },
         };
         self.ask(slot, work, Pending::Patch { slot: slot.id, pod: uid, patch });
     }

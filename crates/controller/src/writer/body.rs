@@ -42,9 +42,13 @@ pub(crate) fn release(daemonset: &DaemonSetRef, uid: Uid) -> Vec<u8> {
     to_vec(&json!({"metadata": {"uid": uid.to_string(), "ownerReferences": [owner]}}))
 }
 
-/// Sets the label that names the revision (specification [J8](everynode_engine::spec#j8)).
-pub(crate) fn label(uid: Uid, hash: &str) -> Vec<u8> {
-    to_vec(&json!({"metadata": {"uid": uid.to_string(), "labels": {pod_body::HASH_LABEL: hash}}}))
+/// Sets the label that names the revision (specification [J8](everynode_engine::spec#j8)), of the object in the state
+/// of this version.
+pub(crate) fn label(uid: Uid, resource_version: u64, hash: &str) -> Vec<u8> {
+    let labels = json!({pod_body::HASH_LABEL: hash});
+    to_vec(&json!({
+        "metadata": {"uid": uid.to_string(), "resourceVersion": resource_version.to_string(), "labels": labels},
+    }))
 }
 
 /// A patch of a policy's status.

@@ -165,9 +165,9 @@ impl Executor {
                 let answer = self.patch_pod(daemonset, pod, body::release(daemonset, pod.uid)).await;
                 answer.map_err(released).map(|_| Outcome::Done)
             }
-            Work::LabelPod { pod, hash } => {
-                let path = pod_path(daemonset, pod);
-                let answer = self.api.merge_patch(&path, body::label(pod.uid, hash)).await.map_err(named)?;
+            Work::LabelPod { pod, resource_version, hash } => {
+                let (path, body) = (pod_path(daemonset, pod), body::label(pod.uid, *resource_version, hash));
+                let answer = self.api.merge_patch(&path, body).await.map_err(named)?;
                 Ok(Outcome::PodPatched { resource_version: written(&answer)?.resource_version })
             }
             Work::CreateRevision(new) => self.create_revision(daemonset, new).await,

@@ -300,7 +300,12 @@ impl Objects {
                 self.change_pod(pod.uid, |one| one.controller = PodController::Nobody);
                 Outcome::Done
             }
-            Work::LabelPod { pod, hash } if self.pods.contains_key(&pod.uid) => {
+            Work::LabelPod { pod, resource_version, .. }
+                if self.pods.get(&pod.uid).is_some_and(|one| one.resource_version != *resource_version) =>
+            {
+                refused("the object has been modified")
+            }
+            Work::LabelPod { pod, hash, .. } if self.pods.contains_key(&pod.uid) => {
                 self.change_pod(pod.uid, |one| one.set_label(HASH_LABEL, hash));
                 Outcome::PodPatched { resource_version: self.version }
             }

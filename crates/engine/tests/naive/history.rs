@@ -131,7 +131,8 @@ impl Naive {
                 })
                 .map(|one| {
                     let pod = PodRef { name: one.pod.name.as_str().into(), uid: one.pod.uid };
-                    (None, Work::LabelPod { pod, hash: hash.as_str().into() })
+                    let resource_version = one.version;
+                    (None, Work::LabelPod { pod, resource_version, hash: hash.as_str().into() })
                 })
                 .collect();
             let duplicates = matching[..matching.len() - 1].iter();

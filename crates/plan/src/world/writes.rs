@@ -32,7 +32,7 @@ impl World<'_> {
                     other => other,
                 }
             }
-            Work::LabelPod { pod, hash } => self.patch(pod.uid, |one| {
+            Work::LabelPod { pod, hash, .. } => self.patch(pod.uid, |one| {
                 let known = one.labels.pairs().iter().filter(|(key, _)| key != HASH_LABEL);
                 let added = [(HASH_LABEL.to_owned(), hash.to_string())];
                 one.labels = Labels::New(known.cloned().chain(added).collect());
