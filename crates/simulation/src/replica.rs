@@ -55,7 +55,7 @@ impl Replica {
         };
         let mut world = lock(shared);
         let now = world.now_millis();
-        world.safety.cut_off(false, now);
+        world.safety.cut_off(self.number, false, now);
         world.note(format_args!("{name} starts"));
         if !self.elects {
             let World { safety, store, .. } = &mut *world;
@@ -75,7 +75,7 @@ impl Replica {
         }
         let mut world = lock(shared);
         let now = world.now_millis();
-        world.safety.cut_off(true, now);
+        world.safety.cut_off(self.number, true, now);
         world.counts.crashes += 1;
         running.task.abort();
     }
@@ -87,7 +87,7 @@ impl Replica {
         {
             let mut world = lock(shared);
             let now = world.now_millis();
-            world.safety.cut_off(held, now);
+            world.safety.cut_off(self.number, held, now);
             world.note(format_args!("{} is {}", running.actor.name, if held { "held" } else { "let go" }));
         }
     }

@@ -80,8 +80,17 @@ const FINDERS: [u64; 15] = [
 const FINDERS_UNDER_POLICIES: [u64; 10] =
     [14, 169, 578, 906, 1568, 1593, 16914, 7_011_839, 20_002_306, 154_518_643_069_216];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
-const HOSTILE_FINDERS: [u64; 6] =
-    [5000000012, 62255117925910, 50841521403997, 50841521404317, 225141049227633, 33105817330633];
+const HOSTILE_FINDERS: [u64; 9] = [
+    5000000012,
+    62255117925910,
+    50841521403997,
+    50841521404317,
+    225141049227633,
+    33105817330633,
+    28658930336887,
+    28658930339835,
+    28658930341231,
+];
 
 #[test]
 fn worlds_that_went_wrong_once_go_well() {

@@ -146,5 +146,6 @@ impl Chaos {
         }
         // Where no policy is left, nobody may replace a pod that was made of an earlier template since all was healed.
         make_pods_well(cluster);
+        self.delete_stuck_pods(cluster);
     }
 }

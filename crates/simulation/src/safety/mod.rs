@@ -4,6 +4,7 @@
 //! best that a controller can know: what a person changed within that time excuses what would be wrong by the newest
 //! state. What the controller itself did is never an excuse.
 
+mod blind;
 mod brake;
 mod law;
 
@@ -22,6 +23,7 @@ use crate::model::{
 use crate::naive::{is_updated, place, selects};
 use crate::weather::Weather;
 
+use blind::Blind;
 use brake::{Brake, is_made_of, leaves_its_namespace};
 use law::{Law, is_beside, is_said};
 
@@ -38,7 +40,7 @@ pub(crate) struct Safety {
     pub(crate) lawless: Option<&'static str>,
     staleness_millis: u64,
     /// A controller was cut off, or did not run: since when, and until when.
-    blind: Vec<(u64, Option<u64>)>,
+    blind: Blind,
     knows_time: bool,
     /// The versions of each DaemonSet, by uid; status does not count.
     daemonsets: BTreeMap<String, Vec<(u64, Arc<Value>)>>,
@@ -72,7 +74,7 @@ impl Safety {
             is_beside: false,
             lawless: None,
             staleness_millis: weather.staleness_millis(),
-            blind: Vec::new(),
+            blind: Blind::default(),
             knows_time: !weather.steps_clocks,
             daemonsets: BTreeMap::new(),
             policies: vec![(0, Vec::new())],
@@ -220,25 +222,14 @@ impl Safety {
     }
 
     /// A controller is cut off or has crashed, or is not any more.
-    pub(crate) fn cut_off(&mut self, is_held: bool, now: u64) {
+    pub(crate) fn cut_off(&mut self, replica: usize, is_held: bool, now: u64) {
         self.brake.begin(now);
-        match is_held {
-            true => self.blind.push((now, None)),
-            false => self
-                .blind
-                .iter_mut()
-                .filter(|(_, until)| until.is_none())
-                .for_each(|(_, until)| *until = Some(now)),
-        }
+        self.blind.cut_off(replica, is_held, now);
     }
 
     /// What is not older than this may not be known yet.
     fn horizon(&self, now: u64) -> u64 {
-        let horizon = now.saturating_sub(self.staleness_millis);
-        let is_felt = |(_, until): &&(u64, Option<u64>)| until.is_none_or(|until| until >= horizon);
-        let felt =
-            self.blind.iter().filter(is_felt).map(|(since, _)| since.saturating_sub(self.staleness_millis));
-        felt.chain([horizon]).min().unwrap_or(horizon)
+        self.blind.horizon(self.staleness_millis, now)
     }
 
     fn is_recent(&self, at: Option<&u64>, now: u64) -> bool {
