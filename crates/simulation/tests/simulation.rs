@@ -77,8 +77,8 @@ const FINDERS: [u64; 15] = [
     8_851_188_443_045,
 ];
 /// ... and under policies.
-const FINDERS_UNDER_POLICIES: [u64; 10] =
-    [14, 169, 578, 906, 1568, 1593, 16914, 7_011_839, 20_002_306, 154_518_643_069_216];
+const FINDERS_UNDER_POLICIES: [u64; 11] =
+    [14, 169, 578, 906, 1568, 1593, 16914, 7_011_839, 20_002_306, 154_518_643_069_216, 22_848_971_138_904];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
 const HOSTILE_FINDERS: [u64; 9] = [
     5000000012,

@@ -364,7 +364,7 @@ impl Safety {
     }
 
     /// Never two live pods of one DaemonSet on one node, except old and new during a surge.
-    /// Under surge one that died may have sent another one, of a revision that has had its time: see docs/correctness.md.
+    /// Under surge, or just after it, one that died may have sent another one: see docs/correctness.md.
     fn judge_second_pod(&self, store: &Store, actor: &Actor, pod: &Value, node: &str, now: u64) -> Verdict {
         let (_, owner) = controller_uid(pod)?;
         let given = self.given.get(&(namespace(pod).to_owned(), node.to_owned()));
@@ -383,6 +383,7 @@ impl Safety {
         let live: Vec<_> = others.iter().filter(|other| is_live(other)).collect();
         let twin = live.iter().find(|other| label(other, HASH_LABEL) == label(pod, HASH_LABEL));
         match (live.as_slice(), twin) {
+            _ if surges && actor.dead.is_cancelled() => None,
             ([], _) if surges => None,
             ([], _) => {
                 let ending = others.iter().find(|other| is_deleting(other) && !is_terminal(other))?;
@@ -392,7 +393,6 @@ impl Safety {
                 Some(format!("a second live pod of the same revision on {node}, beside {}", name(twin)))
             }
             ([_], None) if surges => None,
-            (_, None) if surges && actor.dead.is_cancelled() => None,
             ([first, ..], None) => {
                 Some(format!("live pod number {} on {node}, beside {}", live.len() + 1, name(first)))
             }
