@@ -49,7 +49,10 @@ impl Engine {
             return;
         }
         if let Some(current) = slot.current.clone().filter(|_| !conduct.rests(slot)) {
+            let last_good = conduct.last_good.clone();
             self.conduct_to(slot, &mut conduct, &current.hash, now);
+            // The revision that was good before need not be kept any more.
+            slot.cleanup_dirty |= conduct.last_good != last_good;
             self.policies.changed(&conduct.policy.key);
         }
         slot.conduct = Some(conduct);
