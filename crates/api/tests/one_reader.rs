@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use everynode_testkit::{repository, rust_files};
+
 /// What no other crate writes down. The simulation's judge reads statuses for itself, and must.
 const ONLY_HERE: [&str; 7] = [
     "apis/everynode.dev",
@@ -14,27 +16,11 @@ const ONLY_HERE: [&str; 7] = [
     "\"nodeHashes\"",
 ];
 
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn no_other_crate_reads_a_policy_for_itself() {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut files = Vec::new();
-    for one in std::fs::read_dir(crates).unwrap() {
-        let one = one.unwrap().path();
-        if !["api", "simulation"].iter().any(|name| one.ends_with(name)) {
-            sources(&one.join("src"), &mut files);
-        }
-    }
+    let crates = std::fs::read_dir(repository().join("crates")).unwrap().map(|one| one.unwrap().path());
+    let others = crates.filter(|one| !["api", "simulation"].iter().any(|name| one.ends_with(name)));
+    let files: Vec<PathBuf> = others.flat_map(|one| rust_files(&one.join("src"))).collect();
     assert!(files.len() > 100, "{} files", files.len());
     let is_test = |path: &Path| path.to_string_lossy().contains("tests");
     for file in files.iter().filter(|path| !is_test(path)) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use everynode_api::PolicyPhase;
-use everynode_api::rollout_policy::{RESOURCE, collection};
+use everynode_api::rollout_policy::{PLURAL, RESOURCE, collection, path};
 use everynode_client::{Client, Error, Event, ListWatch, content_type};
 use everynode_engine::Time;
 use everynode_inspect::near::{any_of, near};
@@ -314,8 +314,8 @@ async fn order(command: Command, args: OrderArgs) -> Result<ExitCode, Failure> {
         say(&format!("{kubectl}\n"));
         return Ok(ExitCode::SUCCESS);
     }
-    let path = format!("{}/{}?fieldManager=everynode-rollout", collection(here.scope()), policy.name);
-    let patched = here.client.patch(&path, content_type::MERGE_PATCH, patch.to_string()).await;
+    let target = format!("{}?fieldManager=everynode-rollout", path(&policy.namespace, &policy.name));
+    let patched = here.client.patch(&target, content_type::MERGE_PATCH, patch.to_string()).await;
     patched.map_err(unpatched)?;
     say(&format!("{effect}\n"));
     Ok(ExitCode::SUCCESS)
@@ -377,9 +377,9 @@ fn target(text: &str) -> Result<Target, String> {
         | "policies"
         | "rp"
         | "rolloutpolicy"
-        | "rolloutpolicies"
+        | PLURAL
         | "rolloutpolicy.everynode.dev"
-        | "rolloutpolicies.everynode.dev" => Ok(Target::Policy(name.to_owned())),
+        | RESOURCE => Ok(Target::Policy(name.to_owned())),
         other => Err(format!("{other} is another kind: write daemonset/NAME or policy/NAME")),
     }
 }

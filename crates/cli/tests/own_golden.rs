@@ -8,10 +8,11 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::{Cluster, LIMIT, eventually};
 use everynode_client::Client;
+use everynode_testkit::repository;
 use everynode_wire::manifest;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -32,14 +33,10 @@ struct Revision {
     data: Box<RawValue>,
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 /// All DaemonSets, by the names that they get here.
 fn manifests() -> BTreeMap<String, Value> {
-    let mut files = vec![root().join("testdata/golden/fields.yaml")];
-    let examples = std::fs::read_dir(root().join("examples")).unwrap();
+    let mut files = vec![repository().join("testdata/golden/fields.yaml")];
+    let examples = std::fs::read_dir(repository().join("examples")).unwrap();
     files.extend(examples.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
     let mut found = BTreeMap::new();
     for file in files {
@@ -89,7 +86,7 @@ async fn recorded(client: &Client, namespace: &str) -> Recorded {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn daemonsets_are_served_and_remembered_as_a_real_kubernetes_does() {
-    let file = root().join("testdata/golden/served.json");
+    let file = repository().join("testdata/golden/served.json");
     if let Some(kubeconfig) = std::env::var_os("EVERYNODE_RECORD") {
         let client = Client::from_file(Path::new(&kubeconfig)).await.unwrap();
         let namespace = format!("golden-{}", fastrand::u32(..));

@@ -1,20 +1,12 @@
 //! What is known of a request whose connection broke.
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
-use std::net::SocketAddr;
+mod common;
 
-use everynode_client::{Client, Error};
+use common::client;
+use everynode_client::Error;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
-
-async fn client(address: SocketAddr) -> Client {
-    let kubeconfig = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
-         clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
-    );
-    Client::from_kubeconfig_text(&kubeconfig).await.unwrap()
-}
 
 fn check(error: &Error, expected: bool) {
     assert!(

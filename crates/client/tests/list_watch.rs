@@ -3,8 +3,11 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod common;
+
 use std::time::Duration;
 
+use common::client;
 use everynode_client::{Client, Event, ListWatch};
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,12 +45,7 @@ async fn server(script: &'static [Exchange]) -> (Client, mpsc::UnboundedReceiver
         }
         std::future::pending::<()>().await;
     });
-    let kubeconfig = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
-         clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
-    );
-    (Client::from_kubeconfig_text(&kubeconfig).await.unwrap(), surprises)
+    (client(address).await, surprises)
 }
 
 /// The first events that following `/x` gives, in words.

@@ -21,7 +21,7 @@ impl Time {
     /// The second that this point is in, as Kubernetes' own timestamps have it.
     #[must_use]
     pub const fn second(self) -> Self {
-        Time(self.0.div_euclid(1000).saturating_mul(1000))
+        Time::from_seconds(self.seconds())
     }
 
     /// Whole seconds since the Unix epoch.

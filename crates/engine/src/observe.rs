@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use everynode_model::LabelSelector;
-
 use crate::base::Uid;
 use crate::engine::{Engine, Scope};
 use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, RevisionFact};
@@ -515,9 +513,5 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
 
 /// Whether a DaemonSet adopts what carries such labels ([G3](crate::spec#g3)).
 pub(crate) fn adopts<'a>(slot: &Slot, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-    slot.spec.as_ref().is_some_and(|spec| !spec.fact.deleting && selects(&spec.fact.selector, label))
-}
-
-fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-    selector.matches(label)
+    slot.spec.as_ref().is_some_and(|spec| !spec.fact.deleting && spec.fact.selector.matches(label))
 }

@@ -9,11 +9,8 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use everynode_testkit::{repository, rust_files};
 
 /// The statements, each of which has an anchor of its name: `- <a id="d3"></a>**D3.** ...`
 fn stated() -> BTreeSet<String> {
@@ -22,7 +19,7 @@ fn stated() -> BTreeSet<String> {
         let (name, _) = rest.split_once(".**")?;
         (is_statement(name) && name.to_lowercase() == anchor).then(|| name.to_owned())
     };
-    let text = std::fs::read_to_string(root().join("spec/daemonset.md")).unwrap();
+    let text = std::fs::read_to_string(repository().join("spec/daemonset.md")).unwrap();
     text.lines().filter_map(named).collect()
 }
 
@@ -31,18 +28,6 @@ fn is_statement(word: &str) -> bool {
     let mut chars = word.chars();
     let has_letter = chars.next().is_some_and(|first| ('A'..='O').contains(&first));
     has_letter && !chars.as_str().is_empty() && chars.all(|one| one.is_ascii_digit())
-}
-
-/// All files of Rust in the crates, without what is built.
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("target") {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
 }
 
 /// The statements that stand at the beginning of a function's name.
@@ -84,11 +69,9 @@ fn tests_of(text: &str) -> Vec<(String, Vec<String>)> {
 
 /// Which tests name a statement.
 fn tested() -> BTreeMap<String, Vec<String>> {
-    let mut files = Vec::new();
-    sources(&root().join("crates"), &mut files);
     let mut tested: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for file in files {
-        let crate_name = file.strip_prefix(root().join("crates")).unwrap().iter().next().unwrap();
+    for file in rust_files(&repository().join("crates")) {
+        let crate_name = file.strip_prefix(repository().join("crates")).unwrap().iter().next().unwrap();
         for (test, statements) in tests_of(&std::fs::read_to_string(&file).unwrap()) {
             for statement in statements {
                 let test = format!("{}: {test}", crate_name.to_string_lossy());
@@ -111,7 +94,7 @@ fn without_links(text: &str) -> String {
 
 /// The statements that the first column of the tables in docs/deviations.md names; `H1 to H3` names three.
 fn deviations() -> BTreeSet<String> {
-    let text = std::fs::read_to_string(root().join("docs/deviations.md")).unwrap();
+    let text = std::fs::read_to_string(repository().join("docs/deviations.md")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let rows = rows.map(without_links);
     let mut all = BTreeSet::new();
@@ -161,10 +144,9 @@ fn every_named_statement_exists() {
 #[test]
 fn every_link_leads_to_a_statement() {
     let stated = stated();
-    let mut files = Vec::new();
-    sources(&root().join("crates"), &mut files);
+    let mut files = rust_files(&repository().join("crates"));
     files.retain(|file| file.iter().any(|part| part == "src"));
-    files.push(root().join("docs/deviations.md"));
+    files.push(repository().join("docs/deviations.md"));
     let mut links = 0;
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();

@@ -9,7 +9,6 @@ use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
     NodeFact, Phase, PodController, PodFact, PodState, Scope, Strategy, Time, Uid, revision,
 };
-use everynode_plan::policy::selects;
 use everynode_plan::record::{Node, Pod};
 use everynode_plan::{Fleet, some};
 use serde_json::Value;
@@ -104,7 +103,7 @@ impl<'a> Look<'a> {
                         name: &node.name,
                         labels: &labels,
                         taints: &taints,
-                        not_ready_since: node.not_ready_since(now.0.div_euclid(1000)).map(Time::from_seconds),
+                        not_ready_since: node.not_ready_since(now.seconds()).map(Time::from_seconds),
                     }),
                     now,
                 );
@@ -172,7 +171,7 @@ impl<'a> Look<'a> {
                 _ => (Budget::Unavailable(allowed), int(conducted.taken())),
             });
         }
-        let policies = self.fleet.policies.iter().filter(|policy| selects(policy, &fact)).collect();
+        let policies = self.fleet.policies.iter().filter(|policy| policy.selects(&fact)).collect();
         Some(Set { look: self, value, fact, figures, budget, policies, conducted })
     }
 

@@ -82,7 +82,7 @@ impl<'a> Conducted<'a> {
             .values()
             .filter_map(|node| {
                 let failure = node.failure.as_ref()?;
-                let at_seconds = failure.at.0.div_euclid(1000);
+                let at_seconds = failure.at.seconds();
                 Some(FailedNode { node: node.node.to_string(), reason: failure.reason.clone(), at_seconds })
             })
             .collect();
@@ -161,7 +161,7 @@ impl<'a> Conducted<'a> {
 
     fn until(&self) -> String {
         let bake = self.policy.spec.waves.get(self.rollout.wave - 1).map_or(0, |wave| wave.bake_seconds);
-        let until = self.rollout.wave_done_at.map(|done| done.0.div_euclid(1000) + bake);
+        let until = self.rollout.wave_done_at.map(|done| done.seconds() + bake);
         until.map(|until| format!(" until {}", time::format(until))).unwrap_or_default()
     }
 
@@ -236,7 +236,7 @@ impl<'a> Conducted<'a> {
         Some(match self.rollout.phase {
             RolloutPhase::WaitingForPromotion => Reason::new(Kind::WaitsForPromotion, wave)
                 .detail(text)
-                .since(self.rollout.wave_done_at.map(|at| at.0.div_euclid(1000)))
+                .since(self.rollout.wave_done_at.map(|at| at.seconds()))
                 .changed_by(command("promote")),
             RolloutPhase::Baking => {
                 let is_manual = self.policy.spec.waves.get(self.rollout.wave - 1).map(|one| one.gate);

@@ -235,7 +235,7 @@ impl Row {
             observed_generation: stored.observed_generation,
             revision: set.figures.revision.map(str::to_owned),
             strategy: strategy_text(set),
-            created_seconds: set.fact.created.map(|time| time.0.div_euclid(1000)),
+            created_seconds: set.fact.created.map(|time| time.seconds()),
             budget: spent(set, &answers),
             policy: set.conducted.as_ref().map(|conducted| conducted.state()),
             estimate,

@@ -232,7 +232,7 @@ fn pod(set: &Set<'_>, state: &PodState, reason: Option<&Reason>) -> WhyPod {
         is_of_another_template: set.is_of_other_template(state),
         is_available: state.available && !state.terminating,
         reason: reason.cloned(),
-        kept_until_seconds: state.backoff_until.map(|until| until.0.div_euclid(1000)),
+        kept_until_seconds: state.backoff_until.map(|until| until.seconds()),
         uid: state.uid.to_string(),
     }
 }
@@ -245,7 +245,7 @@ fn about_node(look: &Look<'_>, node: &str) -> Vec<String> {
         };
     };
     let mut about = Vec::new();
-    let now = look.now.0.div_euclid(1000);
+    let now = look.now.seconds();
     let since = node.ready_since.map(|since| format!(" for {}", text::age(now, since))).unwrap_or_default();
     about.push(match node.ready.as_str() {
         "True" => format!("Ready{since}"),

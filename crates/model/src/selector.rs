@@ -131,6 +131,12 @@ impl LabelSelector {
             LabelSelector::Nothing | LabelSelector::Everything => false,
         }
     }
+
+    /// Whether labels are selected, where a selector that says nothing selects all: nodes of a wave, DaemonSets of a
+    /// policy.
+    pub fn selects<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+        *self == LabelSelector::Everything || self.matches(label)
+    }
 }
 
 /// As kubectl writes it.

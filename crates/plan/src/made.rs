@@ -49,7 +49,7 @@ impl Made {
         let body = Body { group: "", version: "v1", kind: "Pod", ty };
         let mut pod = decode_body(&body, &encode::to_vec(&pod_body::body(daemonset, new)), false)?.value;
         convert_and_default(resource, &mut pod)?;
-        let seconds = now.0.div_euclid(1000);
+        let seconds = now.seconds();
         create_pod(view, &mut pod, SUFFIX, |pod| {
             let metadata = &mut pod["metadata"];
             if let (Value::Null, Some(base)) = (&metadata["name"], metadata["generateName"].as_str()) {

@@ -9,8 +9,7 @@ use everynode_engine::placement::{Effect, NodeView, Placement, Taint, Verdict};
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
-    DaemonSetFact, DaemonSetRef, LabelSelector, NewPod, PodController, RevisionFact, Template, Time, Uid,
-    revision,
+    DaemonSetFact, DaemonSetRef, NewPod, PodController, RevisionFact, Template, Time, Uid, revision,
 };
 
 use serde_json::json;
@@ -18,10 +17,9 @@ use serde_json::json;
 use crate::change::Change;
 use crate::fleet::Fleet;
 use crate::made::Made;
-use crate::policy::selects;
 use crate::read::DEFAULT_SCHEDULER;
 use crate::record::{Node, Pod};
-use crate::spread::{Spread, whole_second};
+use crate::spread::Spread;
 use crate::standing::{self, Standing};
 use crate::surroundings::Surroundings;
 
@@ -192,7 +190,7 @@ impl Model {
             sees_revisions: fleet.unseen.iter().all(|one| !one.what.starts_with("controllerrevisions")),
             demand: Arc::new(Demand::of_pod(&template.value()["spec"])),
             schedulers: fleet.schedulers.clone(),
-            policies: fleet.policies.iter().filter(|one| selects(one, &daemonset)).cloned().collect(),
+            policies: fleet.policies.iter().filter(|one| one.selects(&daemonset)).cloned().collect(),
             is_unchanged: change.is_of_same_template(),
             before: change.live.as_ref().and_then(DaemonSetFact::from_json),
             daemonset,
@@ -274,7 +272,7 @@ impl Model {
     fn take_pods(&mut self, fleet: &Fleet) {
         let is_ours = |labels: &Pod| {
             let label = |key: &str| labels.labels.get(key).map(String::as_str);
-            self.daemonset.selector.matches(label) && self.daemonset.selector != LabelSelector::Everything
+            self.daemonset.selector.matches(label)
         };
         let uid = self.daemonset.uid.to_string();
         let charges = self.charges();
@@ -344,7 +342,7 @@ impl Model {
 
     /// The time of a pod's Ready transition as the API would tell it.
     pub(crate) fn api_time(time: Time) -> Time {
-        whole_second(time)
+        time.second()
     }
 }
 
@@ -381,7 +379,7 @@ fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, beg
         ready_since: node.ready_since,
         not_ready_since: match is_down && node.is_up() {
             true => Some(begin.plus_millis(-DOWN_FOR_MILLIS)),
-            false => node.not_ready_since(begin.0.div_euclid(1000)).map(Time::from_seconds),
+            false => node.not_ready_since(begin.seconds()).map(Time::from_seconds),
         },
         is_cordoned: node.unschedulable,
         fails_new: failing.is_some_and(|one| one.after_update),

@@ -4,7 +4,6 @@ use everynode_api::Command;
 use everynode_api::rollout_policy::DEFINITION;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::{PolicyFact, data_digest};
-use everynode_engine::{DaemonSetFact, LabelSelector};
 use everynode_wire::{custom, encode, manifest};
 use serde_json::{Map, Value, json};
 
@@ -29,15 +28,6 @@ pub(crate) fn recorded(object: &Value) -> Value {
         "spec": object["spec"],
         "status": object["status"],
     })
-}
-
-/// Whether a policy selects a DaemonSet.
-pub fn selects(policy: &PolicyFact, daemonset: &DaemonSetFact) -> bool {
-    let label =
-        |key: &str| daemonset.labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str());
-    let selector = &policy.spec.selector;
-    policy.key.namespace == daemonset.namespace
-        && (matches!(selector, LabelSelector::Everything) || selector.matches(label))
 }
 
 /// Puts the policies of a manifest in the place of those of their names.

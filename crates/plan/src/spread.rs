@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use everynode_engine::Time;
-
 /// The z-value of the 99th percentile of the normal distribution.
 const Z99: f64 = 2.326;
 
@@ -127,11 +125,6 @@ pub fn human(millis: i64) -> String {
         s if s < 86_400 => two(s / 3600, "h", s % 3600 / 60, "m"),
         s => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
     }
-}
-
-/// The whole second that a time lies in: the API keeps no finer ones.
-pub(crate) fn whole_second(time: Time) -> Time {
-    Time(time.0.div_euclid(1000) * 1000)
 }
 
 #[cfg(test)]

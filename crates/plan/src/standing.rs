@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::fleet::Fleet;
 use crate::model::ModelNode;
-use crate::policy::selects;
 use crate::record::Pod;
 
 /// Where a controller or a scheduler works, something is seen of it within this time.
@@ -55,7 +54,7 @@ impl<'a> Seen<'a> {
         for pod in own() {
             pods.entry(pod.node.as_deref().unwrap_or_default()).or_default().push(pod);
         }
-        let made = own().map(|pod| pod.created).chain(daemonset.created.map(|time| time.0.div_euclid(1000)));
+        let made = own().map(|pod| pod.created).chain(daemonset.created.map(|time| time.seconds()));
         let last_made = made.max();
         let mut seen = Seen {
             pods,
@@ -100,7 +99,7 @@ impl<'a> Seen<'a> {
 /// That a node has no pod is seen, and is no plan of somebody.
 fn is_told_all(fleet: &Fleet, daemonset: &DaemonSetFact) -> bool {
     let is_seen = !fleet.unseen.iter().any(|unseen| unseen.what.starts_with("pods"));
-    let is_paced = fleet.policies.iter().any(|policy| selects(policy, daemonset));
+    let is_paced = fleet.policies.iter().any(|policy| policy.selects(daemonset));
     is_seen
         && !is_paced
         && !daemonset.deleting

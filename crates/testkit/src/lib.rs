@@ -1,5 +1,5 @@
-//! What the tests of all crates share: what they need that is not part of this repository, and numbers that the
-//! environment sets.
+//! What the tests of all crates share: what they need that is not part of this repository, where its files are, and
+//! numbers that the environment sets.
 //!
 //! A test that lacks what it needs says so on the standard error, past the capture of the test harness, and passes.
 //! `EVERYNODE_REQUIRE=kubectl,golden` makes it fail instead; `all` is for everything.
@@ -85,9 +85,31 @@ pub fn skip(need: Need, why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", need.name());
 }
 
+/// The folder of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The files of Rust in a folder and all below it, without what is built.
+///
+/// # Panics
+/// When one of these folders cannot be read.
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut found = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() && !path.ends_with("target") {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
 /// A file or folder of the recordings beside the checkout; says so where it is missing.
 pub fn shared(path: &str) -> Option<PathBuf> {
-    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
+    let found = repository().join("../shared").join(path);
     if !found.exists() {
         skip(Need::Golden, &format!("../shared/{path} is not here"));
         return None;

@@ -140,7 +140,7 @@ fn body(daemonset: &DaemonSetRef, reason: &str, warning: bool, row: &Row) -> Vec
 
 /// RFC 3339 in whole seconds, the form of Kubernetes' own times.
 fn timestamp(time: Time) -> String {
-    jiff::Timestamp::from_second(time.0.div_euclid(1000)).unwrap_or_default().to_string()
+    jiff::Timestamp::from_second(time.seconds()).unwrap_or_default().to_string()
 }
 
 #[cfg(test)]

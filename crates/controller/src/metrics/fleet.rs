@@ -25,7 +25,7 @@ type Read = fn(&Figures<'_>) -> Option<i64>;
 
 /// Name, help and source of each gauge.
 const GAUGES: [(&str, &str, Read); 12] = [
-    ("kube_daemonset_created", "Unix creation timestamp", |f| Some(f.created?.0.div_euclid(1000))),
+    ("kube_daemonset_created", "Unix creation timestamp", |f| Some(f.created?.seconds())),
     ("kube_daemonset_metadata_generation", "Sequence number of the desired state", |f| Some(f.generation)),
     ("kube_daemonset_status_observed_generation", "The generation that was looked at last", |f| {
         Some(f.status.observed_generation)

@@ -47,7 +47,7 @@ const GAUGES: [(&str, &str, Read); 12] = [
         count(r.figures.failure_budget)
     }),
     ("everynode_rollout_start_time_seconds", "Unix time at which the roll-out began", |r, _| {
-        Some(r.started_at?.0.div_euclid(1000))
+        Some(r.started_at?.seconds())
     }),
     ("everynode_rollout_duration_seconds", "How long it has taken so far, or took", |r, now| {
         duration_seconds(r.phase, r.started_at, r.progress_at, now)

@@ -15,7 +15,6 @@ use crate::slot::{Slot, SlotId};
 use crate::timers::Wake;
 
 use super::spec::{PolicyFact, PolicyRef};
-use super::survey::selects_labels;
 use super::{Conduct, report};
 
 /// The shortest time between two writes of one policy's status, and the pause after one that failed.
@@ -70,11 +69,7 @@ impl Policies {
 
     fn of<'a>(&'a self, slot: &'a Slot) -> impl Iterator<Item = &'a Arc<PolicyFact>> {
         let fact = slot.spec.as_ref().map(|spec| &spec.fact);
-        self.all.iter().filter(move |policy| {
-            fact.is_some_and(|fact| {
-                policy.key.namespace == fact.namespace && selects_labels(&policy.spec.selector, &fact.labels)
-            })
-        })
+        self.all.iter().filter(move |policy| fact.is_some_and(|fact| policy.selects(fact)))
     }
 }
 

@@ -1,10 +1,10 @@
 //! RolloutPolicies as the engine is told of them.
 
 use everynode_api::{Command, PolicySpec, PolicyStatus};
-use everynode_model::LabelSelector;
 use serde_json::Value;
 
 use crate::base::Uid;
+use crate::facts::DaemonSetFact;
 
 /// Which policy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,13 +49,15 @@ impl PolicyFact {
         })
     }
 
+    /// The policy is for a DaemonSet.
+    pub fn selects(&self, daemonset: &DaemonSetFact) -> bool {
+        let labels = &daemonset.labels;
+        let label = |key: &str| labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str());
+        self.key.namespace == daemonset.namespace && self.spec.selector.selects(label)
+    }
+
     /// The value of a command.
     pub(crate) fn command(&self, command: Command) -> Option<&str> {
         self.commands.iter().find(|(one, _)| *one == command).map(|(_, value)| value.as_str())
     }
-}
-
-/// Whether labels are selected, where a selector that says nothing selects all.
-pub(crate) fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-    matches!(selector, LabelSelector::Everything) || selector.matches(label)
 }

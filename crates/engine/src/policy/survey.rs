@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use everynode_api::PolicySpec;
-use everynode_model::LabelSelector;
 
 use crate::base::Time;
 use crate::cells::availability;
@@ -13,8 +12,6 @@ use crate::nodes::NodeId;
 use crate::placement::NodeView as _;
 use crate::pods::{NEVER, Place, PodId, PodRow};
 use crate::slot::{Slot, mark};
-
-use super::spec::selects;
 
 /// How a node is, whatever runs on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +139,7 @@ impl Engine {
         }
         let text = |key: &str| view.label(key).unwrap_or_default().into();
         let selector = |(index, wave): (usize, &super::Wave)| match &wave.nodes {
-            super::WaveNodes::Selector(selector) if selects(selector, |key| view.label(key)) => {
+            super::WaveNodes::Selector(selector) if selector.selects(|key| view.label(key)) => {
                 1 << index.min(63)
             }
             _ => 0_u64,
@@ -196,9 +193,4 @@ fn daemon(
         trouble: row.trouble,
     };
     (daemon, available_at.or(late_at.filter(|at| *at > now)))
-}
-
-/// Whether a policy's selector is of the form that selects by labels.
-pub(crate) fn selects_labels(selector: &LabelSelector, labels: &[(String, String)]) -> bool {
-    selects(selector, |key| labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str()))
 }
