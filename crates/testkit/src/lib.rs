@@ -81,8 +81,10 @@ fn requires(list: &str, need: Need) -> bool {
 pub fn skip(need: Need, why: &str) {
     let list = std::env::var(VARIABLE).unwrap_or_default();
     assert!(!requires(&list, need), "{VARIABLE} names {}, and {why}", need.name());
-    // Past the harness, which shows nothing of tests that pass. Without a reader there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", need.name());
+    let line = format!("skipped: {}: {why}\n", need.name());
+    // Past the harness, which shows nothing of tests that pass, and in one piece. Without a reader there is nobody to
+    // tell.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// The folder of the repository.
