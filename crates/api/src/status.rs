@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use everynode_model::json::{items, text};
-use everynode_wire::time;
+use everynode_model::time;
 use serde_json::{Map, Value, json};
 
 use crate::{PolicyPhase, RolloutPhase};

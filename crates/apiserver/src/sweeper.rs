@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_wire::{Value, time};
+use everynode_model::time;
+use everynode_wire::Value;
 use tokio::sync::watch;
 
 use crate::api::Api;

@@ -4,8 +4,7 @@ use everynode_engine::placement::{Effect, Taint};
 use everynode_engine::{
     DaemonSetFact, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Trouble, Uid,
 };
-use everynode_wire::lean::{self, AnyObject, Metadata};
-use everynode_wire::time;
+use everynode_model::{self as model, AnyObject, Metadata, time};
 
 /// An object that cannot be told to the engine.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +23,7 @@ pub(crate) enum Unreadable {
 /// [`Unreadable`] when there is no such fact in the bytes; `tell` was not called.
 pub(crate) fn applied(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
     match kind {
-        Kind::Node => node(&lean::NodePlacement::read(object)?, tell),
+        Kind::Node => node(&model::NodePlacement::read(object)?, tell),
         Kind::Pod => pod(&serde_json::from_slice(object)?, tell),
         Kind::DaemonSet => {
             let value: serde_json::Value = serde_json::from_slice(object)?;
@@ -100,7 +99,7 @@ pub(crate) fn written(object: &[u8]) -> Result<Written, Unreadable> {
 /// # Errors
 /// [`Unreadable`] when there is none in the bytes.
 pub(crate) fn revision(object: &[u8]) -> Result<RevisionFact, Unreadable> {
-    let lean::ControllerRevision { metadata, data, revision } = &serde_json::from_slice(object)?;
+    let model::ControllerRevision { metadata, data, revision } = &serde_json::from_slice(object)?;
     let labels = metadata.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
     Ok(RevisionFact {
         namespace: metadata.namespace.to_string(),
@@ -115,7 +114,7 @@ pub(crate) fn revision(object: &[u8]) -> Result<RevisionFact, Unreadable> {
     })
 }
 
-fn node(object: &lean::NodePlacement<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
+fn node(object: &model::NodePlacement<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
     if object.name.is_empty() {
         return Err(Unreadable::Lacks("name"));
     }
@@ -139,13 +138,13 @@ const NOT_READY_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kuber
 
 /// Since when a node is not ready. The node lifecycle puts the time on the taint, so that status, which kubelets write
 /// all the time, need not be read.
-fn not_ready_since(taints: &[lean::Taint<'_>]) -> Option<Time> {
+fn not_ready_since(taints: &[model::Taint<'_>]) -> Option<Time> {
     let evicting =
         taints.iter().filter(|one| one.effect == "NoExecute" && NOT_READY_TAINTS.contains(&&*one.key));
     evicting.filter_map(|one| time::parse(one.time_added.as_deref()?).ok()).min().map(Time::from_seconds)
 }
 
-fn pod(object: &lean::Pod<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
+fn pod(object: &model::Pod<'_>, tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
     let metadata = &object.metadata;
     if metadata.name.is_empty() || metadata.namespace.is_empty() {
         return Err(Unreadable::Lacks("name or namespace"));

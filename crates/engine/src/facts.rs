@@ -433,7 +433,7 @@ impl DaemonSetFact {
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 fn time(text: &str) -> Option<Time> {
-    everynode_wire::time::parse(text).ok().map(Time::from_seconds)
+    everynode_model::time::parse(text).ok().map(Time::from_seconds)
 }
 
 fn int32(value: &Value) -> Option<i32> {

@@ -144,7 +144,7 @@ fn a_clock_that_is_set_makes_no_roll_out_wait_longer_or_shorter() {
             fleet.cluster.now = fleet.cluster.now.plus_millis(500);
         }
         let done_at = fleet.entry()["waveDoneAt"].as_str().unwrap_or_default();
-        let done_at = Time::from_seconds(everynode_wire::time::parse(done_at).unwrap());
+        let done_at = Time::from_seconds(everynode_model::time::parse(done_at).unwrap());
         assert!((0..10_000).contains(&set_at.millis_since(done_at)), "{hours} hours: {done_at:?}");
         // The bake time lasts as long as it would have.
         fleet.cluster.now = set_at.plus_millis(280_000);

@@ -1,7 +1,7 @@
 //! Events of the cluster about a pod or a DaemonSet: what its kubelet and its controller said last.
 
 use everynode_client::{Client, Error};
-use everynode_wire::time;
+use everynode_model::time;
 use serde::{Deserialize, Serialize};
 
 /// Events that are kept, the latest ones.

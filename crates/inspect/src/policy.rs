@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use everynode_engine::policy::{Gate, PolicyFact, RolloutPhase};
 use everynode_engine::{Rollout, RolloutNode};
+use everynode_model::time;
 use everynode_plan::some;
-use everynode_wire::time;
 use serde::Serialize;
 
 use crate::reason::{Kind, Reason};

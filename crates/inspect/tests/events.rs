@@ -36,7 +36,7 @@ fn answer(target: &str) -> (u16, String) {
 async fn check(warnings_only: bool, expected: &[(&str, i64, i64)]) {
     let subject = Subject { namespace: "default".into(), uid: "u".into(), warnings_only };
     let lines = subject.events(&server::client(answer)).await.unwrap();
-    let midnight = everynode_wire::time::parse("2026-01-01T00:00:00Z").unwrap();
+    let midnight = everynode_model::time::parse("2026-01-01T00:00:00Z").unwrap();
     let told = |line: &EventLine| (line.reason.clone(), line.count, line.last_seconds.unwrap() - midnight);
     let told: Vec<(String, i64, i64)> = lines.iter().map(told).collect();
     let expected = expected.iter().map(|(reason, count, at)| ((*reason).to_owned(), *count, *at));

@@ -121,7 +121,7 @@ impl RollingOut {
 }
 
 fn time(seconds: i64) -> String {
-    everynode_wire::time::format(NOW + seconds)
+    everynode_model::time::format(NOW + seconds)
 }
 
 fn canary(more: Value) -> Value {

@@ -69,7 +69,7 @@ fn served(status: Value) -> Pod {
 
 /// So many seconds from now, as the API writes it.
 fn time(seconds: i64) -> String {
-    everynode_wire::time::format(NOW + seconds)
+    everynode_model::time::format(NOW + seconds)
 }
 
 fn container(state: Value, more: Value) -> Value {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use everynode_client::{Error, Method};
-use everynode_wire::lean::{Metadata, Node};
+use everynode_model::{Metadata, Node};
 
 use crate::facts::{Budget, Lease, Pod};
 use crate::kinds::ResourceKind;
@@ -21,7 +21,7 @@ pub(crate) struct Now {
 impl Now {
     /// The wall clock as the API writes it.
     pub(crate) fn text(self) -> String {
-        everynode_wire::time::format(self.wall_seconds)
+        everynode_model::time::format(self.wall_seconds)
     }
 }
 

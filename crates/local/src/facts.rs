@@ -1,7 +1,7 @@
 //! What the loops read of objects: borrowed from the watch's bytes. What only some loop reads, and only once,
 //! stays raw JSON.
 
-use everynode_wire::lean::{self, Condition, Metadata, Text};
+use everynode_model::{self as model, Condition, Metadata, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -86,7 +86,7 @@ impl Pod<'_> {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        lean::condition_status(&self.status.conditions, "Ready") == Some("True")
+        model::condition_status(&self.status.conditions, "Ready") == Some("True")
     }
 }
 

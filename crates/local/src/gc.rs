@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
-use everynode_wire::lean::{AnyObject, Metadata};
+use everynode_model::{AnyObject, Metadata};
 use serde_json::json;
 use survey::Surveys;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::{Client, Error, Event, ListWatch};
-use everynode_wire::lean::{AnyObject, Metadata, Node};
+use everynode_model::{AnyObject, Metadata, Node};
 use futures::StreamExt;
 use futures::stream::SelectAll;
 use serde::Deserialize;

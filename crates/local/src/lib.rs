@@ -18,7 +18,7 @@ pub mod up;
 
 pub use host::{LoopsConfig, loops};
 
-use everynode_wire::lean::Labels;
+use everynode_model::Labels;
 
 /// Labels, kept.
 fn strings(labels: &Labels<'_>) -> Vec<(Box<str>, Box<str>)> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
-use everynode_wire::lean::{Node, condition_status};
+use everynode_model::{Node, condition_status};
 use serde_json::{Value, json};
 
 use crate::core::{Core, Fact, Kind, Now, Outbox, Write, delete_options, retry_millis};

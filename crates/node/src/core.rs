@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use everynode_client::Method;
 use everynode_client::event::{Allowance, NewEvent};
-use everynode_wire::lean;
+use everynode_model as model;
 
 use crate::config::FleetConfig;
 use crate::facts;
@@ -114,7 +114,7 @@ impl FleetCore {
     }
 
     /// Takes a Node as the API shows it.
-    pub(crate) fn node_applied(&mut self, node: &lean::Node<'_>, now: Now) {
+    pub(crate) fn node_applied(&mut self, node: &model::Node<'_>, now: Now) {
         let Some(&index) = self.node_by_name.get(&*node.metadata.name) else { return };
         let agent = &mut self.nodes[index];
         let (was_present, ran_pods) = (agent.registration == Registration::Present, agent.runs_pods());
@@ -445,7 +445,7 @@ impl FleetCore {
 }
 
 fn shown_ready(pod: &facts::Pod<'_>) -> bool {
-    lean::condition_status(&pod.status.conditions, "Ready") == Some("True")
+    model::condition_status(&pod.status.conditions, "Ready") == Some("True")
 }
 
 fn read_faults(text: &str, labels: &[(String, String)]) -> (PodFaults, Vec<String>) {

@@ -1,6 +1,6 @@
 //! What an agent reads of Pods: borrowed from the watch's bytes, then kept in a few words.
 
-use everynode_wire::lean::{Condition, Labels, Metadata, Text};
+use everynode_model::{Condition, Labels, Metadata, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

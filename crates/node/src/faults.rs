@@ -28,7 +28,7 @@
 
 use std::time::Duration;
 
-use everynode_wire::lean::Labels;
+use everynode_model::Labels;
 use everynode_wire::selector::LabelSelector;
 
 /// What all annotation keys start with.
@@ -188,7 +188,7 @@ fn matches_nodes(selector: &str, labels: &[(String, String)]) -> Result<bool, St
 
 #[cfg(test)]
 mod tests {
-    use everynode_wire::lean::Text;
+    use everynode_model::Text;
 
     use super::*;
 

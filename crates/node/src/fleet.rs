@@ -1,7 +1,7 @@
 //! The loop that connects the agents with the API.
 
 use everynode_client::{Client, Error, Event, ListWatch};
-use everynode_wire::lean;
+use everynode_model as model;
 use futures::StreamExt;
 use serde::Deserialize;
 use tokio::task::JoinSet;
@@ -101,12 +101,12 @@ impl Driver {
         let now = self.now();
         match event {
             Some(Event::InitialObject(object) | Event::Applied(object)) => {
-                if let Some(node) = read::<lean::Node<'_>>(&object) {
+                if let Some(node) = read::<model::Node<'_>>(&object) {
                     self.core.node_applied(&node, now);
                 }
             }
             Some(Event::Deleted(object)) => {
-                if let Some(node) = read::<lean::Node<'_>>(&object) {
+                if let Some(node) = read::<model::Node<'_>>(&object) {
                     self.core.node_deleted(&node.metadata.name, now);
                 }
             }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use everynode_wire::lean;
+use everynode_model as model;
 
 use crate::facts;
 use crate::faults::PodFaults;
@@ -160,7 +160,7 @@ impl PodMachine {
         now: Now,
     ) -> (PodMachine, Effects) {
         let start_time = pod.status.start_time.as_deref().and_then(Timestamp::parse);
-        let ready = lean::condition_status(&pod.status.conditions, "Ready") == Some("True");
+        let ready = model::condition_status(&pod.status.conditions, "Ready") == Some("True");
         let mut machine = PodMachine {
             facts: PodFacts::read(pod),
             faults,

@@ -6,7 +6,7 @@ mod standing;
 use everynode_engine::fit::Misfit;
 use everynode_engine::pod_body::GENERATION_LABEL;
 use everynode_engine::{Budget, IntOrPercent, Strategy, Time};
-use everynode_wire::time;
+use everynode_model::time;
 use serde::Serialize;
 
 use crate::model::{Model, ModelNode};

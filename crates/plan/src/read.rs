@@ -5,8 +5,7 @@ mod pod;
 use std::collections::BTreeMap;
 
 use everynode_engine::policy::data_digest;
-use everynode_wire::lean::{self, Metadata, Text};
-use everynode_wire::time;
+use everynode_model::{self as model, Metadata, Text, time};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -28,7 +27,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-fn map(labels: &lean::Labels<'_>) -> BTreeMap<String, String> {
+fn map(labels: &model::Labels<'_>) -> BTreeMap<String, String> {
     labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
@@ -50,9 +49,9 @@ fn owner(metadata: &Metadata<'_>) -> Result<Option<String>, ()> {
 /// # Errors
 /// It is none.
 pub fn node(item: &RawValue) -> serde_json::Result<Node> {
-    let node: lean::Node<'_> = serde_json::from_str(item.get())?;
+    let node: model::Node<'_> = serde_json::from_str(item.get())?;
     let ready = node.status.conditions.iter().find(|condition| condition.kind == "Ready");
-    let taint = |taint: &lean::Taint<'_>| Taint {
+    let taint = |taint: &model::Taint<'_>| Taint {
         key: taint.key.to_string(),
         value: taint.value.to_string(),
         effect: taint.effect.to_string(),
@@ -82,7 +81,7 @@ pub fn node(item: &RawValue) -> serde_json::Result<Node> {
 /// # Errors
 /// It is none.
 pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revision>> {
-    let lean::ControllerRevision { metadata, data, revision } = serde_json::from_str(item.get())?;
+    let model::ControllerRevision { metadata, data, revision } = serde_json::from_str(item.get())?;
     let Ok(daemon_set) = owner(&metadata) else { return Ok(None) };
     let daemon_set = daemon_set.unwrap_or_default();
     let served = data.map_or("", RawValue::get);

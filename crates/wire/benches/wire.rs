@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, missing_docs)]
 
 use divan::{AllocProfiler, Bencher, black_box};
-use everynode_wire::lean::{self, Pod, WatchEvent};
+use everynode_model::{self as model, Pod, WatchEvent};
 use everynode_wire::schema::type_named;
 use everynode_wire::{Value, decode, encode};
 use serde_json::json;
@@ -82,7 +82,7 @@ fn lean_pod_event(bencher: Bencher<'_, '_>) {
     let object = String::from_utf8(pod_bytes()).expect("UTF-8");
     let line = format!("{{\"type\":\"MODIFIED\",\"object\":{object}}}\n").into_bytes();
     bencher.counter(divan::counter::BytesCount::of_slice(&line)).bench_local(|| {
-        let event: WatchEvent<Pod<'_>> = lean::event(black_box(&line)).expect("an event");
+        let event: WatchEvent<Pod<'_>> = model::event(black_box(&line)).expect("an event");
         black_box(event.object.metadata.version())
     });
 }

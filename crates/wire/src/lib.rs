@@ -9,17 +9,14 @@ pub mod decode;
 pub mod defaults;
 pub mod encode;
 pub mod kinds;
-pub mod lean;
 pub mod manifest;
 pub mod patch;
 pub mod pod_resources;
-pub mod quantity;
 pub mod resource;
 pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;
-pub mod time;
 pub mod validate;
 
 pub use kinds::{resource_for, resource_for_kind, resources};

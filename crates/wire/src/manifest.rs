@@ -224,7 +224,7 @@ fn read(chunk: &Chunk<'_>) -> Result<Option<Document>, (usize, String)> {
     }
     let warning = |(line, key): &(usize, String)| Warning {
         line: chunk.lines_before + line,
-        message: format!("key {} already set in map; the last one counts", crate::status::go_quote(key)),
+        message: format!("key {} already set in map; the last one counts", everynode_model::go_quote(key)),
     };
     let warnings = yaml.duplicates.iter().map(warning).collect();
     let blank_lines = chunk.text.lines().take_while(|line| is_blank(line)).count();

@@ -78,7 +78,7 @@ impl World {
             },
         });
         if self.random.u8(..3) == 0 {
-            pod["metadata"]["deletionTimestamp"] = everynode_wire::time::format(self.now).into();
+            pod["metadata"]["deletionTimestamp"] = everynode_model::time::format(self.now).into();
             pod["metadata"]["deletionGracePeriodSeconds"] = self.random.i64(0..6).into();
         }
         pod

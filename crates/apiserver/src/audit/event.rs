@@ -1,6 +1,6 @@
 //! One line of the audit log.
 
-use everynode_wire::time;
+use everynode_model::time;
 use http::{Method, Request, header};
 use hyper::body::Incoming;
 use serde::{Serialize, Serializer};

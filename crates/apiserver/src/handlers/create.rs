@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use everynode_model::time;
+use everynode_wire::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
-use everynode_wire::{Value, time};
 use http::Response;
 
 use super::Call;

@@ -1,9 +1,10 @@
 //! Deletion: preconditions, grace, finalizers.
 
+use everynode_model::time;
 use everynode_wire::resource::Resource;
 use everynode_wire::schema;
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::{Object, Value, decode, time};
+use everynode_wire::{Object, Value, decode};
 use http::Response;
 
 use super::Call;

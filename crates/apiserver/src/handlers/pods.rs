@@ -1,9 +1,10 @@
 //! Subresources that are more than a part of their object.
 
+use everynode_model::time;
 use everynode_wire::access::Read as _;
 use everynode_wire::decode::Body as Expected;
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::{Object, Value, schema, time};
+use everynode_wire::{Object, Value, schema};
 use http::Response;
 
 use super::change::{self, Change, Part};

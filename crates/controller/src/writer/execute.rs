@@ -10,7 +10,7 @@ use everynode_client::Error;
 use everynode_engine::{
     Action, DaemonSetRef, Failure, NewPod, NewRevision, Outcome, PodRef, RevisionRef, Status, Uid, Work,
 };
-use everynode_wire::lean::AnyObject;
+use everynode_model::AnyObject;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 

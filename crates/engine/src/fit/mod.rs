@@ -7,7 +7,8 @@ mod demand;
 
 pub use demand::{Amounts, Demand, HostPort, holds_the_node};
 
-use everynode_wire::{Value, quantity};
+use everynode_model::quantity;
+use everynode_wire::Value;
 
 use crate::placement::{Effect, NodeView, Placement, Taint, untolerated};
 

@@ -203,7 +203,7 @@ impl Policy {
 
 impl Rollout {
     fn of(name: String, said: RolloutStatus, spec: &PolicySpec) -> Rollout {
-        let time = |at: Option<i64>| at.map(everynode_wire::time::format).unwrap_or_default();
+        let time = |at: Option<i64>| at.map(everynode_model::time::format).unwrap_or_default();
         let waves = (1..).zip(&spec.waves).map(|(number, wave)| Wave::of(number, wave, &said)).collect();
         let notes = StoredNotes::read(&said);
         let failed = said.failed_nodes.into_iter().map(|one| FailedNode {

@@ -100,12 +100,12 @@ fn waves_stand_as_the_phase_has_them() {
     }
     let waves = policy("Baking", json!({})).rollouts[0].waves.clone();
     assert_eq!(waves[1].nodes, "zone=a,gpu notin (x,y),z,!w");
-    assert_eq!(waves[1].until_seconds, everynode_wire::time::parse("2026-01-01T00:01:10Z").ok());
+    assert_eq!(waves[1].until_seconds, everynode_model::time::parse("2026-01-01T00:01:10Z").ok());
 }
 
 #[test]
 fn the_text_tells_what_holds_a_rollout_and_what_to_type() {
-    let now = everynode_wire::time::parse("2026-01-01T00:00:40Z").unwrap();
+    let now = everynode_model::time::parse("2026-01-01T00:00:40Z").unwrap();
     let check = |phase: &str, more: Value, expected: &[&str]| {
         let text = policy(phase, more).to_text(now, &Paint::default());
         for part in expected {

@@ -3,7 +3,7 @@
 use everynode_api::{PolicyPhase, RolloutPhase};
 use std::fmt::Write;
 
-use everynode_wire::time;
+use everynode_model::time;
 
 use super::{History, Policies, Policy, Rollout, Wave, WaveState};
 use crate::{Paint, Tone};

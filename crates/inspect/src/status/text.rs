@@ -221,7 +221,7 @@ impl Row {
         if let Some(stalls) = estimate.and_then(|one| one.stalls.as_ref()).filter(|_| is_rolling) {
             say("stalled", Tone::Bad, stalls.strip_prefix("stalls: ").unwrap_or(stalls));
         } else if let Some((end, head)) = self.end().filter(|_| is_rolling) {
-            let at = everynode_wire::time::format(now + end.p50_millis / 1000);
+            let at = everynode_model::time::format(now + end.p50_millis / 1000);
             let (p50, p95) = (human(end.p50_millis), human(end.p95_millis));
             say(head, Tone::Moving, &format!("in about {p50} (p50) to {p95} (p95): {at}"));
         }

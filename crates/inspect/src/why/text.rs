@@ -1,8 +1,8 @@
 //! The text of `why`.
 
+use everynode_model::time;
 use everynode_plan::count;
 use everynode_plan::spread::human;
-use everynode_wire::time;
 
 use super::{WhyNode, WhyPod, WhySet};
 use crate::events::EventLine;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
 use everynode_client::{Error, Method, content_type};
 use everynode_engine::fit::{Demand, Misfit};
-use everynode_wire::lean::Node;
+use everynode_model::Node;
 use serde_json::json;
 
 use self::rows::{NodeRow, PodRow, PodState, Wish};

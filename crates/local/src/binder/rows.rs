@@ -2,7 +2,7 @@
 
 use everynode_engine::fit::{Demand, Misfit, Room, exclusion};
 use everynode_engine::placement::{Effect, NodeView, Placement, Taint};
-use everynode_wire::lean::Node;
+use everynode_model::Node;
 
 use crate::facts;
 

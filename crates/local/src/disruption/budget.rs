@@ -141,7 +141,7 @@ impl BudgetRow {
             selected.iter().filter(|pod| !pod.deleting).map(|pod| &*pod.name).collect();
         let (mut disrupted, mut expires) = (serde_json::Map::new(), None);
         for (pod, time) in self.status["disruptedPods"].as_object().into_iter().flatten() {
-            let since = time.as_str().and_then(|text| everynode_wire::time::parse(text).ok()).unwrap_or(0);
+            let since = time.as_str().and_then(|text| everynode_model::time::parse(text).ok()).unwrap_or(0);
             let left_seconds = since + DISRUPTION_SECONDS - now.wall_seconds;
             if alive.contains(pod.as_str()) && left_seconds > 0 {
                 disrupted.insert(pod.clone(), time.clone());

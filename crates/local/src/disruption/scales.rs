@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use everynode_client::Error;
+use everynode_model::{AnyObject, Owner as Reference};
 use everynode_wire::Value;
-use everynode_wire::lean::{AnyObject, Owner as Reference};
 
 use crate::kinds::ResourceKind;
 

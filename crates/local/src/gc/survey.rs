@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, Pages, content_type};
-use everynode_wire::lean::AnyObject;
+use everynode_model::AnyObject;
 use serde::Deserialize;
 
 use super::{Collector, ORPHAN, Ticket, Uid};

@@ -1,6 +1,6 @@
 //! The taints that follow from a node's conditions (specification [B10](everynode_engine::spec#b10)).
 
-use everynode_wire::lean::Taint;
+use everynode_model::Taint;
 use serde_json::{Value, json};
 
 /// A taint as the lifecycle keeps it.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use everynode_wire::lean;
+use everynode_model as model;
 use serde::Deserialize;
 
 /// How many events a snapshot keeps.
@@ -161,7 +161,7 @@ impl Model {
 
     /// Removes one object.
     pub fn delete(&mut self, followed: Followed, object: &[u8]) {
-        let Ok(object) = serde_json::from_slice::<lean::AnyObject<'_>>(object) else { return };
+        let Ok(object) = serde_json::from_slice::<model::AnyObject<'_>>(object) else { return };
         match followed {
             Followed::DaemonSets => {
                 let key = (object.metadata.namespace.to_string(), object.metadata.name.to_string());
@@ -208,8 +208,8 @@ impl Model {
     }
 
     fn apply_node(&mut self, object: &[u8]) {
-        let Ok(object) = serde_json::from_slice::<lean::Node<'_>>(object) else { return };
-        let ready = lean::condition_status(&object.status.conditions, "Ready") == Some("True");
+        let Ok(object) = serde_json::from_slice::<model::Node<'_>>(object) else { return };
+        let ready = model::condition_status(&object.status.conditions, "Ready") == Some("True");
         match self.nodes.get_mut(&*object.metadata.name) {
             Some(entry) => *entry = ready,
             None => {
@@ -351,7 +351,7 @@ fn condition<'c, 'a>(conditions: &'c [Condition<'a>], kind: &str) -> Option<&'c 
 #[derive(Deserialize)]
 struct DaemonSet<'a> {
     #[serde(borrow)]
-    metadata: lean::Metadata<'a>,
+    metadata: model::Metadata<'a>,
     #[serde(default)]
     status: DaemonSetStatus,
 }
@@ -371,7 +371,7 @@ struct DaemonSetStatus {
 #[derive(Deserialize)]
 struct Pod<'a> {
     #[serde(borrow)]
-    metadata: lean::Metadata<'a>,
+    metadata: model::Metadata<'a>,
     #[serde(borrow, default)]
     spec: PodSpec<'a>,
     #[serde(borrow, default)]

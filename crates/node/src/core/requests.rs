@@ -6,7 +6,7 @@ use std::time::Duration;
 use everynode_client::{Error, Method, content_type};
 
 use super::{FleetCore, Task, Timer, Write, millis};
-use everynode_wire::lean;
+use everynode_model as model;
 
 use crate::facts;
 use crate::identity;
@@ -155,7 +155,7 @@ impl FleetCore {
 
     /// The answer to a registration shows the Node before the watch does.
     fn node_answered(&mut self, body: &[u8], now: Now) {
-        match serde_json::from_slice::<lean::Node<'_>>(body) {
+        match serde_json::from_slice::<model::Node<'_>>(body) {
             Ok(node) => self.node_applied(&node, now),
             Err(error) => tracing::warn!(%error, "cannot read the registered Node"),
         }

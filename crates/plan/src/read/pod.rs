@@ -1,7 +1,7 @@
 //! Pods: those that are kept by themselves, and what the others take.
 
 use everynode_engine::fit::Demand;
-use everynode_wire::lean::{self, Metadata, Text};
+use everynode_model::{self as model, Metadata, Text};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -278,6 +278,6 @@ fn need(spec: &SpecIn<'_>) -> Need {
 
 /// The node that a pod without one is for.
 fn target(item: &RawValue) -> serde_json::Result<Option<String>> {
-    let pod: lean::Pod<'_> = serde_json::from_str(item.get())?;
+    let pod: model::Pod<'_> = serde_json::from_str(item.get())?;
     Ok(pod.target_node())
 }

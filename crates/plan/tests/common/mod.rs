@@ -133,7 +133,7 @@ impl Case {
     /// The fleet of a DaemonSet that was made a day ago.
     pub fn settled_fleet(&self) -> Fleet {
         let mut fleet = self.fleet();
-        let created = everynode_wire::time::format(NOW - 86_400);
+        let created = everynode_model::time::format(NOW - 86_400);
         fleet.daemonsets[0]["metadata"]["creationTimestamp"] = created.into();
         fleet
     }

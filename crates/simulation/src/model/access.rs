@@ -50,7 +50,7 @@ pub(crate) fn is_available_at(pod: &Value, min_ready_seconds: i64, now_seconds: 
     let since = ready_condition(pod)
         .filter(|ready| ready["status"] == "True")
         .and_then(|ready| ready["lastTransitionTime"].as_str())
-        .and_then(|text| everynode_wire::time::parse(text).ok());
+        .and_then(|text| everynode_model::time::parse(text).ok());
     match min_ready_seconds {
         0 => is_ready(pod),
         seconds => since.is_some_and(|since| since + seconds <= now_seconds),

@@ -48,7 +48,7 @@ impl Store {
         }
         let mut marked = pod.clone();
         let ends = clock.unix_millis().div_euclid(1000) + grace_seconds;
-        marked["metadata"]["deletionTimestamp"] = everynode_wire::time::format(ends).into();
+        marked["metadata"]["deletionTimestamp"] = everynode_model::time::format(ends).into();
         marked["metadata"]["deletionGracePeriodSeconds"] = grace_seconds.into();
         Some(self.put(key, marked, clock.millis()))
     }
@@ -83,7 +83,7 @@ impl Store {
         }
         let mut marked = object.clone();
         if !is_deleting(object) {
-            let now = everynode_wire::time::format(clock.unix_millis().div_euclid(1000));
+            let now = everynode_model::time::format(clock.unix_millis().div_euclid(1000));
             marked["metadata"]["deletionTimestamp"] = now.into();
             marked["metadata"]["deletionGracePeriodSeconds"] = json!(0);
         }

@@ -78,7 +78,7 @@ impl Store {
             return Err(Refusal::conflict("pod is assigned to a node already, or being deleted"));
         }
         pod["spec"]["nodeName"] = text(&binding, "/target/name").into();
-        let now = everynode_wire::time::format(clock.unix_millis().div_euclid(1000));
+        let now = everynode_model::time::format(clock.unix_millis().div_euclid(1000));
         pod["status"]["conditions"] =
             json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": now}]);
         Ok(Done::of(self.put(key, pod, clock.millis())))
@@ -102,7 +102,7 @@ impl Store {
             object["metadata"]["namespace"] = target.namespace.as_str().into();
         }
         object["metadata"]["uid"] = self.new_uid().into();
-        let now = everynode_wire::time::format(clock.unix_millis().div_euclid(1000));
+        let now = everynode_model::time::format(clock.unix_millis().div_euclid(1000));
         object["metadata"]["creationTimestamp"] = now.into();
         validate(target.kind, &object)?;
         prepare(target.kind, &mut object);

@@ -1,9 +1,11 @@
 //! Values against their schema, in the words of the API server.
 
+use everynode_model::time;
+
 use super::enter;
 use super::schema::{Additional, Schema};
 use crate::status::FieldError;
-use crate::{Value, encode, time};
+use crate::{Value, encode};
 
 /// Mistakes that are reported of one object.
 const MAX_ERRORS: usize = 1_000;
@@ -126,7 +128,7 @@ impl Checker<'_> {
     }
 
     fn combinations(&mut self, schema: &Schema, value: &Value) {
-        let quoted = crate::status::go_quote(self.name());
+        let quoted = everynode_model::go_quote(self.name());
         for one in &schema.all_of {
             let mut found = self.errors_of(one, value);
             self.errors.append(&mut found);

@@ -1,9 +1,11 @@
 //! The columns of tables of custom resources.
 
+use everynode_model::time;
+
 use super::json_path::{JsonPath, text_of};
+use crate::Value;
 use crate::access::Read;
 use crate::resource::{CREATED, column_definition};
-use crate::{Value, time};
 
 /// One column.
 #[derive(Debug)]

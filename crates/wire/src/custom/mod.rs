@@ -96,8 +96,9 @@ impl Custom {
         }
         unknown.extend(pruned.unknown);
         unknown.sort();
-        problems
-            .extend(unknown.iter().map(|field| format!("unknown field {}", crate::status::go_quote(field))));
+        problems.extend(
+            unknown.iter().map(|field| format!("unknown field {}", everynode_model::go_quote(field))),
+        );
         order(&mut value);
         Ok(Decoded { value, problems })
     }

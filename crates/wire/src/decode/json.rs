@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::status::go_quote;
+use everynode_model::go_quote;
+
 use crate::{Object, Value};
 
 /// Nesting that is read; deeper input is refused before it can exhaust the stack.

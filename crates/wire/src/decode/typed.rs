@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use everynode_model::quantity::Quantity;
+use everynode_model::time;
 
 use super::build;
 use super::json::{Parser, Token};
 use super::{DecodeError, Decoded};
-use crate::quantity::Quantity;
 use crate::schema::{Kind, Type};
-use crate::{Object, Value, time};
+use crate::{Object, Value};
 
 /// Problems of strict decoding that are reported.
 const MAX_PROBLEMS: usize = 100;
@@ -350,7 +351,7 @@ impl<'a> Decoder<'a> {
             debug_assert!(written.is_ok(), "writing to a String cannot fail");
         }
         let dot = if path.is_empty() { "" } else { "." };
-        let problem = format!("{what} field {}", crate::status::go_quote(&format!("{path}{dot}{name}")));
+        let problem = format!("{what} field {}", everynode_model::go_quote(&format!("{path}{dot}{name}")));
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }

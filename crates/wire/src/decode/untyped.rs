@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
             }
             self.path.push_str(&name);
             if object.contains_key(&*name) {
-                let problem = format!("duplicate field {}", crate::status::go_quote(&self.path));
+                let problem = format!("duplicate field {}", everynode_model::go_quote(&self.path));
                 if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&problem) {
                     self.problems.push(problem);
                 }

@@ -1,9 +1,10 @@
 //! Nodes.
 
+use everynode_model::quantity::Quantity;
+
 use super::{PROXY, ROW, print, status, strategy, subresource};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::quantity::Quantity;
 use crate::resource::{Column, Row, Rules};
 use crate::validate::{Errors, Path, Report, resource_list, scheduling};
 

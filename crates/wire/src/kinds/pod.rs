@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use everynode_model::quantity::Quantity;
 use serde_json::json;
 
 use super::{PROXY, READ_WRITE, ROW, gated, print, spread_keys, status, strategy, subresource};
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::quantity::Quantity;
 use crate::resource::{Column, Row, Rules, Subresource};
 use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update, warnings};
 use crate::{Object, Value};

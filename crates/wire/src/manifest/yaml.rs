@@ -32,7 +32,7 @@ impl Yaml {
         }
         let mut message = String::from("yaml: unmarshal errors:");
         for (line, key) in &self.duplicates {
-            let key = crate::status::go_quote(key);
+            let key = everynode_model::go_quote(key);
             message.push_str(&format!("\n  line {line}: key {key} already set in map"));
         }
         Some(message)

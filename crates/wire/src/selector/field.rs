@@ -54,7 +54,7 @@ impl FieldSelector {
         let Some(unknown) = self.terms.iter().find(|term| !is_known(&term.field)) else { return Ok(()) };
         let field = &unknown.field;
         Err(Status::bad_request(if selectable.is_empty() {
-            let quoted = crate::status::go_quote(field);
+            let quoted = everynode_model::go_quote(field);
             format!("{quoted} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
         } else {
             format!("field label not supported: {field}")

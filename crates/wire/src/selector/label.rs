@@ -175,7 +175,7 @@ impl LabelSelector {
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
                 other => {
-                    let quoted = crate::status::go_quote(other);
+                    let quoted = everynode_model::go_quote(other);
                     return Err(SelectorError(format!("{quoted} is not a valid label selector operator")));
                 }
             };

@@ -55,7 +55,7 @@ impl Status {
 
     /// No object of this name. `plural` is the resource, such as `daemonsets`.
     pub fn not_found(group: &str, plural: &str, name: &str) -> Status {
-        let message = format!("{} {} not found", qualified(group, plural), super::go_quote(name));
+        let message = format!("{} {} not found", qualified(group, plural), everynode_model::go_quote(name));
         Status::with_details(Reason::NotFound, message, details(group, plural, name))
     }
 
@@ -67,7 +67,8 @@ impl Status {
 
     /// The name is taken.
     pub fn already_exists(group: &str, plural: &str, name: &str) -> Status {
-        let message = format!("{} {} already exists", qualified(group, plural), super::go_quote(name));
+        let message =
+            format!("{} {} already exists", qualified(group, plural), everynode_model::go_quote(name));
         Status::with_details(Reason::AlreadyExists, message, details(group, plural, name))
     }
 
@@ -77,7 +78,7 @@ impl Status {
         let message = format!(
             "Operation cannot be fulfilled on {} {}: {why}",
             qualified(group, kind),
-            super::go_quote(name)
+            everynode_model::go_quote(name)
         );
         Status::with_details(Reason::Conflict, message, details(group, kind, name))
     }
@@ -99,7 +100,7 @@ impl Status {
                 sentences.push(sentence);
             }
         }
-        let subject = format!("{} {} is invalid", qualified(group, kind), super::go_quote(name));
+        let subject = format!("{} {} is invalid", qualified(group, kind), everynode_model::go_quote(name));
         let message = match sentences.as_slice() {
             [] => subject,
             [only] => format!("{subject}: {only}"),
@@ -137,7 +138,7 @@ impl Status {
         let message = match (plural, name) {
             ("", _) => format!("forbidden: {why}"),
             (_, "") => format!("{subject} is forbidden: {why}"),
-            _ => format!("{subject} {} is forbidden: {why}", super::go_quote(name)),
+            _ => format!("{subject} {} is forbidden: {why}", everynode_model::go_quote(name)),
         };
         Status::with_details(Reason::Forbidden, message, details(group, plural, name))
     }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Cause, FieldError, go_quote};
+use everynode_model::go_quote;
+
+use super::{Cause, FieldError};
 use crate::{Value, encode};
 
 impl fmt::Display for FieldError {

@@ -1,9 +1,10 @@
 //! Claims of persistent volumes that a pod brings along.
 
+use everynode_model::quantity::Quantity;
+
 use super::{Errors, Path, Report, meta, names, selector};
 use crate::Value;
 use crate::access::Read;
-use crate::quantity::Quantity;
 
 const ACCESS_MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 

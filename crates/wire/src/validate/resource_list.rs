@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use everynode_model::quantity::Quantity;
+
 use super::{Errors, Path, Report, names};
 use crate::Value;
 use crate::access::Read;
 use crate::pod_resources::{self, Side, is_huge_page, is_native};
-use crate::quantity::Quantity;
 
 /// Resources of a container that have no domain in front.
 const CONTAINER: &[&str] = &["cpu", "memory", "ephemeral-storage"];

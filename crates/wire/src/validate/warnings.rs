@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use everynode_model::quantity::Quantity;
+
 use super::{Path, virtual_paths};
 use crate::Value;
 use crate::access::Read;
-use crate::quantity::Quantity;
 
 /// Labels of nodes that have a newer name.
 const OLD_NODE_LABELS: &[(&str, &str)] = &[

@@ -1,15 +1,15 @@
-//! Everything of this crate that reads bytes from outside, each as a function of any bytes. None may panic; what is
-//! read must say the same when it is written and read again.
+//! Everything of this crate and of `model` that reads bytes from outside, each as a function of any bytes. None may
+//! panic; what is read must say the same when it is written and read again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
+use everynode_model::quantity::{self, Quantity};
+use everynode_model::{self as model, AnyObject, time};
 use everynode_wire::decode::{Body, decode, decode_body, parse_json_strict};
-use everynode_wire::lean::{self, AnyObject};
 use everynode_wire::patch::{json_patch, merge_patch, strategic_merge};
-use everynode_wire::quantity::{self, Quantity};
 use everynode_wire::schema::{Type, type_named};
 use everynode_wire::selector::{FieldSelector, LabelSelector};
 use everynode_wire::status::Status;
-use everynode_wire::{Value, encode, manifest, resource_for_kind, time};
+use everynode_wire::{Value, encode, manifest, resource_for_kind};
 
 /// A reader of bytes and its name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -31,12 +31,12 @@ fn used<T>(_: T) {}
 
 /// A line of a watch, as each kind reads it.
 pub fn watch(bytes: &[u8]) {
-    used(lean::event::<AnyObject<'_>>(bytes));
-    used(lean::event::<lean::Node<'_>>(bytes));
-    used(lean::event::<lean::DaemonSet<'_>>(bytes).map(|event| event.object.spec.placement().is_ok()));
-    used(lean::event::<lean::ControllerRevision<'_>>(bytes));
-    used(lean::NodePlacement::read(bytes));
-    if let Ok(event) = lean::event::<lean::Pod<'_>>(bytes) {
+    used(model::event::<AnyObject<'_>>(bytes));
+    used(model::event::<model::Node<'_>>(bytes));
+    used(model::event::<model::DaemonSet<'_>>(bytes).map(|event| event.object.spec.placement().is_ok()));
+    used(model::event::<model::ControllerRevision<'_>>(bytes));
+    used(model::NodePlacement::read(bytes));
+    if let Ok(event) = model::event::<model::Pod<'_>>(bytes) {
         let metadata = &event.object.metadata;
         used((event.object.target_node(), metadata.version(), metadata.created_seconds()));
         used(metadata.controller());

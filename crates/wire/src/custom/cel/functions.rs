@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use everynode_model::time;
+
 use super::eval::{Budget, Evaluated, Failure, fail};
 use super::value::{Val, moment};
 use crate::custom::{duration, pattern};
-use crate::time;
 
 /// Functions with the number of their arguments.
 pub const FUNCTIONS: &[(&str, &[usize])] = &[

@@ -200,7 +200,7 @@ impl Parser {
             Token::End => "<EOF>".to_owned(),
             Token::Sign(sign) => (*sign).to_owned(),
             Token::Name(name) => name.clone(),
-            Token::Text(text) => crate::status::go_quote(text),
+            Token::Text(text) => everynode_model::go_quote(text),
             Token::Int(int) => int.to_string(),
             Token::Double(double) => double.to_string(),
         };

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use everynode_model::time;
+
 use crate::custom::duration;
 use crate::custom::schema::Schema;
-use crate::{Object, Value, time};
+use crate::{Object, Value};
 
 /// A value. Moments and durations are in nanoseconds.
 #[derive(Debug, Clone)]

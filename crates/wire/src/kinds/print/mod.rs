@@ -11,10 +11,11 @@ pub(super) mod pod;
 pub(super) mod storage;
 pub(super) mod workload;
 
+use everynode_model::time;
+
 use crate::Value;
 use crate::access::Read;
 use crate::resource::Column;
-use crate::time;
 
 pub(super) const NONE: &str = "<none>";
 pub(super) const UNSET: &str = "<unset>";

@@ -4,9 +4,11 @@ use super::{
     AGE, CONTAINERS, IMAGES, NAME, NONE, age, containers, labels, name, selector_text, since, text, typed,
     unix_seconds, wide,
 };
+use everynode_model::time;
+
+use crate::Value;
 use crate::access::Read;
 use crate::resource::Column;
-use crate::{Value, time};
 
 pub(in crate::kinds) const DAEMON_SET: &[Column] = &[
     NAME,

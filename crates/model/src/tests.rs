@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::*;
+use crate::*;
 
 const POD: &str = r#"{"type":"MODIFIED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a-x",
     "namespace":"n","uid":"u","resourceVersion":"17","creationTimestamp":"2026-01-01T00:00:00Z",

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::Value;
+use serde_json::Value;
 
 /// Why a text is no quantity, in the API's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 
-use super::{Labels, Taint, Text, null_as_default};
+use crate::text::null_as_default;
+use crate::{Labels, Taint, Text};
 
 /// A Node without its status: kubelets write that every few minutes, with kilobytes of images, and it decides nothing.
 #[derive(Debug, Default)]

@@ -113,3 +113,10 @@ impl<'de> Visitor<'de> for LabelsVisitor {
         Ok(Labels(labels))
     }
 }
+
+/// Reads null as an absent value.
+pub(crate) fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}

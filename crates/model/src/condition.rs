@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Text;
+use crate::Text;
 
 /// One statement about an object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -8,7 +8,7 @@ const ZERO_SECONDS: i64 = -62_135_596_800;
 
 /// Why a text is no time, in the words of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("parsing time {} as \"{layout}\": {problem}", crate::status::go_quote(.text))]
+#[error("parsing time {} as \"{layout}\": {problem}", crate::go_quote(.text))]
 pub struct TimeError {
     text: String,
     layout: &'static str,
@@ -40,10 +40,10 @@ fn parse_as(text: &str, layout: &'static str) -> Result<i64, TimeError> {
     let micros_wanted = layout == MICROS_LAYOUT;
     match reader.read(micros_wanted) {
         Ok(micros) if reader.rest.is_empty() => Ok(micros),
-        Ok(_) => Err(fail(format!("extra text: {}", crate::status::go_quote(reader.rest)))),
+        Ok(_) => Err(fail(format!("extra text: {}", crate::go_quote(reader.rest)))),
         Err(Problem::Element(element)) => {
-            let rest = crate::status::go_quote(reader.rest);
-            Err(fail(format!("cannot parse {rest} as {}", crate::status::go_quote(element))))
+            let rest = crate::go_quote(reader.rest);
+            Err(fail(format!("cannot parse {rest} as {}", crate::go_quote(element))))
         }
         Err(Problem::Range(what)) => Err(fail(format!("{what} out of range"))),
     }

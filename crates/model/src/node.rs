@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Condition, Metadata, Text, null_as_default};
+use crate::text::null_as_default;
+use crate::{Condition, Metadata, Text};
 
 /// A Node.
 #[derive(Debug, Default, Deserialize)]

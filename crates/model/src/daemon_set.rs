@@ -1,10 +1,11 @@
 //! DaemonSets and their revisions.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Labels, Metadata, Text, null_as_default};
-use crate::Value;
+use crate::text::null_as_default;
+use crate::{Labels, Metadata, Text};
 
 /// A DaemonSet.
 #[derive(Debug, Deserialize)]

@@ -1,62 +1,10 @@
-//! Watched objects reduced to what their readers need, borrowed from the bytes of the watch.
-//!
-//! A watch of 100,000 pods brings mostly fields that nobody here reads. These structs skip them, and copy a
-//! text only where it holds an escape. Readers that need other parts of a kind put their own struct together
-//! from [`Metadata`], [`Condition`] and the other common ones.
+//! What every object says of itself.
 
-mod condition;
-mod daemon_set;
-mod node;
-mod node_placement;
-mod pod;
-mod text;
-
-pub use condition::{Condition, condition_status};
-pub use daemon_set::{ControllerRevision, DaemonSet, DaemonSetSpec, Placement};
-pub use node::{Address, Node, NodeSpec, NodeStatus, Taint};
-pub use node_placement::NodePlacement;
-pub use pod::{Pod, Ready};
-pub use text::{Labels, Text};
-
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::time;
-
-/// One line of a watch: what happened, and the object as it is now (as it was, for a deletion).
-#[derive(Debug, Deserialize)]
-pub struct WatchEvent<T> {
-    /// What happened.
-    #[serde(rename = "type")]
-    pub kind: EventKind,
-    /// The object. That of a bookmark has only a version; an error's is a `Status`, read it with
-    /// [`crate::status::Status::from_value`].
-    pub object: T,
-}
-
-/// What a line of a watch says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum EventKind {
-    /// The object is new, or new to this watch.
-    Added,
-    /// The object has changed.
-    Modified,
-    /// The object is gone.
-    Deleted,
-    /// All changes up to this version have been sent.
-    Bookmark,
-    /// The watch has failed.
-    Error,
-}
-
-/// Reads one line of a watch of objects of type `T`, such as [`Pod`].
-///
-/// # Errors
-/// The line is not such an event.
-pub fn event<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<WatchEvent<T>, serde_json::Error> {
-    serde_json::from_slice(line)
-}
+use crate::text::null_as_default;
+use crate::{Labels, Text, time};
 
 /// An object of any kind.
 #[derive(Debug, Deserialize)]
@@ -149,11 +97,3 @@ impl Metadata<'_> {
         self.creation_timestamp.as_deref().and_then(|text| time::parse(text).ok())
     }
 }
-
-/// Reads null as an absent value.
-fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Condition, Metadata, Text};
-use crate::Value;
+use crate::{Condition, Metadata, Text};
 
 /// A Pod: where it is or should go, and how it is.
 #[derive(Debug, Default, Deserialize)]
