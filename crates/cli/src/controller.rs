@@ -1,24 +1,95 @@
 //! `everynode controller`: the DaemonSet controller against any cluster.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use everynode_client::Client;
+use clap::ValueEnum;
 use everynode_controller::{
     Controller, ControllerConfig, Election, Endpoints, Health, LeaseConfig, Metrics, Scope, WriteRate,
     unique_identity, wait_for_server,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{ControllerArgs, ElectionArgs, ScopeArg};
 use crate::failure::Failure;
-use crate::up::stop_on_signals;
+use crate::shared::{ClusterArgs, duration};
+use crate::signals::stop_on_signals;
 
 /// Where a pod finds the name of its namespace.
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
+/// Arguments of `controller`.
+#[derive(Debug, clap::Args)]
+pub struct ControllerArgs {
+    /// The cluster to control.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// What to take care of
+    #[arg(long, value_enum, default_value = "all", value_name = "SCOPE")]
+    pub scope: ScopeArg,
+    /// Only the DaemonSets of this namespace
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Serve /livez, /readyz and /metrics here, over plain HTTP; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Writes per second on average
+    #[arg(long, value_name = "QPS", default_value_t = 50.0, value_parser = rate)]
+    pub kube_api_qps: f64,
+    /// Writes at once above the average
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub kube_api_burst: u32,
+    /// Writes under way at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub workers: u32,
+    /// How one of several replicas is chosen.
+    #[command(flatten)]
+    pub election: ElectionArgs,
+}
+
+/// What a controller takes care of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScopeArg {
+    /// Everything that the built-in DaemonSet controller does, in its place
+    All,
+    /// Nothing but roll-outs by policy: the built-in controller places the pods
+    Rollouts,
+}
+
+/// Arguments of the election of a leader, with the names that the controllers of Kubernetes use.
+#[derive(Debug, clap::Args)]
+pub struct ElectionArgs {
+    /// Work only while holding a Lease, so that several replicas can run
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub leader_elect: bool,
+    /// How long the others leave a leader alone that they do not hear of
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub leader_elect_lease_duration: Duration,
+    /// How long a leader goes on without a renewal
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub leader_elect_renew_deadline: Duration,
+    /// Time between two attempts
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub leader_elect_retry_period: Duration,
+    /// Name of the Lease
+    #[arg(long, value_name = "NAME", default_value = "everynode-controller")]
+    pub leader_elect_resource_name: String,
+    /// Namespace of the Lease [default: the pod's namespace, else kube-system]
+    #[arg(long, value_name = "NAME")]
+    pub leader_elect_resource_namespace: Option<String>,
+}
+
 /// Runs the controller until it is told to stop.
 pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
-    let client = Client::infer(args.cluster.kubeconfig.as_deref(), args.cluster.context.as_deref()).await?;
+    let client = args.cluster.connect().await?;
     let identity = unique_identity();
     let client =
         client.with_user_agent(&format!("everynode-controller/{} ({identity})", env!("CARGO_PKG_VERSION")));
@@ -71,4 +142,10 @@ fn lease(args: ElectionArgs, identity: String) -> LeaseConfig {
         renew_deadline: args.leader_elect_renew_deadline,
         retry_period: args.leader_elect_retry_period,
     }
+}
+
+/// A rate of requests above zero.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "write a number, for example 50")?;
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("a rate is above zero".into()) }
 }

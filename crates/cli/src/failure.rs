@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use everynode_apiserver::private::PrivateError;
 use everynode_apiserver::{BackendError, Error as ServerError};
+use everynode_inspect::rollout::{PoliciesError, Refused};
 use everynode_local::up::UpError;
 
 use crate::plain;
@@ -32,12 +33,18 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 }
 
 /// What to do about errors that users meet.
-fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+fn hint<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
     if let Some(UpError::Server(error)) = error.downcast_ref() {
         return hint_of_server(error);
     }
     if let Some(UpError::Kubeconfig { .. }) = error.downcast_ref() {
         return Some("make its directory, make room, or name another file with --kubeconfig");
+    }
+    if let Some(Refused { hint, .. }) = error.downcast_ref() {
+        return Some(hint);
+    }
+    if let Some(PoliciesError::NotServed) = error.downcast_ref() {
+        return Some("`everynode install` defines it; see docs/rollouts.md");
     }
     match error.downcast_ref()? {
         everynode_client::Error::Config(_) => Some(

@@ -9,9 +9,9 @@ use everynode_api::rollout_policy;
 use everynode_client::Client;
 use everynode_local::up::{self, Document, SourceError};
 
-use crate::args::ClusterArgs;
 use crate::failure::Failure;
 use crate::plain;
+use crate::shared::ClusterArgs;
 
 /// The files of the kustomize base, in the order in which they are applied.
 const BASE: &[(&str, &str)] = &[
@@ -190,7 +190,7 @@ async fn has_policies(client: &Client) -> Result<bool, Failure> {
 }
 
 async fn connect(cluster: &ClusterArgs) -> Result<Client, Failure> {
-    let client = Client::infer(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+    let client = cluster.connect().await?;
     let client = client.with_user_agent(concat!("everynode-install/", env!("CARGO_PKG_VERSION")));
     client.get("/version").await?;
     Ok(client)

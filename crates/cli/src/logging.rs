@@ -3,11 +3,32 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{LogFormat, LoggingArgs};
+use crate::shared::EVERYWHERE;
 
 static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Logs go to standard error.
+#[derive(Debug, clap::Args)]
+pub struct LoggingArgs {
+    /// Log more: -v for what is done, -vv for why; EVERYNODE_LOG takes filters
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = EVERYWHERE)]
+    pub verbose: u8,
+    /// Format of the log lines
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT", help_heading = EVERYWHERE)]
+    pub log_format: LogFormat,
+}
+
+/// Formats of log lines.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object per line
+    Json,
+}
 
 /// Starts logging at the level that the command line or `EVERYNODE_LOG` asks for. What runs unattended has nothing
 /// but its log to speak with, so it begins one level further.

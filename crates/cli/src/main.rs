@@ -12,6 +12,8 @@ mod plain;
 mod plan;
 mod program;
 mod rollout;
+mod shared;
+mod signals;
 mod snapshot;
 mod source;
 mod status;

@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
 use everynode_inspect::Paint;
+use everynode_inspect::events::EventLine;
 use everynode_inspect::yaml::to_yaml;
+use everynode_plan::Fleet;
 use ratatui::crossterm::terminal;
 use serde_json::Value;
 
@@ -45,6 +47,23 @@ impl Output {
     /// Says a text of this format; false when nobody reads any more.
     pub fn say(self, text: &str) -> bool {
         if self.is_for_people() { say(text) } else { say_raw(text) }
+    }
+
+    /// A fleet for an answer of this format: for people, what nodes, pods and DaemonSets say is brought onto one line
+    /// each.
+    pub fn fleet(self, mut fleet: Fleet) -> Fleet {
+        if self.is_for_people() {
+            plain::clean_fleet(&mut fleet);
+        }
+        fleet
+    }
+
+    /// Events for an answer of this format: for people, each text is brought onto one line.
+    pub fn events(self, mut events: Vec<EventLine>) -> Vec<EventLine> {
+        if self.is_for_people() {
+            plain::clean_events(&mut events);
+        }
+        events
     }
 
     /// A value as text of a format for programs; `None` for those for people.

@@ -11,8 +11,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::out::Output;
-
 /// The colours that commands use themselves (`everynode_inspect::Paint`).
 const COLOURS: [&str; 7] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m"];
 
@@ -82,16 +80,8 @@ fn clean_all<T: Serialize + DeserializeOwned>(value: &mut T) {
     }
 }
 
-/// A fleet for an answer in this format: for people, what nodes, pods and DaemonSets say is brought onto one line each.
-/// What decides anything stays as it is.
-pub fn fleet_for(output: Output, mut fleet: Fleet) -> Fleet {
-    if output.is_for_people() {
-        clean_fleet(&mut fleet);
-    }
-    fleet
-}
-
-fn clean_fleet(fleet: &mut Fleet) {
+/// Brings what nodes, pods and DaemonSets say onto one line each. What decides anything stays as it is.
+pub fn clean_fleet(fleet: &mut Fleet) {
     for node in &mut fleet.nodes {
         [&mut node.name, &mut node.ready, &mut node.ready_message].into_iter().for_each(clean);
         let taints = node.taints.iter_mut();
@@ -112,9 +102,8 @@ fn clean_fleet(fleet: &mut Fleet) {
     clean_all(&mut fleet.unseen);
 }
 
-/// Brings what events say onto one line each, for people.
-pub fn events_for(output: Output, events: &mut [EventLine]) {
-    let events = if output.is_for_people() { events } else { &mut [] };
+/// Brings what events say onto one line each.
+pub fn clean_events(events: &mut [EventLine]) {
     events.iter_mut().for_each(|event| [&mut event.reason, &mut event.message].into_iter().for_each(clean));
 }
 

@@ -11,10 +11,9 @@ use everynode_plan::{Change, Failing, Fleet, Manifest, Options, Plan, Token, Wan
 use everynode_wire::manifest::text_of;
 use serde_json::json;
 
-use crate::args::ClusterArgs;
 use crate::failure::Failure;
 use crate::out::{Colour, Output, say, say_raw};
-use crate::plain;
+use crate::shared::ClusterArgs;
 use crate::source::Source;
 
 /// Status of a change that should not be made as it is.
@@ -80,7 +79,7 @@ pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
     if !manifest.daemonsets.is_empty() {
         let wanted: Vec<(String, String)> =
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
-        let mut fleet = plain::fleet_for(args.output, source.fleet(Wanted::Named(&wanted)).await?);
+        let mut fleet = args.output.fleet(source.fleet(Wanted::Named(&wanted)).await?);
         let refusals = [
             everynode_plan::policy::apply(&mut fleet, &manifest.policies),
             fleet.surroundings.apply(&manifest.surroundings),

@@ -1,28 +1,22 @@
 //! `everynode rollout`: how roll-outs under policies stand, and what people ask of them.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use everynode_api::PolicyPhase;
-use everynode_api::rollout_policy::{PLURAL, RESOURCE, collection, path};
-use everynode_client::{Client, Error, Event, ListWatch, content_type};
+use everynode_api::rollout_policy::{PLURAL, RESOURCE, path};
+use everynode_client::{Client, Error, content_type};
 use everynode_engine::Time;
-use everynode_inspect::near::{any_of, near};
-use everynode_inspect::rollout::{Command, History, Order, Policies, Policy, Refused, Rollout};
-use everynode_inspect::{Look, Paint, Tone};
+use everynode_inspect::rollout::{Command, Following, History, Order, Policies, Target};
+use everynode_inspect::{Look, Paint};
 use everynode_plan::{Fleet, Wanted};
-use futures::StreamExt;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::ClusterArgs;
 use crate::failure::Failure;
 use crate::out::{Colour, Output, say};
-use crate::plain;
+use crate::shared::{ClusterArgs, is_daemonset};
+use crate::signals::stop_on_signals;
 use crate::source::Source;
-use crate::up::stop_on_signals;
-use crate::view::Page;
+use crate::view::tables::{Table, Tables, not_up_to_date};
 
 /// Arguments of `rollout`.
 #[derive(Debug, clap::Args)]
@@ -102,13 +96,6 @@ struct Place {
     cluster: ClusterArgs,
 }
 
-/// What a command is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Target {
-    DaemonSet(String),
-    Policy(String),
-}
-
 /// Carries the command out.
 pub async fn run(args: RolloutArgs, colour: Colour) -> Result<ExitCode, Failure> {
     match args.command {
@@ -133,12 +120,10 @@ struct Here {
 
 impl Here {
     async fn open(place: &Place) -> Result<Here, Failure> {
-        let source = Source::open(None, &place.cluster, "everynode-rollout").await?;
-        let Source::Cluster(client) = &source else {
-            return Err(Failure { message: "a snapshot has no policies".to_owned(), hint: None });
-        };
-        let namespace = place.namespace.clone().unwrap_or_else(|| source.default_namespace().to_owned());
-        Ok(Here { client: (**client).clone(), namespace, is_everywhere: false, source })
+        let client = place.cluster.connect().await?.with_user_agent("everynode-rollout");
+        let namespace = place.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        let source = Source::Cluster(Box::new(client.clone()));
+        Ok(Here { source, client, namespace, is_everywhere: false })
     }
 
     /// The namespace that is looked at; `None` for all.
@@ -146,73 +131,17 @@ impl Here {
         (!self.is_everywhere).then_some(self.namespace.as_str())
     }
 
-    /// All policies that are looked at.
-    async fn policies(&self) -> Result<Vec<Policy>, Failure> {
-        let list = match self.client.get(&collection(self.scope())).await {
-            Ok(list) => list,
-            Err(error) if error.is_not_found() => {
-                return Err(Failure::with_hint(
-                    "this cluster does not know RolloutPolicy",
-                    "`everynode install` defines it; see docs/rollouts.md",
-                ));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let list: Value = serde_json::from_slice(&list)?;
-        Ok(list["items"].as_array().into_iter().flatten().map(Policy::of).collect())
+    /// The policies that a target is about; all without one.
+    async fn find(&self, target: Option<&Target>) -> Result<Policies, Failure> {
+        let all = Policies::read(&self.client, self.scope()).await?;
+        Ok(match target {
+            Some(target) => all.about(target)?,
+            None => all,
+        })
     }
 
-    /// The policies that a target is about, with no more roll-outs than it is about.
-    async fn find(&self, target: Option<&Target>) -> Result<Vec<Policy>, Failure> {
-        let all = self.policies().await?;
-        let found: Vec<Policy> = match target {
-            None => all.clone(),
-            Some(Target::Policy(name)) => all.iter().filter(|one| one.name == *name).cloned().collect(),
-            Some(Target::DaemonSet(name)) => {
-                let of = |policy: &Policy| {
-                    let rollouts = policy.rollouts.iter().filter(|one| one.daemonset == *name);
-                    let rollouts: Vec<Rollout> = rollouts.cloned().collect();
-                    (!rollouts.is_empty()).then(|| Policy { rollouts, ..policy.clone() })
-                };
-                all.iter().filter_map(of).collect()
-            }
-        };
-        match target {
-            Some(target) if found.is_empty() => Err(self.missing(target, &all)),
-            _ => Ok(found),
-        }
-    }
-
-    fn missing(&self, target: &Target, all: &[Policy]) -> Failure {
-        let (message, name, names): (_, _, Vec<&str>) = match target {
-            Target::Policy(name) => {
-                let message = format!("there is no policy {name} in namespace {}", self.namespace);
-                (message, name, all.iter().map(|one| one.name.as_str()).collect())
-            }
-            Target::DaemonSet(name) => {
-                let message = format!("no policy in namespace {} conducts daemonset {name}", self.namespace);
-                let rollouts = all.iter().flat_map(|one| &one.rollouts);
-                (message, name, rollouts.map(|one| one.daemonset.as_str()).collect())
-            }
-        };
-        let conflict =
-            all.iter().find(|one| one.phase == Some(PolicyPhase::Conflict)).map(|one| one.message.clone());
-        let near = near(name, names.into_iter());
-        let hint = match conflict {
-            Some(message) => message,
-            None if near.is_empty() => "`everynode rollout status` shows all policies".to_owned(),
-            None => format!("there is {}", any_of(&near)),
-        };
-        Failure::with_hint(message, hint)
-    }
-
-    async fn fleet(&self, policies: &[Policy]) -> Result<Fleet, Failure> {
-        let of = |policy: &Policy| -> Vec<(String, String)> {
-            let rollouts = policy.rollouts.iter();
-            rollouts.map(|one| (policy.namespace.clone(), one.daemonset.clone())).collect()
-        };
-        let names: Vec<(String, String)> = policies.iter().flat_map(of).collect();
-        self.source.part(Wanted::Named(&names)).await
+    async fn fleet(&self, output: Output, daemonsets: &[(String, String)]) -> Result<Fleet, Failure> {
+        Ok(output.fleet(self.source.part(Wanted::Named(daemonsets)).await?))
     }
 }
 
@@ -229,14 +158,13 @@ async fn status(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> {
 async fn shown(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<String, Failure> {
     let mut policies = here.find(args.target.as_ref()).await?;
     let now = here.client.clock().unix_millis();
-    if policies.iter().any(|policy| !policy.rollouts.is_empty()) {
-        let fleet = plain::fleet_for(args.output, here.fleet(&policies).await?);
-        let look = Look::of(&fleet, Time(now));
-        policies.iter_mut().for_each(|policy| policy.add_evidence(&look));
+    let daemonsets = policies.daemonsets();
+    if !daemonsets.is_empty() {
+        let fleet = here.fleet(args.output, &daemonsets).await?;
+        policies.add_evidence(&Look::of(&fleet, Time(now)));
     }
-    let all = Policies { namespace: here.scope().map(str::to_owned), policies };
-    let text = args.output.of(&serde_json::to_value(&all)?);
-    Ok(text.unwrap_or_else(|| all.to_text(now.div_euclid(1000), paint)))
+    let text = args.output.of(&serde_json::to_value(&policies)?);
+    Ok(text.unwrap_or_else(|| policies.to_text(now.div_euclid(1000), paint)))
 }
 
 /// The shortest time between two tables.
@@ -246,70 +174,35 @@ const PAUSE: Duration = Duration::from_millis(500);
 async fn watch(here: &Here, args: &StatusArgs, paint: &Paint) -> Result<ExitCode, Failure> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
-    let is_text = matches!(args.output, Output::Text | Output::Wide);
-    let mut page = if is_text && std::io::stdout().is_terminal() { Some(Page::open()?) } else { None };
-    let mut events = ListWatch::new(collection(here.scope())).run(here.client.clone());
-    let (mut last, mut table) = (String::new(), String::new());
-    while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
-        if matches!(event, Event::Restarted | Event::InitialObject(_) | Event::Bookmark(_)) {
-            continue;
-        }
-        if let Event::Interrupted(error) = &event
-            && error.is_not_found()
-        {
-            here.policies().await?;
-        }
+    let mut tables = Tables::open(args.output)?;
+    let mut following = Following::new(&here.client, here.scope());
+    // What was shown stays while the cluster does not answer.
+    let mut known = String::new();
+    while let Some(changed) = stop.run_until_cancelled(following.changed()).await {
+        changed?;
         let text = match shown(here, args, paint).await {
             Ok(text) => {
-                table.clone_from(&text);
+                known.clone_from(&text);
                 text
             }
-            // What was shown stays, and the cluster is asked again.
-            Err(Failure { message, .. }) if is_text && !table.is_empty() => {
-                let why = paint.fold(&format!("{message}. The cluster is asked again."), 16);
-                format!("{table}{}: {why}\n", paint.tone(Tone::Bad, "Not up to date"))
-            }
-            Err(_) if !table.is_empty() => continue,
-            Err(failure) => return Err(failure),
+            Err(failure) if known.is_empty() => return Err(failure),
+            Err(_) if !args.output.is_for_people() => continue,
+            Err(failure) => format!("{known}{}", not_up_to_date(&failure.message, paint)),
         };
-        if text != last {
-            let between = if args.output == Output::Yaml { "---\n" } else { "\n" };
-            let goes_on = match &mut page {
-                Some(page) => page.draw(&text).map(|()| true)?,
-                None if last.is_empty() => args.output.say(&text),
-                None => args.output.say(&format!("{between}{text}")),
-            };
-            if !goes_on {
-                break;
-            }
-            last = text;
+        if !tables.show(Table { fingerprint: text.clone(), text })? {
+            break;
         }
         let _ = stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
     }
-    if page.take().is_some() {
-        args.output.say(&last);
-    }
+    tables.close();
     Ok(ExitCode::SUCCESS)
 }
 
 async fn order(command: Command, args: OrderArgs) -> Result<ExitCode, Failure> {
     let here = Here::open(&args.place).await?;
     let found = here.find(args.target.as_ref()).await?;
-    let [policy] = found.as_slice() else { return Err(here.which(&found)) };
-    let rollout = match policy.rollouts.as_slice() {
-        [] => None,
-        [one] => Some(one),
-        several if matches!(command, Command::Pause | Command::Resume) => several.first(),
-        several => {
-            let names: Vec<String> =
-                several.iter().map(|one| format!("daemonset/{}", one.daemonset)).collect();
-            let message = format!("policy {} conducts {} DaemonSets", policy.name, several.len());
-            return Err(Failure::with_hint(message, format!("name one: {}", any_of(&names))));
-        }
-    };
-    let Order { patch, kubectl, effect } = command
-        .order(policy, rollout)
-        .map_err(|Refused { message, hint }| Failure::with_hint(message, hint))?;
+    let (policy, rollout) = found.only(command)?;
+    let Order { patch, kubectl, effect } = command.order(policy, rollout)?;
     if args.dry_run {
         say(&format!("{kubectl}\n"));
         return Ok(ExitCode::SUCCESS);
@@ -328,31 +221,14 @@ fn unpatched(error: Error) -> Failure {
     }
 }
 
-impl Here {
-    fn which(&self, found: &[Policy]) -> Failure {
-        let names: Vec<String> = found.iter().map(|one| format!("policy/{}", one.name)).collect();
-        match names.is_empty() {
-            true => Failure::with_hint(
-                format!("there is no RolloutPolicy in namespace {}", self.namespace),
-                "name another namespace with -n",
-            ),
-            false => Failure::with_hint(
-                format!("there are {} policies in namespace {}", names.len(), self.namespace),
-                format!("name one: {}", any_of(&names)),
-            ),
-        }
-    }
-}
-
 async fn history(args: HistoryArgs, colour: Colour) -> Result<ExitCode, Failure> {
     let Target::DaemonSet(name) = &args.target else {
         return Err(Failure::with_hint("a policy has no history", "name a DaemonSet: daemonset/NAME"));
     };
     let here = Here::open(&args.place).await?;
-    let policies = here.policies().await.unwrap_or_default();
-    let policy = policies.iter().find(|one| one.rollouts.iter().any(|rollout| rollout.daemonset == *name));
-    let wanted = [(here.namespace.clone(), name.clone())];
-    let fleet = plain::fleet_for(args.output, here.source.part(Wanted::Named(&wanted)).await?);
+    let policies = here.find(None).await.ok();
+    let policy = policies.as_ref().and_then(|policies| policies.conducting(name));
+    let fleet = here.fleet(args.output, &[(here.namespace.clone(), name.clone())]).await?;
     let Some(history) = History::of(&fleet, &here.namespace, name, policy) else {
         return Err(Failure::with_hint(
             format!("there is no DaemonSet {name} in namespace {}", here.namespace),
@@ -370,9 +246,7 @@ fn target(text: &str) -> Result<Target, String> {
         return Err(format!("write daemonset/{0} or policy/{0}", text.trim_end_matches('/')));
     };
     match kind.to_ascii_lowercase().as_str() {
-        "daemonset" | "daemonsets" | "ds" | "daemonset.apps" | "daemonsets.apps" => {
-            Ok(Target::DaemonSet(name.to_owned()))
-        }
+        kind if is_daemonset(kind) => Ok(Target::DaemonSet(name.to_owned())),
         "policy"
         | "policies"
         | "rp"

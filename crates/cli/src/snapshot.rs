@@ -10,9 +10,9 @@ use everynode_plan::file::{FileError, Header, VERSION, Writer};
 use everynode_plan::record::Unseen;
 use everynode_plan::{Mask, collect};
 
-use crate::args::ClusterArgs;
 use crate::failure::Failure;
 use crate::plain;
+use crate::shared::ClusterArgs;
 
 /// Arguments of `snapshot`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub struct SnapshotArgs {
 /// Reads the cluster into the file.
 #[expect(clippy::print_stderr, reason = "this is where the command speaks to its user")]
 pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
-    let client = Client::infer(args.cluster.kubeconfig.as_deref(), args.cluster.context.as_deref()).await?;
+    let client = args.cluster.connect().await?;
     let client = client.with_user_agent("everynode-snapshot");
     let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace()).to_owned();
     let is_stdout = args.file.as_os_str() == "-";

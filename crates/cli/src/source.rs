@@ -4,10 +4,11 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use everynode_client::Client;
+use everynode_inspect::events::{EventLine, Subject};
 use everynode_plan::{CollectError, Fleet, Wanted};
 
-use crate::args::ClusterArgs;
 use crate::failure::Failure;
+use crate::shared::ClusterArgs;
 
 /// A cluster or a file.
 pub enum Source {
@@ -27,7 +28,7 @@ impl Source {
         if let Some(path) = snapshot {
             return Ok(Source::Snapshot(path.clone()));
         }
-        let client = Client::infer(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+        let client = cluster.connect().await?;
         Ok(Source::Cluster(Box::new(client.with_user_agent(user_agent))))
     }
 
@@ -57,6 +58,22 @@ impl Source {
                 fleet.map_err(|error| unreadable(&error))
             }
             Source::Snapshot(path) => from_file(path, wanted),
+        }
+    }
+
+    /// What the cluster's events tell about a subject, as far as they may be read.
+    pub async fn events(
+        &self,
+        subject: Option<Subject>,
+        not_seen: &mut Vec<String>,
+    ) -> Option<Vec<EventLine>> {
+        let (Source::Cluster(client), Some(subject)) = (self, subject) else { return None };
+        match subject.events(client).await {
+            Ok(events) => Some(events),
+            Err(error) => {
+                not_seen.push(format!("events could not be seen ({error}), so less is told"));
+                None
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `everynode status`: how roll-outs stand, once or live.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,19 +10,17 @@ use everynode_inspect::grid::{ZONE, grid};
 use everynode_inspect::live::Live;
 use everynode_inspect::near::{any_of, near};
 use everynode_inspect::status::{Filter, Status};
-use everynode_inspect::{Look, Paint, Tone};
+use everynode_inspect::{Look, Paint};
 use everynode_plan::{Fleet, Wanted};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::ClusterArgs;
 use crate::failure::Failure;
 use crate::out::{Colour, Output};
-use crate::plain;
+use crate::shared::ClusterArgs;
+use crate::signals::stop_on_signals;
 use crate::source::Source;
-use crate::up::stop_on_signals;
-use crate::view::Page;
-use crate::why::events;
+use crate::view::tables::{Table, Tables, not_up_to_date};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -65,7 +62,7 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
         true => Wanted::All(&namespace),
         false => Wanted::Namespace(&namespace),
     };
-    let fleet = plain::fleet_for(args.output, source.part(wanted).await?);
+    let fleet = args.output.fleet(source.part(wanted).await?);
     let shown = Shown {
         filter: Filter {
             namespace: (!args.all_namespaces).then(|| namespace.clone()),
@@ -96,7 +93,7 @@ async fn add_refusals(status: &mut Status, source: &Source) {
     let missing = status.daemonsets.iter_mut().filter_map(|row| Some((row.subject()?, row)));
     for (subject, row) in missing.take(EVENTS_READ) {
         // What may not be read is left out: `why` says so.
-        if let Some(events) = events(Some(subject), source, &mut Vec::new()).await {
+        if let Some(events) = source.events(Some(subject), &mut Vec::new()).await {
             row.take_events(&events);
         }
     }
@@ -113,61 +110,29 @@ const TICK: Duration = Duration::from_secs(1);
 async fn watch(client: &Client, mut live: Live, shown: &Shown, colour: Colour) -> Result<ExitCode, Failure> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
-    let is_terminal =
-        std::io::stdout().is_terminal() && shown.output != Output::Json && shown.output != Output::Yaml;
-    let mut page = if is_terminal { Some(Page::open()?) } else { None };
-    let mut last = Frame::default();
-    let mut due = Some(Instant::now());
+    let mut tables = Tables::open(shown.output)?;
+    let mut not_before = Instant::now();
+    let mut due = Some(not_before);
     while !stop.is_cancelled() {
         // Without an event, time tells that nothing goes on any more.
-        let at = due.unwrap_or_else(|| (Instant::now() + TICK).max(last.not_before));
+        let at = due.unwrap_or_else(|| (Instant::now() + TICK).max(not_before));
         tokio::select! {
             () = stop.cancelled() => {}
-            changed = live.next() => if changed && due.is_none() { due = Some(last.not_before); },
+            changed = live.next() => if changed && due.is_none() { due = Some(not_before); },
             () = tokio::time::sleep_until(at) => {
                 due = None;
-                let height = page.is_some().then(Page::height);
+                let begun = Instant::now();
                 let paint = colour.paint(shown.output);
-                let frame = shown.frame(&live, client.clock().unix_millis(), &paint, height);
-                if !frame.show(page.as_mut(), &last, shown.output)? {
+                let table = shown.table(&live, client.clock().unix_millis(), &paint, tables.height());
+                not_before = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
+                if !tables.show(table)? {
                     break;
                 }
-                last = frame;
             }
         }
     }
-    if page.take().is_some() {
-        shown.output.say(&last.text);
-    }
+    tables.close();
     Ok(ExitCode::SUCCESS)
-}
-
-/// One table.
-struct Frame {
-    text: String,
-    /// What it says, without what time alone changes.
-    fingerprint: String,
-    /// When the next one may be made.
-    not_before: Instant,
-}
-
-impl Default for Frame {
-    fn default() -> Self {
-        Frame { text: String::new(), fingerprint: String::new(), not_before: Instant::now() }
-    }
-}
-
-impl Frame {
-    /// Draws it, or prints it below the one before when it says something else; false when nobody reads.
-    fn show(&self, page: Option<&mut Page>, last: &Frame, output: Output) -> std::io::Result<bool> {
-        let between = if output == Output::Yaml { "---\n" } else { "\n" };
-        match page {
-            Some(page) => page.draw(&self.text).map(|()| true),
-            None if self.fingerprint == last.fingerprint => Ok(true),
-            None if last.fingerprint.is_empty() => Ok(output.say(&self.text)),
-            None => Ok(output.say(&format!("{between}{}", self.text))),
-        }
-    }
 }
 
 /// What is shown, and how.
@@ -184,23 +149,18 @@ impl Shown {
     }
 
     /// A table, for a page of so many lines where there is one.
-    fn frame(&self, live: &Live, now_millis: i64, paint: &Paint, height: Option<usize>) -> Frame {
-        let begun = Instant::now();
-        let fleet = plain::fleet_for(self.output, live.fleet(now_millis));
+    fn table(&self, live: &Live, now_millis: i64, paint: &Paint, height: Option<usize>) -> Table {
+        let fleet = self.output.fleet(live.fleet(now_millis));
         let mut status = self.status(&fleet, now_millis);
         let mut text = self.text(&status, &fleet, paint);
         if height.is_some_and(|height| text.lines().count() > height) {
             status.put_complete_last();
             text = self.text(&status, &fleet, paint);
         }
-        if let Some(why) = live.interrupted().filter(|_| matches!(self.output, Output::Text | Output::Wide)) {
-            let note = paint.tone(Tone::Bad, "Not up to date");
-            let why = paint.fold(&format!("{why}. The cluster is asked again."), 16);
-            text.push_str(&format!("{note}: {why}\n"));
+        if let Some(why) = live.interrupted().filter(|_| self.output.is_for_people()) {
+            text.push_str(&not_up_to_date(why, paint));
         }
-        let pause = PAUSE.max(begun.elapsed() * SHARE);
-        let fingerprint = format!("{}{}", status.fingerprint(), live.interrupted().is_some());
-        Frame { text, fingerprint, not_before: Instant::now() + pause }
+        Table { text, fingerprint: format!("{}{}", status.fingerprint(), live.interrupted().is_some()) }
     }
 
     /// A name of which there is no DaemonSet is a mistake.

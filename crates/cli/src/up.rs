@@ -1,6 +1,7 @@
 //! `everynode up`: a cluster in this process, shown live or as lines.
 
 use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use everynode_local::up::{NodesWanted, Storage, Tally, Up, UpConfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::UpArgs;
 use crate::failure::Failure;
 use crate::logging;
 use crate::plain;
+use crate::shared::{duration, node_count};
+use crate::signals::stop_on_signals;
 use crate::view::{Header, Screen, report};
 
 /// How long everything must have been available without a change: a status may lag behind the last node.
@@ -20,6 +22,56 @@ const SETTLED: Duration = Duration::from_millis(300);
 
 /// How often the live view is drawn at most.
 const FRAME: Duration = Duration::from_millis(100);
+
+/// Arguments of `up`.
+#[derive(Debug, clap::Args)]
+pub struct UpArgs {
+    /// Apply this manifest, the manifests of this directory, or those on standard input with `-` (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Number of simulated nodes; simulated nodes of an earlier start come back in any case
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "fleet", value_parser = node_count())]
+    pub nodes: u32,
+    /// Simulate these nodes: Node objects as `kubectl get nodes -o yaml` of a real cluster prints them
+    #[arg(long, value_name = "FILE")]
+    pub fleet: Option<PathBuf>,
+    /// Loopback address of the API server; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443", value_parser = loopback)]
+    pub listen: SocketAddr,
+    /// Keep the state here [default: everynode in the user's data directory]
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub data_dir: Option<PathBuf>,
+    /// Keep the state in memory only; it is gone when the command ends
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// Where the state is damaged, go on without the objects that are not what was written, and say which. The damaged
+    /// file is kept beside the new one
+    #[arg(long, conflicts_with = "ephemeral")]
+    pub skip_damaged: bool,
+    /// Write the kubeconfig here [default: `kubeconfig` in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// How long a simulated pod takes from being bound to being ready
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    pub pod_start: Duration,
+    /// Append a line to this file for every request to the API, as Kubernetes' audit log has them (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
+    /// Run no DaemonSet controller, to bring another one: `everynode controller --kubeconfig FILE`, for example
+    #[arg(long)]
+    pub no_controller: bool,
+    /// Leave with status 0 once every DaemonSet is fully available, or 1 after --timeout or when a manifest was
+    /// refused; at once when nothing can come: everything refused, or no DaemonSet. One for which no node is eligible
+    /// counts as available
+    #[arg(long)]
+    pub exit_when_ready: bool,
+    /// How long --exit-when-ready waits
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, requires = "exit_when_ready")]
+    pub timeout: Duration,
+    /// Print plain lines also on a terminal
+    #[arg(long)]
+    pub plain: bool,
+}
 
 /// Starts the cluster, shows it until it is told to stop, and stops it.
 pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
@@ -91,32 +143,6 @@ fn default_data_dir() -> Result<PathBuf, Failure> {
         }
     };
     Ok(base.join("everynode"))
-}
-
-/// Status of a process that a second signal ended, as shells have it for Ctrl-C.
-const INTERRUPTED: i32 = 130;
-
-/// Cancels `stop` on Ctrl-C and on SIGTERM. The second one ends the process at once; every acknowledged write is
-/// on disk by then.
-pub fn stop_on_signals(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let stop = stop.clone();
-        match signal(kind) {
-            Ok(mut signal) => {
-                tokio::spawn(async move {
-                    while signal.recv().await.is_some() {
-                        if stop.is_cancelled() {
-                            crate::view::restore_terminal();
-                            std::process::exit(INTERRUPTED);
-                        }
-                        stop.cancel();
-                    }
-                });
-            }
-            Err(error) => tracing::warn!(%error, "signals cannot be caught; stop with SIGKILL"),
-        }
-    }
 }
 
 async fn wait_until_available(
@@ -197,6 +223,39 @@ async fn show_lines(up: &Up, stop: &CancellationToken) {
             () = stop.cancelled() => {}
             _ = look.tick() => {}
             changed = snapshots.changed() => if changed.is_err() { stop.cancel(); },
+        }
+    }
+}
+
+/// An address such as `127.0.0.1:7443`, `[::1]:0` or `localhost:7443`; others cannot be certified.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = match text.strip_prefix("localhost:").map(str::parse::<u16>) {
+        Some(Ok(port)) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        _ => {
+            text.parse().map_err(|_| "write an address and a port, for example 127.0.0.1:7443 or [::1]:0")?
+        }
+    };
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err(
+            "the API server listens on loopback only, such as 127.0.0.1 or [::1]: its certificate is for \
+                      this machine, and its kubeconfig makes everybody an administrator"
+                .into(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_listened_on() {
+        for text in ["127.0.0.1:7443", "127.8.8.8:0", "[::1]:0", "localhost:0"] {
+            assert!(loopback(text).is_ok(), "{text}");
+        }
+        for text in ["0.0.0.0:0", "[::]:0", "192.0.2.7:7443", "7443", "localhost", "127.0.0.1:80000"] {
+            assert!(loopback(text).is_err(), "{text}");
         }
     }
 }

@@ -5,15 +5,13 @@ use std::process::ExitCode;
 
 use everynode_engine::Time;
 use everynode_inspect::Look;
-use everynode_inspect::events::{EventLine, Subject};
 use everynode_inspect::near::any_of;
 use everynode_inspect::why::{NotFound, WhyNode, WhySet};
 use everynode_plan::Wanted;
 
-use crate::args::ClusterArgs;
 use crate::failure::Failure;
 use crate::out::{Colour, Output};
-use crate::plain;
+use crate::shared::{ClusterArgs, is_daemonset};
 use crate::source::Source;
 
 /// Arguments of `why`.
@@ -44,45 +42,27 @@ pub async fn run(args: WhyArgs, colour: Colour) -> Result<ExitCode, Failure> {
     let source = Source::open(args.snapshot.as_ref(), &args.cluster, "everynode-why").await?;
     let namespace = args.namespace.as_deref().unwrap_or_else(|| source.default_namespace());
     let wanted = [(namespace.to_owned(), args.daemonset.clone())];
-    let fleet = plain::fleet_for(args.output, source.part(Wanted::Named(&wanted)).await?);
+    let fleet = args.output.fleet(source.part(Wanted::Named(&wanted)).await?);
     let look = Look::of(&fleet, Time(fleet.taken_at_millis));
     let paint = colour.paint(args.output);
     let (value, text) = match &args.node {
         Some(node) => {
             let mut why = WhyNode::of(&look, namespace, &args.daemonset, node).map_err(missing)?;
-            if let Some(mut events) = events(why.subject(), &source, &mut why.not_seen).await {
-                plain::events_for(args.output, &mut events);
-                why.take_events(events);
+            if let Some(events) = source.events(why.subject(), &mut why.not_seen).await {
+                why.take_events(args.output.events(events));
             }
             (serde_json::to_value(&why)?, why.to_text(&paint))
         }
         None => {
             let mut why = WhySet::of(&look, namespace, &args.daemonset).map_err(missing)?;
-            if let Some(mut events) = events(why.row.subject(), &source, &mut why.not_seen).await {
-                plain::events_for(args.output, &mut events);
-                why.take_events(events);
+            if let Some(events) = source.events(why.row.subject(), &mut why.not_seen).await {
+                why.take_events(args.output.events(events));
             }
             (serde_json::to_value(&why)?, why.to_text(&paint))
         }
     };
     args.output.say(&args.output.of(&value).unwrap_or(text));
     Ok(ExitCode::SUCCESS)
-}
-
-/// What the cluster's events tell about a subject, as far as they may be read.
-pub(crate) async fn events(
-    subject: Option<Subject>,
-    source: &Source,
-    not_seen: &mut Vec<String>,
-) -> Option<Vec<EventLine>> {
-    let (Source::Cluster(client), Some(subject)) = (source, subject) else { return None };
-    match subject.events(client).await {
-        Ok(events) => Some(events),
-        Err(error) => {
-            not_seen.push(format!("events could not be seen ({error}), so less is told"));
-            None
-        }
-    }
 }
 
 fn missing(missing: NotFound) -> Failure {
@@ -98,21 +78,19 @@ fn missing(missing: NotFound) -> Failure {
 
 /// `daemonset/NAME`, as kubectl writes it.
 fn daemonset(text: &str) -> Result<String, String> {
-    let kinds = ["daemonset", "daemonsets", "ds", "daemonset.apps", "daemonsets.apps"];
-    named(text, &kinds, "daemonset")
+    named(text, is_daemonset, "daemonset")
 }
 
 /// `node/NAME`.
 fn node(text: &str) -> Result<String, String> {
-    named(text, &["node", "nodes", "no"], "node")
+    let is_node = |kind: &str| ["node", "nodes", "no"].contains(&kind.to_ascii_lowercase().as_str());
+    named(text, is_node, "node")
 }
 
-fn named(text: &str, kinds: &[&str], kind: &str) -> Result<String, String> {
+fn named(text: &str, is_kind: impl Fn(&str) -> bool, kind: &str) -> Result<String, String> {
     match text.split_once('/') {
         Some((_, "")) => Err(format!("the name is missing: write {kind}/NAME")),
-        Some((written, name)) if kinds.contains(&written.to_ascii_lowercase().as_str()) => {
-            Ok(name.to_owned())
-        }
+        Some((written, name)) if is_kind(written) => Ok(name.to_owned()),
         Some((written, _)) => Err(format!("{written} is another kind: write {kind}/NAME")),
         None => Err(format!("write {kind}/{text}")),
     }

@@ -3,8 +3,8 @@
 mod page;
 pub mod report;
 mod screen;
+pub mod tables;
 
-pub use page::Page;
 pub use screen::{Screen, restore_terminal};
 
 use everynode_local::up::model::{DaemonSetRow, EventLine, NodeState, Snapshot};

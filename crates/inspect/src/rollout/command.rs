@@ -32,7 +32,8 @@ pub struct Order {
 }
 
 /// Why a command makes no sense now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Refused {
     /// One sentence.
     pub message: String,

@@ -40,7 +40,7 @@ impl History {
     /// DaemonSet.
     pub fn of(fleet: &Fleet, namespace: &str, name: &str, policy: Option<&Policy>) -> Option<History> {
         let uid = text(&fleet.daemonset(namespace, name)?["metadata"]["uid"]);
-        let rollout = policy.and_then(|policy| policy.rollouts.iter().find(|one| one.daemonset == name));
+        let rollout = policy.and_then(|policy| policy.rollout(name));
         let mut rows: Vec<HistoryRow> = fleet
             .revisions
             .iter()

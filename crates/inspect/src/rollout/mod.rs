@@ -1,6 +1,8 @@
 //! Roll-outs under a RolloutPolicy: how they stand by the policy's status, and the commands that people give.
 
+mod choose;
 mod command;
+mod follow;
 mod history;
 mod text;
 
@@ -14,7 +16,9 @@ use serde_json::Value;
 use crate::look::Look;
 use crate::reason::Class;
 
+pub use choose::Target;
 pub use command::{Command, Order, Refused};
+pub use follow::{Following, PoliciesError};
 pub use history::{History, HistoryRow};
 
 /// The policies of a namespace, or of all. The JSON form is documented in `docs/rollouts.md`.
@@ -175,6 +179,13 @@ fn word<S: Serializer>(phase: &Option<PolicyPhase>, serializer: S) -> Result<S::
     serializer.serialize_str(phase.map_or("", PolicyPhase::name))
 }
 
+impl Policies {
+    /// Adds what the pods say.
+    pub fn add_evidence(&mut self, look: &Look<'_>) {
+        self.policies.iter_mut().for_each(|policy| policy.add_evidence(look));
+    }
+}
+
 impl Policy {
     /// Reads a served RolloutPolicy.
     pub fn of(object: &Value) -> Policy {
@@ -193,8 +204,13 @@ impl Policy {
         }
     }
 
+    /// The roll-out of a DaemonSet.
+    pub fn rollout(&self, daemonset: &str) -> Option<&Rollout> {
+        self.rollouts.iter().find(|one| one.daemonset == daemonset)
+    }
+
     /// Adds what the pods say.
-    pub fn add_evidence(&mut self, look: &Look<'_>) {
+    fn add_evidence(&mut self, look: &Look<'_>) {
         for rollout in &mut self.rollouts {
             rollout.add_evidence(look, &self.namespace);
         }

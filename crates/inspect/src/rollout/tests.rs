@@ -157,3 +157,45 @@ fn a_policy_without_waves_has_one() {
         waves.iter().map(|wave| (wave.name.as_str(), wave.nodes.as_str())).collect();
     assert_eq!(told, [("all", "100%")]);
 }
+
+/// Policies by their names and those of the DaemonSets that they conduct.
+fn policies(all: &[(&str, &[&str])]) -> Policies {
+    let rollout = |name: &&str| Rollout { daemonset: (*name).to_owned(), ..Rollout::default() };
+    let of = |(name, conducted): &(&str, &[&str])| Policy {
+        name: (*name).to_owned(),
+        rollouts: conducted.iter().map(rollout).collect(),
+        ..policy("", json!({}))
+    };
+    Policies { namespace: Some("ns".to_owned()), policies: all.iter().map(of).collect() }
+}
+
+fn daemonset(name: &str) -> Target {
+    Target::DaemonSet(name.to_owned())
+}
+
+#[test]
+fn a_command_is_for_one_roll_out_without_a_doubt() {
+    let all = policies(&[("careful", &["agent", "logs"]), ("quick", &["gpu"]), ("idle", &[])]);
+    let check = |target: Option<Target>, command: Command, expected: &str| {
+        let found = target.map_or(Ok(all.clone()), |target| all.about(&target));
+        let chosen = found.and_then(|found| {
+            let (policy, rollout) = found.only(command)?;
+            Ok(format!("{}/{}", policy.name, rollout.map_or("", |one| &one.daemonset)))
+        });
+        let said = chosen.unwrap_or_else(|Refused { message, hint }| format!("{message}: {hint}"));
+        assert_eq!(said, expected);
+    };
+    let named = |name: &str| Some(Target::Policy(name.to_owned()));
+    check(Some(daemonset("logs")), Command::Abort, "careful/logs");
+    check(named("quick"), Command::Abort, "quick/gpu");
+    check(named("idle"), Command::Pause, "idle/");
+    check(named("careful"), Command::Pause, "careful/agent");
+    let several = "policy careful conducts 2 DaemonSets: name one: daemonset/agent or daemonset/logs";
+    check(named("careful"), Command::Abort, several);
+    let which = "there are 3 policies in namespace ns: name one: policy/careful, policy/quick or policy/idle";
+    check(None, Command::Pause, which);
+    let near = "no policy in namespace ns conducts daemonset agnet: there is agent";
+    check(Some(daemonset("agnet")), Command::Pause, near);
+    let far = "there is no policy nothing in namespace ns: `everynode rollout status` shows all policies";
+    check(named("nothing"), Command::Pause, far);
+}

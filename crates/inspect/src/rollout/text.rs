@@ -12,8 +12,7 @@ impl Policies {
     /// How they stand, at a time in Unix seconds.
     pub fn to_text(&self, now: i64, paint: &Paint) -> String {
         if self.policies.is_empty() {
-            let place = self.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}"));
-            return format!("There is no RolloutPolicy{}.\n", place.unwrap_or_default());
+            return format!("There is no RolloutPolicy{}.\n", self.place());
         }
         let text = |policy: &Policy| match self.namespace {
             Some(_) => policy.to_text(now, paint),
