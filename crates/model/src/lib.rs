@@ -9,6 +9,7 @@
 
 mod condition;
 mod daemon_set;
+pub mod duration;
 mod int_or_percent;
 pub mod json;
 mod metadata;

@@ -1,5 +1,6 @@
 //! Values against their schema, in the words of the API server.
 
+use base64::Engine as _;
 use everynode_model::time;
 
 use super::enter;
@@ -282,8 +283,8 @@ fn fits_format(format: &str, text: &str) -> bool {
     match format {
         "date-time" => time::parse(&text.to_uppercase()).is_ok(),
         "date" => text.len() == 10 && time::parse(&format!("{text}T00:00:00Z")).is_ok(),
-        "duration" => super::duration::parse(text).is_some(),
-        "byte" => super::duration::is_base64(text),
+        "duration" => everynode_model::duration::parse(text).is_some(),
+        "byte" => is_base64(text),
         "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
         "cidr" => text.split_once('/').is_some_and(|(address, bits)| {
@@ -297,6 +298,10 @@ fn fits_format(format: &str, text: &str) -> bool {
         "uuid" => is_uuid(text),
         _ => true,
     }
+}
+
+fn is_base64(text: &str) -> bool {
+    base64::engine::general_purpose::STANDARD.decode(text).is_ok()
 }
 
 fn is_uuid(text: &str) -> bool {

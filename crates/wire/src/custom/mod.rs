@@ -1,13 +1,12 @@
 //! Custom resources: kinds that definitions make, and what the server does with their objects.
 
-mod cel;
 mod check;
 mod column;
-mod duration;
 pub mod json_path;
 mod pattern;
 mod prune;
 mod rule;
+mod rule_check;
 mod rules;
 pub mod schema;
 mod structural;

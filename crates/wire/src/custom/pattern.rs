@@ -56,14 +56,6 @@ impl Patterns {
     }
 }
 
-/// A regular expression of limited size.
-///
-/// # Errors
-/// It cannot be read or is too large.
-pub fn regex(text: &str) -> Result<Regex, String> {
-    build(text, PATTERN_BYTES).map_err(|error| error.to_string())
-}
-
 fn build(text: &str, bytes: usize) -> Result<Regex, regex::Error> {
     RegexBuilder::new(text).size_limit(bytes).dfa_size_limit(CACHE_BYTES).build()
 }

@@ -1,13 +1,10 @@
 //! Taking out what the schema does not name, and filling in what it gives a default for.
 
 use super::enter;
-use super::schema::{Additional, Schema};
+use super::schema::{Additional, ROOT_FIELDS, Schema};
 use crate::decode::{DecodeError, decode};
 use crate::schema::type_named;
 use crate::{Object, Value, encode};
-
-/// Fields that every object of the API has.
-const ROOT_FIELDS: &[&str] = &["apiVersion", "kind", "metadata"];
 
 /// What pruning found.
 #[derive(Debug, Default)]

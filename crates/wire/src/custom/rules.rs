@@ -1,6 +1,6 @@
 //! What makes a custom resource that kind: its definition.
 
-use super::rule::check_rules;
+use super::rule_check::check_rules;
 use super::{Custom, check, prune};
 use crate::Value;
 use crate::access::{Fill, Read};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use everynode_cel as cel;
 use regex::Regex;
 
 use super::pattern::Patterns;
@@ -12,9 +13,14 @@ use crate::access::Read;
 /// Nesting of schemas that is served. Every level is one level of the stack in what walks along a schema.
 pub const MAX_DEPTH: usize = 64;
 
+/// Fields that every object of the API has.
+pub const ROOT_FIELDS: &[&str] = &["apiVersion", "kind", "metadata"];
+
 /// The schema of one value.
 #[derive(Debug, Default)]
 pub struct Schema {
+    /// Whether the value is the whole object.
+    pub is_root: bool,
     /// `object`, `array`, `string`, `integer`, `number` or `boolean`; empty where nothing is said.
     pub kind: String,
     /// `int32`, `date-time`, ...; empty where nothing is said.
@@ -123,6 +129,44 @@ impl Schema {
     }
 }
 
+impl cel::Type for Schema {
+    fn kind(&self) -> cel::Kind {
+        match self.kind.as_str() {
+            _ if self.int_or_string => cel::Kind::Unknown,
+            "boolean" => cel::Kind::Bool,
+            "integer" => cel::Kind::Int,
+            "number" => cel::Kind::Double,
+            "string" => cel::Kind::Text(match self.format.as_str() {
+                "" => cel::Meaning::Plain,
+                "date-time" => cel::Meaning::Moment,
+                "duration" => cel::Meaning::Duration,
+                _ => cel::Meaning::Other,
+            }),
+            "array" => cel::Kind::List,
+            "object" => cel::Kind::Map,
+            _ => cel::Kind::Unknown,
+        }
+    }
+
+    fn field(&self, name: &str) -> cel::Field<'_> {
+        if (self.is_root || self.embedded) && ROOT_FIELDS.contains(&name) {
+            return cel::Field::Untyped;
+        }
+        match self.field(name) {
+            Some(schema) => cel::Field::Typed(schema),
+            None if self.kind == "object" && !matches!(self.additional, Additional::Any(true)) => {
+                cel::Field::Undefined
+            }
+            None => cel::Field::Untyped,
+        }
+    }
+
+    fn element(&self) -> Option<&dyn cel::Type> {
+        let schema = self.items.as_deref().or_else(|| self.additional_schema())?;
+        Some(schema)
+    }
+}
+
 fn parse(value: &Value, depth: usize, patterns: &mut Patterns) -> Result<Schema, String> {
     let depth =
         depth.checked_sub(1).ok_or_else(|| format!("must not be nested deeper than {MAX_DEPTH} levels"))?;
@@ -140,6 +184,7 @@ fn parse(value: &Value, depth: usize, patterns: &mut Patterns) -> Result<Schema,
     let mut list = |name: &str| value.items(name).iter().map(&mut inner).collect::<Result<Vec<_>, _>>();
     let (all_of, any_of, one_of) = (list("allOf")?, list("anyOf")?, list("oneOf")?);
     let mut schema = Schema {
+        is_root: depth + 1 == MAX_DEPTH,
         kind: value.text("type").into(),
         format: value.text("format").into(),
         nullable: value.flag("nullable"),
@@ -160,9 +205,8 @@ fn parse(value: &Value, depth: usize, patterns: &mut Patterns) -> Result<Schema,
         rules: Vec::new(),
         has_rules: false,
     };
-    let is_root = depth + 1 == MAX_DEPTH;
     let rules = value.items("x-kubernetes-validations").iter();
-    let rules: Vec<Rule> = rules.map(|rule| Rule::new(rule, &schema, is_root)).collect();
+    let rules: Vec<Rule> = rules.map(|rule| Rule::new(rule, &schema)).collect();
     let inside = schema.properties.values().chain(schema.items.as_deref()).chain(schema.additional_schema());
     schema.has_rules = !rules.is_empty() || inside.into_iter().any(|schema| schema.has_rules);
     schema.rules = rules;

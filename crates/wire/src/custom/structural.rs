@@ -2,6 +2,7 @@
 //! supported.
 
 use super::check;
+use super::json_path::JsonPath;
 use super::pattern::Patterns;
 use super::prune;
 use super::schema::{MAX_DEPTH, Schema};
@@ -398,7 +399,7 @@ fn programs(schema: &Value, parsed: &Schema, correlated: bool, path: &Path<'_>, 
     let raw = schema.items("x-kubernetes-validations").iter();
     for (at, (rule, raw)) in parsed.rules.iter().zip(raw).enumerate() {
         let path = list.index(at);
-        if !rule.points_at(parsed) {
+        if !points_at(&rule.field_path, parsed) {
             errors.invalid(path.child("fieldPath"), raw.text("fieldPath"), "must be a valid path");
         }
         if let Err(why) = &rule.program {
@@ -423,6 +424,16 @@ fn programs(schema: &Value, parsed: &Schema, correlated: bool, path: &Path<'_>, 
     if let (Some(raw), Some(one)) = (schema.at("items"), &parsed.items) {
         programs(raw, one, correlated && parsed.list_type == "map", &path.child("items"), errors);
     }
+}
+
+/// Whether a field path is empty or leads to a field of the schema.
+fn points_at(field_path: &str, schema: &Schema) -> bool {
+    if field_path.is_empty() {
+        return true;
+    }
+    let Ok(path) = JsonPath::parse(field_path) else { return false };
+    let Some(fields) = path.fields() else { return false };
+    fields.iter().try_fold(schema, |schema, name| schema.field(name)).is_some()
 }
 
 /// A rule as the API shows it in a refusal.

@@ -1,6 +1,4 @@
-//! Durations and bytes as texts.
-
-use base64::Engine as _;
+//! Durations as texts, as Go writes them.
 
 /// Nanoseconds of each unit. Longer names come before those that begin like them.
 const UNITS: &[(&str, f64)] =
@@ -31,11 +29,6 @@ pub fn parse(text: &str) -> Option<i64> {
     }
     let nanos = if negative { -nanos } else { nanos };
     (nanos.abs() < i64::MAX as f64).then_some(nanos as i64)
-}
-
-/// Whether a text is base64.
-pub fn is_base64(text: &str) -> bool {
-    base64::engine::general_purpose::STANDARD.decode(text).is_ok()
 }
 
 #[cfg(test)]

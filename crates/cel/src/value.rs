@@ -1,13 +1,13 @@
-//! Values of expressions: those of the object are borrowed and know their schema.
+//! Values of expressions: those of the object are borrowed and know their type.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use everynode_model::time;
+use everynode_model::{duration, time};
+use serde_json::{Map, Value};
 
-use crate::custom::duration;
-use crate::custom::schema::Schema;
-use crate::{Object, Value};
+use crate::budget::{Budget, Failure};
+use crate::types::{Field, Kind, Meaning, Type};
 
 /// A value. Moments and durations are in nanoseconds.
 #[derive(Debug, Clone)]
@@ -19,41 +19,57 @@ pub enum Val<'a> {
     Text(Cow<'a, str>),
     List(Rc<Vec<Val<'a>>>),
     Map(Rc<Vec<(Val<'a>, Val<'a>)>>),
-    Items(&'a [Value], Option<&'a Schema>),
-    Fields(&'a Object, Option<&'a Schema>),
+    Items(&'a [Value], Option<&'a dyn Type>),
+    Fields(&'a Map<String, Value>, Option<&'a dyn Type>),
     Duration(i64),
     Moment(i128),
     /// The name of a type.
     Type(&'static str),
 }
 
+/// What an expression came to.
+pub type Evaluated<'a> = Result<Val<'a>, Failure>;
+
+/// A mistake that is no matter of steps.
+pub fn fail<'a>(why: impl Into<String>) -> Evaluated<'a> {
+    Err(Failure::Error(why.into()))
+}
+
+/// The mistake of what takes no values of these types.
+pub fn no_overload<'a>() -> Evaluated<'a> {
+    fail("no such overload")
+}
+
 impl<'a> Val<'a> {
     /// A value of the object.
-    pub fn of(value: &'a Value, schema: Option<&'a Schema>) -> Val<'a> {
-        let format = schema.map_or("", |schema| schema.format.as_str());
+    pub fn of(value: &'a Value, ty: Option<&'a dyn Type>) -> Val<'a> {
+        let kind = ty.map_or(Kind::Unknown, |ty| ty.kind());
         match value {
             Value::Null => Val::Null,
             Value::Bool(truth) => Val::Bool(*truth),
             Value::Number(number) => match number.as_i64() {
-                Some(int) if schema.is_none_or(|schema| schema.kind != "number") => Val::Int(int),
+                Some(int) if kind != Kind::Double => Val::Int(int),
                 _ => Val::Double(number.as_f64().unwrap_or(f64::NAN)),
             },
-            Value::String(text) => match format {
-                "date-time" => moment(text).map_or(Val::Text(text.into()), Val::Moment),
-                "duration" => duration::parse(text).map_or(Val::Text(text.into()), Val::Duration),
-                _ => Val::Text(text.into()),
-            },
-            Value::Array(items) => Val::Items(items, schema.and_then(|schema| schema.items.as_deref())),
-            Value::Object(fields) => Val::Fields(fields, schema),
+            Value::String(text) => {
+                let meant = match kind {
+                    Kind::Text(Meaning::Moment) => moment(text).map(Val::Moment),
+                    Kind::Text(Meaning::Duration) => duration::parse(text).map(Val::Duration),
+                    _ => None,
+                };
+                meant.unwrap_or(Val::Text(text.into()))
+            }
+            Value::Array(items) => Val::Items(items, ty.and_then(|ty| ty.element())),
+            Value::Object(fields) => Val::Fields(fields, ty),
         }
     }
 
     /// The field of an object or the entry of a map with that name.
     pub fn field(&self, name: &str) -> Option<Val<'a>> {
         match self {
-            Val::Fields(fields, schema) => {
+            Val::Fields(fields, ty) => {
                 let value = fields.get(name)?;
-                Some(Val::of(value, schema.and_then(|schema| schema.field(name))))
+                Some(Val::of(value, ty.map(|ty| ty.field(name)).and_then(Field::as_type)))
             }
             Val::Map(entries) => {
                 let is = |key: &Val<'_>| matches!(key, Val::Text(text) if text == name);
@@ -80,7 +96,7 @@ impl<'a> Val<'a> {
         Some(match self {
             Val::List(items) => items.to_vec(),
             Val::Map(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
-            Val::Items(items, schema) => items.iter().map(|item| Val::of(item, *schema)).collect(),
+            Val::Items(items, ty) => items.iter().map(|item| Val::of(item, *ty)).collect(),
             Val::Fields(fields, _) => fields.keys().map(|key| Val::Text(key.as_str().into())).collect(),
             _ => return None,
         })
@@ -102,57 +118,55 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// Whether two values are the same. `spend` is told of every comparison, and may end them.
-    pub fn same(&self, other: &Val<'a>, spend: &mut dyn FnMut(u64) -> bool) -> Option<bool> {
-        if !spend(1) {
-            return None;
-        }
-        Some(match (self, other) {
+    /// Whether two values are the same; every comparison takes steps.
+    pub fn same(&self, other: &Val<'a>, budget: &mut Budget) -> Result<bool, Failure> {
+        budget.take(1)?;
+        Ok(match (self, other) {
             (Val::Null, Val::Null) => true,
             (Val::Bool(a), Val::Bool(b)) => a == b,
             (Val::Int(a), Val::Int(b)) => a == b,
             (Val::Double(a), Val::Double(b)) => a == b,
             (Val::Int(a), Val::Double(b)) | (Val::Double(b), Val::Int(a)) => *a as f64 == *b,
             (Val::Text(a), Val::Text(b)) => {
-                if !spend(a.len().min(b.len()) as u64 / 10) {
-                    return None;
-                }
+                budget.take(a.len().min(b.len()) as u64 / 10)?;
                 a == b
             }
             (Val::Duration(a), Val::Duration(b)) => a == b,
             (Val::Moment(a), Val::Moment(b)) => a == b,
             (Val::Type(a), Val::Type(b)) => a == b,
             (a, b) => match (a.type_name(), b.type_name()) {
-                ("list", "list") => {
-                    let (Some(a), Some(b)) = (a.elements(), b.elements()) else { return Some(false) };
-                    if a.len() != b.len() {
-                        return Some(false);
-                    }
-                    for (a, b) in a.iter().zip(&b) {
-                        if !a.same(b, spend)? {
-                            return Some(false);
-                        }
-                    }
-                    true
-                }
-                ("map", "map") => {
-                    let (Some(keys), Some(others)) = (a.elements(), b.elements()) else { return Some(false) };
-                    if keys.len() != others.len() {
-                        return Some(false);
-                    }
-                    for key in &keys {
-                        let (Some(mine), Some(theirs)) = (a.entry(key), b.entry(key)) else {
-                            return Some(false);
-                        };
-                        if !mine.same(&theirs, spend)? {
-                            return Some(false);
-                        }
-                    }
-                    true
-                }
+                ("list", "list") => a.same_elements(b, budget)?,
+                ("map", "map") => a.same_entries(b, budget)?,
                 _ => false,
             },
         })
+    }
+
+    fn same_elements(&self, other: &Val<'a>, budget: &mut Budget) -> Result<bool, Failure> {
+        let (Some(mine), Some(theirs)) = (self.elements(), other.elements()) else { return Ok(false) };
+        if mine.len() != theirs.len() {
+            return Ok(false);
+        }
+        for (one, another) in mine.iter().zip(&theirs) {
+            if !one.same(another, budget)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn same_entries(&self, other: &Val<'a>, budget: &mut Budget) -> Result<bool, Failure> {
+        let (Some(keys), Some(others)) = (self.elements(), other.elements()) else { return Ok(false) };
+        if keys.len() != others.len() {
+            return Ok(false);
+        }
+        for key in &keys {
+            let (Some(mine), Some(theirs)) = (self.entry(key), other.entry(key)) else { return Ok(false) };
+            if !mine.same(&theirs, budget)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The entry of a map with that key.

@@ -1,80 +1,81 @@
-//! Validation rules: the part of the Common Expression Language that they are written in.
+//! The part of the Common Expression Language in which validation rules are written.
 //!
-//! An expression is read and checked once, with its definition. Working it out costs steps, which are limited for
-//! each rule and for each object; nothing in it can wait, allocate without steps, or nest deeper than its text.
+//! An expression is read and checked once, against the [`Type`] of what it is about; who describes that type is not
+//! known here. Working it out costs steps. Nothing in it can wait, allocate without steps, or nest deeper than its
+//! text. The limits:
+//!
+//! | of | limit |
+//! |---|---|
+//! | the text of an expression | 16 KiB |
+//! | its nesting, and its operators, fields and indices | 48, and 400 |
+//! | the steps of one evaluation | 200,000, and what is left of the [`Budget`] |
+//! | the memory of a regular expression | 1 MiB, and 256 KiB while it runs |
+//!
+//! What there is: the operators and macros of the language, the functions of `functions.rs`, moments and durations.
+//! There are no unsigned numbers (`uint` is `int`), no bytes, no optional values and no types of messages.
 
+mod budget;
 mod check;
 mod eval;
 mod functions;
+mod names;
 mod parse;
+mod types;
 mod value;
 
-use std::borrow::Cow;
+use serde_json::Value;
 
-pub use eval::{Budget, Failure};
+pub use budget::{Budget, Failure};
+pub use check::Outcome;
+pub use types::{Field, Kind, Meaning, Type};
 
-use super::schema::Schema;
-use crate::Value;
+use check::Problem;
 use eval::Scope;
 use parse::Expr;
 use value::Val;
 
-/// Steps of one rule for one value.
-const RULE_STEPS: u64 = 200_000;
-
-/// Steps of all rules for one object.
-pub const OBJECT_STEPS: u64 = 2_000_000;
-
-/// Names of types, and how values of them call theirs.
-const TYPES: &[(&str, &str)] = &[
-    ("int", "int"),
-    ("double", "double"),
-    ("string", "string"),
-    ("bool", "bool"),
-    ("list", "list"),
-    ("map", "map"),
-    ("null_type", "null_type"),
-];
+/// Steps of one evaluation.
+const PROGRAM_STEPS: u64 = 200_000;
 
 /// An expression that has been read and checked.
 #[derive(Debug)]
 pub struct Program {
     expr: Expr,
-    /// Whether it compares with the object as it was.
+    /// Whether it compares with the value as it was.
     pub is_transition: bool,
 }
 
+/// What an expression is worked out about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The type of both values.
+    pub ty: &'a dyn Type,
+    /// `self`.
+    pub value: &'a Value,
+    /// `oldSelf`: the value as it was.
+    pub old: Option<&'a Value>,
+}
+
 impl Program {
-    /// Reads an expression about values of a schema; `wanted` is what it must come to, `bool` or `string`.
+    /// Reads an expression about values of a type, which must come to `wanted`.
     ///
     /// # Errors
     /// What is wrong with it, in the words of a refusal.
-    pub fn new(text: &str, schema: &Schema, is_root: bool, wanted: &str) -> Result<Program, String> {
-        let compiled = |column: usize, why: &str| {
-            let line = text.lines().next().unwrap_or_default();
-            let dots = ".".repeat(column.saturating_sub(1).min(line.len()));
-            format!("compilation failed: ERROR: <input>:1:{column}: {why}\n | {line}\n | {dots}^")
-        };
-        let expr = parse::parse(text).map_err(|(column, why)| compiled(column, &why))?;
-        let is_transition =
-            check::check(&expr, schema, is_root, wanted).map_err(|why| match why.as_str() {
-                why if why.starts_with("cel expression") => why.to_owned(),
-                why => compiled(1, why),
-            })?;
-        Ok(Program { expr, is_transition })
+    pub fn new(text: &str, ty: &dyn Type, wanted: Outcome) -> Result<Program, String> {
+        let expr = parse::parse(text).map_err(|(column, why)| compilation(text, column, &why))?;
+        match check::check(&expr, ty, wanted) {
+            Ok(is_transition) => Ok(Program { expr, is_transition }),
+            Err(Problem::Compilation(why)) => Err(compilation(text, 1, &why)),
+            Err(Problem::Outcome(wanted)) => Err(format!("cel expression must evaluate to a {wanted}")),
+        }
     }
 
     /// Whether the rule holds.
     ///
     /// # Errors
     /// It makes no sense with these values, or takes too many steps.
-    pub fn holds(
-        &self,
-        value: (&Value, &Schema),
-        old: Option<&Value>,
-        budget: &mut Budget,
-    ) -> Result<bool, Failure> {
-        self.eval(value, old, budget, |result| match result {
+    pub fn holds(&self, subject: Subject<'_>, budget: &mut Budget) -> Result<bool, Failure> {
+        self.eval(subject, budget, |result| match result {
             Val::Bool(truth) => Ok(truth),
             _ => Err(Failure::Error("cel expression must evaluate to a bool".into())),
         })
@@ -84,13 +85,8 @@ impl Program {
     ///
     /// # Errors
     /// As for [`Program::holds`].
-    pub fn text(
-        &self,
-        value: (&Value, &Schema),
-        old: Option<&Value>,
-        budget: &mut Budget,
-    ) -> Result<String, Failure> {
-        self.eval(value, old, budget, |result| match result {
+    pub fn text(&self, subject: Subject<'_>, budget: &mut Budget) -> Result<String, Failure> {
+        self.eval(subject, budget, |result| match result {
             Val::Text(text) => Ok(text.into_owned()),
             _ => Err(Failure::Error("no text".into())),
         })
@@ -98,16 +94,15 @@ impl Program {
 
     fn eval<T>(
         &self,
-        (value, schema): (&Value, &Schema),
-        old: Option<&Value>,
+        Subject { ty, value, old }: Subject<'_>,
         total: &mut Budget,
         read: impl FnOnce(Val<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let granted = total.steps.min(RULE_STEPS);
+        let granted = total.steps.min(PROGRAM_STEPS);
         let mut budget = Budget { steps: granted };
-        let mut names: Vec<(Cow<'_, str>, Val<'_>)> = vec![("self".into(), Val::of(value, Some(schema)))];
+        let mut names = vec![("self".into(), Val::of(value, Some(ty)))];
         if let Some(old) = old {
-            names.push(("oldSelf".into(), Val::of(old, Some(schema))));
+            names.push(("oldSelf".into(), Val::of(old, Some(ty))));
         }
         let mut scope = Scope { names, budget: &mut budget };
         let result = scope.eval(&self.expr).and_then(read);
@@ -116,33 +111,68 @@ impl Program {
     }
 }
 
-/// A field name as the schema has it: what no name of the language can be is written out.
-fn unescape(name: &str) -> Cow<'_, str> {
-    if !name.contains("__") {
-        return name.into();
-    }
-    let plain = name.replace("__dot__", ".").replace("__dash__", "-").replace("__slash__", "/");
-    let reserved = plain.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
-    reserved.unwrap_or(&plain).replace("__underscores__", "__").into()
+/// What is wrong at a column of a text, which counts from 1.
+fn compilation(text: &str, column: usize, why: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let dots = ".".repeat(column.saturating_sub(1).min(line.len()));
+    format!("compilation failed: ERROR: <input>:1:{column}: {why}\n | {line}\n | {dots}^")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::custom::Patterns;
     use serde_json::json;
 
+    /// A kind, with the fields and elements of values of that kind.
+    #[derive(Debug)]
+    struct Described {
+        kind: Kind,
+        fields: BTreeMap<&'static str, Described>,
+        element: Option<Box<Described>>,
+    }
+
+    impl Type for Described {
+        fn kind(&self) -> Kind {
+            self.kind
+        }
+
+        fn field(&self, name: &str) -> Field<'_> {
+            let value = self.element.as_deref().filter(|_| self.kind == Kind::Map);
+            let found = self.fields.get(name).or(value);
+            found.map_or(Field::Undefined, |ty| Field::Typed(ty))
+        }
+
+        fn element(&self) -> Option<&dyn Type> {
+            self.element.as_deref().map(|ty| ty as &dyn Type)
+        }
+    }
+
+    fn of(kind: Kind) -> Described {
+        Described { kind, fields: BTreeMap::new(), element: None }
+    }
+
+    fn object() -> Described {
+        let many = |kind, element| Described { element: Some(Box::new(of(element))), ..of(kind) };
+        let fields = BTreeMap::from([
+            ("when", of(Kind::Text(Meaning::Moment))),
+            ("every", of(Kind::Text(Meaning::Duration))),
+            ("ratio", of(Kind::Double)),
+            ("n", of(Kind::Int)),
+            ("text", of(Kind::Text(Meaning::Plain))),
+            ("none", of(Kind::Text(Meaning::Plain))),
+            ("list", many(Kind::List, Kind::Int)),
+            ("nothing", of(Kind::Int)),
+            ("map", many(Kind::Map, Kind::Int)),
+        ]);
+        Described { fields, ..of(Kind::Map) }
+    }
+
     fn eval(text: &str, value: &Value, old: Option<&Value>, steps: u64) -> Result<bool, String> {
-        let raw = json!({"type": "object", "properties": {
-            "when": {"type": "string", "format": "date-time"}, "ratio": {"type": "number"},
-            "every": {"type": "string", "format": "duration"}, "n": {"type": "integer"},
-            "text": {"type": "string"}, "none": {"type": "string", "nullable": true},
-            "list": {"type": "array", "items": {"type": "integer"}}, "nothing": {"type": "integer"},
-            "map": {"type": "object", "additionalProperties": {"type": "integer"}},
-        }});
-        let schema = Schema::parse(&raw, &mut Patterns::default())?;
-        let program = Program::new(text, &schema, true, "bool")?;
-        let held = program.holds((value, &schema), old, &mut Budget { steps });
+        let ty = object();
+        let program = Program::new(text, &ty, Outcome::Bool)?;
+        let held = program.holds(Subject { ty: &ty, value, old }, &mut Budget { steps });
         held.map_err(|failure| match failure {
             Failure::Error(why) => why,
             Failure::Budget => "budget".into(),

@@ -3,49 +3,11 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::functions;
-use super::parse::Expr;
-use super::value::Val;
-
-/// Why an expression has no value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// It makes no sense with these values.
-    Error(String),
-    /// It took more steps than it may.
-    Budget,
-}
-
-/// What one evaluation may use.
-#[derive(Debug)]
-pub struct Budget {
-    /// Steps that are left: about one for each part of an expression that is worked out.
-    pub steps: u64,
-}
-
-impl Budget {
-    /// Takes steps; false when there are none left.
-    pub fn spend(&mut self, steps: u64) -> bool {
-        match self.steps.checked_sub(steps) {
-            Some(left) => {
-                self.steps = left;
-                true
-            }
-            None => {
-                self.steps = 0;
-                false
-            }
-        }
-    }
-
-    /// Takes steps.
-    pub fn take(&mut self, steps: u64) -> Result<(), Failure> {
-        if self.spend(steps) { Ok(()) } else { Err(Failure::Budget) }
-    }
-}
-
-/// What it came to.
-pub type Evaluated<'a> = Result<Val<'a>, Failure>;
+use crate::budget::{Budget, Failure};
+use crate::functions;
+use crate::names::{type_of_name, unescape};
+use crate::parse::Expr;
+use crate::value::{Evaluated, Val, fail, no_overload};
 
 /// Names and what they stand for; the last one with a name hides those before it.
 pub struct Scope<'a> {
@@ -53,15 +15,6 @@ pub struct Scope<'a> {
     pub names: Vec<(Cow<'a, str>, Val<'a>)>,
     /// What may be used.
     pub budget: &'a mut Budget,
-}
-
-/// A mistake that is no matter of steps.
-pub fn fail<'a>(why: impl Into<String>) -> Evaluated<'a> {
-    Err(Failure::Error(why.into()))
-}
-
-fn no_overload<'a>() -> Evaluated<'a> {
-    fail("no such overload")
 }
 
 impl<'a> Scope<'a> {
@@ -88,12 +41,12 @@ impl<'a> Scope<'a> {
             Expr::Name(name) => self.name(name),
             Expr::Field(target, name) => {
                 let target = self.eval(target)?;
-                let name = super::unescape(name);
+                let name = unescape(name);
                 target.field(&name).map_or_else(|| fail(format!("no such key: {name}")), Ok)
             }
             Expr::Has(target, name) => {
                 let target = self.eval(target)?;
-                Ok(Val::Bool(target.field(&super::unescape(name)).is_some()))
+                Ok(Val::Bool(target.field(&unescape(name)).is_some()))
             }
             Expr::Index(target, index) => {
                 let (target, index) = (self.eval(target)?, self.eval(index)?);
@@ -147,8 +100,8 @@ impl<'a> Scope<'a> {
         if let Some((_, value)) = self.names.iter().rev().find(|(known, _)| known == name) {
             return Ok(value.clone());
         }
-        match super::TYPES.iter().find(|(known, _)| *known == name) {
-            Some((_, shown)) => Ok(Val::Type(shown)),
+        match type_of_name(name) {
+            Some(type_name) => Ok(Val::Type(type_name)),
             None => fail(format!("undeclared reference to '{name}'")),
         }
     }
@@ -159,8 +112,8 @@ impl<'a> Scope<'a> {
                 let place = usize::try_from(*at).ok();
                 let found = match target {
                     Val::List(items) => place.and_then(|at| items.get(at).cloned()),
-                    Val::Items(items, schema) => {
-                        place.and_then(|at| items.get(at)).map(|item| Val::of(item, *schema))
+                    Val::Items(items, ty) => {
+                        place.and_then(|at| items.get(at)).map(|item| Val::of(item, *ty))
                     }
                     _ => None,
                 };
@@ -198,13 +151,12 @@ impl<'a> Scope<'a> {
     fn binary(&mut self, operator: &str, a: &Val<'a>, b: &Val<'a>) -> Evaluated<'a> {
         match operator {
             "==" | "!=" => {
-                let budget = &mut *self.budget;
-                let same = a.same(b, &mut |steps| budget.spend(steps)).ok_or(Failure::Budget)?;
+                let same = a.same(b, self.budget)?;
                 Ok(Val::Bool(same == (operator == "==")))
             }
             "in" => self.is_in(a, b),
             "<" | "<=" | ">" | ">=" => {
-                let order = functions::compare(a, b).map_or_else(no_order, Ok)?;
+                let Some(order) = functions::compare(a, b) else { return no_overload() };
                 Ok(Val::Bool(match operator {
                     "<" => order.is_lt(),
                     "<=" => order.is_le(),
@@ -221,9 +173,8 @@ impl<'a> Scope<'a> {
             return Ok(Val::Bool(b.entry(a).is_some()));
         }
         let Some(items) = b.elements() else { return no_overload() };
-        let budget = &mut *self.budget;
         for item in &items {
-            if a.same(item, &mut |steps| budget.spend(steps)).ok_or(Failure::Budget)? {
+            if a.same(item, self.budget)? {
                 return Ok(Val::Bool(true));
             }
         }
@@ -281,8 +232,4 @@ impl<'a> Scope<'a> {
             _ => Ok(Val::List(Rc::new(made))),
         }
     }
-}
-
-fn no_order<T>() -> Result<T, Failure> {
-    Err(Failure::Error("no such overload".into()))
 }

@@ -3,11 +3,11 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use everynode_model::time;
+use everynode_model::{duration, time};
+use regex::{Regex, RegexBuilder};
 
-use super::eval::{Budget, Evaluated, Failure, fail};
-use super::value::{Val, moment};
-use crate::custom::{duration, pattern};
+use crate::budget::{Budget, Failure};
+use crate::value::{Evaluated, Val, fail, moment, no_overload};
 
 /// Functions with the number of their arguments.
 pub const FUNCTIONS: &[(&str, &[usize])] = &[
@@ -57,9 +57,11 @@ const SECOND: i64 = 1_000_000_000;
 /// Steps that a regular expression costs before its text: it is made anew each time.
 const REGEX_STEPS: u64 = 500;
 
-fn no_overload<'a>() -> Evaluated<'a> {
-    fail("no such overload")
-}
+/// Memory that a regular expression may take, in bytes.
+const REGEX_BYTES: usize = 1 << 20;
+
+/// Memory for what is found out while it runs, in bytes.
+const REGEX_CACHE_BYTES: usize = 256 << 10;
 
 fn conversion<'a>(from: &Val<'_>, to: &str) -> Evaluated<'a> {
     fail(format!("type conversion error from '{}' to '{to}'", from.type_name()))
@@ -174,9 +176,10 @@ fn of_text<'a>(name: &str, text: &str, rest: &[Val<'a>], budget: &mut Budget) ->
     }
 }
 
-fn regex(pattern: &str, text: &str, budget: &mut Budget) -> Result<regex::Regex, Failure> {
+fn regex(pattern: &str, text: &str, budget: &mut Budget) -> Result<Regex, Failure> {
     budget.take(REGEX_STEPS + (pattern.len() as u64) * (1 + text.len() as u64 / 10))?;
-    pattern::regex(pattern).map_err(|why| Failure::Error(format!("error parsing regexp: {why}")))
+    let made = RegexBuilder::new(pattern).size_limit(REGEX_BYTES).dfa_size_limit(REGEX_CACHE_BYTES).build();
+    made.map_err(|why| Failure::Error(format!("error parsing regexp: {why}")))
 }
 
 fn substring<'a>(text: &str, from: i64, to: i64) -> Evaluated<'a> {
@@ -217,7 +220,7 @@ fn of_list<'a>(name: &str, items: &[Val<'a>], rest: &[Val<'a>], budget: &mut Bud
         ("indexOf" | "lastIndexOf", [wanted]) => {
             let mut found = -1;
             for (at, item) in items.iter().enumerate() {
-                let same = item.same(wanted, &mut |steps| budget.spend(steps)).ok_or(Failure::Budget)?;
+                let same = item.same(wanted, budget)?;
                 if same && (found < 0 || name == "lastIndexOf") {
                     found = at as i64;
                 }
