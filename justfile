@@ -15,6 +15,10 @@ up *args:
 test crate:
     cargo test -p everynode-{{ crate }}
 
+# Circles of files, and crates that depend on one above them.
+structure:
+    cargo test -p everynode-testkit --test structure
+
 # Formatting and lints.
 lint:
     cargo fmt --all
