@@ -17,7 +17,7 @@ use everynode_wire::Value;
 use everynode_wire::access::Read;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::validate::meta::{validate_finalizer_names, validate_metadata_create};
+use everynode_wire::validate::meta::validate_metadata_create;
 
 pub use pod::{create_pod, label_with_topology, pod_resource};
 pub use priority::default_class;
@@ -28,7 +28,7 @@ pub use view::{Kind, View};
 pub fn errors_of_new(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     validate_metadata_create(object, resource.namespaced, resource.name_rule, &mut errors);
-    validate_finalizer_names(resource, object, &mut errors);
+    resource.validate_finalizer_names(object, &mut errors);
     resource.rules.validate_create(object, &mut errors);
     errors
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_model::{go_quote, time};
-use everynode_wire::custom;
+use everynode_wire::definition;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 use everynode_wire::{Object, Value};
@@ -211,7 +211,7 @@ impl Definitions {
                 return Made::default();
             }
         };
-        match custom::resources(definition) {
+        match definition::resources(definition) {
             Ok(resources) => {
                 let entry = |resource| Entry { resource: Arc::new(resource), shelf: Some(shelf) };
                 Made { entries: resources.into_iter().map(entry).collect(), shelf: Some(shelf) }

@@ -14,7 +14,7 @@ use everynode_client::Method;
 use everynode_controller::{Controller, ControllerConfig, Limits};
 use everynode_engine::IntOrPercent;
 use everynode_engine::policy::{Domain, PolicySpec, Wave, WaveNodes};
-use everynode_wire::custom;
+use everynode_wire::definition;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ fn definition() -> Value {
 /// The object as the API server keeps it, which takes out what the schema does not have.
 #[track_caller]
 fn kept(object: &Value) -> Value {
-    let resource = custom::resources(&definition()).unwrap().remove(0);
+    let resource = definition::resources(&definition()).unwrap().remove(0);
     let decoded = resource.custom.unwrap().decode(object.to_string().as_bytes()).unwrap();
     assert_eq!(decoded.problems, Vec::<String>::new(), "{object}");
     decoded.value

@@ -8,7 +8,7 @@ use everynode_wire::patch::{strategic_merge, three_way};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Type};
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::validate::meta::{validate_finalizer_names, validate_metadata_update};
+use everynode_wire::validate::meta::validate_metadata_update;
 use everynode_wire::{Value, encode, manifest};
 
 use sha2::{Digest, Sha256};
@@ -240,7 +240,7 @@ fn updated(
     }
     resource.rules.prepare_update(&mut new, live);
     validate_metadata_update(&new, live, errors);
-    validate_finalizer_names(resource, &new, errors);
+    resource.validate_finalizer_names(&new, errors);
     resource.rules.validate_update(&new, live, errors);
     let warnings = resource.rules.warnings(&new, Some(live));
     fleet.mask.last_applied(&mut new);

@@ -4,7 +4,7 @@ use everynode_api::Command;
 use everynode_api::rollout_policy::DEFINITION;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::{PolicyFact, data_digest};
-use everynode_wire::{custom, encode, manifest};
+use everynode_wire::{definition, encode, manifest};
 use serde_json::{Map, Value, json};
 
 use crate::change::Written;
@@ -79,7 +79,7 @@ fn refusals(object: &Value) -> Vec<String> {
         // As the API server does, once no other kind has these names.
         definition["status"]["acceptedNames"] = definition["spec"]["names"].clone();
     }
-    let kinds = definition.and_then(|definition| custom::resources(&definition).ok()).unwrap_or_default();
+    let kinds = definition.and_then(|definition| definition::resources(&definition).ok()).unwrap_or_default();
     let Some((kind, schema)) = kinds.first().and_then(|kind| Some((kind, kind.custom.as_ref()?))) else {
         return vec!["the definition of its kind cannot be read".to_owned()];
     };

@@ -1,14 +1,16 @@
 //! Manifests: YAML or JSON text to objects, read as kubectl reads them.
 
+mod error;
 mod scalar;
 mod tabs;
 mod text;
 mod yaml;
 
+pub use error::YamlError;
 pub use text::{TextError, text_of};
-pub use yaml::{Yaml, YamlError, parse_yaml};
+pub use yaml::{Yaml, parse_yaml};
 
-use crate::{Value, decode};
+use crate::{Value, json};
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,7 +91,7 @@ impl Found {
     fn add(&mut self, mut document: Document) {
         let line = document.line;
         if !document.value.is_object() {
-            let found = decode::json_type(&document.value);
+            let found = json::type_name(&document.value);
             return self
                 .fail(line, format!("a document must be an object with apiVersion and kind, found {found}"));
         }
@@ -106,7 +108,7 @@ impl Found {
             Value::Array(items) => items,
             Value::Null => Vec::new(),
             other => {
-                let found = decode::json_type(&other);
+                let found = json::type_name(&other);
                 return self.fail(line, format!("{kind}: items must be an array, found {found}"));
             }
         };
@@ -130,7 +132,7 @@ impl Found {
             }
             self.documents += 1;
             let line = place.lines_before + 1;
-            match decode::parse_json_prefix(rest.as_bytes()) {
+            match json::parse_prefix(rest.as_bytes()) {
                 Ok((mut value, problems, length)) => {
                     scalar::as_kubectl_sends(&mut value);
                     let warning = |message| Warning { line, message };

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use sha2::{Digest, Sha256};
 
-use crate::custom::Custom;
+use crate::Value;
+use crate::custom::{self, Custom};
 use crate::decode::{self, Decode, DecodeError, Decoded};
-use crate::kinds::strategy;
+use crate::rules::Rules;
 use crate::schema::{self, Type};
-use crate::status::FieldError;
-use crate::validate::meta::NameRule;
-use crate::{Object, Value};
+use crate::validate::names::NameRule;
+use crate::validate::{Errors, meta};
 
 /// One kind as discovery shows it and as the generic handlers need it: a built-in one, made from its row, or
 /// one version of a custom resource, made from its definition.
@@ -65,56 +65,23 @@ pub struct Resource {
 /// A text of the resource table: part of the program, or of a definition.
 pub type Text = Cow<'static, str>;
 
-/// A row of the table of built-in kinds. The fields mean what they mean in [`Resource`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
-    pub group: &'static str,
-    pub version: &'static str,
-    pub kind: &'static str,
-    pub plural: &'static str,
-    pub singular: &'static str,
-    pub short_names: &'static [&'static str],
-    pub categories: &'static [&'static str],
-    pub namespaced: bool,
-    pub verbs: &'static [&'static str],
-    pub subresources: &'static [Subresource],
-    pub type_name: &'static str,
-    pub selectable_fields: &'static [&'static str],
-    pub name_rule: NameRule,
-    pub stored_as: Option<fn() -> Arc<dyn StoredAs>>,
-    pub create_on_update: bool,
-    pub unconditional_update: bool,
-    pub rules: &'static dyn Rules,
-}
+/// Every verb of a resource that is stored.
+pub(crate) const ALL_VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-impl From<&Row> for Resource {
-    fn from(row: &Row) -> Resource {
-        let texts = |texts: &'static [&'static str]| texts.iter().map(|text| Cow::Borrowed(*text)).collect();
-        Resource {
-            group: row.group.into(),
-            version: row.version.into(),
-            kind: row.kind.into(),
-            list_kind: format!("{}List", row.kind).into(),
-            plural: row.plural.into(),
-            singular: row.singular.into(),
-            short_names: texts(row.short_names),
-            categories: texts(row.categories),
-            namespaced: row.namespaced,
-            verbs: row.verbs,
-            subresources: Cow::Borrowed(row.subresources),
-            type_name: row.type_name,
-            selectable_fields: texts(row.selectable_fields),
-            name_rule: row.name_rule,
-            stored_as: row.stored_as.map(|made| made()),
-            create_on_update: row.create_on_update,
-            unconditional_update: row.unconditional_update,
-            rules: RulesRef::BuiltIn(row.rules),
-            deprecation: None,
-            is_ending: false,
-            custom: None,
-        }
-    }
-}
+/// Verbs of subresources that show the object itself.
+pub(crate) const READ_WRITE: &[&str] = &["get", "patch", "update"];
+
+/// Kinds that the API checks as it checks those of definitions.
+const FREE_FINALIZERS: &[&str] = &[
+    "CustomResourceDefinition",
+    "Event",
+    "Lease",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+];
 
 /// What discovery shows of a kind that is going.
 const ENDING_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "watch"];
@@ -161,7 +128,7 @@ impl Model {
     pub fn order(&self, object: &mut Value) {
         match self {
             Model::Typed(ty) => crate::defaults::order(ty, object),
-            Model::Custom(_) => crate::custom::order(object),
+            Model::Custom(_) => custom::order(object),
         }
     }
 }
@@ -170,7 +137,7 @@ impl Decode for Model {
     fn decode(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
         match self {
             Model::Typed(ty) => decode::decode(ty, bytes),
-            Model::Custom(custom) => custom.decode(bytes),
+            Model::Custom(kind) => kind.decode(bytes),
         }
     }
 
@@ -183,7 +150,7 @@ impl Resource {
     /// How bytes become an object; none for a resource whose type is not in the schema, which no test lets pass.
     pub fn model(&self) -> Option<Model> {
         match &self.custom {
-            Some(custom) => Some(Model::Custom(custom.clone())),
+            Some(kind) => Some(Model::Custom(kind.clone())),
             None => schema::type_named(self.type_name).map(Model::Typed),
         }
     }
@@ -212,6 +179,14 @@ impl Resource {
     /// The verbs that discovery shows: those that an object needs to go, when its kind is going.
     pub fn listed_verbs(&self) -> &'static [&'static str] {
         if self.is_ending { ENDING_VERBS } else { self.verbs }
+    }
+
+    /// Checks that the finalizers of an object are qualified or standard ones, where the API checks that. Those of kinds
+    /// that definitions make need not be.
+    pub fn validate_finalizer_names(&self, object: &Value, errors: &mut Errors) {
+        if self.custom.is_none() && !FREE_FINALIZERS.contains(&&*self.kind) {
+            meta::finalizer_names(object, errors);
+        }
     }
 
     /// The kind that a subresource takes and gives.
@@ -266,149 +241,19 @@ pub struct Subresource {
     pub verbs: &'static [&'static str],
 }
 
-/// What makes a kind that kind. Objects reach these functions decoded by the schema
-/// (unknown fields gone, types right, quantities canonical); the metadata that is common to all kinds
-/// (names, labels, annotations, owner references, finalizers) is handled by the generic code.
-pub trait Rules: Send + Sync + std::fmt::Debug {
-    /// Says why the object cannot be converted, where decoding by the schema is not enough. The
-    /// sentence follows `DaemonSet in version "v1" cannot be handled as a DaemonSet: ` in a 400.
-    fn convert(&self, _object: &Value) -> Result<(), String> {
-        Ok(())
+impl Subresource {
+    /// The scale of an object, which is a kind of its own.
+    pub(crate) const SCALE: Subresource =
+        Subresource { name: "scale", kind: "Scale", group: "autoscaling", version: "v1", verbs: READ_WRITE };
+    /// The status of a custom resource.
+    pub(crate) const STATUS: Subresource = Subresource::new("status", "", READ_WRITE);
+
+    /// A subresource of another kind of the core group, or of the object's own.
+    pub(crate) const fn new(
+        name: &'static str,
+        kind: &'static str,
+        verbs: &'static [&'static str],
+    ) -> Subresource {
+        Subresource { name, kind, group: "", version: "", verbs }
     }
-
-    /// Fills in what the client left out. Runs after decoding on create, update and patch.
-    fn default(&self, _object: &mut Value) {}
-
-    /// The type of the status, for kinds where clients write the spec and controllers the status, and a change
-    /// of the spec raises `metadata.generation`. The preparations below do that, unless a kind has its own.
-    fn status_type(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// Clears or sets what a client may not choose on create (status, `metadata.generation`).
-    fn prepare_create(&self, object: &mut Value) {
-        if let Some(status_type) = self.status_type() {
-            strategy::create(object, status_type);
-        }
-    }
-
-    /// Takes over from `old` what an update of the main resource may not change (status) and raises
-    /// `metadata.generation` when the spec changed. Expects that `metadata.generation` of `new` has
-    /// been set to that of `old`.
-    fn prepare_update(&self, new: &mut Value, old: &Value) {
-        if self.status_type().is_some() {
-            strategy::update(new, old);
-        }
-    }
-
-    /// Takes over from `old` what an update of the status subresource may not change (spec).
-    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
-        if self.status_type().is_some() {
-            strategy::status_update(new, old);
-        }
-    }
-
-    /// Adds what a deletion has to wait for. Runs when the object is first deleted.
-    fn prepare_delete(&self, _object: &mut Value) {}
-
-    /// Checks a new object.
-    fn validate_create(&self, _object: &Value, _errors: &mut Vec<FieldError>) {}
-
-    /// Checks a changed object against the one it replaces: as a new object, unless a kind has its own
-    /// checks, which include those of `validate_create` where the API repeats them.
-    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Vec<FieldError>) {
-        self.validate_create(new, errors);
-    }
-
-    /// Checks an update of the status subresource.
-    fn validate_status_update(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}
-
-    /// Sentences for the `Warning` header. `old` is absent on create.
-    fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// The columns of `kubectl get`.
-    fn columns(&self) -> &'static [Column] {
-        NAME_AND_CREATED
-    }
-
-    /// The columns as a table shows them.
-    fn column_definitions(&self) -> Vec<Value> {
-        self.columns().iter().map(Column::definition).collect()
-    }
-
-    /// The cells of one row, one per column. `now` is Unix time in seconds, for ages.
-    fn cells(&self, object: &Value, _now: i64) -> Vec<Value> {
-        default_cells(object)
-    }
-
-    /// Takes out of metadata what is only there in the versioned form of the object, as tables and
-    /// partial objects are made from the other one.
-    fn unversion_metadata(&self, _metadata: &mut Value) {}
-
-    /// What a row says about an object that has come to its end.
-    fn row_conditions(&self, _object: &Value) -> Option<Value> {
-        None
-    }
-}
-
-/// One column of `kubectl get`.
-#[derive(Debug)]
-pub struct Column {
-    /// Heading, such as `Node Selector`.
-    pub name: &'static str,
-    /// OpenAPI type: `string`, `integer`, ...
-    pub kind: &'static str,
-    /// OpenAPI format, `name` for the name column, else empty.
-    pub format: &'static str,
-    /// What it means, in one sentence.
-    pub description: &'static str,
-    /// 0 always shown, 1 only with `-o wide`.
-    pub priority: i64,
-}
-
-impl Column {
-    /// The column as a table shows it.
-    pub fn definition(&self) -> Value {
-        column_definition(self.name, self.kind, self.format, self.description, self.priority)
-    }
-}
-
-/// A column as a table shows it.
-pub(crate) fn column_definition(
-    name: &str,
-    kind: &str,
-    format: &str,
-    description: &str,
-    priority: i64,
-) -> Value {
-    let mut object = Object::new();
-    object.insert("name".into(), name.into());
-    object.insert("type".into(), kind.into());
-    object.insert("format".into(), format.into());
-    object.insert("description".into(), description.into());
-    object.insert("priority".into(), priority.into());
-    Value::Object(object)
-}
-
-/// The column of the object's name.
-pub const NAME: Column = Column {
-    name: "Name",
-    kind: "string",
-    format: "name",
-    description: "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
-    priority: 0,
-};
-
-/// What the API says about the time of creation.
-pub const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
-
-/// Columns of kinds that have none of their own.
-pub const NAME_AND_CREATED: &[Column] =
-    &[NAME, Column { name: "Created At", kind: "date", format: "", description: CREATED, priority: 0 }];
-
-fn default_cells(object: &Value) -> Vec<Value> {
-    let field = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
-    vec![field("/metadata/name"), field("/metadata/creationTimestamp")]
 }

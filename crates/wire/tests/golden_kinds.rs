@@ -15,7 +15,8 @@ use everynode_wire::resource::Resource;
 use everynode_wire::schema::type_named;
 use everynode_wire::status::Status;
 use everynode_wire::table::{IncludeObject, of_object};
-use everynode_wire::validate::meta::{NameRule, validate_metadata_create, validate_metadata_update};
+use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
+use everynode_wire::validate::names::NameRule;
 use everynode_wire::{Value, manifest, resource_for, resource_for_kind};
 use golden::{body, exchanges, filled, title};
 

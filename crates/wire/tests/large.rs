@@ -8,9 +8,7 @@ use everynode_wire::patch::{json_patch, merge_patch, strategic_merge};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{Kind, Type, type_named};
 use everynode_wire::status::Status;
-use everynode_wire::validate::meta::{
-    validate_finalizer_names, validate_metadata_create, validate_metadata_update,
-};
+use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
 use everynode_wire::{Value, encode};
 use serde_json::json;
 
@@ -157,7 +155,7 @@ fn work(resource: &Resource, ty: &'static Type, body: &Value) -> usize {
     let mut errors = Vec::new();
     validate_metadata_create(&object, resource.namespaced, resource.name_rule, &mut errors);
     validate_metadata_update(&object, &object, &mut errors);
-    validate_finalizer_names(resource, &object, &mut errors);
+    resource.validate_finalizer_names(&object, &mut errors);
     resource.rules.validate_create(&object, &mut errors);
     let refused = encode::to_vec(&Status::invalid(group, kind, "a", &errors).to_value()).len();
     let mut errors = Vec::new();

@@ -2,7 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-use everynode_wire::validate::meta::validate_finalizer_names;
 use everynode_wire::{Value, resource_for_kind};
 use serde_json::json;
 
@@ -212,7 +211,7 @@ fn finalizers_of_built_in_kinds_are_qualified_or_standard_ones() {
         let resource = resource_for_kind(group, "v1", kind).expect("a kind");
         let mut errors = Vec::new();
         let object = json!({"metadata": {"finalizers": ["a.b/c", "orphan", "foo"]}});
-        validate_finalizer_names(resource, &object, &mut errors);
+        resource.validate_finalizer_names(&object, &mut errors);
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors, expected, "{kind}");
     };

@@ -13,9 +13,8 @@ use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::store::{Action, Expect, ShelfId, Stored, Write, WriteError};
 use crate::{admission, meta, patch, view};
-use everynode_wire::validate::meta::{
-    NameRule, validate_finalizer_names, validate_metadata_create, validate_metadata_update,
-};
+use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
+use everynode_wire::validate::names::NameRule;
 
 /// How often a change is tried anew when the object changes under it.
 const ATTEMPTS: usize = 64;
@@ -272,7 +271,7 @@ fn complete(
     validate_metadata_update(new, old, &mut changed);
     errors.extend(changed.iter().cloned());
     errors.append(&mut changed);
-    validate_finalizer_names(resource, new, &mut errors);
+    resource.validate_finalizer_names(new, &mut errors);
     match part {
         Part::Status => resource.rules.validate_status_update(new, old, &mut errors),
         _ => resource.rules.validate_update(new, old, &mut errors),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use everynode_wire::status::Status;
-use everynode_wire::{Object, Value, decode, encode};
+use everynode_wire::{Object, Value, encode, json};
 use http::Response;
 
 use super::Call;
@@ -89,7 +89,7 @@ fn read_token(call: &Call<'_>, text: &str) -> Result<PageStart, Status> {
         base64::DecodeError::InvalidByte(at, _) => refuse(&format!("illegal base64 data at input byte {at}")),
         _ => refuse("illegal base64 data"),
     })?;
-    let token = decode::parse_json(&bytes).map_err(|error| refuse(&error.to_string()))?;
+    let token = json::parse(&bytes).map_err(|error| refuse(&error.to_string()))?;
     let revision = token.get("rv").and_then(Value::as_i64).filter(|rv| *rv != 0);
     let start = token.get("start").and_then(Value::as_str).and_then(|start| start.split_once('/'));
     let (Some(revision), Some((namespace, name))) = (revision, start) else {

@@ -102,6 +102,6 @@ impl Kind {
 /// By the definition that is deployed: what it does not name is not kept.
 fn model_of_policies() -> Option<Model> {
     let documents = parse("the definition of RolloutPolicy", DEFINITION).ok()?;
-    let resources = everynode_wire::custom::resources(&documents.first()?.object).ok()?;
+    let resources = everynode_wire::definition::resources(&documents.first()?.object).ok()?;
     resources.iter().find(|resource| resource.version == Kind::Policy.version())?.model()
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use everynode_model::time;
 
-use super::enter;
+use super::path::enter;
 use super::schema::{Additional, Schema};
 use crate::status::FieldError;
 use crate::{Value, encode};

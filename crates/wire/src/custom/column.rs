@@ -5,7 +5,7 @@ use everynode_model::time;
 use super::json_path::{JsonPath, text_of};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::{CREATED, column_definition};
+use crate::rules::{CREATED, column_definition};
 
 /// One column.
 #[derive(Debug)]

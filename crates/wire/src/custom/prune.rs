@@ -1,6 +1,6 @@
 //! Taking out what the schema does not name, and filling in what it gives a default for.
 
-use super::enter;
+use super::path::enter;
 use super::schema::{Additional, ROOT_FIELDS, Schema};
 use crate::decode::{DecodeError, decode};
 use crate::schema::type_named;

@@ -1,10 +1,12 @@
 //! What makes a custom resource that kind: its definition.
 
+use super::form::order;
 use super::rule_check::check_rules;
-use super::{Custom, check, prune};
+use super::version::Custom;
+use super::{check, prune};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{NAME, Rules};
+use crate::rules::{NAME, Rules};
 use crate::status::FieldError;
 use crate::validate::Errors;
 
@@ -148,6 +150,6 @@ fn refuse(value: &Value, wanted: &str, field: &str, errors: &mut Errors) {
 fn without_metadata(object: &Value) -> Value {
     let mut bare = object.clone();
     bare.take_out("metadata");
-    super::order(&mut bare);
+    order(&mut bare);
     bare
 }

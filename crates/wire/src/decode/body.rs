@@ -1,6 +1,7 @@
 //! The body of a request, read as the API server reads it: kind and apiVersion first, then the object.
 
-use super::{Decode, DecodeError, Decoded, json, parse_json};
+use super::decoded::{Decode, DecodeError, Decoded};
+use crate::json;
 use crate::schema::{Type, type_named};
 use crate::status::Status;
 use crate::{Value, encode, manifest};
@@ -106,7 +107,7 @@ impl<D: Decode> Body<'_, D> {
             Err(DecodeError::Syntax(why)) => return Err(unreadable(why)),
             // Rare: read the two fields from the body itself.
             Err(DecodeError::Type(_)) => {
-                let value = parse_json(json).map_err(|error| unreadable(&error.to_string()))?;
+                let value = json::parse(json).map_err(|error| unreadable(&error.to_string()))?;
                 raw_front(&value).map_err(|why| unreadable(&why))?
             }
         };
@@ -224,12 +225,12 @@ fn raw_front(value: &Value) -> Result<(String, String), String> {
     let Value::Object(object) = value else {
         let shape = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
                      Kind string \"json:\\\"kind,omitempty\\\"\" }";
-        let found = json::Token::of(value).name();
+        let found = json::type_name(value);
         return Err(format!("json: cannot unmarshal {found} into Go value of type {shape}"));
     };
     for name in ["apiVersion", "kind"] {
         if let Some(value) = object.get(name).filter(|value| !value.is_string() && !value.is_null()) {
-            let found = json::Token::of(value).name();
+            let found = json::type_name(value);
             return Err(format!(
                 "json: cannot unmarshal {found} into Go struct field .{name} of type string"
             ));

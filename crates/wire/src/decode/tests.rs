@@ -2,7 +2,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::schema::type_named;
+use crate::schema::{Type, type_named};
+use crate::{Value, encode, json};
 
 fn ty(name: &str) -> &'static Type {
     type_named(name).expect("a type of the schema")
@@ -174,7 +175,7 @@ fn malformed_json_is_refused_before_anything_else() {
         ("'a'", "invalid character '\\'' looking for beginning of value"),
     ] {
         check_refused("apps.v1.DaemonSet", input, expected);
-        assert_eq!(parse_json(input.as_bytes()).expect_err("malformed").to_string(), expected);
+        assert_eq!(json::parse(input.as_bytes()).expect_err("malformed").to_string(), expected);
     }
 }
 
@@ -261,7 +262,7 @@ proptest! {
     #[test]
     fn no_bytes_break_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode(ty("core.v1.Pod"), &bytes);
-        let _ = parse_json(&bytes);
+        let _ = json::parse(&bytes);
     }
 
     #[test]

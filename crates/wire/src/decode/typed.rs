@@ -9,10 +9,33 @@ use everynode_model::quantity::Quantity;
 use everynode_model::time;
 
 use super::build;
-use super::json::{Parser, Token};
-use super::{DecodeError, Decoded};
+use super::decoded::{Decode, DecodeError, Decoded};
+use crate::json::{Parser, Token};
 use crate::schema::{Kind, Type};
 use crate::{Object, Value};
+
+impl Decode for &'static Type {
+    fn decode(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+        decode(self, bytes)
+    }
+}
+
+/// Decodes JSON into the form in which the API writes an object of type `ty`.
+///
+/// # Errors
+/// The bytes are not JSON, or a value does not fit its field.
+pub fn decode(ty: &'static Type, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    Decoder::new(bytes).decode(ty)
+}
+
+/// Brings a value, such as the result of a patch, into the form in which the API writes it. Unknown fields
+/// are dropped in silence.
+///
+/// # Errors
+/// A value does not fit its field.
+pub fn normalize(ty: &'static Type, value: &Value) -> Result<Value, DecodeError> {
+    decode(ty, &crate::encode::to_vec(value)).map(|decoded| decoded.value)
+}
 
 /// Problems of strict decoding that are reported.
 const MAX_PROBLEMS: usize = 100;

@@ -1,8 +1,9 @@
 //! Webhook configurations: kept for manifests that bring them; nothing calls the webhooks.
 
-use super::{ROW, print, strategy};
+use super::print;
+use super::row::{ROW, Row};
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules, strategy};
 use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Row] = &[

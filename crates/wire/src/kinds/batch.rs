@@ -1,10 +1,11 @@
 //! Jobs and cron jobs.
 
-use super::{ROW, print, status, strategy};
+use super::print;
+use super::row::{ROW, Row, status};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, meta, workload};
 
 pub(super) const RESOURCES: &[Row] = &[

@@ -1,7 +1,6 @@
 //! Bindings of pods to nodes, and component statuses.
 
-use super::ROW;
-use crate::resource::Row;
+use super::row::{ROW, Row};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

@@ -1,11 +1,12 @@
 //! Config maps and secrets.
 
-use super::{ROW, print};
+use super::print;
+use super::row::{ROW, Row};
 use base64::Engine as _;
 
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, meta, names};
 

@@ -1,9 +1,10 @@
 //! Controller revisions: the history of a workload's templates.
 
-use super::{ROW, print};
+use super::print;
+use super::row::{ROW, Row};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules};
 use crate::validate::{Errors, Path, Report, names};
 
 pub(super) const RESOURCES: &[Row] = &[Row {

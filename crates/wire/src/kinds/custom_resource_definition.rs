@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::{ROW, status, strategy};
+use super::row::{ROW, Row, status};
 use crate::access::{Fill, Read};
 use crate::custom::json_path::JsonPath;
 use crate::custom::{Patterns, validate_schema};
-use crate::resource::{Row, Rules};
+use crate::rules::{Rules, strategy};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, names};
 use crate::{Object, Value};

@@ -1,10 +1,11 @@
 //! Daemon sets (specification 1.K and 1.N).
 
-use super::{ROW, gated, print, status, strategy};
+use super::row::{ROW, Row, status};
+use super::{gated, print};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, internal, meta, pod_spec, rolling, selector, warnings};
 
 pub(super) const RESOURCES: &[Row] = &[Row {

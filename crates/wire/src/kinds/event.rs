@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{ROW, print};
+use super::print;
+use super::row::{ROW, Row};
 use crate::access::Read;
-use crate::resource::{Column, Row, Rules, StoredAs};
+use crate::resource::StoredAs;
+use crate::rules::{Column, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, names};
 use crate::{Object, Value};

@@ -1,9 +1,10 @@
 //! Leases: heartbeats of nodes, and leader election.
 
-use super::{ROW, print};
+use super::print;
+use super::row::{ROW, Row};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules};
 use crate::validate::{Errors, Path, Report};
 
 pub(super) const RESOURCES: &[Row] = &[Row {

@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use crate::resource::{Resource, Row, Rules, Subresource};
-use crate::validate::meta::NameRule;
+use crate::resource::Resource;
 
 mod admission;
 mod autoscaling;
@@ -27,12 +26,12 @@ mod policy;
 mod print;
 mod quota;
 mod rbac;
+mod row;
 mod scheduling;
 mod service;
 mod service_account;
 mod spread_keys;
 mod storage;
-pub(crate) mod strategy;
 mod volume;
 mod workload;
 
@@ -96,52 +95,6 @@ pub fn resource_for_kind(group: &str, version: &str, kind: &str) -> Option<&'sta
     let found = RESOURCES.iter().find(|row| row.kind == kind && row.version == version && row.group == group);
     found.map(|row| &**row)
 }
-
-/// Every verb of a resource that is stored.
-pub(crate) const ALL_VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-/// Verbs of subresources that show the object itself.
-pub(crate) const READ_WRITE: &[&str] = &["get", "patch", "update"];
-/// Verbs of subresources that pass a request on to a pod, a service or a node.
-const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
-
-/// What most rows have in common; `..ROW` fills it in.
-const ROW: Row = Row {
-    group: "",
-    version: "v1",
-    kind: "",
-    plural: "",
-    singular: "",
-    short_names: &[],
-    categories: &[],
-    namespaced: true,
-    verbs: ALL_VERBS,
-    subresources: &[],
-    type_name: "",
-    selectable_fields: &[],
-    name_rule: NameRule::Subdomain,
-    stored_as: None,
-    create_on_update: false,
-    unconditional_update: true,
-    rules: &Plain,
-};
-
-/// Rules of kinds that are kept as they are sent.
-#[derive(Debug)]
-struct Plain;
-
-impl Rules for Plain {}
-
-const fn subresource(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
-    Subresource { name, kind, group: "", version: "", verbs }
-}
-
-const fn status(kind: &'static str) -> Subresource {
-    subresource("status", kind, READ_WRITE)
-}
-
-pub(crate) const SCALE: Subresource =
-    Subresource { name: "scale", kind: "Scale", group: "autoscaling", version: "v1", verbs: READ_WRITE };
 
 #[cfg(test)]
 mod tests {

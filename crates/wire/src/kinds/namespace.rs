@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use super::{ROW, print, status, strategy, subresource};
+use super::print;
+use super::row::{ROW, Row, status};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
-use crate::validate::meta::NameRule;
+use crate::resource::Subresource;
+use crate::rules::{Column, Rules, strategy};
+use crate::validate::names::NameRule;
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Namespace",
@@ -15,7 +17,7 @@ pub(super) const RESOURCES: &[Row] = &[Row {
     short_names: &["ns"],
     namespaced: false,
     verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
-    subresources: &[subresource("finalize", "Namespace", &["update"]), status("Namespace")],
+    subresources: &[Subresource::new("finalize", "Namespace", &["update"]), status("Namespace")],
     type_name: "core.v1.Namespace",
     selectable_fields: &["status.phase"],
     name_rule: NameRule::Label,

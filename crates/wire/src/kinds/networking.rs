@@ -1,9 +1,10 @@
 //! Ingresses and network policies.
 
-use super::{ROW, print, status, strategy};
+use super::print;
+use super::row::{ROW, Row, status};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, probe, selector};
 
 pub(super) const RESOURCES: &[Row] = &[

@@ -1,12 +1,13 @@
 //! Nodes.
 
-use everynode_model::quantity::Quantity;
-
-use super::{PROXY, ROW, print, status, strategy, subresource};
+use super::print;
+use super::row::{PROXY, ROW, Row, status};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
+use crate::resource::Subresource;
+use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, resource_list, scheduling};
+use everynode_model::quantity::Quantity;
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Node",
@@ -14,7 +15,7 @@ pub(super) const RESOURCES: &[Row] = &[Row {
     singular: "node",
     short_names: &["no"],
     namespaced: false,
-    subresources: &[subresource("proxy", "NodeProxyOptions", PROXY), status("Node")],
+    subresources: &[Subresource::new("proxy", "NodeProxyOptions", PROXY), status("Node")],
     type_name: "core.v1.Node",
     selectable_fields: &["spec.unschedulable"],
     rules: &Node,

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use everynode_model::quantity::Quantity;
 use serde_json::json;
 
-use super::{PROXY, READ_WRITE, ROW, gated, print, spread_keys, status, strategy, subresource};
+use super::row::{PROXY, ROW, Row, status};
+use super::{gated, print, spread_keys};
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Column, Row, Rules, Subresource};
+use crate::resource::{READ_WRITE, Subresource};
+use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update, warnings};
 use crate::{Object, Value};
+use everynode_model::quantity::Quantity;
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Pod",
@@ -19,9 +21,9 @@ pub(super) const RESOURCES: &[Row] = &[Row {
     short_names: &["po"],
     categories: &["all"],
     subresources: &[
-        subresource("attach", "PodAttachOptions", &["create", "get"]),
-        subresource("binding", "Binding", &["create"]),
-        subresource("ephemeralcontainers", "Pod", READ_WRITE),
+        Subresource::new("attach", "PodAttachOptions", &["create", "get"]),
+        Subresource::new("binding", "Binding", &["create"]),
+        Subresource::new("ephemeralcontainers", "Pod", READ_WRITE),
         Subresource {
             name: "eviction",
             kind: "Eviction",
@@ -29,11 +31,11 @@ pub(super) const RESOURCES: &[Row] = &[Row {
             version: "v1",
             verbs: &["create"],
         },
-        subresource("exec", "PodExecOptions", &["create", "get"]),
-        subresource("log", "Pod", &["get"]),
-        subresource("portforward", "PodPortForwardOptions", &["create", "get"]),
-        subresource("proxy", "PodProxyOptions", PROXY),
-        subresource("resize", "Pod", READ_WRITE),
+        Subresource::new("exec", "PodExecOptions", &["create", "get"]),
+        Subresource::new("log", "Pod", &["get"]),
+        Subresource::new("portforward", "PodPortForwardOptions", &["create", "get"]),
+        Subresource::new("proxy", "PodProxyOptions", PROXY),
+        Subresource::new("resize", "Pod", READ_WRITE),
         status("Pod"),
     ],
     type_name: "core.v1.Pod",

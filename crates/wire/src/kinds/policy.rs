@@ -1,9 +1,10 @@
 //! Pod disruption budgets.
 
-use super::{ROW, print, status};
+use super::print;
+use super::row::{ROW, Row, status};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules};
 use crate::validate::{Errors, Path, Report, internal, rolling, selector};
 
 pub(super) const RESOURCES: &[Row] = &[Row {

@@ -1,9 +1,10 @@
 //! Limit ranges and resource quotas.
 
-use super::{ROW, print, status, strategy};
+use super::print;
+use super::row::{ROW, Row, status};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules, strategy};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

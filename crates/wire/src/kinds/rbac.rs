@@ -1,10 +1,11 @@
 //! Roles and their bindings.
 
-use super::{ROW, print};
+use super::print;
+use super::row::{ROW, Row};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
-use crate::validate::meta::NameRule;
+use crate::rules::{Column, Rules};
+use crate::validate::names::NameRule;
 use crate::validate::{Errors, Path, Report, internal, meta, names, selector};
 
 pub(super) const RESOURCES: &[Row] = &[

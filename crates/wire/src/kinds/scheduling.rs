@@ -1,9 +1,10 @@
 //! Priority classes.
 
-use super::{ROW, print, strategy};
+use super::print;
+use super::row::{ROW, Row};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, meta};
 
 pub(super) const RESOURCES: &[Row] = &[Row {

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
-use super::{PROXY, ROW, print, status, strategy, subresource};
+use super::print;
+use super::row::{PROXY, ROW, Row, status};
 use crate::Value;
 use crate::access::{Fill, Read};
-use crate::resource::{Column, Row, Rules};
-use crate::validate::meta::NameRule;
+use crate::resource::Subresource;
+use crate::rules::{Column, Rules, strategy};
+use crate::validate::names::NameRule;
 use crate::validate::{Errors, Path, Report, internal, names, probe, selector};
 
 pub(super) const RESOURCES: &[Row] = &[
@@ -28,7 +30,7 @@ pub(super) const RESOURCES: &[Row] = &[
         singular: "service",
         short_names: &["svc"],
         categories: &["all"],
-        subresources: &[subresource("proxy", "ServiceProxyOptions", PROXY), status("Service")],
+        subresources: &[Subresource::new("proxy", "ServiceProxyOptions", PROXY), status("Service")],
         type_name: "core.v1.Service",
         selectable_fields: &["spec.clusterIP", "spec.type"],
         name_rule: NameRule::Label,

@@ -1,9 +1,11 @@
 //! Service accounts.
 
-use super::{ROW, print};
+use super::print;
+use super::row::{ROW, Row};
 use crate::Value;
 use crate::access::Fill;
-use crate::resource::{Column, Row, Rules, Subresource};
+use crate::resource::Subresource;
+use crate::rules::{Column, Rules};
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "ServiceAccount",

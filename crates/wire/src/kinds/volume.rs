@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::{ROW, print, status, strategy};
+use super::print;
+use super::row::{ROW, Row, status};
 use crate::Value;
 use crate::access::{Fill, Read as _};
 use crate::defaults;
-use crate::resource::{Column, Row, Rules};
+use crate::rules::{Column, Rules, strategy};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

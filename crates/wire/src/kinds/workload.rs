@@ -1,11 +1,13 @@
 //! Deployments, replica sets, stateful sets, replication controllers and pod templates.
 
-use super::{ROW, SCALE, gated, print, status, strategy};
+use super::row::{ROW, Row, status};
+use super::{gated, print};
 use crate::Value;
 use crate::access::{Fill, Read};
 use crate::defaults;
-use crate::resource::{Column, Row, Rules};
-use crate::validate::meta::NameRule;
+use crate::resource::Subresource;
+use crate::rules::{Column, Rules, strategy};
+use crate::validate::names::NameRule;
 use crate::validate::workload::{self, Words};
 use crate::validate::{Errors, Path, Report, meta, pod_spec, warnings};
 
@@ -24,7 +26,7 @@ pub(super) const RESOURCES: &[Row] = &[
         singular: "replicationcontroller",
         short_names: &["rc"],
         categories: &["all"],
-        subresources: &[SCALE, status("ReplicationController")],
+        subresources: &[Subresource::SCALE, status("ReplicationController")],
         type_name: "core.v1.ReplicationController",
         selectable_fields: &["status.replicas"],
         rules: &ReplicationController,
@@ -37,7 +39,7 @@ pub(super) const RESOURCES: &[Row] = &[
         singular: "deployment",
         short_names: &["deploy"],
         categories: &["all"],
-        subresources: &[SCALE, status("Deployment")],
+        subresources: &[Subresource::SCALE, status("Deployment")],
         type_name: "apps.v1.Deployment",
         rules: &Deployment,
         ..ROW
@@ -49,7 +51,7 @@ pub(super) const RESOURCES: &[Row] = &[
         singular: "replicaset",
         short_names: &["rs"],
         categories: &["all"],
-        subresources: &[SCALE, status("ReplicaSet")],
+        subresources: &[Subresource::SCALE, status("ReplicaSet")],
         type_name: "apps.v1.ReplicaSet",
         selectable_fields: &["status.replicas"],
         rules: &ReplicaSet,
@@ -62,7 +64,7 @@ pub(super) const RESOURCES: &[Row] = &[
         singular: "statefulset",
         short_names: &["sts"],
         categories: &["all"],
-        subresources: &[SCALE, status("StatefulSet")],
+        subresources: &[Subresource::SCALE, status("StatefulSet")],
         type_name: "apps.v1.StatefulSet",
         name_rule: NameRule::Label,
         rules: &StatefulSet,

@@ -1,6 +1,6 @@
 //! Tabs that stand where YAML wants spaces. The parser passes over some of them; kubectl's refuses them all.
 
-use super::yaml::YamlError;
+use super::error::YamlError;
 
 /// The lines of a text that are indented by a tab, and those of them in which that means nothing.
 pub struct Tabs {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use base64::Engine as _;
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle, Tag};
 
+use super::error::YamlError;
 use super::scalar::resolve;
 use super::tabs::Tabs;
 use crate::{Object, Value};
@@ -37,16 +38,6 @@ impl Yaml {
         }
         Some(message)
     }
-}
-
-/// Why a text is no YAML.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("yaml: line {line}: {problem}")]
-pub struct YamlError {
-    /// Line, counted from 1.
-    pub line: usize,
-    /// What is wrong there.
-    pub problem: String,
 }
 
 /// Reads the first document of a text by the YAML 1.1 rules that kubectl follows: `0640` is octal, `yes` and

@@ -6,10 +6,10 @@ use json_patch::{
     TestOperation, patch_unsafe,
 };
 
-use super::{Patched, Shown, finish};
+use super::patched::{Patched, Shown, finish};
 use crate::decode::Decode;
 use crate::status::Status;
-use crate::{Object, Value, decode, encode};
+use crate::{Object, Value, encode, json};
 
 /// Operations in one patch.
 const MAX_OPERATIONS: usize = 10_000;
@@ -29,9 +29,9 @@ const MAX_STEPS: usize = 4_000_000;
 /// field.
 pub fn json_patch(ty: impl Decode, original: &Value, patch: &[u8]) -> Result<Patched, Status> {
     let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
-    let (patch, problems) = decode::parse_json_strict(patch).map_err(|error| bad(error.to_string()))?;
+    let (patch, problems) = json::parse_strict(patch).map_err(|error| bad(error.to_string()))?;
     let Value::Array(operations) = patch else {
-        let found = decode::json_type(&patch);
+        let found = json::type_name(&patch);
         return Err(bad(format!(
             "json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"
         )));
@@ -61,13 +61,13 @@ pub fn json_patch(ty: impl Decode, original: &Value, patch: &[u8]) -> Result<Pat
 /// Checks the fields of an operation, before anything is applied.
 fn check_shape(index: usize, operation: &Value, problems: &mut Vec<String>) -> Result<(), String> {
     let Value::Object(fields) = operation else {
-        let found = decode::json_type(operation);
+        let found = json::type_name(operation);
         return Err(format!("json: cannot unmarshal {found} into Go value of type handlers.jsonPatchOp"));
     };
     for (name, value) in fields {
         match name.as_str() {
             "op" | "path" | "from" if !value.is_string() && !value.is_null() => {
-                let found = decode::json_type(value);
+                let found = json::type_name(value);
                 return Err(format!(
                     "json: cannot unmarshal {found} into Go struct field jsonPatchOp.{name} of type string"
                 ));
@@ -104,7 +104,7 @@ impl Budget {
     /// Takes all values within one, and sees to it that at the end of a path it nests no deeper than what is read:
     /// a few moves in a row double the depth of an object again and again.
     fn place(&mut self, value: &Value, path: &Pointer) -> Option<()> {
-        let room = decode::MAX_DEPTH.checked_sub(path.count())?;
+        let room = json::MAX_DEPTH.checked_sub(path.count())?;
         self.fits(value, room)
     }
 

@@ -1,9 +1,9 @@
 //! JSON merge patches (RFC 7396).
 
-use super::{Patched, Shown, finish};
+use super::patched::{Patched, Shown, finish};
 use crate::decode::Decode;
 use crate::status::Status;
-use crate::{Value, decode};
+use crate::{Value, json};
 
 /// Applies a JSON merge patch to an object that `ty` decodes.
 ///
@@ -11,9 +11,9 @@ use crate::{Value, decode};
 /// The patch is malformed, or a value of the result does not fit its field.
 pub fn merge_patch(ty: impl Decode, original: &Value, patch: &[u8]) -> Result<Patched, Status> {
     let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
-    let (patch, problems) = decode::parse_json_strict(patch).map_err(|error| bad(error.to_string()))?;
+    let (patch, problems) = json::parse_strict(patch).map_err(|error| bad(error.to_string()))?;
     if !patch.is_object() {
-        let found = decode::json_type(&patch);
+        let found = json::type_name(&patch);
         return Err(bad(format!(
             "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
         )));

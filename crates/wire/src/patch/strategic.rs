@@ -7,10 +7,10 @@ use super::directive::{
     without_directives, without_nulls,
 };
 use super::order::{Identity, normalize};
-use super::{Patched, Shown, finish};
+use super::patched::{Patched, Shown, finish};
 use crate::schema::{Field, Kind, Type};
 use crate::status::Status;
-use crate::{Object, Value, decode};
+use crate::{Object, Value, json};
 
 /// Applies a strategic merge patch to an object of type `ty`.
 ///
@@ -18,12 +18,12 @@ use crate::{Object, Value, decode};
 /// The patch is malformed, a directive is wrong, or a value of the result does not fit its field.
 pub fn strategic_merge(ty: &'static Type, original: &Value, patch: &[u8]) -> Result<Patched, Status> {
     let (patch, problems) =
-        decode::parse_json_strict(patch).map_err(|error| Status::bad_request(error.to_string()))?;
+        json::parse_strict(patch).map_err(|error| Status::bad_request(error.to_string()))?;
     let patch = match patch {
         Value::Object(fields) => fields,
         Value::Null => Object::new(),
         other => {
-            let found = decode::json_type(&other);
+            let found = json::type_name(&other);
             let message =
                 format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
             return Err(Status::bad_request(message));

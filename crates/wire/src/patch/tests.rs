@@ -1,9 +1,10 @@
-use crate::schema::Type;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::schema::type_named;
+use crate::schema::{Type, type_named};
+use crate::status::Status;
+use crate::{Value, encode};
 
 fn set() -> &'static Type {
     type_named("apps.v1.DaemonSet").expect("a type of the schema")

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::SelectorError;
+use super::error::SelectorError;
 use crate::Value;
 use crate::status::Status;
 

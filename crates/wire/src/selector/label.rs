@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::SelectorError;
+use super::error::SelectorError;
 use super::lex::{Token, Word, words};
 use crate::Value;
 use crate::status::FieldError;

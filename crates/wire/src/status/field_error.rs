@@ -4,8 +4,64 @@ use std::fmt;
 
 use everynode_model::go_quote;
 
-use super::{Cause, FieldError};
 use crate::{Value, encode};
+
+/// Why one field was refused; the `reason` of a cause in a `Status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The value has the right type but breaks a rule.
+    Invalid,
+    /// The value is not one of those allowed.
+    NotSupported,
+    /// A required value is missing.
+    Required,
+    /// The same value appears twice where it must be unique.
+    Duplicate,
+    /// The value may not be set here.
+    Forbidden,
+    /// The value names something that does not exist.
+    NotFound,
+    /// The value is longer than allowed.
+    TooLong,
+    /// The value is shorter than allowed.
+    TooShort,
+    /// The list has more items than allowed.
+    TooMany,
+    /// The list has fewer items than allowed.
+    TooFew,
+    /// The value has the wrong type.
+    TypeInvalid,
+}
+
+impl Cause {
+    /// The `reason` string of the API.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Cause::Invalid => "FieldValueInvalid",
+            Cause::NotSupported => "FieldValueNotSupported",
+            Cause::Required => "FieldValueRequired",
+            Cause::Duplicate => "FieldValueDuplicate",
+            Cause::Forbidden => "FieldValueForbidden",
+            Cause::NotFound => "FieldValueNotFound",
+            Cause::TooLong => "FieldValueTooLong",
+            Cause::TooShort => "FieldValueTooShort",
+            Cause::TooMany => "FieldValueTooMany",
+            Cause::TooFew => "FieldValueTooFew",
+            Cause::TypeInvalid => "FieldValueTypeInvalid",
+        }
+    }
+}
+
+/// One refused field: where, why, and the sentence that kubectl prints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The path, such as `spec.template.spec.containers[0].name`.
+    pub field: String,
+    /// The class of the mistake.
+    pub cause: Cause,
+    /// The message without the path, such as `Required value: must be set`.
+    pub message: String,
+}
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,60 +1,13 @@
 //! A `Status` that a server sent, read back.
 
-use super::{Reason, Status};
+use super::object::Status;
+use super::reason::Reason;
 use crate::{Object, Value};
 
 /// The bytes are no `Status` object.
 #[derive(Debug, thiserror::Error)]
 #[error("not a Status object")]
 pub struct NotAStatus;
-
-impl Reason {
-    /// The reason with this name; where the name is unknown or absent, the one that the code stands for.
-    pub fn from_name(name: &str, code: u16) -> Reason {
-        match name {
-            "BadRequest" => Reason::BadRequest,
-            "Unauthorized" => Reason::Unauthorized,
-            "Forbidden" => Reason::Forbidden,
-            "NotFound" => Reason::NotFound,
-            "MethodNotAllowed" => Reason::MethodNotAllowed,
-            "NotAcceptable" => Reason::NotAcceptable,
-            "AlreadyExists" => Reason::AlreadyExists,
-            "Conflict" => Reason::Conflict,
-            "Expired" => Reason::Expired,
-            "Gone" => Reason::Gone,
-            "RequestEntityTooLarge" => Reason::RequestEntityTooLarge,
-            "UnsupportedMediaType" => Reason::UnsupportedMediaType,
-            "Invalid" => Reason::Invalid,
-            "TooManyRequests" => Reason::TooManyRequests,
-            "InternalError" => Reason::InternalError,
-            "ServerTimeout" => Reason::ServerTimeout,
-            "ServiceUnavailable" => Reason::ServiceUnavailable,
-            "Timeout" => Reason::Timeout,
-            _ => Reason::from_code(code),
-        }
-    }
-
-    /// The reason that an HTTP status code stands for when nothing else is said.
-    pub fn from_code(code: u16) -> Reason {
-        match code {
-            400 => Reason::BadRequest,
-            401 => Reason::Unauthorized,
-            403 => Reason::Forbidden,
-            404 => Reason::NotFound,
-            405 => Reason::MethodNotAllowed,
-            406 => Reason::NotAcceptable,
-            409 => Reason::Conflict,
-            410 => Reason::Gone,
-            413 => Reason::RequestEntityTooLarge,
-            415 => Reason::UnsupportedMediaType,
-            422 => Reason::Invalid,
-            429 => Reason::TooManyRequests,
-            503 => Reason::ServiceUnavailable,
-            504 => Reason::Timeout,
-            other => Reason::Other(other),
-        }
-    }
-}
 
 impl Status {
     /// Reads a `Status` object as a server sent it.

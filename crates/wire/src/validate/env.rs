@@ -179,6 +179,6 @@ fn named(name: &str, path: &Path<'_>, errors: &mut Errors) {
     if name.is_empty() {
         errors.required(path, "");
     } else {
-        errors.all_invalid(path, name, super::meta::NameRule::Subdomain.messages(name, true));
+        errors.all_invalid(path, name, super::names::NameRule::Subdomain.messages(name, true));
     }
 }

@@ -2,46 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::names::{self, Messages};
+use super::names::{self, Messages, NameRule};
 use super::{Errors, Path, Report, selector};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::Resource;
-
-/// What a name of a kind may look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameRule {
-    /// Lower-case RFC 1123 subdomain, at most 253 characters: most kinds.
-    Subdomain,
-    /// Lower-case RFC 1123 label, at most 63 characters: namespaces, services.
-    Label,
-    /// Anything that can stand between two slashes of a path: RBAC.
-    PathSegment,
-}
-
-impl NameRule {
-    /// What is wrong with the name. Of a `prefix` something will follow, so it may end with a dash.
-    pub fn messages(self, name: &str, prefix: bool) -> Vec<String> {
-        let masked;
-        let name = match name.strip_suffix('-') {
-            Some(stem) if prefix && !stem.is_empty() => {
-                masked = format!("{}a", &stem[..floor_boundary(stem)]);
-                masked.as_str()
-            }
-            _ => name,
-        };
-        match self {
-            NameRule::Subdomain => names::dns_subdomain(name),
-            NameRule::Label => names::dns_label(name),
-            NameRule::PathSegment => names::path_segment(name),
-        }
-    }
-}
-
-/// The end of the text without its last character.
-fn floor_boundary(text: &str) -> usize {
-    text.char_indices().next_back().map_or(0, |(at, _)| at)
-}
 
 /// The most bytes that all annotations of an object may take.
 const ANNOTATIONS_BYTES: usize = 256 * 1024;
@@ -184,22 +148,8 @@ fn finalizers(metadata: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
-/// Kinds that the API checks as it checks those of definitions.
-const FREE_FINALIZERS: &[&str] = &[
-    "CustomResourceDefinition",
-    "Event",
-    "Lease",
-    "MutatingWebhookConfiguration",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-    "ValidatingWebhookConfiguration",
-];
-
-/// Checks that finalizers are qualified or standard ones. Those of kinds that definitions make need not be.
-pub fn validate_finalizer_names(resource: &Resource, object: &Value, errors: &mut Errors) {
-    if resource.custom.is_some() || FREE_FINALIZERS.contains(&&*resource.kind) {
-        return;
-    }
+/// Checks that finalizers are qualified or standard ones.
+pub(crate) fn finalizer_names(object: &Value, errors: &mut Errors) {
     let path = Path::root("metadata.finalizers");
     let finalizers = object.items("metadata.finalizers").iter().filter_map(Value::as_str);
     for (index, name) in finalizers.enumerate() {

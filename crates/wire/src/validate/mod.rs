@@ -8,7 +8,7 @@ pub(crate) mod container_list;
 pub(crate) mod env;
 pub(crate) mod internal;
 pub mod meta;
-pub(crate) mod names;
+pub mod names;
 mod path;
 pub(crate) mod pod_spec;
 pub(crate) mod pod_update;
@@ -26,9 +26,4 @@ pub(crate) mod warnings;
 pub(crate) mod workload;
 
 pub(crate) use path::Path;
-pub(crate) use report::Report;
-
-use crate::status::FieldError;
-
-/// The list into which checks write.
-pub(crate) type Errors = Vec<FieldError>;
+pub(crate) use report::{Errors, Report};

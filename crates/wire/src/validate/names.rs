@@ -262,6 +262,41 @@ pub(crate) fn config_key(text: &str) -> Messages {
     messages
 }
 
+/// What a name of a kind may look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameRule {
+    /// Lower-case RFC 1123 subdomain, at most 253 characters: most kinds.
+    Subdomain,
+    /// Lower-case RFC 1123 label, at most 63 characters: namespaces, services.
+    Label,
+    /// Anything that can stand between two slashes of a path: RBAC.
+    PathSegment,
+}
+
+impl NameRule {
+    /// What is wrong with the name. Of a `prefix` something will follow, so it may end with a dash.
+    pub fn messages(self, name: &str, prefix: bool) -> Vec<String> {
+        let masked;
+        let name = match name.strip_suffix('-') {
+            Some(stem) if prefix && !stem.is_empty() => {
+                masked = format!("{}a", &stem[..floor_boundary(stem)]);
+                masked.as_str()
+            }
+            _ => name,
+        };
+        match self {
+            NameRule::Subdomain => dns_subdomain(name),
+            NameRule::Label => dns_label(name),
+            NameRule::PathSegment => path_segment(name),
+        }
+    }
+}
+
+/// The end of the text without its last character.
+fn floor_boundary(text: &str) -> usize {
+    text.char_indices().next_back().map_or(0, |(at, _)| at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,11 @@
 //! Writing down mistakes in few words.
 
-use super::{Errors, Path, names};
+use super::{Path, names};
 use crate::Value;
 use crate::status::{FieldError, MAX_ERRORS};
+
+/// The list into which checks write.
+pub(crate) type Errors = Vec<FieldError>;
 
 /// Short forms of the constructors of [`FieldError`].
 pub(crate) trait Report {

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::warnings::MOST;
 use crate::Value;
 use crate::access::Read;
+
+/// Warnings that one check writes down; far more than are sent.
+pub(super) const MOST: usize = 100;
 
 /// A file that a volume will have.
 struct File<'a> {

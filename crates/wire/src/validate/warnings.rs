@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use everynode_model::quantity::Quantity;
 
-use super::{Path, virtual_paths};
+use super::Path;
+use super::virtual_paths::{self, MOST};
 use crate::Value;
 use crate::access::Read;
 
@@ -303,9 +304,6 @@ fn hidden_variables(container: &Value, path: &Path<'_>, out: &mut Vec<String>) {
         }
     }
 }
-
-/// Warnings that one check writes down; far more than are sent.
-pub(super) const MOST: usize = 100;
 
 /// The ports of a pod so far, and where those of one number and protocol stand among them: all, and by host port.
 #[derive(Default)]

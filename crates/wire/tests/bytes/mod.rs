@@ -4,7 +4,8 @@
 
 use everynode_model::quantity::{self, Quantity};
 use everynode_model::{self as model, AnyObject, time};
-use everynode_wire::decode::{Body, decode, decode_body, parse_json_strict};
+use everynode_wire::decode::{Body, decode, decode_body};
+use everynode_wire::json;
 use everynode_wire::patch::{json_patch, merge_patch, strategic_merge};
 use everynode_wire::schema::{Type, type_named};
 use everynode_wire::selector::{FieldSelector, LabelSelector};
@@ -112,7 +113,7 @@ pub fn selector(bytes: &[u8]) {
         let again = FieldSelector::parse(&selector.to_string()).unwrap();
         assert_eq!(terms(&again), terms(&selector), "{text:?}");
     }
-    if let Ok((object, _)) = parse_json_strict(bytes) {
+    if let Ok((object, _)) = json::parse_strict(bytes) {
         used(LabelSelector::from_object(&object));
     }
 }

@@ -1,9 +1,9 @@
 //! Role bindings.
 
-use super::{AGE, NAME, age, name, text, wide};
+use super::cell::{AGE, NAME, age, name, text, wide};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::Column;
+use crate::rules::Column;
 
 pub(in crate::kinds) const BINDING: &[Column] = &[
     NAME,

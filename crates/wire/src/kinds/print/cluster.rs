@@ -1,9 +1,9 @@
 //! Namespaces, configuration, events, leases and other small kinds.
 
-use super::{AGE, NAME, age, name, or, since, text, typed, wide};
+use super::cell::{AGE, NAME, age, name, or, since, text, typed, wide};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::Column;
+use crate::rules::Column;
 
 pub(in crate::kinds) const NAMESPACE: &[Column] = &[NAME, text("Status", "The status of the namespace"), AGE];
 

@@ -1,9 +1,12 @@
 //! Services, endpoints, ingresses and network policies.
 
-use super::{AGE, NAME, NONE, UNSET, age, labels, name, or, selector_text, some_of, text, wide};
+use super::cell::{
+    AGE, NAME, NONE, UNKNOWN, UNSET, age, labels, name, name_with_default, or, selector_text, some_of, text,
+    wide,
+};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::Column;
+use crate::rules::Column;
 
 pub(in crate::kinds) const SERVICE: &[Column] = &[
     NAME,
@@ -48,7 +51,7 @@ fn external_ip(service: &Value) -> String {
             or(&all.join(","), "<pending>").to_owned()
         }
         "ExternalName" => service.text("spec.externalName").to_owned(),
-        _ => super::UNKNOWN.to_owned(),
+        _ => UNKNOWN.to_owned(),
     }
 }
 
@@ -164,7 +167,7 @@ pub(in crate::kinds) fn ingress_class(object: &Value, now: i64) -> Vec<Value> {
             format!("{}{dot}{group}/{}", parameters.text("kind"), parameters.text("name"))
         },
     );
-    let shown = super::name_with_default(object, &["ingressclass.kubernetes.io/is-default-class"]);
+    let shown = name_with_default(object, &["ingressclass.kubernetes.io/is-default-class"]);
     vec![shown, object.text("spec.controller").into(), parameters.into(), age(object, now)]
 }
 

@@ -1,9 +1,9 @@
 //! Nodes.
 
-use super::{AGE, NAME, NONE, UNKNOWN, age, name, or, text, wide};
+use super::cell::{AGE, NAME, NONE, UNKNOWN, age, name, or, text, wide};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::Column;
+use crate::rules::Column;
 
 pub(in crate::kinds) const COLUMNS: &[Column] = &[
     NAME,

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use everynode_model::time;
 use serde_json::json;
 
-use super::{AGE, NAME, NONE, or, since, text, unix_seconds, wide};
+use super::cell::{AGE, NAME, NONE, or, since, text, unix_seconds, wide};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::Column;
+use crate::rules::Column;
 
 pub(in crate::kinds) const COLUMNS: &[Column] = &[
     NAME,

@@ -1,9 +1,9 @@
 //! Volumes, claims, classes and drivers.
 
-use super::{AGE, NAME, NONE, UNSET, age, name, or, text, typed, wide};
+use super::cell::{AGE, NAME, NONE, UNSET, age, name, name_with_default, or, text, typed, wide};
 use crate::Value;
 use crate::access::Read;
-use crate::resource::Column;
+use crate::rules::Column;
 
 pub(in crate::kinds) const VOLUME: &[Column] = &[
     NAME,
@@ -100,7 +100,7 @@ pub(in crate::kinds) fn class(object: &Value, now: i64) -> Vec<Value> {
     let annotations =
         ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
     vec![
-        super::name_with_default(object, &annotations),
+        name_with_default(object, &annotations),
         object.text("provisioner").into(),
         or(object.text("reclaimPolicy"), "Delete").into(),
         or(object.text("volumeBindingMode"), "Immediate").into(),

@@ -1,14 +1,14 @@
 //! Workloads: daemon sets, deployments, replica sets, stateful sets, jobs and their history.
 
-use super::{
-    AGE, CONTAINERS, IMAGES, NAME, NONE, age, containers, labels, name, selector_text, since, text, typed,
-    unix_seconds, wide,
+use super::cell::{
+    AGE, CONTAINERS, IMAGES, NAME, NONE, UNSET, age, containers, labels, name, or, selector_text, since,
+    some_of, text, typed, unix_seconds, wide,
 };
 use everynode_model::time;
 
 use crate::Value;
 use crate::access::Read;
-use crate::resource::Column;
+use crate::rules::Column;
 
 pub(in crate::kinds) const DAEMON_SET: &[Column] = &[
     NAME,
@@ -250,13 +250,13 @@ pub(in crate::kinds) fn cron_job(object: &Value, now: i64) -> Vec<Value> {
     let suspended = match object.at("spec.suspend").and_then(Value::as_bool) {
         Some(true) => "True",
         Some(false) => "False",
-        None => super::UNSET,
+        None => UNSET,
     };
     let (names, images) = containers(object.at("spec.jobTemplate.spec.template.spec"));
     vec![
         name(object),
         object.text("spec.schedule").into(),
-        super::or(object.text("spec.timeZone"), NONE).into(),
+        or(object.text("spec.timeZone"), NONE).into(),
         suspended.into(),
         object.items("status.active").len().into(),
         last.into(),
@@ -303,11 +303,11 @@ pub(in crate::kinds) const AUTOSCALER: &[Column] = &[
 pub(in crate::kinds) fn autoscaler(object: &Value, now: i64) -> Vec<Value> {
     let target = object.at("spec.scaleTargetRef").unwrap_or(&Value::Null);
     let targets: Vec<String> = object.items("spec.metrics").iter().map(metric_target).collect();
-    let least = object.number_opt("spec.minReplicas").map_or(super::UNSET.to_owned(), |n| n.to_string());
+    let least = object.number_opt("spec.minReplicas").map_or(UNSET.to_owned(), |n| n.to_string());
     vec![
         name(object),
         format!("{}/{}", target.text("kind"), target.text("name")).into(),
-        super::or(&super::some_of(&targets, 2), NONE).into(),
+        or(&some_of(&targets, 2), NONE).into(),
         least.into(),
         object.number("spec.maxReplicas").into(),
         object.number("status.currentReplicas").into(),

@@ -1,6 +1,6 @@
 //! JSON without a type, such as a patch, with the fields that stand twice.
 
-use super::json::{Parser, Token};
+use super::parser::{Parser, Token};
 use crate::{Object, Value};
 
 /// Problems that are reported.

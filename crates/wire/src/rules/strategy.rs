@@ -11,12 +11,12 @@ pub(crate) fn create(object: &mut Value, status_type: &str) {
 }
 
 /// The status that a new object starts with.
-pub(super) fn reset_status(object: &mut Value, status_type: &str) {
+pub(crate) fn reset_status(object: &mut Value, status_type: &str) {
     object.put("status", zero(status_type));
 }
 
 /// The generation that a new object starts with.
-pub(super) fn first_generation(object: &mut Value) {
+pub(crate) fn first_generation(object: &mut Value) {
     if let Some(metadata) = object.make("metadata") {
         metadata.put("generation", 1);
     }
@@ -34,7 +34,7 @@ pub(crate) fn status_update(new: &mut Value, old: &Value) {
 }
 
 /// An update of the status leaves spec and labels alone.
-pub(super) fn status_update_keeps_labels(new: &mut Value, old: &Value) {
+pub(crate) fn status_update_keeps_labels(new: &mut Value, old: &Value) {
     keep(new, old, "spec");
     let labels = old.pointer("/metadata/labels").cloned();
     if let Some(metadata) = new.get_mut("metadata") {
@@ -46,7 +46,7 @@ pub(super) fn status_update_keeps_labels(new: &mut Value, old: &Value) {
 }
 
 /// Sets the generation to that of `old`, plus one when something of meaning changed.
-pub(super) fn raise_generation(new: &mut Value, old: &Value, changed: bool) {
+pub(crate) fn raise_generation(new: &mut Value, old: &Value, changed: bool) {
     let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
     if let Some(metadata) = new.make("metadata") {
         metadata.put("generation", generation + i64::from(changed));
@@ -54,7 +54,7 @@ pub(super) fn raise_generation(new: &mut Value, old: &Value, changed: bool) {
 }
 
 /// Takes a top-level field over from `old`.
-pub(super) fn keep(new: &mut Value, old: &Value, field: &str) {
+pub(crate) fn keep(new: &mut Value, old: &Value, field: &str) {
     match old.get(field) {
         Some(value) => new.put(field, value.clone()),
         None => drop(new.take_out(field)),
