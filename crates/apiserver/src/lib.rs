@@ -3,18 +3,27 @@
 //! # The way of a request
 //!
 //! ```text
-//!  connection      http::serve     TLS, HTTP/1.1 or 2, limits on connections and headers
+//!  connection      serve           TLS, HTTP/1.1 or 2, limits on connections and headers
 //!      |
-//!  request         api             who asks (authn), which resource (http::target), which verb,
-//!      |                           limits on bodies, time and requests in flight
-//!  call            handlers        decode by schema -> change -> admission -> rules -> checks
+//!  request         api             who asks (authn); the audit log takes it down
+//!      |
+//!  method, path    router          which resource (http::target), which verb, and whether it is allowed; the gate
+//!      |                           limits bodies, time and requests in flight; the guide answers what is served
+//!  call            handlers        the body by schema, what to do, the answer (view: objects, tables, metadata)
+//!      |
+//!  object          objects         create, change, delete: admission -> rules -> checks -> compare and swap
 //!      |                           (the resource table of `wire` says what each kind needs)
+//!  state           state           catalog, store, ledger of quotas, counters: what all share, and no more
+//!      |
 //!  write           store           queue -> one thread: decide, commit, publish, answer
-//!      |                                    |                        |
-//!  answer          view                 backend (redb or none)    ring of events per resource
-//!                  objects, tables,                                  |
-//!                  metadata                                      watchers (handlers::watch)
+//!                                       |                        |
+//!                                  backend (redb or none)    ring of events per resource
+//!                                                                |
+//!                                                            watchers (handlers::watch)
 //! ```
+//!
+//! Each part knows only those below it. What the server does by itself (`upkeep`) stands beside the handlers, on
+//! `objects`.
 //!
 //! A write is a compare-and-swap on one object: it names the revision that it was computed from, and is
 //! computed again when somebody was faster. The writer thread takes everything that is queued, gives each
@@ -36,15 +45,17 @@ mod admission;
 mod api;
 mod audit;
 mod authn;
-mod bootstrap;
 mod catalog;
 mod config;
-mod definitions;
+mod decode;
 mod discovery;
+mod gate;
+mod guide;
 mod handlers;
 mod http;
 mod meta;
 mod metrics;
+mod objects;
 mod openapi;
 mod panics;
 mod patch;
@@ -52,11 +63,14 @@ mod pki;
 pub mod private;
 mod protobuf;
 mod reviews;
+mod router;
 mod selection;
+mod serve;
 mod server;
+mod state;
 pub mod store;
-mod sweeper;
 mod tls;
+mod upkeep;
 mod view;
 
 pub use config::{Config, Storage};

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use everynode_wire::resource::Resource;
+
 use crate::audit::Counters;
+use crate::catalog::Registry;
 use crate::store::Store;
 
 /// What is counted apart: verb, group, version, resource, subresource, code.
@@ -47,7 +50,7 @@ impl Metrics {
     }
 
     /// All counters as text.
-    pub fn text(&self, store: &Store, objects: &[(String, usize)], audit: Option<&Counters>) -> String {
+    pub fn text(&self, store: &Store, registry: &Registry, audit: Option<&Counters>) -> String {
         let mut out = String::new();
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         out.push_str("# HELP apiserver_request_total Requests by verb, resource and code.\n");
@@ -68,7 +71,7 @@ impl Metrics {
         );
         out.push_str("# HELP apiserver_resource_objects Stored objects by resource.\n");
         out.push_str("# TYPE apiserver_resource_objects gauge\n");
-        for (resource, count) in objects {
+        for (resource, count) in object_counts(store, registry) {
             let _ = writeln!(out, "apiserver_resource_objects{{resource=\"{resource}\"}} {count}");
         }
         out.push_str("# HELP everynode_store_revision The last revision of the store.\n");
@@ -84,4 +87,13 @@ impl Metrics {
         }
         out
     }
+}
+
+/// How many objects each resource has, by names such as `daemonsets.apps`.
+fn object_counts(store: &Store, registry: &Registry) -> Vec<(String, usize)> {
+    let name = |resource: &Resource| match &*resource.group {
+        "" => resource.plural.clone().into_owned(),
+        group => format!("{}.{group}", &resource.plural),
+    };
+    registry.shelves().map(|(shelf, resource)| (name(resource), store.count(shelf))).collect()
 }

@@ -10,6 +10,8 @@ use std::pin::pin;
 use std::sync::Once;
 use std::task::Poll;
 
+use everynode_wire::status::Status;
+
 /// What is known of a panic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a panic at {place}: {message}")]
@@ -60,6 +62,17 @@ pub async fn contained_async<T>(future: impl Future<Output = T>) -> Result<T, Pa
         Err(panic) => Poll::Ready(Err(panic)),
     })
     .await
+}
+
+/// The work of a request. A panic is a bug, which ends this request only.
+///
+/// # Errors
+/// The refusal of the request.
+pub async fn contained_request<T>(work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    contained_async(work).await.unwrap_or_else(|panic| {
+        tracing::error!(%panic, "a request was given up");
+        Err(Status::internal("the server made a mistake, which its log names"))
+    })
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> Panic {

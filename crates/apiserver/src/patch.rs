@@ -6,7 +6,7 @@ use everynode_wire::patch;
 use everynode_wire::resource::{Model, Resource};
 use everynode_wire::status::{Reason, Status};
 
-use crate::handlers::model_of;
+use crate::decode::model_of;
 use crate::http::query::FieldValidation;
 
 /// The media types of patches, as `Accept-Patch` lists them.

@@ -1,11 +1,12 @@
 //! Label and field selectors over stored objects.
 
 use everynode_wire::Value;
+use everynode_wire::resource::Resource;
 use everynode_wire::selector::{FieldSelector, FieldTerm, LabelSelector};
 use everynode_wire::status::Status;
 
-use crate::catalog::text_at;
-use crate::handlers::Call;
+use crate::catalog::{Catalog, text_at};
+use crate::http::query::Query;
 use crate::store::Stored;
 
 /// What a list, watch or deletion of a collection is limited to.
@@ -28,13 +29,12 @@ enum Place {
 
 impl Selection {
     /// Reads the selectors of a request.
-    pub fn parse(call: &Call<'_>) -> Result<Selection, Status> {
-        let labels = LabelSelector::parse(call.query.get("labelSelector").unwrap_or(""))?;
-        let fields = FieldSelector::parse(call.query.get("fieldSelector").unwrap_or(""))?;
-        let resource = &call.resource;
+    pub fn parse(query: &Query, resource: &Resource, catalog: &Catalog) -> Result<Selection, Status> {
+        let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or(""))?;
+        let fields = FieldSelector::parse(query.get("fieldSelector").unwrap_or(""))?;
         let selectable: Vec<&str> = resource.selectable_fields.iter().map(|field| &**field).collect();
         fields.check_fields(&selectable)?;
-        let registry = call.api.catalog().registry();
+        let registry = catalog.registry();
         let stored = &registry.stored_form(resource).selectable_fields;
         let place = |term: &FieldTerm| match term.field.as_str() {
             "metadata.name" => Some(Place::Name),
@@ -65,8 +65,7 @@ impl Selection {
                 Place::Namespace => &facts.namespace,
                 Place::Listed(at) => facts.fields.get(*at).map_or("", |value| value),
                 Place::Inside => {
-                    let read = || serde_json::from_slice::<Value>(stored.bytes()).unwrap_or_default();
-                    inside = text_at(object.get_or_insert_with(read), &term.field);
+                    inside = text_at(object.get_or_insert_with(|| stored.value()), &term.field);
                     &inside
                 }
             };

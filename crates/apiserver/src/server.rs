@@ -4,24 +4,24 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admission::quota;
 use crate::api::Api;
 use crate::audit::Audit;
 use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
-use crate::definitions::Definitions;
-use crate::http::serve;
 use crate::pki::{Pair, Pki, PkiError};
 use crate::private::{self, PrivateError};
+use crate::router::Router;
+use crate::state::{State, unix_seconds};
 use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
-use crate::{bootstrap, sweeper, tls};
+use crate::upkeep::definitions::Definitions;
+use crate::upkeep::{bootstrap, quotas, sweeper};
+use crate::{serve, tls};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,8 @@ pub struct Server {
     address: SocketAddr,
     pki: Pki,
     own: Pair,
-    api: Arc<Api>,
+    state: Arc<State>,
+    audit: Option<Audit>,
     left_out: Option<LeftOut>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -100,20 +101,22 @@ impl Server {
             catalog.read_facts(shelf, bytes)
         })?;
         let (stop, stopped) = watch::channel(false);
-        let api = Arc::new(Api::new(config, catalog, store, audit, &pki, address, stopped.clone()));
-        bootstrap::run(&api, address.port()).await.map_err(|status| Error::Bootstrap(status.message))?;
-        let mut definitions = Definitions::new(api.clone());
+        let state = Arc::new(State::new(config, catalog, store, stopped.clone()));
+        bootstrap::run(&state, address.port()).await.map_err(|status| Error::Bootstrap(status.message))?;
+        let mut definitions = Definitions::new(state.clone());
         if let Some(definitions) = &mut definitions {
             // What was defined before is served from the first request on.
             definitions.settle().await;
         }
+        let router = Router::new(state.clone(), audit.clone(), address);
+        let api = Api::new(router, audit.clone(), pki.token.clone());
         let mut tasks = vec![
-            tokio::spawn(serve::run(listener, tls, api.clone(), shown, stopped.clone())),
-            tokio::spawn(sweeper::run(api.clone(), stopped.clone())),
-            tokio::spawn(quota::run(api.clone(), stopped.clone())),
+            tokio::spawn(serve::run(listener, tls, Arc::new(api), shown, stopped.clone())),
+            tokio::spawn(sweeper::run(state.clone(), stopped.clone())),
+            tokio::spawn(quotas::run(state.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
-        Ok(Server { address, pki, own, api, left_out: None, stop, tasks, notes: Vec::new() })
+        Ok(Server { address, pki, own, state, audit, left_out: None, stop, tasks, notes: Vec::new() })
     }
 
     /// Where it listens.
@@ -154,7 +157,7 @@ impl Server {
 
     /// Why the store takes no more writes, when it does not.
     pub fn write_failure(&self) -> Option<String> {
-        self.api.store().write_failure()
+        self.state.store.write_failure()
     }
 
     /// What the store goes on without, when it was damaged.
@@ -168,11 +171,11 @@ impl Server {
         for task in self.tasks {
             let _ = task.await;
         }
-        if let Some(audit) = self.api.audit() {
+        if let Some(audit) = self.audit {
             audit.close().await;
         }
-        let store = self.api.store().clone();
-        drop(self.api);
+        let store = self.state.store.clone();
+        drop(self.state);
         store.close().await;
     }
 }
@@ -183,10 +186,4 @@ fn prepare(directory: &Path) -> Result<Vec<String>, PrivateError> {
     let closed = private::make_directory(directory)?;
     let files = ["pki.json", "store.redb"].map(|name| private::check_file(&directory.join(name)));
     closed.into_iter().map(|note| Ok(Some(note))).chain(files).filter_map(Result::transpose).collect()
-}
-
-/// Seconds since 1970.
-pub(crate) fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -1,12 +1,12 @@
 //! What pods take of quotas.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everynode_admission::{Charge, Quotas};
 use everynode_wire::Value;
 
-use super::view::decode;
+use crate::catalog::Catalog;
 use crate::meta;
 use crate::store::{Change, Event, Key, ShelfId, Store, Stored, Watcher};
 
@@ -17,6 +17,25 @@ pub struct Shelves {
     pub pods: ShelfId,
     /// ResourceQuotas.
     pub quotas: ShelfId,
+}
+
+impl Shelves {
+    /// None where one of the kinds is not served.
+    pub fn of(catalog: &Catalog) -> Option<Shelves> {
+        let shelf = |plural: &str| catalog.shelf_named("", "v1", plural);
+        Some(Shelves { pods: shelf("pods")?, quotas: shelf("resourcequotas")? })
+    }
+}
+
+/// The ledger that all requests write in.
+#[derive(Debug, Clone, Default)]
+pub struct SharedLedger(Arc<Mutex<Ledger>>);
+
+impl SharedLedger {
+    /// Takes the ledger, for a moment.
+    pub fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the pods of namespaces with quotas take of these. It follows the events of pods, so that an answer costs what
@@ -146,7 +165,7 @@ impl Account {
             return;
         }
         self.revisions = revisions;
-        let objects: Vec<Value> = quotas.iter().filter_map(|(_, quota)| decode(quota)).collect();
+        let objects: Vec<Value> = quotas.iter().map(|(_, quota)| quota.value()).collect();
         let mut quotas = Quotas::new(&objects);
         if !quotas.limit_the_same_as(&self.quotas) {
             quotas.recount(self.charges.values().chain(self.pending.values()));
@@ -157,7 +176,7 @@ impl Account {
     /// Counts a pod as it is now, instead of as it was.
     fn enter(&mut self, pod: &Stored, now: i64) {
         let name = pod.facts.name.clone();
-        let object = decode(pod).unwrap_or_default();
+        let object = pod.value();
         let charge = Charge::of(&object, now);
         self.settle(meta::text(&object, "uid"));
         self.forget(&name);

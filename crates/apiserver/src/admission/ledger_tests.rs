@@ -105,7 +105,7 @@ impl World {
     fn recount(&self, namespace: &str) -> Vec<ResourceList> {
         let objects = |shelf| -> Vec<Value> {
             let items = self.store.list(shelf, Some(namespace)).items;
-            items.iter().map(|(_, stored)| decode(stored).unwrap()).collect()
+            items.iter().map(|(_, stored)| stored.value()).collect()
         };
         let mut quotas = Quotas::new(&objects(SHELVES.quotas));
         let charges: Vec<Charge> =

@@ -13,8 +13,8 @@ use everynode_wire::status::Status;
 
 pub use view::StoreView;
 
-use crate::api::Api;
 use crate::meta;
+use crate::state::State;
 
 /// Namespaces that every cluster has and that cannot be deleted.
 pub const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public"];
@@ -24,7 +24,7 @@ const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
 /// Completes and checks a new object, or refuses it. `issue` gives it what only the server can give out: a name where
 /// it has none, a uid, the time.
 pub fn create(
-    api: &Api,
+    state: &State,
     resource: &Resource,
     object: &mut Value,
     issue: impl FnOnce(&mut Value),
@@ -33,7 +33,7 @@ pub fn create(
         let why = "create not allowed while custom resource definition is terminating";
         return Err(forbid(resource, object, why));
     }
-    let view = StoreView(api);
+    let view = StoreView(state);
     if is_pod(resource) {
         return create_pod(&view, object, &meta::random_suffix(), issue);
     }
@@ -48,7 +48,7 @@ pub fn create(
     issue(object);
     resource.rules.prepare_create(object);
     if (&*resource.group, &*resource.kind) == ("", "Service") {
-        service::allocate(api, object)?;
+        service::allocate(state, object)?;
     }
     check_new(resource, object)
 }
@@ -59,10 +59,10 @@ pub fn is_pod(resource: &Resource) -> bool {
 }
 
 /// Completes an update of a main resource with what the server gave out before.
-pub fn update(api: &Api, resource: &Resource, new: &mut Value, old: &Value) -> Result<(), Status> {
+pub fn update(state: &State, resource: &Resource, new: &mut Value, old: &Value) -> Result<(), Status> {
     if (&*resource.group, &*resource.kind) == ("", "Service") {
         service::keep(new, old);
-        service::allocate(api, new)?;
+        service::allocate(state, new)?;
     }
     Ok(())
 }

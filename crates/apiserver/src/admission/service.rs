@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use everynode_wire::Value;
 use everynode_wire::status::Status;
 
-use crate::api::Api;
 use crate::meta;
+use crate::state::State;
 
 /// Addresses are given out of `10.96.0.0/16`; the first ones are left to those who ask for them by number.
 const FIRST_ADDRESS: u32 = u32::from_be_bytes([10, 96, 1, 0]);
@@ -19,14 +19,14 @@ const NODE_PORTS: u32 = 2_768;
 
 /// Gives a service the address and node ports that it needs and does not have. The same name gets the same
 /// ones, unless they are taken.
-pub fn allocate(api: &Api, service: &mut Value) -> Result<(), Status> {
+pub fn allocate(state: &State, service: &mut Value) -> Result<(), Status> {
     let kind = text(service, "/spec/type").to_owned();
     if kind == "ExternalName" {
         return Ok(());
     }
     let seed = seed(service);
     if text(service, "/spec/clusterIP").is_empty() {
-        let taken = taken_addresses(api);
+        let taken = taken_addresses(state);
         let free = (0..ADDRESSES)
             .map(|step| Ipv4Addr::from(FIRST_ADDRESS + (seed.wrapping_add(step)) % ADDRESSES).to_string())
             .find(|address| !taken.contains(address));
@@ -47,7 +47,7 @@ pub fn allocate(api: &Api, service: &mut Value) -> Result<(), Status> {
         }
     }
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
-        allocate_node_ports(api, service, seed)?;
+        allocate_node_ports(state, service, seed)?;
     }
     Ok(())
 }
@@ -77,8 +77,8 @@ pub fn keep(new: &mut Value, old: &Value) {
     }
 }
 
-fn allocate_node_ports(api: &Api, service: &mut Value, seed: u32) -> Result<(), Status> {
-    let mut taken = taken_node_ports(api);
+fn allocate_node_ports(state: &State, service: &mut Value, seed: u32) -> Result<(), Status> {
+    let mut taken = taken_node_ports(state);
     let ports = service.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
     for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
         if port.get("nodePort").and_then(Value::as_u64).is_some_and(|port| port > 0) {
@@ -94,18 +94,18 @@ fn allocate_node_ports(api: &Api, service: &mut Value, seed: u32) -> Result<(), 
     Ok(())
 }
 
-fn services(api: &Api) -> Vec<Value> {
-    let Some(shelf) = api.catalog().shelf_named("", "v1", "services") else { return Vec::new() };
-    let listing = api.store().list(shelf, None);
-    listing.items.iter().filter_map(|(_, stored)| serde_json::from_slice(stored.bytes()).ok()).collect()
+fn services(state: &State) -> Vec<Value> {
+    let Some(shelf) = state.catalog.shelf_named("", "v1", "services") else { return Vec::new() };
+    let listing = state.store.list(shelf, None);
+    listing.items.iter().map(|(_, stored)| stored.value()).collect()
 }
 
-fn taken_addresses(api: &Api) -> HashSet<String> {
-    services(api).iter().map(|service| text(service, "/spec/clusterIP").to_owned()).collect()
+fn taken_addresses(state: &State) -> HashSet<String> {
+    services(state).iter().map(|service| text(service, "/spec/clusterIP").to_owned()).collect()
 }
 
-fn taken_node_ports(api: &Api) -> HashSet<u64> {
-    let services = services(api);
+fn taken_node_ports(state: &State) -> HashSet<u64> {
+    let services = services(state);
     let ports = services.iter().filter_map(|service| service.pointer("/spec/ports")?.as_array());
     ports.flatten().filter_map(|port| port.get("nodePort")?.as_u64()).collect()
 }

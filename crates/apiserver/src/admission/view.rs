@@ -3,41 +3,35 @@
 use everynode_admission::{Kind, View};
 use everynode_wire::Value;
 
-use crate::api::Api;
-use crate::store::{ShelfId, Stored};
+use crate::state::State;
+use crate::store::ShelfId;
 
 /// The objects of the store.
-pub struct StoreView<'a>(pub &'a Api);
+pub struct StoreView<'a>(pub &'a State);
 
 impl StoreView<'_> {
     fn shelf(&self, kind: Kind) -> Option<ShelfId> {
-        self.0.catalog().shelf_named(kind.group(), "v1", kind.plural())
+        self.0.catalog.shelf_named(kind.group(), "v1", kind.plural())
     }
 }
 
 impl View for StoreView<'_> {
     fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Value> {
-        let stored = self.0.store().get(self.shelf(kind)?, namespace, name)?;
-        decode(&stored)
+        Some(self.0.store.get(self.shelf(kind)?, namespace, name)?.value())
     }
 
     fn list(&self, kind: Kind, namespace: &str) -> Vec<Value> {
         let Some(shelf) = self.shelf(kind) else { return Vec::new() };
-        let listing = self.0.store().list(shelf, Some(namespace).filter(|_| kind.is_namespaced()));
-        listing.items.iter().filter_map(|(_, stored)| decode(stored)).collect()
+        let listing = self.0.store.list(shelf, Some(namespace).filter(|_| kind.is_namespaced()));
+        listing.items.iter().map(|(_, stored)| stored.value()).collect()
     }
 
     fn node_label(&self, node: &str, key: &str) -> Option<String> {
-        let nodes = self.0.catalog().shelf_named("", "v1", "nodes")?;
-        self.0.store().get(nodes, "", node)?.facts.label(key).map(str::to_owned)
+        let nodes = self.0.catalog.shelf_named("", "v1", "nodes")?;
+        self.0.store.get(nodes, "", node)?.facts.label(key).map(str::to_owned)
     }
 
     fn checks_service_accounts(&self) -> bool {
-        self.0.config().service_account_admission
+        self.0.config.service_account_admission
     }
-}
-
-/// An object as it is stored.
-pub fn decode(stored: &Stored) -> Option<Value> {
-    serde_json::from_slice(stored.bytes()).ok()
 }

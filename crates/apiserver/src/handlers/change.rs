@@ -1,62 +1,17 @@
-//! Updates and patches: read, change, check, compare and swap.
-
-use std::sync::Arc;
+//! PUT and PATCH of an object, or of a part of it.
 
 use everynode_wire::Value;
 use everynode_wire::resource::Resource;
-use everynode_wire::status::{FieldError, Status};
+use everynode_wire::status::Status;
 use http::Response;
 
 use super::{Call, create};
-use crate::api::Api;
+use crate::decode::convert_and_default;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
-use crate::store::{Action, Expect, ShelfId, Stored, Write, WriteError};
-use crate::{admission, meta, patch, view};
-use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
-use everynode_wire::validate::names::NameRule;
-
-/// How often a change is tried anew when the object changes under it.
-const ATTEMPTS: usize = 64;
-
-/// Which part of an object a request may change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// Everything but the status.
-    Main,
-    /// The status.
-    Status,
-    /// The finalizers of a namespace's spec.
-    Finalize,
-    /// Anything; for the server's own changes, which are not checked again.
-    Anything,
-}
-
-/// What came of a change.
-pub enum Changed {
-    /// The object is stored in its new state, or was so before.
-    Stored(Arc<Stored>),
-    /// The object is not stored: a dry run, or the change let a deleted object go.
-    Shown(Value),
-}
-
-/// A change of one object.
-pub struct Change<'a> {
-    /// The resource.
-    pub resource: &'a Resource,
-    /// Where its objects lie.
-    pub shelf: ShelfId,
-    /// Namespace or empty.
-    pub namespace: &'a str,
-    /// Name.
-    pub name: &'a str,
-    /// What may change.
-    pub part: Part,
-    /// Whether nothing is to be stored.
-    pub dry_run: bool,
-    /// Whether the client named the version that it changes, so that a newer one must not be changed.
-    pub pinned: bool,
-}
+use crate::meta;
+use crate::objects::change::{Change, Changed, Part, apply};
+use crate::patch::Patch;
 
 /// PUT.
 pub async fn update(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Response<Body>, Status> {
@@ -65,65 +20,41 @@ pub async fn update(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Res
     same_name(&mut object, &call.name)?;
     create::ensure_namespace(&mut object, &call.resource, &call.namespace)?;
     if call.find().is_err() && call.resource.create_on_update && part == Part::Main {
-        return create_by_update(call, object, options).await;
+        return create::store(call, object, options.dry_run).await;
     }
     let mut change = |old: &Value| {
         precondition_uid(&call.resource, &call.namespace, &object, old)?;
         Ok(object.clone())
     };
     let mut warnings = Vec::new();
-    let how = Change { pinned: meta::has(&object, "resourceVersion"), ..of(call, part, options.dry_run) };
-    let changed = apply(call.api, &how, &mut change, &mut warnings).await?;
+    let pinned = meta::has(&object, "resourceVersion");
+    let how = Change { part, dry_run: options.dry_run, pinned, ..call.change() };
+    let changed = apply(call.state, &how, &mut change, &mut warnings).await?;
     call.warnings.append(&mut warnings);
     Ok(answer(call, changed))
-}
-
-async fn create_by_update(
-    call: &mut Call<'_>,
-    object: Value,
-    options: WriteOptions,
-) -> Result<Response<Body>, Status> {
-    let (api, resource) = (call.api, call.resource.clone());
-    let created = create::create_object(api, &resource, object, options.dry_run, &mut call.warnings).await?;
-    Ok(match created {
-        create::Created::Stored(stored) => call.answer_stored(201, &stored),
-        create::Created::Dry(object) => call.answer_value(201, object),
-    })
 }
 
 /// PATCH.
 pub async fn patch(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "PatchOptions")?;
-    let patch = patch::Patch::read(&call.content_type, bytes)?;
+    let patch = Patch::read(&call.content_type, bytes)?;
     let (resource, namespace, name) = (call.resource.clone(), call.namespace.clone(), call.name.clone());
     let mut unknown = Vec::new();
     let mut change = |old: &Value| {
         let patched = patch.apply(&resource, old, options.field_validation)?;
         unknown = patched.warnings;
         let mut object = patched.object;
-        super::convert_and_default(&resource, &mut object)?;
+        convert_and_default(&resource, &mut object)?;
         same_name(&mut object, &name)?;
         create::ensure_namespace(&mut object, &resource, &namespace)?;
         Ok(object)
     };
     let mut warnings = Vec::new();
-    let how = of(call, part, options.dry_run);
-    let changed = apply(call.api, &how, &mut change, &mut warnings).await?;
+    let how = Change { part, dry_run: options.dry_run, ..call.change() };
+    let changed = apply(call.state, &how, &mut change, &mut warnings).await?;
     call.warnings.append(&mut unknown);
     call.warnings.append(&mut warnings);
     Ok(answer(call, changed))
-}
-
-fn of<'a>(call: &'a Call<'_>, part: Part, dry_run: bool) -> Change<'a> {
-    Change {
-        resource: &call.resource,
-        shelf: call.shelf,
-        namespace: &call.namespace,
-        name: &call.name,
-        part,
-        dry_run,
-        pinned: false,
-    }
 }
 
 fn answer(call: &Call<'_>, changed: Changed) -> Response<Body> {
@@ -158,148 +89,4 @@ fn precondition_uid(resource: &Resource, namespace: &str, new: &Value, old: &Val
         plural = resource.plural
     );
     Err(Status::conflict(&resource.group, &resource.plural, name, &why))
-}
-
-/// Reads an object, changes it, checks the result and stores it, again when somebody else was faster.
-pub async fn apply(
-    api: &Api,
-    how: &Change<'_>,
-    change: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
-    warnings: &mut Vec<String>,
-) -> Result<Changed, Status> {
-    let resource = how.resource;
-    for _ in 0..ATTEMPTS {
-        let found = api.store().get(how.shelf, how.namespace, how.name);
-        let stored = found.ok_or_else(|| Status::not_found(&resource.group, &resource.plural, how.name))?;
-        let old = view::decode(resource, stored.bytes());
-        let mut new = change(&old)?;
-        check_version(resource, how, &mut new, &stored)?;
-        warnings.clear();
-        if how.part == Part::Main {
-            admission::update(api, resource, &mut new, &old)?;
-        }
-        complete(resource, how.part, &mut new, &old, warnings)?;
-        let draft = api.draft(resource, &mut new).ok_or_else(|| Status::internal("not an object"))?;
-        if how.dry_run {
-            return Ok(Changed::Shown(new));
-        }
-        if draft.same_as(&stored) {
-            return Ok(Changed::Stored(stored));
-        }
-        let gone = lets_go(resource, &new, &old);
-        let action = if gone { Action::Remove(None) } else { Action::Put(draft) };
-        match write(api, how, stored.revision, action).await {
-            Ok(_) if gone => return Ok(Changed::Shown(new)),
-            Ok(stored) => return Ok(Changed::Stored(stored)),
-            Err(WriteError::Changed) if !how.pinned => {}
-            Err(error) => return Err(api.write_error(resource, how.name, error)),
-        }
-    }
-    Err(Status::modified(&resource.group, &resource.plural, how.name))
-}
-
-async fn write(
-    api: &Api,
-    how: &Change<'_>,
-    revision: u64,
-    action: Action,
-) -> Result<Arc<Stored>, WriteError> {
-    let write = Write {
-        shelf: how.shelf,
-        namespace: how.namespace.to_owned(),
-        name: how.name.to_owned(),
-        expect: Expect::Revision(revision),
-        action,
-    };
-    api.store().write(write).await
-}
-
-/// Refuses a version that is not the present one, and a missing one where the resource demands it.
-fn check_version(
-    resource: &Resource,
-    how: &Change<'_>,
-    new: &mut Value,
-    stored: &Stored,
-) -> Result<(), Status> {
-    let present = stored.revision.to_string();
-    let given = meta::text(new, "resourceVersion");
-    if !given.is_empty() && given != present {
-        return Err(Status::modified(&resource.group, &resource.plural, how.name));
-    }
-    if given.is_empty() && !resource.unconditional_update && how.part != Part::Anything {
-        let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-        return Err(Status::invalid(&resource.group, &resource.kind, how.name, &[error]));
-    }
-    meta::set(new, "resourceVersion", present);
-    Ok(())
-}
-
-/// Takes over what a client may not change, and checks the rest.
-fn complete(
-    resource: &Resource,
-    part: Part,
-    new: &mut Value,
-    old: &Value,
-    warnings: &mut Vec<String>,
-) -> Result<(), Status> {
-    if part == Part::Anything {
-        return Ok(());
-    }
-    meta::take_over(new, old, "generation");
-    for field in ["selfLink", "managedFields"] {
-        meta::set(new, field, Value::Null);
-    }
-    match part {
-        Part::Status => resource.rules.prepare_status_update(new, old),
-        Part::Finalize => keep_all_but_finalizers(new, old),
-        Part::Main | Part::Anything => resource.rules.prepare_update(new, old),
-    }
-    if meta::text(new, "uid").is_empty() {
-        meta::take_over(new, old, "uid");
-    }
-    meta::take_over(new, old, "creationTimestamp");
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
-        if meta::has(old, field) || !meta::has(new, field) {
-            meta::take_over(new, old, field);
-        }
-    }
-    let mut errors = Vec::new();
-    // The API checks metadata by itself, then against the old object, then once more with the kind, and
-    // reports a mistake each time. Names are not checked by the kind's rule again: they cannot change.
-    validate_metadata_create(new, resource.namespaced, NameRule::PathSegment, &mut errors);
-    let mut changed = Vec::new();
-    validate_metadata_update(new, old, &mut changed);
-    errors.extend(changed.iter().cloned());
-    errors.append(&mut changed);
-    resource.validate_finalizer_names(new, &mut errors);
-    match part {
-        Part::Status => resource.rules.validate_status_update(new, old, &mut errors),
-        _ => resource.rules.validate_update(new, old, &mut errors),
-    }
-    if !errors.is_empty() {
-        return Err(Status::invalid(&resource.group, &resource.kind, meta::text(old, "name"), &errors));
-    }
-    if part == Part::Main {
-        warnings.extend(resource.rules.warnings(new, Some(old)));
-    }
-    Ok(())
-}
-
-fn keep_all_but_finalizers(new: &mut Value, old: &Value) {
-    let finalizers = new.pointer("/spec/finalizers").cloned();
-    *new = old.clone();
-    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    match finalizers {
-        Some(finalizers) => spec.insert("finalizers".into(), finalizers),
-        None => spec.shift_remove("finalizers"),
-    };
-}
-
-/// Whether nothing holds a deleted object any more.
-fn lets_go(resource: &Resource, new: &Value, old: &Value) -> bool {
-    let waiting = meta::number(old, "deletionGracePeriodSeconds").is_some_and(|seconds| seconds > 0);
-    let held_by_spec = resource.group.is_empty()
-        && resource.kind == "Namespace"
-        && new.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|held| !held.is_empty());
-    meta::has(old, "deletionTimestamp") && !waiting && !held_by_spec && meta::finalizers(new).is_empty()
 }

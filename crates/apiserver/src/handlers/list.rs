@@ -11,7 +11,6 @@ use http::Response;
 use super::Call;
 use crate::http::body::{self, Body};
 use crate::http::query::{ListOptions, Match, bad_version};
-use crate::selection::Selection;
 use crate::store::{Key, PageError, PageStart};
 use crate::view::{self, ListMeta};
 
@@ -24,7 +23,7 @@ const ANY_VERSION: i64 = -1;
 /// GET of a collection.
 pub async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let options = ListOptions::parse(&call.query)?;
-    let selection = Selection::parse(call)?;
+    let selection = call.selection()?;
     let start = options.continue_token.as_deref().map(|token| read_token(call, token)).transpose()?;
     let version = reach_version(call, &options).await?;
     let limit = match (options.limit, version) {
@@ -34,12 +33,12 @@ pub async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let namespace = (!call.namespace.is_empty()).then_some(call.namespace.as_str());
     let exact = (options.version_match == Match::Exact).then_some(version).flatten();
     if let Some(exact) = exact
-        && !call.api.store().unchanged_since(call.shelf, exact)
+        && !call.state.store.unchanged_since(call.shelf, exact)
     {
         return Err(Status::expired("The resourceVersion for the provided list is too old."));
     }
     let matches = |stored: &crate::store::Stored| selection.matches(stored);
-    let page = match call.api.store().page(call.shelf, namespace, start.as_ref(), limit, &matches) {
+    let page = match call.state.store.page(call.shelf, namespace, start.as_ref(), limit, &matches) {
         Ok(page) => page,
         Err(PageError::Expired { .. }) => return Ok(expired(call, start)),
     };
@@ -66,7 +65,7 @@ async fn reach_version(call: &Call<'_>, options: &ListOptions) -> Result<Option<
     if options.continue_token.is_some() && version != 0 {
         return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
     }
-    let store = call.api.store();
+    let store = &call.state.store;
     let wait = options.timeout_seconds.map_or(VERSION_WAIT, |s| Duration::from_secs(s).min(VERSION_WAIT));
     if version > store.revision() && tokio::time::timeout(wait, store.reach(version)).await.is_err() {
         return Err(Status::too_large_resource_version(version, store.revision()));

@@ -7,12 +7,14 @@ use everynode_wire::status::{FieldError, Status};
 use everynode_wire::{Object, Value, schema};
 use http::Response;
 
-use super::change::{self, Change, Part};
-use super::delete::{self, DeleteOptions};
-use super::{Call, Verb};
+use super::Call;
+use super::delete::options_of;
 use crate::admission;
 use crate::http::body::{self, Body};
 use crate::http::query::{FieldValidation, WriteOptions};
+use crate::http::verb::Verb;
+use crate::objects::change::{self, Change};
+use crate::objects::delete::{self, DeleteOptions};
 use crate::{meta, view};
 
 /// Answers a request about such a subresource.
@@ -66,13 +68,19 @@ async fn bind(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Statu
     check_binding(&binding, &call.name)?;
     let node = binding.pointer("/target/name").and_then(Value::as_str).unwrap_or("").to_owned();
     let (name, now) = (call.name.clone(), call.now);
-    let api = call.api;
+    let state = call.state;
     let mut bound = |pod: &Value| {
         let mut pod = bound(pod, &binding, &name, &node, now)?;
-        everynode_admission::label_with_topology(&admission::StoreView(api), &mut pod);
+        everynode_admission::label_with_topology(&admission::StoreView(state), &mut pod);
         Ok(pod)
     };
-    change::apply(call.api, &whole(call, options.dry_run), &mut bound, &mut Vec::new()).await?;
+    change::apply(
+        call.state,
+        &Change { dry_run: options.dry_run, ..call.change() },
+        &mut bound,
+        &mut Vec::new(),
+    )
+    .await?;
     Ok(success(201))
 }
 
@@ -162,20 +170,9 @@ async fn say_why(call: &Call<'_>, dry_run: bool) -> Result<(), Status> {
         set_condition(&mut pod, "DisruptionTarget", Some(why), now);
         Ok(pod)
     };
-    change::apply(call.api, &whole(call, dry_run), &mut note, &mut Vec::new()).await.map(drop)
-}
-
-/// A change of the call's object by the server itself.
-fn whole<'a>(call: &'a Call<'_>, dry_run: bool) -> Change<'a> {
-    Change {
-        resource: &call.resource,
-        shelf: call.shelf,
-        namespace: &call.namespace,
-        name: &call.name,
-        part: Part::Anything,
-        dry_run,
-        pinned: false,
-    }
+    change::apply(call.state, &Change { dry_run, ..call.change() }, &mut note, &mut Vec::new())
+        .await
+        .map(drop)
 }
 
 /// POST of `pods/eviction`: a deletion that disruption budgets may refuse.
@@ -187,7 +184,7 @@ async fn evict(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Stat
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let given = eviction.get("deleteOptions").cloned().unwrap_or_default();
-    let options = delete::options_of(&given)?;
+    let options = options_of(&given)?;
     let pod = view::decode(&call.resource, call.find()?.bytes());
     let dry_run = options.dry_run || !call.query.all("dryRun").is_empty();
     if !may_go_freely(&pod) {
@@ -196,7 +193,7 @@ async fn evict(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Stat
     say_why(call, dry_run).await?;
     let options =
         DeleteOptions { dry_run: options.dry_run || !call.query.all("dryRun").is_empty(), ..options };
-    delete::delete_object(call.api, &call.resource, &call.namespace, &call.name, &options).await?;
+    delete::delete(call.state, &call.resource, &call.namespace, &call.name, &options).await?;
     Ok(success(201))
 }
 
@@ -222,7 +219,7 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
     let Some(resource) = everynode_wire::resource_for("policy", "v1", "poddisruptionbudgets") else {
         return Ok(());
     };
-    let Some(shelf) = call.api.catalog().shelf(resource) else { return Ok(()) };
+    let Some(shelf) = call.state.catalog.shelf(resource) else { return Ok(()) };
     let (pod_name, now) = (call.name.clone(), call.now);
     let mut spend = |budget: &Value| {
         if !is_guarded(pod, budget) {
@@ -239,16 +236,8 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
         }
         Ok(budget)
     };
-    let how = Change {
-        resource,
-        shelf,
-        namespace: &call.namespace,
-        name: budget,
-        part: Part::Anything,
-        dry_run,
-        pinned: false,
-    };
-    change::apply(call.api, &how, &mut spend, &mut Vec::new()).await.map(drop)
+    let how = Change { dry_run, ..Change::of(resource, shelf, &call.namespace, budget) };
+    change::apply(call.state, &how, &mut spend, &mut Vec::new()).await.map(drop)
 }
 
 /// Whether a pod may go only as its budget allows: one that is not ready counts for nothing, and need not wait where
@@ -293,13 +282,13 @@ fn allowed_disruptions(budget: &Value) -> Result<i64, Status> {
 
 /// The names of the disruption budgets that select a pod.
 fn budgets_of(call: &Call<'_>, pod: &Value) -> Result<Vec<String>, Status> {
-    let Some(shelf) = call.api.catalog().shelf_named("policy", "v1", "poddisruptionbudgets") else {
+    let Some(shelf) = call.state.catalog.shelf_named("policy", "v1", "poddisruptionbudgets") else {
         return Ok(Vec::new());
     };
-    let listing = call.api.store().list(shelf, Some(&call.namespace));
+    let listing = call.state.store.list(shelf, Some(&call.namespace));
     let mut names = Vec::new();
     for (key, stored) in &listing.items {
-        let budget: Value = serde_json::from_slice(stored.bytes()).unwrap_or_default();
+        let budget = stored.value();
         let selector = budget.pointer("/spec/selector").cloned().unwrap_or_default();
         if crate::selection::selects(&selector, pod)? {
             names.push(key.1.to_string());

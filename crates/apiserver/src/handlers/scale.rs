@@ -9,10 +9,11 @@ use everynode_wire::status::Status;
 use everynode_wire::{Object, Value};
 use http::Response;
 
-use super::change::{self, Change, Changed, Part};
-use super::{Call, Verb};
+use super::Call;
 use crate::http::body::{self, Body};
 use crate::http::query::{FieldValidation, WriteOptions};
+use crate::http::verb::Verb;
+use crate::objects::change::{self, Change, Changed, Part};
 use crate::patch::{self, Patch};
 use crate::{meta, view};
 
@@ -61,16 +62,8 @@ async fn set(call: &Call<'_>, scale: &Value, dry_run: bool) -> Result<Response<B
         }
         Ok(new)
     };
-    let how = Change {
-        resource: &call.resource,
-        shelf: call.shelf,
-        namespace: &call.namespace,
-        name: &call.name,
-        part: Part::Main,
-        dry_run,
-        pinned: !version.is_empty(),
-    };
-    let object = match change::apply(call.api, &how, &mut change, &mut Vec::new()).await? {
+    let how = Change { part: Part::Main, dry_run, pinned: !version.is_empty(), ..call.change() };
+    let object = match change::apply(call.state, &how, &mut change, &mut Vec::new()).await? {
         Changed::Stored(stored) => view::decode(&call.resource, stored.bytes()),
         Changed::Shown(object) => object,
     };

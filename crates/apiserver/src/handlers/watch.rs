@@ -37,13 +37,13 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 /// GET of a collection with `watch`.
 pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let options = ListOptions::parse(&call.query)?;
-    if options.initial_events.is_some() && !call.api.config().streaming_lists {
+    if options.initial_events.is_some() && !call.state.config.streaming_lists {
         let why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
         let error = FieldError::forbidden("sendInitialEvents", why);
         return Err(Status::invalid("meta.k8s.io", "ListOptions", "", &[error]));
     }
-    let selection = Selection::parse(call)?;
-    let Some(place) = call.api.metrics().begin_watch(call.api.config().watches) else {
+    let selection = call.selection()?;
+    let Some(place) = call.state.metrics.begin_watch(call.state.config.watches) else {
         return Err(Status::too_many_requests(
             "too many watches, please try again later",
             RETRY_AFTER_SECONDS,
@@ -65,15 +65,15 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         first_table: true,
         skip_to: 0,
         bookmarks: options.bookmarks,
-        bookmark_interval: call.api.config().bookmark_interval,
-        next_bookmark: Instant::now() + call.api.config().bookmark_interval,
+        bookmark_interval: call.state.config.bookmark_interval,
+        next_bookmark: Instant::now() + call.state.config.bookmark_interval,
         end: Instant::now() + life(call, &options),
-        stop: call.api.stopped(),
+        stop: call.state.stop.clone(),
         ended: false,
     };
     feed.begin(call, version, initial, options.initial_events == Some(true));
     let (sender, receiver) = mpsc::channel(1);
-    let run = feed.run(sender, call.api.config().slow_reader);
+    let run = feed.run(sender, call.state.config.slow_reader);
     tokio::spawn(async {
         if let Err(panic) = contained_async(run).await {
             tracing::error!(%panic, "a watch was given up");
@@ -94,7 +94,7 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
 
 fn life(call: &Call<'_>, options: &ListOptions) -> Duration {
-    let least = call.api.config().watch_life;
+    let least = call.state.config.watch_life;
     let asked = options.timeout_seconds.map(Duration::from_secs);
     asked.unwrap_or_else(|| least.mul_f64(1.0 + fastrand::f64())).min(LONGEST_LIFE)
 }
@@ -134,7 +134,7 @@ struct Feed {
 
 impl Feed {
     fn begin(&mut self, call: &Call<'_>, version: Option<u64>, initial: bool, mark_end: bool) {
-        let store = call.api.store();
+        let store = &call.state.store;
         let from = if initial {
             let namespace = (!self.namespace.is_empty()).then_some(self.namespace.as_str());
             let Listing { items, revision } = store.list(call.shelf, namespace);

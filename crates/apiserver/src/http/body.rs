@@ -1,10 +1,10 @@
-//! Response bodies.
+//! Headers and bodies.
 
 use std::convert::Infallible;
 
 use bytes::Bytes;
 use everynode_wire::{Value, encode};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 
@@ -39,4 +39,14 @@ pub fn json(code: u16, value: &Value) -> Response<Body> {
 /// A plain text response.
 pub fn text(code: u16, message: impl Into<String>) -> Response<Body> {
     respond(code, "text/plain; charset=utf-8", message.into())
+}
+
+/// The plain 404 of a path that nobody serves.
+pub fn not_found() -> Response<Body> {
+    text(404, "404 page not found\n")
+}
+
+/// The text of a header, if it is one.
+pub fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -1,10 +1,10 @@
-//! Connections, requests and responses.
+//! What requests and responses say.
 
 pub mod accept;
 pub mod body;
 pub mod query;
-pub mod serve;
 pub mod target;
+pub mod verb;
 
 use everynode_wire::selector::{FieldSelector, LabelSelector};
 use everynode_wire::status::Status;

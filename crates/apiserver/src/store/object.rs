@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use everynode_wire::Value;
 
 /// The text that stands in `metadata.resourceVersion` of a [`Draft`] until its revision is known.
 pub const REVISION_PLACEHOLDER: &str = "<revision>";
@@ -136,6 +137,12 @@ impl Stored {
     /// The encoded object, resourceVersion included.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The object.
+    pub fn value(&self) -> Value {
+        // It was encoded here, or read back with its checksum.
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
     }
 
     /// The watch event with which this state was announced, as a line.

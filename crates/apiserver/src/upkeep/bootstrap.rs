@@ -5,8 +5,9 @@ use everynode_wire::status::{Reason, Status};
 use everynode_wire::{Object, Value, encode};
 use serde_json::json;
 
-use crate::api::Api;
-use crate::handlers;
+use crate::decode::{convert_and_default, model_of};
+use crate::objects::create;
+use crate::state::State;
 
 /// Namespaces that every cluster has.
 const SYSTEM_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -26,7 +27,7 @@ const SYSTEM_PRIORITIES: &[(&str, i64, &str)] = &[
 ];
 
 /// Makes what every cluster has and this one has not yet. The server listens on `port`.
-pub(crate) async fn run(api: &Api, port: u16) -> Result<(), Status> {
+pub async fn run(state: &State, port: u16) -> Result<(), Status> {
     let namespaces = SYSTEM_NAMESPACES.iter().map(|name| (("", "namespaces"), named(name)));
     let classes = SYSTEM_PRIORITIES.iter().map(|(name, value, description)| {
         let mut class = named(name);
@@ -35,9 +36,10 @@ pub(crate) async fn run(api: &Api, port: u16) -> Result<(), Status> {
         (("scheduling.k8s.io", "priorityclasses"), class)
     });
     // All at once, so that a durable store commits them together.
-    let made = namespaces.chain(classes).map(|((group, plural), object)| ensure(api, group, plural, object));
+    let made =
+        namespaces.chain(classes).map(|((group, plural), object)| ensure(state, group, plural, object));
     futures::future::try_join_all(made).await?;
-    ensure(api, "", "services", own_service(port)).await
+    ensure(state, "", "services", own_service(port)).await
 }
 
 fn named(name: &str) -> Value {
@@ -61,7 +63,7 @@ fn own_service(port: u16) -> Value {
 }
 
 /// Creates an object when it is not there.
-async fn ensure(api: &Api, group: &str, plural: &str, object: Value) -> Result<(), Status> {
+async fn ensure(state: &State, group: &str, plural: &str, object: Value) -> Result<(), Status> {
     let Some(resource) = everynode_wire::resource_for(group, "v1", plural) else { return Ok(()) };
     let mut whole = Object::new();
     whole.insert("kind".into(), (*resource.kind).into());
@@ -69,10 +71,10 @@ async fn ensure(api: &Api, group: &str, plural: &str, object: Value) -> Result<(
     if let Value::Object(fields) = object {
         whole.extend(fields);
     }
-    let ty = handlers::model_of(resource)?;
+    let ty = model_of(resource)?;
     let mut object = ty.decode(&encode::to_vec(&Value::Object(whole))).map_err(Status::internal)?.value;
-    handlers::convert_and_default(resource, &mut object)?;
-    match handlers::create::create_object(api, resource, object, false, &mut Vec::new()).await {
+    convert_and_default(resource, &mut object)?;
+    match create::create(state, resource, object, false, &mut Vec::new()).await {
         Ok(_) => Ok(()),
         Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
         Err(status) => Err(status),

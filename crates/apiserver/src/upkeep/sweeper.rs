@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_model::time;
-use everynode_wire::Value;
 use tokio::sync::watch;
 
-use crate::api::Api;
 use crate::meta;
+use crate::state::State;
 use crate::store::{Action, Expect, Key, ShelfId, Stored, Write};
 
 /// How often the sweeper looks.
@@ -18,22 +17,22 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const DELETIONS: usize = 2_000;
 
 /// Sweeps until the server stops.
-pub async fn run(api: Arc<Api>, mut stop: watch::Receiver<bool>) {
-    let Some(shelf) = api.catalog().shelf_named("", "v1", "events") else { return };
+pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
+    let Some(shelf) = state.catalog.shelf_named("", "v1", "events") else { return };
     loop {
         let stopped = tokio::time::timeout(INTERVAL, stop.wait_for(|stopped| *stopped)).await.is_ok();
         if stopped {
             return;
         }
-        sweep(&api, shelf, api.now()).await;
+        sweep(&state, shelf, state.now()).await;
     }
 }
 
 /// Deletes the event objects that are too old or too many at `now`, Unix time in seconds.
-pub async fn sweep(api: &Api, shelf: ShelfId, now: i64) {
-    let life_seconds = i64::try_from(api.config().event_life.as_secs()).unwrap_or(i64::MAX);
-    let listing = api.store().list(shelf, None);
-    let surplus = listing.items.len().saturating_sub(api.config().event_limit);
+pub async fn sweep(state: &State, shelf: ShelfId, now: i64) {
+    let life_seconds = i64::try_from(state.config.event_life.as_secs()).unwrap_or(i64::MAX);
+    let listing = state.store.list(shelf, None);
+    let surplus = listing.items.len().saturating_sub(state.config.event_limit);
     let mut aged: Vec<(i64, Key, Arc<Stored>)> =
         listing.items.into_iter().map(|(key, stored)| (last_seen(&stored), key, stored)).collect();
     aged.sort_by_key(|(seen, ..)| *seen);
@@ -50,7 +49,7 @@ pub async fn sweep(api: &Api, shelf: ShelfId, now: i64) {
             action: Action::Remove(None),
         };
         // An event that was just counted up again is younger now and stays.
-        if let Err(error) = api.store().write(write).await {
+        if let Err(error) = state.store.write(write).await {
             tracing::debug!(%error, "an old event stays");
         }
     }
@@ -58,7 +57,7 @@ pub async fn sweep(api: &Api, shelf: ShelfId, now: i64) {
 
 /// When an event was last seen, Unix time in seconds.
 fn last_seen(stored: &Stored) -> i64 {
-    let event: Value = serde_json::from_slice(stored.bytes()).unwrap_or_default();
+    let event = stored.value();
     let at = |pointer: &str| {
         let text = event.pointer(pointer)?.as_str()?;
         time::parse(text).ok()

@@ -16,11 +16,11 @@ use everynode_wire::{Object, Value};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::api::Api;
 use crate::catalog::{Entry, plain_facts, shelf_spec};
-use crate::handlers::change::{self, Change, Part};
-use crate::handlers::delete::{self, DeleteOptions, Propagation};
 use crate::meta;
+use crate::objects::change::{self, Change};
+use crate::objects::delete::{self, DeleteOptions, Propagation};
+use crate::state::State;
 use crate::store::{Key, ShelfId, Stored};
 
 const GROUP: &str = "apiextensions.k8s.io";
@@ -31,7 +31,7 @@ const CLEANUP_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Follows the definitions.
 pub struct Definitions {
-    api: Arc<Api>,
+    state: Arc<State>,
     resource: Arc<Resource>,
     shelf: ShelfId,
     /// What was made of each definition, by its name, at a revision of it.
@@ -46,18 +46,18 @@ struct Made {
 
 impl Definitions {
     /// Prepares to follow; none when definitions are not served.
-    pub fn new(api: Arc<Api>) -> Option<Definitions> {
-        let registry = api.catalog().registry();
+    pub fn new(state: Arc<State>) -> Option<Definitions> {
+        let registry = state.catalog.registry();
         let entry = registry.find(GROUP, "v1", PLURAL)?;
         let (resource, shelf) = (entry.resource.clone(), entry.shelf?);
-        Some(Definitions { api, resource, shelf, made: HashMap::new() })
+        Some(Definitions { state, resource, shelf, made: HashMap::new() })
     }
 
     /// Follows until the server stops.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             // The watch begins before the look, so that nothing falls in between.
-            let store = self.api.store().clone();
+            let store = self.state.store.clone();
             let watched = store.watch(self.shelf, store.revision());
             let pending = self.settle().await;
             let Ok(mut watcher) = watched else { continue };
@@ -102,14 +102,14 @@ impl Definitions {
     }
 
     fn list(&self) -> Vec<(Key, Arc<Stored>)> {
-        self.api.store().list(self.shelf, None).items
+        self.state.store.list(self.shelf, None).items
     }
 
     /// The names of all definitions, the eldest first.
     fn names(&self) -> Vec<String> {
         let mut found: Vec<(String, String)> = Vec::new();
         for (key, stored) in self.list() {
-            let definition = decode(&stored);
+            let definition = stored.value();
             found.push((meta::text(&definition, "creationTimestamp").to_owned(), key.1.to_string()));
         }
         found.sort();
@@ -117,15 +117,15 @@ impl Definitions {
     }
 
     fn get(&self, name: &str) -> Option<(Value, Arc<Stored>)> {
-        let stored = self.api.store().get(self.shelf, "", name)?;
-        Some((decode(&stored), stored))
+        let stored = self.state.store.get(self.shelf, "", name)?;
+        Some((stored.value(), stored))
     }
 
     /// Accepts the names of a definition, or says why not.
     async fn accept(&self, name: &str) -> Result<(), Status> {
         let Some((definition, _)) = self.get(name) else { return Ok(()) };
         let taken = self.taken(&definition);
-        let now = time::format(self.api.now());
+        let now = time::format(self.state.now());
         let status = status_of(&definition, &taken, &now);
         if definition.get("status") == Some(&status) {
             return Ok(());
@@ -143,29 +143,21 @@ impl Definitions {
         name: &str,
         change: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
     ) -> Result<(), Status> {
-        let how = Change {
-            resource: &self.resource,
-            shelf: self.shelf,
-            namespace: "",
-            name,
-            part: Part::Anything,
-            dry_run: false,
-            pinned: false,
-        };
-        change::apply(&self.api, &how, change, &mut Vec::new()).await.map(|_| ())
+        let how = Change::of(&self.resource, self.shelf, "", name);
+        change::apply(&self.state, &how, change, &mut Vec::new()).await.map(|_| ())
     }
 
     /// The names that others have in the group of a definition.
     fn taken(&self, definition: &Value) -> Taken {
         let (name, group) = (meta::text(definition, "name"), text(definition, "/spec/group"));
         let mut taken = Taken::default();
-        let registry = self.api.catalog().registry();
+        let registry = self.state.catalog.registry();
         for resource in registry.resources().filter(|r| r.group == group && r.custom.is_none()) {
             taken.resources.extend([resource.plural.to_string(), resource.singular.to_string()]);
             taken.kinds.extend([resource.kind.to_string(), resource.list_kind.to_string()]);
         }
         for (key, stored) in self.list() {
-            let other = decode(&stored);
+            let other = stored.value();
             if *key.1 == *name || text(&other, "/spec/group") != group {
                 continue;
             }
@@ -180,18 +172,18 @@ impl Definitions {
         let mut made = HashMap::new();
         for (key, stored) in self.list() {
             let known = self.made.remove(&*key.1).filter(|(revision, _)| *revision == stored.revision);
-            let now = known.unwrap_or_else(|| (stored.revision, self.make(&decode(&stored))));
+            let now = known.unwrap_or_else(|| (stored.revision, self.make(&stored.value())));
             made.insert(key.1.to_string(), now);
         }
         self.made = made;
         let mut entries: Vec<Entry> = self.made.values().flat_map(|(_, made)| made.entries.clone()).collect();
         entries.sort_by(|a, b| a.resource.plural.cmp(&b.resource.plural));
-        let registry = self.api.catalog().registry();
+        let registry = self.state.catalog.registry();
         let served: Vec<&Arc<Resource>> = registry.resources().filter(|r| r.custom.is_some()).collect();
         let is_same = served.len() == entries.len()
             && entries.iter().all(|entry| served.iter().any(|one| Arc::ptr_eq(one, &entry.resource)));
         if !is_same {
-            self.api.catalog().serve(entries);
+            self.state.catalog.serve(entries);
         }
     }
 
@@ -204,7 +196,7 @@ impl Definitions {
         let (group, plural) =
             (text(definition, "/spec/group"), text(definition, "/status/acceptedNames/plural"));
         let read = |bytes: &[u8]| serde_json::from_slice(bytes).ok().map(|object| plain_facts(&object));
-        let shelf = match self.api.store().add_shelf(shelf_spec(group, plural), &read) {
+        let shelf = match self.state.store.add_shelf(shelf_spec(group, plural), &read) {
             Ok(shelf) => shelf,
             Err(error) => {
                 tracing::error!(definition = name, %error, "objects of a custom resource cannot be read");
@@ -234,11 +226,11 @@ impl Definitions {
         {
             let entries = made.entries.clone();
             self.delete_objects(&entries, shelf).await?;
-            if self.api.store().count(shelf) > 0 {
+            if self.state.store.count(shelf) > 0 {
                 return Ok(true);
             }
             // Nobody may write any more once the shelf is found empty.
-            if !self.api.store().retire_shelf(shelf).await {
+            if !self.state.store.retire_shelf(shelf).await {
                 return Ok(true);
             }
             self.made.remove(name);
@@ -262,11 +254,11 @@ impl Definitions {
         let Some(entry) = entries.first() else { return Ok(()) };
         let options =
             DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-        for (key, stored) in self.api.store().list(shelf, None).items {
+        for (key, stored) in self.state.store.list(shelf, None).items {
             if stored.facts.namespace() != &*key.0 {
                 continue;
             }
-            match delete::delete_object(&self.api, &entry.resource, &key.0, &key.1, &options).await {
+            match delete::delete(&self.state, &entry.resource, &key.0, &key.1, &options).await {
                 Err(status) if status.code() != 404 => return Err(status),
                 _ => {}
             }
@@ -277,10 +269,6 @@ impl Definitions {
 
 /// The finalizer that holds a definition until its objects are gone.
 const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
-
-fn decode(stored: &Stored) -> Value {
-    serde_json::from_slice(stored.bytes()).unwrap_or_default()
-}
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

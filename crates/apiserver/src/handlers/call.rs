@@ -1,0 +1,170 @@
+//! A request about a resource, on its way.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use everynode_wire::Value;
+use everynode_wire::decode::{self, Body as Expected, Decode};
+use everynode_wire::resource::Resource;
+use everynode_wire::status::Status;
+use everynode_wire::table::IncludeObject;
+use http::{HeaderMap, HeaderValue, Response, header};
+
+use crate::audit::Subject;
+use crate::decode::{AsType, body_as_json, convert_and_default, model_of};
+use crate::http::accept::Form;
+use crate::http::body::{self, Body};
+use crate::http::query::{FieldValidation, Query};
+use crate::objects::change::Change;
+use crate::selection::Selection;
+use crate::state::State;
+use crate::store::{ShelfId, Stored};
+use crate::view::{self, Shape};
+
+/// One request about a resource, on its way through a handler.
+pub struct Call<'a> {
+    /// What the server knows.
+    pub state: &'a State,
+    /// The audit log wants to know what answers are about.
+    pub is_audited: bool,
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// Where its objects lie.
+    pub shelf: ShelfId,
+    /// The namespace of the path, or empty.
+    pub namespace: String,
+    /// The name of the path, or empty.
+    pub name: String,
+    /// The parameters.
+    pub query: Query,
+    /// The form of the answer.
+    pub form: Form,
+    /// The media type of the body.
+    pub content_type: String,
+    /// Unix time in seconds.
+    pub now: i64,
+    /// Sentences for `Warning` headers.
+    pub warnings: Vec<String>,
+}
+
+impl Call<'_> {
+    /// How objects are shown.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            view: self.form.view,
+            include: IncludeObject::parse(self.query.get("includeObject").unwrap_or("")).unwrap_or_default(),
+            now: self.now,
+        }
+    }
+
+    /// What a list, watch or deletion of the collection is limited to.
+    pub fn selection(&self) -> Result<Selection, Status> {
+        Selection::parse(&self.query, &self.resource, &self.state.catalog)
+    }
+
+    /// A change of the object of the path, by the server itself.
+    pub fn change(&self) -> Change<'_> {
+        Change::of(&self.resource, self.shelf, &self.namespace, &self.name)
+    }
+
+    /// 404 about the object of the path.
+    pub fn not_found(&self) -> Status {
+        Status::not_found(&self.resource.group, &self.resource.plural, &self.name)
+    }
+
+    /// The stored object of the path.
+    pub fn find(&self) -> Result<Arc<Stored>, Status> {
+        self.state.store.get(self.shelf, &self.namespace, &self.name).ok_or_else(|| self.not_found())
+    }
+
+    /// Reads the body as an object of the resource's kind, with its defaults filled in.
+    pub fn read_object(&mut self, bytes: &[u8], validation: FieldValidation) -> Result<Value, Status> {
+        let resource = self.resource.clone();
+        let expected = Expected {
+            group: &resource.group,
+            version: &resource.version,
+            kind: &resource.kind,
+            ty: model_of(&resource)?,
+        };
+        let mut object = self.read_body(&expected, bytes, validation)?;
+        convert_and_default(&resource, &mut object)?;
+        Ok(object)
+    }
+
+    /// Reads the body as an object of any kind.
+    pub fn read_body<D: Decode + AsType>(
+        &mut self,
+        expected: &Expected<'_, D>,
+        bytes: &[u8],
+        validation: FieldValidation,
+    ) -> Result<Value, Status> {
+        let decoded = match self.content_type.as_str() {
+            "application/yaml" => decode::decode_body(expected, bytes, true)?,
+            _ => decode::decode_body(
+                expected,
+                &body_as_json(&self.content_type, expected.ty.as_type(), bytes)?,
+                false,
+            )?,
+        };
+        match validation {
+            FieldValidation::Strict => expected.strict(decoded),
+            FieldValidation::Warn => {
+                self.warnings.extend(decoded.problems);
+                Ok(decoded.value)
+            }
+            FieldValidation::Ignore => Ok(decoded.value),
+        }
+    }
+
+    /// Answers with a stored object.
+    pub fn answer_stored(&self, code: u16, stored: &Stored) -> Response<Body> {
+        let response = self.answer(code, view::object(&self.resource, stored, self.shape()));
+        self.noted(response, || Subject::of_bytes(stored.bytes()))
+    }
+
+    /// Answers with an object that may not be stored.
+    pub fn answer_value(&self, code: u16, object: Value) -> Response<Body> {
+        let subject = self.is_audited.then(|| Subject::of_value(&object)).flatten();
+        let response = self.answer(code, view::value(&self.resource, object, self.shape()));
+        self.noted(response, || subject)
+    }
+
+    /// Leaves a note for the audit log, if there is one, of the object that an answer is about.
+    pub fn noted(
+        &self,
+        mut response: Response<Body>,
+        subject: impl FnOnce() -> Option<Subject>,
+    ) -> Response<Body> {
+        if self.is_audited
+            && let Some(subject) = subject()
+        {
+            response.extensions_mut().insert(subject);
+        }
+        response
+    }
+
+    /// Answers with encoded bytes.
+    pub fn answer(&self, code: u16, bytes: Vec<u8>) -> Response<Body> {
+        let mut response = body::respond(code, self.form.content_type, bytes);
+        add_warnings(response.headers_mut(), &self.warnings);
+        response
+    }
+}
+
+/// Sentences in `Warning` headers are quoted; this many bytes of them are sent at most.
+const WARNING_BYTES: usize = 4_096;
+
+fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
+    let mut sent = 0;
+    let mut seen = HashSet::new();
+    for warning in warnings.iter().filter(|warning| seen.insert(warning.as_str())) {
+        sent += warning.len();
+        if sent > WARNING_BYTES {
+            return;
+        }
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            headers.append(header::WARNING, value);
+        }
+    }
+}

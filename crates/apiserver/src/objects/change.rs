@@ -1,0 +1,208 @@
+//! Changing objects: read, change, check, compare and swap.
+
+use std::sync::Arc;
+
+use everynode_wire::Value;
+use everynode_wire::resource::Resource;
+use everynode_wire::status::{FieldError, Status};
+use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
+use everynode_wire::validate::names::NameRule;
+
+use super::{draft, refusal};
+use crate::state::State;
+use crate::store::{Action, Expect, ShelfId, Stored, Write, WriteError};
+use crate::{admission, meta, view};
+
+/// How often a change is tried anew when the object changes under it.
+const ATTEMPTS: usize = 64;
+
+/// Which part of an object a request may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but the status.
+    Main,
+    /// The status.
+    Status,
+    /// The finalizers of a namespace's spec.
+    Finalize,
+    /// Anything; for the server's own changes, which are not checked again.
+    Anything,
+}
+
+/// What came of a change.
+pub enum Changed {
+    /// The object is stored in its new state, or was so before.
+    Stored(Arc<Stored>),
+    /// The object is not stored: a dry run, or the change let a deleted object go.
+    Shown(Value),
+}
+
+/// A change of one object.
+pub struct Change<'a> {
+    /// The resource.
+    pub resource: &'a Resource,
+    /// Where its objects lie.
+    pub shelf: ShelfId,
+    /// Namespace or empty.
+    pub namespace: &'a str,
+    /// Name.
+    pub name: &'a str,
+    /// What may change.
+    pub part: Part,
+    /// Whether nothing is to be stored.
+    pub dry_run: bool,
+    /// Whether the client named the version that it changes, so that a newer one must not be changed.
+    pub pinned: bool,
+}
+
+impl<'a> Change<'a> {
+    /// A change of an object by the server itself, of whatever it likes.
+    pub fn of(resource: &'a Resource, shelf: ShelfId, namespace: &'a str, name: &'a str) -> Change<'a> {
+        Change { resource, shelf, namespace, name, part: Part::Anything, dry_run: false, pinned: false }
+    }
+}
+
+/// Reads an object, changes it, checks the result and stores it, again when somebody else was faster.
+pub async fn apply(
+    state: &State,
+    how: &Change<'_>,
+    change: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
+    warnings: &mut Vec<String>,
+) -> Result<Changed, Status> {
+    let resource = how.resource;
+    for _ in 0..ATTEMPTS {
+        let found = state.store.get(how.shelf, how.namespace, how.name);
+        let stored = found.ok_or_else(|| Status::not_found(&resource.group, &resource.plural, how.name))?;
+        let old = view::decode(resource, stored.bytes());
+        let mut new = change(&old)?;
+        check_version(resource, how, &mut new, &stored)?;
+        warnings.clear();
+        if how.part == Part::Main {
+            admission::update(state, resource, &mut new, &old)?;
+        }
+        complete(resource, how.part, &mut new, &old, warnings)?;
+        let draft =
+            draft(&state.catalog, resource, &mut new).ok_or_else(|| Status::internal("not an object"))?;
+        if how.dry_run {
+            return Ok(Changed::Shown(new));
+        }
+        if draft.same_as(&stored) {
+            return Ok(Changed::Stored(stored));
+        }
+        let gone = lets_go(resource, &new, &old);
+        let action = if gone { Action::Remove(None) } else { Action::Put(draft) };
+        match write(state, how, stored.revision, action).await {
+            Ok(_) if gone => return Ok(Changed::Shown(new)),
+            Ok(stored) => return Ok(Changed::Stored(stored)),
+            Err(WriteError::Changed) if !how.pinned => {}
+            Err(error) => return Err(refusal(resource, how.name, error)),
+        }
+    }
+    Err(Status::modified(&resource.group, &resource.plural, how.name))
+}
+
+async fn write(
+    state: &State,
+    how: &Change<'_>,
+    revision: u64,
+    action: Action,
+) -> Result<Arc<Stored>, WriteError> {
+    let write = Write {
+        shelf: how.shelf,
+        namespace: how.namespace.to_owned(),
+        name: how.name.to_owned(),
+        expect: Expect::Revision(revision),
+        action,
+    };
+    state.store.write(write).await
+}
+
+/// Refuses a version that is not the present one, and a missing one where the resource demands it.
+fn check_version(
+    resource: &Resource,
+    how: &Change<'_>,
+    new: &mut Value,
+    stored: &Stored,
+) -> Result<(), Status> {
+    let present = stored.revision.to_string();
+    let given = meta::text(new, "resourceVersion");
+    if !given.is_empty() && given != present {
+        return Err(Status::modified(&resource.group, &resource.plural, how.name));
+    }
+    if given.is_empty() && !resource.unconditional_update && how.part != Part::Anything {
+        let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+        return Err(Status::invalid(&resource.group, &resource.kind, how.name, &[error]));
+    }
+    meta::set(new, "resourceVersion", present);
+    Ok(())
+}
+
+/// Takes over what a client may not change, and checks the rest.
+fn complete(
+    resource: &Resource,
+    part: Part,
+    new: &mut Value,
+    old: &Value,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    if part == Part::Anything {
+        return Ok(());
+    }
+    meta::take_over(new, old, "generation");
+    for field in ["selfLink", "managedFields"] {
+        meta::set(new, field, Value::Null);
+    }
+    match part {
+        Part::Status => resource.rules.prepare_status_update(new, old),
+        Part::Finalize => keep_all_but_finalizers(new, old),
+        Part::Main | Part::Anything => resource.rules.prepare_update(new, old),
+    }
+    if meta::text(new, "uid").is_empty() {
+        meta::take_over(new, old, "uid");
+    }
+    meta::take_over(new, old, "creationTimestamp");
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if meta::has(old, field) || !meta::has(new, field) {
+            meta::take_over(new, old, field);
+        }
+    }
+    let mut errors = Vec::new();
+    // The API checks metadata by itself, then against the old object, then once more with the kind, and
+    // reports a mistake each time. Names are not checked by the kind's rule again: they cannot change.
+    validate_metadata_create(new, resource.namespaced, NameRule::PathSegment, &mut errors);
+    let mut changed = Vec::new();
+    validate_metadata_update(new, old, &mut changed);
+    errors.extend(changed.iter().cloned());
+    errors.append(&mut changed);
+    resource.validate_finalizer_names(new, &mut errors);
+    match part {
+        Part::Status => resource.rules.validate_status_update(new, old, &mut errors),
+        _ => resource.rules.validate_update(new, old, &mut errors),
+    }
+    if !errors.is_empty() {
+        return Err(Status::invalid(&resource.group, &resource.kind, meta::text(old, "name"), &errors));
+    }
+    if part == Part::Main {
+        warnings.extend(resource.rules.warnings(new, Some(old)));
+    }
+    Ok(())
+}
+
+fn keep_all_but_finalizers(new: &mut Value, old: &Value) {
+    let finalizers = new.pointer("/spec/finalizers").cloned();
+    *new = old.clone();
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    match finalizers {
+        Some(finalizers) => spec.insert("finalizers".into(), finalizers),
+        None => spec.shift_remove("finalizers"),
+    };
+}
+
+/// Whether nothing holds a deleted object any more.
+fn lets_go(resource: &Resource, new: &Value, old: &Value) -> bool {
+    let waiting = meta::number(old, "deletionGracePeriodSeconds").is_some_and(|seconds| seconds > 0);
+    let held_by_spec = resource.group.is_empty()
+        && resource.kind == "Namespace"
+        && new.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|held| !held.is_empty());
+    meta::has(old, "deletionTimestamp") && !waiting && !held_by_spec && meta::finalizers(new).is_empty()
+}

@@ -1,0 +1,52 @@
+//! What can be done to an object of any kind: functions of the state, which know nothing of requests.
+
+pub mod change;
+pub mod create;
+pub mod delete;
+
+use everynode_wire::resource::Resource;
+use everynode_wire::status::Status;
+use everynode_wire::{Value, encode};
+
+use crate::catalog::{Catalog, facts_of};
+use crate::meta;
+use crate::store::{Draft, REVISION_PLACEHOLDER, WriteError};
+
+/// Encodes an object for the store, its fields in their order. The object keeps the order, and gets the
+/// stored form when its resource is a view on another one.
+pub fn draft(catalog: &Catalog, resource: &Resource, object: &mut Value) -> Option<Draft> {
+    let registry = catalog.registry();
+    let stored_resource = registry.stored_form(resource);
+    let converted = resource.stored_as.as_ref().map(|form| form.to_stored(object.clone()));
+    let mut stored = converted.unwrap_or_else(|| std::mem::take(object));
+    let before = meta::text(&stored, "resourceVersion").to_owned();
+    meta::set(&mut stored, "resourceVersion", REVISION_PLACEHOLDER);
+    if let Some(model) = stored_resource.model() {
+        model.order(&mut stored);
+    }
+    let facts = facts_of(stored_resource, &stored);
+    // The encoder escapes the brackets of the placeholder; the draft only looks for the field.
+    let draft = Draft::new(encode::to_vec(&stored), facts);
+    if resource.stored_as.is_none() {
+        // Setting an empty version would move the field: the order is kept by writing in place.
+        if let Some(version) = stored.pointer_mut("/metadata/resourceVersion") {
+            *version = before.into();
+        }
+        *object = stored;
+    }
+    draft
+}
+
+/// The refusal for a write that did not happen.
+pub fn refusal(resource: &Resource, name: &str, error: WriteError) -> Status {
+    let (group, plural) = (&resource.group, &resource.plural);
+    match error {
+        WriteError::Exists => Status::already_exists(group, plural, name),
+        WriteError::Changed => Status::modified(group, plural, name),
+        WriteError::Missing => Status::not_found(group, plural, name),
+        WriteError::ReadOnly(why) => {
+            Status::internal(format!("the store takes no more writes, reads go on: {why}"))
+        }
+        WriteError::Closed => Status::unavailable("the server is shutting down"),
+    }
+}

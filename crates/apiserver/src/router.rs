@@ -1,0 +1,206 @@
+//! Which handler answers a request: by its path and its method, before its body is read.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use everynode_wire::status::Status;
+use http::{HeaderMap, Method, Request, Response, header};
+use hyper::body::Incoming;
+
+use crate::audit::Audit;
+use crate::authn::{Connection, User};
+use crate::gate::Gate;
+use crate::guide::Guide;
+use crate::handlers::{self, Call};
+use crate::http::accept::Form;
+use crate::http::body::{self, Body, header_text};
+use crate::http::query::Query;
+use crate::http::target::{self, GroupVersion, Target, Unknown};
+use crate::http::verb::Verb;
+use crate::state::State;
+use crate::store::ShelfId;
+use crate::{discovery, reviews};
+
+/// Bytes of bodies, or of an object to be changed, from which a request is worked on apart.
+const HEAVY_BYTES: usize = 32 << 10;
+/// The same of JSON patches: a short one can ask for many copies.
+const HEAVY_JSON_PATCH_BYTES: usize = 512;
+
+/// Passes requests on.
+#[derive(Debug)]
+pub struct Router {
+    state: Arc<State>,
+    audit: Option<Audit>,
+    gate: Gate,
+    guide: Guide,
+}
+
+impl Router {
+    /// Passes the requests of an address on to the handlers of a state. `audit` is told what answers are about.
+    pub fn new(state: Arc<State>, audit: Option<Audit>, address: SocketAddr) -> Router {
+        let gate = Gate::new(&state.config);
+        Router { state, audit, gate, guide: Guide::new(address) }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn route(
+        &self,
+        connection: Connection,
+        user: Option<User>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Status> {
+        let segments = target::segments(request.uri().path());
+        let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["livez" | "readyz" | "healthz", ..] => Ok(body::text(200, "ok")),
+            ["metrics"] => Ok(body::text(200, self.metrics())),
+            ["apis", group, "v1", plural] if is_review(group, plural) => {
+                self.review(user, request, group, plural).await
+            }
+            ["api", version, _, ..] => {
+                let at = GroupVersion { group: "", version };
+                self.resource(connection, request, at, &segments[2..]).await
+            }
+            ["apis", group, version, _, ..] => {
+                let at = GroupVersion { group, version };
+                self.resource(connection, request, at, &segments[3..]).await
+            }
+            path => self.guide.answer(&self.state.catalog.registry(), path, request.headers()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let registry = self.state.catalog.registry();
+        self.state.metrics.text(&self.state.store, &registry, self.audit.as_ref().map(Audit::counters))
+    }
+
+    async fn review(
+        &self,
+        user: Option<User>,
+        request: Request<Incoming>,
+        group: &str,
+        plural: &str,
+    ) -> Result<Response<Body>, Status> {
+        if request.method() != Method::POST {
+            return Err(Status::method_not_allowed());
+        }
+        let user = user.ok_or_else(Status::unauthorized)?;
+        let received = self.gate.receive(request.into_body()).await?;
+        let answer =
+            reviews::review(group, plural, received.bytes(), user).ok_or_else(Status::unknown_path)?;
+        Ok(body::json(201, &answer))
+    }
+
+    /// Answers a request about a resource, and counts it.
+    async fn resource(
+        &self,
+        connection: Connection,
+        request: Request<Incoming>,
+        at: GroupVersion<'_>,
+        rest: &[String],
+    ) -> Result<Response<Body>, Status> {
+        let target = match target::target(&self.state.catalog.registry(), at, rest) {
+            Ok(target) => target,
+            Err(Unknown::Path) => return Ok(body::not_found()),
+            Err(Unknown::Resource) => return Err(Status::unknown_path()),
+        };
+        let query = Query::parse(request.uri().query());
+        let verb = Verb::allowed(request.method(), &target, &query)?;
+        let (resource, subresource) =
+            (target.resource.clone(), target.subresource.clone().unwrap_or_default());
+        let answered = self.carry_out(connection, request, target, query, verb).await;
+        let code = answered.as_ref().map_or_else(Status::code, |response| response.status().as_u16());
+        let text = |text: &str| text.to_owned();
+        let series = (
+            verb.name(),
+            text(&resource.group),
+            text(&resource.version),
+            text(&resource.plural),
+            subresource,
+            code,
+        );
+        self.state.metrics.count(series);
+        answered
+    }
+
+    async fn carry_out(
+        &self,
+        connection: Connection,
+        request: Request<Incoming>,
+        target: Target,
+        query: Query,
+        verb: Verb,
+    ) -> Result<Response<Body>, Status> {
+        let mut head = Head::read(request.headers(), target, query)?;
+        let is_audited = self.audit.is_some();
+        if verb == Verb::Watch {
+            return handlers::watch(&head.into_call(&self.state, is_audited));
+        }
+        // The body first: a slow one keeps no place that others wait for.
+        let received = self.gate.receive(request.into_body()).await?;
+        let place = self.gate.place(connection.own)?;
+        let is_heavy = head.is_heavy(&self.state, received.bytes().len());
+        let state = self.state.clone();
+        let work = async move {
+            let _place = place;
+            let subresource = head.target.subresource.take();
+            let mut call = head.into_call(&state, is_audited);
+            handlers::answer(&mut call, verb, subresource.as_deref(), received.bytes()).await
+        };
+        self.gate.work(is_heavy, work).await
+    }
+}
+
+/// What a request about a resource says before its body.
+struct Head {
+    target: Target,
+    shelf: ShelfId,
+    query: Query,
+    form: Form,
+    content_type: String,
+}
+
+impl Head {
+    fn read(headers: &HeaderMap, target: Target, query: Query) -> Result<Head, Status> {
+        let form = Form::negotiate(header_text(headers, header::ACCEPT))?;
+        let content_type = header_text(headers, header::CONTENT_TYPE).unwrap_or_default();
+        let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
+        let shelf = target.shelf.ok_or_else(Status::unknown_path)?;
+        Ok(Head { target, shelf, query, form, content_type })
+    }
+
+    fn into_call(self, state: &State, is_audited: bool) -> Call<'_> {
+        Call {
+            state,
+            is_audited,
+            now: state.now(),
+            warnings: self.target.resource.deprecation.iter().cloned().collect(),
+            resource: self.target.resource,
+            shelf: self.shelf,
+            namespace: self.target.namespace,
+            name: self.target.name.unwrap_or_default(),
+            query: self.query,
+            form: self.form,
+            content_type: self.content_type,
+        }
+    }
+
+    /// Whether a request with so long a body keeps a processor busy.
+    fn is_heavy(&self, state: &State, body_bytes: usize) -> bool {
+        if body_bytes == 0 {
+            return false;
+        }
+        let name = self.target.name.as_deref().unwrap_or_default();
+        let changed = state.store.get(self.shelf, &self.target.namespace, name);
+        let all = body_bytes + changed.map_or(0, |stored| stored.bytes().len());
+        let is_json_patch = self.content_type == "application/json-patch+json";
+        all >= HEAVY_BYTES || (is_json_patch && body_bytes >= HEAVY_JSON_PATCH_BYTES)
+    }
+}
+
+fn is_review(group: &str, plural: &str) -> bool {
+    discovery::REVIEWS.iter().any(|review| review.0 == group && review.1 == plural)
+}

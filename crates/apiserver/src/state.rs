@@ -1,0 +1,47 @@
+//! What the server knows: all that requests read and change. It knows nothing of requests.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+
+use crate::admission::ledger::SharedLedger;
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// The state of a server.
+#[derive(Debug)]
+pub struct State {
+    /// What it was told when it started.
+    pub config: Config,
+    /// What is served, and where its objects lie.
+    pub catalog: Catalog,
+    /// The objects.
+    pub store: Store,
+    /// What pods take of quotas.
+    pub ledger: SharedLedger,
+    /// The counters.
+    pub metrics: Metrics,
+    /// Turns true when the server stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl State {
+    /// Nothing is served yet beyond what the store and the catalog have.
+    pub fn new(config: Config, catalog: Catalog, store: Store, stop: watch::Receiver<bool>) -> State {
+        let (ledger, metrics) = (SharedLedger::default(), Metrics::default());
+        State { config, catalog, store, ledger, metrics, stop }
+    }
+
+    /// Unix time in seconds.
+    pub fn now(&self) -> i64 {
+        unix_seconds()
+    }
+}
+
+/// Seconds since 1970.
+pub fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
