@@ -13,8 +13,8 @@ mod runtime_class;
 mod service_account;
 mod view;
 
-use everynode_wire::Value;
-use everynode_wire::access::Read;
+use everynode_model::Value;
+use everynode_model::access::Read;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::{FieldError, Status};
 use everynode_wire::validate::meta::validate_metadata_create;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use everynode_wire::access::Fill;
+use everynode_model::access::Fill;
+use everynode_model::{Object, Value};
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
-use everynode_wire::{Object, Value};
 
 use crate::view::View;
 use crate::{check_new, limit_range, namespace_is_open, priority, runtime_class, service_account};

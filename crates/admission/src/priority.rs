@@ -1,7 +1,7 @@
 //! Priorities: that of a pod is the value of its class.
 
-use everynode_wire::Value;
-use everynode_wire::access::{Fill, Read};
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+use everynode_model::pod_resources::{self, ResourceList, Side, is_huge_page, is_native};
 use everynode_model::quantity::{Format, Quantity};
 use everynode_model::time;
-use everynode_wire::Value;
-use everynode_wire::access::Read;
-use everynode_wire::pod_resources::{self, ResourceList, Side, is_huge_page, is_native};
 use serde::{Deserialize, Serialize};
 
 /// The number of pods that are there, whatever became of them.

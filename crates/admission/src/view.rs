@@ -1,6 +1,6 @@
 //! What admission looks up.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde::{Deserialize, Serialize};
 
 /// The kinds of object that decide about new pods.

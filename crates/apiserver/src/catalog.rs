@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use everynode_model::Value;
 use everynode_wire::resource::Resource;
-use everynode_wire::{Value, resources};
+use everynode_wire::resources;
 
 use crate::store::{Facts, ShelfId, ShelfSpec};
 

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use everynode_model::{Value, encode};
+use everynode_wire::manifest;
 use everynode_wire::resource::{Model, Resource};
 use everynode_wire::schema::Type;
 use everynode_wire::status::Status;
-use everynode_wire::{Value, encode, manifest};
 
 use crate::http::accept::AVAILABLE;
 use crate::protobuf;

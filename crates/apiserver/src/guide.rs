@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::status::Status;
 use http::{HeaderMap, HeaderValue, Response, header};
 

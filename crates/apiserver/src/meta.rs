@@ -1,6 +1,6 @@
 //! Reading and writing the metadata that all kinds share.
 
-use everynode_wire::{Object, Value};
+use everynode_model::{Object, Value};
 
 /// The letters of generated name suffixes: no vowels and no look-alikes.
 const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";

@@ -8,10 +8,10 @@ pub mod binary;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use everynode_model::{Object, Value, encode};
 use everynode_wire::custom::Custom;
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Field, Kind, ListType, Type};
-use everynode_wire::{Object, Value, encode};
 
 use crate::catalog::Registry;
 use crate::discovery;

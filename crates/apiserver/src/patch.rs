@@ -1,6 +1,6 @@
 //! Patches of requests, in the three forms that the API takes.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::decode::Body;
 use everynode_wire::patch;
 use everynode_wire::resource::{Model, Resource};

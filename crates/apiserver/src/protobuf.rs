@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use everynode_model::time;
+use everynode_model::{Object, Value, encode};
 use everynode_wire::schema::{Field, Kind, Type};
-use everynode_wire::{Object, Value, encode};
 
 /// What stands in front of every body.
 const MAGIC: &[u8] = b"k8s\0";

@@ -1,6 +1,6 @@
 //! Who am I, and may I: every recognised client is the admin, so the answer to the second is yes.
 
-use everynode_wire::{Object, Value};
+use everynode_model::{Object, Value};
 
 use crate::authn::User;
 

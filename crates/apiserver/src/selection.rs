@@ -1,6 +1,6 @@
 //! Label and field selectors over stored objects.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::selector::{FieldSelector, FieldTerm, LabelSelector};
 use everynode_wire::status::Status;

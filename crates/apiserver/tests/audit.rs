@@ -12,8 +12,8 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use everynode_apiserver::{Config, Error, Server};
+use everynode_model::Value;
 use everynode_testkit::{Need, skip};
-use everynode_wire::Value;
 use support::{LIMIT, start};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";

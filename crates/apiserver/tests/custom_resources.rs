@@ -12,7 +12,7 @@ mod support;
 use std::time::Duration;
 
 use everynode_apiserver::{Config, Storage};
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 use support::{Answer, Client, start};
 
@@ -68,7 +68,7 @@ fn plain(value: &Value) -> Value {
                 let is_last_page = *name == "continue" && *value == "";
                 !VOLATILE.contains(&name.as_str()) && !is_last_page
             });
-            kept.map(|(name, value)| (name.clone(), plain(value))).collect::<everynode_wire::Object>().into()
+            kept.map(|(name, value)| (name.clone(), plain(value))).collect::<everynode_model::Object>().into()
         }
         Value::Array(items) => items.iter().map(plain).collect(),
         other => other.clone(),

@@ -12,8 +12,8 @@ mod support;
 use std::collections::HashMap;
 
 use everynode_apiserver::Config;
+use everynode_model::Value;
 use everynode_testkit::shared;
-use everynode_wire::Value;
 use support::{Answer, Client, start};
 
 /// How many rows were equal when this was last looked at; fewer is a mistake.

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::Command;
 
 use everynode_apiserver::Config;
+use everynode_model::Value;
 use everynode_testkit::{have_kubectl, shared};
-use everynode_wire::Value;
 use support::{Client, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use everynode_apiserver::{Config, Server};
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 use support::{Client, LIMIT, start};
 

@@ -10,7 +10,7 @@
 mod support;
 
 use everynode_apiserver::{Config, Error, Server, Storage};
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 use support::{Answer, start};
 

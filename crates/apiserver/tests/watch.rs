@@ -12,7 +12,7 @@ mod support;
 use std::time::Duration;
 
 use everynode_apiserver::{Config, Storage};
-use everynode_wire::Value;
+use everynode_model::Value;
 use support::{Client, start};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";

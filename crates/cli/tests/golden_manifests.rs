@@ -251,7 +251,7 @@ fn compare_revisions(revisions: &[Value], expected: &Value, data: &[u8], found: 
     let recorded: Vec<_> = expected["revision"].as_array().unwrap().iter().map(bare).collect();
     compare("revision", &json!(served), &json!(recorded), found);
     if let [revision] = revisions {
-        let bytes = everynode_wire::encode::to_vec(&revision["data"]);
+        let bytes = everynode_model::encode::to_vec(&revision["data"]);
         if bytes != data.trim_ascii_end() {
             found.push("revision bytes differ".into());
         }

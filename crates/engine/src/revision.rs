@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everynode_wire::encode;
+use everynode_model::encode;
 use serde_json::{Value, json};
 
 /// The `data` of the revision for a template: canonical JSON, byte for byte what the built-in controller writes.

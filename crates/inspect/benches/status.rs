@@ -86,7 +86,7 @@ fn revision(index: usize) -> Revision {
         labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
         daemon_set: uid(index),
         revision: 1,
-        data: String::from_utf8(everynode_wire::encode::canonical(&data)).expect("text"),
+        data: String::from_utf8(everynode_model::encode::canonical(&data)).expect("text"),
         data_sha256: String::new(),
     }
 }

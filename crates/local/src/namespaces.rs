@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::{Client, Error, Event, ListWatch};
-use everynode_wire::Value;
+use everynode_model::Value;
 use futures::StreamExt;
 use serde_json::json;
 use tokio::task::JoinSet;

@@ -7,15 +7,18 @@
 //! Statements such as "D3" in the documentation of all crates are those of the [specification](spec) of the built-in
 //! controller of Kubernetes 1.36.
 
+pub mod access;
 mod condition;
 mod daemon_set;
 pub mod duration;
+pub mod encode;
 mod int_or_percent;
 pub mod json;
 mod metadata;
 mod node;
 mod node_placement;
 mod pod;
+pub mod pod_resources;
 pub mod quantity;
 mod quote;
 mod selector;
@@ -36,6 +39,12 @@ pub use quote::go_quote;
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use text::{Labels, Text};
 pub use watch::{EventKind, WatchEvent, event};
+
+/// A JSON value with its field order kept, the form in which the API server changes objects.
+pub type Value = serde_json::Value;
+
+/// A JSON object with its field order kept.
+pub type Object = serde_json::Map<String, Value>;
 
 #[cfg(test)]
 mod tests;

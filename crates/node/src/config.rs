@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 
 /// How a fleet of simulated nodes behaves.
 #[derive(Debug, Clone)]

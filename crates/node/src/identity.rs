@@ -1,6 +1,6 @@
 //! The Node object of a simulated node, as the kubelet registers it.
 
-use everynode_wire::{Object, Value};
+use everynode_model::{Object, Value};
 use serde_json::json;
 
 use crate::config::{Mode, NodeSpec};

@@ -3,13 +3,14 @@
 use everynode_admission::{Kind, errors_of_new, namespace_is_open};
 use everynode_api::rollout_policy::KIND;
 use everynode_model::time;
+use everynode_model::{Value, encode};
 use everynode_wire::decode::{Body, decode_body};
+use everynode_wire::manifest;
 use everynode_wire::patch::{strategic_merge, three_way};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Type};
 use everynode_wire::status::{FieldError, Status};
 use everynode_wire::validate::meta::validate_metadata_update;
-use everynode_wire::{Value, encode, manifest};
 
 use sha2::{Digest, Sha256};
 

@@ -6,10 +6,11 @@ use everynode_admission::{Charge, View, create_pod, generated_name, pod_resource
 use everynode_engine::fit::Demand;
 use everynode_engine::placement::Placement;
 use everynode_engine::{DaemonSetRef, NewPod, Time, pod_body, pod_placement};
+use everynode_model::encode;
 use everynode_model::time;
 use everynode_wire::decode::{Body, decode_body};
+use everynode_wire::schema;
 use everynode_wire::status::Status;
-use everynode_wire::{encode, schema};
 use serde_json::Value;
 
 use crate::change::convert_and_default;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use everynode_admission::{Kind, View, check_new};
+use everynode_model::encode;
 use everynode_wire::decode::{Body, decode_body};
 use everynode_wire::kinds::SYSTEM_PRIORITIES;
+use everynode_wire::schema;
 use everynode_wire::status::Status;
-use everynode_wire::{encode, schema};
 use serde_json::{Map, Value, json};
 
 use crate::change::{Written, convert_and_default};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use everynode_controller::Limits;
 use everynode_local::LoopsConfig;
+use everynode_model::Value;
 use everynode_node::{Fleet, FleetConfig, NodeSpec};
-use everynode_wire::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

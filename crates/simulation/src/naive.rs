@@ -1,7 +1,7 @@
 //! The rules of DaemonSets once more, as plainly as possible, for judging what the engine did. They share no code
 //! with it.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 
 use crate::model::{Key, Kind, Store};

@@ -1,6 +1,6 @@
 //! The objects that worlds are made of.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 
 /// How a DaemonSet of a world begins.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use everynode_wire::Value;
+use everynode_model::Value;
 use tokio::sync::Notify;
 
 use crate::actor::{Actor, Role};

@@ -4,8 +4,9 @@
 
 use divan::{AllocProfiler, Bencher, black_box};
 use everynode_model::{self as model, Pod, WatchEvent};
+use everynode_model::{Value, encode};
+use everynode_wire::decode;
 use everynode_wire::schema::type_named;
-use everynode_wire::{Value, decode, encode};
 use serde_json::json;
 
 #[global_allocator]

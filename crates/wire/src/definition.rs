@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::Value;
-use crate::access::Read;
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use crate::custom::{Custom, Patterns};
 use crate::resource::{ALL_VERBS, Resource, RulesRef, StoredAs, Subresource};
 use crate::validate::names::NameRule;

@@ -3,17 +3,14 @@
 //! Everything here is a pure function from bytes or values to bytes or values. Nothing decides what a
 //! cluster should do, nothing does I/O, and nothing reads a clock.
 
-pub mod access;
 pub mod custom;
 pub mod decode;
 pub mod defaults;
 pub mod definition;
-pub mod encode;
 pub mod json;
 pub mod kinds;
 pub mod manifest;
 pub mod patch;
-pub mod pod_resources;
 pub mod resource;
 pub mod rules;
 pub mod schema;
@@ -23,9 +20,3 @@ pub mod table;
 pub mod validate;
 
 pub use kinds::{resource_for, resource_for_kind, resources};
-
-/// A JSON value with its field order kept, the form in which the API server changes objects.
-pub type Value = serde_json::Value;
-
-/// A JSON object with its field order kept.
-pub type Object = serde_json::Map<String, Value>;

@@ -10,7 +10,9 @@ pub use error::YamlError;
 pub use text::{TextError, text_of};
 pub use yaml::{Yaml, parse_yaml};
 
-use crate::{Value, json};
+use everynode_model::Value;
+
+use crate::json;
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]

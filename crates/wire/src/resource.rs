@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
+use everynode_model::Value;
 use sha2::{Digest, Sha256};
 
-use crate::Value;
 use crate::custom::{self, Custom};
 use crate::decode::{self, Decode, DecodeError, Decoded};
 use crate::rules::Rules;

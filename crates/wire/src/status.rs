@@ -15,14 +15,14 @@ pub use reason::Reason;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Value;
+    use everynode_model::Value;
     use serde_json::json;
 
     fn check(status: Status, expected: Value) {
         let value = status.to_value();
         assert_eq!(value, expected);
-        let text = crate::encode::to_vec(&value);
-        assert_eq!(text, crate::encode::to_vec(&expected), "field order");
+        let text = everynode_model::encode::to_vec(&value);
+        assert_eq!(text, everynode_model::encode::to_vec(&expected), "field order");
         assert_eq!(Status::from_slice(&text).ok(), Some(status), "reads back");
     }
 

@@ -1,8 +1,9 @@
 //! Tables and partial objects: what `kubectl get` and metadata-only clients ask for.
 
-use crate::access::Read;
+use everynode_model::access::Read;
+use everynode_model::{Object, Value};
+
 use crate::resource::Resource;
-use crate::{Object, Value};
 
 /// How much of its object a row carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

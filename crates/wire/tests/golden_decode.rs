@@ -4,10 +4,11 @@
 
 mod golden;
 
+use everynode_model::Value;
+use everynode_model::encode::{canonical, to_text};
 use everynode_testkit::shared;
 use everynode_wire::decode::{Body, decode_body, normalize};
-use everynode_wire::encode::{canonical, to_text};
-use everynode_wire::{Value, manifest};
+use everynode_wire::manifest;
 use golden::{exchanges, filled, title, type_of};
 
 /// Decoding an object that the API served gives the object again, field for field.

@@ -6,10 +6,11 @@ mod golden;
 
 use std::collections::HashMap;
 
+use everynode_model::Value;
+use everynode_model::encode::{canonical, to_text};
 use everynode_testkit::shared;
 use everynode_wire::decode::{Body, decode_body, normalize};
 use everynode_wire::defaults::order;
-use everynode_wire::encode::{canonical, to_text};
 use everynode_wire::patch::{Patched, json_patch, merge_patch, strategic_merge};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::type_named;
@@ -17,7 +18,7 @@ use everynode_wire::status::Status;
 use everynode_wire::table::{IncludeObject, of_object};
 use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
 use everynode_wire::validate::names::NameRule;
-use everynode_wire::{Value, manifest, resource_for, resource_for_kind};
+use everynode_wire::{manifest, resource_for, resource_for_kind};
 use golden::{body, exchanges, filled, title};
 
 fn text(value: &Value) -> String {

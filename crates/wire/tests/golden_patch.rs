@@ -4,12 +4,13 @@
 
 mod golden;
 
+use everynode_model::Value;
+use everynode_model::encode::to_text;
 use everynode_wire::decode::normalize;
-use everynode_wire::encode::to_text;
 use everynode_wire::patch::{Patched, json_patch, merge_patch, strategic_merge};
+use everynode_wire::resource_for;
 use everynode_wire::schema::type_named;
 use everynode_wire::status::Status;
-use everynode_wire::{Value, resource_for};
 use golden::{body, exchanges, filled, title};
 
 fn apply(row: &Value, original: &Value) -> Option<Result<Patched, Status>> {

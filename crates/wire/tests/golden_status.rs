@@ -4,8 +4,8 @@
 
 mod golden;
 
-use everynode_wire::Value;
-use everynode_wire::encode::{to_text, to_vec};
+use everynode_model::Value;
+use everynode_model::encode::{to_text, to_vec};
 use everynode_wire::status::{Cause, FieldError, Reason, Status};
 use golden::{exchanges, title};
 

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use everynode_model::{Value, encode};
 use everynode_wire::decode::{Body, decode_body};
 use everynode_wire::patch::{json_patch, merge_patch, strategic_merge};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{Kind, Type, type_named};
 use everynode_wire::status::Status;
 use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
-use everynode_wire::{Value, encode};
 use serde_json::json;
 
 /// Bytes of a body, and how much time of a processor everything that is done to it may take without optimisation. With

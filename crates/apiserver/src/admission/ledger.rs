@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everynode_admission::{Charge, Quotas};
-use everynode_wire::Value;
+use everynode_model::Value;
 
 use crate::catalog::Catalog;
 use crate::meta;

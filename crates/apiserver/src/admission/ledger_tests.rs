@@ -1,4 +1,4 @@
-use everynode_wire::pod_resources::ResourceList;
+use everynode_model::pod_resources::ResourceList;
 use serde_json::json;
 
 use super::*;

@@ -6,8 +6,8 @@ mod service;
 mod view;
 
 use everynode_admission::{check_new, create_pod, default_class, forbid, namespace_is_open};
-use everynode_wire::Object;
-use everynode_wire::Value;
+use everynode_model::Object;
+use everynode_model::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 

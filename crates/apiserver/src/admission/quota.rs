@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everynode_admission::{Charge, forbid};
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::status::Status;
 
 use crate::meta;

@@ -1,7 +1,7 @@
 //! The store as admission sees it.
 
 use everynode_admission::{Kind, View};
-use everynode_wire::Value;
+use everynode_model::Value;
 
 use crate::state::State;
 use crate::store::ShelfId;

@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fmt, io, thread};
 
 use bytes::Bytes;
-use everynode_wire::Value;
+use everynode_model::Value;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::decode::{self, Body as Expected, Decode};
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;

@@ -1,6 +1,6 @@
 //! POST of a collection.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 use http::Response;

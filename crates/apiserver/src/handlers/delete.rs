@@ -1,9 +1,10 @@
 //! DELETE of an object or of a collection.
 
+use everynode_model::{Object, Value};
+use everynode_wire::decode;
 use everynode_wire::resource::Resource;
 use everynode_wire::schema;
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::{Object, Value, decode};
 use http::Response;
 
 use super::Call;

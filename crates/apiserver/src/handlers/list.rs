@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use everynode_model::{Object, Value, encode};
+use everynode_wire::json;
 use everynode_wire::status::Status;
-use everynode_wire::{Object, Value, encode, json};
 use http::Response;
 
 use super::Call;

@@ -1,10 +1,11 @@
 //! Subresources that are more than a part of their object.
 
+use everynode_model::access::Read as _;
 use everynode_model::time;
-use everynode_wire::access::Read as _;
+use everynode_model::{Object, Value};
 use everynode_wire::decode::Body as Expected;
+use everynode_wire::schema;
 use everynode_wire::status::{FieldError, Status};
-use everynode_wire::{Object, Value, schema};
 use http::Response;
 
 use super::Call;

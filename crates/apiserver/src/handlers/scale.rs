@@ -1,12 +1,12 @@
 //! The scale subresource: the replica count of a workload in a form that is the same for all of them.
 
+use everynode_model::{Object, Value};
 use everynode_wire::custom::Scale;
 use everynode_wire::decode::Body as Expected;
 use everynode_wire::resource::{Model, Resource};
 use everynode_wire::schema::{self, Type};
 use everynode_wire::selector::LabelSelector;
 use everynode_wire::status::Status;
-use everynode_wire::{Object, Value};
 use http::Response;
 
 use super::Call;
@@ -153,6 +153,6 @@ mod tests {
         let normal = everynode_wire::decode::normalize(ty, &scale).unwrap();
         assert_eq!(normal["spec"]["replicas"], scale["spec"]["replicas"]);
         assert_eq!(scale["status"]["selector"], "app=d");
-        assert!(!everynode_wire::encode::to_text(&scale).contains("labels"));
+        assert!(!everynode_model::encode::to_text(&scale).contains("labels"));
     }
 }

@@ -1,6 +1,6 @@
 //! Query parameters and the options that they spell.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::status::{FieldError, Status};
 use percent_encoding::percent_decode_str;
 

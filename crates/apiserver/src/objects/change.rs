@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::{FieldError, Status};
 use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};

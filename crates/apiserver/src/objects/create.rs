@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use everynode_model::Value;
 use everynode_model::time;
-use everynode_wire::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 

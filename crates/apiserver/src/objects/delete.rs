@@ -1,7 +1,7 @@
 //! Deleting objects: preconditions, grace, finalizers.
 
+use everynode_model::Value;
 use everynode_model::time;
-use everynode_wire::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 

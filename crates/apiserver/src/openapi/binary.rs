@@ -4,7 +4,7 @@
 //! What is written: all definitions, and of the paths the patch operations with their query parameters, by which older
 //! versions of kubectl learn what the server can do.
 
-use everynode_wire::{Object, Value, encode};
+use everynode_model::{Object, Value, encode};
 
 /// The media type that clients ask for.
 pub const ACCEPTED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";

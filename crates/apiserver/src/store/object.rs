@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use everynode_wire::Value;
+use everynode_model::Value;
 
 /// The text that stands in `metadata.resourceVersion` of a [`Draft`] until its revision is known.
 pub const REVISION_PLACEHOLDER: &str = "<revision>";

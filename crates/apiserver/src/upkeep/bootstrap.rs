@@ -1,8 +1,8 @@
 //! The objects that every cluster has.
 
+use everynode_model::{Object, Value, encode};
 use everynode_wire::decode::Decode as _;
 use everynode_wire::status::{Reason, Status};
-use everynode_wire::{Object, Value, encode};
 use serde_json::json;
 
 use crate::decode::{convert_and_default, model_of};

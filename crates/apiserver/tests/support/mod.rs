@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_apiserver::{Config, Server};
-use everynode_wire::Value;
+use everynode_model::Value;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;

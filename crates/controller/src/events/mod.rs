@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use everynode_client::Clock;
 use everynode_engine::{DaemonSetRef, Event, Time};
-use everynode_wire::encode::to_vec;
+use everynode_model::encode::to_vec;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use everynode_client::Uptime;
-use everynode_wire::Value;
-use everynode_wire::encode::to_vec;
+use everynode_model::Value;
+use everynode_model::encode::to_vec;
 use serde_json::json;
 
 /// How a leader is elected: by a Lease of `coordination.k8s.io/v1`, as the controllers of Kubernetes do.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use everynode_engine::{DaemonSetRef, NewPod, Template, Uid, pod_body};
-use everynode_wire::encode::{to_vec, write_string};
+use everynode_model::encode::{to_vec, write_string};
 
 /// Stands for the node while a body is made. A template can hold this text only by intent; then nothing is kept.
 const NODE: &str = "everynode\u{1}node";

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use everynode_engine::{DaemonSetRef, NewRevision, RevisionRef, Status, Uid, pod_body};
-use everynode_wire::encode::to_vec;
-use everynode_wire::{Object, Value};
+use everynode_model::encode::to_vec;
+use everynode_model::{Object, Value};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use everynode_model::Value;
+use everynode_model::pod_resources::{self, ResourceList, Side};
 use everynode_model::quantity::{Format, Quantity};
-use everynode_wire::Value;
-use everynode_wire::pod_resources::{self, ResourceList, Side};
 
 /// Amounts of resources: thousandths of cpu, whole units of the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ mod demand;
 
 pub use demand::{Amounts, Demand, HostPort, holds_the_node};
 
+use everynode_model::Value;
 use everynode_model::quantity;
-use everynode_wire::Value;
 
 use crate::placement::{Effect, NodeView, Placement, Taint, untolerated};
 

@@ -1,7 +1,7 @@
 //! The revisions of a DaemonSet, and what its roll-outs made of them.
 
+use everynode_model::Value;
 use everynode_plan::Fleet;
-use everynode_wire::Value;
 use serde::Serialize;
 
 use super::{Policy, text};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::selector::LabelSelector;
 use serde_json::json;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 
 use self::budget::{BudgetRow, Labels, PodRow, UnderWay};

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use everynode_client::Error;
+use everynode_model::Value;
 use everynode_model::{AnyObject, Owner as Reference};
-use everynode_wire::Value;
 
 use crate::kinds::ResourceKind;
 

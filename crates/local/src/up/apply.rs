@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_client::{Client, Error, content_type};
+use everynode_model::Value;
 use everynode_wire::patch::three_way;
 use everynode_wire::resource::Resource;
-use everynode_wire::{Value, schema};
+use everynode_wire::schema;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -94,7 +95,7 @@ async fn apply_once(
     // Of a custom resource nobody knows which lists are merged.
     let form = if ty.is_some() { content_type::STRATEGIC_MERGE_PATCH } else { content_type::MERGE_PATCH };
     let query = format!("{path}?fieldManager={manager}&fieldValidation=Strict");
-    let body = everynode_wire::encode::to_vec(&patch);
+    let body = everynode_model::encode::to_vec(&patch);
     let after = client.patch(&query, form, body).await?;
     let after: Value = serde_json::from_slice(&after).map_err(|error| Error::Decode(error.to_string()))?;
     let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
@@ -119,7 +120,7 @@ async fn create(
     manager: &str,
 ) -> Result<Outcome, Error> {
     let path = format!("{}?fieldManager={manager}&fieldValidation=Strict", target.collection());
-    client.post(&path, everynode_wire::encode::to_vec(&target.annotated(manifest))).await?;
+    client.post(&path, everynode_model::encode::to_vec(&target.annotated(manifest))).await?;
     Ok(Outcome::Created)
 }
 

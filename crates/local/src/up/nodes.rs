@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use everynode_client::{Client, Error};
+use everynode_model::Value;
 use everynode_node::{Mode, NodeSpec};
-use everynode_wire::Value;
 use serde_json::json;
 
 use super::NodesWanted;

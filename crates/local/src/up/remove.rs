@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use everynode_client::Client;
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 

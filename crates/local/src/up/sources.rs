@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::manifest;
 
 /// The largest manifest file that is read, in bytes. Objects of the API are limited to 3 MiB each.

@@ -9,7 +9,7 @@ use everynode_engine::{
     Work,
 };
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::status::Status as ApiStatus;
 use serde_json::json;
 

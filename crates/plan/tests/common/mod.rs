@@ -171,7 +171,7 @@ fn revision_data(mut data: Value, template: &Value) -> String {
     for (key, value) in template.as_object().into_iter().flatten() {
         data["spec"]["template"][key] = value.clone();
     }
-    String::from_utf8(everynode_wire::encode::canonical(&data)).expect("text")
+    String::from_utf8(everynode_model::encode::canonical(&data)).expect("text")
 }
 
 /// What applying a manifest makes of it.

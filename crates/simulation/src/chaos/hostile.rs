@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 
 use super::Chaos;

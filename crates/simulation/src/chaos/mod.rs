@@ -6,7 +6,7 @@ mod policies;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 
 use crate::cluster::Cluster;

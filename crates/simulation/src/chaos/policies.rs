@@ -1,6 +1,6 @@
 //! What people do with roll-out policies.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 
 use super::{Chaos, make_pods_well, set_image};

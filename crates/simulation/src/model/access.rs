@@ -1,6 +1,6 @@
 //! Reading objects.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 
 /// The text at a JSON pointer, or nothing.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_client::Clock;
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 
 use crate::clock::SimClock;

@@ -1,6 +1,6 @@
 //! What a path and its query ask for.
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use http::Method;
 
 use crate::model::access::{name, text};

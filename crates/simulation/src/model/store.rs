@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everynode_wire::Value;
+use everynode_model::Value;
 
 use crate::model::Kind;
 

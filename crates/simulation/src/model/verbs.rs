@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_client::{Clock, content_type};
-use everynode_wire::{Object, Value, patch};
+use everynode_model::{Object, Value};
+use everynode_wire::patch;
 use serde_json::json;
 
 use crate::clock::SimClock;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use everynode_wire::Value;
+use everynode_model::Value;
 
 use crate::model::{Store, controller_uid, is_ready, target_node, uid};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 
 use crate::model::{Change, Moved, Store, name, namespace};
 use crate::naive::{conducting, has_revision, scaled};

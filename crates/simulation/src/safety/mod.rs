@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use everynode_client::Clock;
-use everynode_wire::Value;
+use everynode_model::Value;
 
 use crate::actor::Actor;
 use crate::clock::SimClock;

@@ -1,12 +1,11 @@
 //! Values against their schema, in the words of the API server.
 
 use base64::Engine as _;
-use everynode_model::time;
+use everynode_model::{Value, encode, time};
 
 use super::path::enter;
 use super::schema::{Additional, Schema};
 use crate::status::FieldError;
-use crate::{Value, encode};
 
 /// Mistakes that are reported of one object.
 const MAX_ERRORS: usize = 1_000;
@@ -246,7 +245,7 @@ impl Checker<'_> {
         }
     }
 
-    fn object(&mut self, schema: &Schema, fields: &crate::Object, old: Option<&Value>) {
+    fn object(&mut self, schema: &Schema, fields: &everynode_model::Object, old: Option<&Value>) {
         let limits = &schema.limits;
         if let Some(least) = limits.min_properties.filter(|least| fields.len() < *least) {
             self.invalid(fields.len(), &format!("should have at least {least} properties"));

@@ -1,10 +1,9 @@
 //! The columns of tables of custom resources.
 
-use everynode_model::time;
+use everynode_model::access::Read;
+use everynode_model::{Value, time};
 
 use super::json_path::{JsonPath, text_of};
-use crate::Value;
-use crate::access::Read;
 use crate::rules::{CREATED, column_definition};
 
 /// One column.

@@ -1,6 +1,6 @@
 //! The form in which the API writes custom resources.
 
-use crate::Value;
+use everynode_model::Value;
 
 /// Brings numbers into the form in which the API writes them; none when the value is nested too deeply.
 pub fn normalize(value: &mut Value, depth: usize) -> Option<()> {

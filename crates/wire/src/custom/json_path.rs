@@ -1,6 +1,6 @@
 //! The part of JSONPath that definitions use: fields, indices, wildcards and comparisons of elements.
 
-use crate::Value;
+use everynode_model::Value;
 
 /// Steps of one path.
 const MAX_STEPS: usize = 64;
@@ -179,7 +179,7 @@ fn take<'a>(step: &Step, value: &'a Value) -> Vec<&'a Value> {
 pub fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        other => crate::encode::to_text(other),
+        other => everynode_model::encode::to_text(other),
     }
 }
 

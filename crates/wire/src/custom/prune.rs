@@ -1,10 +1,11 @@
 //! Taking out what the schema does not name, and filling in what it gives a default for.
 
+use everynode_model::{Object, Value, encode};
+
 use super::path::enter;
 use super::schema::{Additional, ROOT_FIELDS, Schema};
 use crate::decode::{DecodeError, decode};
 use crate::schema::type_named;
-use crate::{Object, Value, encode};
 
 /// What pruning found.
 #[derive(Debug, Default)]

@@ -1,9 +1,8 @@
 //! Validation rules of a schema.
 
 use everynode_cel::{Outcome, Program, Type};
-
-use crate::Value;
-use crate::access::Read;
+use everynode_model::Value;
+use everynode_model::access::Read;
 
 /// One rule.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! Objects against the validation rules of their schema.
 
 use everynode_cel::{Budget, Failure, Subject};
+use everynode_model::Value;
 
 use super::check::{counterpart, kind_of};
 use super::rule::Rule;
 use super::schema::{Additional, Schema};
-use crate::Value;
 use crate::status::{Cause, FieldError};
 
 /// Steps of all rules for one object.

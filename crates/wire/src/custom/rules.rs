@@ -1,11 +1,12 @@
 //! What makes a custom resource that kind: its definition.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::form::order;
 use super::rule_check::check_rules;
 use super::version::Custom;
 use super::{check, prune};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::rules::{NAME, Rules};
 use crate::status::FieldError;
 use crate::validate::Errors;
@@ -141,7 +142,7 @@ fn refuse(value: &Value, wanted: &str, field: &str, errors: &mut Errors) {
         Value::String(text) => (text.clone(), "string"),
         Value::Bool(truth) => (truth.to_string(), "bool"),
         Value::Number(number) => (number.to_string(), "float64"),
-        other => (crate::encode::to_text(other), "interface {}"),
+        other => (everynode_model::encode::to_text(other), "interface {}"),
     };
     let detail = format!("{field} accessor error: {shown} is of the type {kind}, expected {wanted}");
     errors.push(FieldError::invalid(field, 0, &detail));

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use everynode_cel as cel;
+use everynode_model::Value;
+use everynode_model::access::Read;
 use regex::Regex;
 
 use super::pattern::Patterns;
 use super::rule::Rule;
-use crate::Value;
-use crate::access::Read;
 
 /// Nesting of schemas that is served. Every level is one level of the stack in what walks along a schema.
 pub const MAX_DEPTH: usize = 64;

@@ -1,13 +1,14 @@
 //! Whether the schema of a definition is one that can be served: structural, and without words that are not
 //! supported.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::check;
 use super::json_path::JsonPath;
 use super::pattern::Patterns;
 use super::prune;
 use super::schema::{MAX_DEPTH, Schema};
-use crate::Value;
-use crate::access::Read;
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report};
 
@@ -438,7 +439,7 @@ fn points_at(field_path: &str, schema: &Schema) -> bool {
 
 /// A rule as the API shows it in a refusal.
 fn shown_rule(rule: &Value) -> Value {
-    let mut out = crate::Object::new();
+    let mut out = everynode_model::Object::new();
     for (name, field) in
         [("Rule", "rule"), ("Message", "message"), ("MessageExpression", "messageExpression")]
     {

@@ -1,15 +1,16 @@
 //! One version of a custom resource.
 
+use everynode_model::access::Read;
+use everynode_model::{Object, Value};
+
 use super::column::{PrinterColumn, columns};
 use super::form::{normalize, order};
 use super::json_path::JsonPath;
 use super::pattern::Patterns;
 use super::prune;
 use super::schema::Schema;
-use crate::access::Read;
 use crate::decode::{DecodeError, Decoded};
 use crate::json;
-use crate::{Object, Value};
 
 /// Nesting of an object.
 const MAX_OBJECT_DEPTH: usize = 100;

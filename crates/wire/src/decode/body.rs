@@ -1,10 +1,12 @@
 //! The body of a request, read as the API server reads it: kind and apiVersion first, then the object.
 
+use everynode_model::{Value, encode};
+
 use super::decoded::{Decode, DecodeError, Decoded};
 use crate::json;
+use crate::manifest;
 use crate::schema::{Type, type_named};
 use crate::status::Status;
-use crate::{Value, encode, manifest};
 
 /// What a request's body should hold.
 #[derive(Debug, Clone, Copy)]

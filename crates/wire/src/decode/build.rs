@@ -1,7 +1,8 @@
 //! What absent and empty values become when an object is written.
 
+use everynode_model::{Object, Value};
+
 use crate::schema::{Field, Kind, Omit, Type};
-use crate::{Object, Value};
 
 /// The value that the API writes for a field that nobody set.
 pub fn zero(kind: &Kind) -> Value {

@@ -1,6 +1,7 @@
 //! What decoding gives.
 
-use crate::Value;
+use everynode_model::Value;
+
 use crate::json::SyntaxError;
 
 /// A decoded object, with what strict decoding would complain about.

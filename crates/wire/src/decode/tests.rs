@@ -1,9 +1,10 @@
+use everynode_model::{Value, encode};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::json;
 use crate::schema::{Type, type_named};
-use crate::{Value, encode, json};
 
 fn ty(name: &str) -> &'static Type {
     type_named(name).expect("a type of the schema")

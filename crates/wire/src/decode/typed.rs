@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use everynode_model::quantity::Quantity;
 use everynode_model::time;
+use everynode_model::{Object, Value};
 
 use super::build;
 use super::decoded::{Decode, DecodeError, Decoded};
 use crate::json::{Parser, Token};
 use crate::schema::{Kind, Type};
-use crate::{Object, Value};
 
 impl Decode for &'static Type {
     fn decode(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
@@ -34,7 +34,7 @@ pub fn decode(ty: &'static Type, bytes: &[u8]) -> Result<Decoded, DecodeError> {
 /// # Errors
 /// A value does not fit its field.
 pub fn normalize(ty: &'static Type, value: &Value) -> Result<Value, DecodeError> {
-    decode(ty, &crate::encode::to_vec(value)).map(|decoded| decoded.value)
+    decode(ty, &everynode_model::encode::to_vec(value)).map(|decoded| decoded.value)
 }
 
 /// Problems of strict decoding that are reported.

@@ -1,7 +1,8 @@
 //! The order of fields in the API's output.
 
+use everynode_model::{Object, Value};
+
 use crate::schema::{Kind, Omit, Type, type_named};
-use crate::{Object, Value};
 
 /// Puts the fields of `value` into the order of the schema and sorts its maps, as the API writes them.
 /// Fields that defaults or preparation added stand at the end until this runs.

@@ -1,8 +1,9 @@
 //! Defaults of pods and pod templates (specification N1 and 5.1).
 
+use everynode_model::access::{Fill, Read};
+use everynode_model::{Object, Value};
+
 use super::{image, resources};
-use crate::access::{Fill, Read};
-use crate::{Object, Value};
 
 /// Mode of files in configMap, secret, downwardAPI and projected volumes: octal 644.
 const FILE_MODE: i32 = 0o644;

@@ -1,10 +1,9 @@
 //! Resource lists.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+use everynode_model::pod_resources::{self, Side, is_huge_page};
 use everynode_model::quantity::Quantity;
-
-use crate::Value;
-use crate::access::{Fill, Read};
-use crate::pod_resources::{self, Side, is_huge_page};
 
 /// Requests that are missing become equal to the limits. The API does this for pods, not for templates.
 pub(crate) fn requests_from_limits(container: &mut Value) {

@@ -5,9 +5,8 @@ mod untyped;
 
 pub(crate) use parser::{MAX_DEPTH, Parser, Token};
 
+use everynode_model::Value;
 use untyped::Reader;
-
-use crate::Value;
 
 /// Why bytes are not JSON, such as `unexpected end of JSON input`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use everynode_model::go_quote;
-
-use crate::{Object, Value};
+use everynode_model::{Object, Value, go_quote};
 
 /// Nesting that is read; deeper input is refused before it can exhaust the stack.
 pub const MAX_DEPTH: usize = 250;

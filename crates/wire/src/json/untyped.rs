@@ -1,7 +1,8 @@
 //! JSON without a type, such as a patch, with the fields that stand twice.
 
+use everynode_model::{Object, Value};
+
 use super::parser::{Parser, Token};
-use crate::{Object, Value};
 
 /// Problems that are reported.
 const MAX_PROBLEMS: usize = 100;

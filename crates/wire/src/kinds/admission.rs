@@ -1,10 +1,11 @@
 //! Webhook configurations: kept for manifests that bring them; nothing calls the webhooks.
 
+use everynode_model::access::{Fill, Read};
+use everynode_model::{Object, Value};
+
 use super::print;
 use super::row::{ROW, Row};
-use crate::access::{Fill, Read};
 use crate::rules::{Column, Rules, strategy};
-use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

@@ -1,11 +1,11 @@
 //! Autoscalers: kept for manifests that bring them.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
 use serde_json::json;
 
 use super::print;
 use super::row::{ROW, Row, status};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::rules::{Column, Rules, strategy};
 
 pub(super) const RESOURCES: &[Row] = &[Row {

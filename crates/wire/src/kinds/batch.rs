@@ -1,9 +1,10 @@
 //! Jobs and cron jobs.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::print;
 use super::row::{ROW, Row, status};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, meta, workload};

@@ -3,9 +3,9 @@
 use super::print;
 use super::row::{ROW, Row};
 use base64::Engine as _;
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
 
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::rules::{Column, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, meta, names};

@@ -1,9 +1,10 @@
 //! Controller revisions: the history of a workload's templates.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::print;
 use super::row::{ROW, Row};
-use crate::Value;
-use crate::access::Read;
 use crate::rules::{Column, Rules};
 use crate::validate::{Errors, Path, Report, names};
 

@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
+use everynode_model::access::{Fill, Read};
+use everynode_model::{Object, Value};
+
 use super::row::{ROW, Row, status};
-use crate::access::{Fill, Read};
 use crate::custom::json_path::JsonPath;
 use crate::custom::{Patterns, validate_schema};
 use crate::rules::{Rules, strategy};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, names};
-use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     group: "apiextensions.k8s.io",

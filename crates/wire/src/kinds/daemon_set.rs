@@ -1,9 +1,10 @@
 //! Daemon sets (specification 1.K and 1.N).
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::row::{ROW, Row, status};
 use super::{gated, print};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, internal, meta, pod_spec, rolling, selector, warnings};
@@ -100,7 +101,7 @@ impl Rules for DaemonSet {
     fn unversion_metadata(&self, metadata: &mut Value) {
         let Some(annotations) = metadata.get_mut("annotations") else { return };
         annotations.take_out(TEMPLATE_GENERATION);
-        if annotations.as_object().is_some_and(crate::Object::is_empty) {
+        if annotations.as_object().is_some_and(everynode_model::Object::is_empty) {
             metadata.take_out("annotations");
         }
     }

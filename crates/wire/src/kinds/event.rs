@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use everynode_model::access::Read;
+use everynode_model::{Object, Value};
+
 use super::print;
 use super::row::{ROW, Row};
-use crate::access::Read;
 use crate::resource::StoredAs;
 use crate::rules::{Column, Rules};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report, names};
-use crate::{Object, Value};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

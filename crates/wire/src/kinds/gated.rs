@@ -1,8 +1,8 @@
 //! Fields of pods behind feature gates that are off by default in Kubernetes 1.36. The API takes them out, unless the
 //! stored object has them already.
 
-use crate::access::{Fill, Read};
-use crate::{Object, Value};
+use everynode_model::access::{Fill, Read};
+use everynode_model::{Object, Value};
 
 const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 

@@ -1,9 +1,10 @@
 //! Leases: heartbeats of nodes, and leader election.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::print;
 use super::row::{ROW, Row};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::rules::{Column, Rules};
 use crate::validate::{Errors, Path, Report};
 

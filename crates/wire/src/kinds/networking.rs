@@ -1,9 +1,10 @@
 //! Ingresses and network policies.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::print;
 use super::row::{ROW, Row, status};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, probe, selector};
 

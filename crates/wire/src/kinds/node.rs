@@ -2,11 +2,11 @@
 
 use super::print;
 use super::row::{PROXY, ROW, Row, status};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::resource::Subresource;
 use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, resource_list, scheduling};
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
 use everynode_model::quantity::Quantity;
 
 pub(super) const RESOURCES: &[Row] = &[Row {

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use everynode_model::access::{Fill, Read};
+use everynode_model::quantity::Quantity;
+use everynode_model::{Object, Value};
 use serde_json::json;
 
 use super::row::{PROXY, ROW, Row, status};
 use super::{gated, print, spread_keys};
-use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::resource::{READ_WRITE, Subresource};
 use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update, warnings};
-use crate::{Object, Value};
-use everynode_model::quantity::Quantity;
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Pod",

@@ -1,9 +1,10 @@
 //! Limit ranges and resource quotas.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::print;
 use super::row::{ROW, Row, status};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::rules::{Column, Rules, strategy};
 
 pub(super) const RESOURCES: &[Row] = &[

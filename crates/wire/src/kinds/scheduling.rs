@@ -1,9 +1,10 @@
 //! Priority classes.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::print;
 use super::row::{ROW, Row};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::rules::{Column, Rules, strategy};
 use crate::validate::{Errors, Path, Report, meta};
 

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
 use serde_json::json;
 
 use super::print;
 use super::row::{PROXY, ROW, Row, status};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::resource::Subresource;
 use crate::rules::{Column, Rules, strategy};
 use crate::validate::names::NameRule;

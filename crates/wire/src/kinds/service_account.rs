@@ -1,9 +1,10 @@
 //! Service accounts.
 
+use everynode_model::Value;
+use everynode_model::access::Fill;
+
 use super::print;
 use super::row::{ROW, Row};
-use crate::Value;
-use crate::access::Fill;
 use crate::resource::Subresource;
 use crate::rules::{Column, Rules};
 

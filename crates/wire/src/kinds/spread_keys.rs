@@ -1,10 +1,9 @@
 //! `matchLabelKeys` and `mismatchLabelKeys` of a new pod: the API writes what they say into the label selectors beside
 //! them, with the values of the pod's own labels.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
 use serde_json::json;
-
-use crate::Value;
-use crate::access::{Fill, Read};
 
 /// Adds the requirements to spread constraints and terms of affinity.
 pub(super) fn merge(pod: &mut Value) {

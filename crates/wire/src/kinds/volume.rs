@@ -1,11 +1,11 @@
 //! Persistent volumes and claims.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read as _};
 use serde_json::json;
 
 use super::print;
 use super::row::{ROW, Row, status};
-use crate::Value;
-use crate::access::{Fill, Read as _};
 use crate::defaults;
 use crate::rules::{Column, Rules, strategy};
 

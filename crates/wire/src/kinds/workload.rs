@@ -1,9 +1,10 @@
 //! Deployments, replica sets, stateful sets, replication controllers and pod templates.
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::row::{ROW, Row, status};
 use super::{gated, print};
-use crate::Value;
-use crate::access::{Fill, Read};
 use crate::defaults;
 use crate::resource::Subresource;
 use crate::rules::{Column, Rules, strategy};

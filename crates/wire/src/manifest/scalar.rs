@@ -1,6 +1,6 @@
 //! What a plain scalar means by the YAML 1.1 rules that kubectl follows.
 
-use crate::Value;
+use everynode_model::Value;
 
 /// The value of an unquoted scalar.
 pub fn resolve(text: &str) -> Value {

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
+use everynode_model::{Object, Value};
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle, Tag};
 
 use super::error::YamlError;
 use super::scalar::resolve;
 use super::tabs::Tabs;
-use crate::{Object, Value};
 
 /// Nesting that is read.
 const MAX_DEPTH: usize = 250;

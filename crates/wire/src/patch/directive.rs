@@ -1,8 +1,9 @@
 //! What the directives of a strategic merge patch are called, and values in the notation of the API server's
 //! language, which its messages show.
 
+use everynode_model::{Object, Value};
+
 use crate::status::Status;
-use crate::{Object, Value};
 
 pub const PATCH: &str = "$patch";
 pub const RETAIN_KEYS: &str = "$retainKeys";

@@ -1,5 +1,6 @@
 //! JSON patches (RFC 6902).
 
+use everynode_model::{Object, Value, encode};
 use json_patch::jsonptr::{Pointer, PointerBuf};
 use json_patch::{
     AddOperation, CopyOperation, MoveOperation, PatchOperation, RemoveOperation, ReplaceOperation,
@@ -8,8 +9,8 @@ use json_patch::{
 
 use super::patched::{Patched, Shown, finish};
 use crate::decode::Decode;
+use crate::json;
 use crate::status::Status;
-use crate::{Object, Value, encode, json};
 
 /// Operations in one patch.
 const MAX_OPERATIONS: usize = 10_000;

@@ -1,9 +1,11 @@
 //! JSON merge patches (RFC 7396).
 
+use everynode_model::Value;
+
 use super::patched::{Patched, Shown, finish};
 use crate::decode::Decode;
+use crate::json;
 use crate::status::Status;
-use crate::{Value, json};
 
 /// Applies a JSON merge patch to an object that `ty` decodes.
 ///
@@ -29,7 +31,7 @@ fn merge(target: &mut Value, patch: Value) {
         return;
     };
     if !target.is_object() {
-        *target = Value::Object(crate::Object::new());
+        *target = Value::Object(everynode_model::Object::new());
     }
     let Value::Object(fields) = target else { return };
     for (name, value) in patch {

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
+use everynode_model::Value;
+
 use super::directive::{PATCH, no_merge_key};
-use crate::Value;
 use crate::status::Status;
 
 /// What tells the elements of a list apart: a field of theirs, or they themselves.

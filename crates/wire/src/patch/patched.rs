@@ -1,9 +1,10 @@
 //! The result of a patch, and its refusal.
 
+use everynode_model::{Value, encode};
+
 use super::directive::go_text;
 use crate::decode::{Body, Decode, DecodeError, Decoded};
 use crate::status::{FieldError, Status};
-use crate::{Value, encode};
 
 /// A patched object, with what strict field validation would refuse.
 #[derive(Debug, Clone, PartialEq)]

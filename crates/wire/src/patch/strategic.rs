@@ -2,15 +2,17 @@
 
 use std::collections::HashSet;
 
+use everynode_model::{Object, Value};
+
 use super::directive::{
     DELETE_FROM_LIST, PATCH, RETAIN_KEYS, SET_ORDER, bad_patch_type, no_merge_key, target,
     without_directives, without_nulls,
 };
 use super::order::{Identity, normalize};
 use super::patched::{Patched, Shown, finish};
+use crate::json;
 use crate::schema::{Field, Kind, Type};
 use crate::status::Status;
-use crate::{Object, Value, json};
 
 /// Applies a strategic merge patch to an object of type `ty`.
 ///

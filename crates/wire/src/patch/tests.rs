@@ -1,10 +1,10 @@
+use everynode_model::{Value, encode};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::schema::{Type, type_named};
 use crate::status::Status;
-use crate::{Value, encode};
 
 fn set() -> &'static Type {
     type_named("apps.v1.DaemonSet").expect("a type of the schema")

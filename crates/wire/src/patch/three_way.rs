@@ -3,8 +3,9 @@
 //! The patch is a strategic merge patch made of the new manifest itself, plus a deletion for everything that
 //! the last one had and the new one has not. Fields that others own are in neither, so they stay.
 
+use everynode_model::{Object, Value, encode};
+
 use crate::schema::{Field, Kind, Type};
-use crate::{Object, Value, encode};
 
 /// Annotation in which kubectl, and we, keep the manifest applied last.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

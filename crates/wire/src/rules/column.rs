@@ -1,6 +1,6 @@
 //! The columns of tables.
 
-use crate::{Object, Value};
+use everynode_model::{Object, Value};
 
 /// One column of `kubectl get`.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ pub(crate) mod strategy;
 pub(crate) use column::column_definition;
 pub use column::{CREATED, Column, NAME, NAME_AND_CREATED};
 
-use crate::Value;
+use everynode_model::Value;
+
 use crate::status::FieldError;
 
 /// The rules of a kind. Objects reach these functions decoded by the schema

@@ -1,7 +1,8 @@
 //! Preparation that most kinds share: who may write status, and when the generation rises.
 
-use crate::Value;
-use crate::access::Fill;
+use everynode_model::Value;
+use everynode_model::access::Fill;
+
 use crate::defaults::zero;
 
 /// A new object starts with an empty status of that type and generation 1.

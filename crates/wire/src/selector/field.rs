@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use everynode_model::Value;
+
 use super::error::SelectorError;
-use crate::Value;
 use crate::status::Status;
 
 /// Comparisons of fields with texts that all must hold.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use everynode_model::Value;
+
 use super::error::SelectorError;
 use super::lex::{Token, Word, words};
-use crate::Value;
 use crate::status::FieldError;
 use crate::validate::names;
 

@@ -1,9 +1,10 @@
 //! The refusals that the API server gives, each with its message and details.
 
+use everynode_model::{Object, Value};
+
 use super::field_error::FieldError;
 use super::object::Status;
 use super::reason::Reason;
-use crate::{Object, Value};
 
 /// `plural.group`, or the plural alone in the core group: how messages name a resource or a kind.
 pub fn qualified(group: &str, name: &str) -> String {

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use everynode_model::go_quote;
-
-use crate::{Value, encode};
+use everynode_model::{Value, encode, go_quote};
 
 /// Why one field was refused; the `reason` of a cause in a `Status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

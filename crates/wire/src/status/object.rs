@@ -1,7 +1,8 @@
 //! A refusal as an object.
 
+use everynode_model::{Object, Value};
+
 use super::reason::Reason;
-use crate::{Object, Value};
 
 /// A refusal: the API's `Status` object with `status: Failure`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

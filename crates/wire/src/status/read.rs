@@ -1,8 +1,9 @@
 //! A `Status` that a server sent, read back.
 
+use everynode_model::{Object, Value};
+
 use super::object::Status;
 use super::reason::Reason;
-use crate::{Object, Value};
 
 /// The bytes are no `Status` object.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! Claims of persistent volumes that a pod brings along.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
 use everynode_model::quantity::Quantity;
 
 use super::{Errors, Path, Report, meta, names, selector};
-use crate::Value;
-use crate::access::Read;
 
 const ACCESS_MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 

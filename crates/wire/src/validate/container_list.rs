@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::container::{self, Pod};
 use super::{Errors, Path, Report, probe};
-use crate::Value;
-use crate::access::Read;
 
 /// Checks the ordinary containers.
 pub(crate) fn containers(list: &[Value], pod: &Pod<'_>, path: &Path<'_>, errors: &mut Errors) {

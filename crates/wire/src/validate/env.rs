@@ -1,8 +1,9 @@
 //! Environment variables and what they refer to.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::{Errors, Path, Report, names, resource_list, volume};
-use crate::Value;
-use crate::access::Read;
 
 /// Fields of a pod that a variable may be filled from.
 const ENV_FIELDS: &[&str] = &[

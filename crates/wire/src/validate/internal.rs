@@ -3,8 +3,9 @@
 //! Where a message quotes a whole structure, the API prints its unversioned form: every field, absent or
 //! not, under the names of its source code and in their order.
 
+use everynode_model::{Object, Value};
+
 use crate::schema::{Field, Kind, Type, type_named};
-use crate::{Object, Value};
 
 /// Types whose fields stand in another order than in the versioned form.
 const ORDERS: &[(&str, &[&str])] = &[

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::names::{self, Messages, NameRule};
 use super::{Errors, Path, Report, selector};
-use crate::Value;
-use crate::access::Read;
 
 /// The most bytes that all annotations of an object may take.
 const ANNOTATIONS_BYTES: usize = 256 * 1024;

@@ -2,20 +2,21 @@
 
 use std::collections::HashSet;
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::container::Pod;
 use super::{
     Errors, Path, Report, container_list, internal, meta, names, resource_list, scheduling, security,
     selector, volume, warnings,
 };
-use crate::Value;
-use crate::access::Read;
 
 /// Checks a pod template (specification N3).
 pub(crate) fn template(template: &Value, path: &Path<'_>, errors: &mut Errors) {
     let metadata = template.get("metadata").unwrap_or(&Value::Null);
     selector::labels(metadata.at("labels"), &path.child("labels"), errors);
     meta::annotations(metadata.at("annotations"), &path.child("annotations"), errors);
-    let empty = Value::Object(crate::Object::new());
+    let empty = Value::Object(everynode_model::Object::new());
     let spec = template.at("spec").unwrap_or(&empty);
     special_annotations(metadata, spec, &path.child("annotations"), errors);
     let spec_path = path.child("spec");

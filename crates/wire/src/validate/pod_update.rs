@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use everynode_model::Value;
+use everynode_model::access::{Fill, Read};
+
 use super::{Errors, Path, Report, internal, pod_spec, scheduling};
-use crate::Value;
-use crate::access::{Fill, Read};
 
 /// Fields of a pod that an update may change, as the API lists them.
 const MAY_CHANGE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -12,7 +13,7 @@ const MAY_CHANGE: &str = "`spec.containers[*].image`,`spec.initContainers[*].ima
 /// Checks an update of a pod against the stored one.
 pub(crate) fn update(new: &Value, old: &Value, errors: &mut Errors) {
     annotations(new, old, errors);
-    let empty = Value::Object(crate::Object::new());
+    let empty = Value::Object(everynode_model::Object::new());
     let (new, old) = (new.at("spec").unwrap_or(&empty), old.at("spec").unwrap_or(&empty));
     let path = Path::root("spec");
     for list in ["containers", "initContainers"] {
@@ -174,7 +175,7 @@ fn write_pretty(out: &mut String, value: &Value, depth: usize) {
             for (index, (key, item)) in object.iter().enumerate() {
                 line(out, index == 0);
                 indent(out, depth + 1);
-                out.push_str(&crate::encode::to_text(&key.as_str().into()));
+                out.push_str(&everynode_model::encode::to_text(&key.as_str().into()));
                 out.push_str(": ");
                 write_pretty(out, item, depth + 1);
             }
@@ -182,7 +183,7 @@ fn write_pretty(out: &mut String, value: &Value, depth: usize) {
             indent(out, depth);
             out.push('}');
         }
-        other => out.push_str(&crate::encode::to_text(other)),
+        other => out.push_str(&everynode_model::encode::to_text(other)),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Probes and hooks of a container.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::{Errors, Path, Report, names};
-use crate::Value;
-use crate::access::Read;
 
 /// Handlers in the order in which the API looks at them.
 const HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "grpc", "sleep"];

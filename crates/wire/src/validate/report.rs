@@ -1,7 +1,8 @@
 //! Writing down mistakes in few words.
 
+use everynode_model::Value;
+
 use super::{Path, names};
-use crate::Value;
 use crate::status::{FieldError, MAX_ERRORS};
 
 /// The list into which checks write.

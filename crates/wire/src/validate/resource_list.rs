@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+use everynode_model::pod_resources::{self, Side, is_huge_page, is_native};
 use everynode_model::quantity::Quantity;
 
 use super::{Errors, Path, Report, names};
-use crate::Value;
-use crate::access::Read;
-use crate::pod_resources::{self, Side, is_huge_page, is_native};
 
 /// Resources of a container that have no domain in front.
 const CONTAINER: &[&str] = &["cpu", "memory", "ephemeral-storage"];

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::{Errors, Path, Report, names, selector};
-use crate::Value;
-use crate::access::Read;
 
 /// Effects of a taint.
 const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];

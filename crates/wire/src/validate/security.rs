@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::{Errors, Path, Report, internal, names, volume};
-use crate::Value;
-use crate::access::Read;
 
 const PROFILE_TYPES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::Value;
-use crate::access::Read;
+use everynode_model::Value;
+use everynode_model::access::Read;
 
 /// Warnings that one check writes down; far more than are sent.
 pub(super) const MOST: usize = 100;
@@ -117,7 +117,7 @@ fn file<'a>(path: &'a str, source: &str) -> File<'a> {
 
 /// The files of one source of a projected volume; nothing when the source has no kind.
 fn files(source: &Value) -> Option<Vec<File<'_>>> {
-    if source.as_object().is_none_or(crate::Object::is_empty) {
+    if source.as_object().is_none_or(everynode_model::Object::is_empty) {
         return None;
     }
     for (kind, shown) in [("configMap", "ConfigMap"), ("secret", "Secret")] {

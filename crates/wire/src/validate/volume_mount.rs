@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::{Errors, Path, Report, volume};
-use crate::Value;
-use crate::access::Read;
 
 /// Checks `volumeMounts` and `volumeDevices` of a container against the pod's volumes.
 pub(crate) fn mounts(

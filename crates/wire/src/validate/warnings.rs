@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use everynode_model::Value;
+use everynode_model::access::Read;
 use everynode_model::quantity::Quantity;
 
 use super::Path;
 use super::virtual_paths::{self, MOST};
-use crate::Value;
-use crate::access::Read;
 
 /// Labels of nodes that have a newer name.
 const OLD_NODE_LABELS: &[(&str, &str)] = &[

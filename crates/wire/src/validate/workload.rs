@@ -1,8 +1,9 @@
 //! Specs of workloads: a selector and a pod template with its replicas.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::{Errors, Path, Report, pod_spec, rolling, selector};
-use crate::Value;
-use crate::access::Read;
 
 /// Words in which the API tells workloads apart.
 pub(crate) struct Words {

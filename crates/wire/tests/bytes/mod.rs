@@ -4,13 +4,14 @@
 
 use everynode_model::quantity::{self, Quantity};
 use everynode_model::{self as model, AnyObject, time};
+use everynode_model::{Value, encode};
 use everynode_wire::decode::{Body, decode, decode_body};
 use everynode_wire::json;
 use everynode_wire::patch::{json_patch, merge_patch, strategic_merge};
 use everynode_wire::schema::{Type, type_named};
 use everynode_wire::selector::{FieldSelector, LabelSelector};
 use everynode_wire::status::Status;
-use everynode_wire::{Value, encode, manifest, resource_for_kind};
+use everynode_wire::{manifest, resource_for_kind};
 
 /// A reader of bytes and its name.
 pub type Target = (&'static str, fn(&[u8]));

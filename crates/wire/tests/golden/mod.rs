@@ -5,7 +5,7 @@
 
 use everynode_testkit::shared;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use everynode_wire::schema::{Type, types};
 
 /// The recorded exchanges, in order.

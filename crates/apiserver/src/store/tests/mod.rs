@@ -9,7 +9,7 @@ mod write;
 
 use std::sync::Arc;
 
-use everynode_wire::Value;
+use everynode_model::Value;
 use serde_json::json;
 
 use super::*;

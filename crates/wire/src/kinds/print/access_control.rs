@@ -1,8 +1,9 @@
 //! Role bindings.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::cell::{AGE, NAME, age, name, text, wide};
-use crate::Value;
-use crate::access::Read;
 use crate::rules::Column;
 
 pub(in crate::kinds) const BINDING: &[Column] = &[

@@ -1,9 +1,8 @@
 //! Parts of columns and cells that many kinds have.
 
-use crate::Value;
-use crate::access::Read;
 use crate::rules::Column;
-use everynode_model::time;
+use everynode_model::access::Read;
+use everynode_model::{Value, time};
 
 pub(super) const NONE: &str = "<none>";
 pub(super) const UNSET: &str = "<unset>";

@@ -1,8 +1,9 @@
 //! Namespaces, configuration, events, leases and other small kinds.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::cell::{AGE, NAME, age, name, or, since, text, typed, wide};
-use crate::Value;
-use crate::access::Read;
 use crate::rules::Column;
 
 pub(in crate::kinds) const NAMESPACE: &[Column] = &[NAME, text("Status", "The status of the namespace"), AGE];

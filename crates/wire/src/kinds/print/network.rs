@@ -1,11 +1,12 @@
 //! Services, endpoints, ingresses and network policies.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::cell::{
     AGE, NAME, NONE, UNKNOWN, UNSET, age, labels, name, name_with_default, or, selector_text, some_of, text,
     wide,
 };
-use crate::Value;
-use crate::access::Read;
 use crate::rules::Column;
 
 pub(in crate::kinds) const SERVICE: &[Column] = &[

@@ -1,8 +1,9 @@
 //! Nodes.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::cell::{AGE, NAME, NONE, UNKNOWN, age, name, or, text, wide};
-use crate::Value;
-use crate::access::Read;
 use crate::rules::Column;
 
 pub(in crate::kinds) const COLUMNS: &[Column] = &[

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use everynode_model::time;
+use everynode_model::access::Read;
+use everynode_model::{Value, time};
 use serde_json::json;
 
 use super::cell::{AGE, NAME, NONE, or, since, text, unix_seconds, wide};
-use crate::Value;
-use crate::access::Read;
 use crate::rules::Column;
 
 pub(in crate::kinds) const COLUMNS: &[Column] = &[

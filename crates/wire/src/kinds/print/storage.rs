@@ -1,8 +1,9 @@
 //! Volumes, claims, classes and drivers.
 
+use everynode_model::Value;
+use everynode_model::access::Read;
+
 use super::cell::{AGE, NAME, NONE, UNSET, age, name, name_with_default, or, text, typed, wide};
-use crate::Value;
-use crate::access::Read;
 use crate::rules::Column;
 
 pub(in crate::kinds) const VOLUME: &[Column] = &[

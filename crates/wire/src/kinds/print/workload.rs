@@ -4,10 +4,9 @@ use super::cell::{
     AGE, CONTAINERS, IMAGES, NAME, NONE, UNSET, age, containers, labels, name, or, selector_text, since,
     some_of, text, typed, unix_seconds, wide,
 };
-use everynode_model::time;
+use everynode_model::access::Read;
+use everynode_model::{Value, time};
 
-use crate::Value;
-use crate::access::Read;
 use crate::rules::Column;
 
 pub(in crate::kinds) const DAEMON_SET: &[Column] = &[

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use everynode_model::quantity::{self, Quantity};
-
 use crate::Value;
 use crate::access::Read;
+use crate::quantity::{self, Quantity};
 
 /// Amounts by the names of resources.
 pub type ResourceList = BTreeMap<String, Quantity>;
