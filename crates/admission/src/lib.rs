@@ -24,6 +24,19 @@ pub use priority::default_class;
 pub use quota::{Charge, Quotas};
 pub use view::{Kind, View};
 
+/// What is done with an object once it is decoded: it is converted, and gets its defaults.
+///
+/// # Errors
+/// 400 when it cannot be converted.
+pub fn convert_and_default(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    resource
+        .rules
+        .convert(object)
+        .map_err(|why| Status::cannot_be_handled(&resource.kind, &resource.version, &resource.kind, &why))?;
+    resource.rules.default(object);
+    Ok(())
+}
+
 /// What is wrong with a new object that is complete: with its metadata, and by the rules of its kind.
 pub fn errors_of_new(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();

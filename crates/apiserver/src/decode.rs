@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use everynode_model::{Value, encode};
+use everynode_model::encode;
 use everynode_wire::manifest;
 use everynode_wire::resource::{Model, Resource};
 use everynode_wire::schema::Type;
@@ -57,14 +57,4 @@ impl AsType for Model {
 /// How bytes become objects of a resource.
 pub fn model_of(resource: &Resource) -> Result<Model, Status> {
     resource.model().ok_or_else(|| Status::internal(format!("no schema for {}", resource.type_name)))
-}
-
-/// What decoding does after the schema: conversion and defaults.
-pub fn convert_and_default(resource: &Resource, object: &mut Value) -> Result<(), Status> {
-    resource
-        .rules
-        .convert(object)
-        .map_err(|why| Status::cannot_be_handled(&resource.kind, &resource.version, &resource.kind, &why))?;
-    resource.rules.default(object);
-    Ok(())
 }

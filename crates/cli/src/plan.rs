@@ -81,7 +81,7 @@ pub async fn run(args: PlanArgs, colour: Colour) -> Result<ExitCode, Failure> {
             manifest.daemonsets.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
         let mut fleet = args.output.fleet(source.fleet(Wanted::Named(&wanted)).await?);
         let refusals = [
-            everynode_plan::policy::apply(&mut fleet, &manifest.policies),
+            everynode_plan::policy::apply(&mut fleet.policies, &manifest.policies),
             fleet.surroundings.apply(&manifest.surroundings),
         ];
         let refusals: Vec<String> = refusals.into_iter().filter_map(Result::err).flatten().collect();

@@ -1,51 +1,19 @@
 //! From a manifest to the DaemonSet that the API server would have after `kubectl apply`.
 
-use everynode_admission::{Kind, errors_of_new, namespace_is_open};
-use everynode_api::rollout_policy::KIND;
+use everynode_admission::{convert_and_default, errors_of_new, namespace_is_open};
 use everynode_model::time;
 use everynode_model::{Value, encode};
 use everynode_wire::decode::{Body, decode_body};
-use everynode_wire::manifest;
 use everynode_wire::patch::{strategic_merge, three_way};
 use everynode_wire::resource::Resource;
 use everynode_wire::schema::{self, Type};
 use everynode_wire::status::{FieldError, Status};
 use everynode_wire::validate::meta::validate_metadata_update;
-
 use sha2::{Digest, Sha256};
 
 use crate::file::hex;
 use crate::fleet::Fleet;
-
-/// What a manifest holds.
-#[derive(Debug, Default)]
-pub struct Manifest {
-    /// The DaemonSets, as written.
-    pub daemonsets: Vec<Written>,
-    /// The RolloutPolicies, as written.
-    pub policies: Vec<Written>,
-    /// The objects that decide about new pods, as written: they are there for the plan.
-    pub surroundings: Vec<Written>,
-    /// What else is in it, such as `ConfigMap agent`: it is not planned.
-    pub ignored: Vec<String>,
-    /// What cannot be read, a sentence each.
-    pub problems: Vec<String>,
-}
-
-/// An object of a manifest.
-#[derive(Clone, Debug)]
-pub struct Written {
-    /// File and line.
-    pub place: String,
-    /// metadata.namespace, `default` when there is none; empty for kinds without.
-    pub namespace: String,
-    /// metadata.name.
-    pub name: String,
-    /// The object as written.
-    pub object: Value,
-    /// What is odd in the text and was read nevertheless, such as a key that stands twice.
-    pub warnings: Vec<String>,
-}
+use crate::manifest::Written;
 
 /// A change of one DaemonSet.
 #[derive(Clone, Debug)]
@@ -66,71 +34,6 @@ pub struct Change {
 
 /// The uid of a DaemonSet that does not exist yet.
 const NEW_UID: &str = "00000000-0000-4000-8000-000000000001";
-
-impl Manifest {
-    /// Reads the text of a file.
-    pub fn read(file: &str, text: &str, default_namespace: &str) -> Manifest {
-        let mut result = Manifest::default();
-        for document in manifest::documents(text) {
-            match document {
-                Err(error) => result.problems.push(format!("{file}: {error}")),
-                Ok(document) => {
-                    let place = format!("{file}:{}", document.line);
-                    let warning = |one: &manifest::Warning| format!("{file}: {one}");
-                    let warnings = document.warnings.iter().map(warning).collect();
-                    result.take(place, document.value, warnings, default_namespace);
-                }
-            }
-        }
-        if result.daemonsets.is_empty() && result.problems.is_empty() {
-            result.problems.push(format!("{file}: there is no DaemonSet in it"));
-        }
-        result
-    }
-
-    fn take(&mut self, place: String, object: Value, warnings: Vec<String>, default_namespace: &str) {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
-        let around = Kind::of(&object);
-        let served = match kind {
-            "DaemonSet" => "apps/v1",
-            KIND => everynode_api::API_VERSION,
-            _ if around.is_some() => version,
-            _ => "",
-        };
-        if served.is_empty() {
-            match kind {
-                "" => self.problems.push(format!("{place}: kind is not set: is this a Kubernetes manifest?")),
-                kind => self.ignored.push(format!("{kind} {name}").trim_end().to_owned()),
-            }
-            return;
-        }
-        if version != served {
-            self.problems.push(format!(
-                "{place}: {kind} {name}: no kind \"{kind}\" is served in version {version:?}: write {served}"
-            ));
-            return;
-        }
-        if name.is_empty() {
-            let generated = !text("/metadata/generateName").is_empty();
-            let hint = if generated { ": as kubectl apply, a plan takes no generateName" } else { "" };
-            self.problems.push(format!("{place}: {kind}: metadata.name must be set{hint}"));
-            return;
-        }
-        let namespace = match text("/metadata/namespace") {
-            _ if around.is_some_and(|kind| !kind.is_namespaced()) => "",
-            "" => default_namespace,
-            namespace => namespace,
-        };
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        let list = match kind {
-            "DaemonSet" => &mut self.daemonsets,
-            "RolloutPolicy" => &mut self.policies,
-            _ => &mut self.surroundings,
-        };
-        list.push(Written { place, namespace, name, object, warnings });
-    }
-}
 
 impl Change {
     /// What applying a DaemonSet to a fleet makes of it.
@@ -192,14 +95,6 @@ fn daemonset_kind() -> Result<(&'static Resource, &'static Type), Status> {
     let missing = || Status::internal("DaemonSets are not known");
     let resource = everynode_wire::resource_for_kind("apps", "v1", "DaemonSet").ok_or_else(missing)?;
     Ok((resource, schema::type_named(resource.type_name).ok_or_else(missing)?))
-}
-
-/// What the server does with an object once it is decoded.
-pub(crate) fn convert_and_default(resource: &Resource, object: &mut Value) -> Result<(), Status> {
-    let refuse = |why: String| Status::bad_request(format!("the {} cannot be handled: {why}", resource.kind));
-    resource.rules.convert(object).map_err(refuse)?;
-    resource.rules.default(object);
-    Ok(())
 }
 
 fn created(

@@ -6,8 +6,8 @@ use everynode_engine::{CORDONED_TAINT, NOT_READY_TAINTS};
 use serde::Serialize;
 
 use crate::model::{Model, ModelNode};
-use crate::report::NodeReason;
 use crate::run::Run;
+use crate::words::NodeReason;
 
 /// Why a node is exempt whose daemon may be ready.
 pub(crate) const CORDONED: &str = "the node is cordoned";

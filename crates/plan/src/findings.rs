@@ -1,100 +1,21 @@
 //! What of a plan somebody should know before going on: stalls, losses and their causes.
 
 mod conducted;
+mod finding;
 mod standing;
 
-use everynode_engine::fit::Misfit;
 use everynode_engine::pod_body::GENERATION_LABEL;
 use everynode_engine::{Budget, IntOrPercent, Strategy, Time};
 use everynode_model::time;
-use serde::Serialize;
 
 use crate::model::{Model, ModelNode};
 use crate::run::{Left, Run};
 use crate::standing::Standing;
+use crate::words::{count, names, some};
 use crate::world::{Refusal, Refused};
 
-/// Something to know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What it is.
-    pub kind: FindingKind,
-    /// How bad it is.
-    pub severity: Severity,
-    /// A sentence or two.
-    pub message: String,
-    /// The nodes concerned.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub nodes: Vec<String>,
-}
-
-/// Whether a finding makes a change unsafe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Severity {
-    /// The change would stall, exceed its budget, or leave nodes without their daemon.
-    Unsafe,
-    /// Worth knowing.
-    Note,
-}
-
-/// The kinds of finding. The text forms are part of the JSON schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum FindingKind {
-    /// The roll-out stops before its end: nodes that are down use up the budget.
-    DeadNodesUseBudget,
-    /// The roll-out stops before its end, for another reason.
-    Stalls,
-    /// Surging pods want host ports that the old pods hold.
-    SurgeHostPorts,
-    /// Pods do not fit on their nodes.
-    NoRoom,
-    /// New pods do not become ready, as was asked for, or as they do not now.
-    NewPodsFail,
-    /// A quota refuses pods.
-    Quota,
-    /// Pods, or the revision that they are made from, are refused for what they are.
-    Refused,
-    /// The namespace is neither in the fleet nor in the manifest.
-    NoNamespace,
-    /// Pods of another template count as updated, and stay.
-    CountsAsUpdated,
-    /// Pods are not made, for a reason that the model does not know.
-    NotCreated,
-    /// No scheduler looks at pods.
-    NotScheduled,
-    /// No node is eligible.
-    NoEligibleNode,
-    /// More nodes than the budget allows are without a Ready pod at once.
-    ExceedsBudget,
-    /// Pods younger than minReadySeconds are replaced all at once.
-    YoungPods,
-    /// Nodes that are down keep their old pod, or none.
-    DeadNodes,
-    /// Other pods are pushed out.
-    PushesOut,
-    /// The roll-out waits for somebody to delete pods.
-    OnDelete,
-    /// Something outside the model decides too.
-    NotModelled,
-    /// The DaemonSet is being deleted.
-    BeingDeleted,
-    /// It was not made by `kubectl apply`, so what a manifest leaves out stays.
-    NotApplied,
-    /// Somebody else owns the DaemonSet.
-    ManagedElsewhere,
-    /// A part of the cluster could not be seen.
-    NotSeen,
-    /// Under a policy: too many nodes fail, and it halts.
-    Halts,
-    /// Under a policy: a wave waits for somebody to promote it.
-    WaitsForPromotion,
-    /// The policy is paused.
-    Paused,
-    /// Several policies select the DaemonSet.
-    PolicyConflict,
-}
+pub(crate) use finding::finding;
+pub use finding::{Finding, FindingKind, Severity};
 
 /// Everything that the runs show; the first run is the one with typical times.
 pub(crate) fn of_runs(model: &Model, runs: &[Run]) -> Vec<Finding> {
@@ -124,41 +45,10 @@ pub(crate) fn of_runs(model: &Model, runs: &[Run]) -> Vec<Finding> {
     findings
 }
 
-pub(crate) fn finding(
-    kind: FindingKind,
-    severity: Severity,
-    message: impl Into<String>,
-    nodes: Vec<String>,
-) -> Finding {
-    Finding { kind, severity, message: message.into(), nodes }
-}
-
 /// The nodes that were left for a reason.
 fn left<'a>(model: &'a Model, run: &'a Run, is: impl Fn(&Left) -> bool + 'a) -> Vec<&'a ModelNode> {
     let nodes = run.left.iter().filter(move |(_, why)| is(why));
     nodes.filter_map(|(index, _)| model.nodes.get(*index as usize)).collect()
-}
-
-fn names(nodes: &[&ModelNode]) -> Vec<String> {
-    nodes.iter().map(|node| node.name.clone()).collect()
-}
-
-/// `n1, n2, n3 and 17 more`.
-pub fn some(nodes: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let shown = nodes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    match nodes.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
-/// `1 node`, `3 nodes`.
-pub fn count(number: usize, thing: &str) -> String {
-    match number {
-        1 => format!("1 {thing}"),
-        number => format!("{number} {thing}s"),
-    }
 }
 
 fn budget(model: &Model) -> Option<Budget> {
@@ -271,7 +161,7 @@ fn is_surge_with_ports(model: &Model, run: &Run) -> bool {
 }
 
 fn no_room(model: &Model, run: &Run) -> Option<Finding> {
-    let misfits = misfits(run);
+    let misfits = run.misfits();
     let nodes: Vec<&ModelNode> = misfits.iter().map(|(index, _)| &model.nodes[*index as usize]).collect();
     if nodes.is_empty() {
         return None;
@@ -303,18 +193,6 @@ fn no_room(model: &Model, run: &Run) -> Option<Finding> {
             .push_str(&format!("; {kept} of them keep their old pods as long as these are not replaced")),
     }
     Some(finding(FindingKind::NoRoom, Severity::Unsafe, message, names(&nodes)))
-}
-
-/// The nodes on which the pod does not fit in the end, or would not if the roll-out came to them, by name.
-pub(crate) fn misfits(run: &Run) -> Vec<(u32, &Misfit)> {
-    let tried = run.left.iter().filter_map(|(index, why)| match why {
-        Left::NoRoom(misfit) => Some((*index, misfit)),
-        _ => None,
-    });
-    let mut all: Vec<(u32, &Misfit)> =
-        tried.chain(run.unfit.iter().map(|(index, misfit)| (*index, misfit))).collect();
-    all.sort_by_key(|(index, _)| *index);
-    all
 }
 
 fn failures(model: &Model, run: &Run) -> Vec<Finding> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everynode_admission::{Charge, View, create_pod, generated_name, pod_resource};
+use everynode_admission::{Charge, View, convert_and_default, create_pod, generated_name, pod_resource};
 use everynode_engine::fit::Demand;
 use everynode_engine::placement::Placement;
 use everynode_engine::{DaemonSetRef, NewPod, Time, pod_body, pod_placement};
@@ -12,8 +12,6 @@ use everynode_wire::decode::{Body, decode_body};
 use everynode_wire::schema;
 use everynode_wire::status::Status;
 use serde_json::Value;
-
-use crate::change::convert_and_default;
 
 /// What ends names that the server makes.
 const SUFFIX: &str = "xxxxx";

@@ -8,8 +8,7 @@ use everynode_model::encode;
 use everynode_wire::{definition, manifest};
 use serde_json::{Map, Value, json};
 
-use crate::change::Written;
-use crate::fleet::Fleet;
+use crate::manifest::Written;
 use crate::record::Revision;
 
 /// The parts of a served RolloutPolicy that decide.
@@ -35,17 +34,15 @@ pub(crate) fn recorded(object: &Value) -> Value {
 ///
 /// # Errors
 /// What the API server would refuse, as far as that is looked at, a sentence each.
-pub fn apply(fleet: &mut Fleet, written: &[Written]) -> Result<(), Vec<String>> {
+pub fn apply(policies: &mut Vec<PolicyFact>, written: &[Written]) -> Result<(), Vec<String>> {
     let mut problems = Vec::new();
     for one in written {
         let refused = refusals(&one.object);
         problems
             .extend(refused.iter().map(|why| format!("{}: RolloutPolicy {}: {why}", one.place, one.name)));
-        let known = fleet
-            .policies
-            .iter()
-            .position(|policy| policy.key.namespace == one.namespace && policy.key.name == one.name);
-        match known.map(|index| &mut fleet.policies[index]) {
+        let is_same =
+            |policy: &PolicyFact| policy.key.namespace == one.namespace && policy.key.name == one.name;
+        match policies.iter().position(is_same).map(|index| &mut policies[index]) {
             Some(known) => {
                 let Some(new) = served(one, &known.key.uid.to_string(), known.generation) else { continue };
                 known.generation += i64::from(known.spec != new.spec);
@@ -54,8 +51,8 @@ pub fn apply(fleet: &mut Fleet, written: &[Written]) -> Result<(), Vec<String>> 
                 known.commands.extend(new.commands);
             }
             None => {
-                let uid = format!("00000000-0000-4000-8000-{:012x}", 0x100 + fleet.policies.len());
-                fleet.policies.extend(served(one, &uid, 1));
+                let uid = format!("00000000-0000-4000-8000-{:012x}", 0x100 + policies.len());
+                policies.extend(served(one, &uid, 1));
             }
         }
     }

@@ -13,12 +13,13 @@ use serde_json::Value;
 use crate::change::Change;
 use crate::conducted::Conducted;
 use crate::diff::{FieldChange, diff};
-use crate::findings::{self, Finding, FindingKind, Severity, finding, of_runs};
+use crate::findings::{Finding, FindingKind, Severity, finding, of_runs};
 use crate::fleet::Fleet;
 use crate::model::{Assumptions, Failing, Model, ModelNode};
 use crate::run::Run;
 use crate::spread::{Spread, percentile};
 use crate::token::Token;
+use crate::words::NodeReason;
 
 /// What a plan may be told.
 #[derive(Clone, Debug)]
@@ -114,15 +115,6 @@ pub struct Placement {
     pub gained: Vec<NodeReason>,
     /// Nodes that lose theirs.
     pub lost: Vec<NodeReason>,
-}
-
-/// A node and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NodeReason {
-    /// The node.
-    pub node: String,
-    /// A clause.
-    pub reason: String,
 }
 
 /// Nodes that change at about the same time: each begins when some node of the wave before is done.
@@ -378,7 +370,7 @@ fn misfits(model: &Model, run: &Run) -> Vec<NodeReason> {
     let named = |(index, misfit): (u32, &Misfit)| {
         Some(NodeReason { node: name_of(model, index)?, reason: misfit.reasons.join(", ") })
     };
-    findings::misfits(run).into_iter().filter_map(named).collect()
+    run.misfits().into_iter().filter_map(named).collect()
 }
 
 /// What else is to be known: who owns the DaemonSet, and what was not seen.
@@ -485,9 +477,4 @@ fn consequence(what: &str) -> &'static str {
         "priorityclasses" => "pods of lower priority may be pushed out where a pod is said not to fit",
         _ => "the result may differ",
     }
-}
-
-/// Nodes in the text form: some of them, or all.
-pub(crate) fn some_nodes(nodes: &[String], full: bool) -> String {
-    if full { nodes.join(", ") } else { findings::some(nodes) }
 }

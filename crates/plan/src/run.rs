@@ -59,6 +59,18 @@ pub enum Left {
 }
 
 impl Run {
+    /// The nodes on which the pod does not fit in the end, or would not if the roll-out came to them, by name.
+    pub(crate) fn misfits(&self) -> Vec<(u32, &Misfit)> {
+        let tried = self.left.iter().filter_map(|(index, why)| match why {
+            Left::NoRoom(misfit) => Some((*index, misfit)),
+            _ => None,
+        });
+        let mut all: Vec<(u32, &Misfit)> =
+            tried.chain(self.unfit.iter().map(|(index, misfit)| (*index, misfit))).collect();
+        all.sort_by_key(|(index, _)| *index);
+        all
+    }
+
     /// Runs the change with a seed.
     pub fn of(model: &Model, seed: u64) -> Run {
         let mut engine = Engine::new(Limits::default());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use everynode_admission::{Kind, View, check_new};
+use everynode_admission::{Kind, View, check_new, convert_and_default};
 use everynode_model::encode;
 use everynode_wire::decode::{Body, decode_body};
 use everynode_wire::kinds::SYSTEM_PRIORITIES;
@@ -11,7 +11,7 @@ use everynode_wire::schema;
 use everynode_wire::status::Status;
 use serde_json::{Map, Value, json};
 
-use crate::change::{Written, convert_and_default};
+use crate::manifest::Written;
 
 /// Namespaces that every cluster has.
 const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::conducted::PolicyWave;
-use crate::findings::{FindingKind, Severity, count};
-use crate::report::{NodeReason, Plan, Wave, some_nodes};
+use crate::findings::{FindingKind, Severity};
+use crate::report::{Plan, Wave};
 use crate::spread::human;
+use crate::words::{NodeReason, count, some_nodes};
 
 /// Waves that are shown at the beginning and at the end.
 const WAVES_SHOWN: usize = 3;

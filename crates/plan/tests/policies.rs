@@ -228,7 +228,7 @@ fn plan_of(case: &Case, objects: &[Value]) -> Result<Plan, Vec<String>> {
     let read = Manifest::read("new.yaml", &text.join("\n---\n"), "default");
     assert_eq!(read.problems, Vec::<String>::new());
     let mut fleet: Fleet = case.fleet();
-    policy::apply(&mut fleet, &read.policies)?;
+    policy::apply(&mut fleet.policies, &read.policies)?;
     let change = change(&fleet, &read.daemonsets[0].object)?;
     Ok(Plan::make(&fleet, &change, &fixed(20_000, 2_000)).expect("a plan"))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use everynode_admission::convert_and_default;
 use everynode_model::Value;
 use everynode_wire::decode::{self, Body as Expected, Decode};
 use everynode_wire::resource::Resource;
@@ -11,7 +12,7 @@ use everynode_wire::table::IncludeObject;
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::audit::Subject;
-use crate::decode::{AsType, body_as_json, convert_and_default, model_of};
+use crate::decode::{AsType, body_as_json, model_of};
 use crate::http::accept::Form;
 use crate::http::body::{self, Body};
 use crate::http::query::{FieldValidation, Query};

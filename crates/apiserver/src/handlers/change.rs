@@ -1,12 +1,12 @@
 //! PUT and PATCH of an object, or of a part of it.
 
+use everynode_admission::convert_and_default;
 use everynode_model::Value;
 use everynode_wire::resource::Resource;
 use everynode_wire::status::Status;
 use http::Response;
 
 use super::{Call, create};
-use crate::decode::convert_and_default;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;

@@ -1,11 +1,12 @@
 //! The objects that every cluster has.
 
+use everynode_admission::convert_and_default;
 use everynode_model::{Object, Value, encode};
 use everynode_wire::decode::Decode as _;
 use everynode_wire::status::{Reason, Status};
 use serde_json::json;
 
-use crate::decode::{convert_and_default, model_of};
+use crate::decode::model_of;
 use crate::objects::create;
 use crate::state::State;
 

@@ -2,11 +2,12 @@
 
 use everynode_engine::policy::{PolicyFact, RolloutPhase, Wave};
 
-use super::{Finding, FindingKind, Severity, finding, names, some};
+use super::finding::{Finding, FindingKind, Severity, finding};
 use crate::conducted::{CORDONED, Conducted, end, said};
 use crate::model::{Model, ModelNode};
 use crate::run::Run;
 use crate::spread::human;
+use crate::words::{names, some};
 
 /// Everything that the runs show; the first run is the one with typical times.
 pub(super) fn of_runs(model: &Model, runs: &[Run]) -> Vec<Finding> {

@@ -1,9 +1,10 @@
 //! Nodes on which pods fail, are not made or are not bound already.
 
-use super::{Finding, FindingKind, Severity, count, finding, misfits, some};
+use super::finding::{Finding, FindingKind, Severity, finding};
 use crate::model::Model;
 use crate::run::Run;
 use crate::standing::Standing;
+use crate::words::{count, some};
 
 /// What is so before the change, and what it takes to be otherwise.
 pub(super) fn of_run(model: &Model, run: &Run) -> Vec<Finding> {
@@ -17,7 +18,7 @@ fn of(standing: Standing, model: &Model, run: &Run) -> Option<Finding> {
     // What the model knows of room, quotas and schedulers it has said already.
     let is_said = |index: u32| match standing {
         Standing::NotCreated => run.tally.refused.is_some(),
-        Standing::Unschedulable => misfits(run).iter().any(|(misfit, _)| *misfit == index),
+        Standing::Unschedulable => run.misfits().iter().any(|(misfit, _)| *misfit == index),
         Standing::NotScheduled => model.missing_scheduler().is_some(),
         Standing::Fails => false,
     };
