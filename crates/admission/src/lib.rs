@@ -13,11 +13,11 @@ mod runtime_class;
 mod service_account;
 mod view;
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::{FieldError, Status};
+use everynode_apimachinery::validate::meta::validate_metadata_create;
 use everynode_model::Value;
 use everynode_model::access::Read;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::{FieldError, Status};
-use everynode_wire::validate::meta::validate_metadata_create;
 
 pub use pod::{create_pod, label_with_topology, pod_resource};
 pub use priority::default_class;

@@ -1,11 +1,11 @@
 //! Limit ranges: what containers get that ask for nothing, and how much a container or a pod may ask for.
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
 use everynode_model::access::{Fill, Read};
 use everynode_model::pod_resources::{self, ResourceList, Side};
 use everynode_model::quantity::Quantity;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use crate::forbid;
 use crate::view::{Kind, View};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::access::Fill;
 use everynode_model::{Object, Value};
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use crate::view::View;
 use crate::{check_new, limit_range, namespace_is_open, priority, runtime_class, service_account};
@@ -21,7 +21,8 @@ const TOPOLOGY: [&str; 2] = ["topology.kubernetes.io/region", "topology.kubernet
 /// # Errors
 /// There is none, which no test lets pass.
 pub fn pod_resource() -> Result<&'static Arc<Resource>, Status> {
-    everynode_wire::resource_for("", "v1", "pods").ok_or_else(|| Status::internal("pods are not served"))
+    everynode_apimachinery::resource_for("", "v1", "pods")
+        .ok_or_else(|| Status::internal("pods are not served"))
 }
 
 /// Makes of a pod that was decoded and has its defaults the one that is stored, or refuses it. `issue` gives it what

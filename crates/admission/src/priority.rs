@@ -1,9 +1,9 @@
 //! Priorities: that of a pod is the value of its class.
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
 use everynode_model::access::{Fill, Read};
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use crate::forbid;
 use crate::view::{Kind, View};

@@ -1,8 +1,8 @@
 //! Runtime classes: what they add to the pods that name them.
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::{Object, Value};
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use crate::forbid;
 use crate::pod::list_in_spec;

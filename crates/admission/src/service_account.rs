@@ -1,9 +1,9 @@
 //! Service accounts: every pod has one, and its token in a volume.
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::access::Read;
 use everynode_model::{Object, Value};
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use crate::forbid;
 use crate::view::{Kind, View};

@@ -10,7 +10,7 @@ use everynode_api::{
 use serde_json::{Value, json};
 
 fn definition() -> Value {
-    everynode_wire::manifest::documents(DEFINITION).remove(0).unwrap().value
+    everynode_apimachinery::manifest::documents(DEFINITION).remove(0).unwrap().value
 }
 
 fn schema_of(part: &str) -> Value {

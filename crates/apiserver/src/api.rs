@@ -1,6 +1,6 @@
 //! The front desk: takes a request, finds who asks, takes it down where that is wanted, and passes it on.
 
-use everynode_wire::status::Status;
+use everynode_apimachinery::status::Status;
 use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 

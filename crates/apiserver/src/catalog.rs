@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::resources;
 use everynode_model::Value;
-use everynode_wire::resource::Resource;
-use everynode_wire::resources;
 
 use crate::store::{Facts, ShelfId, ShelfSpec};
 

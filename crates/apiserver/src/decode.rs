@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
+use everynode_apimachinery::manifest;
+use everynode_apimachinery::resource::{Model, Resource};
+use everynode_apimachinery::schema::Type;
+use everynode_apimachinery::status::Status;
 use everynode_model::encode;
-use everynode_wire::manifest;
-use everynode_wire::resource::{Model, Resource};
-use everynode_wire::schema::Type;
-use everynode_wire::status::Status;
 
 use crate::http::accept::AVAILABLE;
 use crate::protobuf;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use everynode_apimachinery::definition::version_rank;
+use everynode_apimachinery::resource::{Resource, Subresource};
 use everynode_model::{Object, Value, encode};
-use everynode_wire::definition::version_rank;
-use everynode_wire::resource::{Resource, Subresource};
 use sha2::{Digest as _, Sha256};
 
 use crate::catalog::Registry;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use everynode_wire::status::{Reason, Status};
+use everynode_apimachinery::status::{Reason, Status};
 use http::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};

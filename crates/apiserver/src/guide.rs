@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
-use everynode_wire::status::Status;
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::catalog::Registry;

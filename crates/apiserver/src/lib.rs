@@ -12,7 +12,7 @@
 //!  call            handlers        the body by schema, what to do, the answer (view: objects, tables, metadata)
 //!      |
 //!  object          objects         create, change, delete: admission -> rules -> checks -> compare and swap
-//!      |                           (the resource table of `wire` says what each kind needs)
+//!      |                           (the resource table of `apimachinery` says what each kind needs)
 //!  state           state           catalog, store, ledger of quotas, counters: what all share, and no more
 //!      |
 //!  write           store           queue -> one thread: decide, commit, publish, answer
@@ -38,7 +38,7 @@
 //! - An acknowledged write survives the process and a power failure (durable storage).
 //! - After a failed commit the store takes no more writes, since what is on the disk is not known; reads go on.
 //! - A watcher sees every event after its revision once and in order, or is told that it fell behind (410).
-//! - Nothing here knows what a DaemonSet does. Rules of kinds are in `wire`, decisions about clusters in
+//! - Nothing here knows what a DaemonSet does. Rules of kinds are in `apimachinery`, decisions about clusters in
 //!   `controller` and `local`.
 
 mod admission;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use everynode_wire::resource::Resource;
+use everynode_apimachinery::resource::Resource;
 
 use crate::audit::Counters;
 use crate::catalog::Registry;

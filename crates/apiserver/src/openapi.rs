@@ -8,10 +8,10 @@ pub mod binary;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use everynode_apimachinery::custom::Custom;
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::schema::{self, Field, Kind, ListType, Type};
 use everynode_model::{Object, Value, encode};
-use everynode_wire::custom::Custom;
-use everynode_wire::resource::Resource;
-use everynode_wire::schema::{self, Field, Kind, ListType, Type};
 
 use crate::catalog::Registry;
 use crate::discovery;

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Once;
 use std::task::Poll;
 
-use everynode_wire::status::Status;
+use everynode_apimachinery::status::Status;
 
 /// What is known of a panic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

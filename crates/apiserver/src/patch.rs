@@ -1,10 +1,10 @@
 //! Patches of requests, in the three forms that the API takes.
 
+use everynode_apimachinery::decode::Body;
+use everynode_apimachinery::patch;
+use everynode_apimachinery::resource::{Model, Resource};
+use everynode_apimachinery::status::{Reason, Status};
 use everynode_model::Value;
-use everynode_wire::decode::Body;
-use everynode_wire::patch;
-use everynode_wire::resource::{Model, Resource};
-use everynode_wire::status::{Reason, Status};
 
 use crate::decode::model_of;
 use crate::http::query::FieldValidation;

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use everynode_apimachinery::schema::{Field, Kind, Type};
 use everynode_model::time;
 use everynode_model::{Object, Value, encode};
-use everynode_wire::schema::{Field, Kind, Type};
 
 /// What stands in front of every body.
 const MAGIC: &[u8] = b"k8s\0";
@@ -271,7 +271,7 @@ fn moment(bytes: &[u8], micro: bool) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use everynode_wire::schema::{type_named, types};
+    use everynode_apimachinery::schema::{type_named, types};
 
     use super::*;
 

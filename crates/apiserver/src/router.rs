@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use everynode_wire::status::Status;
+use everynode_apimachinery::status::Status;
 use http::{HeaderMap, Method, Request, Response, header};
 use hyper::body::Incoming;
 

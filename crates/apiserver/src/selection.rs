@@ -1,9 +1,9 @@
 //! Label and field selectors over stored objects.
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
-use everynode_wire::resource::Resource;
-use everynode_wire::selector::{FieldSelector, FieldTerm, LabelSelector};
-use everynode_wire::status::Status;
 
 use crate::catalog::{Catalog, text_at};
 use crate::http::query::Query;

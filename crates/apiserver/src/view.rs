@@ -1,8 +1,8 @@
 //! Objects and lists in the form in which they are answered.
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::table::{self, IncludeObject};
 use everynode_model::{Object, Value, encode};
-use everynode_wire::resource::Resource;
-use everynode_wire::table::{self, IncludeObject};
 
 use crate::http::accept::View;
 use crate::store::Stored;

@@ -5,10 +5,10 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use everynode_apimachinery::manifest::text_of;
 use everynode_inspect::{Paint, Tone};
 use everynode_plan::spread::Spread;
 use everynode_plan::{Change, Failing, Fleet, Manifest, Options, Plan, Token, Wanted};
-use everynode_wire::manifest::text_of;
 use serde_json::json;
 
 use crate::failure::Failure;

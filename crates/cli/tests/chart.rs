@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use common::everynode;
-use everynode_wire::manifest;
+use everynode_apimachinery::manifest;
 use serde_json::{Value, json};
 
 /// Objects by kind and name.

@@ -67,7 +67,7 @@ fn names(directory: &Path) -> Vec<String> {
 /// The recorded nodes with the status that the recording's kubelets reported.
 fn recorded_fleet(golden: &Path) -> Value {
     let text = std::fs::read_to_string(golden.join("fleet.yaml")).unwrap();
-    let documents = everynode_wire::manifest::documents(&text).into_iter();
+    let documents = everynode_apimachinery::manifest::documents(&text).into_iter();
     let nodes: Vec<_> = documents.map(|document| document.unwrap().value).collect();
     let mut fleet = json!({"apiVersion": "v1", "kind": "List", "items": nodes});
     for node in fleet["items"].as_array_mut().unwrap() {
@@ -163,8 +163,9 @@ async fn check(
 
 async fn create_namespaces(client: &Client, recorded: &Value, manifest: &Path) {
     let text = std::fs::read_to_string(manifest).unwrap();
-    let documents =
-        everynode_wire::manifest::documents(&text).into_iter().map(|document| document.unwrap().value);
+    let documents = everynode_apimachinery::manifest::documents(&text)
+        .into_iter()
+        .map(|document| document.unwrap().value);
     let named = documents.filter_map(|object| object["metadata"]["namespace"].as_str().map(str::to_owned));
     let keys = recorded["daemonsets"].as_object().unwrap().keys();
     let mut namespaces: Vec<_> =

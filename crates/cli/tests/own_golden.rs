@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{Cluster, LIMIT, eventually};
+use everynode_apimachinery::manifest;
 use everynode_client::Client;
 use everynode_testkit::repository;
-use everynode_wire::manifest;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 

@@ -13,10 +13,10 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{Cluster, everynode};
+use everynode_apimachinery::manifest;
 use everynode_plan::record::{Node, Record};
 use everynode_plan::{Change, Fleet, Manifest, Options, Plan};
 use everynode_testkit::shared;
-use everynode_wire::manifest;
 use serde_json::{Value, json};
 
 /// Manifests of which each plan is safe, by how their files begin.

@@ -95,7 +95,7 @@ fn collection(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (version, kind) = (text("/apiVersion"), text("/kind"));
     let (group, version) = version.split_once('/').unwrap_or(("", version));
-    let resource = everynode_wire::resource_for_kind(group, version, kind).expect("a known kind");
+    let resource = everynode_apimachinery::resource_for_kind(group, version, kind).expect("a known kind");
     let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
     match resource.namespaced {
         true => format!("{root}/namespaces/{}/{}", text("/metadata/namespace"), resource.plural),

@@ -10,16 +10,16 @@ use common::bare::Bare;
 use common::native::DEFINITION;
 use common::over::over;
 use common::{LIMIT, eventually, get};
+use everynode_apimachinery::definition;
 use everynode_client::Method;
 use everynode_controller::{Controller, ControllerConfig, Limits};
 use everynode_engine::IntOrPercent;
 use everynode_engine::policy::{Domain, PolicySpec, Wave, WaveNodes};
-use everynode_wire::definition;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 fn definition() -> Value {
-    everynode_wire::manifest::documents(DEFINITION).remove(0).unwrap().value
+    everynode_apimachinery::manifest::documents(DEFINITION).remove(0).unwrap().value
 }
 
 /// The object as the API server keeps it, which takes out what the schema does not have.

@@ -105,7 +105,7 @@ fn a_snapshot_is_asked_offline() {
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&value["class"], &value["reason"]["kind"]), (&json!("notEligible"), &json!("taint")));
     let text = check(&[&node[..], &["-o", "yaml"]].concat(), 0, &[]);
-    let read = everynode_wire::manifest::documents(&text);
+    let read = everynode_apimachinery::manifest::documents(&text);
     assert_eq!(read[0].as_ref().unwrap().value, value, "{text}");
     check(&["status", "-A"], 0, &["logging    agent      0/2        0/2  ┄┄┄┄┄┄┄┄┄┄┄┄  not looked at"]);
     check(&["status", "-A", "--by", "rack"], 0, &["all nodes  □□·"]);

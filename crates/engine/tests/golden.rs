@@ -37,7 +37,7 @@ impl NodeView for Served {
 
 fn fleet(golden: &Path) -> Vec<Served> {
     let text = std::fs::read_to_string(golden.join("fleet.yaml")).unwrap();
-    let documents = everynode_wire::manifest::documents(&text);
+    let documents = everynode_apimachinery::manifest::documents(&text);
     let nodes: Vec<Served> = documents.into_iter().map(|one| Served(one.unwrap().value)).collect();
     assert_eq!(nodes.len(), 13);
     nodes

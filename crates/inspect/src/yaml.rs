@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use everynode_wire::manifest;
+use everynode_apimachinery::manifest;
 use serde_json::Value;
 
 /// A value as a YAML document.

@@ -29,7 +29,7 @@ impl ResourceKind {
     /// Whether the kind is part of Kubernetes, and not of a definition.
     pub(crate) fn is_built_in(&self) -> bool {
         let (group, version) = self.api_version.split_once('/').unwrap_or(("", &self.api_version));
-        everynode_wire::resource_for(group, version, &self.plural).is_some()
+        everynode_apimachinery::resource_for(group, version, &self.plural).is_some()
     }
 
     /// The group; empty for the core group.

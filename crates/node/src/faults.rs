@@ -28,8 +28,8 @@
 
 use std::time::Duration;
 
+use everynode_apimachinery::selector::LabelSelector;
 use everynode_model::Labels;
-use everynode_wire::selector::LabelSelector;
 
 /// What all annotation keys start with.
 pub const PREFIX: &str = "simulate.everynode.dev/";

@@ -1,14 +1,14 @@
 //! From a manifest to the DaemonSet that the API server would have after `kubectl apply`.
 
 use everynode_admission::{convert_and_default, errors_of_new, namespace_is_open};
+use everynode_apimachinery::decode::{Body, decode_body};
+use everynode_apimachinery::patch::{strategic_merge, three_way};
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::schema::{self, Type};
+use everynode_apimachinery::status::{FieldError, Status};
+use everynode_apimachinery::validate::meta::validate_metadata_update;
 use everynode_model::time;
 use everynode_model::{Value, encode};
-use everynode_wire::decode::{Body, decode_body};
-use everynode_wire::patch::{strategic_merge, three_way};
-use everynode_wire::resource::Resource;
-use everynode_wire::schema::{self, Type};
-use everynode_wire::status::{FieldError, Status};
-use everynode_wire::validate::meta::validate_metadata_update;
 use sha2::{Digest, Sha256};
 
 use crate::file::hex;
@@ -93,7 +93,8 @@ impl Change {
 
 fn daemonset_kind() -> Result<(&'static Resource, &'static Type), Status> {
     let missing = || Status::internal("DaemonSets are not known");
-    let resource = everynode_wire::resource_for_kind("apps", "v1", "DaemonSet").ok_or_else(missing)?;
+    let resource =
+        everynode_apimachinery::resource_for_kind("apps", "v1", "DaemonSet").ok_or_else(missing)?;
     Ok((resource, schema::type_named(resource.type_name).ok_or_else(missing)?))
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use everynode_admission::{Charge, View, convert_and_default, create_pod, generated_name, pod_resource};
+use everynode_apimachinery::decode::{Body, decode_body};
+use everynode_apimachinery::schema;
+use everynode_apimachinery::status::Status;
 use everynode_engine::fit::Demand;
 use everynode_engine::placement::Placement;
 use everynode_engine::{DaemonSetRef, NewPod, Time, pod_body, pod_placement};
 use everynode_model::encode;
 use everynode_model::time;
-use everynode_wire::decode::{Body, decode_body};
-use everynode_wire::schema;
-use everynode_wire::status::Status;
 use serde_json::Value;
 
 /// What ends names that the server makes.

@@ -2,8 +2,8 @@
 
 use everynode_admission::Kind;
 use everynode_api::rollout_policy::KIND;
+use everynode_apimachinery::manifest;
 use everynode_model::Value;
-use everynode_wire::manifest;
 
 /// What a manifest holds.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 //! Environment values become fingerprints of 16 bits with a salt of the snapshot's own: enough to see that a value
 //! changes, far too little to find out what it is.
 
+use everynode_apimachinery::patch::three_way::LAST_APPLIED;
 use everynode_model::{Value, encode};
-use everynode_wire::patch::three_way::LAST_APPLIED;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 

@@ -2,8 +2,8 @@
 //! DaemonSet whose pods it does not select itself is never done, and with a time beyond all calendars nothing can be
 //! reckoned.
 
+use everynode_apimachinery::selector::LabelSelector;
 use everynode_model::time;
-use everynode_wire::selector::LabelSelector;
 use serde_json::Value;
 
 use crate::record::{Detail, Node, Pod, Record};

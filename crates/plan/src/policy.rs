@@ -2,10 +2,10 @@
 
 use everynode_api::Command;
 use everynode_api::rollout_policy::DEFINITION;
+use everynode_apimachinery::{definition, manifest};
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::{PolicyFact, data_digest};
 use everynode_model::encode;
-use everynode_wire::{definition, manifest};
 use serde_json::{Map, Value, json};
 
 use crate::manifest::Written;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use everynode_apimachinery::patch::three_way;
 use everynode_engine::fit::Misfit;
 use everynode_engine::placement::{Reason, Verdict};
 use everynode_engine::{Budget, Template};
-use everynode_wire::patch::three_way;
 use serde::Serialize;
 use serde_json::Value;
 

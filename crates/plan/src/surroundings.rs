@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use everynode_admission::{Kind, View, check_new, convert_and_default};
+use everynode_apimachinery::decode::{Body, decode_body};
+use everynode_apimachinery::kinds::SYSTEM_PRIORITIES;
+use everynode_apimachinery::schema;
+use everynode_apimachinery::status::Status;
 use everynode_model::encode;
-use everynode_wire::decode::{Body, decode_body};
-use everynode_wire::kinds::SYSTEM_PRIORITIES;
-use everynode_wire::schema;
-use everynode_wire::status::Status;
 use serde_json::{Map, Value, json};
 
 use crate::manifest::Written;
@@ -110,7 +110,8 @@ impl Surroundings {
 /// An object of a manifest as it would be served.
 fn applied(kind: Kind, written: &Written) -> Result<Value, Status> {
     let missing = || Status::internal(format!("{} is not known", kind.name()));
-    let resource = everynode_wire::resource_for_kind(kind.group(), "v1", kind.name()).ok_or_else(missing)?;
+    let resource =
+        everynode_apimachinery::resource_for_kind(kind.group(), "v1", kind.name()).ok_or_else(missing)?;
     let ty = schema::type_named(resource.type_name).ok_or_else(missing)?;
     let body = Body { group: kind.group(), version: "v1", kind: kind.name(), ty };
     let mut manifest = written.object.clone();

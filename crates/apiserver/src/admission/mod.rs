@@ -6,10 +6,10 @@ mod service;
 mod view;
 
 use everynode_admission::{check_new, create_pod, default_class, forbid, namespace_is_open};
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::Object;
 use everynode_model::Value;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 pub use view::StoreView;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use everynode_admission::{Charge, forbid};
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use super::ledger::{SharedLedger, Shelves};
 use crate::meta;

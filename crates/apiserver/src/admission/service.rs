@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
-use everynode_wire::status::Status;
 
 use crate::meta;
 use crate::state::State;

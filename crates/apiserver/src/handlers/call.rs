@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use everynode_admission::convert_and_default;
+use everynode_apimachinery::decode::{self, Body as Expected, Decode};
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
+use everynode_apimachinery::table::IncludeObject;
 use everynode_model::Value;
-use everynode_wire::decode::{self, Body as Expected, Decode};
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
-use everynode_wire::table::IncludeObject;
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::audit::Subject;

@@ -1,9 +1,9 @@
 //! PUT and PATCH of an object, or of a part of it.
 
 use everynode_admission::convert_and_default;
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 use http::Response;
 
 use super::{Call, create};

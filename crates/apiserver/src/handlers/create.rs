@@ -1,8 +1,8 @@
 //! POST of a collection.
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 use http::Response;
 
 use super::Call;

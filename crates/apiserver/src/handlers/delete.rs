@@ -1,10 +1,10 @@
 //! DELETE of an object or of a collection.
 
+use everynode_apimachinery::decode;
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::schema;
+use everynode_apimachinery::status::{FieldError, Status};
 use everynode_model::{Object, Value};
-use everynode_wire::decode;
-use everynode_wire::resource::Resource;
-use everynode_wire::schema;
-use everynode_wire::status::{FieldError, Status};
 use http::Response;
 
 use super::Call;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use everynode_apimachinery::json;
+use everynode_apimachinery::status::Status;
 use everynode_model::{Object, Value, encode};
-use everynode_wire::json;
-use everynode_wire::status::Status;
 use http::Response;
 
 use super::Call;

@@ -9,7 +9,7 @@ mod pods;
 mod scale;
 mod watch;
 
-use everynode_wire::status::Status;
+use everynode_apimachinery::status::Status;
 use http::Response;
 
 pub use call::Call;

@@ -1,11 +1,11 @@
 //! Subresources that are more than a part of their object.
 
+use everynode_apimachinery::decode::Body as Expected;
+use everynode_apimachinery::schema;
+use everynode_apimachinery::status::{FieldError, Status};
 use everynode_model::access::Read as _;
 use everynode_model::time;
 use everynode_model::{Object, Value};
-use everynode_wire::decode::Body as Expected;
-use everynode_wire::schema;
-use everynode_wire::status::{FieldError, Status};
 use http::Response;
 
 use super::Call;
@@ -42,7 +42,7 @@ pub async fn subresource(
 fn not_served(call: &Call<'_>, name: &str) -> Status {
     let why =
         format!("{}/{name} is not served: the nodes of this cluster are simulated", &call.resource.plural);
-    Status::new(everynode_wire::status::Reason::Other(501), why)
+    Status::new(everynode_apimachinery::status::Reason::Other(501), why)
 }
 
 fn success(code: u16) -> Response<Body> {
@@ -217,7 +217,7 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
         ));
     }
-    let Some(resource) = everynode_wire::resource_for("policy", "v1", "poddisruptionbudgets") else {
+    let Some(resource) = everynode_apimachinery::resource_for("policy", "v1", "poddisruptionbudgets") else {
         return Ok(());
     };
     let Some(shelf) = call.state.catalog.shelf(resource) else { return Ok(()) };

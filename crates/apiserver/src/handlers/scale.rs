@@ -1,12 +1,12 @@
 //! The scale subresource: the replica count of a workload in a form that is the same for all of them.
 
+use everynode_apimachinery::custom::Scale;
+use everynode_apimachinery::decode::Body as Expected;
+use everynode_apimachinery::resource::{Model, Resource};
+use everynode_apimachinery::schema::{self, Type};
+use everynode_apimachinery::selector::LabelSelector;
+use everynode_apimachinery::status::Status;
 use everynode_model::{Object, Value};
-use everynode_wire::custom::Scale;
-use everynode_wire::decode::Body as Expected;
-use everynode_wire::resource::{Model, Resource};
-use everynode_wire::schema::{self, Type};
-use everynode_wire::selector::LabelSelector;
-use everynode_wire::status::Status;
 use http::Response;
 
 use super::Call;
@@ -147,10 +147,10 @@ mod tests {
             "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "d"}}},
             "status": {"replicas": 2},
         });
-        let resource = everynode_wire::resource_for("apps", "v1", "deployments").unwrap();
+        let resource = everynode_apimachinery::resource_for("apps", "v1", "deployments").unwrap();
         let scale = scale_of(resource, &object);
         let ty = schema::type_named("autoscaling.v1.Scale").unwrap();
-        let normal = everynode_wire::decode::normalize(ty, &scale).unwrap();
+        let normal = everynode_apimachinery::decode::normalize(ty, &scale).unwrap();
         assert_eq!(normal["spec"]["replicas"], scale["spec"]["replicas"]);
         assert_eq!(scale["status"]["selector"], "app=d");
         assert!(!everynode_model::encode::to_text(&scale).contains("labels"));

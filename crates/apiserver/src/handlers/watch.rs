@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::{FieldError, Status};
 use everynode_model::{Object, Value, encode};
-use everynode_wire::resource::Resource;
-use everynode_wire::status::{FieldError, Status};
 use futures::stream;
 use http::{HeaderValue, Response, header};
 use http_body_util::{BodyExt as _, StreamBody};

@@ -1,6 +1,6 @@
 //! The form in which a client wants its answer.
 
-use everynode_wire::status::Status;
+use everynode_apimachinery::status::Status;
 
 /// The media types that the API speaks, as its refusals list them.
 pub const AVAILABLE: &[&str] =

@@ -6,8 +6,8 @@ pub mod query;
 pub mod target;
 pub mod verb;
 
-use everynode_wire::selector::{FieldSelector, LabelSelector};
-use everynode_wire::status::Status;
+use everynode_apimachinery::selector::{FieldSelector, LabelSelector};
+use everynode_apimachinery::status::Status;
 
 /// Reads what a request says beside its body, as the server does: its path, its query, and the header `Accept`. For
 /// fuzzing.

@@ -1,7 +1,7 @@
 //! Query parameters and the options that they spell.
 
+use everynode_apimachinery::status::{FieldError, Status};
 use everynode_model::Value;
-use everynode_wire::status::{FieldError, Status};
 use percent_encoding::percent_decode_str;
 
 const META_GROUP: &str = "meta.k8s.io";

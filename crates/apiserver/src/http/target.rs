@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everynode_wire::resource::Resource;
+use everynode_apimachinery::resource::Resource;
 use percent_encoding::percent_decode_str;
 
 use crate::catalog::Registry;

@@ -1,6 +1,6 @@
 //! What a request does to a resource.
 
-use everynode_wire::status::Status;
+use everynode_apimachinery::status::Status;
 use http::Method;
 
 use super::query::Query;

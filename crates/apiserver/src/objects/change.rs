@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::{FieldError, Status};
+use everynode_apimachinery::validate::meta::{validate_metadata_create, validate_metadata_update};
+use everynode_apimachinery::validate::names::NameRule;
 use everynode_model::Value;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::{FieldError, Status};
-use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
-use everynode_wire::validate::names::NameRule;
 
 use super::{draft, refusal};
 use crate::state::State;

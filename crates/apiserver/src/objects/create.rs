@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
 use everynode_model::time;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use super::{draft, refusal};
 use crate::admission;

@@ -1,9 +1,9 @@
 //! Deleting objects: preconditions, grace, finalizers.
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
 use everynode_model::time;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use super::{draft, refusal};
 use crate::state::State;

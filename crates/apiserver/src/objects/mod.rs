@@ -4,9 +4,9 @@ pub mod change;
 pub mod create;
 pub mod delete;
 
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::{Value, encode};
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 
 use crate::catalog::{Catalog, facts_of};
 use crate::meta;

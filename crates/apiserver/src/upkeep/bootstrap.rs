@@ -1,9 +1,9 @@
 //! The objects that every cluster has.
 
 use everynode_admission::convert_and_default;
+use everynode_apimachinery::decode::Decode as _;
+use everynode_apimachinery::status::{Reason, Status};
 use everynode_model::{Object, Value, encode};
-use everynode_wire::decode::Decode as _;
-use everynode_wire::status::{Reason, Status};
 use serde_json::json;
 
 use crate::decode::model_of;
@@ -65,7 +65,7 @@ fn own_service(port: u16) -> Value {
 
 /// Creates an object when it is not there.
 async fn ensure(state: &State, group: &str, plural: &str, object: Value) -> Result<(), Status> {
-    let Some(resource) = everynode_wire::resource_for(group, "v1", plural) else { return Ok(()) };
+    let Some(resource) = everynode_apimachinery::resource_for(group, "v1", plural) else { return Ok(()) };
     let mut whole = Object::new();
     whole.insert("kind".into(), (*resource.kind).into());
     whole.insert("apiVersion".into(), resource.api_version().into());

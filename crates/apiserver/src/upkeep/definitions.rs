@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_apimachinery::definition;
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::status::Status;
 use everynode_model::{Object, Value};
 use everynode_model::{go_quote, time};
-use everynode_wire::definition;
-use everynode_wire::resource::Resource;
-use everynode_wire::status::Status;
 use serde_json::json;
 use tokio::sync::watch;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_apimachinery::resource::Resource;
 use everynode_model::{Object, Value};
-use everynode_wire::resource::Resource;
 use serde_json::json;
 use tokio::sync::watch;
 

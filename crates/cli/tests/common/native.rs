@@ -86,7 +86,7 @@ pub struct Definition {
 impl Definition {
     /// Makes it, unless it is there, and waits until policies are served.
     pub async fn install(bare: &Bare) -> Definition {
-        let document = everynode_wire::manifest::documents(DEFINITION).remove(0).unwrap();
+        let document = everynode_apimachinery::manifest::documents(DEFINITION).remove(0).unwrap();
         let name = document.value["metadata"]["name"].as_str().unwrap();
         let there = match bare.client.get(&format!("{DEFINITIONS}/{name}")).await {
             Ok(there) => Some(serde_json::from_slice::<Value>(&there).unwrap()),

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use everynode_apimachinery::manifest;
 use everynode_apiserver::{Config, Server};
 use everynode_client::Client;
 use everynode_local::LoopsConfig;
 use everynode_node::{Fleet, FleetConfig, NodeSpec};
-use everynode_wire::manifest;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

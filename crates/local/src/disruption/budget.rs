@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use everynode_apimachinery::selector::LabelSelector;
 use everynode_model::Value;
-use everynode_wire::selector::LabelSelector;
 use serde_json::json;
 
 use super::scales::{Owner, Survey, Unknown};

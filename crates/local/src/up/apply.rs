@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_apimachinery::patch::three_way;
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::schema;
 use everynode_client::{Client, Error, content_type};
 use everynode_model::Value;
-use everynode_wire::patch::three_way;
-use everynode_wire::resource::Resource;
-use everynode_wire::schema;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -139,7 +139,7 @@ struct Kind {
 impl Kind {
     /// The kind of an object, if the server has it from the start.
     fn built_in(group: &str, version: &str, kind: &str) -> Option<Kind> {
-        let resource = everynode_wire::resource_for_kind(group, version, kind)?;
+        let resource = everynode_apimachinery::resource_for_kind(group, version, kind)?;
         Some(Kind {
             group: group.to_owned(),
             version: version.to_owned(),
@@ -368,7 +368,7 @@ async fn served(client: &Client, definition: &Value) -> Result<(), String> {
 /// What to do about a kind that is not served.
 fn kind_hint(group: &str, version: &str, kind: &str) -> String {
     let same_name = |r: &&Arc<Resource>| r.kind.eq_ignore_ascii_case(kind);
-    let mut resources = everynode_wire::resources().iter().filter(same_name);
+    let mut resources = everynode_apimachinery::resources().iter().filter(same_name);
     if let Some(found) = resources.clone().find(|r| r.group == group && r.version == version) {
         return format!("kinds are written as they are: did you mean \"{}\"?", found.kind);
     }

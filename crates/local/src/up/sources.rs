@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use everynode_apimachinery::manifest;
 use everynode_model::Value;
-use everynode_wire::manifest;
 
 /// The largest manifest file that is read, in bytes. Objects of the API are limited to 3 MiB each.
 const FILE_LIMIT_BYTES: u64 = 64 << 20;

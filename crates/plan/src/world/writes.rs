@@ -9,8 +9,8 @@ use everynode_engine::{
     Work,
 };
 
+use everynode_apimachinery::status::Status as ApiStatus;
 use everynode_model::Value;
-use everynode_wire::status::Status as ApiStatus;
 use serde_json::json;
 
 use super::{Event, Labels, MadeFrom, PodState, Refusal, Refused, World};
@@ -230,7 +230,7 @@ impl World<'_> {
 
 /// Checks a revision as the API server does. Its annotations are those of the DaemonSet, which were checked with it.
 fn check_revision(daemonset: &DaemonSetRef, new: &NewRevision) -> Result<(), ApiStatus> {
-    let resource = everynode_wire::resource_for_kind("apps", "v1", "ControllerRevision")
+    let resource = everynode_apimachinery::resource_for_kind("apps", "v1", "ControllerRevision")
         .ok_or_else(|| ApiStatus::internal("ControllerRevisions are not known"))?;
     let labels = new.labels.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
     let object = json!({

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use everynode_api::rollout_policy::{self, DEFINITION};
+use everynode_apimachinery::resource::Model;
 use everynode_local::up::parse;
-use everynode_wire::resource::Model;
 
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,13 +95,13 @@ impl Kind {
             static POLICIES: OnceLock<Option<Model>> = OnceLock::new();
             return POLICIES.get_or_init(model_of_policies).clone();
         }
-        everynode_wire::resource_for(self.group(), self.version(), self.plural())?.model()
+        everynode_apimachinery::resource_for(self.group(), self.version(), self.plural())?.model()
     }
 }
 
 /// By the definition that is deployed: what it does not name is not kept.
 fn model_of_policies() -> Option<Model> {
     let documents = parse("the definition of RolloutPolicy", DEFINITION).ok()?;
-    let resources = everynode_wire::definition::resources(&documents.first()?.object).ok()?;
+    let resources = everynode_apimachinery::definition::resources(&documents.first()?.object).ok()?;
     resources.iter().find(|resource| resource.version == Kind::Policy.version())?.model()
 }

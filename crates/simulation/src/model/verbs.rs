@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use everynode_apimachinery::patch;
 use everynode_client::{Clock, content_type};
 use everynode_model::{Object, Value};
-use everynode_wire::patch;
 use serde_json::json;
 
 use crate::clock::SimClock;

@@ -1,4 +1,5 @@
-//! The Kubernetes formats: schema, defaults, validation, patches, selectors, tables.
+//! The rules that only an API server knows, and a plan that foresees what it will say: schema, decoding as Go decodes,
+//! defaults, validation, patches, selectors, custom resources, tables; and the manifests that it is sent.
 //!
 //! Everything here is a pure function from bytes or values to bytes or values. Nothing decides what a
 //! cluster should do, nothing does I/O, and nothing reads a clock.

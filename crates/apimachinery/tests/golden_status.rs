@@ -4,9 +4,9 @@
 
 mod golden;
 
+use everynode_apimachinery::status::{Cause, FieldError, Reason, Status};
 use everynode_model::Value;
 use everynode_model::encode::{to_text, to_vec};
-use everynode_wire::status::{Cause, FieldError, Reason, Status};
 use golden::{exchanges, title};
 
 const CAUSES: [Cause; 11] = [

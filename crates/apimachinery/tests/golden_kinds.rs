@@ -6,19 +6,19 @@ mod golden;
 
 use std::collections::HashMap;
 
+use everynode_apimachinery::decode::{Body, decode_body, normalize};
+use everynode_apimachinery::defaults::order;
+use everynode_apimachinery::patch::{Patched, json_patch, merge_patch, strategic_merge};
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::schema::type_named;
+use everynode_apimachinery::status::Status;
+use everynode_apimachinery::table::{IncludeObject, of_object};
+use everynode_apimachinery::validate::meta::{validate_metadata_create, validate_metadata_update};
+use everynode_apimachinery::validate::names::NameRule;
+use everynode_apimachinery::{manifest, resource_for, resource_for_kind};
 use everynode_model::Value;
 use everynode_model::encode::{canonical, to_text};
 use everynode_testkit::shared;
-use everynode_wire::decode::{Body, decode_body, normalize};
-use everynode_wire::defaults::order;
-use everynode_wire::patch::{Patched, json_patch, merge_patch, strategic_merge};
-use everynode_wire::resource::Resource;
-use everynode_wire::schema::type_named;
-use everynode_wire::status::Status;
-use everynode_wire::table::{IncludeObject, of_object};
-use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
-use everynode_wire::validate::names::NameRule;
-use everynode_wire::{manifest, resource_for, resource_for_kind};
 use golden::{body, exchanges, filled, title};
 
 fn text(value: &Value) -> String {

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use everynode_apimachinery::decode::{Body, decode_body};
+use everynode_apimachinery::patch::{json_patch, merge_patch, strategic_merge};
+use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::schema::{Kind, Type, type_named};
+use everynode_apimachinery::status::Status;
+use everynode_apimachinery::validate::meta::{validate_metadata_create, validate_metadata_update};
 use everynode_model::{Value, encode};
-use everynode_wire::decode::{Body, decode_body};
-use everynode_wire::patch::{json_patch, merge_patch, strategic_merge};
-use everynode_wire::resource::Resource;
-use everynode_wire::schema::{Kind, Type, type_named};
-use everynode_wire::status::Status;
-use everynode_wire::validate::meta::{validate_metadata_create, validate_metadata_update};
 use serde_json::json;
 
 /// Bytes of a body, and how much time of a processor everything that is done to it may take without optimisation. With
@@ -172,7 +172,7 @@ fn work(resource: &Resource, ty: &'static Type, body: &Value) -> usize {
 #[test]
 fn no_list_of_any_kind_costs_the_square_of_its_length() {
     let mut slow = Vec::new();
-    for resource in everynode_wire::resources() {
+    for resource in everynode_apimachinery::resources() {
         let Some(ty) = type_named(resource.type_name) else { continue };
         if TEMPLATED.contains(&&*resource.kind) {
             continue;

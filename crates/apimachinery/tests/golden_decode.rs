@@ -4,11 +4,11 @@
 
 mod golden;
 
+use everynode_apimachinery::decode::{Body, decode_body, normalize};
+use everynode_apimachinery::manifest;
 use everynode_model::Value;
 use everynode_model::encode::{canonical, to_text};
 use everynode_testkit::shared;
-use everynode_wire::decode::{Body, decode_body, normalize};
-use everynode_wire::manifest;
 use golden::{exchanges, filled, title, type_of};
 
 /// Decoding an object that the API served gives the object again, field for field.
@@ -23,7 +23,7 @@ fn check_served(what: &str, served: &Value, count: &mut usize) {
 /// As [`check_served`] for a recording with sorted fields, of which some were left out.
 fn check_recorded(what: &str, type_name: &str, recorded: &Value) {
     let Some(fields) = recorded.as_object() else { return };
-    let ty = everynode_wire::schema::type_named(type_name).unwrap();
+    let ty = everynode_apimachinery::schema::type_named(type_name).unwrap();
     let mut again = normalize(ty, recorded).unwrap_or_else(|error| panic!("{what}: {error}"));
     if let Some(owner) = again.pointer_mut("/metadata/ownerReferences/0").and_then(Value::as_object_mut) {
         owner.shift_remove("uid");
@@ -56,7 +56,7 @@ fn every_recorded_body_is_decoded_or_refused_as_it_was() {
         if !path.starts_with("/apis/apps/v1/namespaces/golden/daemonsets") || row["status"] == 415 {
             continue;
         }
-        let ty = everynode_wire::schema::type_named("apps.v1.DaemonSet").unwrap();
+        let ty = everynode_apimachinery::schema::type_named("apps.v1.DaemonSet").unwrap();
         let expected = Body { group: "apps", version: "v1", kind: "DaemonSet", ty };
         let is_yaml = row["content_type"] == "application/yaml";
         let strict = path.contains("fieldValidation=Strict");

@@ -5,8 +5,8 @@
 
 use everynode_testkit::shared;
 
+use everynode_apimachinery::schema::{Type, types};
 use everynode_model::Value;
-use everynode_wire::schema::{Type, types};
 
 /// The recorded exchanges, in order.
 pub fn exchanges() -> Vec<Value> {

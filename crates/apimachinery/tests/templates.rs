@@ -2,8 +2,8 @@
 
 #![allow(clippy::expect_used)]
 
+use everynode_apimachinery::resource_for_kind;
 use everynode_model::Value;
-use everynode_wire::resource_for_kind;
 use serde_json::json;
 
 /// A DaemonSet whose template has this spec beside a container, as it is stored.

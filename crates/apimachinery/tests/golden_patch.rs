@@ -4,13 +4,13 @@
 
 mod golden;
 
+use everynode_apimachinery::decode::normalize;
+use everynode_apimachinery::patch::{Patched, json_patch, merge_patch, strategic_merge};
+use everynode_apimachinery::resource_for;
+use everynode_apimachinery::schema::type_named;
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
 use everynode_model::encode::to_text;
-use everynode_wire::decode::normalize;
-use everynode_wire::patch::{Patched, json_patch, merge_patch, strategic_merge};
-use everynode_wire::resource_for;
-use everynode_wire::schema::type_named;
-use everynode_wire::status::Status;
 use golden::{body, exchanges, filled, title};
 
 fn apply(row: &Value, original: &Value) -> Option<Result<Patched, Status>> {

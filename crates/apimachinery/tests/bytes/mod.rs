@@ -2,16 +2,16 @@
 //! panic; what is read must say the same when it is written and read again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
+use everynode_apimachinery::decode::{Body, decode, decode_body};
+use everynode_apimachinery::json;
+use everynode_apimachinery::patch::{json_patch, merge_patch, strategic_merge};
+use everynode_apimachinery::schema::{Type, type_named};
+use everynode_apimachinery::selector::{FieldSelector, LabelSelector};
+use everynode_apimachinery::status::Status;
+use everynode_apimachinery::{manifest, resource_for_kind};
 use everynode_model::quantity::{self, Quantity};
 use everynode_model::{self as model, AnyObject, time};
 use everynode_model::{Value, encode};
-use everynode_wire::decode::{Body, decode, decode_body};
-use everynode_wire::json;
-use everynode_wire::patch::{json_patch, merge_patch, strategic_merge};
-use everynode_wire::schema::{Type, type_named};
-use everynode_wire::selector::{FieldSelector, LabelSelector};
-use everynode_wire::status::Status;
-use everynode_wire::{manifest, resource_for_kind};
 
 /// A reader of bytes and its name.
 pub type Target = (&'static str, fn(&[u8]));

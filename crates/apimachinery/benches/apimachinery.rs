@@ -3,10 +3,10 @@
 #![allow(clippy::expect_used, missing_docs)]
 
 use divan::{AllocProfiler, Bencher, black_box};
+use everynode_apimachinery::decode;
+use everynode_apimachinery::schema::type_named;
 use everynode_model::{self as model, Pod, WatchEvent};
 use everynode_model::{Value, encode};
-use everynode_wire::decode;
-use everynode_wire::schema::type_named;
 use serde_json::json;
 
 #[global_allocator]
