@@ -6,12 +6,9 @@ use serde_json::Value;
 
 use crate::base::Uid;
 use crate::facts::{Kind, Status};
+use crate::ids::ActionId;
 use crate::policy::PolicyRef;
 use crate::template::Template;
-
-/// Names one action of one engine; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ActionId(pub u64);
 
 /// One write that the engine asks for. Its outcome must be told as [`crate::Fact::Finished`], exactly once.
 #[derive(Clone, Debug)]

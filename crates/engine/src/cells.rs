@@ -5,12 +5,15 @@
 use smallvec::SmallVec;
 
 use crate::base::Time;
+use crate::cell::FailedBackoff;
 use crate::facts::{Phase, Strategy};
+use crate::ids::{NodeId, PodId};
 use crate::labels::LabelSets;
-use crate::nodes::{NodeId, Nodes};
+use crate::mark;
+use crate::nodes::Nodes;
 use crate::placement::Verdict;
-use crate::pods::{NEVER, Place, PodId, PodRow, Pods};
-use crate::slot::{FailedBackoff, Slot, mark};
+use crate::pods::{NEVER, Place, PodRow, Pods};
+use crate::slot::Slot;
 
 /// A pod of a cell, as decisions see it.
 #[derive(Clone, Copy, Debug)]

@@ -1,43 +1,15 @@
 //! Nodes whose pods do not stay: a brake on creations that nothing gets around, whoever takes the pods away.
 
 use crate::base::{Time, Uid};
+use crate::cell::Churn;
+use crate::cell::FREE_CREATIONS;
 use crate::cells::View;
-use crate::engine::{Engine, Limits};
-use crate::nodes::NodeId;
-use crate::slot::{Slot, mark};
-use crate::timers::doubled;
+use crate::ids::NodeId;
+use crate::mark;
+use crate::slot::Slot;
+use crate::tables::Tables;
 
-/// So many pods are created on a node one after the other, none of which became ready, before the next one waits.
-const FREE_CREATIONS: u32 = 5;
-
-/// The creations on a node since a pod that came of one was ready. Other pods that are ready say nothing: whoever may
-/// label pods can take one away and give it back as often as they like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Churn {
-    pub creations: u32,
-    pub last: Time,
-    /// The pod that came of the last creation that is known to have been carried out.
-    pub made: Option<Uid>,
-}
-
-impl Churn {
-    /// When the next pod may be created: after the first ones at once, then after pauses that double.
-    fn until(&self, limits: &Limits) -> Time {
-        match self.creations.checked_sub(FREE_CREATIONS + 1) {
-            None => self.last,
-            Some(doublings) => {
-                self.last.plus_millis(doubled(limits.churn_first_millis, doublings, limits.churn_last_millis))
-            }
-        }
-    }
-
-    /// It has been quiet for so long that it is not worth knowing any more.
-    fn is_over(&self, limits: &Limits, now: Time) -> bool {
-        now.millis_since(self.last) >= 2 * limits.churn_last_millis
-    }
-}
-
-impl Engine {
+impl Tables {
     /// One more pod was created on a node, or may have been. One that was refused was not: that has pauses of its own.
     pub(crate) fn note_creation(&mut self, slot: &mut Slot, node: NodeId, now: Time) {
         if !slot.cells.contains_key(&node) {

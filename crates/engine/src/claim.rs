@@ -4,22 +4,22 @@ use crate::actions::{PodRef, Work};
 use crate::base::Time;
 use crate::engine::Engine;
 use crate::facts::PodController;
-use crate::finished::{Patch, Pending};
-use crate::nodes::NodeId;
-use crate::observe::adopts;
-use crate::pods::{Place, PodId};
-use crate::slot::{Slot, SlotId};
+use crate::ids::{NodeId, PodId, SlotId};
+use crate::pending::{Patch, Write};
+use crate::pods::Place;
+use crate::slot::Slot;
+use crate::tables::Tables;
 
 impl Engine {
     /// Puts a pod that is nowhere where it belongs.
     pub(crate) fn attach(&mut self, id: PodId, controller: PodController) {
         let place = self.place_for(id, controller);
-        let Some(row) = self.pods.get_mut(id) else { return };
+        let Some(row) = self.tables.pods.get_mut(id) else { return };
         row.place = place;
         let (node, labels, namespace) = (row.node, row.labels, row.namespace);
         match place {
             Place::Orphan => {
-                if let Some(namespace) = self.namespaces.get_mut(namespace) {
+                if let Some(namespace) = self.tables.namespaces.get_mut(namespace) {
                     namespace.orphans.insert(id);
                 }
             }
@@ -29,7 +29,7 @@ impl Engine {
                     // Its name is taken, as long as it is not released.
                     slot.touch_known(node);
                 }
-                self.activate(owner);
+                self.slots.activate(owner);
             }
             Place::Member(owner) | Place::Adopting(owner) => {
                 let Some(slot) = self.slots.get_mut(owner) else { return };
@@ -37,7 +37,7 @@ impl Engine {
                     slot.adopting.insert(id);
                 }
                 slot.add_live(labels);
-                let cell = slot.cell(&mut self.nodes, node);
+                let cell = slot.cell(&mut self.tables.nodes, node);
                 row.next = std::mem::replace(&mut cell.first, id);
                 self.touch(owner, node);
             }
@@ -46,13 +46,13 @@ impl Engine {
 
     /// Takes a pod out of where it is.
     pub(crate) fn detach(&mut self, id: PodId) {
-        let Some(row) = self.pods.get_mut(id) else { return };
+        let Some(row) = self.tables.pods.get_mut(id) else { return };
         let next = std::mem::replace(&mut row.next, PodId::NONE);
         let place = std::mem::replace(&mut row.place, Place::Orphan);
         let (node, labels, namespace) = (row.node, row.labels, row.namespace);
         match place {
             Place::Orphan => {
-                if let Some(namespace) = self.namespaces.get_mut(namespace) {
+                if let Some(namespace) = self.tables.namespaces.get_mut(namespace) {
                     namespace.orphans.remove(&id);
                 }
             }
@@ -62,7 +62,7 @@ impl Engine {
                     // Its name is free for a new pod.
                     slot.touch_known(node);
                 }
-                self.activate(owner);
+                self.slots.activate(owner);
             }
             Place::Member(owner) | Place::Adopting(owner) => {
                 let Some(slot) = self.slots.get_mut(owner) else { return };
@@ -83,7 +83,7 @@ impl Engine {
             return;
         }
         let mut at = cell.first;
-        while let Some(row) = self.pods.get_mut(at) {
+        while let Some(row) = self.tables.pods.get_mut(at) {
             if row.next == id {
                 row.next = next;
                 return;
@@ -93,21 +93,22 @@ impl Engine {
     }
 
     fn place_for(&mut self, id: PodId, controller: PodController) -> Place {
-        let Some(row) = self.pods.get(id) else { return Place::Orphan };
+        let Some(row) = self.tables.pods.get(id) else { return Place::Orphan };
         let (namespace, labels, deleting) = (row.namespace, row.labels, row.deleting);
         match controller {
             PodController::DaemonSet(uid) => {
-                let owner = self.slots.acquire(&mut self.namespaces, namespace, uid);
+                let owner = self.slots.acquire(&mut self.tables.namespaces, namespace, uid);
                 let spec = self.slots.get(owner).and_then(|slot| slot.spec.as_ref());
                 let released = spec.is_some_and(|spec| {
-                    !spec.fact.deleting && !spec.fact.selector.matches(|key| self.labels.get(labels, key))
+                    !spec.fact.deleting
+                        && !spec.fact.selector.matches(|key| self.tables.labels.get(labels, key))
                 });
                 if released { Place::Unselected(owner) } else { Place::Member(owner) }
             }
             PodController::Nobody if !deleting => {
-                let slots = self.namespaces.get(namespace).map_or(&[][..], |row| &row.slots);
+                let slots = self.tables.namespaces.get(namespace).map_or(&[][..], |row| &row.slots);
                 let slots = slots.iter().filter_map(|slot| self.slots.get(*slot));
-                let adopting = slots.filter(|slot| adopts(slot, |key| self.labels.get(labels, key)));
+                let adopting = slots.filter(|slot| slot.adopts(|key| self.tables.labels.get(labels, key)));
                 // More than one is a user's error (A16); the first by name has it.
                 let first = adopting.min_by(|a, b| a.key.name.cmp(&b.key.name));
                 first.map_or(Place::Orphan, |slot| Place::Adopting(slot.id))
@@ -122,17 +123,17 @@ impl Engine {
         let mut all: Vec<PodId> = slot.unselected.iter().copied().collect();
         for cell in slot.cells.values() {
             let mut next = cell.first;
-            while let Some(row) = self.pods.get(next) {
+            while let Some(row) = self.tables.pods.get(next) {
                 all.push(next);
                 next = row.next;
             }
         }
-        if let Some(namespace) = self.namespaces.get(slot.namespace) {
+        if let Some(namespace) = self.tables.namespaces.get(slot.namespace) {
             all.extend(&namespace.orphans);
         }
         let uid = slot.key.uid;
         for pod in all {
-            let Some(row) = self.pods.get(pod) else { continue };
+            let Some(row) = self.tables.pods.get(pod) else { continue };
             let controller = match row.place {
                 Place::Member(_) | Place::Unselected(_) => PodController::DaemonSet(uid),
                 Place::Orphan | Place::Adopting(_) => PodController::Nobody,
@@ -141,7 +142,9 @@ impl Engine {
             self.attach(pod, controller);
         }
     }
+}
 
+impl Tables {
     /// Asks for the adoptions and releases that are due.
     pub(crate) fn claim(&mut self, slot: &mut Slot, now: Time) {
         if slot.adopting.is_empty() && slot.unselected.is_empty() {
@@ -172,6 +175,6 @@ impl Engine {
             Patch::Release => Work::ReleasePod(pod),
             Patch::Label(hash) => Work::LabelPod { pod, resource_version, hash: hash.clone() },
         };
-        self.ask(slot, work, Pending::Patch { slot: slot.id, pod: uid, patch });
+        self.ask(slot, work, Write::Patch { pod: uid, patch });
     }
 }

@@ -6,11 +6,12 @@ use crate::base::{Time, Uid};
 use crate::cells::{availability, backoff_until};
 use crate::engine::Engine;
 use crate::facts::Phase;
-use crate::nodes::NodeId;
+use crate::ids::NodeId;
+use crate::mark;
 use crate::placement::{Reason, Verdict};
 use crate::pods::PodRow;
 use crate::rollout::Budget;
-use crate::slot::{Slot, mark};
+use crate::slot::Slot;
 
 /// What the engine knows about one DaemonSet on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +76,12 @@ pub struct PodState {
 impl Engine {
     /// Why the DaemonSet is, or is not, on the node; `None` when there is no such DaemonSet.
     pub fn explain(&self, namespace: &str, daemonset: &str, node: &str, now: Time) -> Option<Explanation> {
-        let namespace = self.namespaces.get(self.namespaces.find(namespace)?)?;
+        let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
         let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
         let slot = slots.find(|slot| slot.spec.is_some() && slot.key.name == daemonset)?;
         let spec = slot.spec.as_ref()?;
-        let node = self.nodes.find(node);
-        let present = node.filter(|node| self.nodes.is_present(*node));
+        let node = self.tables.nodes.find(node);
+        let present = node.filter(|node| self.tables.nodes.is_present(*node));
         let placement = spec.fact.template.placement();
         let standing = match present {
             None => Standing::NodeMissing,
@@ -93,12 +94,12 @@ impl Engine {
         let blocked =
             [retries.creates, retries.deletes, retries.patches, retries.history].map(|one| one.blocked(now));
         let refused = node.and_then(|node| slot.refused.get(&node)).map(|refusal| refusal.until);
-        let braked = node.and_then(|node| self.braked_until(slot, node, now));
+        let braked = node.and_then(|node| self.tables.braked_until(slot, node, now));
         let refused = refused.filter(|until| *until > now).max(braked);
         Some(Explanation {
             standing,
-            verdict: present.map_or(Verdict::AWAY, |node| placement.verdict(&self.nodes.view(node))),
-            reason: present.map(|node| placement.reason(&self.nodes.view(node))),
+            verdict: present.map_or(Verdict::AWAY, |node| placement.verdict(&self.tables.nodes.view(node))),
+            reason: present.map(|node| placement.reason(&self.tables.nodes.view(node))),
             pods: node.map(|node| self.pod_states(slot, node, now)).unwrap_or_default(),
             creating: node.is_some_and(|node| slot.creating.contains_key(&node)),
             uses_budget: node
@@ -111,7 +112,7 @@ impl Engine {
     /// The budget of a DaemonSet's roll-outs and how much of it is used up, as of the latest decision; `None` when
     /// there is no such DaemonSet, or when it does not roll.
     pub fn budget(&self, namespace: &str, daemonset: &str) -> Option<(Budget, i32)> {
-        let namespace = self.namespaces.get(self.namespaces.find(namespace)?)?;
+        let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
         let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
         let slot = slots.find(|slot| slot.spec.is_some() && slot.key.name == daemonset)?;
         let budget = Budget::of(slot)?;
@@ -125,7 +126,7 @@ impl Engine {
     fn pod_states(&self, slot: &Slot, node: NodeId, now: Time) -> Vec<PodState> {
         let mut rows: Vec<&PodRow> = Vec::new();
         let mut next = slot.cells.get(&node).map(|cell| cell.first);
-        while let Some(row) = next.and_then(|id| self.pods.get(id)) {
+        while let Some(row) = next.and_then(|id| self.tables.pods.get(id)) {
             rows.push(row);
             next = Some(row.next);
         }
@@ -135,7 +136,7 @@ impl Engine {
 
     fn pod_state(&self, slot: &Slot, node: NodeId, row: &PodRow, now: Time) -> PodState {
         let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
-        let last_millis = self.limits.failed_pod_last_millis;
+        let last_millis = self.tables.limits.failed_pod_last_millis;
         let backoff =
             backoff_until(slot.failed.get(&node), slot.stored.observed_generation, last_millis, now);
         PodState {
@@ -145,7 +146,7 @@ impl Engine {
             bound: row.bound,
             ready: row.ready,
             available: availability(row, min_ready_seconds, now).0,
-            updated: slot.is_updated(&self.labels, row.labels),
+            updated: slot.is_updated(&self.tables.labels, row.labels),
             terminating: row.deleting,
             delete_requested: row.delete_sent,
             backoff_until: backoff.filter(|_| row.phase == Phase::Failed),

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::actions::ActionId;
 use crate::base::{Time, Uid};
+use crate::ids::ActionId;
+use crate::placement::NodeView;
+use crate::pod_name::pod_name;
 use everynode_model::json::string_pairs;
 use everynode_model::{IntOrPercent, LabelSelector};
 
@@ -491,5 +493,27 @@ impl Status {
             number_unavailable: number("numberUnavailable"),
             collision_count: int32(&status["collisionCount"]),
         }
+    }
+}
+
+impl NodeView for NodeFact<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(one, _)| *one == key).map(|(_, value)| *value)
+    }
+
+    fn taints(&self) -> impl Iterator<Item = Taint<'_>> {
+        self.taints.iter().copied()
+    }
+}
+
+impl DaemonSetFact {
+    /// The name of its pod on a node, when it derives from that.
+    pub fn pod_name(&self, node: &str, hash: &str) -> Option<String> {
+        let hash = self.strategy.allows_surge().then_some(hash);
+        (self.pod_names == PodNames::Node).then(|| pod_name(&self.name, node, hash))
     }
 }

@@ -126,7 +126,7 @@ impl Engine {
         let Some(slot) = self.conducted(namespace, daemonset) else { return Vec::new() };
         let Some(conduct) = slot.conduct.as_deref() else { return Vec::new() };
         let goal = conduct.goal().map_or("", |goal| goal);
-        let spots = self.survey(slot, &conduct.policy.spec, goal, now);
+        let spots = self.tables.survey(slot, &conduct.policy.spec, goal, now);
         let waves = conduct.waves(&spots, conduct.policy.spec.waves.len());
         let node = |(index, spot): (usize, &Spot)| {
             let noted = conduct.noted(spot.name());
@@ -143,7 +143,7 @@ impl Engine {
     }
 
     fn conducted(&self, namespace: &str, daemonset: &str) -> Option<&Slot> {
-        let namespace = self.namespaces.get(self.namespaces.find(namespace)?)?;
+        let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
         let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
         slots.find(|slot| slot.conduct.is_some() && slot.spec.is_some() && slot.key.name == daemonset)
     }
@@ -157,7 +157,7 @@ impl Engine {
         let fact = &slot.spec.as_ref()?.fact;
         let status = live(slot);
         let current = slot.current.as_ref();
-        let revisions = self.namespaces.get(slot.namespace).map(|namespace| &namespace.revisions);
+        let revisions = self.tables.namespaces.get(slot.namespace).map(|namespace| &namespace.revisions);
         let revision = current.and_then(|current| revisions?.get(&current.uid));
         Some(Figures {
             namespace: &slot.key.namespace,

@@ -1,135 +1,31 @@
 //! How the engine's own writes ended.
 
-use std::sync::Arc;
-
-use everynode_api::PolicyStatus;
-
-use crate::actions::{ActionId, PodRef};
+use crate::actions::PodRef;
 use crate::base::{Time, Uid};
+use crate::cell::Creating;
 use crate::engine::Engine;
 use crate::facts::{Failure, Outcome, PodController, RevisionFact, Status};
-use crate::lists::Wait;
-use crate::nodes::NodeId;
-use crate::observe::touch_failed;
+use crate::ids::{ActionId, NamespaceId, NodeId, PodId};
+use crate::namespaces::RevisionRow;
+use crate::pending::{Creation, Patch, Pending, RevisionWrite, Write};
 use crate::pod_body::HASH_LABEL;
 use crate::pods::Place;
-use crate::policy::PolicyRef;
-use crate::slot::{BatchWent, Creating, NamespaceId, RevisionRow, Slot, SlotId};
-
-/// A write whose outcome is awaited.
-#[derive(Clone, Debug)]
-pub(crate) enum Pending {
-    Create {
-        slot: SlotId,
-        node: NodeId,
-        /// The name that the pod is given.
-        name: Option<Arc<str>>,
-        /// How an earlier write of the same name ended is not known.
-        is_repeated: bool,
-    },
-    Delete {
-        slot: SlotId,
-        pod: PodRef,
-        /// It is refused when the pod has changed, which is no trouble.
-        as_known: bool,
-    },
-    Patch {
-        slot: SlotId,
-        pod: Uid,
-        patch: Patch,
-    },
-    Revision {
-        slot: SlotId,
-        write: RevisionWrite,
-    },
-    Cleanup {
-        slot: SlotId,
-        revision: Uid,
-    },
-    Status {
-        slot: SlotId,
-        status: Status,
-    },
-    Policy {
-        policy: PolicyRef,
-        status: Box<PolicyStatus>,
-    },
-    Rewrite {
-        slot: SlotId,
-    },
-}
-
-/// What is not known about a creation.
-struct Unknown {
-    name: Option<Arc<str>>,
-    is_repeated: bool,
-}
-
-/// A change of a pod's metadata.
-#[derive(Clone, Debug)]
-pub(crate) enum Patch {
-    Adopt,
-    Release,
-    Label(Arc<str>),
-}
-
-/// A write to the history.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum RevisionWrite {
-    Create,
-    Collision,
-    Update(Uid),
-    Adopt(Uid),
-    Release(Uid),
-    Delete(Uid),
-}
-
-impl RevisionWrite {
-    /// The revision that it changes.
-    pub fn uid(self) -> Option<Uid> {
-        match self {
-            RevisionWrite::Create | RevisionWrite::Collision => None,
-            RevisionWrite::Update(uid)
-            | RevisionWrite::Adopt(uid)
-            | RevisionWrite::Release(uid)
-            | RevisionWrite::Delete(uid) => Some(uid),
-        }
-    }
-}
+use crate::slot::{BatchWent, Slot};
+use crate::tables::Tables;
+use crate::timers::Wait;
 
 impl Engine {
     /// Takes an outcome in. One that was told before, or that nobody asked for, is ignored.
     pub(crate) fn finished(&mut self, id: ActionId, outcome: Outcome, now: Time) {
-        let Some(pending) = self.pending.remove(&id) else { return };
-        let slot = match &pending {
-            Pending::Policy { policy, status } => {
-                return self.policy_written(policy, (**status).clone(), &outcome, now);
-            }
-            Pending::Create { slot, .. }
-            | Pending::Delete { slot, .. }
-            | Pending::Patch { slot, .. }
-            | Pending::Revision { slot, .. }
-            | Pending::Cleanup { slot, .. }
-            | Pending::Status { slot, .. }
-            | Pending::Rewrite { slot } => *slot,
-        };
-        let pod = match &pending {
-            Pending::Delete { pod, .. } => Some(pod.uid),
-            Pending::Patch { pod, .. } => Some(*pod),
-            _ => None,
-        };
-        let revision = match &pending {
-            Pending::Revision { write, .. } => write.uid(),
-            Pending::Cleanup { revision, .. } => Some(*revision),
-            _ => None,
-        };
-        let Some(mut slot) = self.slots.take(slot) else { return };
-        let namespace = slot.namespace;
-        self.settle_write(&mut slot, pending, outcome, now);
-        let id = slot.id;
-        self.slots.put_back(slot);
-        self.activate(id);
-        if let Some(pod) = pod.and_then(|uid| self.pods.find(uid)) {
+        if let Some(write) = self.tables.policies.take_pending(id) {
+            return self.policy_written(write, &outcome, now);
+        }
+        let Some(Pending { slot: id, write }) = self.tables.pending.remove(&id) else { return };
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let (pod, revision, namespace) = (write.pod(), write.revision(), slot.namespace);
+        self.tables.settle_write(slot, write, outcome, now);
+        self.slots.activate(id);
+        if let Some(pod) = pod.and_then(|uid| self.tables.pods.find(uid)) {
             self.touch_pod(pod);
         }
         if let Some(uid) = revision {
@@ -139,49 +35,40 @@ impl Engine {
 
     /// Has the DaemonSets look at a revision whose write has ended; its owner need not be the one that asked for it.
     pub(crate) fn touch_revision(&mut self, namespace: NamespaceId, uid: Uid) {
-        let row = self.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
+        let row = self.tables.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
         if let Some(controller) = row.map(|row| row.fact.controller) {
             self.revisions_changed(namespace, uid, controller);
         }
     }
 
     /// Has the DaemonSet look at a pod that it has by now, which need not be the one that asked for the write.
-    pub(crate) fn touch_pod(&mut self, id: crate::pods::PodId) {
-        let Some(row) = self.pods.get(id) else { return };
+    pub(crate) fn touch_pod(&mut self, id: PodId) {
+        let Some(row) = self.tables.pods.get(id) else { return };
         let node = row.node;
         match row.place {
             Place::Member(slot) | Place::Adopting(slot) => self.touch(slot, node),
-            Place::Unselected(slot) => self.activate(slot),
+            Place::Unselected(slot) => self.slots.activate(slot),
             Place::Orphan => {}
         }
     }
+}
 
+impl Tables {
     /// Works an outcome into its DaemonSet.
-    fn settle_write(&mut self, slot: &mut Slot, pending: Pending, outcome: Outcome, now: Time) {
-        match pending {
-            Pending::Create { node, name, is_repeated, .. } => {
-                let unknown = Unknown { name, is_repeated };
-                self.created(slot, node, unknown, outcome, now);
-            }
-            Pending::Delete { pod, as_known, .. } => self.deleted(slot, &pod, as_known, outcome, now),
-            Pending::Patch { pod, patch, .. } => self.patched(slot, pod, patch, outcome, now),
-            Pending::Revision { write, .. } => self.revision_written(slot, write, outcome, now),
-            Pending::Cleanup { revision, .. } => self.cleaned_up(slot, revision, outcome, now),
-            Pending::Status { status, .. } => self.status_written(slot, status, outcome, now),
-            Pending::Rewrite { .. } => self.template_rewritten(slot, outcome, now),
-            // Not of one DaemonSet: taken in before.
-            Pending::Policy { .. } => {}
+    fn settle_write(&mut self, slot: &mut Slot, write: Write, outcome: Outcome, now: Time) {
+        match write {
+            Write::Create(creation) => self.created(slot, creation, outcome, now),
+            Write::Delete { pod, as_known } => self.deleted(slot, &pod, as_known, outcome, now),
+            Write::Patch { pod, patch } => self.patched(slot, pod, patch, outcome, now),
+            Write::Revision(write) => self.revision_written(slot, write, outcome, now),
+            Write::Cleanup(revision) => self.cleaned_up(slot, revision, outcome, now),
+            Write::Status(status) => self.status_written(slot, status, outcome, now),
+            Write::Rewrite => self.template_rewritten(slot, outcome, now),
         }
     }
 
-    fn created(
-        &mut self,
-        slot: &mut Slot,
-        node: NodeId,
-        Unknown { name, is_repeated }: Unknown,
-        outcome: Outcome,
-        now: Time,
-    ) {
+    fn created(&mut self, slot: &mut Slot, creation: Creation, outcome: Outcome, now: Time) {
+        let Creation { node, name, is_repeated } = creation;
         slot.in_flight.creates -= 1;
         let is_awaited = slot.creating.get(&node) == Some(&Creating::InFlight);
         let mut next = None;
@@ -189,7 +76,7 @@ impl Engine {
             Outcome::PodCreated { name, uid, resource_version } => {
                 slot.refused.remove(&node);
                 self.note_creation(slot, node, now);
-                Engine::note_made(slot, node, uid);
+                Tables::note_made(slot, node, uid);
                 self.record(slot, false, "SuccessfulCreate", format!("Created pod: {name}"));
                 next = self.await_pod(slot, node, uid, resource_version, now).filter(|_| is_awaited);
             }
@@ -349,7 +236,7 @@ impl Engine {
 
     /// What the patch changed holds at once. The watch's event of the patch itself is still taken in, because it
     /// carries what others changed meanwhile; older ones are not.
-    fn apply_patch(&mut self, slot: &mut Slot, id: crate::pods::PodId, patch: Patch, version: u64) {
+    fn apply_patch(&mut self, slot: &mut Slot, id: PodId, patch: Patch, version: u64) {
         let Some(row) = self.pods.get_mut(id).filter(|row| row.resource_version < version) else { return };
         let (node, labels) = (row.node, row.labels);
         match patch {
@@ -487,7 +374,7 @@ impl Engine {
         let is_new_key = slot.stored.observed_generation != status.observed_generation;
         slot.stored = Status { collision_count: slot.stored.collision_count, ..status };
         if is_new_key {
-            touch_failed(slot);
+            slot.touch_failed();
         }
     }
 }

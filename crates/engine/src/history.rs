@@ -6,13 +6,16 @@ use hashbrown::HashSet;
 
 use crate::actions::{NewRevision, RevisionRef, Work};
 use crate::base::{Time, Uid};
-use crate::engine::Engine;
 use crate::facts::PodController;
-use crate::finished::{Patch, Pending, RevisionWrite};
+use crate::ids::PodId;
+use crate::namespaces::RevisionRow;
+use crate::pending::{Patch, RevisionWrite, Write};
 use crate::pod_body::HASH_LABEL;
-use crate::pods::{Place, PodId};
+use crate::pods::Place;
 use crate::revision;
-use crate::slot::{Current, RevisionRow, Slot};
+use crate::slot::{Current, Slot};
+use crate::slots::Others;
+use crate::tables::Tables;
 
 /// A claimed revision, as the steps below see it.
 #[derive(Clone, Debug)]
@@ -52,10 +55,10 @@ enum Step {
     Established(Current),
 }
 
-impl Engine {
+impl Tables {
     /// Whether the revision for the current template is known; if not, asks for what is missing. The sync goes no
     /// further without it.
-    pub(crate) fn establish_revision(&mut self, slot: &mut Slot, now: Time) -> bool {
+    pub(crate) fn establish_revision(&mut self, slot: &mut Slot, others: &Others<'_>, now: Time) -> bool {
         if slot.in_flight.history > 0 {
             return false;
         }
@@ -68,7 +71,7 @@ impl Engine {
         if !slot.history_dirty {
             return slot.current.is_some();
         }
-        let claims = self.claims(slot, now);
+        let claims = self.claims(slot, others, now);
         slot.claim_at = claims.next_at;
         if let Some(at) = claims.next_at {
             self.wake_slot(slot, at);
@@ -164,11 +167,11 @@ impl Engine {
     }
 
     /// What is to be adopted or released, and when.
-    fn claims(&self, slot: &Slot, now: Time) -> Claims {
+    fn claims(&self, slot: &Slot, others: &Others<'_>, now: Time) -> Claims {
         let mut claims = Claims::default();
         let Some(namespace) = self.namespaces.get(slot.namespace) else { return claims };
         for row in namespace.revisions.values().filter(|row| !row.writing && !row.delete_sent) {
-            let Some(claim) = self.claim_of(slot, row) else { continue };
+            let Some(claim) = self.claim_of(slot, others, row) else { continue };
             match row.claims.blocked(now) {
                 None => claims.writes.push(claim),
                 Some(at) => {
@@ -181,14 +184,16 @@ impl Engine {
     }
 
     /// The claim that a revision asks for.
-    fn claim_of(&self, slot: &Slot, row: &RevisionRow) -> Option<(Work, RevisionWrite)> {
+    fn claim_of(&self, slot: &Slot, others: &Others<'_>, row: &RevisionRow) -> Option<(Work, RevisionWrite)> {
         let (spec, uid) = (slot.spec.as_ref()?, row.fact.uid);
         let selected = spec.fact.selector.matches(|key| label(row, key));
         match row.fact.controller {
             PodController::DaemonSet(owner) if owner == slot.key.uid && !selected => {
                 Some((Work::ReleaseRevision(reference(row)), RevisionWrite::Release(uid)))
             }
-            PodController::Nobody if selected && !row.fact.deleting && self.adopts_first(slot, row) => {
+            PodController::Nobody
+                if selected && !row.fact.deleting && self.adopts_first(slot, others, row) =>
+            {
                 Some((Work::AdoptRevision(reference(row)), RevisionWrite::Adopt(uid)))
             }
             _ => None,
@@ -196,12 +201,10 @@ impl Engine {
     }
 
     /// No other DaemonSet of the namespace comes before this one for an orphan ([A16](crate::spec#a16)).
-    fn adopts_first(&self, slot: &Slot, row: &RevisionRow) -> bool {
+    fn adopts_first(&self, slot: &Slot, others: &Others<'_>, row: &RevisionRow) -> bool {
         let slots = self.namespaces.get(slot.namespace).map_or(&[][..], |namespace| &namespace.slots);
-        let mut others = slots.iter().filter_map(|id| self.slots.get(*id));
-        !others.any(|other| {
-            other.key.name < slot.key.name && crate::observe::adopts(other, |key| label(row, key))
-        })
+        let mut others = slots.iter().filter_map(|id| others.get(*id));
+        !others.any(|other| other.key.name < slot.key.name && other.adopts(|key| label(row, key)))
     }
 
     /// The revisions that the DaemonSet has claimed, by number and name.
@@ -296,7 +299,7 @@ impl Engine {
         if let Some(row) = write.uid().and_then(|uid| self.revision_mut(slot, uid)) {
             row.writing = true;
         }
-        self.ask(slot, work, Pending::Revision { slot: slot.id, write });
+        self.ask(slot, work, Write::Revision(write));
     }
 
     /// [J10](crate::spec#j10): old revisions beyond the limit go, the lowest numbers first, except those
@@ -322,8 +325,8 @@ impl Engine {
                 row.delete_sent = true;
             }
             slot.in_flight.cleanup += 1;
-            let pending = Pending::Cleanup { slot: slot.id, revision: reference.uid };
-            self.ask(slot, Work::DeleteRevision(reference), pending);
+            let write = Write::Cleanup(reference.uid);
+            self.ask(slot, Work::DeleteRevision(reference), write);
         }
     }
 

@@ -4,11 +4,8 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use crate::ids::LabelSetId;
 use crate::pod_body::{GENERATION_LABEL, HASH_LABEL};
-
-/// Names one set of one [`LabelSets`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct LabelSetId(u32);
 
 #[derive(Clone, Debug, Default)]
 struct LabelSet {

@@ -38,23 +38,31 @@
 
 mod actions;
 mod base;
+mod cell;
 mod cells;
 mod churn;
 mod claim;
+mod clock;
+mod config;
 mod engine;
+mod evaluate;
 mod explain;
 mod facts;
 mod figures;
 mod finished;
 pub mod fit;
 mod history;
+mod ids;
 mod intern;
 mod labels;
+mod listing;
 mod lists;
 mod manage;
+mod mark;
 mod namespaces;
 mod nodes;
 mod observe;
+mod pending;
 pub mod placement;
 pub mod pod_body;
 mod pod_name;
@@ -64,13 +72,17 @@ mod refused;
 pub mod revision;
 mod rollout;
 mod slot;
+mod slots;
 mod status;
+mod sync;
+mod tables;
 mod template;
 mod timers;
 
-pub use actions::{Action, ActionId, DaemonSetRef, Event, NewPod, NewRevision, PodRef, RevisionRef, Work};
+pub use actions::{Action, DaemonSetRef, Event, NewPod, NewRevision, PodRef, RevisionRef, Work};
 pub use base::{Time, Uid};
-pub use engine::{Engine, EngineConfig, Footprint, Limits, Scope, StaleSkips};
+pub use config::{EngineConfig, Limits, Scope};
+pub use engine::{Engine, Footprint};
 pub use everynode_model::{IntOrPercent, LabelSelector, spec};
 pub use explain::{Explanation, PodState, Standing};
 pub use facts::{
@@ -78,6 +90,8 @@ pub use facts::{
     PodController, PodFact, RevisionFact, Status, Strategy, Trouble,
 };
 pub use figures::{Figures, Rollout, RolloutNode};
+pub use ids::ActionId;
 pub use pod_name::{POD_NAMES, PodNames, pod_name};
 pub use rollout::Budget;
+pub use tables::StaleSkips;
 pub use template::{Template, pod_placement};

@@ -9,116 +9,22 @@ use std::sync::Arc;
 
 use crate::actions::{Action, DaemonSetRef, Work};
 use crate::base::{Time, Uid};
-use crate::engine::{Engine, Limits};
+use crate::cell::Creating;
+use crate::engine::Engine;
 use crate::facts::Kind;
-use crate::nodes::NodeId;
+use crate::ids::SlotId;
+use crate::listing::Listing;
 use crate::pods::Place;
-use crate::slot::{Creating, NamespaceId, SlotId};
-use crate::timers::Wake;
+use crate::timers::Wait;
 
 /// All kinds, in the order of their numbers.
 const KINDS: [Kind; 4] = [Kind::Node, Kind::DaemonSet, Kind::Pod, Kind::Revision];
 
-/// A write whose effect is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wait {
-    /// A pod that was created, or may have been.
-    Creation(SlotId, NodeId),
-    /// A pod that was deleted.
-    Delete(SlotId, Uid),
-    /// A pod that was released.
-    Release(SlotId, Uid),
-    /// A revision that was deleted, or was found to be gone.
-    Revision(SlotId, NamespaceId, Uid),
-    /// A DaemonSet that a write found to be gone.
-    DaemonSet(SlotId, Uid),
-}
-
-impl Wait {
-    /// The kind whose list decides.
-    fn kind(self) -> Kind {
-        match self {
-            Wait::Creation(..) | Wait::Delete(..) | Wait::Release(..) => Kind::Pod,
-            Wait::Revision(..) => Kind::Revision,
-            Wait::DaemonSet(..) => Kind::DaemonSet,
-        }
-    }
-
-    /// The DaemonSet that made the write.
-    fn slot(self) -> SlotId {
-        match self {
-            Wait::Creation(slot, _)
-            | Wait::Delete(slot, _)
-            | Wait::Release(slot, _)
-            | Wait::Revision(slot, ..)
-            | Wait::DaemonSet(slot, _) => slot,
-        }
-    }
-}
-
-/// What is overdue, and the lists of one kind.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Listing {
-    /// How many lists have begun.
-    begun: u64,
-    /// The last of them has not ended.
-    is_running: bool,
-    /// What is overdue, with the number of lists that had begun by then: only a later one can decide.
-    overdue: BTreeMap<Wait, u64>,
-    /// When a list was asked for last.
-    asked_at: Option<Time>,
-    /// The pause after that.
-    pause_millis: i64,
-}
-
-impl Listing {
-    /// A list begins.
-    pub fn begin(&mut self) {
-        self.begun += 1;
-        self.is_running = true;
-    }
-
-    /// The time of the last request is told by a clock that was set.
-    pub fn clock_was_set(&mut self, by_millis: i64) {
-        self.asked_at = self.asked_at.map(|asked| asked.plus_millis(by_millis));
-    }
-
-    /// A list is arriving. What it names comes in no order of versions, so that until it is complete no version says
-    /// that everything before it was seen.
-    pub fn is_running(&self) -> bool {
-        self.is_running
-    }
-
-    /// When to ask for a list next; `None` when there is no need to, or one is under way.
-    fn ask_at(&self) -> Option<Time> {
-        let next = self.asked_at.map_or(Time(i64::MIN), |asked| asked.plus_millis(self.pause_millis));
-        (!self.overdue.is_empty() && !self.is_running).then_some(next)
-    }
-
-    /// A list is asked for. The pauses grow from one request to the next, until none was needed for long.
-    fn ask(&mut self, limits: &Limits, now: Time) {
-        let quiet_millis = 2 * limits.relist_last_millis;
-        let is_first = self.asked_at.is_none_or(|asked| now.millis_since(asked) >= quiet_millis);
-        self.pause_millis = match is_first {
-            true => limits.relist_first_millis,
-            false => (self.pause_millis * 2).min(limits.relist_last_millis),
-        };
-        self.asked_at = Some(now);
-    }
-}
-
 impl Engine {
-    /// Waits for the effect of a write from now on, until it is overdue at the time that is returned.
-    pub(crate) fn expect(&mut self, wait: Wait, now: Time) -> Time {
-        let stale_at = now.plus_millis(self.limits.stale_millis);
-        self.timers.set(stale_at, Wake::Stale(wait));
-        stale_at
-    }
-
     /// The time for a write to become visible is over.
     pub(crate) fn is_overdue(&mut self, wait: Wait, now: Time) {
         if self.waits(wait, now) {
-            let listing = &mut self.lists[wait.kind() as usize];
+            let listing = &mut self.tables.lists[wait.kind() as usize];
             listing.overdue.insert(wait, listing.begun);
         }
     }
@@ -135,7 +41,7 @@ impl Engine {
                 self.pod(uid).is_some_and(|row| row.patching && matches!(row.place, Place::Unselected(_)))
             }
             Wait::Revision(_, namespace, uid) => {
-                let row = self.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
+                let row = self.tables.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
                 row.is_some_and(|row| row.delete_sent && !row.writing && !row.fact.deleting)
             }
             Wait::DaemonSet(slot, uid) => {
@@ -146,22 +52,22 @@ impl Engine {
     }
 
     fn pod(&self, uid: Uid) -> Option<&crate::pods::PodRow> {
-        self.pods.get(self.pods.find(uid)?)
+        self.tables.pods.get(self.tables.pods.find(uid)?)
     }
 
     /// Asks for the lists that are needed: one at a time of a kind, and not too often.
     pub(crate) fn ask_for_lists(&mut self, now: Time) {
         for kind in KINDS {
-            if self.lists[kind as usize].ask_at().is_none_or(|at| at > now) {
+            if self.tables.lists[kind as usize].ask_at().is_none_or(|at| at > now) {
                 continue;
             }
-            let mut overdue = std::mem::take(&mut self.lists[kind as usize].overdue);
+            let mut overdue = std::mem::take(&mut self.tables.lists[kind as usize].overdue);
             overdue.retain(|wait, _| self.waits(*wait, now));
             let first = overdue.first_key_value().map(|(wait, _)| *wait);
-            self.lists[kind as usize].overdue = overdue;
+            self.tables.lists[kind as usize].overdue = overdue;
             if let Some(first) = first {
-                let limits = self.limits;
-                self.lists[kind as usize].ask(&limits, now);
+                let limits = self.tables.limits;
+                self.tables.lists[kind as usize].ask(&limits, now);
                 self.ask_for_list(kind, first.slot());
             }
         }
@@ -171,19 +77,19 @@ impl Engine {
         let daemonset = self.slots.get(slot).map(|slot| slot.key.clone());
         let nobody = || DaemonSetRef { namespace: String::new(), name: String::new(), uid: Uid(0) };
         let daemonset = daemonset.unwrap_or_else(|| Arc::new(nobody()));
-        let id = self.next_id();
-        self.out.push(Action { id, daemonset, work: Work::Relist(kind) });
+        let id = self.tables.next_id();
+        self.tables.out.push(Action { id, daemonset, work: Work::Relist(kind) });
     }
 
     /// When a list is to be asked for without a further fact.
     pub(crate) fn next_list(&self) -> Option<Time> {
-        self.lists.iter().filter_map(Listing::ask_at).min()
+        self.tables.lists.iter().filter_map(Listing::ask_at).min()
     }
 
     /// A complete list has ended, and the rows are as it showed them: what has been overdue since before it began
     /// was not carried out, or is undone again.
     pub(crate) fn decide_overdue(&mut self, kind: Kind, version: u64, now: Time) {
-        let listing = &mut self.lists[kind as usize];
+        let listing = &mut self.tables.lists[kind as usize];
         listing.is_running = false;
         let begun = listing.begun;
         let overdue = std::mem::take(&mut listing.overdue);
@@ -198,7 +104,7 @@ impl Engine {
                 self.give_up(wait);
             }
         }
-        self.lists[kind as usize].overdue = left;
+        self.tables.lists[kind as usize].overdue = left;
     }
 
     /// A pod that is known to have been created after the state that a list shows.
@@ -206,7 +112,7 @@ impl Engine {
         let Wait::Creation(slot, node) = wait else { return false };
         let creating = self.slots.get(slot).and_then(|slot| slot.creating.get(&node));
         let Some(Creating::Unseen { uid, .. }) = creating else { return false };
-        version != 0 && self.unseen.by_uid.get(uid).is_some_and(|(created, ..)| *created > version)
+        version != 0 && self.tables.unseen.by_uid.get(uid).is_some_and(|(created, ..)| *created > version)
     }
 
     /// A write has no effect that could still become visible: what it was for is decided anew.
@@ -214,8 +120,8 @@ impl Engine {
         match wait {
             Wait::Creation(slot, node) => self.settle(slot, node),
             Wait::Delete(_, uid) | Wait::Release(_, uid) => {
-                let Some(id) = self.pods.find(uid) else { return };
-                if let Some(row) = self.pods.get_mut(id) {
+                let Some(id) = self.tables.pods.find(uid) else { return };
+                if let Some(row) = self.tables.pods.get_mut(id) {
                     match wait {
                         Wait::Delete(..) => row.delete_sent = false,
                         _ => row.patching = false,
@@ -227,18 +133,19 @@ impl Engine {
                 if let Some(slot) = self.slots.get_mut(slot) {
                     slot.cleanup_dirty = true;
                 }
-                let row = self.namespaces.get_mut(namespace).and_then(|row| row.revisions.get_mut(&uid));
+                let row =
+                    self.tables.namespaces.get_mut(namespace).and_then(|row| row.revisions.get_mut(&uid));
                 if let Some(row) = row {
                     row.delete_sent = false;
                 }
-                self.activate(slot);
+                self.slots.activate(slot);
                 self.touch_revision(namespace, uid);
             }
             Wait::DaemonSet(slot, _) => {
                 if let Some(slot) = self.slots.get_mut(slot) {
                     slot.is_gone = false;
                 }
-                self.activate(slot);
+                self.slots.activate(slot);
             }
         }
     }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use crate::actions::{NewPod, PodRef, Work};
 use crate::base::Time;
+use crate::cell::{Creating, FailedBackoff};
 use crate::cells::Why;
-use crate::engine::Engine;
-use crate::finished::Pending;
-use crate::nodes::NodeId;
-use crate::pods::PodId;
+use crate::ids::{NodeId, PodId};
+use crate::mark;
+use crate::pending::{Creation, Write};
 use crate::rollout::Budget;
-use crate::slot::{Creating, FailedBackoff, Slot, mark};
+use crate::slot::Slot;
+use crate::tables::Tables;
 
-impl Engine {
+impl Tables {
     /// Deletes what the cells ask to delete, by node name, as many at once as are allowed.
     pub(crate) fn manage_deletes(&mut self, slot: &mut Slot, now: Time) {
         while let Some(node) = slot.first(mark::DELETE) {
@@ -41,16 +42,16 @@ impl Engine {
     /// Asks for the deletion of a pod.
     pub(crate) fn delete(&mut self, slot: &mut Slot, id: PodId) {
         if let Some((pod, _)) = self.marks_deleted(slot, id) {
-            let pending = Pending::Delete { slot: slot.id, pod: pod.clone(), as_known: false };
-            self.ask(slot, Work::DeletePod(pod), pending);
+            let write = Write::Delete { pod: pod.clone(), as_known: false };
+            self.ask(slot, Work::DeletePod(pod), write);
         }
     }
 
     /// Asks for the deletion of a pod, unless it has changed meanwhile.
     pub(crate) fn delete_as_known(&mut self, slot: &mut Slot, id: PodId) {
         if let Some((pod, resource_version)) = self.marks_deleted(slot, id) {
-            let pending = Pending::Delete { slot: slot.id, pod: pod.clone(), as_known: true };
-            self.ask(slot, Work::DeletePodAsKnown { pod, resource_version }, pending);
+            let write = Write::Delete { pod: pod.clone(), as_known: true };
+            self.ask(slot, Work::DeletePodAsKnown { pod, resource_version }, write);
         }
     }
 
@@ -145,6 +146,6 @@ impl Engine {
         let earlier = slot.creating.insert(node, Creating::InFlight);
         let is_repeated = matches!(earlier, Some(Creating::Unknown { .. }));
         slot.in_flight.creates += 1;
-        self.ask(slot, Work::CreatePod(pod), Pending::Create { slot: slot.id, node, name, is_repeated });
+        self.ask(slot, Work::CreatePod(pod), Write::Create(Creation { node, name, is_repeated }));
     }
 }

@@ -1,13 +1,45 @@
-//! Namespaces and DaemonSets by number.
+//! Namespaces by number.
+
+use crate::base::Uid;
+use crate::facts::RevisionFact;
+use crate::ids::NamespaceId;
+use crate::ids::PodId;
+use crate::ids::SlotId;
+use crate::timers::Retry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::actions::DaemonSetRef;
-use crate::base::Uid;
-use crate::slot::{Namespace, NamespaceId, Slot, SlotId};
+/// What a namespace holds beside its DaemonSets' pods.
+#[derive(Clone, Debug)]
+pub(crate) struct Namespace {
+    pub name: Arc<str>,
+    pub slots: Vec<SlotId>,
+    pub orphans: BTreeSet<PodId>,
+    pub revisions: BTreeMap<Uid, RevisionRow>,
+}
+
+/// A ControllerRevision and what is under way with it.
+#[derive(Clone, Debug)]
+pub(crate) struct RevisionRow {
+    pub fact: RevisionFact,
+    /// A write is in flight.
+    pub writing: bool,
+    /// Its deletion was asked for.
+    pub delete_sent: bool,
+    /// Adoptions or releases of it that failed.
+    pub claims: Retry,
+    pub stamp: u8,
+}
+
+impl RevisionRow {
+    /// One that the API server has shown.
+    pub fn new(fact: RevisionFact, stamp: u8) -> RevisionRow {
+        RevisionRow { fact, writing: false, delete_sent: false, claims: Retry::default(), stamp }
+    }
+}
 
 /// All namespaces that hold something the engine knows.
 #[derive(Clone, Debug, Default)]
@@ -74,85 +106,5 @@ impl Namespaces {
     /// How many namespaces there are.
     pub fn len(&self) -> usize {
         self.by_name.len()
-    }
-}
-
-/// All DaemonSets that are known or that some pod names.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Slots {
-    rows: Vec<Option<Box<Slot>>>,
-    free: Vec<u32>,
-    by_uid: HashMap<(NamespaceId, Uid), SlotId>,
-}
-
-impl Slots {
-    /// The slot of a uid, made when there is none.
-    pub fn acquire(&mut self, namespaces: &mut Namespaces, namespace: NamespaceId, uid: Uid) -> SlotId {
-        if let Some(&id) = self.by_uid.get(&(namespace, uid)) {
-            return id;
-        }
-        let name = namespaces.get(namespace).map(|row| row.name.to_string()).unwrap_or_default();
-        let key = Arc::new(DaemonSetRef { namespace: name, name: String::new(), uid });
-        let id = SlotId(self.free.pop().unwrap_or_else(|| {
-            self.rows.push(None);
-            (self.rows.len() - 1) as u32
-        }));
-        self.rows[id.0 as usize] = Some(Box::new(Slot::new(id, key, namespace)));
-        self.by_uid.insert((namespace, uid), id);
-        if let Some(row) = namespaces.get_mut(namespace) {
-            row.slots.push(id);
-        }
-        id
-    }
-
-    /// The slot of a uid.
-    pub fn find(&self, namespace: NamespaceId, uid: Uid) -> Option<SlotId> {
-        self.by_uid.get(&(namespace, uid)).copied()
-    }
-
-    /// The slot of a number.
-    pub fn get(&self, id: SlotId) -> Option<&Slot> {
-        self.rows.get(id.0 as usize)?.as_deref()
-    }
-
-    /// The slot of a number, to change it.
-    pub fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
-        self.rows.get_mut(id.0 as usize)?.as_deref_mut()
-    }
-
-    /// Takes a slot out for a while, to work on it and on the rest of the engine at once.
-    pub fn take(&mut self, id: SlotId) -> Option<Box<Slot>> {
-        self.rows.get_mut(id.0 as usize)?.take()
-    }
-
-    /// Puts a slot back that was taken out.
-    pub fn put_back(&mut self, slot: Box<Slot>) {
-        let index = slot.id.0 as usize;
-        self.rows[index] = Some(slot);
-    }
-
-    /// Frees the place of a slot that was taken out for good.
-    pub fn forget(&mut self, namespaces: &mut Namespaces, slot: &Slot) {
-        self.by_uid.remove(&(slot.namespace, slot.key.uid));
-        self.free.push(slot.id.0);
-        if let Some(row) = namespaces.get_mut(slot.namespace) {
-            row.slots.retain(|id| *id != slot.id);
-        }
-        namespaces.free_if_empty(slot.namespace);
-    }
-
-    /// All slots.
-    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.rows.iter().filter_map(Option::as_deref)
-    }
-
-    /// All slots, to change them.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
-        self.rows.iter_mut().filter_map(Option::as_deref_mut)
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.by_uid.len()
     }
 }

@@ -11,17 +11,9 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::base::Time;
 use crate::facts::NodeFact;
+use crate::ids::NodeId;
 use crate::intern::{Interner, Name};
 use crate::placement::{Effect, NodeView, Taint};
-
-/// Names one node row. A number is used again after its node is gone and nothing refers to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct NodeId(pub u32);
-
-impl NodeId {
-    /// No node: the place of pods whose target node cannot be told.
-    pub const NONE: NodeId = NodeId(u32::MAX);
-}
 
 /// Names a shape, for as long as some node has it. `generation` tells it from earlier users of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

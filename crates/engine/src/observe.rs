@@ -3,45 +3,50 @@
 use std::sync::Arc;
 
 use crate::base::Uid;
-use crate::engine::{Engine, Scope};
+use crate::cell::Creating;
+use crate::config::Scope;
+use crate::engine::Engine;
 use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, RevisionFact};
-use crate::nodes::{Change, NodeId};
+use crate::ids::{NamespaceId, NodeId, PodId, SlotId};
+use crate::namespaces::RevisionRow;
+use crate::nodes::Change;
 use crate::pod_name;
-use crate::pods::{NEVER, Place, PodId, PodRow};
+use crate::pods::{NEVER, Place, PodRow};
 use crate::revision;
-use crate::slot::{Creating, NamespaceId, RevisionRow, Slot, SlotId, Spec};
+use crate::slot::{Slot, Spec};
+use crate::tables::Tables;
 
 impl Engine {
     pub(crate) fn observe_node(&mut self, fact: &NodeFact<'_>) {
-        let node = match self.nodes.apply(fact) {
+        let node = match self.tables.nodes.apply(fact) {
             Change::Changed(node) => node,
             Change::Unplaced(node) => return self.touch_conducted(node),
             Change::None => return,
         };
         let mut touched = smallvec::SmallVec::<[SlotId; 16]>::new();
         for slot in self.slots.iter_mut() {
-            if slot.cells.contains_key(&node) || slot.verdict(&self.nodes, node).should_run {
-                slot.touch(&mut self.nodes, node);
+            if slot.cells.contains_key(&node) || slot.verdict(&self.tables.nodes, node).should_run {
+                slot.touch(&mut self.tables.nodes, node);
                 touched.push(slot.id);
             }
         }
-        touched.into_iter().for_each(|slot| self.activate(slot));
+        touched.into_iter().for_each(|slot| self.slots.activate(slot));
     }
 
     pub(crate) fn observe_node_gone(&mut self, name: &str) {
-        let Change::Changed(node) = self.nodes.remove(name) else { return };
+        let Change::Changed(node) = self.tables.nodes.remove(name) else { return };
         let mut touched = smallvec::SmallVec::<[SlotId; 16]>::new();
         for slot in self.slots.iter_mut().filter(|slot| slot.cells.contains_key(&node)) {
-            slot.touch(&mut self.nodes, node);
+            slot.touch(&mut self.tables.nodes, node);
             touched.push(slot.id);
         }
-        touched.into_iter().for_each(|slot| self.activate(slot));
-        self.nodes.free_if_unused(node);
+        touched.into_iter().for_each(|slot| self.slots.activate(slot));
+        self.tables.nodes.free_if_unused(node);
     }
 
     pub(crate) fn observe_daemonset(&mut self, fact: DaemonSetFact) {
-        let namespace = self.namespaces.acquire(&fact.namespace);
-        let id = self.slots.acquire(&mut self.namespaces, namespace, fact.uid);
+        let namespace = self.tables.namespaces.acquire(&fact.namespace);
+        let id = self.slots.acquire(&mut self.tables.namespaces, namespace, fact.uid);
         let stamp = self.slot_stamp;
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.stamp = stamp;
@@ -53,7 +58,7 @@ impl Engine {
         if old.is_none() || version == 0 || version >= slot.resource_version {
             take_status(slot, &fact);
         } else {
-            self.skips.daemonsets += 1;
+            self.tables.skips.daemonsets += 1;
         }
         let diff = Diff::new(slot, &fact);
         take_spec(slot, fact, &diff);
@@ -64,23 +69,23 @@ impl Engine {
         if diff.claims {
             self.claim_again(id);
         }
-        self.activate(id);
+        self.slots.activate(id);
     }
 
     /// Every node may be judged differently by a DaemonSet.
     fn placement_changed(&mut self, id: SlotId) {
         let specs: Vec<_> = self.slots.iter().filter_map(|slot| slot.spec.as_ref()).collect();
         let placements = || specs.iter().map(|spec| spec.fact.template.placement());
-        self.nodes.set_read_keys(
+        self.tables.nodes.set_read_keys(
             placements().flat_map(|placement| placement.label_keys()),
             placements().flat_map(|placement| placement.taint_value_keys()),
         );
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.verdicts.clear();
-        let present: Vec<NodeId> = self.nodes.present().collect();
+        let present: Vec<NodeId> = self.tables.nodes.present().collect();
         for node in present {
-            if slot.verdict(&self.nodes, node).should_run {
-                slot.touch(&mut self.nodes, node);
+            if slot.verdict(&self.tables.nodes, node).should_run {
+                slot.touch(&mut self.tables.nodes, node);
             }
         }
     }
@@ -93,10 +98,10 @@ impl Engine {
             .map(|slot| slot.id)
             .collect();
         for id in gone {
-            let Some(mut slot) = self.slots.take(id) else { continue };
+            let Some(slot) = self.slots.get_mut(id) else { continue };
             slot.spec = None;
             let policy = slot.conduct.take().map(|conduct| conduct.policy.key.clone());
-            policy.iter().for_each(|policy| self.policies.changed(policy));
+            policy.iter().for_each(|policy| self.tables.policies.changed(policy));
             slot.current = None;
             slot.failed.clear();
             slot.refused.clear();
@@ -104,19 +109,18 @@ impl Engine {
             slot.dirty.clear();
             let nodes: Vec<NodeId> = slot.cells.keys().copied().collect();
             for node in nodes {
-                self.forget_creating(&mut slot, node);
-                self.evaluate(&mut slot, node, crate::Time(0));
+                self.tables.forget_creating(slot, node);
+                self.tables.evaluate(slot, node, crate::Time(0));
             }
-            self.slots.put_back(slot);
             self.claim_again(id);
-            self.activate(id);
+            self.slots.activate(id);
         }
     }
 
     pub(crate) fn observe_pod(&mut self, fact: &PodFact<'_>) {
         self.saw_pod(fact.uid);
         self.watch_showed_pods(fact.resource_version);
-        match self.pods.find(fact.uid) {
+        match self.tables.pods.find(fact.uid) {
             Some(id) => self.update_pod(id, fact),
             None => self.insert_pod(fact),
         }
@@ -126,16 +130,16 @@ impl Engine {
         if fact.controller == PodController::Other {
             return;
         }
-        let namespace = self.namespaces.acquire(fact.namespace);
+        let namespace = self.tables.namespaces.acquire(fact.namespace);
         let mut row = PodRow {
             uid: fact.uid,
             name: fact.name.into(),
             resource_version: 0,
             created: fact.created,
             ready_since: NEVER,
-            labels: self.labels.acquire(fact.labels),
+            labels: self.tables.labels.acquire(fact.labels),
             namespace,
-            node: fact.node.map_or(NodeId::NONE, |name| self.nodes.acquire(name)),
+            node: fact.node.map_or(NodeId::NONE, |name| self.tables.nodes.acquire(name)),
             next: PodId::NONE,
             place: Place::Orphan,
             phase: fact.phase,
@@ -145,34 +149,36 @@ impl Engine {
             delete_sent: false,
             patching: false,
             trouble: fact.trouble,
-            stamp: self.pods.stamp,
+            stamp: self.tables.pods.stamp,
         };
         row.update(fact);
-        let id = self.pods.insert(row);
+        let id = self.tables.pods.insert(row);
         self.attach(id, fact.controller);
         self.settle_unknown(id);
     }
 
     /// A new pod where the outcome of a creation is not known: it was carried out.
     fn settle_unknown(&mut self, id: PodId) {
-        let Some(&PodRow { place: Place::Member(slot), node, uid, .. }) = self.pods.get(id) else { return };
+        let Some(&PodRow { place: Place::Member(slot), node, uid, .. }) = self.tables.pods.get(id) else {
+            return;
+        };
         if let Some(slot) = self.slots.get_mut(slot)
             && matches!(slot.creating.get(&node), Some(Creating::Unknown { .. }))
         {
             slot.creating.remove(&node);
-            Engine::note_made(slot, node, uid);
+            Tables::note_made(slot, node, uid);
         }
     }
 
     fn update_pod(&mut self, id: PodId, fact: &PodFact<'_>) {
-        let stamp = self.pods.stamp;
-        let Some(row) = self.pods.get_mut(id) else { return };
+        let stamp = self.tables.pods.stamp;
+        let Some(row) = self.tables.pods.get_mut(id) else { return };
         row.stamp = stamp;
         if fact.resource_version != 0 && fact.resource_version <= row.resource_version {
             return;
         }
         let target_same = match fact.node {
-            Some(name) => row.node != NodeId::NONE && **self.nodes.name(row.node) == *name,
+            Some(name) => row.node != NodeId::NONE && **self.tables.nodes.name(row.node) == *name,
             None => row.node == NodeId::NONE,
         };
         let owner = match row.place {
@@ -180,7 +186,7 @@ impl Engine {
             Place::Orphan | Place::Adopting(_) => None,
         };
         let owner_same = owner.is_some_and(|uid| fact.controller == PodController::DaemonSet(uid));
-        if target_same && owner_same && self.labels.is(row.labels, fact.labels) {
+        if target_same && owner_same && self.tables.labels.is(row.labels, fact.labels) {
             row.update(fact);
             self.touch_pod(id);
             return;
@@ -190,25 +196,25 @@ impl Engine {
 
     /// The slow way: the pod may belong elsewhere now.
     fn move_pod(&mut self, id: PodId, fact: &PodFact<'_>, target_same: bool) {
-        let old_place = self.pods.get(id).map_or(Place::Orphan, |row| row.place);
+        let old_place = self.tables.pods.get(id).map_or(Place::Orphan, |row| row.place);
         self.detach(id);
         if fact.controller == PodController::Other {
             self.drop_row(id);
             return;
         }
-        let labels = self.labels.acquire(fact.labels);
+        let labels = self.tables.labels.acquire(fact.labels);
         let node = match fact.node {
-            Some(name) if !target_same => self.nodes.acquire(name),
+            Some(name) if !target_same => self.tables.nodes.acquire(name),
             _ => NodeId::NONE,
         };
-        let Some(row) = self.pods.get_mut(id) else { return };
+        let Some(row) = self.tables.pods.get_mut(id) else { return };
         row.update(fact);
         let old_labels = std::mem::replace(&mut row.labels, labels);
         let old_node = if target_same { NodeId::NONE } else { std::mem::replace(&mut row.node, node) };
-        self.labels.release(old_labels);
-        self.nodes.release(old_node);
+        self.tables.labels.release(old_labels);
+        self.tables.nodes.release(old_node);
         self.attach(id, fact.controller);
-        if let Some(row) = self.pods.get_mut(id) {
+        if let Some(row) = self.tables.pods.get_mut(id) {
             // A patch that is under way concerns the old place only.
             row.patching &= row.place == old_place;
         }
@@ -216,7 +222,7 @@ impl Engine {
 
     pub(crate) fn observe_pod_gone(&mut self, uid: Uid) {
         self.saw_pod(uid);
-        if let Some(id) = self.pods.find(uid) {
+        if let Some(id) = self.tables.pods.find(uid) {
             self.remove_pod(id);
         }
     }
@@ -228,22 +234,22 @@ impl Engine {
     }
 
     fn drop_row(&mut self, id: PodId) {
-        let Some(row) = self.pods.remove(id) else { return };
-        self.labels.release(row.labels);
-        self.nodes.release(row.node);
-        self.namespaces.free_if_empty(row.namespace);
+        let Some(row) = self.tables.pods.remove(id) else { return };
+        self.tables.labels.release(row.labels);
+        self.tables.nodes.release(row.node);
+        self.tables.namespaces.free_if_empty(row.namespace);
     }
 
     /// A pod that was created has been seen.
     fn saw_pod(&mut self, uid: Uid) {
-        if let Some(&(_, slot, node)) = self.unseen.by_uid.get(&uid) {
+        if let Some(&(_, slot, node)) = self.tables.unseen.by_uid.get(&uid) {
             self.settle(slot, node);
         }
     }
 
     /// An event of the watch is of this version, or an item of a list, which says less.
     pub(crate) fn watch_showed_pods(&mut self, version: u64) {
-        if !self.lists[Kind::Pod as usize].is_running() {
+        if !self.tables.lists[Kind::Pod as usize].is_running() {
             self.saw_pods(version);
         }
     }
@@ -251,43 +257,42 @@ impl Engine {
     /// Everything up to here was shown: what was created before would have been seen, and is gone again
     /// ([H3](crate::spec#h3)).
     fn saw_pods(&mut self, version: u64) {
-        self.pods_seen = self.pods_seen.max(version);
-        while let Some(&(first, uid)) = self.unseen.by_version.first() {
-            if first > self.pods_seen {
+        self.tables.pods_seen = self.tables.pods_seen.max(version);
+        while let Some(&(first, uid)) = self.tables.unseen.by_version.first() {
+            if first > self.tables.pods_seen {
                 break;
             }
-            self.unseen.by_version.remove(&(first, uid));
-            if let Some((_, slot, node)) = self.unseen.by_uid.get(&uid).copied() {
+            self.tables.unseen.by_version.remove(&(first, uid));
+            if let Some((_, slot, node)) = self.tables.unseen.by_uid.get(&uid).copied() {
                 self.settle(slot, node);
             }
         }
     }
 
     pub(crate) fn settle(&mut self, id: SlotId, node: NodeId) {
-        let Some(mut slot) = self.slots.take(id) else { return };
-        self.forget_creating(&mut slot, node);
-        self.slots.put_back(slot);
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        self.tables.forget_creating(slot, node);
         self.touch(id, node);
     }
 
     pub(crate) fn observe_revision(&mut self, fact: RevisionFact) {
-        if !self.lists[Kind::Revision as usize].is_running() {
-            self.revisions_seen = self.revisions_seen.max(fact.resource_version);
+        if !self.tables.lists[Kind::Revision as usize].is_running() {
+            self.tables.revisions_seen = self.tables.revisions_seen.max(fact.resource_version);
         }
         if fact.controller == PodController::Other {
             self.observe_revision_gone(fact.uid);
             return;
         }
-        let namespace = self.namespaces.acquire(&fact.namespace);
-        let stamp = self.revision_stamp;
-        let Some(row) = self.namespaces.get_mut(namespace) else { return };
+        let namespace = self.tables.namespaces.acquire(&fact.namespace);
+        let stamp = self.tables.revision_stamp;
+        let Some(row) = self.tables.namespaces.get_mut(namespace) else { return };
         let (uid, controller) = (fact.uid, fact.controller);
         match row.revisions.get_mut(&uid) {
             Some(known) => {
                 known.stamp = stamp;
                 if fact.resource_version != 0 && fact.resource_version <= known.fact.resource_version {
                     let is_older = fact.resource_version < known.fact.resource_version;
-                    self.skips.revisions += u64::from(is_older);
+                    self.tables.skips.revisions += u64::from(is_older);
                     return;
                 }
                 let old_controller = known.fact.controller;
@@ -300,7 +305,7 @@ impl Engine {
                 row.revisions.insert(uid, RevisionRow::new(fact, stamp));
                 // A9: one that comes with its owner is no reason to look at the history; an orphan may be adopted.
                 match controller {
-                    PodController::DaemonSet(uid) if self.scope == Scope::All => {
+                    PodController::DaemonSet(uid) if self.tables.scope == Scope::All => {
                         self.revision_came(namespace, uid);
                     }
                     _ => self.revisions_changed(namespace, uid, controller),
@@ -310,10 +315,11 @@ impl Engine {
     }
 
     pub(crate) fn observe_revision_gone(&mut self, uid: Uid) {
-        let found = self.namespaces.iter_mut().find_map(|(id, row)| Some((id, row.revisions.remove(&uid)?)));
+        let found =
+            self.tables.namespaces.iter_mut().find_map(|(id, row)| Some((id, row.revisions.remove(&uid)?)));
         if let Some((namespace, row)) = found {
             self.revisions_changed(namespace, uid, row.fact.controller);
-            self.namespaces.free_if_empty(namespace);
+            self.tables.namespaces.free_if_empty(namespace);
         }
     }
 
@@ -323,7 +329,7 @@ impl Engine {
         if let Some(slot) = self.slots.get_mut(id) {
             slot.has_new_revision = true;
         }
-        self.activate(id);
+        self.slots.activate(id);
     }
 
     /// The history of a revision's owner, of who uses it, or of everybody who may adopt it, is to be looked at.
@@ -333,7 +339,7 @@ impl Engine {
         revision: Uid,
         controller: PodController,
     ) {
-        let Some(row) = self.namespaces.get(namespace) else { return };
+        let Some(row) = self.tables.namespaces.get(namespace) else { return };
         for id in row.slots.clone() {
             let Some(slot) = self.slots.get_mut(id) else { continue };
             let concerned = match controller {
@@ -341,19 +347,19 @@ impl Engine {
                 PodController::Nobody => true,
                 PodController::Other => false,
             };
-            if concerned || slot.borrowed == Some(revision) || self.scope != Scope::All {
+            if concerned || slot.borrowed == Some(revision) || self.tables.scope != Scope::All {
                 slot.history_dirty = true;
-                self.activate(id);
+                self.slots.activate(id);
             }
         }
     }
 
     pub(crate) fn begin_relist(&mut self, kind: Kind) {
         match kind {
-            Kind::Node => self.nodes.begin_relist(),
+            Kind::Node => self.tables.nodes.begin_relist(),
             Kind::DaemonSet => self.slot_stamp = self.slot_stamp.wrapping_add(1),
-            Kind::Pod => self.pods.stamp = self.pods.stamp.wrapping_add(1),
-            Kind::Revision => self.revision_stamp = self.revision_stamp.wrapping_add(1),
+            Kind::Pod => self.tables.pods.stamp = self.tables.pods.stamp.wrapping_add(1),
+            Kind::Revision => self.tables.revision_stamp = self.tables.revision_stamp.wrapping_add(1),
         }
     }
 
@@ -362,7 +368,7 @@ impl Engine {
         let is_older = |one: u64| version == 0 || one <= version;
         match kind {
             Kind::Node => {
-                let gone: Vec<Arc<str>> = self.nodes.not_listed();
+                let gone: Vec<Arc<str>> = self.tables.nodes.not_listed();
                 gone.iter().for_each(|name| self.observe_node_gone(name));
             }
             Kind::DaemonSet => {
@@ -372,22 +378,25 @@ impl Engine {
                 gone.into_iter().for_each(|uid| self.observe_daemonset_gone(uid));
             }
             Kind::Pod => {
-                let stamp = self.pods.stamp;
-                let rows =
-                    self.pods.iter().filter(|(_, row)| row.stamp != stamp && is_older(row.resource_version));
+                let stamp = self.tables.pods.stamp;
+                let rows = self
+                    .tables
+                    .pods
+                    .iter()
+                    .filter(|(_, row)| row.stamp != stamp && is_older(row.resource_version));
                 let gone: Vec<PodId> = rows.map(|(id, _)| id).collect();
                 gone.into_iter().for_each(|id| self.remove_pod(id));
                 self.saw_pods(version);
             }
             Kind::Revision => {
-                let stamp = self.revision_stamp;
-                let rows = self.namespaces.iter_mut().flat_map(|(_, row)| row.revisions.values());
+                let stamp = self.tables.revision_stamp;
+                let rows = self.tables.namespaces.iter_mut().flat_map(|(_, row)| row.revisions.values());
                 let gone: Vec<Uid> = rows
                     .filter(|row| row.stamp != stamp && is_older(row.fact.resource_version))
                     .map(|row| row.fact.uid)
                     .collect();
                 gone.into_iter().for_each(|uid| self.observe_revision_gone(uid));
-                self.revisions_seen = self.revisions_seen.max(version);
+                self.tables.revisions_seen = self.tables.revisions_seen.max(version);
             }
         }
         if kind == Kind::Pod {
@@ -397,7 +406,7 @@ impl Engine {
 
     fn activate_all(&mut self) {
         let all: Vec<SlotId> = self.slots.iter().map(|slot| slot.id).collect();
-        all.into_iter().for_each(|id| self.activate(id));
+        all.into_iter().for_each(|id| self.slots.activate(id));
     }
 }
 
@@ -451,14 +460,8 @@ fn take_status(slot: &mut Slot, fact: &DaemonSetFact) {
     let is_new_key = slot.stored.observed_generation != fact.status.observed_generation;
     slot.stored = fact.status;
     if is_new_key {
-        touch_failed(slot);
+        slot.touch_failed();
     }
-}
-
-/// Failed pods' backoffs hang on observedGeneration ([D6](crate::spec#d6)): it has changed.
-pub(crate) fn touch_failed(slot: &mut Slot) {
-    let nodes: Vec<NodeId> = slot.failed.keys().copied().collect();
-    nodes.into_iter().for_each(|node| slot.touch_known(node));
 }
 
 fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
@@ -509,9 +512,4 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
         warned_of_names,
         fact,
     });
-}
-
-/// Whether a DaemonSet adopts what carries such labels ([G3](crate::spec#g3)).
-pub(crate) fn adopts<'a>(slot: &Slot, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-    slot.spec.as_ref().is_some_and(|spec| !spec.fact.deleting && spec.fact.selector.matches(label))
 }

@@ -154,20 +154,6 @@ pub trait NodeView {
     fn taints(&self) -> impl Iterator<Item = Taint<'_>>;
 }
 
-impl NodeView for crate::facts::NodeFact<'_> {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn label(&self, key: &str) -> Option<&str> {
-        self.labels.iter().find(|(one, _)| *one == key).map(|(_, value)| *value)
-    }
-
-    fn taints(&self) -> impl Iterator<Item = Taint<'_>> {
-        self.taints.iter().copied()
-    }
-}
-
 /// What a pod spec says about the nodes it can be on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {

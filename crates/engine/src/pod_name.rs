@@ -1,7 +1,5 @@
 //! Names of pods that derive from the DaemonSet and the node, so that the API server refuses a second one.
 
-use crate::facts::DaemonSetFact;
-
 /// The annotation of a DaemonSet that says how its pods are named.
 pub const POD_NAMES: &str = "everynode.dev/pod-names";
 
@@ -76,14 +74,6 @@ fn push_digits(name: &mut String, mut sum: u64, digits: usize) {
     for _ in 0..digits {
         name.push(char::from(ALPHABET[(sum % 27) as usize]));
         sum /= 27;
-    }
-}
-
-impl DaemonSetFact {
-    /// The name of its pod on a node, when it derives from that.
-    pub fn pod_name(&self, node: &str, hash: &str) -> Option<String> {
-        let hash = self.strategy.allows_surge().then_some(hash);
-        (self.pod_names == PodNames::Node).then(|| pod_name(&self.name, node, hash))
     }
 }
 

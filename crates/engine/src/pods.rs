@@ -6,18 +6,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::base::{Time, Uid};
 use crate::facts::{Phase, PodFact, Trouble};
-use crate::labels::LabelSetId;
-use crate::nodes::NodeId;
-use crate::slot::{NamespaceId, SlotId};
-
-/// Names one pod row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct PodId(pub u32);
-
-impl PodId {
-    /// No pod: the end of a list.
-    pub const NONE: PodId = PodId(u32::MAX);
-}
+use crate::ids::PodId;
+use crate::ids::{LabelSetId, NamespaceId, NodeId, SlotId};
 
 /// Where a pod belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

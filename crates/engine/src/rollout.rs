@@ -1,9 +1,10 @@
 //! Rolling updates: specification 1.E and 1.F, from counters and queues.
 
 use crate::base::Time;
-use crate::engine::Engine;
 use crate::facts::Strategy;
-use crate::slot::{Slot, mark};
+use crate::mark;
+use crate::slot::Slot;
+use crate::tables::Tables;
 
 /// What a roll-out may spend ([E2](crate::spec#e2) to [E6](crate::spec#e6)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Budget {
     }
 }
 
-impl Engine {
+impl Tables {
     /// The roll-out goes on only when manage has nothing left to ask for and no creation or deletion fails
     /// ([F0](crate::spec#f0)). Writes that are under way do not hold it up, as they count against its budget.
     pub(crate) fn may_roll(&mut self, slot: &mut Slot, now: Time) -> bool {

@@ -7,167 +7,26 @@ use hashbrown::HashMap;
 
 use crate::actions::DaemonSetRef;
 use crate::base::{Time, Uid};
-use crate::churn::Churn;
-use crate::facts::{DaemonSetFact, RevisionFact, Status};
-use crate::labels::LabelSetId;
-use crate::nodes::{NodeId, Nodes};
+use crate::cell::Cell;
+use crate::cell::Creating;
+use crate::cell::FailedBackoff;
+use crate::cell::{Churn, Refusal};
+use crate::facts::{DaemonSetFact, Status};
+use crate::ids::NamespaceId;
+use crate::ids::SlotId;
+use crate::ids::{LabelSetId, NodeId, PodId};
+use crate::mark;
+use crate::nodes::Nodes;
 use crate::placement::Verdict;
-use crate::pods::PodId;
+use crate::policy::RolloutPhase;
 use crate::policy::{Conduct, DataDigest};
-use crate::refused::Refusal;
 use crate::timers::Retry;
 
-/// Names one DaemonSet, by its uid: one that is deleted and created again is another one
-/// ([A7](crate::spec#a7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SlotId(pub u32);
+/// So many templates of a DaemonSet are known at a time.
+const TEMPLATES_LIMIT: usize = 16;
 
-/// Names one namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct NamespaceId(pub u32);
-
-/// What a namespace holds beside its DaemonSets' pods.
-#[derive(Clone, Debug)]
-pub(crate) struct Namespace {
-    pub name: Arc<str>,
-    pub slots: Vec<SlotId>,
-    pub orphans: BTreeSet<PodId>,
-    pub revisions: BTreeMap<Uid, RevisionRow>,
-}
-
-/// A ControllerRevision and what is under way with it.
-#[derive(Clone, Debug)]
-pub(crate) struct RevisionRow {
-    pub fact: RevisionFact,
-    /// A write is in flight.
-    pub writing: bool,
-    /// Its deletion was asked for.
-    pub delete_sent: bool,
-    /// Adoptions or releases of it that failed.
-    pub claims: Retry,
-    pub stamp: u8,
-}
-
-impl RevisionRow {
-    /// One that the API server has shown.
-    pub fn new(fact: RevisionFact, stamp: u8) -> RevisionRow {
-        RevisionRow { fact, writing: false, delete_sent: false, claims: Retry::default(), stamp }
-    }
-}
-
-/// What a cell counts as. Each bit is either counted or has a queue.
-pub(crate) mod mark {
-    /// The node should run a pod ([I1](crate::spec#i1)).
-    pub const DESIRED: u32 = 1 << 0;
-    /// ... and has one ([I1](crate::spec#i1)).
-    pub const CURRENT: u32 = 1 << 1;
-    /// ... whose first is ready ([I1](crate::spec#i1)).
-    pub const READY: u32 = 1 << 2;
-    /// ... and available ([I1](crate::spec#i1)).
-    pub const AVAILABLE: u32 = 1 << 3;
-    /// ... or updated ([I1](crate::spec#i1)).
-    pub const UPDATED: u32 = 1 << 4;
-    /// The node should not run a pod and has one ([I2](crate::spec#i2)).
-    pub const MISSCHEDULED: u32 = 1 << 5;
-    /// Counts against maxUnavailable ([F4](crate::spec#f4)).
-    pub const UNAVAILABLE: u32 = 1 << 6;
-    /// Counts as available during a surge ([F8](crate::spec#f8)).
-    pub const ROLL_AVAILABLE: u32 = 1 << 7;
-    /// Counts against maxSurge ([F8](crate::spec#f8), [F11](crate::spec#f11)).
-    pub const SURGING: u32 = 1 << 8;
-    /// An old pod sits on a node that is gone, which stops a surge ([F10](crate::spec#f10)).
-    pub const MISSING_OLD: u32 = 1 << 9;
-    /// How many of the bits are counted.
-    pub const COUNTED: u32 = 10;
-
-    /// The marks by which pods are created.
-    pub const CREATES: u32 = CREATE | SURGE_NOW | SURGE_CANDIDATE;
-    /// A pod is to be created ([D3](crate::spec#d3), [D10](crate::spec#d10)).
-    pub const CREATE: u32 = 1 << 10;
-    /// Pods are to be deleted ([D5](crate::spec#d5) to [D13](crate::spec#d13)).
-    pub const DELETE: u32 = 1 << 11;
-    /// An old pod is not available and goes at once ([F5](crate::spec#f5)).
-    pub const REPLACE: u32 = 1 << 12;
-    /// An old pod is available and goes within the budget ([F5](crate::spec#f5)).
-    pub const CANDIDATE: u32 = 1 << 13;
-    /// A new pod beside an unavailable old one, outside the budget ([F10](crate::spec#f10)).
-    pub const SURGE_NOW: u32 = 1 << 14;
-    /// A new pod beside an available old one, within the budget ([F10](crate::spec#f10)).
-    pub const SURGE_CANDIDATE: u32 = 1 << 15;
-    /// An old pod goes because the new one is there, or because the node should not run it
-    /// ([F10](crate::spec#f10), [F11](crate::spec#f11)).
-    pub const SURGE_DELETE: u32 = 1 << 16;
-    /// An available old pod on a node that should not run it ([F10](crate::spec#f10),
-    /// [F13](crate::spec#f13)).
-    pub const SUNSET: u32 = 1 << 17;
-    /// How many of the bits have a queue.
-    pub const QUEUED: u32 = 8;
-}
-
-/// One DaemonSet on one node.
-#[derive(Clone, Debug)]
-pub(crate) struct Cell {
-    /// The first pod of the list that hangs together by [`crate::pods::PodRow::next`].
-    pub first: PodId,
-    /// Bits of [`mark`].
-    pub marks: u32,
-    /// The earliest wake that is set for the cell.
-    pub wake: Time,
-    /// It is in the list of cells to evaluate.
-    pub dirty: bool,
-}
-
-impl Default for Cell {
-    fn default() -> Self {
-        Cell { first: PodId::NONE, marks: 0, wake: Time(i64::MAX), dirty: false }
-    }
-}
-
-/// A pod that was asked for and has not been seen ([H3](crate::spec#h3)). Nothing is decided for its cell
-/// until it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Creating {
-    /// The write is in flight.
-    InFlight,
-    /// The pod exists, and the watch has not shown it.
-    Unseen {
-        /// Its uid.
-        uid: Uid,
-        /// When it should have been seen: from then on a list decides.
-        stale_at: Time,
-    },
-    /// No answer came back: the pod may exist.
-    Unknown {
-        /// When it should have been seen: from then on a list decides.
-        stale_at: Time,
-        /// The name that the pod would have, if it is given one: a second pod of this name would be refused.
-        name: Option<Arc<str>>,
-    },
-    /// The name for the pod is another pod's.
-    Taken {
-        /// When to try again.
-        until: Time,
-    },
-}
-
-impl Creating {
-    /// When the pod should have been seen, if the write has ended.
-    pub fn stale_at(&self) -> Option<Time> {
-        match self {
-            Creating::InFlight | Creating::Taken { .. } => None,
-            Creating::Unseen { stale_at, .. } | Creating::Unknown { stale_at, .. } => Some(*stale_at),
-        }
-    }
-}
-
-/// Failed pods of one node ([D6](crate::spec#d6)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FailedBackoff {
-    /// status.observedGeneration at the time: another one is another key.
-    pub generation: i64,
-    pub delay_millis: i64,
-    pub updated: Time,
-}
+/// Spreads the attempts after failures over the nodes in line.
+const STRIDE: usize = 2_654_435_761;
 
 /// A DaemonSet as last told, with what is derived from it.
 #[derive(Clone, Debug)]
@@ -480,5 +339,69 @@ impl Slot {
             let is_usable = matches!(spec.fact.selector, LabelSelector::All(_));
             self.is_gone || spec.fact.deleting || !is_usable
         })
+    }
+
+    /// Whether it adopts what carries such labels ([G3](crate::spec#g3)).
+    pub fn adopts<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.spec.as_ref().is_some_and(|spec| !spec.fact.deleting && spec.fact.selector.matches(label))
+    }
+
+    /// Failed pods' backoffs hang on observedGeneration ([D6](crate::spec#d6)): it has changed.
+    pub fn touch_failed(&mut self) {
+        let nodes: Vec<NodeId> = self.failed.keys().copied().collect();
+        nodes.into_iter().for_each(|node| self.touch_known(node));
+    }
+
+    /// Nothing mentions it any more.
+    pub fn is_unused(&self) -> bool {
+        self.spec.is_none()
+            && self.cells.values().all(|cell| cell.first == PodId::NONE)
+            && self.unselected.is_empty()
+            && self.in_flight.total() == 0
+    }
+
+    /// The DaemonSet has another template, of this data.
+    pub fn remember_template(&mut self, data: &[u8]) {
+        let digest = DataDigest::of(data);
+        self.templates.retain(|known| *known != digest);
+        if self.templates.len() == TEMPLATES_LIMIT {
+            self.templates.remove(0);
+        }
+        self.templates.push(digest);
+    }
+
+    /// The next node of a queue for creations: those that were not refused go first, by name. After a failure the
+    /// next attempt is made elsewhere in the line, as chance would have it in the built-in controller: a row of nodes
+    /// that refuse does not hold up all that come after it. Nodes that were refused follow by the time for which
+    /// they waited.
+    pub fn next_to_create(&self, queue: u32) -> Option<NodeId> {
+        let failures = self.retries.creates.failures();
+        if self.refused.is_empty() && failures == 0 {
+            return self.first(queue);
+        }
+        let nodes = || self.queue(queue).values().copied();
+        let mut fresh = nodes().filter(|node| !self.refused.contains_key(node));
+        let in_line = match failures {
+            0 => fresh.next(),
+            failures => {
+                let fresh: Vec<NodeId> = fresh.collect();
+                let index = usize::try_from(failures).unwrap_or_default().wrapping_mul(STRIDE);
+                index.checked_rem(fresh.len()).and_then(|index| fresh.get(index).copied())
+            }
+        };
+        // The first of equals is the first by name.
+        in_line.or_else(|| nodes().min_by_key(|node| self.refused.get(node).map(|refusal| refusal.until)))
+    }
+
+    /// Nothing of a roll-out under this policy is to be done, whatever else is true.
+    pub fn is_at_rest_under(&self, conduct: &Conduct) -> bool {
+        let all = self.count(mark::DESIRED);
+        conduct.phase == RolloutPhase::Complete
+            && conduct.is_known
+            && conduct.notes.taken().is_empty()
+            && conduct.notes.exempt().is_empty()
+            && conduct.figures.desired == all as usize
+            && self.current.as_ref().map(|current| &current.hash) == conduct.hash.as_ref()
+            && [mark::UPDATED, mark::AVAILABLE].iter().all(|one| self.count(*one) == all)
     }
 }

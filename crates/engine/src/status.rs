@@ -2,12 +2,13 @@
 
 use crate::actions::Work;
 use crate::base::Time;
-use crate::engine::Engine;
 use crate::facts::Status;
-use crate::finished::Pending;
-use crate::slot::{Slot, mark};
+use crate::mark;
+use crate::pending::Write;
+use crate::slot::Slot;
+use crate::tables::Tables;
 
-impl Engine {
+impl Tables {
     /// Writes status when a number differs from what the API server has or observedGeneration lags
     /// ([I5](crate::spec#i5)); one write at a time, and no faster than the limits allow.
     pub(crate) fn update_status(&mut self, slot: &mut Slot, now: Time) {
@@ -21,7 +22,7 @@ impl Engine {
         }
         slot.status_not_before = now.plus_millis(self.limits.status_interval_millis);
         slot.in_flight.status += 1;
-        self.ask(slot, Work::WriteStatus { status }, Pending::Status { slot: slot.id, status });
+        self.ask(slot, Work::WriteStatus { status }, Write::Status(status));
     }
 }
 

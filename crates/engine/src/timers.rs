@@ -3,11 +3,46 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::base::Time;
-use crate::engine::Engine;
-use crate::lists::Wait;
-use crate::nodes::NodeId;
-use crate::slot::{Creating, Slot, SlotId};
+use crate::base::{Time, Uid};
+use crate::facts::Kind;
+use crate::ids::{NamespaceId, NodeId, SlotId};
+
+/// A write whose effect is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wait {
+    /// A pod that was created, or may have been.
+    Creation(SlotId, NodeId),
+    /// A pod that was deleted.
+    Delete(SlotId, Uid),
+    /// A pod that was released.
+    Release(SlotId, Uid),
+    /// A revision that was deleted, or was found to be gone.
+    Revision(SlotId, NamespaceId, Uid),
+    /// A DaemonSet that a write found to be gone.
+    DaemonSet(SlotId, Uid),
+}
+
+impl Wait {
+    /// The kind whose list decides.
+    pub fn kind(self) -> Kind {
+        match self {
+            Wait::Creation(..) | Wait::Delete(..) | Wait::Release(..) => Kind::Pod,
+            Wait::Revision(..) => Kind::Revision,
+            Wait::DaemonSet(..) => Kind::DaemonSet,
+        }
+    }
+
+    /// The DaemonSet that made the write.
+    pub fn slot(self) -> SlotId {
+        match self {
+            Wait::Creation(slot, _)
+            | Wait::Delete(slot, _)
+            | Wait::Release(slot, _)
+            | Wait::Revision(slot, ..)
+            | Wait::DaemonSet(slot, _) => slot,
+        }
+    }
+}
 
 /// What to look at. A wake that comes too early, or for a number that has since been used again, does no harm: what
 /// it leads to is computed from the state.
@@ -30,7 +65,7 @@ pub(crate) struct Timers {
 }
 
 /// A time that is over, whatever the time is.
-const AT_ONCE: Time = Time(0);
+pub(crate) const AT_ONCE: Time = Time(0);
 
 impl Timers {
     /// Wakes at a time.
@@ -46,7 +81,7 @@ impl Timers {
         }
     }
 
-    fn clock_was_set(&mut self, by_millis: i64) {
+    pub fn clock_was_set(&mut self, by_millis: i64) {
         let wakes = std::mem::take(&mut self.heap).into_iter();
         let moved = wakes.map(|Reverse((at, wake))| match wake {
             // What a cell waits for may be a time that others have written: it is looked at again.
@@ -66,7 +101,7 @@ impl Timers {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Retry {
     failures: u32,
-    not_before: Option<Time>,
+    pub not_before: Option<Time>,
 }
 
 /// A pause that was doubled so many times, up to a last one.
@@ -105,67 +140,5 @@ impl Retry {
     /// The time until which to wait, when that is not over.
     pub fn blocked(&self, now: Time) -> Option<Time> {
         self.not_before.filter(|at| *at > now)
-    }
-}
-
-impl Engine {
-    /// The clock that `now` comes from was set, forward or back, by so much: what is waited for comes after as long
-    /// as it would have without that. Times that others have written, such as those of pods, stay as they are.
-    pub fn clock_was_set(&mut self, by_millis: i64) {
-        self.timers.clock_was_set(by_millis);
-        for listing in &mut self.lists {
-            listing.clock_was_set(by_millis);
-        }
-        self.policies.clock_was_set(by_millis);
-        for slot in self.slots.iter_mut() {
-            slot.clock_was_set(by_millis);
-        }
-        for (_, namespace) in self.namespaces.iter_mut() {
-            namespace.revisions.values_mut().for_each(|row| row.claims.clock_was_set(by_millis));
-        }
-        // When a node of a roll-out is late hangs on its pod's times.
-        self.activate_conducted();
-    }
-}
-
-impl Slot {
-    fn clock_was_set(&mut self, by_millis: i64) {
-        let shift = |time: &mut Time| {
-            // The ends of time stand for never and always.
-            if !matches!(time.0, i64::MIN | i64::MAX) {
-                *time = time.plus_millis(by_millis);
-            }
-        };
-        shift(&mut self.wake);
-        shift(&mut self.status_not_before);
-        self.claim_at.iter_mut().for_each(shift);
-        if let Some(conduct) = &mut self.conduct {
-            conduct.clock_was_set(by_millis);
-        }
-        for cell in self.cells.values_mut().filter(|cell| cell.wake != Time(i64::MAX)) {
-            cell.wake = AT_ONCE;
-        }
-        self.failed.values_mut().for_each(|backoff| shift(&mut backoff.updated));
-        self.refused.values_mut().for_each(|refusal| shift(&mut refusal.until));
-        self.churn.values_mut().for_each(|churn| shift(&mut churn.last));
-        for creating in self.creating.values_mut() {
-            match creating {
-                Creating::InFlight => {}
-                Creating::Unseen { stale_at: at, .. }
-                | Creating::Unknown { stale_at: at, .. }
-                | Creating::Taken { until: at } => shift(at),
-            }
-        }
-        let retries = &mut self.retries;
-        [
-            &mut retries.creates,
-            &mut retries.deletes,
-            &mut retries.patches,
-            &mut retries.history,
-            &mut retries.status,
-        ]
-        .into_iter()
-        .filter_map(|retry| retry.not_before.as_mut())
-        .for_each(shift);
     }
 }

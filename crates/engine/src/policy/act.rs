@@ -7,20 +7,20 @@ use everynode_api::RolloutStatus;
 use everynode_model::IntOrPercent;
 
 use crate::base::{Time, Uid};
-use crate::engine::{Engine, Scope};
+use crate::config::Scope;
 use crate::facts::Strategy;
 use crate::fit::holds_the_node;
-use crate::nodes::NodeId;
-use crate::pods::PodId;
+use crate::ids::{NodeId, PodId};
 use crate::revision;
 use crate::slot::Slot;
+use crate::tables::Tables;
 use crate::template::Template;
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
 use super::look::Found;
 use super::roster::flag;
-use super::survey::Health;
+use super::spot::Health;
 
 /// What is to be done on a node.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ enum Order {
     Surge(NodeId),
 }
 
-impl Engine {
+impl Tables {
     /// Looks at the roll-out of a DaemonSet that a policy selects, and asks for what is to be done next.
     pub(crate) fn conduct(&mut self, slot: &mut Slot, now: Time) {
         let Some(mut conduct) = slot.conduct.take() else { return };
@@ -48,7 +48,7 @@ impl Engine {
             slot.conduct = Some(conduct);
             return;
         }
-        if let Some(current) = slot.current.clone().filter(|_| !conduct.rests(slot)) {
+        if let Some(current) = slot.current.clone().filter(|_| !slot.is_at_rest_under(&conduct)) {
             let last_good = conduct.last_good.clone();
             self.conduct_to(slot, &mut conduct, &current.hash, now);
             // The revision that was good before need not be kept any more.
@@ -65,7 +65,7 @@ impl Engine {
             self.take_up(slot, conduct, hash, now);
         }
         if conduct.hash.as_ref() != Some(hash) {
-            conduct.begin(hash, Engine::own_digest(slot), now);
+            conduct.begin(hash, Tables::own_digest(slot), now);
             self.record(
                 slot,
                 false,

@@ -17,16 +17,15 @@ use everynode_api::{Command, OnFailure, RolloutPhase, RolloutStatus};
 use everynode_model::IntOrPercent;
 
 use crate::base::{Time, Uid};
-use crate::nodes::NodeId;
-use crate::slot::{Slot, mark};
+use crate::ids::NodeId;
 use crate::template::Template;
+use crate::timers::Retry;
 
+use super::digest::DataDigest;
 use super::notes::{NodeNotes, Noted};
-use super::rewrite::Rewrite;
 use super::roster::{Roster, flag};
 use super::spec::PolicyFact;
-use super::survey::{Daemon, Health, Spot};
-use super::trust::DataDigest;
+use super::spot::{Daemon, Health, Spot};
 
 /// The roll-outs of one DaemonSet under a policy.
 #[derive(Clone, Debug)]
@@ -71,6 +70,13 @@ pub(crate) struct Conduct {
     pub is_refused: bool,
     pub last_good_template: Option<(Arc<str>, Arc<Template>)>,
     pub rewrite: Rewrite,
+}
+
+/// What is under way of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rewrite {
+    pub retry: Retry,
+    pub in_flight: bool,
 }
 
 /// Numbers of a roll-out under a policy.
@@ -331,18 +337,6 @@ impl Conduct {
     /// No pod is created on a node for now.
     pub fn holds(&self, node: NodeId) -> bool {
         self.creations.as_ref().is_some_and(|creations| !creations.contains(&node))
-    }
-
-    /// Nothing is to be done, whatever else is true.
-    pub fn rests(&self, slot: &Slot) -> bool {
-        let all = slot.count(mark::DESIRED);
-        self.phase == RolloutPhase::Complete
-            && self.is_known
-            && self.notes.taken().is_empty()
-            && self.notes.exempt().is_empty()
-            && self.figures.desired == all as usize
-            && slot.current.as_ref().map(|current| &current.hash) == self.hash.as_ref()
-            && [mark::UPDATED, mark::AVAILABLE].iter().all(|one| slot.count(*one) == all)
     }
 }
 

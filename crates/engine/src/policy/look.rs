@@ -4,22 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::Time;
-use crate::engine::Engine;
-use crate::nodes::NodeId;
-use crate::pods::PodId;
+use crate::ids::{NodeId, PodId};
 use crate::slot::Slot;
+use crate::tables::Tables;
 
 use super::NodeFailure;
 use super::conduct::Conduct;
 use super::notes::StoredNotes;
 use super::roster::Rules;
 use super::spec::PolicyFact;
-use super::survey::{Health, Spot, Turn};
+use super::spot::{Health, Spot, Turn};
 
 /// A node that failed, and why.
 pub(super) type Found = (Arc<Turn>, String);
 
-impl Engine {
+impl Tables {
     /// What was known of the roll-out when the policy was seen first.
     pub(super) fn take_up(&mut self, slot: &Slot, conduct: &mut Conduct, hash: &Arc<str>, now: Time) {
         conduct.is_known = true;
@@ -32,12 +31,12 @@ impl Engine {
             conduct.resume(said);
             conduct.notes = stored.resolve(spots.iter().map(Spot::name), now);
         } else {
-            conduct.begin(hash, Engine::own_digest(slot), now);
+            conduct.begin(hash, Tables::own_digest(slot), now);
             self.take_old_for_good(slot, conduct, &spots);
             conduct.note_if_on_all(&spots);
         }
         if conduct.hash.as_ref() == Some(hash) {
-            conduct.digest = Engine::own_digest(slot);
+            conduct.digest = Tables::own_digest(slot);
         }
         // Somebody had it tried again, and these may not have been replaced yet.
         let again_at = conduct.started_at.unwrap_or_default().second();

@@ -10,12 +10,15 @@
 mod act;
 mod bind;
 mod conduct;
+mod digest;
 mod look;
 mod notes;
+mod policies;
 mod report;
 mod rewrite;
 mod roster;
 mod spec;
+mod spot;
 mod survey;
 mod trust;
 mod waves;
@@ -23,13 +26,13 @@ mod waves;
 pub use everynode_api::{Domain, Gate, OnFailure, PolicySpec, RolloutPhase, Wave, WaveNodes};
 pub use spec::{PolicyFact, PolicyRef};
 
-pub(crate) use bind::Policies;
 pub(crate) use conduct::Conduct;
 pub use conduct::RolloutFigures;
+pub(crate) use digest::DataDigest;
+pub use digest::data_digest;
 pub use notes::StoredNotes;
-pub(crate) use survey::Spot;
-pub(crate) use trust::DataDigest;
-pub use trust::data_digest;
+pub(crate) use policies::Policies;
+pub(crate) use spot::Spot;
 
 use crate::base::Time;
 

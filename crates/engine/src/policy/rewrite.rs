@@ -5,23 +5,16 @@ use std::sync::Arc;
 
 use crate::actions::Work;
 use crate::base::Time;
-use crate::engine::{Engine, Scope};
+use crate::config::Scope;
 use crate::facts::{Failure, Outcome};
-use crate::finished::Pending;
+use crate::pending::Write;
 use crate::slot::Slot;
-use crate::timers::Retry;
+use crate::tables::Tables;
 
 use super::RolloutPhase;
 use super::conduct::Conduct;
 
-/// What is under way of it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rewrite {
-    pub retry: Retry,
-    in_flight: bool,
-}
-
-impl Engine {
+impl Tables {
     /// Whether a roll-out that is halted writes the template back.
     pub(super) fn rewrites(&self, conduct: &Conduct) -> bool {
         self.scope == Scope::Rollouts && conduct.policy.spec.rewrite_template && conduct.goes_back()
@@ -42,7 +35,7 @@ impl Engine {
         let resource_version = spec.fact.resource_version;
         conduct.rewrite.in_flight = true;
         slot.in_flight.patches += 1;
-        self.ask(slot, Work::RewriteTemplate { data, resource_version }, Pending::Rewrite { slot: slot.id });
+        self.ask(slot, Work::RewriteTemplate { data, resource_version }, Write::Rewrite);
     }
 
     /// How that ended.

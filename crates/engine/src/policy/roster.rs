@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::spot::Standing;
 use crate::base::Time;
-use crate::nodes::NodeId;
+use crate::ids::NodeId;
 
 use super::notes::Noted;
-use super::survey::{Health, Spot, Turn};
-use super::waves::Standing;
+use super::spot::{Health, Spot, Turn};
 
 /// What a node counts as; each bit is counted.
 pub(crate) mod flag {

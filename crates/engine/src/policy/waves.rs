@@ -5,42 +5,13 @@ use std::borrow::Borrow;
 use everynode_api::{Command, Gate, Wave, WaveNodes};
 use everynode_model::IntOrPercent;
 
+use super::roster::flag;
+use super::spot::Standing;
 use crate::base::Time;
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
-use super::notes::Noted;
-use super::roster::flag;
-use super::survey::{Health, Spot};
-
-/// Which nodes a wave takes first: a wave of nodes that are down would say nothing of the revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
-    /// It was taken for the revision, and stays in its wave whatever comes of it.
-    Taken,
-    /// An old pod serves.
-    Serves,
-    /// It has no pod.
-    Empty,
-    /// Its pod does not serve.
-    Broken,
-    Cordoned,
-    Down,
-}
-
-impl Standing {
-    pub fn of(spot: &Spot, noted: Noted) -> Self {
-        let has_it = spot.new.is_some_and(|new| new.available || !noted.is_exempt);
-        match spot.health {
-            _ if has_it || noted.is_taken || noted.has_failed => Standing::Taken,
-            Health::NotReady(_) => Standing::Down,
-            Health::Cordoned => Standing::Cordoned,
-            Health::Well if spot.old.is_some_and(|old| old.ready) => Standing::Serves,
-            Health::Well if spot.old.is_none() && spot.new.is_none() => Standing::Empty,
-            Health::Well => Standing::Broken,
-        }
-    }
-}
+use super::spot::Spot;
 
 impl Conduct {
     /// For each of the first waves the nodes that have the revision at its end, as places in the list. Nodes that have
