@@ -48,6 +48,8 @@ pub(crate) struct Driver {
     /// When to say what is not listed yet; `None` once that is said or all is listed.
     slow_start: Option<Instant>,
     unreadable: HashSet<(Kind, String)>,
+    /// Faults of the engine that were told.
+    violations: u64,
     /// When the first event came that no decision has seen yet.
     oldest_event: Option<Instant>,
     /// Decided, and not yet taken by the writer. Nothing more is decided before it is empty.
@@ -89,6 +91,7 @@ impl Driver {
             lacks_policies: true,
             slow_start: Some(Instant::now() + SLOW_START),
             unreadable: HashSet::new(),
+            violations: 0,
             oldest_event: None,
             outbox: Vec::new().into_iter(),
         }
@@ -274,6 +277,7 @@ impl Driver {
         if self.outbox.len() == 0 {
             let decided_at = Instant::now();
             let mut actions = self.engine.decide(self.now());
+            self.say_what_was_violated();
             actions.retain(|action| !self.list_anew(&action.work));
             if let Some(event_at) = self.oldest_event.take() {
                 self.metrics.decided(event_at.elapsed());
@@ -288,6 +292,16 @@ impl Driver {
                 Some(decided) => permit.send(decided),
                 None => break,
             }
+        }
+    }
+
+    /// The engine has found a fault of its own: it goes on, and people have to know.
+    fn say_what_was_violated(&mut self) {
+        let found = self.engine.violations();
+        let new = found.count - std::mem::replace(&mut self.violations, found.count);
+        if let Some(invariant) = found.last.filter(|_| new > 0) {
+            self.metrics.violated(new);
+            tracing::error!("a fault in everynode itself: this does not hold: {invariant}");
         }
     }
 

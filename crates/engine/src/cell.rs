@@ -12,7 +12,7 @@ use crate::timers::doubled;
 pub(crate) struct Cell {
     /// The first pod of the list that hangs together by [`crate::pods::PodRow::next`].
     pub first: PodId,
-    /// Bits of [`mark`].
+    /// Bits of [`crate::mark`].
     pub marks: u32,
     /// The earliest wake that is set for the cell.
     pub wake: Time,
@@ -45,6 +45,8 @@ pub(crate) enum Creating {
         stale_at: Time,
         /// The name that the pod would have, if it is given one: a second pod of this name would be refused.
         name: Option<Arc<str>>,
+        /// An earlier write of the same name was not answered either.
+        is_repeated: bool,
     },
     /// The name for the pod is another pod's.
     Taken {
@@ -61,6 +63,15 @@ impl Creating {
             Creating::Unseen { stale_at, .. } | Creating::Unknown { stale_at, .. } => Some(*stale_at),
         }
     }
+}
+
+/// A creation that was not answered before another one of the same name was carried out: when that name is free
+/// again, it may still be carried out too. Until a list decides, no pod of another name is created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unanswered {
+    pub name: Arc<str>,
+    /// When it should have been seen: from then on a list decides.
+    pub stale_at: Time,
 }
 
 /// Failed pods of one node ([D6](crate::spec#d6)).

@@ -8,12 +8,11 @@ use crate::base::Time;
 use crate::cell::FailedBackoff;
 use crate::facts::{Phase, Strategy};
 use crate::ids::{NodeId, PodId};
-use crate::labels::LabelSets;
 use crate::mark;
-use crate::nodes::Nodes;
 use crate::placement::Verdict;
-use crate::pods::{NEVER, Place, PodRow, Pods};
+use crate::pods::{NEVER, Place, PodRow};
 use crate::slot::Slot;
+use crate::tables::Tables;
 
 /// A pod of a cell, as decisions see it.
 #[derive(Clone, Copy, Debug)]
@@ -98,13 +97,21 @@ pub(crate) fn backoff_until(
     (!is_forgotten && now < until).then_some(until)
 }
 
-/// The pods of a cell that its DaemonSet has claimed, in the order of [D8](crate::spec#d8); and whether
-/// others wait for adoption.
-fn claimed<'a>(pods: &'a Pods, first: PodId) -> (SmallVec<[(PodId, &'a PodRow); 2]>, bool) {
-    let mut found: SmallVec<[(PodId, &'a PodRow); 2]> = SmallVec::new();
+/// The pods of a cell, as far as they are there ([D2](crate::spec#d2)).
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    /// Those that the DaemonSet has claimed, in the order of [D8](crate::spec#d8).
+    pub claimed: SmallVec<[Member; 2]>,
+    /// Others wait for adoption.
+    pub adopting: bool,
+}
+
+/// The pods of one DaemonSet on one node: what all that is decided about them begins with, with a policy and without.
+pub(crate) fn members(slot: &Slot, tables: &Tables, node: NodeId, now: Time) -> Members {
+    let mut found: SmallVec<[(PodId, &PodRow); 2]> = SmallVec::new();
     let mut adopting = false;
-    let mut next = first;
-    while let Some(row) = pods.get(next) {
+    let mut next = slot.cells.get(&node).map_or(PodId::NONE, |cell| cell.first);
+    while let Some(row) = tables.pods.get(next) {
         match row.place {
             Place::Adopting(_) => adopting = true,
             _ if !row.is_ignored() => found.push((next, row)),
@@ -115,24 +122,8 @@ fn claimed<'a>(pods: &'a Pods, first: PodId) -> (SmallVec<[(PodId, &'a PodRow); 
     if found.len() > 1 {
         found.sort_by(|(_, a), (_, b)| (!a.bound, a.created, &a.name).cmp(&(!b.bound, b.created, &b.name)));
     }
-    (found, adopting)
-}
-
-/// Looks at a cell.
-pub(crate) fn view(
-    slot: &mut Slot,
-    nodes: &Nodes,
-    pods: &Pods,
-    labels: &LabelSets,
-    node: NodeId,
-    failed_pod_last_millis: i64,
-    now: Time,
-) -> View {
-    let verdict = nodes.is_present(node).then(|| slot.verdict(nodes, node));
-    let first = slot.cells.get(&node).map_or(PodId::NONE, |cell| cell.first);
     let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
     let hash = slot.current.as_ref().map_or("", |current| &*current.hash);
-    let (rows, adopting) = claimed(pods, first);
     let member = |(id, row): (PodId, &PodRow)| {
         let (available, available_at) = availability(row, min_ready_seconds, now);
         Member {
@@ -144,19 +135,26 @@ pub(crate) fn view(
             ready: row.ready,
             available,
             available_at,
-            updated: slot.is_updated(labels, row.labels),
-            has_hash: labels.hash(row.labels) == hash,
+            updated: slot.is_updated(&tables.labels, row.labels),
+            has_hash: tables.labels.hash(row.labels) == hash,
         }
     };
+    Members { claimed: found.into_iter().map(member).collect(), adopting }
+}
+
+/// Looks at a cell.
+pub(crate) fn view(slot: &mut Slot, tables: &Tables, node: NodeId, now: Time) -> View {
+    let verdict = tables.nodes.is_present(node).then(|| slot.verdict(&tables.nodes, node));
+    let Members { claimed, adopting } = members(slot, tables, node, now);
     View {
         verdict,
-        pods: rows.into_iter().map(member).collect(),
-        creating: slot.is_creating(nodes, node),
+        pods: claimed,
+        creating: slot.is_creating(&tables.nodes, node),
         adopting,
         backoff_until: backoff_until(
             slot.failed.get(&node),
             slot.stored.observed_generation,
-            failed_pod_last_millis,
+            tables.limits.failed_pod_last_millis,
             now,
         ),
     }

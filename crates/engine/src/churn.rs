@@ -1,8 +1,7 @@
 //! Nodes whose pods do not stay: a brake on creations that nothing gets around, whoever takes the pods away.
 
 use crate::base::{Time, Uid};
-use crate::cell::Churn;
-use crate::cell::FREE_CREATIONS;
+use crate::cell::{Churn, FREE_CREATIONS};
 use crate::cells::View;
 use crate::ids::NodeId;
 use crate::mark;

@@ -46,6 +46,7 @@ impl Slot {
         self.failed.values_mut().for_each(|backoff| shift(&mut backoff.updated));
         self.refused.values_mut().for_each(|refusal| shift(&mut refusal.until));
         self.churn.values_mut().for_each(|churn| shift(&mut churn.last));
+        self.unanswered.values_mut().for_each(|unanswered| shift(&mut unanswered.stale_at));
         for creating in self.creating.values_mut() {
             match creating {
                 Creating::InFlight => {}

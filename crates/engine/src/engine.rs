@@ -5,6 +5,9 @@ use crate::base::Time;
 use crate::config::{EngineConfig, Limits, Scope};
 use crate::facts::{Fact, Kind};
 use crate::ids::{NodeId, SlotId};
+use crate::invariants::Violations;
+#[cfg(debug_assertions)]
+use crate::invariants::check_counts;
 use crate::slots::Slots;
 use crate::tables::{StaleSkips, Tables};
 use crate::timers::Wake;
@@ -69,6 +72,11 @@ impl Engine {
         self.tables.skips
     }
 
+    /// Faults of the engine itself that have come to light.
+    pub fn violations(&self) -> Violations {
+        self.tables.violations
+    }
+
     /// All four kinds have been listed once ([A5](crate::spec#a5)).
     pub fn is_synced(&self) -> bool {
         self.listed.iter().all(|listed| *listed)
@@ -99,7 +107,7 @@ impl Engine {
             Fact::NodeGone(name) => self.observe_node_gone(name),
             Fact::DaemonSet(daemonset) => self.observe_daemonset(*daemonset),
             Fact::DaemonSetGone(uid) => self.observe_daemonset_gone(uid),
-            Fact::Pod(pod) => self.observe_pod(&pod),
+            Fact::Pod(pod) => self.observe_pod(&pod, now),
             Fact::PodGone { uid, resource_version } => {
                 self.watch_showed_pods(resource_version);
                 self.observe_pod_gone(uid);
@@ -135,6 +143,8 @@ impl Engine {
             if let Some((slot, others)) = self.slots.split(id) {
                 slot.active = false;
                 self.tables.run(slot, &others, now);
+                #[cfg(debug_assertions)]
+                check_counts(slot, &self.tables);
             }
             self.forget_if_unused(id);
         }

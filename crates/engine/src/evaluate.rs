@@ -43,7 +43,9 @@ impl Tables {
             conduct.roster.touch(node);
             marks &= if conduct.holds(node) { !mark::CREATES } else { u32::MAX };
         }
-        if marks & mark::CREATES != 0 && self.has_pod_of_that_name(slot, node) {
+        if marks & mark::CREATES != 0
+            && (slot.may_get_another(&self.nodes, node) || self.has_pod_of_that_name(slot, node))
+        {
             marks &= !mark::CREATES;
         }
         let (marks, refused) = self.refused_marks(slot, node, marks, now);
@@ -86,14 +88,6 @@ impl Tables {
 
     /// The cell as it is now.
     pub(crate) fn view(&self, slot: &mut Slot, node: NodeId, now: Time) -> cells::View {
-        cells::view(
-            slot,
-            &self.nodes,
-            &self.pods,
-            &self.labels,
-            node,
-            self.limits.failed_pod_last_millis,
-            now,
-        )
+        cells::view(slot, self, node, now)
     }
 }

@@ -5,17 +5,14 @@
 
 use std::sync::Arc;
 
+use everynode_model::json::string_pairs;
+use everynode_model::{IntOrPercent, LabelSelector};
 use serde_json::Value;
 
 use crate::base::{Time, Uid};
 use crate::ids::ActionId;
-use crate::placement::NodeView;
-use crate::pod_name::pod_name;
-use everynode_model::json::string_pairs;
-use everynode_model::{IntOrPercent, LabelSelector};
-
-use crate::placement::Taint;
-use crate::pod_name::{self, PodNames};
+use crate::placement::{NodeView, Taint};
+use crate::pod_name::{self, PodNames, pod_name};
 use crate::policy::PolicyFact;
 use crate::template::Template;
 

@@ -1,8 +1,10 @@
 //! How the engine's own writes ended.
 
+use std::sync::Arc;
+
 use crate::actions::PodRef;
 use crate::base::{Time, Uid};
-use crate::cell::Creating;
+use crate::cell::{Creating, Unanswered};
 use crate::engine::Engine;
 use crate::facts::{Failure, Outcome, PodController, RevisionFact, Status};
 use crate::ids::{ActionId, NamespaceId, NodeId, PodId};
@@ -68,13 +70,16 @@ impl Tables {
     }
 
     fn created(&mut self, slot: &mut Slot, creation: Creation, outcome: Outcome, now: Time) {
-        let Creation { node, name, is_repeated } = creation;
-        slot.in_flight.creates -= 1;
+        let Creation { node, name: asked_name, is_repeated } = creation;
+        self.violations.settle(&mut slot.in_flight.creates);
         let is_awaited = slot.creating.get(&node) == Some(&Creating::InFlight);
         let mut next = None;
         match outcome {
             Outcome::PodCreated { name, uid, resource_version } => {
                 slot.refused.remove(&node);
+                if let Some(asked_name) = asked_name.filter(|_| is_repeated) {
+                    self.await_unanswered(slot, node, asked_name, now);
+                }
                 self.note_creation(slot, node, now);
                 Tables::note_made(slot, node, uid);
                 self.record(slot, false, "SuccessfulCreate", format!("Created pod: {name}"));
@@ -101,7 +106,7 @@ impl Tables {
                 }
                 if (failure == Failure::Unknown || is_repeated) && is_awaited {
                     let stale_at = self.expect(Wait::Creation(slot.id, node), now);
-                    next = Some(Creating::Unknown { stale_at, name });
+                    next = Some(Creating::Unknown { stale_at, name: asked_name, is_repeated });
                 }
             }
         }
@@ -116,6 +121,12 @@ impl Tables {
         if slot.in_flight.creates == 0 {
             self.finish_batch(slot, now);
         }
+    }
+
+    /// A creation that was not answered may still be carried out under its name.
+    pub(crate) fn await_unanswered(&mut self, slot: &mut Slot, node: NodeId, name: Arc<str>, now: Time) {
+        let stale_at = self.expect(Wait::Unanswered(slot.id, node), now);
+        slot.unanswered.insert(node, Unanswered { name, stale_at });
     }
 
     /// Whether the watch has still to show a pod that was created ([H3](crate::spec#h3)).
@@ -158,7 +169,7 @@ impl Tables {
     }
 
     fn deleted(&mut self, slot: &mut Slot, pod: &PodRef, as_known: bool, outcome: Outcome, now: Time) {
-        slot.in_flight.deletes -= 1;
+        self.violations.settle(&mut slot.in_flight.deletes);
         if let Some(conduct) = &mut slot.conduct {
             // Without an answer it may be.
             let is_gone = match &outcome {
@@ -207,7 +218,7 @@ impl Tables {
     }
 
     fn patched(&mut self, slot: &mut Slot, uid: Uid, patch: Patch, outcome: Outcome, now: Time) {
-        slot.in_flight.patches -= 1;
+        self.violations.settle(&mut slot.in_flight.patches);
         let id = self.pods.find(uid);
         if let Some(row) = id.and_then(|id| self.pods.get_mut(id)) {
             // A release that went well stays marked until the watch shows it.
@@ -257,7 +268,7 @@ impl Tables {
     }
 
     fn revision_written(&mut self, slot: &mut Slot, write: RevisionWrite, outcome: Outcome, now: Time) {
-        slot.in_flight.history -= 1;
+        self.violations.settle(&mut slot.in_flight.history);
         slot.history_dirty = true;
         if let Some(row) = write.uid().and_then(|uid| self.revision_mut(slot, uid)) {
             row.writing = false;
@@ -338,7 +349,7 @@ impl Tables {
     }
 
     fn cleaned_up(&mut self, slot: &mut Slot, revision: Uid, outcome: Outcome, now: Time) {
-        slot.in_flight.cleanup -= 1;
+        self.violations.settle(&mut slot.in_flight.cleanup);
         // One that is gone stays hidden until the watch takes it away; older events cannot bring it back.
         if matches!(outcome, Outcome::Done | Outcome::Gone) {
             if self.revision_mut(slot, revision).is_some() {
@@ -355,7 +366,7 @@ impl Tables {
     }
 
     fn status_written(&mut self, slot: &mut Slot, status: Status, outcome: Outcome, now: Time) {
-        slot.in_flight.status -= 1;
+        self.violations.settle(&mut slot.in_flight.status);
         if matches!(outcome, Outcome::Gone) {
             slot.is_gone = true;
             self.expect(Wait::DaemonSet(slot.id, slot.key.uid), now);

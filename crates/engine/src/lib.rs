@@ -54,6 +54,7 @@ pub mod fit;
 mod history;
 mod ids;
 mod intern;
+mod invariants;
 mod labels;
 mod listing;
 mod lists;
@@ -91,6 +92,7 @@ pub use facts::{
 };
 pub use figures::{Figures, Rollout, RolloutNode};
 pub use ids::ActionId;
+pub use invariants::Violations;
 pub use pod_name::{POD_NAMES, PodNames, pod_name};
 pub use rollout::Budget;
 pub use tables::StaleSkips;

@@ -36,6 +36,10 @@ impl Engine {
                 let creating = self.slots.get(slot).and_then(|slot| slot.creating.get(&node));
                 creating.and_then(Creating::stale_at).is_some_and(|at| at <= now)
             }
+            Wait::Unanswered(slot, node) => {
+                let unanswered = self.slots.get(slot).and_then(|slot| slot.unanswered.get(&node));
+                unanswered.is_some_and(|unanswered| unanswered.stale_at <= now)
+            }
             Wait::Delete(_, uid) => self.pod(uid).is_some_and(|row| row.delete_sent),
             Wait::Release(_, uid) => {
                 self.pod(uid).is_some_and(|row| row.patching && matches!(row.place, Place::Unselected(_)))
@@ -119,6 +123,12 @@ impl Engine {
     fn give_up(&mut self, wait: Wait) {
         match wait {
             Wait::Creation(slot, node) => self.settle(slot, node),
+            Wait::Unanswered(id, node) => {
+                if let Some(slot) = self.slots.get_mut(id) {
+                    slot.unanswered.remove(&node);
+                }
+                self.touch(id, node);
+            }
             Wait::Delete(_, uid) | Wait::Release(_, uid) => {
                 let Some(id) = self.tables.pods.find(uid) else { return };
                 if let Some(row) = self.tables.pods.get_mut(id) {

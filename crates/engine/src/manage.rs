@@ -56,6 +56,9 @@ impl Tables {
     }
 
     fn marks_deleted(&mut self, slot: &mut Slot, id: PodId) -> Option<(PodRef, u64)> {
+        if !self.is_deletable(slot, id) {
+            return None;
+        }
         let row = self.pods.get_mut(id)?;
         row.delete_sent = true;
         slot.in_flight.deletes += 1;
@@ -108,7 +111,9 @@ impl Tables {
             if self.must_wait(slot, |slot| &slot.retries.creates, now) {
                 break;
             }
-            self.create_on(slot, node);
+            if !self.create_on(slot, node, now) {
+                break;
+            }
             self.evaluate(slot, node, now);
             asked += 1;
         }
@@ -129,8 +134,12 @@ impl Tables {
         at_once.or_else(|| slot.next_to_create(mark::SURGE_CANDIDATE).filter(|_| within))
     }
 
-    pub(crate) fn create_on(&mut self, slot: &mut Slot, node: NodeId) {
-        let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return };
+    /// Asks for a pod on a node; false when there cannot be one.
+    pub(crate) fn create_on(&mut self, slot: &mut Slot, node: NodeId, now: Time) -> bool {
+        if !self.is_creatable(slot, node, now) {
+            return false;
+        }
+        let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return false };
         let earlier = self.revision_for(slot, node);
         // The label of the generation stands for the current template (F1).
         let template_generation = spec.fact.template_generation.filter(|_| earlier.is_none());
@@ -147,5 +156,6 @@ impl Tables {
         let is_repeated = matches!(earlier, Some(Creating::Unknown { .. }));
         slot.in_flight.creates += 1;
         self.ask(slot, Work::CreatePod(pod), Write::Create(Creation { node, name, is_repeated }));
+        true
     }
 }

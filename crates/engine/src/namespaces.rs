@@ -1,16 +1,14 @@
 //! Namespaces by number.
 
-use crate::base::Uid;
-use crate::facts::RevisionFact;
-use crate::ids::NamespaceId;
-use crate::ids::PodId;
-use crate::ids::SlotId;
-use crate::timers::Retry;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+
+use crate::base::Uid;
+use crate::facts::RevisionFact;
+use crate::ids::{NamespaceId, PodId, SlotId};
+use crate::timers::Retry;
 
 /// What a namespace holds beside its DaemonSets' pods.
 #[derive(Clone, Debug)]

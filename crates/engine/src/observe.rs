@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::Uid;
+use crate::base::{Time, Uid};
 use crate::cell::Creating;
 use crate::config::Scope;
 use crate::engine::Engine;
@@ -103,6 +103,7 @@ impl Engine {
             let policy = slot.conduct.take().map(|conduct| conduct.policy.key.clone());
             policy.iter().for_each(|policy| self.tables.policies.changed(policy));
             slot.current = None;
+            slot.unanswered.clear();
             slot.failed.clear();
             slot.refused.clear();
             slot.churn.clear();
@@ -110,23 +111,23 @@ impl Engine {
             let nodes: Vec<NodeId> = slot.cells.keys().copied().collect();
             for node in nodes {
                 self.tables.forget_creating(slot, node);
-                self.tables.evaluate(slot, node, crate::Time(0));
+                self.tables.evaluate(slot, node, Time(0));
             }
             self.claim_again(id);
             self.slots.activate(id);
         }
     }
 
-    pub(crate) fn observe_pod(&mut self, fact: &PodFact<'_>) {
+    pub(crate) fn observe_pod(&mut self, fact: &PodFact<'_>, now: Time) {
         self.saw_pod(fact.uid);
         self.watch_showed_pods(fact.resource_version);
         match self.tables.pods.find(fact.uid) {
             Some(id) => self.update_pod(id, fact),
-            None => self.insert_pod(fact),
+            None => self.insert_pod(fact, now),
         }
     }
 
-    fn insert_pod(&mut self, fact: &PodFact<'_>) {
+    fn insert_pod(&mut self, fact: &PodFact<'_>, now: Time) {
         if fact.controller == PodController::Other {
             return;
         }
@@ -154,18 +155,22 @@ impl Engine {
         row.update(fact);
         let id = self.tables.pods.insert(row);
         self.attach(id, fact.controller);
-        self.settle_unknown(id);
+        self.settle_unknown(id, now);
     }
 
     /// A new pod where the outcome of a creation is not known: it was carried out.
-    fn settle_unknown(&mut self, id: PodId) {
+    fn settle_unknown(&mut self, id: PodId, now: Time) {
         let Some(&PodRow { place: Place::Member(slot), node, uid, .. }) = self.tables.pods.get(id) else {
             return;
         };
         if let Some(slot) = self.slots.get_mut(slot)
             && matches!(slot.creating.get(&node), Some(Creating::Unknown { .. }))
         {
-            slot.creating.remove(&node);
+            if let Some(Creating::Unknown { name: Some(name), is_repeated: true, .. }) =
+                slot.creating.remove(&node)
+            {
+                self.tables.await_unanswered(slot, node, name, now);
+            }
             Tables::note_made(slot, node, uid);
         }
     }

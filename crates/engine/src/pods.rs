@@ -6,8 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::base::{Time, Uid};
 use crate::facts::{Phase, PodFact, Trouble};
-use crate::ids::PodId;
-use crate::ids::{LabelSetId, NamespaceId, NodeId, SlotId};
+use crate::ids::{LabelSetId, NamespaceId, NodeId, PodId, SlotId};
 
 /// Where a pod belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,8 +71,10 @@ impl Tables {
                 return;
             }
             let Some(pod) = self.view(slot, node, now).old_pod() else { return };
+            let before = slot.count(mark::UNAVAILABLE);
             self.delete(slot, pod);
             self.evaluate(slot, node, now);
+            self.check_budget(slot, before);
             left -= 1;
         }
     }

@@ -7,19 +7,13 @@ use hashbrown::HashMap;
 
 use crate::actions::DaemonSetRef;
 use crate::base::{Time, Uid};
-use crate::cell::Cell;
-use crate::cell::Creating;
-use crate::cell::FailedBackoff;
-use crate::cell::{Churn, Refusal};
+use crate::cell::{Cell, Churn, Creating, FailedBackoff, Refusal, Unanswered};
 use crate::facts::{DaemonSetFact, Status};
-use crate::ids::NamespaceId;
-use crate::ids::SlotId;
-use crate::ids::{LabelSetId, NodeId, PodId};
+use crate::ids::{LabelSetId, NamespaceId, NodeId, PodId, SlotId};
 use crate::mark;
 use crate::nodes::Nodes;
 use crate::placement::Verdict;
-use crate::policy::RolloutPhase;
-use crate::policy::{Conduct, DataDigest};
+use crate::policy::{Conduct, DataDigest, RolloutPhase};
 use crate::timers::Retry;
 
 /// So many templates of a DaemonSet are known at a time.
@@ -108,6 +102,7 @@ pub(crate) struct Slot {
     pub queues: [BTreeMap<Arc<str>, NodeId>; mark::QUEUED as usize],
     pub verdicts: Vec<(u32, Verdict)>,
     pub creating: HashMap<NodeId, Creating>,
+    pub unanswered: HashMap<NodeId, Unanswered>,
     pub failed: HashMap<NodeId, FailedBackoff>,
     pub refused: HashMap<NodeId, Refusal>,
     /// Nodes on which a pod was created since one was ready there.
@@ -162,6 +157,7 @@ impl Slot {
             queues: Default::default(),
             verdicts: Vec::new(),
             creating: HashMap::new(),
+            unanswered: HashMap::new(),
             failed: HashMap::new(),
             refused: HashMap::new(),
             churn: HashMap::new(),
@@ -290,18 +286,26 @@ impl Slot {
         self.spec.as_ref()?.fact.pod_name(nodes.name(node), &self.current.as_ref()?.hash)
     }
 
-    /// A pod was asked for on a node, and another one must not be. One of which nothing is known can be asked for
-    /// again under the same name: the API server makes one of them at most. Under surge it could be made when the name
-    /// is free again because another revision has come.
+    /// A pod was asked for on a node, and another one must not be.
     pub fn is_creating(&self, nodes: &Nodes, node: NodeId) -> bool {
         match self.creating.get(&node) {
             None => false,
-            Some(Creating::Unknown { name: Some(name), .. }) => {
-                let is_of_node = self.spec.as_ref().is_some_and(|spec| !spec.fact.strategy.allows_surge());
-                !is_of_node || self.pod_name(nodes, node).is_none_or(|now| **name != *now)
-            }
+            Some(Creating::Unknown { name: Some(name), .. }) => !self.is_name_for(nodes, node, name),
             Some(_) => true,
         }
+    }
+
+    /// A creation under another name may still be carried out on a node.
+    pub fn may_get_another(&self, nodes: &Nodes, node: NodeId) -> bool {
+        let unanswered = self.unanswered.get(&node);
+        unanswered.is_some_and(|unanswered| !self.is_name_for(nodes, node, &unanswered.name))
+    }
+
+    /// All pods for a node have this name now, so that the API server makes one of them at most. Under surge a name is
+    /// that of a revision, and free again when another one has come.
+    fn is_name_for(&self, nodes: &Nodes, node: NodeId, name: &str) -> bool {
+        let allows_surge = self.spec.as_ref().is_some_and(|spec| spec.fact.strategy.allows_surge());
+        !allows_surge && self.pod_name(nodes, node).is_some_and(|now| *name == *now)
     }
 
     /// Has a revision stand for the current template, or none yet; cells depend on its hash.

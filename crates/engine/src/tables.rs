@@ -10,6 +10,7 @@ use crate::base::{Time, Uid};
 use crate::cell::Creating;
 use crate::config::{Limits, Scope};
 use crate::ids::{ActionId, NodeId, SlotId};
+use crate::invariants::Violations;
 use crate::labels::LabelSets;
 use crate::listing::Listing;
 use crate::namespaces::Namespaces;
@@ -36,6 +37,7 @@ pub(crate) struct Tables {
     pub pending: HashMap<ActionId, Pending>,
     pub unseen: Unseen,
     pub skips: StaleSkips,
+    pub violations: Violations,
     /// How far the pods' watch has come.
     pub pods_seen: u64,
     /// How far the revisions' watch has come.
@@ -81,6 +83,7 @@ impl Tables {
             pending: HashMap::new(),
             unseen: Unseen::default(),
             skips: StaleSkips::default(),
+            violations: Violations::default(),
             pods_seen: 0,
             revisions_seen: 0,
             revision_stamp: 0,

@@ -1,9 +1,8 @@
 //! A pod template: its text as served, and the parts of it that decisions read.
 
-use serde_json::Value;
-
 use everynode_model::Requirement;
 use everynode_model::json::{items, string_pairs};
+use serde_json::Value;
 
 use crate::placement::{Effect, NodeSelectorTerm, Placement, Toleration};
 

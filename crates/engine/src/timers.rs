@@ -12,6 +12,8 @@ use crate::ids::{NamespaceId, NodeId, SlotId};
 pub(crate) enum Wait {
     /// A pod that was created, or may have been.
     Creation(SlotId, NodeId),
+    /// A creation that was not answered, and whose name another one has had since.
+    Unanswered(SlotId, NodeId),
     /// A pod that was deleted.
     Delete(SlotId, Uid),
     /// A pod that was released.
@@ -26,7 +28,7 @@ impl Wait {
     /// The kind whose list decides.
     pub fn kind(self) -> Kind {
         match self {
-            Wait::Creation(..) | Wait::Delete(..) | Wait::Release(..) => Kind::Pod,
+            Wait::Creation(..) | Wait::Unanswered(..) | Wait::Delete(..) | Wait::Release(..) => Kind::Pod,
             Wait::Revision(..) => Kind::Revision,
             Wait::DaemonSet(..) => Kind::DaemonSet,
         }
@@ -36,6 +38,7 @@ impl Wait {
     pub fn slot(self) -> SlotId {
         match self {
             Wait::Creation(slot, _)
+            | Wait::Unanswered(slot, _)
             | Wait::Delete(slot, _)
             | Wait::Release(slot, _)
             | Wait::Revision(slot, ..)

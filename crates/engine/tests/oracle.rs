@@ -327,7 +327,7 @@ impl World {
     fn tell(&mut self, told: &Told) {
         told.tell(&mut self.engine, self.now);
         told.tell(&mut self.follower, self.now);
-        self.naive.tell(told);
+        self.naive.tell(told, self.now);
     }
 
     /// A watch broke, or a list was asked for: it starts again with a complete list.

@@ -5,7 +5,8 @@ mod common;
 
 use common::{Cluster, node_name, with_image};
 use everynode_engine::{
-    Action, Fact, Failure, NewPod, Outcome, POD_NAMES, PodController, Uid, Work, pod_body, pod_name,
+    Action, Fact, Failure, IntOrPercent, NewPod, Outcome, POD_NAMES, PodController, Strategy, Uid, Work,
+    pod_body, pod_name,
 };
 use serde_json::{Value, json};
 
@@ -154,6 +155,33 @@ fn a_creation_without_an_answer_is_not_repeated_under_another_name() {
     cluster.objects.list(everynode_engine::Kind::Pod, &mut cluster.engine, cluster.now);
     let (_, pod) = creation(decide(&mut cluster)).unwrap();
     assert_eq!(pod.name, None);
+}
+
+#[test]
+fn a_creation_whose_repetition_was_carried_out_may_still_come_and_no_other_name_is_asked_for() {
+    let (mut cluster, uid, action) = first_creation(by_node);
+    fail(&mut cluster, &action, Failure::Unknown);
+    cluster.now = cluster.now.plus_millis(5);
+    let (again, _) = creation(decide(&mut cluster)).unwrap();
+    let outcome = cluster.objects.carry_out(&again.daemonset, &again.work, cluster.now);
+    cluster.engine.observe(Fact::Finished { id: again.id, outcome }, cluster.now);
+    cluster.tell();
+    // Its pod is taken away, and pods have other names: the first request would make a second pod.
+    let pod = *cluster.objects.pods.keys().next().unwrap();
+    cluster.objects.remove_pod(pod);
+    cluster.objects.change_daemonset(uid, true, |one| {
+        one.strategy = Strategy::RollingUpdate {
+            max_unavailable: IntOrPercent::Int(0),
+            max_surge: IntOrPercent::Int(1),
+        };
+    });
+    cluster.tell();
+    assert!(creation(decide(&mut cluster)).is_none());
+    cluster.now = cluster.now.plus_millis(60_000);
+    assert!(creation(decide(&mut cluster)).is_none(), "not because time has passed");
+    cluster.objects.list(everynode_engine::Kind::Pod, &mut cluster.engine, cluster.now);
+    let (_, pod) = creation(decide(&mut cluster)).unwrap();
+    assert_eq!(pod.name, Some(pod_name("ds", "n000", Some(&pod.hash)).into()));
 }
 
 #[test]

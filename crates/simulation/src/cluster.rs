@@ -260,7 +260,7 @@ impl Cluster {
         }
         self.tasks.shutdown().await;
         let mut world = lock(&self.shared);
-        let failure = result.err();
+        let failure = result.err().or_else(|| world.violation.take());
         if let Some(failure) = &failure {
             for line in crate::naive::describe(&world.store) {
                 world.note(format_args!("{line}"));

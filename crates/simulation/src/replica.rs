@@ -25,6 +25,7 @@ pub(crate) struct Replica {
 #[derive(Debug)]
 struct Running {
     actor: Actor,
+    metrics: Metrics,
     task: JoinHandle<()>,
 }
 
@@ -62,13 +63,17 @@ impl Replica {
             safety.forget_what_nobody_told(store);
         }
         drop(world);
-        let task = tokio::spawn(work(shared.clone(), actor.clone(), identity, self.limits));
-        self.running = Some(Running { actor, task });
+        let metrics = Metrics::new();
+        let task = tokio::spawn(work(shared.clone(), actor.clone(), identity, self.limits, metrics.clone()));
+        self.running = Some(Running { actor, metrics, task });
     }
 
     /// Ends the life at once: nothing more is sent, and nothing heard.
     pub(crate) fn crash(&mut self, shared: &Shared) {
         let Some(running) = self.running.take() else { return };
+        if running.metrics.violations() > 0 {
+            lock(shared).violated(format!("{} has found a fault of its own", running.actor.name));
+        }
         if !running.actor.dead.is_cancelled() {
             lock(shared).note(format_args!("{} crashes", running.actor.name));
             running.actor.dead.cancel();
@@ -97,9 +102,9 @@ impl Replica {
     }
 }
 
-async fn work(shared: Shared, actor: Actor, identity: Option<String>, limits: Limits) {
+async fn work(shared: Shared, actor: Actor, identity: Option<String>, limits: Limits, metrics: Metrics) {
     let client = network::client(&shared, &actor);
-    let (metrics, health) = (Metrics::new(), Health::default());
+    let health = Health::default();
     let scope = if actor.part == Part::Rollouts { Scope::Rollouts } else { Scope::All };
     let config = ControllerConfig {
         scope,

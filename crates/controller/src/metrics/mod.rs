@@ -42,6 +42,7 @@ pub struct Metrics {
     event_to_decision: Histogram,
     decision_to_write: Histogram,
     events_dropped: Counter,
+    violations: Counter,
     synced: Gauge,
     /// Who knows the figures of the DaemonSets, while somebody does.
     fleet: Arc<Mutex<Option<mpsc::Sender<Question>>>>,
@@ -130,6 +131,7 @@ impl Metrics {
             event_to_decision: latency_histogram(),
             decision_to_write: latency_histogram(),
             events_dropped: Counter::default(),
+            violations: Counter::default(),
             synced: Gauge::default(),
             fleet: Arc::default(),
         };
@@ -203,6 +205,11 @@ impl Metrics {
             "everynode_events_dropped",
             "Events not recorded because too many were waiting",
             self.events_dropped.clone(),
+        );
+        all.register(
+            "everynode_invariant_violations",
+            "Faults of the engine itself that came to light; what would have done harm was left out",
+            self.violations.clone(),
         );
         all.register("everynode_synced", "1 once all kinds have been listed", self.synced.clone());
         all.register_with_unit(
@@ -295,6 +302,15 @@ impl Metrics {
 
     pub(crate) fn queued(&self) {
         self.adds.get_or_create(&QUEUE).inc();
+    }
+
+    /// How often the engine has found a fault of its own.
+    pub fn violations(&self) -> u64 {
+        self.violations.get()
+    }
+
+    pub(crate) fn violated(&self, times: u64) {
+        self.violations.inc_by(times);
     }
 
     pub(crate) fn put_back(&self) {

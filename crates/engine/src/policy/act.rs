@@ -324,7 +324,9 @@ impl Tables {
                 if waits || slot.in_flight.creates >= self.limits.creates_in_flight {
                     return false;
                 }
-                self.create_on(slot, node);
+                if !self.create_on(slot, node, now) {
+                    return false;
+                }
             }
         }
         self.evaluate(slot, node, now);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use everynode_api::PolicyStatus;
 
-use super::policies::PolicyWrite;
 use crate::actions::{Action, DaemonSetRef, Work};
 use crate::base::{Time, Uid};
 use crate::engine::Engine;
@@ -13,6 +12,7 @@ use crate::ids::{NodeId, SlotId};
 use crate::slot::Slot;
 use crate::timers::Wake;
 
+use super::policies::PolicyWrite;
 use super::spec::{PolicyFact, PolicyRef};
 use super::{Conduct, report};
 

@@ -40,7 +40,7 @@ impl Tables {
 
     /// How that ended.
     pub(crate) fn template_rewritten(&mut self, slot: &mut Slot, outcome: Outcome, now: Time) {
-        slot.in_flight.patches -= 1;
+        self.violations.settle(&mut slot.in_flight.patches);
         let (first, last) = (self.limits.retry_first_millis, self.limits.retry_last_millis);
         let stale_millis = self.limits.stale_millis;
         let Some(conduct) = slot.conduct.as_mut().filter(|conduct| conduct.rewrite.in_flight) else { return };

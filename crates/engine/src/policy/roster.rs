@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::spot::Standing;
 use crate::base::Time;
 use crate::ids::NodeId;
 
 use super::notes::Noted;
-use super::spot::{Health, Spot, Turn};
+use super::spot::{Health, Spot, Standing, Turn};
 
 /// What a node counts as; each bit is counted.
 pub(crate) mod flag {

@@ -4,19 +4,17 @@ use std::sync::Arc;
 
 use everynode_api::PolicySpec;
 
-use super::spot::Daemon;
-use super::spot::Health;
-use super::spot::Spot;
-use super::spot::Turn;
 use crate::base::Time;
-use crate::cells::availability;
+use crate::cells::{Member, members};
 use crate::facts::{CORDONED_TAINT, NOT_READY_TAINTS, Phase};
-use crate::ids::{NodeId, PodId};
+use crate::ids::NodeId;
 use crate::mark;
 use crate::placement::NodeView as _;
-use crate::pods::{NEVER, Place, PodRow};
+use crate::pods::{NEVER, PodRow};
 use crate::slot::Slot;
 use crate::tables::Tables;
+
+use super::spot::{Daemon, Health, Spot, Turn};
 
 impl Tables {
     /// All eligible nodes of a DaemonSet, in the order in which a roll-out to the revision of this hash takes them.
@@ -38,30 +36,21 @@ impl Tables {
     ) -> Option<Spot> {
         let cell = slot.cells.get(&node).filter(|cell| cell.marks & mark::DESIRED != 0)?;
         let view = self.nodes.view(node);
-        let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
+        let members = members(slot, self, node, now);
         let (mut new, mut old, mut is_busy) = (None, None, slot.creating.contains_key(&node));
         let mut due = self.braked_until(slot, node, now);
-        let mut is_unsettled = cell.marks & mark::DELETE != 0 || due.is_some();
+        let is_held = due.is_some() || slot.may_get_another(&self.nodes, node);
+        let is_unsettled = cell.marks & mark::DELETE != 0 || is_held || members.adopting;
         let is_current = slot.current.as_ref().is_some_and(|current| *current.hash == *goal);
-        let mut next = cell.first;
-        while let Some(row) = self.pods.get(next) {
-            let id = next;
-            next = row.next;
-            if matches!(row.place, Place::Adopting(_)) {
-                is_unsettled = true;
+        for member in &members.claimed {
+            let Some(row) = self.pods.get(member.id).filter(|_| !member.leaving) else {
+                is_busy = true;
                 continue;
-            }
-            if row.is_leaving() {
-                is_busy |= !row.is_ignored();
-                continue;
-            }
-            // F1: the template's generation stands for the current revision.
-            let has_goal = match is_current {
-                true => slot.is_updated(&self.labels, row.labels),
-                false => self.labels.hash(row.labels) == goal,
             };
+            // F1: the template's generation stands for the current revision.
+            let has_goal = if is_current { member.updated } else { self.labels.hash(row.labels) == goal };
             let place = if has_goal { &mut new } else { &mut old };
-            let (daemon, changes_at) = daemon(id, row, min_ready_seconds, spec.ready_within_seconds, now);
+            let (daemon, changes_at) = daemon(member, row, spec.ready_within_seconds, now);
             due = due.into_iter().chain(changes_at).min();
             // Of several the one that serves counts: the others are manage's to delete.
             if place.is_none_or(|other: Daemon| !other.available) {
@@ -103,25 +92,18 @@ impl Tables {
 }
 
 /// A pod, and when it will be available or late if it is not yet.
-fn daemon(
-    id: PodId,
-    row: &PodRow,
-    min_ready_seconds: i32,
-    ready_within_seconds: i64,
-    now: Time,
-) -> (Daemon, Option<Time>) {
-    let (available, available_at) = availability(row, min_ready_seconds, now);
+fn daemon(member: &Member, row: &PodRow, ready_within_seconds: i64, now: Time) -> (Daemon, Option<Time>) {
     let changed = if row.ready_since == NEVER { row.created } else { row.ready_since };
     let late_at = Some(changed.plus_millis(ready_within_seconds * 1000)).filter(|_| !row.ready);
     let daemon = Daemon {
-        id,
-        ready: row.ready,
-        available,
+        id: member.id,
+        ready: member.ready,
+        available: member.available,
         created: row.created,
         changed,
         is_late: late_at.is_some_and(|at| at <= now),
         failed: row.phase == Phase::Failed,
         trouble: row.trouble,
     };
-    (daemon, available_at.or(late_at.filter(|at| *at > now)))
+    (daemon, member.available_at.or(late_at.filter(|at| *at > now)))
 }

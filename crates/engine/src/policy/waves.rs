@@ -5,13 +5,12 @@ use std::borrow::Borrow;
 use everynode_api::{Command, Gate, Wave, WaveNodes};
 use everynode_model::IntOrPercent;
 
-use super::roster::flag;
-use super::spot::Standing;
 use crate::base::Time;
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
-use super::spot::Spot;
+use super::roster::flag;
+use super::spot::{Spot, Standing};
 
 impl Conduct {
     /// For each of the first waves the nodes that have the revision at its end, as places in the list. Nodes that have

@@ -15,6 +15,11 @@ impl Naive {
                 }
                 _ => false,
             },
+            Wait::Unanswered(uid, node) => self
+                .sets
+                .get(uid)
+                .and_then(|set| set.unanswered.get(node))
+                .is_some_and(|(_, stale_at)| *stale_at <= now),
             Wait::Delete(uid) => self.pods.get(uid).is_some_and(|row| row.delete_sent),
             Wait::Release(uid) => self
                 .pods
@@ -35,7 +40,7 @@ impl Naive {
             if self.waits(&wait, now) {
                 let lists = &mut self.lists[match wait {
                     Wait::DaemonSet(_) => 0,
-                    Wait::Creation(..) | Wait::Delete(_) | Wait::Release(_) => 1,
+                    Wait::Creation(..) | Wait::Unanswered(..) | Wait::Delete(_) | Wait::Release(_) => 1,
                     Wait::Revision(_) => 2,
                 }];
                 lists.overdue.retain(|(one, _)| *one != wait);
@@ -71,7 +76,7 @@ impl Naive {
     pub fn relist_pods(&mut self, pods: &BTreeMap<Uid, Pod>, version: u64, now: Time) {
         self.lists[1].begun += 1;
         for pod in pods.values() {
-            self.pod(pod);
+            self.pod(pod, now);
         }
         self.pods.retain(|uid, _| pods.contains_key(uid));
         self.saw(Uid(0), version);
@@ -115,6 +120,11 @@ impl Naive {
                 Wait::Creation(uid, node) => {
                     if let Some(set) = self.sets.get_mut(&uid) {
                         set.creating.remove(&node);
+                    }
+                }
+                Wait::Unanswered(uid, node) => {
+                    if let Some(set) = self.sets.get_mut(&uid) {
+                        set.unanswered.remove(&node);
                     }
                 }
                 Wait::Delete(uid) => {

@@ -38,7 +38,7 @@ impl Retry {
 enum Creating {
     InFlight,
     Unseen { uid: Uid, version: u64, stale_at: Time },
-    Unknown { stale_at: Time, name: Option<Arc<str>> },
+    Unknown { stale_at: Time, name: Option<Arc<str>>, is_repeated: bool },
     Taken { until: Time },
 }
 
@@ -73,6 +73,9 @@ struct Set {
     stored: Status,
     version: u64,
     creating: BTreeMap<String, Creating>,
+    /// Nodes with a creation of this name that was not answered while a later one was carried out, and since when a
+    /// list decides.
+    unanswered: BTreeMap<String, (Arc<str>, Time)>,
     failed: BTreeMap<String, (i64, i64, Time)>,
     retry: BTreeMap<&'static str, Retry>,
     in_flight: BTreeMap<&'static str, usize>,
@@ -105,6 +108,7 @@ enum Pending {
 #[derive(Clone, Debug, PartialEq)]
 enum Wait {
     Creation(Uid, String),
+    Unanswered(Uid, String),
     Delete(Uid),
     Release(Uid),
     Revision(Uid),
@@ -184,13 +188,13 @@ impl Naive {
         }
     }
 
-    pub fn tell(&mut self, told: &Told) {
+    pub fn tell(&mut self, told: &Told, now: Time) {
         match told {
             Told::Node(node) => drop(self.nodes.insert(node.name.clone(), node.clone())),
             Told::NodeGone(name) => drop(self.nodes.remove(name)),
             Told::DaemonSet(fact) => self.daemonset(fact),
             Told::DaemonSetGone(uid) => drop(self.sets.remove(uid)),
-            Told::Pod(pod) => self.pod(pod),
+            Told::Pod(pod) => self.pod(pod, now),
             Told::PodGone(uid, version) => {
                 self.saw(*uid, *version);
                 self.pods.remove(uid);
@@ -211,6 +215,7 @@ impl Naive {
                 stored: fact.status,
                 version: 0,
                 creating: BTreeMap::new(),
+                unanswered: BTreeMap::new(),
                 failed: BTreeMap::new(),
                 retry: BTreeMap::new(),
                 in_flight: BTreeMap::new(),
@@ -246,7 +251,7 @@ impl Naive {
         set.fact = fact.clone();
     }
 
-    fn pod(&mut self, pod: &Pod) {
+    fn pod(&mut self, pod: &Pod, now: Time) {
         self.saw(pod.uid, pod.resource_version);
         let before = self.pods.get(&pod.uid).map(|one| self.place(&one.pod));
         match self.pods.get_mut(&pod.uid) {
@@ -273,10 +278,13 @@ impl Naive {
         // A new pod where the outcome of a creation is not known.
         if let (None, Place::Member(uid), Some(node)) = (before, after, &pod.node)
             && let Some(set) = self.sets.get_mut(&uid)
-            && matches!(set.creating.get(node), Some(Creating::Unknown { .. }))
+            && let Some(Creating::Unknown { name, is_repeated, .. }) = set.creating.get(node).cloned()
         {
             set.creating.remove(node);
             set.churn.entry(node.clone()).and_modify(|churn| churn.2 = Some(pod.uid));
+            if let Some(name) = name.filter(|_| is_repeated) {
+                self.await_unanswered(uid, node, name, now);
+            }
         }
     }
 
@@ -407,18 +415,21 @@ impl Naive {
         Some(set.fact.pod_name(node, set.hash.as_deref()?)?.into())
     }
 
-    /// The pod that is to be created would have the name of one that is still there.
+    /// The pod that is to be created would have the name of one that is still there, or another one may still come.
     fn is_there(&self, uid: Uid, node: &str) -> bool {
-        let name = self.pod_name(uid, node);
-        self.pods.values().any(|one| {
-            let owner = match self.place(&one.pod) {
-                Place::Member(owner) | Place::Adopting(owner) | Place::Unselected(owner) => Some(owner),
-                Place::Orphan => None,
-            };
-            owner == Some(uid)
-                && one.pod.node.as_deref() == Some(node)
-                && Some(one.pod.name.as_str()) == name.as_deref()
-        })
+        let (set, name) = (&self.sets[&uid], self.pod_name(uid, node));
+        let is_other = |known: &Arc<str>| set.fact.strategy.allows_surge() || name.as_deref() != Some(known);
+        let may_come = set.unanswered.get(node).is_some_and(|(known, _)| is_other(known));
+        may_come
+            || self.pods.values().any(|one| {
+                let owner = match self.place(&one.pod) {
+                    Place::Member(owner) | Place::Adopting(owner) | Place::Unselected(owner) => Some(owner),
+                    Place::Orphan => None,
+                };
+                owner == Some(uid)
+                    && one.pod.node.as_deref() == Some(node)
+                    && Some(one.pod.name.as_str()) == name.as_deref()
+            })
     }
 
     fn blocked(&self, uid: Uid, kind: &'static str, now: Time) -> bool {

@@ -36,11 +36,20 @@ impl Naive {
         }
     }
 
+    /// A creation that was not answered may still be carried out under its name.
+    pub(super) fn await_unanswered(&mut self, uid: Uid, node: &str, name: Arc<str>, now: Time) {
+        let stale_at = now.plus_millis(self.limits.stale_millis);
+        self.waits.push((stale_at, Wait::Unanswered(uid, node.to_owned())));
+        if let Some(set) = self.sets.get_mut(&uid) {
+            set.unanswered.insert(node.to_owned(), (name, stale_at));
+        }
+    }
+
     fn created(
         &mut self,
         uid: Uid,
         node: &str,
-        (name, is_repeated): (Option<Arc<str>>, bool),
+        (asked_name, is_repeated): (Option<Arc<str>>, bool),
         outcome: Outcome,
         now: Time,
     ) {
@@ -53,6 +62,9 @@ impl Naive {
                     set.refused.remove(node);
                     set.note_creation(node, now);
                     set.churn.entry(node.to_owned()).and_modify(|churn| churn.2 = Some(pod));
+                }
+                if let Some(asked_name) = asked_name.filter(|_| is_repeated) {
+                    self.await_unanswered(uid, node, asked_name, now);
                 }
                 if !self.pods.contains_key(&pod) && version > self.pods_seen {
                     let stale_at = now.plus_millis(limits.stale_millis);
@@ -86,8 +98,11 @@ impl Naive {
                     }
                 }
                 let stale_at = now.plus_millis(limits.stale_millis);
-                next = (failure == Failure::Unknown || is_repeated)
-                    .then_some(Creating::Unknown { stale_at, name });
+                next = (failure == Failure::Unknown || is_repeated).then_some(Creating::Unknown {
+                    stale_at,
+                    name: asked_name,
+                    is_repeated,
+                });
             }
             other => panic!("{other:?}"),
         }
