@@ -46,7 +46,8 @@ fn snapshot(path: &Path) {
     });
     writer.write(&Record::RolloutPolicy(policy)).unwrap();
     for index in 0..3 {
-        let taint = Taint { key: "gpu".into(), value: "yes".into(), effect: "NoSchedule".into() };
+        let taint =
+            Taint { key: "gpu".into(), value: "yes".into(), effect: "NoSchedule".into(), ..Taint::default() };
         let node = Node {
             name: format!("n{index}"),
             taints: if index == 2 { vec![taint] } else { Vec::new() },

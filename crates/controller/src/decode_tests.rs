@@ -1,3 +1,5 @@
+use everynode_engine::{Phase, PodController, PodFact, Time, Trouble};
+
 use super::*;
 
 const UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -111,26 +113,6 @@ fn a_node_is_its_labels_and_taints() {
         assert!(text.contains(part), "{text}");
     }
     assert!(told(Kind::Node, r#"{"metadata":{"name":"n"}}"#).is_ok(), "a node without spec is a node");
-}
-
-#[test]
-fn a_node_is_not_ready_since_its_evicting_taint_was_added() {
-    let check = |taints: &str, expected: Option<i64>| {
-        let text =
-            told(Kind::Node, &format!(r#"{{"metadata":{{"name":"n"}},"spec":{{"taints":[{taints}]}}}}"#));
-        let expected = expected.map(|seconds| Time(seconds * 1000));
-        assert!(text.unwrap().contains(&format!("not_ready_since: {expected:?}")), "{taints}");
-    };
-    let taint = |key: &str, effect: &str, at: &str| {
-        format!(r#"{{"key":"node.kubernetes.io/{key}","effect":"{effect}","timeAdded":{at}}}"#)
-    };
-    let at = r#""2026-01-02T03:04:05Z""#;
-    check(&taint("not-ready", "NoExecute", at), Some(1_767_323_045));
-    check(&taint("unreachable", "NoExecute", at), Some(1_767_323_045));
-    check(&taint("not-ready", "NoSchedule", at), None);
-    check(&taint("disk-pressure", "NoExecute", at), None);
-    check(&taint("unreachable", "NoExecute", "null"), None);
-    check(&taint("unreachable", "NoExecute", "\"yesterday\""), None);
 }
 
 #[test]

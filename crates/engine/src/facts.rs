@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use everynode_model::json::string_pairs;
+pub use everynode_model::{CORDONED_TAINT, NOT_READY_TAINTS, Phase, Trouble};
 use everynode_model::{IntOrPercent, LabelSelector};
 use serde_json::Value;
 
@@ -91,15 +92,9 @@ pub struct NodeFact<'a> {
     pub labels: &'a [(&'a str, &'a str)],
     /// spec.taints.
     pub taints: &'a [Taint<'a>],
-    /// Since when the node is not ready, by the taint `node.kubernetes.io/not-ready` or `unreachable`.
+    /// Since when the node is not ready, by its taints ([`everynode_model::not_ready_since`]).
     pub not_ready_since: Option<Time>,
 }
-
-/// The taints that say that a node is not ready.
-pub const NOT_READY_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
-
-/// The taint that says that a node is cordoned.
-pub const CORDONED_TAINT: &str = "node.kubernetes.io/unschedulable";
 
 /// A pod, reduced to what the engine reads.
 #[derive(Clone, Copy, Debug)]
@@ -132,63 +127,8 @@ pub struct PodFact<'a> {
     pub deleting: bool,
     /// metadata.creationTimestamp.
     pub created: Time,
-    /// Why one of its containers cannot start, or does not stay up.
+    /// Why one of its containers cannot start, or does not stay up ([`everynode_model::Pod::trouble`]).
     pub trouble: Option<Trouble>,
-}
-
-/// What the kubelet says of a container that does not start or does not stay up: the reasons of its waiting that do
-/// not pass by themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Trouble {
-    /// It ends again and again.
-    CrashLoopBackOff,
-    /// Its image could not be pulled, and the kubelet waits before it tries again.
-    ImagePullBackOff,
-    /// Its image could not be pulled.
-    ErrImagePull,
-    /// Its image has no proper name.
-    InvalidImageName,
-    /// Its image is not there and must not be pulled.
-    ErrImageNeverPull,
-    /// Something that it refers to is missing.
-    CreateContainerConfigError,
-    /// The runtime could not make it.
-    CreateContainerError,
-    /// The runtime could not run it.
-    RunContainerError,
-}
-
-impl Trouble {
-    const ALL: [Trouble; 8] = [
-        Trouble::CrashLoopBackOff,
-        Trouble::ImagePullBackOff,
-        Trouble::ErrImagePull,
-        Trouble::InvalidImageName,
-        Trouble::ErrImageNeverPull,
-        Trouble::CreateContainerConfigError,
-        Trouble::CreateContainerError,
-        Trouble::RunContainerError,
-    ];
-
-    /// The kubelet's word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Trouble::CrashLoopBackOff => "CrashLoopBackOff",
-            Trouble::ImagePullBackOff => "ImagePullBackOff",
-            Trouble::ErrImagePull => "ErrImagePull",
-            Trouble::InvalidImageName => "InvalidImageName",
-            Trouble::ErrImageNeverPull => "ErrImageNeverPull",
-            Trouble::CreateContainerConfigError => "CreateContainerConfigError",
-            Trouble::CreateContainerError => "CreateContainerError",
-            Trouble::RunContainerError => "RunContainerError",
-        }
-    }
-
-    /// Reads the kubelet's word; other reasons, such as ContainerCreating, are none.
-    pub fn parse(reason: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|trouble| trouble.name() == reason)
-    }
 }
 
 /// Who controls a pod or a ControllerRevision.
@@ -200,40 +140,6 @@ pub enum PodController {
     DaemonSet(Uid),
     /// An owner of another kind, or one whose uid is not a UUID.
     Other,
-}
-
-/// status.phase of a pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Phase {
-    /// Not all containers have started, or the phase is not set.
-    Pending,
-    /// Bound, and at least one container runs.
-    Running,
-    /// All containers ended well.
-    Succeeded,
-    /// All containers ended, one of them badly.
-    Failed,
-    /// The node cannot be asked.
-    Unknown,
-}
-
-impl Phase {
-    /// Reads the API's text; anything unknown to it counts as Pending.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "Running" => Phase::Running,
-            "Succeeded" => Phase::Succeeded,
-            "Failed" => Phase::Failed,
-            "Unknown" => Phase::Unknown,
-            _ => Phase::Pending,
-        }
-    }
-
-    /// The pod has ended and will not run again.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Phase::Succeeded | Phase::Failed)
-    }
 }
 
 /// A DaemonSet, reduced to what the engine reads. [`DaemonSetFact::from_json`] makes one from the served object.
@@ -451,12 +357,7 @@ impl Strategy {
         if strategy["type"].as_str() != Some("RollingUpdate") {
             return Strategy::OnDelete;
         }
-        let value = |key: &str| match &rolling[key] {
-            Value::String(text) => {
-                text.strip_suffix('%').and_then(|text| text.parse().ok()).map(IntOrPercent::Percent)
-            }
-            other => int32(other).map(IntOrPercent::Int),
-        };
+        let value = |key: &str| IntOrPercent::from_json(&rolling[key]);
         match value("maxUnavailable") {
             Some(max_unavailable) => Strategy::RollingUpdate {
                 max_unavailable,

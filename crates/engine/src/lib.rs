@@ -69,6 +69,7 @@ pub mod pod_body;
 mod pod_name;
 mod pods;
 pub mod policy;
+pub mod read;
 mod refused;
 pub mod revision;
 mod rollout;

@@ -1,6 +1,6 @@
 //! Node eligibility (specification 1.B): pure predicates over labels, names and taints, without any state.
 
-pub use everynode_model::{Operator, Requirement};
+pub use everynode_model::{Effect, Operator, Requirement, Taint, Toleration};
 
 /// One term of a required node affinity: all its requirements must hold ([B4](crate::spec#b4),
 /// [B5](crate::spec#b5)).
@@ -55,82 +55,6 @@ pub struct RequirementCheck<'a> {
     pub holds: bool,
     /// It is about a field, not about a label.
     pub is_field: bool,
-}
-
-/// The effect of a taint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Effect {
-    /// New pods are not placed.
-    NoSchedule,
-    /// New pods are placed elsewhere if possible.
-    PreferNoSchedule,
-    /// New pods are not placed, running ones are evicted.
-    NoExecute,
-    /// A text that the API does not know.
-    Unknown,
-}
-
-impl Effect {
-    /// Reads the API's text.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "NoSchedule" => Effect::NoSchedule,
-            "PreferNoSchedule" => Effect::PreferNoSchedule,
-            "NoExecute" => Effect::NoExecute,
-            _ => Effect::Unknown,
-        }
-    }
-
-    /// The API's text.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Effect::NoSchedule => "NoSchedule",
-            Effect::PreferNoSchedule => "PreferNoSchedule",
-            Effect::NoExecute => "NoExecute",
-            Effect::Unknown => "",
-        }
-    }
-
-    /// Placement looks at taints of this effect ([B6](crate::spec#b6)).
-    pub fn keeps_pods_away(self) -> bool {
-        matches!(self, Effect::NoSchedule | Effect::NoExecute)
-    }
-}
-
-/// A taint of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Taint<'a> {
-    /// key.
-    pub key: &'a str,
-    /// value, empty when there is none.
-    pub value: &'a str,
-    /// effect.
-    pub effect: Effect,
-}
-
-/// A toleration of a pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Toleration {
-    /// key; empty means every key.
-    pub key: String,
-    /// The operator is Exists: the value does not matter.
-    pub exists: bool,
-    /// The operator is one that this version does not evaluate: tolerates nothing ([B8](crate::spec#b8)).
-    pub unreadable: bool,
-    /// value.
-    pub value: String,
-    /// effect; `None` means every effect.
-    pub effect: Option<Effect>,
-}
-
-impl Toleration {
-    /// Whether the taint is tolerated ([B8](crate::spec#b8)).
-    pub fn tolerates(&self, taint: &Taint<'_>) -> bool {
-        !self.unreadable
-            && self.effect.is_none_or(|effect| effect == taint.effect)
-            && (self.key.is_empty() || self.key == taint.key)
-            && (self.exists || self.value == taint.value)
-    }
 }
 
 /// The first taint among those that keep pods away which no toleration covers.

@@ -84,7 +84,7 @@ pub fn pod_placement(spec: &Value) -> Placement {
         required_terms: required
             .as_object()
             .map(|_| items(&required["nodeSelectorTerms"]).map(node_selector_term).collect()),
-        tolerations: items(&spec["tolerations"]).map(toleration).collect(),
+        tolerations: items(&spec["tolerations"]).map(Toleration::from_json).collect(),
     }
 }
 
@@ -98,16 +98,4 @@ fn node_selector_term(term: &Value) -> NodeSelectorTerm {
     let match_expressions = read(&term["matchExpressions"]);
     let match_fields = read(&term["matchFields"]);
     NodeSelectorTerm { match_expressions, match_fields, unreadable }
-}
-
-fn toleration(value: &Value) -> Toleration {
-    let text = |key: &str| value[key].as_str().unwrap_or_default();
-    let operator = text("operator");
-    Toleration {
-        key: text("key").to_owned(),
-        exists: operator == "Exists",
-        unreadable: !matches!(operator, "" | "Equal" | "Exists"),
-        value: text("value").to_owned(),
-        effect: Some(text("effect")).filter(|effect| !effect.is_empty()).map(Effect::parse),
-    }
 }

@@ -85,6 +85,7 @@ fn revision(index: usize) -> Revision {
         uid: format!("33333333-3333-4333-8333-{index:012x}"),
         labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
         daemon_set: uid(index),
+        deleting: false,
         revision: 1,
         data: String::from_utf8(everynode_model::encode::canonical(&data)).expect("text"),
         data_sha256: String::new(),

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use everynode_engine::placement::Taint;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
-    NodeFact, Phase, PodController, PodFact, PodState, Scope, Strategy, Time, Uid, revision,
+    PodState, Scope, Strategy, Time, Uid, revision,
 };
 use everynode_plan::record::{Node, Pod};
 use everynode_plan::{Fleet, some};
@@ -15,7 +14,7 @@ use serde_json::Value;
 
 use crate::pods::Case;
 use crate::policy::{Conducted, conflict};
-use crate::predicates::{decisive, taint};
+use crate::predicates::decisive;
 use crate::reason::{Class, Kind, Reason};
 
 /// Characters that the name of an object may have.
@@ -95,18 +94,7 @@ impl<'a> Look<'a> {
         let (fleet, now) = (self.fleet, self.now);
         self.list(Watched::Node, |engine| {
             for node in &fleet.nodes {
-                let labels: Vec<(&str, &str)> =
-                    node.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-                let taints: Vec<Taint<'_>> = node.taints.iter().map(taint).collect();
-                engine.observe(
-                    Fact::Node(NodeFact {
-                        name: &node.name,
-                        labels: &labels,
-                        taints: &taints,
-                        not_ready_since: node.not_ready_since(now.seconds()).map(Time::from_seconds),
-                    }),
-                    now,
-                );
+                node.tell(|fact| engine.observe(Fact::Node(fact), now));
             }
         });
         self.list(Watched::DaemonSet, |engine| {
@@ -122,7 +110,11 @@ impl<'a> Look<'a> {
         });
         self.list(Watched::Pod, |engine| {
             for pod in &fleet.pods {
-                tell_pod(pod, engine, now);
+                let labels: Vec<(&str, &str)> =
+                    pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+                if let Some(fact) = pod.fact(&labels) {
+                    engine.observe(Fact::Pod(fact), now);
+                }
             }
         });
         self.engine.observe(Fact::Policies(fleet.policies.clone()), now);
@@ -188,33 +180,6 @@ impl<'a> Look<'a> {
     pub fn node(&self, name: &str) -> Option<&'a Node> {
         self.nodes.get(name).copied()
     }
-}
-
-fn tell_pod(pod: &Pod, engine: &mut Engine, now: Time) {
-    let Some(uid) = Uid::parse(&pod.uid) else { return };
-    let labels: Vec<(&str, &str)> =
-        pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let controller = match pod.daemon_set.as_deref() {
-        Some(owner) => Uid::parse(owner).map_or(PodController::Other, PodController::DaemonSet),
-        None => PodController::Nobody,
-    };
-    let fact = PodFact {
-        namespace: &pod.namespace,
-        name: &pod.name,
-        uid,
-        resource_version: 0,
-        labels: &labels,
-        controller,
-        node: pod.node.as_deref(),
-        bound: pod.bound,
-        phase: Phase::parse(&pod.phase),
-        ready: pod.ready,
-        ready_since: pod.ready_since.map(Time::from_seconds),
-        deleting: pod.deleting,
-        created: Time::from_seconds(pod.created),
-        trouble: pod.trouble(),
-    };
-    engine.observe(Fact::Pod(fact), now);
 }
 
 impl<'a> Set<'a> {

@@ -1,6 +1,7 @@
 //! Why a pod is not available, as its status, its node and the time tell.
 
 use everynode_engine::Time;
+use everynode_model::{Phase, is_being_started};
 use everynode_plan::record::{Container, Detail, Ended, Node, Pod};
 use everynode_plan::spread::human;
 use serde_json::Value;
@@ -42,9 +43,9 @@ impl Case<'_> {
         let node_down = self.node.is_some_and(|node| !node.is_up());
         let nothing = Detail::default();
         let detail = pod.detail.as_deref().unwrap_or(&nothing);
-        match pod.phase.as_str() {
+        match () {
             _ if pod.deleting => self.terminating(node_down),
-            "Failed" | "Succeeded" => self.ended(detail),
+            _ if pod.phase().is_terminal() => self.ended(detail),
             _ if !pod.bound => self.unbound(detail),
             _ if self.node.is_none() && self.nodes_seen => {
                 let reason = Reason::new(Kind::NodeGone, "its node is gone");
@@ -139,8 +140,9 @@ impl Case<'_> {
     /// The pod has ended for good. Where the node is short of something, that is taken to be why.
     fn ended(&self, detail: &Detail) -> Reason {
         let pod = self.pod;
-        let how = if pod.phase == "Failed" { "failed" } else { "ended, although daemons go on" };
-        let pressure = self.node.and_then(pressure).filter(|_| pod.phase == "Failed");
+        let has_failed = pod.phase() == Phase::Failed;
+        let how = if has_failed { "failed" } else { "ended, although daemons go on" };
+        let pressure = self.node.and_then(pressure).filter(|_| has_failed);
         let mut text = how.to_owned();
         if !detail.reason.is_empty() {
             text.push_str(&format!(": {}", detail.reason));
@@ -178,8 +180,7 @@ impl Case<'_> {
                 .since(since)
                 .changed_by(format!("{} ends with exit code 0", init.name));
         }
-        let is_being_made =
-            |one: &&Container| matches!(one.waiting.as_str(), "ContainerCreating" | "PodInitializing");
+        let is_being_made = |one: &&Container| is_being_started(&one.waiting);
         if let Some(container) = detail.containers.iter().find(is_being_made) {
             return starting(begun).detail(format!("container {}: {}", container.name, container.waiting));
         }
@@ -201,7 +202,7 @@ impl Case<'_> {
                 }
                 _ => None,
             },
-            "ContainerCreating" | "PodInitializing" => None,
+            reason if is_being_started(reason) => None,
             reason if IMAGE_REASONS.contains(&reason) => Some(
                 Reason::new(
                     Kind::ImagePull,
@@ -276,7 +277,7 @@ impl Case<'_> {
                 .said(&statement.message);
         }
         let waiting = self.pod.waiting.as_str();
-        match (self.pod.phase.as_str(), waiting) {
+        match (self.pod.phase(), waiting) {
             // Snapshots of an older everynode tell no more.
             (_, "CrashLoopBackOff") => Reason::new(Kind::Crashing, "crashes")
                 .since(self.pod.ready_since)
@@ -284,7 +285,8 @@ impl Case<'_> {
             (_, waiting) if IMAGE_REASONS.contains(&waiting) => {
                 Reason::new(Kind::ImagePull, format!("an image cannot be pulled: {waiting}")).since(begun)
             }
-            ("" | "Pending", "" | "ContainerCreating" | "PodInitializing") => starting(begun),
+            (Phase::Pending, "") => starting(begun),
+            (Phase::Pending, waiting) if is_being_started(waiting) => starting(begun),
             (_, "") => {
                 let message = detail.not_ready.as_ref().map(|one| one.message.clone()).unwrap_or_default();
                 let since = detail.not_ready.as_ref().and_then(|one| one.since).or(self.pod.ready_since);

@@ -5,6 +5,7 @@ use everynode_engine::placement::{
     Check, Effect, NodeSelectorTerm, NodeView, Operator, Predicate, Requirement, RequirementCheck, Taint,
     Toleration, Verdict,
 };
+use everynode_model::{CORDONED_TAINT, NOT_READY_TAINTS};
 use everynode_plan::record::Node;
 use serde::Serialize;
 
@@ -24,13 +25,8 @@ impl NodeView for Seen<'_> {
     }
 
     fn taints(&self) -> impl Iterator<Item = Taint<'_>> {
-        self.0.taints.iter().map(taint)
+        self.0.taints.iter().map(|one| one.taint())
     }
-}
-
-/// A taint as the engine has them.
-pub(crate) fn taint(taint: &everynode_plan::record::Taint) -> Taint<'_> {
-    Taint { key: &taint.key, value: &taint.value, effect: Effect::parse(&taint.effect) }
 }
 
 /// One predicate against one node.
@@ -266,10 +262,8 @@ fn taint_changes(node: &str, taint: &Taint<'_>) -> Vec<String> {
     let toleration =
         format!("a toleration in the template: {{key: {}, {value}, effect: {effect}}}", taint.key);
     let removal = match taint.key {
-        "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable" => {
-            "the node is Ready again, and the taint goes".to_owned()
-        }
-        "node.kubernetes.io/unschedulable" => format!("kubectl uncordon {node}"),
+        key if NOT_READY_TAINTS.contains(&key) => "the node is Ready again, and the taint goes".to_owned(),
+        CORDONED_TAINT => format!("kubectl uncordon {node}"),
         key if key.starts_with("node.kubernetes.io/") => "the node gets well, and the taint goes".to_owned(),
         _ => format!("kubectl taint node {node} {}-", taint_name(taint)),
     };

@@ -45,7 +45,12 @@ fn template(change: impl Fn(&mut Value)) -> impl Fn(&mut Value) {
 }
 
 fn taint(node: &mut Node, key: &str, value: &str, effect: &str) {
-    node.taints.push(Taint { key: key.into(), value: value.into(), effect: effect.into() });
+    node.taints.push(Taint {
+        key: key.into(),
+        value: value.into(),
+        effect: effect.into(),
+        ..Taint::default()
+    });
 }
 
 /// The pod on the node, as the API serves it with this status.

@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use everynode_client::{Error, Method};
-use everynode_model::{Metadata, Node};
+use everynode_model::{Metadata, Node, Pod};
 
-use crate::facts::{Budget, Lease, Pod};
+use crate::facts::{Budget, Lease};
 use crate::kinds::ResourceKind;
 
 /// The present: for durations, and for time stamps.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::{Client, Error, Event, ListWatch};
-use everynode_model::{AnyObject, Metadata, Node};
+use everynode_model::{AnyObject, Metadata, Node, Pod};
 use futures::StreamExt;
 use futures::stream::SelectAll;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::binder::Binder;
 use crate::core::{Core, Fact, Kind, Now, Write};
 use crate::disruption::Disruption;
-use crate::facts::{Budget, Lease, Pod};
+use crate::facts::{Budget, Lease};
 use crate::gc::Collector;
 use crate::kinds::{ResourceKind, discover};
 use crate::lifecycle::Lifecycle;

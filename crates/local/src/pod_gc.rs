@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
-use everynode_model::{Node, condition_status};
+use everynode_model::{Node, Pod};
 use serde_json::{Value, json};
 
 use crate::core::{Core, Fact, Kind, Now, Outbox, Write, delete_options, retry_millis};
-use crate::facts::Pod;
 
 /// By this taint somebody says that a node is shut down for good, so that nothing on it runs any more.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -43,8 +42,7 @@ enum Service {
 
 impl Service {
     fn of(node: &Node<'_>) -> Service {
-        let is_ready = condition_status(&node.status.conditions, "Ready") == Some("True");
-        match !is_ready && node.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE) {
+        match !node.is_ready() && node.has_taint(OUT_OF_SERVICE) {
             true => Service::Out,
             false => Service::Running,
         }
@@ -89,15 +87,14 @@ impl PodGc {
     }
 
     fn pod_applied(&mut self, pod: &Pod<'_>, now: Now) {
-        let node = &*pod.spec.node_name;
-        if node.is_empty() {
-            if pod.metadata.deletion_timestamp.is_some() {
+        let Some(node) = pod.bound_to() else {
+            if pod.is_terminating() {
                 let path = pod_path(&pod.metadata.namespace, &pod.metadata.name);
                 self.remove(path, (*pod.metadata.uid).into());
             }
             return;
-        }
-        let deleting = pod.metadata.is_deleting();
+        };
+        let deleting = pod.is_terminating();
         let known = self.pods_by_node.get_mut(node).and_then(|pods| pods.get_mut(&*pod.metadata.uid));
         if let Some(row) = known {
             row.deleting = deleting;

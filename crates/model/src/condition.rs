@@ -1,8 +1,9 @@
 //! Conditions, as pods and nodes have them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use crate::Text;
+use crate::text::null_as_default;
+use crate::{Text, time};
 
 /// One statement about an object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -14,6 +15,9 @@ pub struct Condition<'a> {
     /// `True`, `False` or `Unknown`.
     #[serde(borrow)]
     pub status: Text<'a>,
+    /// A word for programs.
+    #[serde(borrow)]
+    pub reason: Text<'a>,
     /// A sentence for people.
     #[serde(borrow)]
     pub message: Text<'a>,
@@ -25,7 +29,44 @@ pub struct Condition<'a> {
     pub last_transition_time: Option<Text<'a>>,
 }
 
-/// The status of the condition of this type, if it is in the list.
-pub fn condition_status<'a>(conditions: &'a [Condition<'_>], kind: &str) -> Option<&'a str> {
-    conditions.iter().find(|condition| condition.kind == *kind).map(|condition| &*condition.status)
+impl Condition<'_> {
+    /// The status is `True`.
+    pub fn is_true(&self) -> bool {
+        self.status == "True"
+    }
+
+    /// Since when the status is so, in Unix seconds.
+    pub fn since_seconds(&self) -> Option<i64> {
+        time::seconds(self.last_transition_time.as_ref())
+    }
+}
+
+/// The conditions of an object.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Conditions<'a>(Vec<Condition<'a>>);
+
+/// How a pod or a node says that it serves.
+const READY: &str = "Ready";
+
+impl<'a> Conditions<'a> {
+    /// The condition of this type.
+    pub fn get(&self, kind: &str) -> Option<&Condition<'a>> {
+        self.0.iter().find(|condition| condition.kind == *kind)
+    }
+
+    /// How the object says whether it is ready, and since when.
+    pub fn ready(&self) -> Option<&Condition<'a>> {
+        self.get(READY)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Condition<'a>> {
+        self.0.iter()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Conditions<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        null_as_default(from).map(Conditions)
+    }
 }

@@ -9,7 +9,8 @@
 
 pub mod access;
 mod condition;
-mod daemon_set;
+mod container;
+mod controller_revision;
 pub mod duration;
 pub mod encode;
 mod int_or_percent;
@@ -17,6 +18,7 @@ pub mod json;
 mod metadata;
 mod node;
 mod node_placement;
+mod phase;
 mod pod;
 pub mod pod_resources;
 pub mod quantity;
@@ -24,19 +26,28 @@ mod quote;
 mod selector;
 #[doc = include_str!("../spec/daemonset.md")]
 pub mod spec {}
+mod taint;
 mod text;
 pub mod time;
 mod watch;
 
-pub use condition::{Condition, condition_status};
-pub use daemon_set::{ControllerRevision, DaemonSet, DaemonSetSpec, Placement};
+pub use condition::{Condition, Conditions};
+pub use container::{
+    ContainerState, ContainerStatus, Running, Terminated, Trouble, Waiting, is_being_started,
+};
+pub use controller_revision::ControllerRevision;
 pub use int_or_percent::IntOrPercent;
 pub use metadata::{AnyObject, Metadata, Owner};
-pub use node::{Address, Node, NodeSpec, NodeStatus, Taint};
+pub use node::{Address, Node, NodeSpec, NodeStatus};
 pub use node_placement::NodePlacement;
-pub use pod::{Pod, Ready};
+pub use phase::Phase;
+pub use pod::{Pod, PodSpec, PodStatus};
 pub use quote::go_quote;
 pub use selector::{LabelSelector, Operator, Requirement};
+pub use taint::{
+    CORDONED_TAINT, Effect, NOT_READY_TAINT, NOT_READY_TAINTS, Taint, TimedTaint, Toleration,
+    UNREACHABLE_TAINT, not_ready_since,
+};
 pub use text::{Labels, Text};
 pub use watch::{EventKind, WatchEvent, event};
 

@@ -92,8 +92,13 @@ impl Metadata<'_> {
         self.deletion_timestamp.is_some()
     }
 
+    /// When the time ends that the object was given to go, in Unix seconds, if it was asked to.
+    pub fn deleted_by_seconds(&self) -> Option<i64> {
+        time::seconds(self.deletion_timestamp.as_ref())
+    }
+
     /// When the object was made, in Unix seconds.
     pub fn created_seconds(&self) -> Option<i64> {
-        self.creation_timestamp.as_deref().and_then(|text| time::parse(text).ok())
+        time::seconds(self.creation_timestamp.as_ref())
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::text::null_as_default;
-use crate::{Condition, Metadata, Text};
+use crate::{Condition, Conditions, Metadata, Text, TimedTaint};
 
 /// A Node.
 #[derive(Debug, Default, Deserialize)]
@@ -14,10 +14,10 @@ pub struct Node<'a> {
     #[serde(borrow)]
     pub metadata: Metadata<'a>,
     /// What was decided about it.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "null_as_default")]
     pub spec: NodeSpec<'a>,
     /// What its kubelet reports.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "null_as_default")]
     pub status: NodeStatus<'a>,
 }
 
@@ -27,7 +27,7 @@ pub struct Node<'a> {
 pub struct NodeSpec<'a> {
     /// Taints.
     #[serde(borrow, deserialize_with = "null_as_default")]
-    pub taints: Vec<Taint<'a>>,
+    pub taints: Vec<TimedTaint<'a>>,
     /// Whether the node is cordoned.
     pub unschedulable: bool,
 }
@@ -40,8 +40,8 @@ pub struct NodeStatus<'a> {
     #[serde(borrow)]
     pub allocatable: Option<&'a RawValue>,
     /// Conditions.
-    #[serde(borrow, deserialize_with = "null_as_default")]
-    pub conditions: Vec<Condition<'a>>,
+    #[serde(borrow)]
+    pub conditions: Conditions<'a>,
     /// Where it can be reached.
     #[serde(borrow, deserialize_with = "null_as_default")]
     pub addresses: Vec<Address<'a>>,
@@ -59,20 +59,19 @@ pub struct Address<'a> {
     pub address: Text<'a>,
 }
 
-/// A taint: it keeps pods away that do not tolerate it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Taint<'a> {
-    /// Key.
-    #[serde(borrow)]
-    pub key: Text<'a>,
-    /// Value, may be empty.
-    #[serde(borrow)]
-    pub value: Text<'a>,
-    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
-    #[serde(borrow)]
-    pub effect: Text<'a>,
-    /// When a taint that evicts pods was added.
-    #[serde(borrow)]
-    pub time_added: Option<Text<'a>>,
+impl<'a> Node<'a> {
+    /// The Ready condition: whether its kubelet is well. Of one that has never spoken there is none.
+    pub fn ready(&self) -> Option<&Condition<'a>> {
+        self.status.conditions.ready()
+    }
+
+    /// It has a taint of this key.
+    pub fn has_taint(&self, key: &str) -> bool {
+        self.spec.taints.iter().any(|taint| taint.key == *key)
+    }
+
+    /// Its kubelet answers and is well.
+    pub fn is_ready(&self) -> bool {
+        self.ready().is_some_and(Condition::is_true)
+    }
 }

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde::{Deserialize, de};
 
 use crate::text::null_as_default;
-use crate::{Labels, Taint, Text};
+use crate::{Labels, Text, TimedTaint};
 
 /// A Node without its status: kubelets write that every few minutes, with kilobytes of images, and it decides nothing.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct NodePlacement<'a> {
     /// metadata.labels.
     pub labels: Labels<'a>,
     /// spec.taints.
-    pub taints: Vec<Taint<'a>>,
+    pub taints: Vec<TimedTaint<'a>>,
 }
 
 impl<'a> NodePlacement<'a> {
@@ -62,11 +62,11 @@ impl<'de> Visitor<'de> for UntilStatus<'_, 'de> {
         while let Some(Key(key)) = fields.next_key()? {
             match &*key {
                 "metadata" => {
-                    let Metadata { name, labels } = fields.next_value()?;
+                    let Metadata { name, labels } = fields.next_value::<Option<_>>()?.unwrap_or_default();
                     (self.node.name, self.node.labels, has_metadata) = (name, labels, true);
                 }
                 "spec" => {
-                    let Spec { taints } = fields.next_value()?;
+                    let Spec { taints } = fields.next_value::<Option<_>>()?.unwrap_or_default();
                     (self.node.taints, has_spec) = (taints, true);
                 }
                 "status" if has_metadata && has_spec => {
@@ -117,7 +117,7 @@ struct Metadata<'a> {
 #[serde(default)]
 struct Spec<'a> {
     #[serde(borrow, deserialize_with = "null_as_default")]
-    taints: Vec<Taint<'a>>,
+    taints: Vec<TimedTaint<'a>>,
 }
 
 #[cfg(test)]

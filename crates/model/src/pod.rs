@@ -1,192 +1,228 @@
 //! Pods.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use crate::{Condition, Metadata, Text};
+use crate::container::is_being_started;
+use crate::json::raw_value;
+use crate::text::null_as_default;
+use crate::{Condition, Conditions, ContainerStatus, Metadata, Operator, Phase, Requirement, Text, Trouble};
 
-/// A Pod: where it is or should go, and how it is.
+/// A Pod: where it is or should go, and how it is. What only some readers want is unread.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod<'a> {
     /// Metadata.
     #[serde(borrow)]
     pub metadata: Metadata<'a>,
-    #[serde(borrow)]
-    spec: PodSpec<'a>,
-    #[serde(borrow)]
-    status: PodStatus<'a>,
+    /// What is wanted.
+    #[serde(borrow, deserialize_with = "null_as_default")]
+    pub spec: PodSpec<'a>,
+    /// What is, as its kubelet reports it.
+    #[serde(borrow, deserialize_with = "null_as_default")]
+    pub status: PodStatus<'a>,
 }
 
+/// What is wanted of a pod.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct PodSpec<'a> {
+pub struct PodSpec<'a> {
+    /// The node that it is bound to; empty when it is not bound.
     #[serde(borrow)]
-    node_name: Text<'a>,
+    pub node_name: Text<'a>,
+    /// Who is to bind it.
     #[serde(borrow)]
-    affinity: Option<&'a RawValue>,
+    pub scheduler_name: Text<'a>,
+    /// `Always`, `OnFailure` or `Never`.
+    #[serde(borrow)]
+    pub restart_policy: Text<'a>,
+    /// Its place among others when there is not room for all.
+    pub priority: i32,
+    /// Whether it uses the node's network.
+    pub host_network: bool,
+    /// Its containers.
+    #[serde(borrow)]
+    pub containers: Option<&'a RawValue>,
+    /// The containers that run before those, or beside them.
+    #[serde(borrow)]
+    pub init_containers: Option<&'a RawValue>,
+    /// Labels that its node must have.
+    #[serde(borrow)]
+    pub node_selector: Option<&'a RawValue>,
+    /// Node affinity and others.
+    #[serde(borrow)]
+    pub affinity: Option<&'a RawValue>,
+    /// The taints that it tolerates.
+    #[serde(borrow)]
+    pub tolerations: Option<&'a RawValue>,
+    /// What it takes beside its containers.
+    #[serde(borrow)]
+    pub overhead: Option<&'a RawValue>,
+    /// What it asks for as a whole.
+    #[serde(borrow)]
+    pub resources: Option<&'a RawValue>,
+    #[serde(borrow)]
+    scheduling_gates: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resource_claims: Option<&'a RawValue>,
 }
 
+/// How a pod is.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct PodStatus<'a> {
-    #[serde(borrow)]
-    phase: Text<'a>,
-    #[serde(borrow)]
-    conditions: Ready<'a>,
-    #[serde(borrow)]
-    init_container_statuses: Waiting<'a>,
-    #[serde(borrow)]
-    container_statuses: Waiting<'a>,
-}
-
-/// The first reason for which one of several containers waits, when it is not that it is being started.
-#[derive(Debug, Default)]
-struct Waiting<'a>(Option<Text<'a>>);
-
-/// Reasons of containers whose turn is yet to come, or that are being made.
-const STARTING: [&str; 2] = ["PodInitializing", "ContainerCreating"];
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ContainerStatus<'a> {
-    #[serde(borrow)]
-    state: Option<ContainerState<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ContainerState<'a> {
-    #[serde(borrow)]
-    waiting: Option<ContainerWaiting<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ContainerWaiting<'a> {
-    #[serde(borrow)]
-    reason: Text<'a>,
-}
-
-/// The Ready condition of a pod.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Ready<'a> {
-    /// Whether the pod is ready.
-    pub is_true: bool,
-    /// Since when.
-    pub last_transition_time: Option<Text<'a>>,
-}
-
-impl Pod<'_> {
-    /// The node that the pod is bound to; empty when it is not bound.
-    pub fn node_name(&self) -> &str {
-        &self.spec.node_name
-    }
-
+pub struct PodStatus<'a> {
     /// Phase, such as `Running`; empty before the kubelet has seen the pod.
-    pub fn phase(&self) -> &str {
-        &self.status.phase
-    }
+    #[serde(borrow)]
+    pub phase: Text<'a>,
+    /// A word for programs about why it is so, such as `Evicted`.
+    #[serde(borrow)]
+    pub reason: Text<'a>,
+    /// A sentence for people about it.
+    #[serde(borrow)]
+    pub message: Text<'a>,
+    /// When the kubelet took it.
+    #[serde(borrow)]
+    pub start_time: Option<Text<'a>>,
+    /// Its address.
+    #[serde(borrow, rename = "podIP")]
+    pub pod_ip: Text<'a>,
+    /// Conditions.
+    #[serde(borrow)]
+    pub conditions: Conditions<'a>,
+    #[serde(borrow)]
+    init_container_statuses: Option<&'a RawValue>,
+    #[serde(borrow)]
+    container_statuses: Option<&'a RawValue>,
+}
 
+impl<'a> Pod<'a> {
     /// The Ready condition.
-    pub fn ready(&self) -> &Ready<'_> {
-        &self.status.conditions
+    pub fn ready(&self) -> Option<&Condition<'a>> {
+        self.status.conditions.ready()
     }
 
-    /// The kubelet's word for what keeps a container from running, such as `CrashLoopBackOff`: of the first container
-    /// in the order in which they are started. That it is being started is no such reason.
-    pub fn waiting_reason(&self) -> Option<&str> {
-        let PodStatus { init_container_statuses: init, container_statuses: main, .. } = &self.status;
-        init.0.as_deref().or(main.0.as_deref())
+    /// The Ready condition is True.
+    pub fn is_ready(&self) -> bool {
+        self.ready().is_some_and(Condition::is_true)
+    }
+
+    /// status.phase.
+    pub fn phase(&self) -> Phase {
+        Phase::parse(&self.status.phase)
+    }
+
+    /// It is asked to go.
+    pub fn is_terminating(&self) -> bool {
+        self.metadata.is_deleting()
+    }
+
+    /// The node that it is bound to.
+    pub fn bound_to(&self) -> Option<&str> {
+        Some(&*self.spec.node_name).filter(|node| !node.is_empty())
     }
 
     /// The node that the pod is for: the one it is bound to, else the one that its node affinity names by the
-    /// field `metadata.name` (specification D1).
-    pub fn target_node(&self) -> Option<String> {
-        if !self.spec.node_name.is_empty() {
-            return Some(self.spec.node_name.to_string());
+    /// field `metadata.name` ([D1](crate::spec#d1)).
+    pub fn target_node(&self) -> Option<Cow<'_, str>> {
+        self.bound_to().map(Cow::Borrowed).or_else(|| self.spec.pinned_to().map(Cow::Owned))
+    }
+
+    /// What keeps a container from running, in the kubelet's word: of several that wait, in the order in which they
+    /// are started, the first that does not get well by itself, else the first that is not just being started.
+    pub fn waiting_reason(&self) -> Option<String> {
+        if !self.status.tells_of_waiting() {
+            return None;
         }
-        let affinity: Value = serde_json::from_str(self.spec.affinity?.get()).ok()?;
-        let required = affinity.pointer("/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution")?;
-        let terms = required.get("nodeSelectorTerms")?.as_array()?;
-        let mut fields = terms.iter().filter_map(|term| term.get("matchFields")?.as_array()).flatten();
-        fields.find_map(|field| {
-            let named = field.get("key")? == "metadata.name" && field.get("operator")? == "In";
-            match field.get("values")?.as_array()?.as_slice() {
-                [node] if named => node.as_str().map(String::from),
-                _ => None,
-            }
+        let containers = [self.status.init_containers(), self.status.containers()].concat();
+        let reasons = || containers.iter().filter_map(|one| Some(&*one.waiting()?.reason));
+        let trouble = reasons().find(|reason| Trouble::parse(reason).is_some());
+        trouble
+            .or_else(|| reasons().find(|reason| !reason.is_empty() && !is_being_started(reason)))
+            .map(str::to_owned)
+    }
+
+    /// Why one of its containers cannot start, or does not stay up.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.waiting_reason().and_then(|reason| Trouble::parse(&reason))
+    }
+}
+
+impl PodSpec<'_> {
+    /// The one node that the required node affinity names by the field `metadata.name`: the first such requirement
+    /// decides, in whichever term it is ([D1](crate::spec#d1)).
+    fn pinned_to(&self) -> Option<String> {
+        let affinity = raw_value(self.affinity?);
+        let terms = &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+        let terms = terms["nodeSelectorTerms"].as_array()?.iter();
+        let fields = terms.filter_map(|term| term["matchFields"].as_array()).flatten();
+        let mut named = fields
+            .filter_map(Requirement::from_json)
+            .filter(|field| field.key == "metadata.name" && field.operator == Operator::In);
+        match named.next()?.values.as_slice() {
+            [node] => Some(node.clone()),
+            _ => None,
+        }
+    }
+
+    /// Something has to be taken away before the pod may be bound.
+    pub fn is_gated(&self) -> bool {
+        is_list_of_some(self.scheduling_gates)
+    }
+
+    /// The pod asks for devices.
+    pub fn claims_devices(&self) -> bool {
+        is_list_of_some(self.resource_claims)
+    }
+
+    /// The part of the spec that says what the pod needs of its node.
+    pub fn needs(&self) -> Value {
+        let value = |raw: Option<&RawValue>| raw.map(raw_value);
+        json!({
+            "hostNetwork": self.host_network,
+            "containers": value(self.containers),
+            "initContainers": value(self.init_containers),
+            "overhead": value(self.overhead),
+            "resources": value(self.resources),
+        })
+    }
+
+    /// The part of the spec that says on which nodes the pod can be, but for the one that it is bound to.
+    pub fn wishes(&self) -> Value {
+        let value = |raw: Option<&RawValue>| raw.map(raw_value);
+        json!({
+            "nodeSelector": value(self.node_selector),
+            "affinity": value(self.affinity),
+            "tolerations": value(self.tolerations),
         })
     }
 }
 
-/// Reads a list of conditions and keeps one of them, without a list in between.
-impl<'de: 'a, 'a> Deserialize<'de> for Ready<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(ReadyVisitor)
+impl PodStatus<'_> {
+    /// Whether a container may wait: of most pods none does, and then nothing more is read of them.
+    fn tells_of_waiting(&self) -> bool {
+        let lists = [self.init_container_statuses, self.container_statuses];
+        lists.iter().flatten().any(|raw| raw.get().contains("\"waiting\""))
+    }
+
+    /// How the containers stand.
+    pub fn containers(&self) -> Vec<ContainerStatus<'_>> {
+        statuses(self.container_statuses)
+    }
+
+    /// How the init containers stand.
+    pub fn init_containers(&self) -> Vec<ContainerStatus<'_>> {
+        statuses(self.init_container_statuses)
     }
 }
 
-struct ReadyVisitor;
-
-impl<'de> Visitor<'de> for ReadyVisitor {
-    type Value = Ready<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of conditions or null")
-    }
-
-    fn visit_unit<E>(self) -> Result<Ready<'de>, E> {
-        Ok(Ready::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Ready<'de>, A::Error> {
-        let mut ready = Ready::default();
-        while let Some(condition) = list.next_element::<Condition<'de>>()? {
-            if condition.kind == "Ready" {
-                let is_true = condition.status == "True";
-                ready = Ready { is_true, last_transition_time: condition.last_transition_time };
-            }
-        }
-        Ok(ready)
-    }
+fn is_list_of_some(raw: Option<&RawValue>) -> bool {
+    raw.map(raw_value).is_some_and(|value| value.as_array().is_some_and(|list| !list.is_empty()))
 }
 
-/// Reads the statuses of containers and keeps one reason, without a list in between.
-impl<'de: 'a, 'a> Deserialize<'de> for Waiting<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(WaitingVisitor)
-    }
-}
-
-struct WaitingVisitor;
-
-impl<'de> Visitor<'de> for WaitingVisitor {
-    type Value = Waiting<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of container statuses or null")
-    }
-
-    fn visit_unit<E>(self) -> Result<Waiting<'de>, E> {
-        Ok(Waiting::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Waiting<'de>, A::Error> {
-        let mut first = Waiting::default();
-        while let Some(ContainerStatus { state }) = list.next_element()? {
-            let waiting = state.and_then(|state| state.waiting);
-            if let Some(ContainerWaiting { reason }) = waiting
-                && first.0.is_none()
-                && !reason.is_empty()
-                && !STARTING.contains(&&*reason)
-            {
-                first.0 = Some(reason);
-            }
-        }
-        Ok(first)
-    }
+/// Reads a list of statuses. One that is not of the right form is taken as absent: the API server has validated it.
+fn statuses(raw: Option<&RawValue>) -> Vec<ContainerStatus<'_>> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }

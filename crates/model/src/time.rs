@@ -1,5 +1,7 @@
 //! Times and ages: RFC 3339 as the API writes it, and ages as kubectl prints them.
 
+use crate::Text;
+
 /// Micros in a second.
 const MICROS: i64 = 1_000_000;
 
@@ -24,6 +26,11 @@ const MICROS_LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
 /// The text is no such time.
 pub fn parse(text: &str) -> Result<i64, TimeError> {
     parse_as(text, SECONDS_LAYOUT).map(|micros| micros.div_euclid(MICROS))
+}
+
+/// The time of a field that may be absent, in Unix seconds; what is no time is absent.
+pub(crate) fn seconds(field: Option<&Text<'_>>) -> Option<i64> {
+    field.and_then(|text| parse(text).ok())
 }
 
 /// Reads an RFC 3339 time with exactly six decimals, a `MicroTime`; gives Unix time in microseconds.

@@ -89,6 +89,9 @@ impl NodeSpec {
         if name.is_empty() {
             return Err("metadata.name: a Node needs a name".into());
         }
-        Ok(NodeSpec { name: name.to_owned(), mode: crate::identity::mode_of(&object), adopted: Some(object) })
+        let text = object.to_string();
+        let node = serde_json::from_str(&text).map_err(|error| format!("it cannot be read: {error}"))?;
+        let (name, mode) = (name.to_owned(), crate::identity::mode_of(&node));
+        Ok(NodeSpec { name, mode, adopted: Some(object) })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use everynode_client::Method;
 use everynode_client::event::{Allowance, NewEvent};
-use everynode_model as model;
+use everynode_model::{Node, Pod};
 
 use crate::config::FleetConfig;
 use crate::facts;
@@ -114,7 +114,7 @@ impl FleetCore {
     }
 
     /// Takes a Node as the API shows it.
-    pub(crate) fn node_applied(&mut self, node: &model::Node<'_>, now: Now) {
+    pub(crate) fn node_applied(&mut self, node: &Node<'_>, now: Now) {
         let Some(&index) = self.node_by_name.get(&*node.metadata.name) else { return };
         let agent = &mut self.nodes[index];
         let (was_present, ran_pods) = (agent.registration == Registration::Present, agent.runs_pods());
@@ -221,7 +221,7 @@ impl FleetCore {
     }
 
     /// Takes a pod as the API shows it.
-    pub(crate) fn pod_applied(&mut self, pod: &facts::Pod<'_>, now: Now) {
+    pub(crate) fn pod_applied(&mut self, pod: &Pod<'_>, now: Now) {
         let Some(&node) = self.node_by_name.get(&*pod.spec.node_name) else { return };
         if !self.nodes[node].runs_pods() {
             self.nodes[node].missed_pods = true;
@@ -233,7 +233,7 @@ impl FleetCore {
         }
     }
 
-    fn pod_admitted(&mut self, node: usize, pod: &facts::Pod<'_>, now: Now) {
+    fn pod_admitted(&mut self, node: usize, pod: &Pod<'_>, now: Now) {
         let fault_text = facts::fault_text(&pod.metadata);
         let (faults, problems) = read_faults(fault_text, &self.nodes[node].labels);
         let start_delay = match self.nodes[node].faults.start_delay {
@@ -254,7 +254,7 @@ impl FleetCore {
             pod_ip,
             fault_text: fault_text.into(),
             seen: self.listing,
-            shown_ready: shown_ready(pod),
+            shown_ready: pod.is_ready(),
             owes_status: false,
             owes_delete: false,
             busy: false,
@@ -265,12 +265,12 @@ impl FleetCore {
         self.apply(id, effects, now);
     }
 
-    fn pod_changed(&mut self, id: u64, pod: &facts::Pod<'_>, now: Now) {
+    fn pod_changed(&mut self, id: u64, pod: &Pod<'_>, now: Now) {
         let Some(entry) = self.pods.get_mut(&id) else { return };
         entry.seen = self.listing;
         let mut effects = entry.machine.observe(pod, now);
         // Others, such as the node lifecycle, may have taken Ready away.
-        let was_shown_ready = std::mem::replace(&mut entry.shown_ready, shown_ready(pod));
+        let was_shown_ready = std::mem::replace(&mut entry.shown_ready, pod.is_ready());
         let taken_away = was_shown_ready && !entry.shown_ready;
         effects.report |= taken_away && entry.machine.is_ready() && self.nodes[entry.node].down_by.is_empty();
         let fault_text = facts::fault_text(&pod.metadata);
@@ -442,10 +442,6 @@ impl FleetCore {
         }
         self.arm_node(index);
     }
-}
-
-fn shown_ready(pod: &facts::Pod<'_>) -> bool {
-    model::condition_status(&pod.status.conditions, "Ready") == Some("True")
 }
 
 fn read_faults(text: &str, labels: &[(String, String)]) -> (PodFaults, Vec<String>) {

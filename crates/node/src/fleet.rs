@@ -1,7 +1,7 @@
 //! The loop that connects the agents with the API.
 
 use everynode_client::{Client, Error, Event, ListWatch};
-use everynode_model as model;
+use everynode_model::{Node, Pod};
 use futures::StreamExt;
 use serde::Deserialize;
 use tokio::task::JoinSet;
@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::FleetConfig;
 use crate::core::{FleetCore, Task, Write};
-use crate::facts;
 use crate::pod::Now;
 use crate::status::Timestamp;
 
@@ -101,12 +100,12 @@ impl Driver {
         let now = self.now();
         match event {
             Some(Event::InitialObject(object) | Event::Applied(object)) => {
-                if let Some(node) = read::<model::Node<'_>>(&object) {
+                if let Some(node) = read::<Node<'_>>(&object) {
                     self.core.node_applied(&node, now);
                 }
             }
             Some(Event::Deleted(object)) => {
-                if let Some(node) = read::<model::Node<'_>>(&object) {
+                if let Some(node) = read::<Node<'_>>(&object) {
                     self.core.node_deleted(&node.metadata.name, now);
                 }
             }
@@ -125,12 +124,12 @@ impl Driver {
         match event {
             Some(Event::InitialObject(object) | Event::Applied(object)) => {
                 let now = self.now();
-                if let Some(pod) = read::<facts::Pod<'_>>(&object) {
+                if let Some(pod) = read::<Pod<'_>>(&object) {
                     self.core.pod_applied(&pod, now);
                 }
             }
             Some(Event::Deleted(object)) => {
-                if let Some(pod) = read::<facts::Pod<'_>>(&object) {
+                if let Some(pod) = read::<Pod<'_>>(&object) {
                     self.core.pod_deleted(&pod.metadata.uid);
                 }
             }

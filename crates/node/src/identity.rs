@@ -1,6 +1,6 @@
 //! The Node object of a simulated node, as the kubelet registers it.
 
-use everynode_model::{Object, Value};
+use everynode_model::{NOT_READY_TAINT, Node, Object, UNREACHABLE_TAINT, Value};
 use serde_json::json;
 
 use crate::config::{Mode, NodeSpec};
@@ -41,25 +41,15 @@ const PRESSURES: [(&str, &str, [&str; 2], [&str; 2]); 3] = [
 const NETWORK_TAINT: &str = "node.kubernetes.io/network-unavailable";
 
 /// What a Node object says about the health of its node: its Ready condition, or else its taints.
-pub(crate) fn mode_of(object: &Value) -> Mode {
-    match condition_status(object, "Ready") {
+pub(crate) fn mode_of(node: &Node<'_>) -> Mode {
+    match node.ready().map(|ready| &*ready.status) {
         Some("True") => Mode::Healthy,
         Some("False") => Mode::NotReady,
         Some(_) => Mode::Silent,
-        None if has_taint(object, "node.kubernetes.io/unreachable") => Mode::Silent,
-        None if has_taint(object, "node.kubernetes.io/not-ready") => Mode::NotReady,
+        None if node.has_taint(UNREACHABLE_TAINT) => Mode::Silent,
+        None if node.has_taint(NOT_READY_TAINT) => Mode::NotReady,
         None => Mode::Healthy,
     }
-}
-
-fn condition_status<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
-    let conditions = object.pointer("/status/conditions")?.as_array()?;
-    conditions.iter().find(|c| c["type"] == kind)?.get("status")?.as_str()
-}
-
-fn has_taint(object: &Value, key: &str) -> bool {
-    let taints = object.pointer("/spec/taints").and_then(Value::as_array);
-    taints.is_some_and(|taints| taints.iter().any(|taint| taint["key"] == key))
 }
 
 /// The Node object to create.
@@ -138,9 +128,11 @@ fn resources(adopted: &Value, pointer: &str) -> Value {
 
 fn conditions(adopted: &Value, mode: Mode, now: Timestamp) -> Vec<Value> {
     let mut conditions = Vec::new();
-    let is_true = |kind: &str, taint: &str| match condition_status(adopted, kind) {
-        Some(status) => status == "True",
-        None => has_taint(adopted, taint),
+    let adopted = adopted.to_string();
+    let node: Node<'_> = serde_json::from_str(&adopted).unwrap_or_default();
+    let is_true = |kind: &str, taint: &str| match node.status.conditions.get(kind) {
+        Some(condition) => condition.is_true(),
+        None => node.has_taint(taint),
     };
     if is_true("NetworkUnavailable", NETWORK_TAINT) {
         let text = ["NoRouteCreated", "the network of this node is not set up"];
@@ -232,6 +224,12 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_700_000_000);
 
+    fn check_condition(node: &Value, kind: &str, status: &str) {
+        let text = node.to_string();
+        let node: Node<'_> = serde_json::from_str(&text).unwrap();
+        assert_eq!(node.status.conditions.get(kind).map(|one| &*one.status), Some(status), "{text}");
+    }
+
     #[test]
     fn a_standard_node_has_the_labels_and_resources_of_a_kubelet() {
         let node = node_object(&NodeSpec::new("node-1"), 1, NOW);
@@ -241,7 +239,7 @@ mod tests {
             node["status"]["allocatable"],
             json!({"cpu":"32","memory":"256Gi","ephemeral-storage":"500Gi","pods":"250"})
         );
-        assert_eq!(condition_status(&node, "Ready"), Some("True"));
+        check_condition(&node, "Ready", "True");
         assert_eq!(node["spec"]["podCIDR"], "10.0.1.0/24");
     }
 
@@ -291,7 +289,7 @@ mod tests {
         let object = json!({"kind": "Node", "metadata": {"name": "a"},
             "spec": {"taints": [{"key": "node.kubernetes.io/network-unavailable", "effect": "NoSchedule"}]}});
         let node = node_object(&NodeSpec::from_object(object).unwrap(), 0, NOW);
-        assert_eq!(condition_status(&node, "NetworkUnavailable"), Some("True"));
-        assert_eq!(condition_status(&node, "DiskPressure"), Some("False"));
+        check_condition(&node, "NetworkUnavailable", "True");
+        check_condition(&node, "DiskPressure", "False");
     }
 }

@@ -1,6 +1,6 @@
 //! One simulated node: what its agent knows and owes.
 
-use everynode_model as model;
+use everynode_model::Node;
 
 use crate::config::{Mode, NodeSpec};
 use crate::facts;
@@ -77,11 +77,10 @@ impl NodeAgent {
     }
 
     /// Takes the Node as the API shows it. Returns what of its annotations cannot be read, when they changed.
-    pub(crate) fn observe(&mut self, node: &model::Node<'_>) -> Vec<String> {
+    pub(crate) fn observe(&mut self, node: &Node<'_>) -> Vec<String> {
         self.registration = Registration::Present;
         self.shown_ready.clear();
-        self.shown_ready
-            .push_str(model::condition_status(&node.status.conditions, "Ready").unwrap_or_default());
+        self.shown_ready.push_str(node.ready().map(|ready| &*ready.status).unwrap_or_default());
         if let Some(ip) = node.status.addresses.iter().find(|a| a.kind == "InternalIP")
             && *ip.address != *self.host_ip
         {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use everynode_model as model;
+use everynode_model::{Phase, Pod};
 
 use crate::facts;
 use crate::faults::PodFaults;
@@ -154,19 +154,18 @@ const BACKOFF_LAST: Duration = Duration::from_secs(300);
 impl PodMachine {
     /// Takes a pod that the API shows on this node, new or from before a restart of the agents.
     pub(crate) fn admit(
-        pod: &facts::Pod<'_>,
+        pod: &Pod<'_>,
         faults: PodFaults,
         start_delay: Duration,
         now: Now,
     ) -> (PodMachine, Effects) {
         let start_time = pod.status.start_time.as_deref().and_then(Timestamp::parse);
-        let ready = model::condition_status(&pod.status.conditions, "Ready") == Some("True");
         let mut machine = PodMachine {
             facts: PodFacts::read(pod),
             faults,
             stage: Stage::Starting,
             wake_at: None,
-            restart_count: pod.status.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0),
+            restart_count: pod.status.containers().iter().map(|c| c.restart_count).max().unwrap_or(0),
             last_exit: None,
             accepted: start_time.unwrap_or(now.wall),
             started: started_at(pod),
@@ -174,10 +173,12 @@ impl PodMachine {
             grace: Duration::ZERO,
         };
         let mut effects = Effects::default();
-        match &*pod.status.phase {
-            "Running" => machine.resume(ready, now, &mut effects),
-            "Succeeded" | "Failed" => {}
-            _ => machine.wake_at = Some(now.after(machine.faults.start_delay.unwrap_or(start_delay))),
+        match pod.phase() {
+            Phase::Running => machine.resume(pod.is_ready(), now, &mut effects),
+            Phase::Succeeded | Phase::Failed => {}
+            Phase::Pending | Phase::Unknown => {
+                machine.wake_at = Some(now.after(machine.faults.start_delay.unwrap_or(start_delay)))
+            }
         }
         effects.merge(machine.observe(pod, now));
         effects.merge(machine.wake(now));
@@ -196,10 +197,9 @@ impl PodMachine {
     }
 
     /// Takes the pod as the API now shows it.
-    pub(crate) fn observe(&mut self, pod: &facts::Pod<'_>, now: Now) -> Effects {
+    pub(crate) fn observe(&mut self, pod: &Pod<'_>, now: Now) -> Effects {
         let mut effects = Effects::default();
-        let has_failed = &*pod.status.phase == "Failed";
-        let is_over = has_failed || &*pod.status.phase == "Succeeded";
+        let (has_failed, is_over) = (pod.phase() == Phase::Failed, pod.phase().is_terminal());
         match self.stage {
             // A status that was under way has replaced theirs. A pod that was over does not rise again.
             Stage::Settled { has_failed } if !is_over => self.exit(u8::from(has_failed), now, &mut effects),
@@ -210,7 +210,7 @@ impl PodMachine {
             }
             _ => {}
         }
-        if pod.metadata.deletion_timestamp.is_some() {
+        if pod.is_terminating() {
             let grace_seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
             let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
             self.terminate(grace, now, &mut effects);
@@ -443,18 +443,19 @@ impl Effects {
 }
 
 impl PodFacts {
-    fn read(pod: &facts::Pod<'_>) -> PodFacts {
+    fn read(pod: &Pod<'_>) -> PodFacts {
         let spec = &pod.spec;
-        let probe_delay = spec.containers.iter().filter_map(|c| c.readiness_probe.as_ref());
+        let containers = facts::containers(spec.containers);
+        let probe_delay = containers.iter().filter_map(|c| c.readiness_probe.as_ref());
         let prestop =
-            spec.containers.iter().filter_map(|c| c.lifecycle.as_ref()?.pre_stop.as_ref()?.sleep.as_ref());
+            containers.iter().filter_map(|c| c.lifecycle.as_ref()?.pre_stop.as_ref()?.sleep.as_ref());
         PodFacts {
             namespace: (*pod.metadata.namespace).into(),
             name: (*pod.metadata.name).into(),
             uid: (*pod.metadata.uid).into(),
             generation: pod.metadata.generation,
-            init_containers: spec.init_containers.iter().map(Container::read).collect(),
-            containers: spec.containers.iter().map(Container::read).collect(),
+            init_containers: facts::containers(spec.init_containers).iter().map(Container::read).collect(),
+            containers: containers.iter().map(Container::read).collect(),
             restarts: match &*spec.restart_policy {
                 "Never" => RestartPolicy::Never,
                 "OnFailure" => RestartPolicy::OnFailure,
@@ -492,9 +493,10 @@ fn seconds(count: Option<u32>) -> Duration {
     Duration::from_secs(u64::from(count.unwrap_or(0)))
 }
 
-fn started_at(pod: &facts::Pod<'_>) -> Option<Timestamp> {
-    let states = pod.status.container_statuses.iter().map(|status| &status.state);
-    states.filter_map(|state| Timestamp::parse(state.running.as_ref()?.started_at.as_deref()?)).max()
+fn started_at(pod: &Pod<'_>) -> Option<Timestamp> {
+    let containers = pod.status.containers();
+    let running = containers.iter().filter_map(|one| one.state.as_ref()?.running.as_ref());
+    running.filter_map(|running| Timestamp::parse(running.started_at.as_deref()?)).max()
 }
 
 fn backoff(restart_count: u32) -> Duration {

@@ -25,7 +25,7 @@ struct Bench {
 impl Bench {
     fn new(object: Value, faults: PodFaults, start_delay_seconds: u64) -> Bench {
         let text = object.to_string();
-        let pod: facts::Pod<'_> = serde_json::from_str(&text).unwrap();
+        let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
         let (machine, effects) =
             PodMachine::admit(&pod, faults, Duration::from_secs(start_delay_seconds), now(0));
         Bench { object, machine, effects }

@@ -322,10 +322,10 @@ impl<'a> Builder<'a> {
             Some(uid) => self.wanted_uids.contains(uid),
             None => self.wanted.has_namespace(&pod.namespace),
         };
-        let has_ended = matches!(pod.phase.as_str(), "Succeeded" | "Failed");
+        let phase = pod.phase();
         match pod.node {
             _ if is_kept => self.fleet.pods.push(pod),
-            Some(node) if pod.bound && !has_ended => self.add(node, pod.priority, 1, &pod.need),
+            Some(node) if pod.bound && !phase.is_terminal() => self.add(node, pod.priority, 1, &pod.need),
             _ => {}
         }
     }

@@ -11,7 +11,7 @@ use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     DaemonSetFact, DaemonSetRef, NewPod, PodController, RevisionFact, Template, Time, Uid, revision,
 };
-
+use everynode_model::{Phase, is_being_started};
 use serde_json::json;
 
 use crate::change::Change;
@@ -97,8 +97,6 @@ pub struct ModelPod {
     pub pod: Pod,
     /// metadata.uid.
     pub uid: Uid,
-    /// Who controls it.
-    pub controller: PodController,
     /// metadata.labels.
     pub labels: Arc<[(String, String)]>,
     /// Its node, if that is known.
@@ -284,8 +282,7 @@ impl Model {
             let is_ours = pod.namespace == self.daemonset.namespace
                 && (pod.daemon_set.as_ref() == Some(&uid) || pod.daemon_set.is_none() && is_ours(pod));
             let Some(pod_uid) = Uid::parse(&pod.uid).filter(|_| is_ours) else {
-                let has_ended = matches!(pod.phase.as_str(), "Succeeded" | "Failed");
-                if let Some(node) = node.filter(|_| pod.bound && !has_ended) {
+                if let Some(node) = node.filter(|_| pod.bound && !pod.phase().is_terminal()) {
                     self.nodes[node as usize].room.add(&demand);
                     self.nodes[node as usize].others.push((pod.priority, 1, demand));
                 }
@@ -295,10 +292,6 @@ impl Model {
             let age = self.begin.millis_since(Time::from_seconds(pod.created));
             pods.push(ModelPod {
                 uid: pod_uid,
-                controller: match &pod.daemon_set {
-                    Some(_) => PodController::DaemonSet(self.daemonset.uid),
-                    None => PodController::Nobody,
-                },
                 labels: pod.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
                 node,
                 charge: charge
@@ -306,8 +299,8 @@ impl Model {
                 demand: Arc::new(demand),
                 is_starting: !pod.ready
                     && pod.restarts == 0
-                    && matches!(pod.phase.as_str(), "" | "Pending" | "Running")
-                    && matches!(pod.waiting.as_str(), "" | "ContainerCreating" | "PodInitializing")
+                    && matches!(pod.phase(), Phase::Pending | Phase::Running)
+                    && (pod.waiting.is_empty() || is_being_started(&pod.waiting))
                     && age <= longest_start,
                 pod: pod.clone(),
             });
@@ -361,8 +354,17 @@ impl View for Model {
     }
 }
 
-/// For how long a node has been down that is assumed to be so from the start.
+/// For how long a node has been down that is assumed to be so from the start, or of which it is not known since when.
 const DOWN_FOR_MILLIS: i64 = 60_000;
+
+/// Since when a node is down that no taint calls so: the node lifecycle is about to taint it.
+fn down_since(node: &Node, is_assumed: bool, begin: Time) -> Option<Time> {
+    let long_ago = begin.plus_millis(-DOWN_FOR_MILLIS);
+    match node.is_up() {
+        true => is_assumed.then_some(long_ago),
+        false => Some(node.ready_since.map_or(long_ago, Time::from_seconds)),
+    }
+}
 
 fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, begin: Time) -> ModelNode {
     let taint =
@@ -377,10 +379,7 @@ fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, beg
         taints: node.taints.iter().map(taint).collect(),
         is_up: node.is_up() && !is_down,
         ready_since: node.ready_since,
-        not_ready_since: match is_down && node.is_up() {
-            true => Some(begin.plus_millis(-DOWN_FOR_MILLIS)),
-            false => node.not_ready_since(begin.seconds()).map(Time::from_seconds),
-        },
+        not_ready_since: node.not_ready_since().or_else(|| down_since(node, is_down, begin)),
         is_cordoned: node.unschedulable,
         fails_new: failing.is_some_and(|one| one.after_update),
         standing: None,

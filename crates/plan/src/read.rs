@@ -5,7 +5,8 @@ mod pod;
 use std::collections::BTreeMap;
 
 use everynode_engine::policy::data_digest;
-use everynode_model::{self as model, Metadata, Text, time};
+use everynode_model::json::raw_value;
+use everynode_model::{self as model, Metadata};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -31,10 +32,6 @@ fn map(labels: &model::Labels<'_>) -> BTreeMap<String, String> {
     labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn seconds(text: Option<&Text<'_>>) -> Option<i64> {
-    text.and_then(|text| time::parse(text).ok())
-}
-
 /// The uid of the DaemonSet that controls an object; `Err` when something else does.
 fn owner(metadata: &Metadata<'_>) -> Result<Option<String>, ()> {
     match metadata.controller() {
@@ -50,27 +47,23 @@ fn owner(metadata: &Metadata<'_>) -> Result<Option<String>, ()> {
 /// It is none.
 pub fn node(item: &RawValue) -> serde_json::Result<Node> {
     let node: model::Node<'_> = serde_json::from_str(item.get())?;
-    let ready = node.status.conditions.iter().find(|condition| condition.kind == "Ready");
-    let taint = |taint: &model::Taint<'_>| Taint {
+    let ready = node.ready();
+    let taint = |taint: &model::TimedTaint<'_>| Taint {
         key: taint.key.to_string(),
         value: taint.value.to_string(),
         effect: taint.effect.to_string(),
+        time_added: taint.added_seconds(),
     };
     Ok(Node {
         name: node.metadata.name.to_string(),
         labels: map(&node.metadata.labels),
         taints: node.spec.taints.iter().map(taint).collect(),
         unschedulable: node.spec.unschedulable,
-        allocatable: node
-            .status
-            .allocatable
-            .map(|raw| serde_json::from_str(raw.get()))
-            .transpose()?
-            .unwrap_or_default(),
+        allocatable: node.status.allocatable.map(raw_value).unwrap_or_default(),
         ready: ready.map_or("Unknown", |ready| &*ready.status).to_owned(),
-        ready_since: seconds(ready.and_then(|ready| ready.last_transition_time.as_ref())),
+        ready_since: ready.and_then(|ready| ready.since_seconds()),
         ready_message: ready
-            .filter(|ready| ready.status != "True")
+            .filter(|ready| !ready.is_true())
             .map(|ready| shortened(&ready.message))
             .unwrap_or_default(),
     })
@@ -91,6 +84,7 @@ pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revis
         uid: metadata.uid.to_string(),
         labels: map(&metadata.labels),
         daemon_set,
+        deleting: metadata.is_deleting(),
         revision,
         data: mask.revision_data(served),
         data_sha256: data_digest(served.as_bytes()),

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everynode_admission::Kind;
 use everynode_engine::fit::{Amounts, Demand, HostPort};
-use everynode_engine::{NOT_READY_TAINTS, PodController, RevisionFact, Trouble, Uid};
+use everynode_engine::{NodeFact, PodController, PodFact, RevisionFact, Time, Uid};
+use everynode_model::{self as model, Effect, Phase, Trouble, not_ready_since};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -34,9 +35,6 @@ pub enum Record {
     /// A RolloutPolicy: what identifies it, its commands, spec and status.
     RolloutPolicy(Value),
 }
-
-/// For how long a node counts as not ready of which it is not known since when.
-const TAINTED_FOR_SECONDS: i64 = 60;
 
 /// A Node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -70,21 +68,24 @@ impl Node {
         self.ready == "True"
     }
 
-    /// Since when it is not ready, in Unix seconds, if it is not: by its condition, and by its taints where these say
-    /// so alone. `now` is when it was read.
-    pub fn not_ready_since(&self, now: i64) -> Option<i64> {
-        let is_tainted = self.taints.iter().any(|taint| NOT_READY_TAINTS.contains(&taint.key.as_str()));
-        match (self.is_up(), is_tainted) {
-            (true, false) => None,
-            (true, true) => Some(now - TAINTED_FOR_SECONDS),
-            (false, _) => Some(self.ready_since.unwrap_or(now - TAINTED_FOR_SECONDS)),
-        }
+    /// Since when its taints say that it is not ready.
+    pub fn not_ready_since(&self) -> Option<Time> {
+        let taints = self.taints.iter().map(|one| (one.taint(), one.time_added));
+        not_ready_since(taints).map(Time::from_seconds)
+    }
+
+    /// Hands to `tell` what the engine is told of it.
+    pub fn tell(&self, tell: impl FnOnce(NodeFact<'_>)) {
+        let labels = pairs(&self.labels);
+        let taints: Vec<_> = self.taints.iter().map(Taint::taint).collect();
+        let not_ready_since = self.not_ready_since();
+        tell(NodeFact { name: &self.name, labels: &labels, taints: &taints, not_ready_since });
     }
 }
 
 /// A taint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Taint {
     /// key.
     pub key: String,
@@ -93,6 +94,16 @@ pub struct Taint {
     pub value: String,
     /// effect.
     pub effect: String,
+    /// timeAdded, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_added: Option<i64>,
+}
+
+impl Taint {
+    /// The taint as placement has it.
+    pub fn taint(&self) -> model::Taint<'_> {
+        model::Taint { key: &self.key, value: &self.value, effect: Effect::parse(&self.effect) }
+    }
 }
 
 /// A pod.
@@ -138,7 +149,7 @@ pub struct Pod {
     /// The most restarts of one of its containers.
     #[serde(skip_serializing_if = "is_default")]
     pub restarts: i64,
-    /// Why a container waits, such as `CrashLoopBackOff`.
+    /// Why a container waits, such as `CrashLoopBackOff` ([`everynode_model::Pod::waiting_reason`]).
     #[serde(skip_serializing_if = "String::is_empty")]
     pub waiting: String,
     /// spec.priority.
@@ -156,6 +167,32 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// What the engine is told of it, with the labels borrowed; `None` when its uid is none. Of its version nothing is
+    /// kept.
+    pub fn fact<'a>(&'a self, labels: &'a [(&'a str, &'a str)]) -> Option<PodFact<'a>> {
+        Some(PodFact {
+            namespace: &self.namespace,
+            name: &self.name,
+            uid: Uid::parse(&self.uid)?,
+            resource_version: 0,
+            labels,
+            controller: PodController::of_daemon_set(self.daemon_set.as_deref()),
+            node: self.node.as_deref(),
+            bound: self.bound,
+            phase: self.phase(),
+            ready: self.ready,
+            ready_since: self.ready_since.map(Time::from_seconds),
+            deleting: self.deleting,
+            created: Time::from_seconds(self.created),
+            trouble: self.trouble(),
+        })
+    }
+
+    /// status.phase.
+    pub fn phase(&self) -> Phase {
+        Phase::parse(&self.phase)
+    }
+
     /// Why one of its containers cannot start, or does not stay up.
     pub fn trouble(&self) -> Option<Trouble> {
         let containers = self.detail.iter().flat_map(|detail| &detail.containers);
@@ -300,6 +337,9 @@ pub struct Revision {
     pub labels: BTreeMap<String, String>,
     /// The uid of the DaemonSet that controls it; empty: nobody does.
     pub daemon_set: String,
+    /// metadata.deletionTimestamp is set.
+    #[serde(skip_serializing_if = "is_default")]
+    pub deleting: bool,
     /// revision.
     pub revision: i64,
     /// data, byte for byte but for what `mask` takes out.
@@ -318,11 +358,8 @@ impl Revision {
             uid: Uid::parse(&self.uid)?,
             resource_version,
             labels: self.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            controller: match self.daemon_set.as_str() {
-                "" => PodController::Nobody,
-                uid => PodController::DaemonSet(Uid::parse(uid)?),
-            },
-            deleting: false,
+            controller: PodController::of_daemon_set(Some(&*self.daemon_set).filter(|uid| !uid.is_empty())),
+            deleting: self.deleting,
             revision: self.revision,
             data: self.data.as_bytes().into(),
         })
@@ -393,6 +430,11 @@ pub struct Unseen {
     pub what: String,
     /// Why, in the server's words.
     pub why: String,
+}
+
+/// Names and values, borrowed.
+pub(crate) fn pairs(labels: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

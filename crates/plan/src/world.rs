@@ -198,25 +198,26 @@ impl<'a> World<'a> {
 
     /// A pod that is there when the run begins.
     fn take_pod(&mut self, known: &ModelPod) {
-        let ModelPod { pod, uid, controller, labels, node, demand, charge, is_starting } = known;
+        let ModelPod { pod, labels, node, demand, charge, is_starting, .. } = known;
+        let Some(fact) = pod.fact(&[]) else { return };
         let is_up = node.is_some_and(|node| self.model.nodes[node as usize].is_up);
-        let has_ended = Phase::parse(&pod.phase).is_terminal();
+        let has_ended = fact.phase.is_terminal();
         let index = self.pods.len() as u32;
-        let ready = pod.ready && is_up;
-        let ready_since = pod.ready_since.map(Time::from_seconds);
+        // The node lifecycle says so of the pods of nodes that are down.
+        let ready = fact.ready && is_up;
         self.pods.push(PodState {
             name: pod.name.as_str().into(),
-            uid: *uid,
+            uid: fact.uid,
             version: 1,
             labels: Labels::Known(labels.clone()),
-            controller: *controller,
+            controller: fact.controller,
             node: *node,
-            bound: pod.bound,
-            phase: Phase::parse(&pod.phase),
+            bound: fact.bound,
+            phase: fact.phase,
             ready,
-            ready_since,
-            deleting: pod.deleting,
-            created: Time::from_seconds(pod.created),
+            ready_since: fact.ready_since,
+            deleting: fact.deleting,
+            created: fact.created,
             demand: demand.clone(),
             charge: charge.clone(),
             made: None,
@@ -224,11 +225,11 @@ impl<'a> World<'a> {
             is_new: false,
             is_current: false,
             fails: false,
-            trouble: pod.trouble(),
+            trouble: fact.trouble,
             is_gone: false,
             counted: false,
         });
-        self.by_uid.insert(*uid, index);
+        self.by_uid.insert(fact.uid, index);
         if let Some(node) = node.filter(|_| pod.bound && !has_ended) {
             self.nodes[node as usize].room.add(demand);
             self.pods[index as usize].counted = true;

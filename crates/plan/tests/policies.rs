@@ -157,8 +157,8 @@ fn nodes_that_were_not_well_before_are_exempt() {
     let mut case = Case::new(5, tolerant);
     let cordon = Taint {
         key: "node.kubernetes.io/unschedulable".into(),
-        value: String::new(),
         effect: "NoSchedule".into(),
+        ..Taint::default()
     };
     case.nodes[1].taints.push(cordon);
     case.pods[3].ready = false;

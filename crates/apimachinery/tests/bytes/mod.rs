@@ -35,13 +35,13 @@ fn used<T>(_: T) {}
 pub fn watch(bytes: &[u8]) {
     used(model::event::<AnyObject<'_>>(bytes));
     used(model::event::<model::Node<'_>>(bytes));
-    used(model::event::<model::DaemonSet<'_>>(bytes).map(|event| event.object.spec.placement().is_ok()));
     used(model::event::<model::ControllerRevision<'_>>(bytes));
     used(model::NodePlacement::read(bytes));
     if let Ok(event) = model::event::<model::Pod<'_>>(bytes) {
         let metadata = &event.object.metadata;
         used((event.object.target_node(), metadata.version(), metadata.created_seconds()));
-        used(metadata.controller());
+        used((metadata.controller(), event.object.waiting_reason()));
+        used((event.object.spec.needs(), event.object.spec.wishes()));
     }
 }
 

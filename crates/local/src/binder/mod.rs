@@ -13,12 +13,11 @@ use bytes::Bytes;
 use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
 use everynode_client::{Error, Method, content_type};
 use everynode_engine::fit::{Demand, Misfit};
-use everynode_model::Node;
+use everynode_model::{Node, Pod};
 use serde_json::json;
 
 use self::rows::{NodeRow, PodRow, PodState, Wish};
 use crate::core::{Core, Fact, Kind, Now, Outbox, Write, retry_millis};
-use crate::facts::{self, Pod};
 
 /// The name by which pods ask for this scheduler.
 const SCHEDULER: &str = "default-scheduler";
@@ -139,13 +138,13 @@ impl Binder {
     fn pod_applied(&mut self, pod: &Pod<'_>) {
         let id = match self.pod_by_uid.get(&*pod.metadata.uid) {
             Some(&id) => id,
-            None if pod.is_terminal() => return,
+            None if pod.phase().is_terminal() => return,
             None => self.pod_added(pod),
         };
-        if pod.is_terminal() {
+        if pod.phase().is_terminal() {
             self.forget_pod(id);
-        } else if !pod.spec.node_name.is_empty() {
-            let index = self.node_index(&pod.spec.node_name);
+        } else if let Some(node) = pod.bound_to() {
+            let index = self.node_index(node);
             self.pod_is_on(id, index);
         } else {
             self.pod_is_unbound(id, pod);
@@ -155,14 +154,8 @@ impl Binder {
     fn pod_added(&mut self, pod: &Pod<'_>) -> u64 {
         let id = self.next_pod;
         self.next_pod += 1;
-        let demand = Demand::of_pod(&json!({
-            "hostNetwork": pod.spec.host_network,
-            "containers": facts::value(pod.spec.containers),
-            "initContainers": facts::value(pod.spec.init_containers),
-            "overhead": facts::value(pod.spec.overhead),
-            "resources": facts::value(pod.spec.resources),
-        }));
-        let shown = pod.status.conditions.iter().find(|c| c.kind == "PodScheduled" && c.status == "False");
+        let demand = Demand::of_pod(&pod.spec.needs());
+        let shown = pod.status.conditions.get("PodScheduled").filter(|condition| condition.status == "False");
         let row = PodRow {
             namespace: (*pod.metadata.namespace).into(),
             name: (*pod.metadata.name).into(),
@@ -198,20 +191,15 @@ impl Binder {
 
     fn pod_is_unbound(&mut self, id: u64, pod: &Pod<'_>) {
         let ours = pod.spec.scheduler_name.is_empty() || pod.spec.scheduler_name == SCHEDULER;
-        let wanted =
-            ours && pod.spec.scheduling_gates.is_empty() && pod.metadata.deletion_timestamp.is_none();
+        let wanted = ours && !pod.spec.is_gated() && !pod.is_terminating();
         let Some(row) = self.pods.get_mut(&id) else { return };
         match (&row.state, wanted) {
             // The watch is behind our binding, or the pod waits already; its spec does not change but for gates.
             (PodState::Binding(..) | PodState::Bound(_), _) | (PodState::Pending(_), true) => {}
             (PodState::Idle, false) => {}
             (PodState::Idle, true) => {
-                let placement = everynode_engine::pod_placement(&json!({
-                    "nodeSelector": facts::value(pod.spec.node_selector),
-                    "affinity": facts::value(pod.spec.affinity),
-                    "tolerations": facts::value(pod.spec.tolerations),
-                }));
-                let has_claims = !pod.spec.resource_claims.is_empty();
+                let placement = everynode_engine::pod_placement(&pod.spec.wishes());
+                let has_claims = pod.spec.claims_devices();
                 let generation = pod.metadata.generation;
                 row.state = PodState::Pending(Box::new(Wish { placement, has_claims, generation }));
                 self.enqueue(id);

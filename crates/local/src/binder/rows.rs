@@ -1,10 +1,9 @@
 //! Nodes and pods as the binder keeps them.
 
 use everynode_engine::fit::{Demand, Misfit, Room, exclusion};
-use everynode_engine::placement::{Effect, NodeView, Placement, Taint};
+use everynode_engine::placement::{Effect, NodeView, Operator, Placement, Taint};
 use everynode_model::Node;
-
-use crate::facts;
+use everynode_model::json::raw_value;
 
 /// A node: what it offers and what is taken.
 #[derive(Debug, Default)]
@@ -47,7 +46,8 @@ impl NodeRow {
             .spec
             .taints
             .iter()
-            .map(|taint| ((*taint.key).into(), (*taint.value).into(), Effect::parse(&taint.effect)))
+            .map(|one| one.taint())
+            .map(|taint| (taint.key.into(), taint.value.into(), taint.effect))
             .collect();
         let allocatable = node.status.allocatable.map(|raw| raw.get()).unwrap_or_default();
         let changed = !self.present
@@ -60,7 +60,7 @@ impl NodeRow {
         self.taints = taints;
         self.unschedulable = node.spec.unschedulable;
         if *allocatable != *self.allocatable_text {
-            self.room.set_allocatable(&facts::value(node.status.allocatable));
+            self.room.set_allocatable(&node.status.allocatable.map(raw_value).unwrap_or_default());
             self.allocatable_text = allocatable.into();
         }
         changed
@@ -119,7 +119,7 @@ impl Wish {
         let [term] = self.placement.required_terms.as_deref()? else { return None };
         let field = term.match_fields.iter().find(|field| field.key == "metadata.name")?;
         match (field.operator, field.values.as_slice()) {
-            (everynode_engine::placement::Operator::In, [name]) => Some(name),
+            (Operator::In, [name]) => Some(name),
             _ => None,
         }
     }

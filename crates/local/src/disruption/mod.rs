@@ -14,13 +14,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_client::{Error, Method, content_type};
-use everynode_model::Value;
+use everynode_model::{Pod, Value};
 use serde_json::json;
 
 use self::budget::{BudgetRow, Labels, PodRow, UnderWay};
 use self::scales::{Answer, Owner, Question, Survey, Unknown};
 use crate::core::{Core, Fact, Kind, Now, Outbox, Write};
-use crate::facts::{Budget, Pod};
+use crate::facts::Budget;
 use crate::kinds::ResourceKind;
 
 type Name = (Box<str>, Box<str>);
@@ -121,7 +121,7 @@ impl Disruption {
             labels: labels.clone(),
             controller: controller.map(|owner| self.owners.of(Arc::new(Owner::from(owner)))),
             ready: pod.is_ready(),
-            deleting: pod.metadata.deletion_timestamp.is_some(),
+            deleting: pod.is_terminating(),
         };
         let namespace = &*pod.metadata.namespace;
         if !self.pods.contains_key(namespace) {

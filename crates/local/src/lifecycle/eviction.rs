@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use everynode_engine::placement::{Effect, Taint, Toleration};
+use everynode_model::json::{items, raw_value};
+use everynode_model::{Effect, Taint, Toleration};
 use serde_json::value::RawValue;
 
 use super::taints::TaintRow;
-use crate::facts;
 
 /// A toleration with the time for which it holds.
 #[derive(Debug)]
@@ -34,14 +34,12 @@ impl Tolerations {
         if self.known.len() >= KNOWN_LIMIT {
             self.known.clear();
         }
-        let spec = serde_json::json!({ "tolerations": facts::value(raw) });
-        let tolerations = everynode_engine::pod_placement(&spec).tolerations;
-        let seconds = spec["tolerations"].as_array().into_iter().flatten();
-        let seconds = seconds.map(|toleration| toleration["tolerationSeconds"].as_i64());
-        let read: Arc<[TimedToleration]> = tolerations
-            .into_iter()
-            .zip(seconds.chain(std::iter::repeat(None)))
-            .map(|(toleration, seconds)| TimedToleration { toleration, seconds })
+        let list = raw.map(raw_value).unwrap_or_default();
+        let read: Arc<[TimedToleration]> = items(&list)
+            .map(|one| TimedToleration {
+                toleration: Toleration::from_json(one),
+                seconds: one["tolerationSeconds"].as_i64(),
+            })
             .collect();
         self.known.insert(text.into(), read.clone());
         read

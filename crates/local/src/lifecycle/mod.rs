@@ -13,13 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
 use everynode_client::{Error, Method, content_type};
-use everynode_model::Node;
+use everynode_model::{Node, Pod};
 use serde_json::json;
 
 use self::eviction::{Stay, TimedToleration, Tolerations};
 use self::taints::{TaintRow, known_status};
 use crate::core::{Core, Fact, Now, Outbox, Write, delete_options, retry_millis};
-use crate::facts::{self, Pod};
+use crate::facts;
 
 const EVENTS_PER_SECOND: f64 = 20.0;
 
@@ -226,10 +226,10 @@ impl Lifecycle {
     }
 
     fn pod_applied(&mut self, pod: &Pod<'_>, now: Now) {
-        if pod.spec.node_name.is_empty() {
+        if pod.bound_to().is_none() {
             return;
         }
-        if pod.is_terminal() {
+        if pod.phase().is_terminal() {
             return self.pod_gone(&pod.metadata.uid);
         }
         let (id, is_new) = match self.pod_by_uid.get(&*pod.metadata.uid) {
@@ -238,7 +238,7 @@ impl Lifecycle {
         };
         let Some(row) = self.pods.get_mut(&id) else { return };
         row.ready = pod.is_ready();
-        row.deleting = pod.metadata.deletion_timestamp.is_some();
+        row.deleting = pod.is_terminating();
         let node = row.node;
         if is_new && self.nodes[node].has_no_execute() {
             self.reconsider_eviction(id, now);
@@ -450,13 +450,13 @@ impl NodeRow {
         self.unschedulable = node.spec.unschedulable;
         self.taints = node.spec.taints.iter().map(TaintRow::read).collect();
         self.conditions.clear();
-        for condition in &node.status.conditions {
+        for condition in node.status.conditions.iter() {
             self.conditions.insert((*condition.kind).into(), known_status(&condition.status));
-            let heartbeat = condition.last_heartbeat_time.as_deref().unwrap_or_default();
-            if condition.kind == "Ready" && *self.heartbeat != *heartbeat {
-                self.heartbeat = heartbeat.into();
-                self.heard = now.millis;
-            }
+        }
+        let heartbeat = node.ready().and_then(|ready| ready.last_heartbeat_time.as_deref());
+        if let Some(heartbeat) = heartbeat.filter(|heartbeat| **heartbeat != *self.heartbeat) {
+            self.heartbeat = heartbeat.into();
+            self.heard = now.millis;
         }
         is_new
     }

@@ -1,6 +1,9 @@
 //! The taints that follow from a node's conditions (specification [B10](everynode_engine::spec#b10)).
 
-use everynode_model::Taint;
+use everynode_model::{
+    CORDONED_TAINT as UNSCHEDULABLE, NOT_READY_TAINT as NOT_READY, TimedTaint,
+    UNREACHABLE_TAINT as UNREACHABLE,
+};
 use serde_json::{Value, json};
 
 /// A taint as the lifecycle keeps it.
@@ -13,7 +16,7 @@ pub(crate) struct TaintRow {
 }
 
 impl TaintRow {
-    pub(crate) fn read(taint: &Taint<'_>) -> TaintRow {
+    pub(crate) fn read(taint: &TimedTaint<'_>) -> TaintRow {
         TaintRow {
             key: (*taint.key).into(),
             value: (*taint.value).into(),
@@ -37,10 +40,6 @@ impl TaintRow {
         *self.key == *key && *self.effect == *effect
     }
 }
-
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
-const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// Conditions that bring a taint when they are True.
 const PRESSURES: [(&str, &str); 4] = [

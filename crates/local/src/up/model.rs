@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use everynode_model as model;
+use everynode_engine::Status;
+use everynode_model::{self as model, Phase};
 use serde::Deserialize;
 
 /// How many events a snapshot keeps.
@@ -190,17 +191,18 @@ impl Model {
 
     fn apply_daemonset(&mut self, object: &[u8]) {
         let Ok(object) = serde_json::from_slice::<DaemonSet<'_>>(object) else { return };
+        let status = Status::from_json(&object.status);
         let row = DaemonSetRow {
             namespace: object.metadata.namespace.to_string(),
             name: object.metadata.name.to_string(),
             generation: object.metadata.generation,
-            observed_generation: object.status.observed_generation,
-            desired: object.status.desired_number_scheduled,
-            current: object.status.current_number_scheduled,
-            ready: object.status.number_ready,
-            up_to_date: object.status.updated_number_scheduled,
-            available: object.status.number_available,
-            misscheduled: object.status.number_misscheduled,
+            observed_generation: status.observed_generation,
+            desired: status.desired_number_scheduled.into(),
+            current: status.current_number_scheduled.into(),
+            ready: status.number_ready.into(),
+            up_to_date: status.updated_number_scheduled.into(),
+            available: status.number_available.into(),
+            misscheduled: status.number_misscheduled.into(),
             reasons: Vec::new(),
         };
         let uid = Arc::from(&*object.metadata.uid);
@@ -209,7 +211,7 @@ impl Model {
 
     fn apply_node(&mut self, object: &[u8]) {
         let Ok(object) = serde_json::from_slice::<model::Node<'_>>(object) else { return };
-        let ready = model::condition_status(&object.status.conditions, "Ready") == Some("True");
+        let ready = object.is_ready();
         match self.nodes.get_mut(&*object.metadata.name) {
             Some(entry) => *entry = ready,
             None => {
@@ -219,11 +221,11 @@ impl Model {
     }
 
     fn apply_pod(&mut self, object: &[u8]) {
-        let Ok(object) = serde_json::from_slice::<Pod<'_>>(object) else { return };
-        let owner = object.metadata.owner_references.iter().find(|owner| owner.kind == "DaemonSet");
+        let Ok(object) = serde_json::from_slice::<model::Pod<'_>>(object) else { return };
+        let owner = object.metadata.controller().filter(|owner| owner.kind == "DaemonSet");
         let owner = owner.map(|owner| self.owner_name(&owner.uid));
-        let node = object.spec.node_name.as_deref().map(|name| self.node_name(name));
-        let row = PodRow { owner, node, state: object.state() };
+        let node = object.bound_to().map(|name| self.node_name(name));
+        let row = PodRow { owner, node, state: pod_state(&object) };
         match self.pods.get_mut(&*object.metadata.uid) {
             Some(entry) => *entry = row,
             None => {
@@ -333,120 +335,34 @@ fn with_reasons(
 }
 
 #[derive(Deserialize)]
-struct Condition<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-    #[serde(borrow, default)]
-    reason: Cow<'a, str>,
-    #[serde(borrow, default)]
-    message: Cow<'a, str>,
-}
-
-fn condition<'c, 'a>(conditions: &'c [Condition<'a>], kind: &str) -> Option<&'c Condition<'a>> {
-    conditions.iter().find(|condition| condition.kind == kind)
-}
-
-#[derive(Deserialize)]
 struct DaemonSet<'a> {
     #[serde(borrow)]
     metadata: model::Metadata<'a>,
     #[serde(default)]
-    status: DaemonSetStatus,
+    status: serde_json::Value,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct DaemonSetStatus {
-    observed_generation: i64,
-    desired_number_scheduled: i64,
-    current_number_scheduled: i64,
-    number_ready: i64,
-    updated_number_scheduled: i64,
-    number_available: i64,
-    number_misscheduled: i64,
-}
-
-#[derive(Deserialize)]
-struct Pod<'a> {
-    #[serde(borrow)]
-    metadata: model::Metadata<'a>,
-    #[serde(borrow, default)]
-    spec: PodSpec<'a>,
-    #[serde(borrow, default)]
-    status: PodStatus<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct PodSpec<'a> {
-    #[serde(borrow, default)]
-    node_name: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct PodStatus<'a> {
-    #[serde(borrow, default)]
-    phase: Cow<'a, str>,
-    #[serde(borrow, default)]
-    conditions: Vec<Condition<'a>>,
-    #[serde(borrow, default)]
-    init_container_statuses: Vec<ContainerStatus<'a>>,
-    #[serde(borrow, default)]
-    container_statuses: Vec<ContainerStatus<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ContainerStatus<'a> {
-    #[serde(borrow, default)]
-    state: ContainerState<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct ContainerState<'a> {
-    #[serde(borrow, default)]
-    waiting: Option<Waiting<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Waiting<'a> {
-    #[serde(borrow, default)]
-    reason: Cow<'a, str>,
-}
-
-/// Waiting reasons that are part of a normal start.
-const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-
-impl Pod<'_> {
-    fn state(&self) -> PodState {
-        let status = &self.status;
-        if self.metadata.is_deleting() {
-            return PodState::Progressing("terminating".into());
-        }
-        if condition(&status.conditions, "Ready").is_some_and(|ready| ready.status == "True") {
-            return PodState::Ready;
-        }
-        if status.phase == "Failed" || status.phase == "Succeeded" {
-            return PodState::Failing(format!("phase {}", status.phase));
-        }
-        let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses);
-        let waiting =
-            containers.find_map(|c| c.state.waiting.as_ref().filter(|w| !STARTING.contains(&&*w.reason)));
-        if let Some(waiting) = waiting.filter(|waiting| !waiting.reason.is_empty()) {
-            return PodState::Failing(waiting.reason.to_string());
-        }
-        if let Some(scheduled) = condition(&status.conditions, "PodScheduled").filter(|c| c.status == "False")
-        {
-            return PodState::Failing(format!("{}: {}", scheduled.reason, scheduled.message));
-        }
-        match &*status.phase {
-            "Running" => PodState::Progressing("running, not ready".into()),
-            _ if self.spec.node_name.is_some() => PodState::Progressing("starting".into()),
-            _ => PodState::Progressing("waiting for its node".into()),
-        }
+fn pod_state(pod: &model::Pod<'_>) -> PodState {
+    let status = &pod.status;
+    if pod.is_terminating() {
+        return PodState::Progressing("terminating".into());
+    }
+    if pod.is_ready() {
+        return PodState::Ready;
+    }
+    if pod.phase().is_terminal() {
+        return PodState::Failing(format!("phase {}", &*status.phase));
+    }
+    if let Some(reason) = pod.waiting_reason() {
+        return PodState::Failing(reason);
+    }
+    if let Some(scheduled) = status.conditions.get("PodScheduled").filter(|one| one.status == "False") {
+        return PodState::Failing(format!("{}: {}", &*scheduled.reason, &*scheduled.message));
+    }
+    match (pod.phase(), pod.bound_to()) {
+        (Phase::Running, _) => PodState::Progressing("running, not ready".into()),
+        (_, Some(_)) => PodState::Progressing("starting".into()),
+        (_, None) => PodState::Progressing("waiting for its node".into()),
     }
 }
 
@@ -500,7 +416,7 @@ mod tests {
     }
 
     fn pod(uid: &str, node: &str, status: serde_json::Value) -> serde_json::Value {
-        json!({"metadata": {"name": uid, "uid": uid, "ownerReferences": [{"kind": "DaemonSet", "uid": "d"}]},
+        json!({"metadata": {"name": uid, "uid": uid, "ownerReferences": [{"kind": "DaemonSet", "uid": "d", "controller": true}]},
                "spec": {"nodeName": node}, "status": status})
     }
 
@@ -516,6 +432,19 @@ mod tests {
         let states: Vec<_> = model.snapshot().nodes.iter().map(|cell| cell.state).collect();
         let expected = [NodeState::Available, NodeState::Failing, NodeState::NotReady, NodeState::Empty];
         assert_eq!(states, expected);
+    }
+
+    /// Statement A15.
+    #[test]
+    fn a_pod_counts_for_the_daemonset_that_controls_it() {
+        let mut model = fleet();
+        let mut failed = pod("p1", "a", json!({"phase": "Failed", "conditions": null}));
+        failed["metadata"]["ownerReferences"][0]["controller"] = false.into();
+        apply(&mut model, Followed::Pods, failed.clone());
+        assert_eq!(model.snapshot().nodes[0].state, NodeState::Empty);
+        failed["metadata"]["ownerReferences"][0]["controller"] = true.into();
+        apply(&mut model, Followed::Pods, failed);
+        assert_eq!(model.snapshot().nodes[0].state, NodeState::Failing);
     }
 
     #[test]

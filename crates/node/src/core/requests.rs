@@ -6,7 +6,7 @@ use std::time::Duration;
 use everynode_client::{Error, Method, content_type};
 
 use super::{FleetCore, Task, Timer, Write, millis};
-use everynode_model as model;
+use everynode_model::{Node, Pod};
 
 use crate::facts;
 use crate::identity;
@@ -155,7 +155,7 @@ impl FleetCore {
 
     /// The answer to a registration shows the Node before the watch does.
     fn node_answered(&mut self, body: &[u8], now: Now) {
-        match serde_json::from_slice::<model::Node<'_>>(body) {
+        match serde_json::from_slice::<Node<'_>>(body) {
             Ok(node) => self.node_applied(&node, now),
             Err(error) => tracing::warn!(%error, "cannot read the registered Node"),
         }
@@ -168,7 +168,7 @@ impl FleetCore {
             Err(error) => return tracing::warn!(%error, "cannot read a list of pods"),
         };
         for item in list.items {
-            match serde_json::from_str::<facts::Pod<'_>>(item.get()) {
+            match serde_json::from_str::<Pod<'_>>(item.get()) {
                 Ok(pod) if self.pod_by_uid.contains_key(&*pod.metadata.uid) => {}
                 Ok(pod) => self.pod_applied(&pod, now),
                 Err(error) => tracing::warn!(%error, "cannot read a pod"),

@@ -93,6 +93,7 @@ impl Case {
                 key: "node.kubernetes.io/unreachable".into(),
                 value: String::new(),
                 effect: effect.into(),
+                time_added: (effect == "NoExecute").then_some(NOW - 60),
             });
         }
         self.pods[index].ready = false;
@@ -118,6 +119,7 @@ impl Case {
                     .map(|(key, value)| (key.into(), value.into()))
                     .into(),
                 daemon_set: UID.into(),
+                deleting: false,
                 revision: 1,
                 data: revision_data(data, &served["spec"]["template"]),
                 data_sha256: String::new(),

@@ -1,0 +1,33 @@
+/// status.phase of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Phase {
+    /// Not all containers have started, or the phase is not set.
+    Pending,
+    /// Bound, and at least one container runs.
+    Running,
+    /// All containers ended well.
+    Succeeded,
+    /// All containers ended, one of them badly.
+    Failed,
+    /// The node cannot be asked.
+    Unknown,
+}
+
+impl Phase {
+    /// Reads the API's text; anything unknown to it counts as Pending.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "Running" => Phase::Running,
+            "Succeeded" => Phase::Succeeded,
+            "Failed" => Phase::Failed,
+            "Unknown" => Phase::Unknown,
+            _ => Phase::Pending,
+        }
+    }
+
+    /// The pod has ended and will not run again.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Phase::Succeeded | Phase::Failed)
+    }
+}
