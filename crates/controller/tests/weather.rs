@@ -184,11 +184,15 @@ async fn life(scene: &mut Scene) {
     cluster.create(REVISIONS, twin).await;
     revisions(cluster, "the twin is gone", |all| (all.len() == 1).then_some(())).await;
 
-    cluster.merge(&format!("{PODS}/{}", name(&pod)), json!({"metadata": {"labels": {"app": "other"}}})).await;
+    let path = format!("{PODS}/{}", name(&pod));
+    cluster.merge(&path, json!({"metadata": {"labels": {"app": "other"}}})).await;
     cluster
         .until("the pod is released and replaced", async || {
-            let pods = cluster.pods("life").await;
-            (pods.len() == 3).then_some(()).ok_or_else(|| format!("{} pods", pods.len()))
+            let (pods, old) = (cluster.pods("life").await, cluster.get(&path).await);
+            let is_released = old.as_ref().is_some_and(|old| !is_owned(old));
+            (pods.len() == 3 && is_released)
+                .then_some(())
+                .ok_or_else(|| format!("{} pods, {old:?}", pods.len()))
         })
         .await;
     cluster.settled("life", 3).await;
