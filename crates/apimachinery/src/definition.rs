@@ -7,7 +7,7 @@ use everynode_model::access::Read;
 
 use crate::custom::{Custom, Patterns};
 use crate::resource::{ALL_VERBS, Resource, RulesRef, StoredAs, Subresource};
-use crate::validate::names::NameRule;
+use everynode_model::names::NameRule;
 
 /// The resources that a definition makes of the names that were accepted: one for every served version.
 ///

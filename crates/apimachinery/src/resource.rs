@@ -11,8 +11,8 @@ use crate::custom::{self, Custom};
 use crate::decode::{self, Decode, DecodeError, Decoded};
 use crate::rules::Rules;
 use crate::schema::{self, Type};
-use crate::validate::names::NameRule;
 use crate::validate::{Errors, meta};
+use everynode_model::names::NameRule;
 
 /// One kind as discovery shows it and as the generic handlers need it: a built-in one, made from its row, or
 /// one version of a custom resource, made from its definition.

@@ -14,10 +14,10 @@ use everynode_apimachinery::schema::type_named;
 use everynode_apimachinery::status::Status;
 use everynode_apimachinery::table::{IncludeObject, of_object};
 use everynode_apimachinery::validate::meta::{validate_metadata_create, validate_metadata_update};
-use everynode_apimachinery::validate::names::NameRule;
 use everynode_apimachinery::{manifest, resource_for, resource_for_kind};
 use everynode_model::Value;
 use everynode_model::encode::{canonical, to_text};
+use everynode_model::names::NameRule;
 use everynode_testkit::shared;
 use golden::{body, exchanges, filled, title};
 

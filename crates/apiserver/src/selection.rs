@@ -1,8 +1,9 @@
 //! Label and field selectors over stored objects.
 
+use everynode_apimachinery::field_selector::{FieldSelector, FieldTerm};
 use everynode_apimachinery::resource::Resource;
-use everynode_apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
 use everynode_apimachinery::status::Status;
+use everynode_model::LabelSelector;
 use everynode_model::Value;
 
 use crate::catalog::{Catalog, text_at};
@@ -51,7 +52,7 @@ impl Selection {
 
     /// Whether everything matches.
     pub fn is_everything(&self) -> bool {
-        self.labels.is_everything() && self.fields.is_empty()
+        self.labels == LabelSelector::Everything && self.fields.is_empty()
     }
 
     /// Whether an object matches.
@@ -71,7 +72,7 @@ impl Selection {
             };
             (value == term.value) == term.equals
         };
-        self.fields.iter().all(&mut holds) && self.labels.matches(|key| facts.label(key))
+        self.fields.iter().all(&mut holds) && self.labels.selects(|key| facts.label(key))
     }
 }
 
@@ -90,5 +91,5 @@ pub fn selects(selector: &Value, object: &Value) -> Result<bool, Status> {
         return Ok(false);
     }
     let selector = LabelSelector::from_object(selector)?;
-    Ok(selector.matches_labels(object.pointer("/metadata/labels").unwrap_or(&Value::Null)))
+    Ok(selector.selects_labels(object.pointer("/metadata/labels").unwrap_or(&Value::Null)))
 }

@@ -202,6 +202,8 @@ fn requirement_text(requirement: &Requirement) -> String {
     let Requirement { key, operator, values } = requirement;
     let list = values.join(", ");
     match operator {
+        Operator::Equals => format!("{key} = {list}"),
+        Operator::NotEquals => format!("{key} != {list}"),
         Operator::In => format!("{key} in ({list})"),
         Operator::NotIn => format!("{key} not in ({list})"),
         Operator::Exists => format!("{key} exists"),
@@ -244,9 +246,13 @@ fn requirement_change(node: &str, check: &RequirementCheck<'_>) -> Option<String
         return None;
     }
     match operator {
-        Operator::In => values.first().map(|value| label_command(node, key, value, check.actual)),
+        Operator::Equals | Operator::In => {
+            values.first().map(|value| label_command(node, key, value, check.actual))
+        }
         Operator::Exists => Some(format!("kubectl label node {node} {key}=")),
-        Operator::NotIn | Operator::DoesNotExist => Some(format!("kubectl label node {node} {key}-")),
+        Operator::NotEquals | Operator::NotIn | Operator::DoesNotExist => {
+            Some(format!("kubectl label node {node} {key}-"))
+        }
         Operator::Gt | Operator::Lt => {
             Some(format!("a label of the node: {}", requirement_text(check.requirement)))
         }

@@ -16,6 +16,7 @@ pub mod encode;
 mod int_or_percent;
 pub mod json;
 mod metadata;
+pub mod names;
 mod node;
 mod node_placement;
 mod phase;
@@ -43,7 +44,7 @@ pub use node_placement::NodePlacement;
 pub use phase::Phase;
 pub use pod::{Pod, PodSpec, PodStatus};
 pub use quote::go_quote;
-pub use selector::{LabelSelector, Operator, Requirement};
+pub use selector::{LabelSelector, Operator, Requirement, SelectorError};
 pub use taint::{
     CORDONED_TAINT, Effect, NOT_READY_TAINT, NOT_READY_TAINTS, Taint, TimedTaint, Toleration,
     UNREACHABLE_TAINT, not_ready_since,

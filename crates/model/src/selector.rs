@@ -1,12 +1,24 @@
+//! Label selectors: objects read without complaint, and checked ones from objects and texts.
+
+mod error;
+mod parse;
+mod words;
+
 use std::fmt;
 
 use serde_json::Value;
 
 use crate::json::{items, string_pairs};
 
+pub use error::SelectorError;
+
 /// How a requirement compares a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
+    /// The value is this one.
+    Equals,
+    /// The value is another one, or there is none.
+    NotEquals,
     /// The value is one of these.
     In,
     /// The value is none of these, or there is none.
@@ -22,7 +34,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Reads the API's text.
+    /// Reads the API's word. [`Operator::Equals`] and [`Operator::NotEquals`] have none.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "In" => Operator::In,
@@ -66,8 +78,12 @@ impl Requirement {
             have.zip(want).is_some_and(|(have, want)| test(&have, &want))
         };
         match self.operator {
-            Operator::In => value.is_some_and(|value| self.values.iter().any(|one| one == value)),
-            Operator::NotIn => !value.is_some_and(|value| self.values.iter().any(|one| one == value)),
+            Operator::Equals | Operator::In => {
+                value.is_some_and(|value| self.values.iter().any(|one| one == value))
+            }
+            Operator::NotEquals | Operator::NotIn => {
+                !value.is_some_and(|value| self.values.iter().any(|one| one == value))
+            }
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
             Operator::Gt => compare(i64::gt),
@@ -78,6 +94,7 @@ impl Requirement {
     /// Whether a label requirement of a node selector term can be read at all ([B4](crate::spec#b4)).
     pub fn is_readable_expression(&self) -> bool {
         match self.operator {
+            Operator::Equals | Operator::NotEquals => self.values.len() == 1,
             Operator::In | Operator::NotIn => !self.values.is_empty(),
             Operator::Exists | Operator::DoesNotExist => self.values.is_empty(),
             Operator::Gt | Operator::Lt => {
@@ -112,7 +129,7 @@ impl LabelSelector {
         let pairs = string_pairs(&selector["matchLabels"]);
         let mut all: Vec<Requirement> = pairs
             .into_iter()
-            .map(|(key, value)| Requirement { key, operator: Operator::In, values: vec![value] })
+            .map(|(key, value)| Requirement { key, operator: Operator::Equals, values: vec![value] })
             .collect();
         for expression in items(&selector["matchExpressions"]) {
             match Requirement::from_json(expression) {
@@ -120,6 +137,11 @@ impl LabelSelector {
                 _ => return LabelSelector::Nothing,
             }
         }
+        LabelSelector::of(all)
+    }
+
+    /// What these requirements select.
+    fn of(all: Vec<Requirement>) -> Self {
         if all.is_empty() { LabelSelector::Everything } else { LabelSelector::All(all) }
     }
 
@@ -136,6 +158,12 @@ impl LabelSelector {
     /// policy.
     pub fn selects<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         *self == LabelSelector::Everything || self.matches(label)
+    }
+
+    /// Whether an object with these labels (the object `metadata.labels`, or null) is selected, where a selector that
+    /// says nothing selects all.
+    pub fn selects_labels(&self, labels: &Value) -> bool {
+        self.selects(|key| labels.get(key).and_then(Value::as_str))
     }
 }
 
@@ -155,14 +183,18 @@ impl fmt::Display for LabelSelector {
 impl fmt::Display for Requirement {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, values) = (&self.key, self.values.join(","));
-        match (self.operator, self.values.as_slice()) {
-            (Operator::In, [value]) => write!(formatter, "{key}={value}"),
-            (Operator::In, _) => write!(formatter, "{key} in ({values})"),
-            (Operator::NotIn, _) => write!(formatter, "{key} notin ({values})"),
-            (Operator::Exists, _) => formatter.write_str(key),
-            (Operator::DoesNotExist, _) => write!(formatter, "!{key}"),
-            (Operator::Gt, _) => write!(formatter, "{key}>{values}"),
-            (Operator::Lt, _) => write!(formatter, "{key}<{values}"),
+        match self.operator {
+            Operator::Equals => write!(formatter, "{key}={values}"),
+            Operator::NotEquals => write!(formatter, "{key}!={values}"),
+            Operator::In => write!(formatter, "{key} in ({values})"),
+            Operator::NotIn => write!(formatter, "{key} notin ({values})"),
+            Operator::Exists => formatter.write_str(key),
+            Operator::DoesNotExist => write!(formatter, "!{key}"),
+            Operator::Gt => write!(formatter, "{key}>{values}"),
+            Operator::Lt => write!(formatter, "{key}<{values}"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

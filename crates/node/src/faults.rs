@@ -28,7 +28,7 @@
 
 use std::time::Duration;
 
-use everynode_apimachinery::selector::LabelSelector;
+use everynode_model::LabelSelector;
 use everynode_model::Labels;
 
 /// What all annotation keys start with.
@@ -183,7 +183,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 fn matches_nodes(selector: &str, labels: &[(String, String)]) -> Result<bool, String> {
     let selector =
         LabelSelector::parse(selector).map_err(|error| format!("is no label selector: {error}"))?;
-    Ok(selector.matches(|key| labels.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())))
+    Ok(selector.selects(|key| labels.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! DaemonSet whose pods it does not select itself is never done, and with a time beyond all calendars nothing can be
 //! reckoned.
 
-use everynode_apimachinery::selector::LabelSelector;
+use everynode_model::LabelSelector;
 use everynode_model::time;
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ fn check_pod(pod: &Pod) -> Result<(), &'static str> {
 fn selects_itself(daemonset: &Value) -> bool {
     let labels = &daemonset["spec"]["template"]["metadata"]["labels"];
     LabelSelector::from_object(&daemonset["spec"]["selector"])
-        .is_ok_and(|selector| selector.matches_labels(labels))
+        .is_ok_and(|selector| selector.selects_labels(labels))
 }
 
 fn has_small_numbers(value: &Value) -> bool {

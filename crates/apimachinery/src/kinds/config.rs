@@ -3,12 +3,12 @@
 use super::print;
 use super::row::{ROW, Row};
 use base64::Engine as _;
-use everynode_model::Value;
 use everynode_model::access::{Fill, Read};
+use everynode_model::{Value, names};
 
 use crate::rules::{Column, Rules};
 use crate::status::FieldError;
-use crate::validate::{Errors, Path, Report, meta, names};
+use crate::validate::{Errors, Path, Report, meta};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

@@ -1,12 +1,12 @@
 //! Controller revisions: the history of a workload's templates.
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
 use super::print;
 use super::row::{ROW, Row};
 use crate::rules::{Column, Rules};
-use crate::validate::{Errors, Path, Report, names};
+use crate::validate::{Errors, Path, Report};
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     group: "apps",

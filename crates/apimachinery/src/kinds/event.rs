@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use everynode_model::access::Read;
-use everynode_model::{Object, Value};
+use everynode_model::{Object, Value, names};
 
 use super::print;
 use super::row::{ROW, Row};
 use crate::resource::StoredAs;
 use crate::rules::{Column, Rules};
 use crate::status::FieldError;
-use crate::validate::{Errors, Path, Report, names};
+use crate::validate::{Errors, Path, Report};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

@@ -8,7 +8,7 @@ use super::print;
 use super::row::{ROW, Row, status};
 use crate::resource::Subresource;
 use crate::rules::{Column, Rules, strategy};
-use crate::validate::names::NameRule;
+use everynode_model::names::NameRule;
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Namespace",

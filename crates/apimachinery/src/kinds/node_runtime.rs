@@ -1,12 +1,12 @@
 //! Runtime classes.
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
 use super::print;
 use super::row::{ROW, Row};
 use crate::rules::{Column, Rules};
-use crate::validate::{Errors, Path, Report, meta, names};
+use crate::validate::{Errors, Path, Report, meta};
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     group: "node.k8s.io",

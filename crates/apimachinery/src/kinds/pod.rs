@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use everynode_model::access::{Fill, Read};
 use everynode_model::quantity::Quantity;
-use everynode_model::{Object, Value};
+use everynode_model::{Object, Value, names};
 use serde_json::json;
 
 use super::row::{PROXY, ROW, Row, status};
@@ -12,7 +12,7 @@ use super::{gated, print, spread_keys};
 use crate::defaults;
 use crate::resource::{READ_WRITE, Subresource};
 use crate::rules::{Column, Rules, strategy};
-use crate::validate::{Errors, Path, Report, meta, names, pod_spec, pod_update, warnings};
+use crate::validate::{Errors, Path, Report, meta, pod_spec, pod_update, warnings};
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Pod",

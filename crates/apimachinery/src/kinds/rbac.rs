@@ -6,8 +6,8 @@ use everynode_model::access::{Fill, Read};
 use super::print;
 use super::row::{ROW, Row};
 use crate::rules::{Column, Rules};
-use crate::validate::names::NameRule;
-use crate::validate::{Errors, Path, Report, internal, meta, names, selector};
+use crate::validate::{Errors, Path, Report, internal, meta, selector};
+use everynode_model::names::{self, NameRule};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

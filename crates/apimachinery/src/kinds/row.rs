@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::resource::{ALL_VERBS, READ_WRITE, Resource, RulesRef, StoredAs, Subresource};
 use crate::rules::Rules;
-use crate::validate::names::NameRule;
+use everynode_model::names::NameRule;
 
 /// A row of the table of built-in kinds. The fields mean what they mean in [`Resource`].
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,8 @@ use super::print;
 use super::row::{PROXY, ROW, Row, status};
 use crate::resource::Subresource;
 use crate::rules::{Column, Rules, strategy};
-use crate::validate::names::NameRule;
-use crate::validate::{Errors, Path, Report, internal, names, probe, selector};
+use crate::validate::{Errors, Path, Report, internal, probe, selector};
+use everynode_model::names::{self, NameRule};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

@@ -1,13 +1,13 @@
 //! CSI drivers, storage classes and volume attachments.
 
-use everynode_model::Value;
 use everynode_model::access::{Fill, Read};
+use everynode_model::{Value, names};
 
 use super::print;
 use super::row::{ROW, Row, status};
 use crate::rules::{Column, Rules, strategy};
 use crate::status::FieldError;
-use crate::validate::{Errors, Path, Report, meta, names};
+use crate::validate::{Errors, Path, Report, meta};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

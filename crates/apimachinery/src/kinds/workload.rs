@@ -8,9 +8,9 @@ use super::{gated, print};
 use crate::defaults;
 use crate::resource::Subresource;
 use crate::rules::{Column, Rules, strategy};
-use crate::validate::names::NameRule;
 use crate::validate::workload::{self, Words};
 use crate::validate::{Errors, Path, Report, meta, pod_spec, warnings};
+use everynode_model::names::NameRule;
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {

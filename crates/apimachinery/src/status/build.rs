@@ -1,6 +1,6 @@
 //! The refusals that the API server gives, each with its message and details.
 
-use everynode_model::{Object, Value};
+use everynode_model::{Object, SelectorError, Value};
 
 use super::field_error::FieldError;
 use super::object::Status;
@@ -49,6 +49,12 @@ fn reported(errors: &[FieldError]) -> &[FieldError] {
     };
     let count = errors.iter().take(MAX_ERRORS).take_while(fits).count();
     &errors[..count.max(errors.len().min(1))]
+}
+
+impl From<SelectorError> for Status {
+    fn from(error: SelectorError) -> Status {
+        Status::bad_request(error.0)
+    }
 }
 
 impl Status {

@@ -1,10 +1,10 @@
 //! Claims of persistent volumes that a pod brings along.
 
-use everynode_model::Value;
 use everynode_model::access::Read;
 use everynode_model::quantity::Quantity;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, meta, names, selector};
+use super::{Errors, Path, Report, meta, selector};
 
 const ACCESS_MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, env, names, resource_list, security, volume_mount};
+use super::{Errors, Path, Report, env, resource_list, security, volume_mount};
 
 /// What the checks of a container need to know of its pod.
 pub(crate) struct Pod<'a> {

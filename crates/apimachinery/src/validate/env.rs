@@ -1,9 +1,9 @@
 //! Environment variables and what they refer to.
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, names, resource_list, volume};
+use super::{Errors, Path, Report, resource_list, volume};
 
 /// Fields of a pod that a variable may be filled from.
 const ENV_FIELDS: &[&str] = &[
@@ -180,6 +180,6 @@ fn named(name: &str, path: &Path<'_>, errors: &mut Errors) {
     if name.is_empty() {
         errors.required(path, "");
     } else {
-        errors.all_invalid(path, name, super::names::NameRule::Subdomain.messages(name, true));
+        errors.all_invalid(path, name, names::NameRule::Subdomain.messages(name, true));
     }
 }

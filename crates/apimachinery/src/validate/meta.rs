@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::names::{self, Messages, NameRule};
 
-use super::names::{self, Messages, NameRule};
 use super::{Errors, Path, Report, selector};
 
 /// The most bytes that all annotations of an object may take.

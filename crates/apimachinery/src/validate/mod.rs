@@ -8,7 +8,6 @@ pub(crate) mod container_list;
 pub(crate) mod env;
 pub(crate) mod internal;
 pub mod meta;
-pub mod names;
 mod path;
 pub(crate) mod pod_spec;
 pub(crate) mod pod_update;

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
 use super::container::Pod;
 use super::{
-    Errors, Path, Report, container_list, internal, meta, names, resource_list, scheduling, security,
-    selector, volume, warnings,
+    Errors, Path, Report, container_list, internal, meta, resource_list, scheduling, security, selector,
+    volume, warnings,
 };
 
 /// Checks a pod template (specification N3).

@@ -1,9 +1,9 @@
 //! Probes and hooks of a container.
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, names};
+use super::{Errors, Path, Report};
 
 /// Handlers in the order in which the API looks at them.
 const HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "grpc", "sleep"];

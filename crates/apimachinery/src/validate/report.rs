@@ -1,8 +1,8 @@
 //! Writing down mistakes in few words.
 
-use everynode_model::Value;
+use everynode_model::{Value, names};
 
-use super::{Path, names};
+use super::Path;
 use crate::status::{FieldError, MAX_ERRORS};
 
 /// The list into which checks write.

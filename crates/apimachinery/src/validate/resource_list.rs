@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use everynode_model::Value;
 use everynode_model::access::Read;
 use everynode_model::pod_resources::{self, Side, is_huge_page, is_native};
 use everynode_model::quantity::Quantity;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, names};
+use super::{Errors, Path, Report};
 
 /// Resources of a container that have no domain in front.
 const CONTAINER: &[&str] = &["cpu", "memory", "ephemeral-storage"];

@@ -1,8 +1,8 @@
 //! Numbers that may be percentages, as in roll-outs and budgets.
 
-use everynode_model::Value;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, names};
+use super::{Errors, Path, Report};
 
 /// A number that is not negative, or a percentage.
 pub(crate) fn positive_or_percent(value: &Value, path: &Path<'_>, errors: &mut Errors) {

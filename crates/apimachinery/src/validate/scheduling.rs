@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, names, selector};
+use super::{Errors, Path, Report, selector};
 
 /// Effects of a taint.
 const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];

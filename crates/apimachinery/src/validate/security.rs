@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, internal, names, volume};
+use super::{Errors, Path, Report, internal, volume};
 
 const PROFILE_TYPES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
 

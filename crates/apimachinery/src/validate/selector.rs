@@ -1,9 +1,9 @@
 //! Labels and label selectors.
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, names};
+use super::{Errors, Path, Report};
 
 /// Checks keys and values of labels.
 pub(crate) fn labels(labels: Option<&Value>, path: &Path<'_>, errors: &mut Errors) {

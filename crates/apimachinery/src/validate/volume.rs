@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use everynode_model::Value;
 use everynode_model::access::Read;
 use everynode_model::quantity::Quantity;
+use everynode_model::{Value, names};
 
-use super::{Errors, Path, Report, claim, env, names, resource_list};
+use super::{Errors, Path, Report, claim, env, resource_list};
 
 /// Sources of a volume in the order in which the API looks at them, with the name that it gives them in
 /// the message about a second one.

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 use everynode_apimachinery::decode::{Body, decode, decode_body};
+use everynode_apimachinery::field_selector::FieldSelector;
 use everynode_apimachinery::json;
 use everynode_apimachinery::patch::{json_patch, merge_patch, strategic_merge};
 use everynode_apimachinery::schema::{Type, type_named};
-use everynode_apimachinery::selector::{FieldSelector, LabelSelector};
 use everynode_apimachinery::status::Status;
 use everynode_apimachinery::{manifest, resource_for_kind};
 use everynode_model::quantity::{self, Quantity};
-use everynode_model::{self as model, AnyObject, time};
+use everynode_model::{self as model, AnyObject, LabelSelector, time};
 use everynode_model::{Value, encode};
 
 /// A reader of bytes and its name.
@@ -99,10 +99,10 @@ pub fn patch(bytes: &[u8]) {
 /// Selectors in text and as objects.
 pub fn selector(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    if let Ok(selector) = LabelSelector::parse(&text) {
+    if let Ok(selector @ LabelSelector::All(_)) = LabelSelector::parse(&text) {
         let again = LabelSelector::parse(&selector.to_string()).unwrap();
         assert_eq!(again.to_string(), selector.to_string(), "{text:?}");
-        selector.matches(|key| (key.len() > 1).then_some("1"));
+        selector.selects(|key| (key.len() > 1).then_some("1"));
     }
     if let Ok(selector) = FieldSelector::parse(&text) {
         // Terms are sorted as they were written, so that another spelling may give another order.

@@ -4,8 +4,8 @@ use everynode_apimachinery::custom::Scale;
 use everynode_apimachinery::decode::Body as Expected;
 use everynode_apimachinery::resource::{Model, Resource};
 use everynode_apimachinery::schema::{self, Type};
-use everynode_apimachinery::selector::LabelSelector;
 use everynode_apimachinery::status::Status;
+use everynode_model::LabelSelector;
 use everynode_model::{Object, Value};
 use http::Response;
 
@@ -133,7 +133,10 @@ fn selector_of(object: &Value) -> String {
             labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or(""))).collect();
         return pairs.join(",");
     }
-    LabelSelector::from_object(selector).map(|selector| selector.to_string()).unwrap_or_default()
+    match LabelSelector::from_object(selector) {
+        Ok(selector @ LabelSelector::All(_)) => selector.to_string(),
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ pub mod query;
 pub mod target;
 pub mod verb;
 
-use everynode_apimachinery::selector::{FieldSelector, LabelSelector};
+use everynode_apimachinery::field_selector::FieldSelector;
 use everynode_apimachinery::status::Status;
+use everynode_model::LabelSelector;
 
 /// Reads what a request says beside its body, as the server does: its path, its query, and the header `Accept`. For
 /// fuzzing.

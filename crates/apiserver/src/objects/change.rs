@@ -5,8 +5,8 @@ use std::sync::Arc;
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::status::{FieldError, Status};
 use everynode_apimachinery::validate::meta::{validate_metadata_create, validate_metadata_update};
-use everynode_apimachinery::validate::names::NameRule;
 use everynode_model::Value;
+use everynode_model::names::NameRule;
 
 use super::{draft, refusal};
 use crate::state::State;

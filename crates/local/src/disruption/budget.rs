@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use everynode_apimachinery::selector::LabelSelector;
+use everynode_model::LabelSelector;
 use everynode_model::Value;
 use serde_json::json;
 
@@ -87,7 +87,7 @@ impl BudgetRow {
 
     pub(super) fn selects(&self, labels: &Labels) -> bool {
         let Some(selector) = &self.selector else { return false };
-        selector.matches(|key| labels.iter().find(|(name, _)| **name == *key).map(|(_, value)| &**value))
+        selector.selects(|key| labels.iter().find(|(name, _)| **name == *key).map(|(_, value)| &**value))
     }
 
     /// What it allows is a share of the pods that there should be.

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use everynode_model::Value;
+use everynode_model::{SelectorError, Value};
 
-use super::error::SelectorError;
 use crate::status::Status;
 
 /// Comparisons of fields with texts that all must hold.
@@ -164,4 +163,68 @@ fn unescape(value: &str) -> Result<String, SelectorError> {
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn field_selectors_compare_fields_as_text() {
+        let node = json!({"metadata": {"name": "n1"}, "spec": {"unschedulable": true}});
+        let check = |text: &str, expected: bool| {
+            assert_eq!(FieldSelector::parse(text).expect("a selector").matches(&node), expected, "{text}");
+        };
+        check("metadata.name=n1", true);
+        check("metadata.name==n1,spec.unschedulable=true", true);
+        check("metadata.name!=n1", false);
+        check("spec.none=", true);
+        check("spec.none!=x", true);
+        let absent = json!({"metadata": {}});
+        assert!(FieldSelector::parse("spec.unschedulable=false").expect("a selector").matches(&absent));
+        let event = json!({"source": {"component": "kubelet"}});
+        assert!(FieldSelector::parse("source=kubelet").expect("a selector").matches(&event));
+        assert_eq!(
+            FieldSelector::parse("a=b,spec.nodeName=x").expect("a selector").exact("spec.nodeName"),
+            Some("x")
+        );
+    }
+
+    #[test]
+    fn what_is_no_field_selector_is_refused_in_the_words_of_the_api() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(FieldSelector::parse(text).map_err(|error| error.0), Err(expected.into()), "{text}");
+        };
+        check("metadata.name", "invalid selector: 'metadata.name'; can't understand 'metadata.name'");
+        check("a=b=c", "invalid field selector: unescaped character in value: 61");
+        check("a=b\\c", "invalid field selector: invalid escape sequence: \\c");
+        check("a=b\\", "invalid field selector: invalid escape sequence: \\");
+        let refusal = |text: &str, known: &[&str]| {
+            FieldSelector::parse(text).expect("a selector").check_fields(known).expect_err("refused").message
+        };
+        assert_eq!(
+            refusal("data.k=1", &[]),
+            "\"data.k\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        );
+        assert_eq!(refusal("spec.color=red", &["spec.nodeName"]), "field label not supported: spec.color");
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_field_selector_reads_back(field in "[a-z.]{1,8}", value in "[a-z,=\\\\]{0,8}", equals: bool) {
+            let operator = if equals { "=" } else { "!=" };
+            let escaped = value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
+            let selector = FieldSelector::parse(&format!("{field}{operator}{escaped}")).expect("a selector");
+            prop_assert_eq!(&selector.terms()[0].value, &value);
+            prop_assert_eq!(FieldSelector::parse(&selector.to_string()), Ok(selector));
+        }
+
+        #[test]
+        fn no_text_breaks_the_reader(text in "[a-c(),=!<>\\\\ iné]{0,20}") {
+            let _ = FieldSelector::parse(&text);
+        }
+    }
 }

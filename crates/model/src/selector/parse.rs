@@ -1,65 +1,31 @@
-//! Label selectors: the text of a query and the `LabelSelector` object.
+//! Label selectors that are checked: the text of a query, and `LabelSelector` objects.
 
-use std::fmt;
+use std::fmt::Display;
 
-use everynode_model::Value;
+use serde_json::Value;
 
 use super::error::SelectorError;
-use super::lex::{Token, Word, words};
-use crate::status::FieldError;
-use crate::validate::names;
-
-/// Requirements that all must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelSelector {
-    requirements: Vec<Requirement>,
-    matches_nothing: bool,
-}
-
-/// One requirement on a label.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requirement {
-    /// Label.
-    pub key: String,
-    /// What must hold.
-    pub operator: Operator,
-    /// Values, sorted, each once.
-    pub values: Vec<String>,
-}
-
-/// How a requirement looks at its label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    /// The label has the value.
-    Equals,
-    /// The label is absent or has another value.
-    NotEquals,
-    /// The label has one of the values.
-    In,
-    /// The label is absent or has none of the values.
-    NotIn,
-    /// The label is there.
-    Exists,
-    /// The label is absent.
-    DoesNotExist,
-    /// The label is an integer above the value.
-    GreaterThan,
-    /// The label is an integer below the value.
-    LessThan,
-}
+use super::words::{Token, Word, words};
+use super::{LabelSelector, Operator, Requirement};
+use crate::{encode, go_quote, names};
 
 const OPERATORS: &str = "in, notin, =, ==, !=, gt, lt";
+
+/// A mistake as the API words it. `shown` is the value as JSON.
+fn invalid(field: impl Display, shown: &str, why: &str) -> String {
+    format!("{field}: Invalid value: {shown}: {why}")
+}
 
 impl Requirement {
     /// Makes a requirement after checking its label and values.
     ///
     /// # Errors
     /// The label or a value breaks a rule, or the number of values does not fit the operator.
-    pub fn new(key: &str, operator: Operator, values: Vec<String>) -> Result<Requirement, SelectorError> {
+    fn checked(key: &str, operator: Operator, values: Vec<String>) -> Result<Requirement, SelectorError> {
         let mut errors = Vec::new();
         let messages = names::qualified_name(key);
         if !messages.is_empty() {
-            errors.push(FieldError::invalid("key", key, &messages.join("; ")));
+            errors.push(invalid("key", &go_quote(key), &messages.join("; ")));
         }
         let wrong_count = match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
@@ -71,83 +37,37 @@ impl Requirement {
             Operator::Exists | Operator::DoesNotExist if !values.is_empty() => {
                 "values set must be empty for exists and does not exist"
             }
-            Operator::GreaterThan | Operator::LessThan if values.len() != 1 => {
+            Operator::Gt | Operator::Lt if values.len() != 1 => {
                 "for 'Gt', 'Lt' operators, exactly one value is required"
             }
             _ => "",
         };
         if !wrong_count.is_empty() {
             let list: Value = values.iter().cloned().collect();
-            errors.push(FieldError::invalid("values", list, wrong_count));
+            errors.push(invalid("values", &encode::to_text(&list), wrong_count));
         }
         for (index, value) in values.iter().enumerate() {
-            if matches!(operator, Operator::GreaterThan | Operator::LessThan) && value.parse::<i64>().is_err()
-            {
+            if matches!(operator, Operator::Gt | Operator::Lt) && value.parse::<i64>().is_err() {
                 let detail = "for 'Gt', 'Lt' operators, the value must be an integer";
-                errors.push(FieldError::invalid(format!("values[{index}]"), value.as_str(), detail));
+                errors.push(invalid(format!("values[{index}]"), &go_quote(value), detail));
             }
         }
         for (index, value) in values.iter().enumerate() {
             let messages = names::label_value(value);
             if !messages.is_empty() {
                 let field = format!("values[{index}][{key}]");
-                errors.push(FieldError::invalid(field, value.as_str(), &messages.join("; ")));
+                errors.push(invalid(field, &go_quote(value), &messages.join("; ")));
             }
         }
-        let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        match messages.as_slice() {
+        match errors.as_slice() {
             [] => Ok(Requirement { key: key.into(), operator, values }),
             [only] => Err(SelectorError(only.clone())),
             several => Err(SelectorError(format!("[{}]", several.join(", ")))),
         }
     }
-
-    /// Whether the requirement holds for the label's value, or its absence.
-    pub fn matches(&self, label: Option<&str>) -> bool {
-        let has = |value: &str| self.values.iter().any(|one| one == value);
-        match self.operator {
-            Operator::Equals | Operator::In => label.is_some_and(has),
-            Operator::NotEquals | Operator::NotIn => !label.is_some_and(has),
-            Operator::Exists => label.is_some(),
-            Operator::DoesNotExist => label.is_none(),
-            Operator::GreaterThan | Operator::LessThan => {
-                let label = label.and_then(|label| label.parse::<i64>().ok());
-                let bound = self.values.first().and_then(|value| value.parse::<i64>().ok());
-                let (Some(label), Some(bound)) = (label, bound) else { return false };
-                if self.operator == Operator::GreaterThan { label > bound } else { label < bound }
-            }
-        }
-    }
-}
-
-impl fmt::Display for Requirement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = &self.key;
-        let values = self.values.join(",");
-        match self.operator {
-            Operator::Equals => write!(f, "{key}={values}"),
-            Operator::NotEquals => write!(f, "{key}!={values}"),
-            Operator::In => write!(f, "{key} in ({values})"),
-            Operator::NotIn => write!(f, "{key} notin ({values})"),
-            Operator::Exists => write!(f, "{key}"),
-            Operator::DoesNotExist => write!(f, "!{key}"),
-            Operator::GreaterThan => write!(f, "{key}>{values}"),
-            Operator::LessThan => write!(f, "{key}<{values}"),
-        }
-    }
 }
 
 impl LabelSelector {
-    /// The selector that all objects match.
-    pub fn everything() -> LabelSelector {
-        LabelSelector { requirements: Vec::new(), matches_nothing: false }
-    }
-
-    /// The selector that no object matches: an absent `LabelSelector`.
-    pub fn nothing() -> LabelSelector {
-        LabelSelector { requirements: Vec::new(), matches_nothing: true }
-    }
-
     /// Reads the text of a `labelSelector` query, such as `app=x,tier in (a,b),!old`.
     ///
     /// # Errors
@@ -155,7 +75,7 @@ impl LabelSelector {
     pub fn parse(text: &str) -> Result<LabelSelector, SelectorError> {
         let mut requirements = Parser { words: words(text), position: 0 }.parse().map_err(SelectorError)?;
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(LabelSelector { requirements, matches_nothing: false })
+        Ok(LabelSelector::of(requirements))
     }
 
     /// Reads a `LabelSelector` object. Null selects nothing, the empty object everything.
@@ -163,11 +83,11 @@ impl LabelSelector {
     /// # Errors
     /// An operator is unknown, or a requirement breaks a rule.
     pub fn from_object(selector: &Value) -> Result<LabelSelector, SelectorError> {
-        let Value::Object(object) = selector else { return Ok(LabelSelector::nothing()) };
+        let Value::Object(object) = selector else { return Ok(LabelSelector::Nothing) };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
         let mut requirements = Vec::new();
         for (key, value) in object.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
-            requirements.push(Requirement::new(key, Operator::Equals, vec![text(value)])?);
+            requirements.push(Requirement::checked(key, Operator::Equals, vec![text(value)])?);
         }
         for expression in object.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
             let operator = match &*text(&expression["operator"]) {
@@ -176,44 +96,14 @@ impl LabelSelector {
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
                 other => {
-                    let quoted = everynode_model::go_quote(other);
+                    let quoted = go_quote(other);
                     return Err(SelectorError(format!("{quoted} is not a valid label selector operator")));
                 }
             };
             let values = expression["values"].as_array().into_iter().flatten().map(text).collect();
-            requirements.push(Requirement::new(&text(&expression["key"]), operator, values)?);
+            requirements.push(Requirement::checked(&text(&expression["key"]), operator, values)?);
         }
-        Ok(LabelSelector { requirements, matches_nothing: false })
-    }
-
-    /// Whether all objects match.
-    pub fn is_everything(&self) -> bool {
-        !self.matches_nothing && self.requirements.is_empty()
-    }
-
-    /// The requirements.
-    pub fn requirements(&self) -> &[Requirement] {
-        &self.requirements
-    }
-
-    /// Whether all requirements hold; `label` gives the value of a label.
-    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-        !self.matches_nothing && self.requirements.iter().all(|one| one.matches(label(&one.key)))
-    }
-
-    /// Whether an object with these labels (the object `metadata.labels`, or null) matches.
-    pub fn matches_labels(&self, labels: &Value) -> bool {
-        self.matches(|key| labels.get(key).and_then(Value::as_str))
-    }
-}
-
-impl fmt::Display for LabelSelector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, requirement) in self.requirements.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma}{requirement}")?;
-        }
-        Ok(())
+        Ok(LabelSelector::of(requirements))
     }
 }
 
@@ -281,9 +171,9 @@ impl Parser {
         let key = word.text;
         let messages = names::qualified_name(&key);
         if !messages.is_empty() {
-            return Err(FieldError::invalid("<nil>", key, &messages.join("; ")).to_string());
+            return Err(invalid("<nil>", &go_quote(&key), &messages.join("; ")));
         }
-        let make = |operator, values| Requirement::new(&key, operator, values).map_err(|error| error.0);
+        let make = |operator, values| Requirement::checked(&key, operator, values).map_err(|error| error.0);
         if is_negated {
             return make(Operator::DoesNotExist, Vec::new());
         }
@@ -308,8 +198,8 @@ impl Parser {
             Token::NotIn => Ok(Operator::NotIn),
             Token::Equals => Ok(Operator::Equals),
             Token::NotEquals => Ok(Operator::NotEquals),
-            Token::Greater => Ok(Operator::GreaterThan),
-            Token::Less => Ok(Operator::LessThan),
+            Token::Greater => Ok(Operator::Gt),
+            Token::Less => Ok(Operator::Lt),
             _ => Err(format!("found '{}', expected: {OPERATORS}", word.text)),
         }
     }

@@ -1,10 +1,10 @@
 //! Rules for single texts and numbers. Each gives the messages of the rules that the value breaks.
 
 /// What numbers that count something must be.
-pub(crate) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
+pub const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 
 /// What a changed field is told that may not change.
-pub(crate) const IMMUTABLE: &str = "field is immutable";
+pub const IMMUTABLE: &str = "field is immutable";
 
 const LABEL_RULE: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const SUBDOMAIN_RULE: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
@@ -12,7 +12,7 @@ const QUALIFIED_RULE: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
 /// Messages of rules that the value breaks.
-pub(crate) type Messages = Vec<String>;
+pub type Messages = Vec<String>;
 
 fn at_most(characters: usize) -> String {
     format!("must be no more than {characters} characters")
@@ -23,7 +23,7 @@ fn at_most_bytes(bytes: usize) -> String {
 }
 
 /// A rule with examples and its regular expression.
-pub(crate) fn rule(what: &str, expression: &str, examples: &[&str]) -> String {
+pub fn rule(what: &str, expression: &str, examples: &[&str]) -> String {
     if examples.is_empty() {
         return format!("{what} (regex used for validation is '{expression}')");
     }
@@ -53,7 +53,7 @@ fn is_subdomain(text: &str) -> bool {
 }
 
 /// A lower-case RFC 1123 label.
-pub(crate) fn dns_label(text: &str) -> Messages {
+pub fn dns_label(text: &str) -> Messages {
     let mut messages = Vec::new();
     if text.len() > 63 {
         messages.push(at_most(63));
@@ -71,7 +71,7 @@ pub(crate) fn dns_label(text: &str) -> Messages {
 }
 
 /// A lower-case RFC 1123 subdomain.
-pub(crate) fn dns_subdomain(text: &str) -> Messages {
+pub fn dns_subdomain(text: &str) -> Messages {
     let mut messages = Vec::new();
     if text.len() > 253 {
         messages.push(at_most(253));
@@ -88,7 +88,7 @@ fn subdomain_rule() -> String {
 }
 
 /// A search domain: a subdomain whose parts may hold underscores.
-pub(crate) fn dns_search(text: &str) -> Messages {
+pub fn dns_search(text: &str) -> Messages {
     let is_part = |part: &str| {
         let part = part.strip_prefix('_').unwrap_or(part);
         framed(part, is_lower_alphanumeric, |byte| is_lower_alphanumeric(byte) || matches!(byte, b'-' | b'_'))
@@ -106,7 +106,7 @@ pub(crate) fn dns_search(text: &str) -> Messages {
 }
 
 /// A name that stands between two slashes of a path.
-pub(crate) fn path_segment(text: &str) -> Messages {
+pub fn path_segment(text: &str) -> Messages {
     if text == "." || text == ".." {
         return vec![format!("may not be '{text}'")];
     }
@@ -126,7 +126,7 @@ fn is_qualified_part(text: &str) -> bool {
 }
 
 /// A qualified name: a key of a label, an annotation or a taint, with an optional domain and slash in front.
-pub(crate) fn qualified_name(text: &str) -> Messages {
+pub fn qualified_name(text: &str) -> Messages {
     let examples = &["MyName", "my.name", "123-abc"];
     let mut messages = Vec::new();
     let mut parts = text.split('/');
@@ -163,7 +163,7 @@ pub(crate) fn qualified_name(text: &str) -> Messages {
 }
 
 /// The value of a label.
-pub(crate) fn label_value(text: &str) -> Messages {
+pub fn label_value(text: &str) -> Messages {
     let mut messages = Vec::new();
     if text.len() > 63 {
         messages.push(at_most_bytes(63));
@@ -177,7 +177,7 @@ pub(crate) fn label_value(text: &str) -> Messages {
 }
 
 /// The name of a port.
-pub(crate) fn port_name(text: &str) -> Messages {
+pub fn port_name(text: &str) -> Messages {
     let mut messages = Vec::new();
     if text.len() > 15 {
         messages.push(at_most(15));
@@ -198,23 +198,23 @@ pub(crate) fn port_name(text: &str) -> Messages {
 }
 
 /// The number of a port.
-pub(crate) fn port_number(number: i64) -> Option<String> {
+pub fn port_number(number: i64) -> Option<String> {
     (!(1..=65_535).contains(&number)).then(|| between(1, 65_535))
 }
 
 /// The number of a user or a group.
-pub(crate) fn user_number(number: i64) -> Option<String> {
+pub fn user_number(number: i64) -> Option<String> {
     let most = i64::from(i32::MAX);
     (!(0..=most).contains(&number)).then(|| between(0, most))
 }
 
 /// The message of a number outside its range.
-pub(crate) fn between(least: i64, most: i64) -> String {
+pub fn between(least: i64, most: i64) -> String {
     format!("must be between {least} and {most}, inclusive")
 }
 
 /// A percentage such as `10%`.
-pub(crate) fn percent(text: &str) -> Option<String> {
+pub fn percent(text: &str) -> Option<String> {
     let is_percent = text
         .strip_suffix('%')
         .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
@@ -223,7 +223,7 @@ pub(crate) fn percent(text: &str) -> Option<String> {
 }
 
 /// The name of an environment variable.
-pub(crate) fn env_name(text: &str) -> Messages {
+pub fn env_name(text: &str) -> Messages {
     let mut messages = Vec::new();
     if text.is_empty() {
         messages.push("environment variable name must be non-empty".into());
@@ -236,14 +236,14 @@ pub(crate) fn env_name(text: &str) -> Messages {
 }
 
 /// The name of an HTTP header.
-pub(crate) fn header_name(text: &str) -> Option<String> {
+pub fn header_name(text: &str) -> Option<String> {
     let is_header = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let what = "a valid HTTP header must consist of alphanumeric characters or '-'";
     (!is_header).then(|| rule(what, "[-A-Za-z0-9]+", &["X-Header-Name"]))
 }
 
 /// A key of a config map or a secret.
-pub(crate) fn config_key(text: &str) -> Messages {
+pub fn config_key(text: &str) -> Messages {
     let mut messages = Vec::new();
     if text.len() > 253 {
         messages.push(at_most(253));
