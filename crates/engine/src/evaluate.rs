@@ -62,8 +62,10 @@ impl Tables {
             cell.wake = at;
             self.timers.set(at, Wake::Cell(slot.id, node));
         }
-        let is_unused = marks == 0 && cell.first == PodId::NONE && !slot.creating.contains_key(&node);
-        if is_unused && !slot.failed.contains_key(&node) && !slot.refused.contains_key(&node) {
+        let is_unused = marks == 0 && cell.first == PodId::NONE;
+        let is_awaited = slot.creating.contains_key(&node) || slot.unanswered.contains_key(&node);
+        let has_failed = slot.failed.contains_key(&node) || slot.refused.contains_key(&node);
+        if is_unused && !is_awaited && !has_failed {
             slot.cells.remove(&node);
             slot.churn.remove(&node);
             self.nodes.release(node);

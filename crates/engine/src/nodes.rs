@@ -172,7 +172,9 @@ impl Nodes {
     /// One more user of a row.
     pub fn retain(&mut self, id: NodeId) {
         if id != NodeId::NONE {
-            self.rows[id.0 as usize].users += 1;
+            let row = &mut self.rows[id.0 as usize];
+            debug_assert!(row.present || row.users > 0, "a row that was freed is used");
+            row.users += 1;
         }
     }
 

@@ -80,7 +80,7 @@ const FINDERS: [u64; 15] = [
 const FINDERS_UNDER_POLICIES: [u64; 11] =
     [14, 169, 578, 906, 1568, 1593, 16914, 7_011_839, 20_002_306, 154_518_643_069_216, 22_848_971_138_904];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
-const HOSTILE_FINDERS: [u64; 9] = [
+const HOSTILE_FINDERS: [u64; 11] = [
     5000000012,
     62255117925910,
     50841521403997,
@@ -90,6 +90,8 @@ const HOSTILE_FINDERS: [u64; 9] = [
     28658930336887,
     28658930339835,
     28658930341231,
+    56823704921751,
+    194827866803629,
 ];
 
 #[test]
