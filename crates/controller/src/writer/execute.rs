@@ -78,6 +78,11 @@ fn named(error: Error) -> Stopped {
     Stopped::by(&error, refusal::gone_or_failed(&error))
 }
 
+/// An error of a deletion of the object that has this uid.
+fn deleted(error: Error) -> Stopped {
+    Stopped::by(&error, refusal::deleted_or_failed(&error))
+}
+
 /// An error of a deletion that a change of the pod refuses.
 fn changed(error: Error) -> Stopped {
     match error.code() {
@@ -150,7 +155,7 @@ impl Executor {
             Work::CreatePod(pod) => self.create_pod(daemonset, pod).await,
             Work::DeletePod(pod) => {
                 let answer = self.api.delete(&pod_path(daemonset, pod), body::delete(pod.uid)).await;
-                answer.map_err(named).map(|_| Outcome::Done)
+                answer.map_err(deleted).map(|_| Outcome::Done)
             }
             Work::DeletePodAsKnown { pod, resource_version } => {
                 let body = body::delete_as_known(pod.uid, *resource_version);
@@ -177,7 +182,7 @@ impl Executor {
             Work::DeleteRevision(revision) => {
                 let path = revision_path(daemonset, &revision.name);
                 let answer = self.api.delete(&path, body::delete(revision.uid)).await;
-                answer.map_err(named).map(|_| Outcome::Done)
+                answer.map_err(deleted).map(|_| Outcome::Done)
             }
             Work::AdoptRevision(revision) => {
                 self.check_may_adopt(daemonset).await?;

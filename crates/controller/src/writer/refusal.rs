@@ -14,13 +14,17 @@ pub(crate) fn failed(error: &Error) -> Outcome {
 }
 
 /// The outcome for an error of a write to one object that is named with its uid: [`Outcome::Gone`] when that object
-/// is not there any more.
+/// is not there any more. Of a conflict it is not told what was in conflict; the watch will show it.
 pub(crate) fn gone_or_failed(error: &Error) -> Outcome {
-    if error.is_not_found() || error.status().is_some_and(is_other_uid) {
-        Outcome::Gone
-    } else {
-        failed(error)
+    match error.is_not_found() || error.status().is_some_and(refuses_uid) {
+        true => Outcome::Gone,
+        false => failed(error),
     }
+}
+
+/// As [`gone_or_failed`], for a deletion whose only precondition is the uid: in conflict is that one.
+pub(crate) fn deleted_or_failed(error: &Error) -> Outcome {
+    if error.code() == Some(409) { Outcome::Gone } else { gone_or_failed(error) }
 }
 
 /// As [`gone_or_failed`], for a release: whatever the server finds invalid about it, the object does not
@@ -59,19 +63,15 @@ fn failure(error: &Error) -> Failure {
 fn may_have_been_done(status: &ApiStatus) -> bool {
     match status.code {
         504 => true,
-        500 => status.reason.is_empty() || status.message.contains("etcdserver"),
-        502 | 503 => status.reason.is_empty(),
+        // What a store says comes without a reason, and so does what a proxy says.
+        500 | 502 | 503 => status.reason.is_empty(),
         _ => false,
     }
 }
 
-/// The object of this name has another uid: a failed precondition, or a patch of the uid, which cannot change.
-fn is_other_uid(status: &ApiStatus) -> bool {
-    match status.code {
-        409 => status.message.contains("UID in precondition"),
-        422 => status.causes.iter().any(|cause| cause.field == "metadata.uid"),
-        _ => false,
-    }
+/// The patch would change the uid: the object of this name is another one.
+fn refuses_uid(status: &ApiStatus) -> bool {
+    status.code == 422 && status.causes.iter().any(|cause| cause.field == "metadata.uid")
 }
 
 #[cfg(test)]
@@ -121,7 +121,7 @@ mod tests {
         let terminating = Some(("NamespaceTerminating", "metadata.namespace"));
         check(api(403, "Forbidden", "being terminated", terminating), Failure::NamespaceTerminating);
         check(api(504, "Timeout", "request did not complete", None), Failure::Unknown);
-        check(api(500, "InternalError", "etcdserver: leader changed", None), Failure::Unknown);
+        check(api(500, "", "etcdserver: leader changed", None), Failure::Unknown);
         check(api(502, "", "<html>Bad Gateway</html>", None), Failure::Unknown);
         check(transport("connection reset by peer", true), Failure::Unknown);
         check(Error::TimedOut(Duration::from_secs(60)), Failure::Unknown);
@@ -131,14 +131,16 @@ mod tests {
     /// Statement G7.
     #[test]
     fn an_object_of_another_uid_is_gone() {
-        for gone in [
-            api(404, "NotFound", "pods \"x\" not found", None),
-            api(409, "Conflict", "Precondition failed: UID in precondition: a, UID in object meta: b", None),
-            api(422, "Invalid", "field is immutable", Some(("FieldValueInvalid", "metadata.uid"))),
-        ] {
-            assert!(matches!(gone_or_failed(&gone), Outcome::Gone), "{gone}");
-        }
         let conflict = api(409, "Conflict", "the object has been modified", None);
+        let missing = api(404, "NotFound", "pods \"x\" not found", None);
+        let immutable =
+            api(422, "Invalid", "field is immutable", Some(("FieldValueInvalid", "metadata.uid")));
+        for gone in [&missing, &immutable] {
+            assert!(matches!(gone_or_failed(gone), Outcome::Gone), "{gone}");
+        }
+        for gone in [&missing, &conflict] {
+            assert!(matches!(deleted_or_failed(gone), Outcome::Gone), "{gone}");
+        }
         assert!(matches!(gone_or_failed(&conflict), Outcome::Failed { failure: Failure::Refused, .. }));
         let invalid = api(422, "Invalid", "no such owner", None);
         assert!(matches!(gone_or_failed(&invalid), Outcome::Failed { .. }));
