@@ -51,6 +51,8 @@ pub struct RolloutStatus {
     pub phase: RolloutPhase,
     /// What it does or waits for.
     pub message: String,
+    /// The value of the annotation for [`crate::Command::Promote`] by which it goes on, when it waits for that.
+    pub promotion: Option<String>,
     /// The wave under way, from 1.
     pub wave: usize,
     /// How many waves there are.
@@ -196,6 +198,7 @@ impl RolloutStatus {
             last_good_data: string("lastGoodData"),
             phase: entry["phase"].as_str().and_then(RolloutPhase::parse).unwrap_or_default(),
             message: text(&entry["message"]),
+            promotion: string("promotion"),
             wave: count(&entry["wave"]).max(1),
             waves: count(&entry["waves"]),
             wave_name: string("waveName"),
@@ -228,6 +231,7 @@ impl RolloutStatus {
             "lastGoodData": self.last_good_data,
             "phase": self.phase.name(),
             "message": self.message,
+            "promotion": self.promotion,
             "wave": self.wave,
             "waves": self.waves,
             "waveName": self.wave_name,

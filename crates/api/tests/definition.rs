@@ -68,6 +68,7 @@ fn full_status() -> PolicyStatus {
         last_good_data: Some("sum".into()),
         phase: RolloutPhase::Baking,
         message: "bakes".into(),
+        promotion: Some("abc/2".to_owned()),
         wave: 2,
         waves: 3,
         wave_name: Some("half".into()),

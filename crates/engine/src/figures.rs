@@ -38,7 +38,7 @@ pub struct Figures<'a> {
 }
 
 /// A roll-out that a policy conducts, or the last one that it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollout<'a> {
     /// metadata.namespace of the DaemonSet and of the policy.
     pub namespace: &'a str,
@@ -48,8 +48,10 @@ pub struct Rollout<'a> {
     pub policy: &'a str,
     /// How far it has come.
     pub phase: RolloutPhase,
-    /// What it does or waits for, as its status has it.
-    pub message: &'a str,
+    /// What it does or waits for, in words.
+    pub reason: String,
+    /// The same with what would have it go on, as its status has it.
+    pub message: String,
     /// The wave under way, from 1.
     pub wave: usize,
     /// How many waves there are.
@@ -96,7 +98,8 @@ fn rollout(slot: &Slot) -> Option<Rollout<'_>> {
         daemonset: &slot.key.name,
         policy: &conduct.policy.key.name,
         phase: conduct.phase,
-        message: &conduct.message,
+        reason: conduct.reason.to_string(),
+        message: conduct.message(),
         wave: conduct.wave + 1,
         waves: conduct.policy.spec.waves.len(),
         revision: conduct.hash.as_deref(),

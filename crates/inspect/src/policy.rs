@@ -151,7 +151,7 @@ impl<'a> Conducted<'a> {
 
     /// Why it does not go on.
     fn stall(&self) -> &str {
-        self.rollout.message.split("; to go on:").next().unwrap_or_default()
+        &self.rollout.reason
     }
 
     /// The last wave is under way, and not all nodes are in it.

@@ -19,6 +19,7 @@ use crate::template::Template;
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
 use super::look::Found;
+use super::reason::{Cause, RolloutReason, Way};
 use super::roster::flag;
 use super::spot::Health;
 
@@ -118,7 +119,7 @@ impl Tables {
     ) -> Option<Time> {
         if conduct.phase == RolloutPhase::Complete {
             // Nodes that were down get it when they are back.
-            conduct.message = conduct.who_has_it();
+            conduct.reason = conduct.who_has_it();
             return None;
         }
         let was = (conduct.phase, conduct.wave);
@@ -142,7 +143,7 @@ impl Tables {
         if was != (conduct.phase, conduct.wave) {
             let is_complete = conduct.phase == RolloutPhase::Complete;
             let reason = if is_complete { "RolloutComplete" } else { "RolloutWave" };
-            self.record(slot, conduct.phase == RolloutPhase::Stalled, reason, conduct.message.clone());
+            self.record(slot, conduct.phase == RolloutPhase::Stalled, reason, conduct.message());
         }
         bake.into_iter().chain(deadline.filter(|at| *at > now)).min()
     }
@@ -152,36 +153,27 @@ impl Tables {
         let goes_back = conduct.goes_back();
         let last_good = conduct.last_good.clone().filter(|_| !conduct.is_return());
         let good = last_good.filter(|_| self.last_good_template(slot, conduct).is_some());
-        let why = why_halted(conduct, budget);
-        let note = match conduct.policy.spec.rewrite_template {
-            true => " (failure.rewriteTemplate is for scope rollouts: the template stays here)",
-            false => "",
-        };
-        (conduct.phase, conduct.message) = match (goes_back, good) {
-            (false, _) => (RolloutPhase::Halted, why),
-            (true, None) => (RolloutPhase::Halted, format!("{why}; there is no revision to go back to")),
+        let template_stays = conduct.policy.spec.rewrite_template;
+        let (phase, way) = match (goes_back, good) {
+            (false, _) => (RolloutPhase::Halted, Way::Stay),
+            (true, None) => (RolloutPhase::Halted, Way::None),
             (true, Some(good)) if self.scope == Scope::All => {
-                (RolloutPhase::RollingBack, format!("{why}; nodes go back to revision {good}{note}"))
+                (RolloutPhase::RollingBack, Way::Back { good, template_stays })
             }
-            (true, Some(good)) if self.rewrites(conduct) => {
-                (RolloutPhase::Halted, format!("{why}; the template goes back to that of revision {good}"))
-            }
-            (true, Some(_)) => (
-                RolloutPhase::Halted,
-                format!("{why}; in scope rollouts only failure.rewriteTemplate leads back"),
-            ),
+            (true, Some(good)) if self.rewrites(conduct) => (RolloutPhase::Halted, Way::Template { good }),
+            (true, Some(_)) => (RolloutPhase::Halted, Way::NotOurs),
         };
-        self.record(slot, true, "RolloutHalted", conduct.message.clone());
+        (conduct.phase, conduct.reason) =
+            (phase, RolloutReason::Halted { cause: why_halted(conduct, budget), way });
+        self.record(slot, true, "RolloutHalted", conduct.message());
     }
 
     fn note_rollback(&mut self, slot: &mut Slot, conduct: &mut Conduct) {
         let is_done = conduct.roster.count(flag::NOT_BACK) == 0;
         if !is_done && self.last_good_template(slot, conduct).is_none() {
-            let good = conduct.last_good.as_deref().unwrap_or_default();
-            conduct.phase = RolloutPhase::Halted;
-            conduct.message =
-                format!("revision {good} is not there any more, or not what it was: nothing goes back");
-            return self.record(slot, true, "RolloutHalted", conduct.message.clone());
+            let good = conduct.last_good.clone().unwrap_or_default();
+            (conduct.phase, conduct.reason) = (RolloutPhase::Halted, RolloutReason::LostGood { good });
+            return self.record(slot, true, "RolloutHalted", conduct.message());
         }
         let phase = if is_done { RolloutPhase::RolledBack } else { RolloutPhase::RollingBack };
         if std::mem::replace(&mut conduct.phase, phase) != phase && is_done {
@@ -202,10 +194,10 @@ impl Tables {
         }
         conduct.count(budget);
         if conduct.policy.spec.paused && !conduct.phase.is_ended() {
-            conduct.message = "paused".to_owned();
+            conduct.reason = RolloutReason::Paused;
         } else if budget == 0 && conduct.roster.len() > 0 && conduct.phase == RolloutPhase::Progressing {
             conduct.phase = RolloutPhase::Stalled;
-            conduct.message = "maxUnavailable is 0: nothing can be replaced".to_owned();
+            conduct.reason = RolloutReason::NoBudget;
         }
     }
 
@@ -378,20 +370,16 @@ impl Tables {
     }
 }
 
-/// What a halt says of its cause.
-fn why_halted(conduct: &Conduct, budget: usize) -> String {
+/// Why a roll-out is halted.
+fn why_halted(conduct: &Conduct, budget: usize) -> Cause {
     let failed = conduct.notes.failed();
-    match (conduct.aborted, failed.iter().next()) {
-        (true, _) => "aborted".to_owned(),
+    let first = failed.iter().next().map(|(node, failure)| (node.clone(), failure.clone()));
+    match (conduct.aborted, first) {
+        (true, _) => Cause::Aborted,
         (false, Some((node, failure))) if failed.len() < budget => {
-            format!("no node of wave {} came up: {node} ({})", conduct.wave + 1, failure.reason)
+            Cause::WaveFailed { number: conduct.wave + 1, node, failure }
         }
-        (false, Some((node, failure))) => {
-            let (failed, first) = (failed.len(), &failure.reason);
-            format!(
-                "nodes that failed: {failed}, and {budget} halt the roll-out; the first: {node} ({first})"
-            )
-        }
-        (false, None) => "too many nodes failed".to_owned(),
+        (false, Some((node, failure))) => Cause::Failures { failed: failed.len(), budget, node, failure },
+        (false, None) => Cause::Unknown,
     }
 }

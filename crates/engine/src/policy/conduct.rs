@@ -23,6 +23,7 @@ use crate::timers::Retry;
 
 use super::digest::DataDigest;
 use super::notes::{NodeNotes, Noted};
+use super::reason::RolloutReason;
 use super::roster::{Roster, flag};
 use super::spec::PolicyFact;
 use super::spot::{Daemon, Health, Spot};
@@ -54,7 +55,8 @@ pub(crate) struct Conduct {
     pub progress_at: Option<Time>,
     pub aborted: bool,
     pub figures: RolloutFigures,
-    pub message: String,
+    /// What it does or waits for.
+    pub reason: RolloutReason,
     /// The eligible nodes.
     pub roster: Roster,
     /// Nodes on which pods may be created now; all of them when there is none.
@@ -77,6 +79,8 @@ pub(crate) struct Conduct {
 pub(crate) struct Rewrite {
     pub retry: Retry,
     pub in_flight: bool,
+    /// Why the last attempt was refused.
+    pub failure: Option<String>,
 }
 
 /// Numbers of a roll-out under a policy.
@@ -117,7 +121,7 @@ impl Conduct {
             progress_at: None,
             aborted: false,
             figures: RolloutFigures::default(),
-            message: String::new(),
+            reason: RolloutReason::default(),
             roster: Roster::default(),
             creations: None,
             seen_well: HashSet::new(),
@@ -140,11 +144,25 @@ impl Conduct {
         self.hash = said.revision.as_deref().map(Arc::from);
         self.last_good = said.last_good_revision.as_deref().map(Arc::from);
         self.last_good_digest = said.last_good_data.as_deref().and_then(DataDigest::parse);
-        (self.phase, self.message) = (said.phase, said.message.clone());
+        (self.phase, self.reason) = (said.phase, RolloutReason::Said(said.message.clone()));
         (self.wave, self.attempt, self.aborted) = (said.wave.max(1) - 1, said.attempt, said.aborted);
         let time = |at: Option<i64>| at.map(Time::from_seconds);
         (self.wave_done_at, self.started_at, self.progress_at) =
             (time(said.wave_done_at), time(said.started_at), time(said.progress_at));
+    }
+
+    /// What it does or waits for, in words.
+    pub fn message(&self) -> String {
+        let reason = &self.reason;
+        match (&self.rewrite.failure, self.promotion()) {
+            // What another leader said may end with a failure of its own.
+            (Some(failure), _) if matches!(reason, RolloutReason::Said(_)) => {
+                format!("the template could not be written back: {failure}")
+            }
+            (Some(failure), _) => format!("{reason}; that could not be written: {failure}"),
+            (None, Some(value)) => format!("{reason}; to go on: {}={value}", Command::Promote.annotation()),
+            (None, None) => reason.to_string(),
+        }
     }
 
     /// The clock was set by so much: bake time and deadline last as long as they would have without that. What was made

@@ -14,6 +14,7 @@ mod digest;
 mod look;
 mod notes;
 mod policies;
+mod reason;
 mod report;
 mod rewrite;
 mod roster;

@@ -50,7 +50,7 @@ pub(crate) fn status(
             "in scope rollouts a DaemonSet needs updateStrategy OnDelete".to_owned(),
         ),
         (None, Some((_, slot, conduct))) => {
-            (Some(PolicyPhase::Rollout(conduct.phase)), format!("{}: {}", slot.key.name, conduct.message))
+            (Some(PolicyPhase::Rollout(conduct.phase)), format!("{}: {}", slot.key.name, conduct.message()))
         }
         // Not looked at yet: as the last leader left it.
         (None, None) if !slots.is_empty() => (last.phase, last.message.clone()),
@@ -84,7 +84,8 @@ fn rollout(conduct: &Conduct, room: &mut Room) -> RolloutStatus {
         last_good_revision: conduct.last_good.as_deref().map(str::to_owned),
         last_good_data: conduct.last_good_digest.map(|digest| digest.to_string()),
         phase: conduct.phase,
-        message: conduct.message.clone(),
+        message: conduct.message(),
+        promotion: conduct.promotion(),
         wave: conduct.wave + 1,
         waves: conduct.policy.spec.waves.len(),
         wave_name: wave.map(|wave| wave.name.clone()),

@@ -46,16 +46,14 @@ impl Tables {
         let Some(conduct) = slot.conduct.as_mut().filter(|conduct| conduct.rewrite.in_flight) else { return };
         conduct.rewrite.in_flight = false;
         let good = conduct.last_good.clone().unwrap_or_default();
-        if let Some(at) = conduct.message.find(COULD_NOT) {
-            conduct.message.truncate(at);
-        }
+        conduct.rewrite.failure = None;
         self.policies.changed(&conduct.policy.key);
         let message = match outcome {
             Outcome::Done => {
                 // The watch shows it soon, and another roll-out begins.
                 conduct.rewrite.retry.succeed();
                 conduct.rewrite.retry.hold(now.plus_millis(stale_millis));
-                let message = format!("The template is that of revision {good} again: {}", conduct.message);
+                let message = format!("The template is that of revision {good} again: {}", conduct.reason);
                 return self.record(slot, true, "TemplateRewritten", message);
             }
             Outcome::Failed { failure: Failure::Conflict, .. } => {
@@ -68,10 +66,6 @@ impl Tables {
             _ => return conduct.rewrite.retry.hold(now.plus_millis(stale_millis)),
         };
         conduct.rewrite.retry.fail(now, first, last);
-        conduct.message.push_str(COULD_NOT);
-        conduct.message.push_str(&message);
+        conduct.rewrite.failure = Some(message);
     }
 }
-
-/// Comes between why it was halted and why the template is not written back.
-const COULD_NOT: &str = "; that could not be written: ";

@@ -9,6 +9,7 @@ use crate::base::Time;
 
 use super::RolloutPhase;
 use super::conduct::{Conduct, size};
+use super::reason::RolloutReason;
 use super::roster::flag;
 use super::spot::{Spot, Standing};
 
@@ -92,10 +93,10 @@ impl Conduct {
         wanted.is_some() && self.policy.command(Command::Promote) == wanted.as_deref()
     }
 
-    /// What goes into the message when somebody is to promote.
-    fn promotion(&self) -> String {
-        let hash = self.hash.as_deref().unwrap_or_default();
-        format!("{}={hash}/{}", Command::Promote.annotation(), self.wave + 1)
+    /// The value of the annotation by which somebody has it go on, when that is what it waits for.
+    pub fn promotion(&self) -> Option<String> {
+        let hash = self.hash.as_deref().filter(|_| self.reason.is_promotable())?;
+        Some(format!("{hash}/{}", self.wave + 1))
     }
 
     /// Goes from wave to wave as far as it can, with a budget of so many nodes; when to look again.
@@ -103,7 +104,7 @@ impl Conduct {
         if self.roster.len() == 0 {
             // It waits for nodes, and no deadline passes.
             (self.phase, self.progress_at) = (RolloutPhase::Progressing, None);
-            self.message = "no node is eligible".to_owned();
+            self.reason = RolloutReason::NoEligibleNode;
             return None;
         }
         self.progress_at.get_or_insert(now);
@@ -111,10 +112,9 @@ impl Conduct {
             match self.roster.count(flag::UNSETTLED) {
                 0 => self.complete(),
                 _ if self.is_return() => {
-                    let hash = self.hash.as_deref().unwrap_or_default();
-                    self.message = format!("nodes go back to revision {hash}");
+                    self.reason = RolloutReason::Returning { hash: self.hash.clone().unwrap_or_default() };
                 }
-                _ => self.message = "all nodes get the revision".to_owned(),
+                _ => self.reason = RolloutReason::AtOnce,
             }
             return None;
         }
@@ -139,8 +139,7 @@ impl Conduct {
         let by_selector = matches!(wave.nodes, WaveNodes::Selector(_));
         if is_empty && by_selector && !self.is_promoted() {
             self.phase = RolloutPhase::Stalled;
-            self.message =
-                format!("wave {} matches no further node; to go on: {}", wave.name, self.promotion());
+            self.reason = RolloutReason::WaveIsEmpty { wave: wave.name };
             return Some(None);
         }
         if self.is_blocked(budget) {
@@ -148,33 +147,29 @@ impl Conduct {
                 return None;
             }
             self.phase = RolloutPhase::Stalled;
-            self.message = format!(
-                "the budget is used up by {} nodes that do not serve and whose wave has not come; to go on: {}",
-                self.notes.taken().len(),
-                self.promotion()
-            );
+            self.reason = RolloutReason::BudgetUsedUp { nodes: self.notes.taken().len() };
             return Some(None);
         }
         if self.roster.count(flag::MEMBER_UNSETTLED) > 0 {
             self.phase = RolloutPhase::Progressing;
             self.wave_done_at = None;
-            self.message = format!("wave {} of {waves} ({}) is under way", self.wave + 1, wave.name);
+            self.reason = RolloutReason::WaveUnderWay { number: self.wave + 1, of: waves, name: wave.name };
             return Some(None);
         }
-        if let Some(message) = self.who_serves_nothing(&wave) {
-            (self.phase, self.wave_done_at, self.message) = (RolloutPhase::Stalled, None, message);
+        if let Some(reason) = self.who_serves_nothing(&wave) {
+            (self.phase, self.wave_done_at, self.reason) = (RolloutPhase::Stalled, None, reason);
             return Some(None);
         }
         let done_at = *self.wave_done_at.get_or_insert(now);
         let baked_at = done_at.plus_millis(wave.bake_seconds * 1000);
         if now < baked_at && !is_empty {
             self.phase = RolloutPhase::Baking;
-            self.message = format!("wave {} is complete and watched for {} s", wave.name, wave.bake_seconds);
+            self.reason = RolloutReason::Baking { wave: wave.name, seconds: wave.bake_seconds };
             return Some(Some(baked_at));
         }
         if wave.gate == Gate::Manual && self.wave + 1 < waves && !self.is_promoted() {
             self.phase = RolloutPhase::WaitingForPromotion;
-            self.message = format!("wave {} is complete; to go on: {}", wave.name, self.promotion());
+            self.reason = RolloutReason::AwaitsPromotion { wave: wave.name };
             return Some(None);
         }
         None
@@ -182,18 +177,19 @@ impl Conduct {
 
     /// A wave says something about the revision only when it serves somewhere: what to say when no node of the wave
     /// under way serves it, although none of them is waited for. Nodes that are down at the end keep nobody up.
-    fn who_serves_nothing(&self, wave: &Wave) -> Option<String> {
+    fn who_serves_nothing(&self, wave: &Wave) -> Option<RolloutReason> {
         let (fresh, serving) = (self.roster.count(flag::FRESH), self.roster.count(flag::FRESH_SERVES));
         let is_last = self.wave + 1 == self.policy.spec.waves.len();
         let is_well = match is_last {
             true => self.roster.count(flag::SERVES) > 0,
             false => fresh == 0 || serving > 0 || self.is_promoted(),
         };
-        let nobody = format!("the revision serves on none of the {fresh} nodes of wave {}", wave.name);
         match (is_well, is_last) {
             (true, _) => None,
-            (false, true) => Some("the revision serves on no node".to_owned()),
-            (false, false) => Some(format!("{nobody}; to go on: {}", self.promotion())),
+            (false, true) => Some(RolloutReason::ServesNowhere),
+            (false, false) => {
+                Some(RolloutReason::WaveServesNowhere { wave: wave.name.clone(), nodes: fresh })
+            }
         }
     }
 
@@ -212,8 +208,7 @@ impl Conduct {
             0 => self.complete(),
             left => {
                 self.phase = RolloutPhase::Stalled;
-                self.message =
-                    format!("the waves leave {left} nodes out: add a last wave with nodes: \"100%\"");
+                self.reason = RolloutReason::LeavesOut { nodes: left };
             }
         }
     }
@@ -221,18 +216,12 @@ impl Conduct {
     /// The revision is on all nodes, but for those that are excused.
     fn complete(&mut self) {
         self.take_for_good();
-        self.message = self.who_has_it();
+        self.reason = self.who_has_it();
     }
 
     /// Which nodes have the revision, when nothing holds the roll-out up any more.
-    pub fn who_has_it(&self) -> String {
-        let lacks = [(flag::LACKS_DOWN, "that are down"), (flag::LACKS_OTHER, "that were not well")];
-        let counts = lacks.map(|(flag, what)| (self.roster.count(flag), what)).into_iter();
-        let named: Vec<String> =
-            counts.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-        match named.is_empty() {
-            true => "all nodes have the revision".to_owned(),
-            false => format!("all nodes have the revision, but for {}", named.join(" and ")),
-        }
+    pub fn who_has_it(&self) -> RolloutReason {
+        let count = |flag| self.roster.count(flag);
+        RolloutReason::Complete { down: count(flag::LACKS_DOWN), unwell: count(flag::LACKS_OTHER) }
     }
 }

@@ -139,7 +139,10 @@ impl Command {
         let Rollout { daemonset, phase, wave, .. } = rollout;
         let message = format!("there is nothing to promote: the roll-out of {daemonset} is {phase}");
         match phase {
-            RolloutPhase::WaitingForPromotion | RolloutPhase::Stalled => Ok(()),
+            _ if rollout.promotion.is_some() => Ok(()),
+            RolloutPhase::WaitingForPromotion | RolloutPhase::Stalled => {
+                Err(refused(message, "its message tells what it waits for"))
+            }
             RolloutPhase::Progressing | RolloutPhase::Baking => {
                 Err(refused(message, format!("wave {wave} can be promoted when it waits for that")))
             }

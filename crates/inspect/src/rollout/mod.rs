@@ -63,6 +63,8 @@ pub struct Rollout {
     pub phase: RolloutPhase,
     /// What it does or waits for.
     pub message: String,
+    /// status.daemonSets.promotion: what has it go on, when it waits for somebody.
+    pub promotion: Option<String>,
     /// The revision that it is about.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub revision: String,
@@ -232,6 +234,7 @@ impl Rollout {
             daemonset: name,
             phase: said.phase,
             message: said.message,
+            promotion: said.promotion,
             revision: said.revision.unwrap_or_default(),
             last_good_revision: said.last_good_revision.unwrap_or_default(),
             attempt: said.attempt,

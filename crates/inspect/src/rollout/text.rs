@@ -138,7 +138,7 @@ impl Rollout {
             next.push(("resume", "go on".to_owned()));
         }
         match self.phase {
-            RolloutPhase::WaitingForPromotion | RolloutPhase::Stalled if self.message.contains("promote") => {
+            _ if self.promotion.is_some() => {
                 next.push(("promote", "begin the next wave".to_owned()));
                 if !self.aborted {
                     next.push(("abort", self.back()));
