@@ -47,8 +47,8 @@ pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
     };
     let place = if is_stdout { "standard output".into() } else { args.file.to_string_lossy() };
     eprintln!("{records} records of {} written to {place}", client.server_url());
-    for Unseen { what, why } in unseen {
-        eprintln!("not seen: {}: {}", plain::line(&what), plain::line(&why));
+    for unseen in unseen {
+        eprintln!("not seen: {}: {}", plain::line(&unseen.what()), plain::line(&unseen.why));
     }
     Ok(ExitCode::SUCCESS)
 }

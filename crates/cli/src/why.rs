@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use everynode_engine::Time;
 use everynode_inspect::Look;
 use everynode_inspect::near::any_of;
-use everynode_inspect::why::{NotFound, WhyNode, WhySet};
+use everynode_inspect::why::{NotFound, NotFoundKind, WhyNode, WhySet};
 use everynode_plan::Wanted;
 
 use crate::failure::Failure;
@@ -66,14 +66,15 @@ pub async fn run(args: WhyArgs, colour: Colour) -> Result<ExitCode, Failure> {
 }
 
 fn missing(missing: NotFound) -> Failure {
+    let (kind, list) = match missing.kind {
+        NotFoundKind::DaemonSet => ("DaemonSet", "`everynode status -A` lists what there is"),
+        NotFoundKind::Node => ("Node", "`kubectl get nodes` lists what there is"),
+    };
     let hint = match missing.near.is_empty() {
-        true if missing.what.starts_with("DaemonSet") => {
-            "`everynode status -A` lists what there is".to_owned()
-        }
-        true => "`kubectl get nodes` lists what there is".to_owned(),
+        true => list.to_owned(),
         false => format!("there is {}", any_of(&missing.near)),
     };
-    Failure::with_hint(format!("there is no {}", missing.what), hint)
+    Failure::with_hint(format!("there is no {kind} {}", missing.name), hint)
 }
 
 /// `daemonset/NAME`, as kubectl writes it.

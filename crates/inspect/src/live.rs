@@ -71,9 +71,9 @@ impl Live {
     /// pods of that one only; where others must not be read, those of `fallback`.
     pub fn follow(client: &Client, fleet: Fleet, namespace: Option<&str>, fallback: &str) -> Live {
         let mut base = fleet;
-        let is_unseen = |what: &str| base.unseen.iter().any(|unseen| unseen.what == what);
         let place = |root: &str, what: &str| {
-            let narrowed = is_unseen(&format!("{what} of other namespaces")).then_some(fallback);
+            let is_narrowed = !base.sees(what) && !base.misses(what);
+            let narrowed = is_narrowed.then_some(fallback);
             match namespace.or(narrowed) {
                 Some(namespace) => format!("{root}/namespaces/{namespace}/{what}"),
                 None => format!("{root}/{what}"),
@@ -86,7 +86,7 @@ impl Live {
             (Watched::Pods, place("/api/v1", "pods"), "pods"),
             (Watched::Policies, place(everynode_api::ROOT, PLURAL), PLURAL),
         ];
-        let allowed = watches.into_iter().filter(|(.., what)| !is_unseen(what));
+        let allowed = watches.into_iter().filter(|(.., what)| !base.misses(what));
         let events = allowed.map(|(watched, path, _)| {
             ListWatch::new(path).run(client.clone()).map(move |event| (watched, event)).boxed()
         });

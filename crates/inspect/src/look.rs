@@ -129,7 +129,7 @@ impl<'a> Look<'a> {
 
     /// Whether the nodes could be read.
     pub fn nodes_seen(&self) -> bool {
-        !self.fleet.unseen.iter().any(|unseen| unseen.what == "nodes")
+        self.fleet.sees("nodes")
     }
 
     /// The DaemonSets, by namespace and name.
@@ -349,7 +349,7 @@ impl<'a> Set<'a> {
 
     /// Whether its revisions could be read.
     pub fn revisions_seen(&self) -> bool {
-        !self.look.fleet.unseen.iter().any(|unseen| unseen.what.starts_with("controllerrevisions"))
+        self.look.fleet.sees("controllerrevisions")
     }
 
     /// Says of each old pod why it is still there.

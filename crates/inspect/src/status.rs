@@ -375,35 +375,29 @@ pub(crate) fn not_seen(look: &Look<'_>, one_namespace: bool) -> Vec<String> {
 }
 
 fn note(unseen: &Unseen, nodes_seen: bool, one_namespace: bool) -> Option<String> {
-    let then = match (unseen.what.as_str(), one_namespace) {
+    let Unseen { resource, is_elsewhere, why } = unseen;
+    let then = match (resource.as_str(), is_elsewhere) {
         ("nodes", _) => {
             "only nodes with pods are known, numbers are those that the controller wrote, and nothing is estimated"
         }
-        ("pods", _) => "every node counts as without a pod",
-        ("daemonsets of other namespaces" | "controllerrevisions of other namespaces", true) => return None,
-        ("daemonsets of other namespaces", false) => "they are not shown",
-        ("rolloutpolicies of other namespaces", true) => return None,
-        (what, _) if what.starts_with("rolloutpolicies") => {
+        ("pods", false) => "every node counts as without a pod",
+        ("daemonsets" | "controllerrevisions" | "rolloutpolicies", true) if one_namespace => return None,
+        ("daemonsets", true) => "they are not shown",
+        ("rolloutpolicies", _) => {
             "a policy may conduct roll-outs: in waves, in another order and within another budget"
         }
-        (what, _) if what.starts_with("controllerrevisions") => "pods may count as old that are not",
-        ("pods of other namespaces", false) => {
+        ("controllerrevisions", _) => "pods may count as old that are not",
+        ("pods", true) if !one_namespace => {
             "DaemonSets of other namespaces seem to have no pods, and nodes more room than they have"
         }
         // They matter for pods that have never been made.
-        (what, _)
-            if ["namespaces", "serviceaccounts", "runtimeclasses", "limitranges"]
-                .iter()
-                .any(|kind| what.starts_with(kind)) =>
-        {
-            return None;
-        }
+        ("namespaces" | "serviceaccounts" | "runtimeclasses" | "limitranges", _) => return None,
         // What follows matters for estimates only.
         _ if !nodes_seen => return None,
-        ("pods of other namespaces", true) => "nodes may have less room than they seem to have",
-        (what, _) if what.starts_with("resourcequotas") => "a quota may refuse pods",
+        ("pods", true) => "nodes may have less room than they seem to have",
+        ("resourcequotas", _) => "a quota may refuse pods",
         ("priorityclasses", _) => "pods may be said not to fit that push others out",
         _ => "the answer may differ",
     };
-    Some(format!("{} could not be seen ({}), so {then}", unseen.what, unseen.why))
+    Some(format!("{} could not be seen ({why}), so {then}", unseen.what()))
 }

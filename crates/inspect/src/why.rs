@@ -17,10 +17,21 @@ use crate::status::{Filter, Group, Row, Status, not_seen};
 /// Nothing of that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotFound {
-    /// What was asked for, such as `DaemonSet default/agnet`.
-    pub what: String,
+    /// The kind of what was asked for.
+    pub kind: NotFoundKind,
+    /// Its name, such as `default/agnet`.
+    pub name: String,
     /// What somebody may have meant.
     pub near: Vec<String>,
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFoundKind {
+    /// A DaemonSet.
+    DaemonSet,
+    /// A Node.
+    Node,
 }
 
 /// A DaemonSet, its nodes grouped by cause.
@@ -166,7 +177,7 @@ impl WhyNode {
         let Outlook { answers, .. } = Outlook::of_causes(look, &set);
         let Some(answer) = answers.iter().find(|answer| answer.node == node) else {
             let near = near(node, set.node_names().into_iter());
-            return Err(NotFound { what: format!("Node {node}"), near });
+            return Err(NotFound { kind: NotFoundKind::Node, name: node.to_owned(), near });
         };
         let known = look.node(node);
         let (should_run, may_stay) = match answer.class {
@@ -288,5 +299,5 @@ fn no_daemonset(look: &Look<'_>, namespace: &str, name: &str) -> NotFound {
         found.extend(named.map(|(ns, other)| format!("{ns}/{other}")));
     }
     found.truncate(5);
-    NotFound { what: format!("DaemonSet {namespace}/{name}"), near: found }
+    NotFound { kind: NotFoundKind::DaemonSet, name: format!("{namespace}/{name}"), near: found }
 }

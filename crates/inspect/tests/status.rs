@@ -267,8 +267,8 @@ fn without_nodes_the_numbers_are_those_of_the_api() {
         "observedGeneration": 1, "desiredNumberScheduled": 7, "currentNumberScheduled": 7, "numberReady": 6,
         "updatedNumberScheduled": 7, "numberAvailable": 6,
     });
-    fleet.unseen.push(Unseen { what: "nodes".into(), why: "nodes is forbidden".into() });
-    fleet.unseen.push(Unseen { what: "priorityclasses".into(), why: "forbidden".into() });
+    fleet.unseen.push(Unseen::all("nodes", "nodes is forbidden"));
+    fleet.unseen.push(Unseen::all("priorityclasses", "forbidden"));
     let status = status_of(&fleet);
     let row = &status.daemonsets[0];
     assert_eq!((row.desired, row.available, row.ready), (7, 6, 6));

@@ -503,12 +503,9 @@ fn what_is_not_there_is_told_with_what_somebody_may_have_meant() {
     let look = Look::of(&fleet, Time::from_seconds(NOW));
     let missing = |namespace: &str, name: &str, node: &str| {
         let missing = WhyNode::of(&look, namespace, name, node).expect_err("it is not there");
-        (missing.what, missing.near)
+        (missing.name, missing.near)
     };
-    assert_eq!(
-        missing("default", "agnet", "n00001"),
-        ("DaemonSet default/agnet".into(), vec!["default/agent".into()])
-    );
+    assert_eq!(missing("default", "agnet", "n00001"), ("default/agnet".into(), vec!["default/agent".into()]));
     assert_eq!(missing("other", "agent", "n00001").1, ["default/agent"]);
     assert_eq!(missing("default", "agent", "n0001").1, ["n00001", "n00000", "n00002"]);
 }
@@ -517,7 +514,7 @@ fn what_is_not_there_is_told_with_what_somebody_may_have_meant() {
 fn what_could_not_be_seen_is_told_with_what_it_may_change() {
     let mut fleet = Case::new(3, any).fleet();
     fleet.nodes.clear();
-    fleet.unseen.push(Unseen { what: "nodes".into(), why: "nodes is forbidden".into() });
+    fleet.unseen.push(Unseen::all("nodes", "nodes is forbidden"));
     let look = Look::of(&fleet, Time::from_seconds(NOW));
     let why = WhyNode::of(&look, "default", "agent", &node_name(NODE)).unwrap();
     assert_eq!(why.class, Class::Available, "its pod is there and available");

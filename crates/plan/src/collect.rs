@@ -177,8 +177,7 @@ impl Reader<'_> {
         };
         match self.pages(what, &format!("{root}/namespaces/{namespace}/{what}"), take).await {
             Ok(()) => {
-                let why = refused.to_string();
-                self.unseen.push(Unseen { what: format!("{what} of other namespaces"), why });
+                self.unseen.push(Unseen::elsewhere(what, refused.to_string()));
                 Ok(())
             }
             Err(CollectError::Api { source, .. }) if matches!(source.code(), Some(401 | 403 | 404)) => {
@@ -197,7 +196,7 @@ impl Reader<'_> {
         if needed {
             return Err(CollectError::Api { what, source });
         }
-        self.unseen.push(Unseen { what: what.to_owned(), why: source.to_string() });
+        self.unseen.push(Unseen::all(what, source.to_string()));
         Ok(())
     }
 

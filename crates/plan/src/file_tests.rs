@@ -10,7 +10,7 @@ fn file(format: u32, nodes: usize) -> Vec<u8> {
     for index in 0..nodes {
         writer.write(&Record::Node(Node { name: format!("n{index}"), ..Node::default() })).unwrap();
     }
-    writer.finish(vec![Unseen { what: "resourcequotas".into(), why: "forbidden".into() }]).unwrap().0
+    writer.finish(vec![Unseen::all("resourcequotas", "forbidden")]).unwrap().0
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -38,7 +38,7 @@ fn check(bytes: &[u8], expected: &str) {
 #[test]
 fn what_is_written_is_read() {
     let (count, unseen) = outcome(&file(VERSION, 3)).unwrap();
-    assert_eq!((count, unseen[0].what.as_str()), (3, "resourcequotas"));
+    assert_eq!((count, unseen[0].resource.as_str()), (3, "resourcequotas"));
     assert_eq!(outcome(&file(1, 3)).map(|(count, _)| count), Ok(3), "files of the first format are read");
 }
 

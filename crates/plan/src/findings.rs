@@ -4,6 +4,7 @@ mod conducted;
 mod finding;
 mod standing;
 
+use everynode_engine::fit::MisfitReason;
 use everynode_engine::pod_body::GENERATION_LABEL;
 use everynode_engine::{Budget, IntOrPercent, Strategy, Time};
 use everynode_model::time;
@@ -156,7 +157,7 @@ fn is_surge_with_ports(model: &Model, run: &Run) -> bool {
     model.daemonset.strategy.allows_surge()
         && !model.demand.ports.is_empty()
         && run.left.iter().any(|(_, why)| {
-            matches!(why, Left::NoRoom(misfit) if misfit.reasons.iter().any(|one| one.contains("free ports")))
+            matches!(why, Left::NoRoom(misfit) if misfit.reasons.contains(&MisfitReason::NoFreePorts))
         })
 }
 
@@ -166,8 +167,7 @@ fn no_room(model: &Model, run: &Run) -> Option<Finding> {
     if nodes.is_empty() {
         return None;
     }
-    let mut reasons: Vec<&str> =
-        misfits.iter().flat_map(|(_, misfit)| misfit.reasons.iter().map(String::as_str)).collect();
+    let mut reasons: Vec<String> = misfits.iter().flat_map(|(_, misfit)| misfit.texts()).collect();
     reasons.sort_unstable();
     reasons.dedup();
     let lost = |(index, why): &&(u32, Left)| {

@@ -171,10 +171,9 @@ impl Fleet {
         let mut unseen = file::read(file, begin, |record| builder_cell.borrow_mut().take(record))?;
         if format.get() < FORMAT_WITH_SURROUNDINGS {
             let is_new = |kind: &Kind| !matches!(kind, Kind::PriorityClass | Kind::ResourceQuota);
-            unseen.extend(Kind::ALL.into_iter().filter(is_new).map(|kind| Unseen {
-                what: kind.plural().to_owned(),
-                why: format!("the snapshot has format {}, which keeps none", format.get()),
-            }));
+            let why = format!("the snapshot has format {}, which keeps none", format.get());
+            let kinds = Kind::ALL.into_iter().filter(is_new);
+            unseen.extend(kinds.map(|kind| Unseen::all(kind.plural(), why.clone())));
         }
         Ok(builder.finish(unseen))
     }
@@ -190,9 +189,19 @@ impl Fleet {
         builder.finish(Vec::new())
     }
 
+    /// All objects of a kind that are asked for could be read.
+    pub fn sees(&self, resource: &str) -> bool {
+        !self.unseen.iter().any(|unseen| unseen.resource == resource)
+    }
+
+    /// No object of a kind could be read.
+    pub fn misses(&self, resource: &str) -> bool {
+        self.unseen.iter().any(|unseen| unseen.resource == resource && !unseen.is_elsewhere)
+    }
+
     /// The objects that decide about new pods. Of kinds that could not be seen every one is taken as there.
     pub fn view(&self) -> Surroundings {
-        let is_unseen = |kind: &Kind| self.unseen.iter().any(|unseen| unseen.what == kind.plural());
+        let is_unseen = |kind: &Kind| self.misses(kind.plural());
         let mut view = self.surroundings.clone();
         Kind::ALL.into_iter().filter(is_unseen).for_each(|kind| view.miss(kind));
         view

@@ -185,7 +185,7 @@ impl Model {
             quotas: Quotas::new(&surroundings.list(Kind::ResourceQuota, &daemonset.namespace)),
             surroundings,
             made: Err(String::new()),
-            sees_revisions: fleet.unseen.iter().all(|one| !one.what.starts_with("controllerrevisions")),
+            sees_revisions: fleet.sees("controllerrevisions"),
             demand: Arc::new(Demand::of_pod(&template.value()["spec"])),
             schedulers: fleet.schedulers.clone(),
             policies: fleet.policies.iter().filter(|one| one.selects(&daemonset)).cloned().collect(),

@@ -425,11 +425,55 @@ impl PriorityClass {
 
 /// A part of the cluster that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "UnseenRecord", into = "UnseenRecord")]
 pub struct Unseen {
-    /// Which, such as `resourcequotas`.
-    pub what: String,
+    /// The kind, by its plural, such as `resourcequotas`.
+    pub resource: String,
+    /// Those of one namespace were read.
+    pub is_elsewhere: bool,
     /// Why, in the server's words.
     pub why: String,
+}
+
+/// How a file says it: `what` is a plural, or a plural and [`ELSEWHERE`].
+#[derive(Serialize, Deserialize)]
+struct UnseenRecord {
+    what: String,
+    why: String,
+}
+
+const ELSEWHERE: &str = " of other namespaces";
+
+impl Unseen {
+    /// All objects of a kind.
+    pub fn all(resource: &str, why: impl Into<String>) -> Self {
+        Unseen { resource: resource.to_owned(), is_elsewhere: false, why: why.into() }
+    }
+
+    /// The objects of other namespaces.
+    pub fn elsewhere(resource: &str, why: impl Into<String>) -> Self {
+        Unseen { is_elsewhere: true, ..Unseen::all(resource, why) }
+    }
+
+    /// `pods`, or `pods of other namespaces`.
+    pub fn what(&self) -> String {
+        format!("{}{}", self.resource, if self.is_elsewhere { ELSEWHERE } else { "" })
+    }
+}
+
+impl From<UnseenRecord> for Unseen {
+    fn from(record: UnseenRecord) -> Self {
+        match record.what.strip_suffix(ELSEWHERE) {
+            Some(resource) => Unseen::elsewhere(resource, record.why),
+            None => Unseen::all(&record.what, record.why),
+        }
+    }
+}
+
+impl From<Unseen> for UnseenRecord {
+    fn from(unseen: Unseen) -> Self {
+        UnseenRecord { what: unseen.what(), why: unseen.why }
+    }
 }
 
 /// Names and values, borrowed.

@@ -16,6 +16,7 @@ use crate::diff::{FieldChange, diff};
 use crate::findings::{Finding, FindingKind, Severity, finding, of_runs};
 use crate::fleet::Fleet;
 use crate::model::{Assumptions, Failing, Model, ModelNode};
+use crate::record::Unseen;
 use crate::run::Run;
 use crate::spread::{Spread, percentile};
 use crate::token::Token;
@@ -368,7 +369,10 @@ fn unavailable(model: &Model, runs: &[Run], typical: &Run) -> Unavailable {
 
 fn misfits(model: &Model, run: &Run) -> Vec<NodeReason> {
     let named = |(index, misfit): (u32, &Misfit)| {
-        Some(NodeReason { node: name_of(model, index)?, reason: misfit.reasons.join(", ") })
+        Some(NodeReason {
+            node: name_of(model, index)?,
+            reason: misfit.texts().collect::<Vec<_>>().join(", "),
+        })
     };
     run.misfits().into_iter().filter_map(named).collect()
 }
@@ -397,18 +401,18 @@ fn around(fleet: &Fleet, change: &Change) -> Vec<Finding> {
         let message = format!("{owner}: it may undo a change that is made elsewhere");
         found.push(finding(FindingKind::ManagedElsewhere, Severity::Note, message, Vec::new()));
     }
-    for unseen in fleet.unseen.iter().filter(|unseen| matters(change, &unseen.what)) {
+    for unseen in fleet.unseen.iter().filter(|unseen| matters(change, &unseen.resource)) {
         let message =
-            format!("{} could not be seen ({}), so {}", unseen.what, unseen.why, consequence(&unseen.what));
+            format!("{} could not be seen ({}), so {}", unseen.what(), unseen.why, consequence(unseen));
         found.push(finding(FindingKind::NotSeen, Severity::Note, message, Vec::new()));
     }
     found
 }
 
 /// Whether a part that was not seen can change what a plan says.
-fn matters(change: &Change, what: &str) -> bool {
+fn matters(change: &Change, resource: &str) -> bool {
     let spec = &change.new["spec"]["template"]["spec"];
-    match what {
+    match resource {
         "runtimeclasses" => !spec["runtimeClassName"].is_null(),
         "namespaces" => change.live.is_none(),
         _ => true,
@@ -455,26 +459,20 @@ fn tool(manager: &str) -> Option<&'static str> {
 }
 
 /// What may be otherwise because a part was not seen.
-fn consequence(what: &str) -> &'static str {
-    match what {
-        "pods" => "every node counts as empty and without the daemon: nothing here is certain",
-        "pods of other namespaces" => "nodes have less room than it seems, and pods may not fit",
-        "controllerrevisions" | "controllerrevisions of other namespaces" => {
-            "pods may count as old that are not, and the order may differ"
-        }
-        "resourcequotas" | "resourcequotas of other namespaces" => "a quota may refuse pods",
-        "rolloutpolicies" | "rolloutpolicies of other namespaces" => {
+fn consequence(unseen: &Unseen) -> &'static str {
+    match (unseen.resource.as_str(), unseen.is_elsewhere) {
+        ("pods", false) => "every node counts as empty and without the daemon: nothing here is certain",
+        ("pods", true) => "nodes have less room than it seems, and pods may not fit",
+        ("controllerrevisions", _) => "pods may count as old that are not, and the order may differ",
+        ("resourcequotas", _) => "a quota may refuse pods",
+        ("rolloutpolicies", _) => {
             "a policy may conduct the roll-out: in waves, in another order and within another budget"
         }
-        "namespaces" => "the namespace may not be there",
-        "serviceaccounts" | "serviceaccounts of other namespaces" => {
-            "pods may be refused because their ServiceAccount is not there"
-        }
-        "runtimeclasses" => "pods may be refused, or need more, because of their RuntimeClass",
-        "limitranges" | "limitranges of other namespaces" => {
-            "a LimitRange may refuse pods, or change what they need"
-        }
-        "priorityclasses" => "pods of lower priority may be pushed out where a pod is said not to fit",
+        ("namespaces", _) => "the namespace may not be there",
+        ("serviceaccounts", _) => "pods may be refused because their ServiceAccount is not there",
+        ("runtimeclasses", _) => "pods may be refused, or need more, because of their RuntimeClass",
+        ("limitranges", _) => "a LimitRange may refuse pods, or change what they need",
+        ("priorityclasses", _) => "pods of lower priority may be pushed out where a pod is said not to fit",
         _ => "the result may differ",
     }
 }

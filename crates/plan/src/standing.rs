@@ -98,9 +98,8 @@ impl<'a> Seen<'a> {
 
 /// That a node has no pod is seen, and is no plan of somebody.
 fn is_told_all(fleet: &Fleet, daemonset: &DaemonSetFact) -> bool {
-    let is_seen = !fleet.unseen.iter().any(|unseen| unseen.what.starts_with("pods"));
     let is_paced = fleet.policies.iter().any(|policy| policy.selects(daemonset));
-    is_seen
+    fleet.sees("pods")
         && !is_paced
         && !daemonset.deleting
         && daemonset.status.observed_generation >= daemonset.generation

@@ -142,7 +142,7 @@ async fn what_may_not_be_listed_is_told_and_the_namespace_is_read_instead() {
         }
     }
     let (_, unseen) = records(narrow).await;
-    let what: Vec<&str> = unseen.iter().map(|one| one.what.as_str()).collect();
+    let what: Vec<String> = unseen.iter().map(Unseen::what).collect();
     assert_eq!(what, ["pods of other namespaces", "resourcequotas"]);
     assert!(unseen[0].why.contains("/api/v1/pods is forbidden"), "{unseen:?}");
     let wanted = [("default".to_owned(), "agent".to_owned())];

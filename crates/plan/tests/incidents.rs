@@ -271,7 +271,7 @@ fn pods_of_a_priority_class_that_does_not_exist_are_refused() {
     let plan = case.plan(&manifest("agent:2", with_class));
     assert!(plan.safe, "{}", plan.to_text());
     let mut fleet = Case::new(4, |_| {}).fleet();
-    fleet.unseen.push(Unseen { what: "priorityclasses".into(), why: "forbidden".into() });
+    fleet.unseen.push(Unseen::all("priorityclasses", "forbidden"));
     let change = common::change(&fleet, &manifest("agent:2", with_class)).expect("a good manifest");
     let plan = Plan::make(&fleet, &change, &Options::default()).expect("a plan");
     assert!(plan.safe, "what could not be seen is not held against it: {}", plan.to_text());

@@ -7,8 +7,9 @@ mod demand;
 
 pub use demand::{Amounts, Demand, HostPort, holds_the_node};
 
-use everynode_model::Value;
-use everynode_model::quantity;
+use std::fmt;
+
+use everynode_model::{Value, quantity};
 
 use crate::placement::{Effect, NodeView, Placement, Taint, untolerated};
 
@@ -22,14 +23,53 @@ pub struct Room {
     ports: Vec<HostPort>,
 }
 
-/// Why a pod cannot be on a node: sentences as the scheduler words them, and whether the removal of other pods
-/// could change it.
+/// Why a pod cannot be on a node, and whether the removal of other pods could change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// One or more sentences.
-    pub reasons: Vec<String>,
+    /// One or more reasons.
+    pub reasons: Vec<MisfitReason>,
     /// The node would be large enough without its other pods.
     pub by_other_pods: bool,
+}
+
+/// One reason for which a pod cannot be on a node; its text is the scheduler's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MisfitReason {
+    /// Another pod has one of its host ports.
+    NoFreePorts,
+    /// The node runs as many pods as it may.
+    TooManyPods,
+    /// There is too little left of a resource.
+    Insufficient(String),
+    /// The node is cordoned.
+    Unschedulable,
+    /// It does not tolerate a taint.
+    UntoleratedTaint,
+    /// It asks for other nodes by name or label.
+    NodeAffinity,
+    /// It claims devices that nobody allocates.
+    Claims,
+}
+
+impl fmt::Display for MisfitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MisfitReason::NoFreePorts => "node(s) didn't have free ports for the requested pod ports",
+            MisfitReason::TooManyPods => "Too many pods",
+            MisfitReason::Insufficient(resource) => return write!(f, "Insufficient {resource}"),
+            MisfitReason::Unschedulable => "node(s) were unschedulable",
+            MisfitReason::UntoleratedTaint => "node(s) had untolerated taint(s)",
+            MisfitReason::Claims => "cannot allocate all claims",
+            MisfitReason::NodeAffinity => "node(s) didn't match Pod's node affinity/selector",
+        })
+    }
+}
+
+impl Misfit {
+    /// All reasons, as the scheduler words them.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        self.reasons.iter().map(MisfitReason::to_string)
+    }
 }
 
 impl Room {
@@ -65,18 +105,17 @@ impl Room {
     /// Why one more pod does not fit, asked in the order of the scheduler; nothing if it does.
     pub fn misfit(&self, demand: &Demand) -> Option<Misfit> {
         if demand.ports.iter().any(|port| self.ports.iter().any(|taken| taken.clashes(port))) {
-            let reasons = vec!["node(s) didn't have free ports for the requested pod ports".to_owned()];
-            return Some(Misfit { reasons, by_other_pods: true });
+            return Some(Misfit { reasons: vec![MisfitReason::NoFreePorts], by_other_pods: true });
         }
         let (have, used, need) = (&self.allocatable, &self.used, &demand.amounts);
         let mut reasons = Vec::new();
         let mut by_other_pods = true;
         if self.pod_count + 1 > self.pod_limit {
-            reasons.push("Too many pods".to_owned());
+            reasons.push(MisfitReason::TooManyPods);
         }
         let mut compare = |name: &str, have: i64, used: i64, need: i64| {
             if need > 0 && need > have - used {
-                reasons.push(format!("Insufficient {name}"));
+                reasons.push(MisfitReason::Insufficient(name.to_owned()));
                 by_other_pods &= need <= have;
             }
         };
@@ -109,13 +148,13 @@ const UNSCHEDULABLE: Taint<'static> =
 pub fn exclusion(node: &impl NodeView, is_unschedulable: bool, placement: &Placement) -> Option<Misfit> {
     let tolerates = |taint: &Taint<'_>| placement.tolerations.iter().any(|one| one.tolerates(taint));
     let reason = if is_unschedulable && !tolerates(&UNSCHEDULABLE) {
-        "node(s) were unschedulable"
+        MisfitReason::Unschedulable
     } else if untolerated(node.taints(), &placement.tolerations).is_some() {
-        "node(s) had untolerated taint(s)"
+        MisfitReason::UntoleratedTaint
     } else if !placement.matches_name_and_labels(node) {
-        "node(s) didn't match Pod's node affinity/selector"
+        MisfitReason::NodeAffinity
     } else {
         return None;
     };
-    Some(Misfit { reasons: vec![reason.to_owned()], by_other_pods: false })
+    Some(Misfit { reasons: vec![reason], by_other_pods: false })
 }

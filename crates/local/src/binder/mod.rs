@@ -421,21 +421,22 @@ fn misfit_message(misfits: &[Misfit], node_count: usize) -> String {
         return "no nodes available to schedule pods".to_owned();
     }
     let ruled_out = node_count.saturating_sub(misfits.len());
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for reason in misfits.iter().flat_map(|misfit| &misfit.reasons) {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for reason in misfits.iter().flat_map(Misfit::texts) {
         *reasons.entry(reason).or_default() += 1;
     }
     if ruled_out > 0 {
-        *reasons.entry("node(s) didn't satisfy plugin(s) [NodeAffinity]").or_default() += ruled_out;
+        *reasons.entry("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned()).or_default() +=
+            ruled_out;
     }
     let victims = misfits.iter().filter(|misfit| misfit.by_other_pods).count();
-    let mut preemption: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut preemption: BTreeMap<String, usize> = BTreeMap::new();
     for (reason, count) in [
         ("No preemption victims found for incoming pod", victims),
         ("Preemption is not helpful for scheduling", node_count - victims),
     ] {
         if count > 0 {
-            preemption.insert(reason, count);
+            preemption.insert(reason.to_owned(), count);
         }
     }
     format!(
@@ -446,7 +447,7 @@ fn misfit_message(misfits: &[Misfit], node_count: usize) -> String {
 }
 
 /// `1 Insufficient cpu, 2 node(s) had untolerated taint(s)`, sorted as text.
-fn histogram(reasons: &BTreeMap<&str, usize>) -> String {
+fn histogram(reasons: &BTreeMap<String, usize>) -> String {
     let mut parts: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     parts.sort();
     parts.join(", ")

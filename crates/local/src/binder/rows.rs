@@ -1,6 +1,6 @@
 //! Nodes and pods as the binder keeps them.
 
-use everynode_engine::fit::{Demand, Misfit, Room, exclusion};
+use everynode_engine::fit::{Demand, Misfit, MisfitReason, Room, exclusion};
 use everynode_engine::placement::{Effect, NodeView, Operator, Placement, Taint};
 use everynode_model::Node;
 use everynode_model::json::raw_value;
@@ -69,8 +69,7 @@ impl NodeRow {
     /// Why the pod cannot be here, asked in the order of the scheduler; nothing if it can.
     pub(crate) fn misfit(&self, wish: &Wish, demand: &Demand) -> Option<Misfit> {
         // Nobody offers devices here, so no claim is ever allocated.
-        let claims =
-            || Misfit { reasons: vec!["cannot allocate all claims".to_owned()], by_other_pods: false };
+        let claims = || Misfit { reasons: vec![MisfitReason::Claims], by_other_pods: false };
         exclusion(self, self.unschedulable, &wish.placement)
             .or_else(|| self.room.misfit(demand))
             .or_else(|| wish.has_claims.then(claims))
