@@ -6,7 +6,7 @@ use everynode_model::{AnyObject, NodePlacement};
 
 /// An object that cannot be told to the engine.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unreadable {
+pub enum Unreadable {
     /// It is not the JSON that the API promises.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
@@ -19,7 +19,7 @@ pub(crate) enum Unreadable {
 ///
 /// # Errors
 /// [`Unreadable`] when there is no such fact in the bytes; `tell` was not called.
-pub(crate) fn applied(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
+pub fn applied(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
     match kind {
         Kind::Node => Ok(read::node(&NodePlacement::read(object)?, |fact| tell(Fact::Node(fact)))?),
         Kind::Pod => Ok(read::pod(&serde_json::from_slice(object)?, |fact| tell(Fact::Pod(fact)))?),

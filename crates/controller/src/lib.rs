@@ -14,7 +14,7 @@
 //! Nothing here decides about pods, and no typed pod is kept in memory.
 
 mod api;
-mod decode;
+pub mod decode;
 mod driver;
 mod endpoints;
 mod events;

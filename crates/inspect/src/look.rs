@@ -86,45 +86,9 @@ impl<'a> Look<'a> {
                 look.pod_nodes.entry(owner).or_default().insert(node);
             }
         }
-        look.tell();
+        told(fleet, &mut |fact| look.engine.observe(fact, now));
+        let _ = look.engine.decide(now);
         look
-    }
-
-    fn tell(&mut self) {
-        let (fleet, now) = (self.fleet, self.now);
-        self.list(Watched::Node, |engine| {
-            for node in &fleet.nodes {
-                node.tell(|fact| engine.observe(Fact::Node(fact), now));
-            }
-        });
-        self.list(Watched::DaemonSet, |engine| {
-            for fact in fleet.daemonsets.iter().filter_map(DaemonSetFact::from_json) {
-                engine.observe(Fact::DaemonSet(Box::new(fact)), now);
-            }
-        });
-        self.list(Watched::Revision, |engine| {
-            let controlled = fleet.revisions.iter().filter(|one| !one.daemon_set.is_empty());
-            for fact in controlled.filter_map(|one| one.fact(0)) {
-                engine.observe(Fact::Revision(Box::new(fact)), now);
-            }
-        });
-        self.list(Watched::Pod, |engine| {
-            for pod in &fleet.pods {
-                let labels: Vec<(&str, &str)> =
-                    pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-                if let Some(fact) = pod.fact(&labels) {
-                    engine.observe(Fact::Pod(fact), now);
-                }
-            }
-        });
-        self.engine.observe(Fact::Policies(fleet.policies.clone()), now);
-        let _ = self.engine.decide(now);
-    }
-
-    fn list(&mut self, kind: Watched, tell: impl FnOnce(&mut Engine)) {
-        self.engine.observe(Fact::RelistBegun(kind), self.now);
-        tell(&mut self.engine);
-        self.engine.observe(Fact::RelistEnded { kind, resource_version: 0 }, self.now);
     }
 
     /// Whether the nodes could be read.
@@ -180,6 +144,43 @@ impl<'a> Look<'a> {
     pub fn node(&self, name: &str) -> Option<&'a Node> {
         self.nodes.get(name).copied()
     }
+}
+
+/// Hands to `tell` what the engine is told of a fleet. Nothing is kept of versions.
+pub fn told(fleet: &Fleet, tell: &mut Tell<'_>) {
+    list(Watched::Node, tell, |tell| {
+        fleet.nodes.iter().for_each(|node| node.tell(|fact| tell(Fact::Node(fact))))
+    });
+    list(Watched::DaemonSet, tell, |tell| {
+        for fact in fleet.daemonsets.iter().filter_map(DaemonSetFact::from_json) {
+            tell(Fact::DaemonSet(Box::new(fact)));
+        }
+    });
+    list(Watched::Revision, tell, |tell| {
+        let controlled = fleet.revisions.iter().filter(|one| !one.daemon_set.is_empty());
+        for fact in controlled.filter_map(|one| one.fact(0)) {
+            tell(Fact::Revision(Box::new(fact)));
+        }
+    });
+    list(Watched::Pod, tell, |tell| {
+        for pod in &fleet.pods {
+            let labels = pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let labels: Vec<(&str, &str)> = labels.collect();
+            if let Some(fact) = pod.fact(&labels) {
+                tell(Fact::Pod(fact));
+            }
+        }
+    });
+    tell(Fact::Policies(fleet.policies.clone()));
+}
+
+/// Who is told facts.
+pub type Tell<'a> = dyn FnMut(Fact<'_>) + 'a;
+
+fn list(kind: Watched, tell: &mut Tell<'_>, objects: impl FnOnce(&mut Tell<'_>)) {
+    tell(Fact::RelistBegun(kind));
+    objects(tell);
+    tell(Fact::RelistEnded { kind, resource_version: 0 });
 }
 
 impl<'a> Set<'a> {

@@ -71,12 +71,17 @@ impl Run {
         all
     }
 
+    /// Hands to `tell` what the engine of a run is told before anything happens.
+    pub fn told(model: &Model, tell: &mut dyn FnMut(Fact<'_>)) {
+        World::new(model, 0).list_all(tell);
+    }
+
     /// Runs the change with a seed.
     pub fn of(model: &Model, seed: u64) -> Run {
         let mut engine = Engine::new(Limits::default());
         let mut world = World::new(model, seed);
         let before = (world.tally.unavailable, world.tally.unserved);
-        world.list_all(&mut engine);
+        world.list_all(&mut |fact| engine.observe(fact, model.begin));
         let (mut idle, mut progress) = (0, world.tally.progress);
         loop {
             settle(&mut engine, &mut world);
@@ -177,7 +182,7 @@ fn settle(engine: &mut Engine, world: &mut World<'_>) {
             let outcome = world.carry_out(&action.daemonset, &action.work);
             engine.observe(Fact::Finished { id: action.id, outcome }, world.now);
             if let Work::Relist(kind) = action.work {
-                world.list(kind, engine);
+                world.list(kind, &mut |fact| engine.observe(fact, world.now));
             }
         }
     }

@@ -58,6 +58,8 @@ pub(crate) struct PodState {
     labels: Labels,
     controller: PodController,
     pub node: Option<u32>,
+    /// The node that it is for, when that is none of the fleet.
+    absent_node: Option<Box<str>>,
     bound: bool,
     phase: Phase,
     pub ready: bool,
@@ -117,6 +119,9 @@ enum Event {
     Available(u32),
     Gone(u32),
 }
+
+/// Who is told facts.
+pub(crate) type Tell<'a> = dyn FnMut(Fact<'_>) + 'a;
 
 /// The fleet.
 #[derive(Debug)]
@@ -212,6 +217,7 @@ impl<'a> World<'a> {
             labels: Labels::Known(labels.clone()),
             controller: fact.controller,
             node: *node,
+            absent_node: fact.node.filter(|_| node.is_none()).map(Into::into),
             bound: fact.bound,
             phase: fact.phase,
             ready,
@@ -257,64 +263,57 @@ impl<'a> World<'a> {
     }
 
     /// Tells the engine everything, as its first lists do.
-    pub fn list_all(&mut self, engine: &mut Engine) {
-        let now = self.now;
-        engine.observe(Fact::RelistBegun(Kind::Node), now);
+    pub fn list_all(&self, tell: &mut Tell<'_>) {
+        tell(Fact::RelistBegun(Kind::Node));
         for node in &self.model.nodes {
             let labels: Vec<(&str, &str)> = pairs(&node.labels);
             let taints: Vec<_> = everynode_engine::placement::NodeView::taints(node).collect();
-            engine.observe(
-                Fact::Node(NodeFact {
-                    name: &node.name,
-                    labels: &labels,
-                    taints: &taints,
-                    not_ready_since: node.not_ready_since,
-                }),
-                now,
-            );
+            let not_ready_since = node.not_ready_since;
+            tell(Fact::Node(NodeFact {
+                name: &node.name,
+                labels: &labels,
+                taints: &taints,
+                not_ready_since,
+            }));
         }
-        engine.observe(Fact::RelistEnded { kind: Kind::Node, resource_version: self.version }, now);
-        engine.observe(Fact::RelistBegun(Kind::DaemonSet), now);
+        tell(Fact::RelistEnded { kind: Kind::Node, resource_version: self.version });
+        tell(Fact::RelistBegun(Kind::DaemonSet));
         if let Some(before) = &self.model.before {
-            let before = DaemonSetFact { resource_version: 0, ..before.clone() };
-            engine.observe(Fact::DaemonSet(Box::new(before)), now);
+            tell(Fact::DaemonSet(Box::new(DaemonSetFact { resource_version: 0, ..before.clone() })));
         }
-        engine.observe(Fact::DaemonSet(Box::new(self.daemonset.clone())), now);
-        engine.observe(Fact::RelistEnded { kind: Kind::DaemonSet, resource_version: self.version }, now);
-        self.list(Kind::Revision, engine);
-        self.list(Kind::Pod, engine);
-        self.tell_policies(engine);
+        tell(Fact::DaemonSet(Box::new(self.daemonset.clone())));
+        tell(Fact::RelistEnded { kind: Kind::DaemonSet, resource_version: self.version });
+        self.list(Kind::Revision, tell);
+        self.list(Kind::Pod, tell);
+        self.tell_policies(tell);
     }
 
     /// Tells the engine all objects of a kind.
-    pub fn list(&self, kind: Kind, engine: &mut Engine) {
-        engine.observe(Fact::RelistBegun(kind), self.now);
+    pub fn list(&self, kind: Kind, tell: &mut Tell<'_>) {
+        tell(Fact::RelistBegun(kind));
         match kind {
-            Kind::Pod => {
-                for pod in self.pods.iter().filter(|pod| !pod.is_gone) {
-                    self.tell_pod(pod, engine);
-                }
-            }
+            Kind::Pod => self.pods.iter().filter(|pod| !pod.is_gone).for_each(|pod| self.tell_pod(pod, tell)),
             Kind::Revision => {
                 for revision in self.revisions.values() {
-                    engine.observe(Fact::Revision(Box::new(revision.clone())), self.now);
+                    tell(Fact::Revision(Box::new(revision.clone())));
                 }
             }
             Kind::Node | Kind::DaemonSet => {}
         }
-        engine.observe(Fact::RelistEnded { kind, resource_version: self.version }, self.now);
+        tell(Fact::RelistEnded { kind, resource_version: self.version });
     }
 
-    fn tell_pod(&self, pod: &PodState, engine: &mut Engine) {
+    fn tell_pod(&self, pod: &PodState, tell: &mut Tell<'_>) {
         let labels = pairs(pod.labels.pairs());
-        let fact = PodFact {
+        let node = pod.node.map(|node| self.model.nodes[node as usize].name.as_str());
+        tell(Fact::Pod(PodFact {
             namespace: &self.daemonset.namespace,
             name: &pod.name,
             uid: pod.uid,
             resource_version: pod.version,
             labels: &labels,
             controller: pod.controller,
-            node: pod.node.map(|node| self.model.nodes[node as usize].name.as_str()),
+            node: node.or(pod.absent_node.as_deref()),
             bound: pod.bound,
             phase: pod.phase,
             ready: pod.ready,
@@ -322,8 +321,7 @@ impl<'a> World<'a> {
             deleting: pod.deleting,
             created: pod.created,
             trouble: pod.trouble,
-        };
-        engine.observe(Fact::Pod(fact), self.now);
+        }));
     }
 
     /// Tells the engine what has changed; false when nothing has.
@@ -331,26 +329,26 @@ impl<'a> World<'a> {
         let told = std::mem::take(&mut self.told);
         let revisions = std::mem::take(&mut self.told_revisions);
         let any = !told.is_empty() || !revisions.is_empty() || self.daemonset_changed;
+        let now = self.now;
+        let tell = &mut |fact: Fact<'_>| engine.observe(fact, now);
         for index in told {
             let pod = &self.pods[index as usize];
             match pod.is_gone {
-                true => {
-                    engine.observe(Fact::PodGone { uid: pod.uid, resource_version: pod.version }, self.now)
-                }
-                false => self.tell_pod(pod, engine),
+                true => tell(Fact::PodGone { uid: pod.uid, resource_version: pod.version }),
+                false => self.tell_pod(pod, tell),
             }
         }
         for uid in revisions {
             match self.revisions.get(&uid) {
-                Some(revision) => engine.observe(Fact::Revision(Box::new(revision.clone())), self.now),
-                None => engine.observe(Fact::RevisionGone(uid), self.now),
+                Some(revision) => tell(Fact::Revision(Box::new(revision.clone()))),
+                None => tell(Fact::RevisionGone(uid)),
             }
         }
         if std::mem::take(&mut self.daemonset_changed) {
-            engine.observe(Fact::DaemonSet(Box::new(self.daemonset.clone())), self.now);
+            tell(Fact::DaemonSet(Box::new(self.daemonset.clone())));
         }
         if std::mem::take(&mut self.policies_changed) {
-            self.tell_policies(engine);
+            self.tell_policies(tell);
             return true;
         }
         any

@@ -20,6 +20,8 @@ mod objects;
 mod replica;
 mod safety;
 pub mod suites;
+#[cfg(test)]
+mod told_tests;
 mod trace;
 mod watching;
 mod weather;

@@ -5,11 +5,11 @@ use everynode_engine::policy::{PolicyRef, RolloutPhase};
 use everynode_engine::{Engine, Fact, Outcome};
 use serde_json::Value;
 
-use super::{Step, World};
+use super::{Step, Tell, World};
 
 impl World<'_> {
-    pub(super) fn tell_policies(&self, engine: &mut Engine) {
-        engine.observe(Fact::Policies(self.policies.clone()), self.now);
+    pub(super) fn tell_policies(&self, tell: &mut Tell<'_>) {
+        tell(Fact::Policies(self.policies.clone()));
     }
 
     pub(super) fn write_policy_status(&mut self, policy: &PolicyRef, status: &Value) -> Outcome {

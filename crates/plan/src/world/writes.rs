@@ -90,6 +90,7 @@ impl World<'_> {
             labels: Labels::New(made_from.labels),
             controller: PodController::DaemonSet(self.daemonset.uid),
             node,
+            absent_node: None,
             bound: false,
             phase: Phase::Pending,
             ready: false,

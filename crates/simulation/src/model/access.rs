@@ -66,10 +66,14 @@ pub(crate) fn target_node(pod: &Value) -> Option<&str> {
     let affinity =
         "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
     is_bound_to(pod).or_else(|| {
-        let fields = pod.pointer(affinity)?.get(0)?.get("matchFields")?.get(0)?;
-        (fields["key"] == "metadata.name" && fields["operator"] == "In")
-            .then(|| fields["values"].get(0)?.as_str())
-            .flatten()
+        let fields =
+            pod.pointer(affinity)?.as_array()?.iter().filter_map(|term| term["matchFields"].as_array());
+        let first =
+            fields.flatten().find(|field| field["key"] == "metadata.name" && field["operator"] == "In")?;
+        match first["values"].as_array()?.as_slice() {
+            [node] => node.as_str(),
+            _ => None,
+        }
     })
 }
 
