@@ -72,11 +72,8 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn all(&mut self, exprs: &'a [Expr]) -> Result<(), String> {
-        for expr in exprs {
-            self.known(expr)?;
-        }
-        Ok(())
+    fn all(&mut self, exprs: impl IntoIterator<Item = &'a Expr>) -> Result<(), String> {
+        exprs.into_iter().try_for_each(|expr| self.known(expr).map(drop))
     }
 
     fn known(&mut self, expr: &'a Expr) -> Result<Known<'a>, String> {
@@ -91,10 +88,7 @@ impl<'a> Checker<'a> {
                 Known::Named("list")
             }
             Expr::Map(entries) => {
-                for (key, value) in entries {
-                    self.known(key)?;
-                    self.known(value)?;
-                }
+                self.all(entries.iter().flat_map(|(key, value)| [key, value]))?;
                 Known::Anything
             }
             Expr::Name(name) => self.name(name)?,
@@ -114,8 +108,7 @@ impl<'a> Checker<'a> {
             }
             Expr::Minus(inner) => self.known(inner)?,
             Expr::And(a, b) | Expr::Or(a, b) => {
-                self.known(a)?;
-                self.known(b)?;
+                self.all([&**a, &**b])?;
                 Known::Named("bool")
             }
             Expr::If(condition, yes, no) => {
@@ -130,27 +123,18 @@ impl<'a> Checker<'a> {
             Expr::Loop { kind, range, variable, filter, body } => {
                 let range = self.known(range)?;
                 self.names.push((variable, loop_variable(range)));
-                if let Some(filter) = filter {
-                    self.known(filter)?;
-                }
-                self.known(body)?;
+                self.all(filter.iter().chain([body]).map(Box::as_ref))?;
                 self.names.pop();
-                match kind.as_str() {
-                    "map" => Known::Named("list"),
-                    "filter" => range,
-                    _ => Known::Named("bool"),
-                }
+                loop_result(kind, range)
             }
             Expr::Call(name, arguments) => {
                 self.all(arguments)?;
-                known_function(name, FUNCTIONS, arguments.len())?;
-                result_of(name)
+                called(name, FUNCTIONS, arguments.len())?
             }
             Expr::Method(target, name, arguments) => {
                 self.known(target)?;
                 self.all(arguments)?;
-                known_function(name, METHODS, arguments.len())?;
-                result_of(name)
+                called(name, METHODS, arguments.len())?
             }
         })
     }
@@ -167,23 +151,21 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn known_function(name: &str, known: &[(&str, &[usize])], count: usize) -> Result<(), String> {
+/// What a call of one of these functions comes to, with that many arguments.
+fn called(name: &str, known: &[(&str, &[usize])], count: usize) -> Result<Known<'static>, String> {
     match known.iter().find(|(one, _)| *one == name) {
-        None => Err(format!("undeclared reference to '{name}' (in container '')")),
-        Some((_, counts)) if counts.contains(&count) => Ok(()),
-        Some(_) => Err(format!("found no matching overload for '{name}' with {count} arguments")),
+        None => return Err(format!("undeclared reference to '{name}' (in container '')")),
+        Some((_, counts)) if counts.contains(&count) => {}
+        Some(_) => return Err(format!("found no matching overload for '{name}' with {count} arguments")),
     }
-}
-
-fn result_of(name: &str) -> Known<'static> {
-    match name {
+    Ok(match name {
         "startsWith" | "endsWith" | "contains" | "matches" | "isSorted" | "bool" => Known::Named("bool"),
         "string" | "lowerAscii" | "upperAscii" | "trim" | "charAt" | "substring" | "replace" | "join"
         | "find" => Known::Named("string"),
         "size" | "int" | "indexOf" | "lastIndexOf" => Known::Named("int"),
         "double" => Known::Named("double"),
         _ => Known::Anything,
-    }
+    })
 }
 
 fn field<'a>(target: Known<'a>, name: &str) -> Result<Known<'a>, String> {
@@ -217,6 +199,14 @@ fn loop_variable(range: Known<'_>) -> Known<'_> {
         Known::Of(ty) if ty.kind() == Kind::Map => Known::Named("string"),
         Known::Of(ty) if ty.kind() == Kind::List => element(range),
         _ => Known::Anything,
+    }
+}
+
+fn loop_result<'a>(kind: &str, range: Known<'a>) -> Known<'a> {
+    match kind {
+        "map" => Known::Named("list"),
+        "filter" => range,
+        _ => Known::Named("bool"),
     }
 }
 

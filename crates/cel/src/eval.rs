@@ -27,17 +27,8 @@ impl<'a> Scope<'a> {
             Expr::Int(int) => Ok(Val::Int(*int)),
             Expr::Double(double) => Ok(Val::Double(*double)),
             Expr::Text(text) => Ok(Val::Text(text.as_str().into())),
-            Expr::List(items) => {
-                let items: Result<Vec<_>, _> = items.iter().map(|item| self.eval(item)).collect();
-                Ok(Val::List(Rc::new(items?)))
-            }
-            Expr::Map(entries) => {
-                let mut made = Vec::with_capacity(entries.len());
-                for (key, value) in entries {
-                    made.push((self.eval(key)?, self.eval(value)?));
-                }
-                Ok(Val::Map(Rc::new(made)))
-            }
+            Expr::List(items) => Ok(Val::List(Rc::new(self.all(items)?))),
+            Expr::Map(entries) => self.map(entries),
             Expr::Name(name) => self.name(name),
             Expr::Field(target, name) => {
                 let target = self.eval(target)?;
@@ -56,14 +47,7 @@ impl<'a> Scope<'a> {
                 Val::Bool(truth) => Ok(Val::Bool(!truth)),
                 _ => no_overload(),
             },
-            Expr::Minus(inner) => match self.eval(inner)? {
-                Val::Int(int) => {
-                    int.checked_neg().map_or_else(|| fail("integer overflow"), |int| Ok(Val::Int(int)))
-                }
-                Val::Double(double) => Ok(Val::Double(-double)),
-                Val::Duration(nanos) => Ok(Val::Duration(-nanos)),
-                _ => no_overload(),
-            },
+            Expr::Minus(inner) => functions::minus(&self.eval(inner)?),
             Expr::And(a, b) => self.logic(a, b, false),
             Expr::Or(a, b) => self.logic(a, b, true),
             Expr::If(condition, yes, no) => match self.eval(condition)? {
@@ -92,8 +76,16 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn all(&mut self, arguments: &'a [Expr]) -> Result<Vec<Val<'a>>, Failure> {
-        arguments.iter().map(|argument| self.eval(argument)).collect()
+    fn all(&mut self, exprs: &'a [Expr]) -> Result<Vec<Val<'a>>, Failure> {
+        exprs.iter().map(|expr| self.eval(expr)).collect()
+    }
+
+    fn map(&mut self, entries: &'a [(Expr, Expr)]) -> Evaluated<'a> {
+        let mut made = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            made.push((self.eval(key)?, self.eval(value)?));
+        }
+        Ok(Val::Map(Rc::new(made)))
     }
 
     fn name(&self, name: &str) -> Evaluated<'a> {

@@ -261,7 +261,19 @@ pub fn compare(a: &Val<'_>, b: &Val<'_>) -> Option<Ordering> {
     }
 }
 
-/// `+`, `-`, `*`, `/` and `%`.
+/// `-` before a value.
+pub fn minus<'a>(value: &Val<'a>) -> Evaluated<'a> {
+    match value {
+        Val::Int(int) => int.checked_neg().map_or_else(|| fail("integer overflow"), |int| Ok(Val::Int(int))),
+        Val::Double(double) => Ok(Val::Double(-double)),
+        Val::Duration(nanos) => {
+            nanos.checked_neg().map_or_else(|| fail("duration overflow"), |nanos| Ok(Val::Duration(nanos)))
+        }
+        _ => no_overload(),
+    }
+}
+
+/// `+`, `-`, `*`, `/` and `%` between two values.
 pub fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>, budget: &mut Budget) -> Evaluated<'a> {
     let nanos = |nanos: Option<i64>| {
         nanos.map_or_else(|| fail("duration overflow"), |nanos| Ok(Val::Duration(nanos)))

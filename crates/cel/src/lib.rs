@@ -216,6 +216,8 @@ mod tests {
         check("self.list[7] == 1", Err("index out of bounds: 7"));
         check("1 / (self.n - 3) == 1", Err("division by zero"));
         check("9223372036854775807 + self.n > 0", Err("integer overflow"));
+        let shortest = "(duration('-9223372036854774784ns') - duration('1024ns'))";
+        check(&format!("-{shortest} > {shortest}"), Err("duration overflow"));
         check("self.n", Err("cel expression must evaluate to a bool"));
     }
 
