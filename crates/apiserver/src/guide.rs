@@ -24,7 +24,7 @@ pub struct Guide {
 }
 
 impl Guide {
-    /// Has made nothing yet: a server that nobody asks does not pay for documents.
+    /// Nothing is made yet: a server that nobody asks does not pay for documents.
     pub fn new(address: SocketAddr) -> Guide {
         Guide { address, openapi: Mutex::new(None) }
     }

@@ -46,7 +46,7 @@ pub(crate) struct Relists {
 }
 
 impl Relists {
-    /// Has the watch of a kind start over with a list. Asking again before it has begun changes nothing.
+    /// Starts the watch of a kind over with a list. Asking again before it has begun changes nothing.
     pub(crate) fn ask(&self, kind: Kind) {
         self.asked[kind as usize].notify_one();
     }

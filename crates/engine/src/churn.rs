@@ -1,20 +1,20 @@
 //! Nodes whose pods do not stay: a brake on creations that nothing gets around, whoever takes the pods away.
 
+use crate::assignment::{Churn, FREE_CREATIONS};
 use crate::base::{Time, Uid};
-use crate::cell::{Churn, FREE_CREATIONS};
-use crate::cells::View;
+use crate::daemonset::DaemonSetState;
 use crate::ids::NodeId;
 use crate::mark;
-use crate::slot::Slot;
 use crate::tables::Tables;
+use crate::view::View;
 
 impl Tables {
     /// One more pod was created on a node, or may have been. One that was refused was not: that has pauses of its own.
-    pub(crate) fn note_creation(&mut self, slot: &mut Slot, node: NodeId, now: Time) {
-        if !slot.cells.contains_key(&node) {
+    pub(crate) fn note_creation(&mut self, daemonset: &mut DaemonSetState, node: NodeId, now: Time) {
+        if !daemonset.assignments.contains_key(&node) {
             return;
         }
-        let churn = slot.churn.entry(node).or_insert(Churn { creations: 0, last: now, made: None });
+        let churn = daemonset.churn.entry(node).or_insert(Churn { creations: 0, last: now, made: None });
         (churn.creations, churn.last) = (churn.creations.saturating_add(1), now);
         if churn.creations == FREE_CREATIONS + 1 {
             let name = self.nodes.name(node).clone();
@@ -22,27 +22,27 @@ impl Tables {
                 "{} pods were created on node {name} one after the other and none became ready: the next ones wait",
                 FREE_CREATIONS + 1
             );
-            self.record(slot, true, "DaemonPodsDoNotStay", message);
+            self.record(daemonset, true, "DaemonPodsDoNotStay", message);
         }
     }
 
     /// A creation on a node was carried out.
-    pub(crate) fn note_made(slot: &mut Slot, node: NodeId, pod: Uid) {
-        if let Some(churn) = slot.churn.get_mut(&node) {
+    pub(crate) fn note_made(daemonset: &mut DaemonSetState, node: NodeId, pod: Uid) {
+        if let Some(churn) = daemonset.churn.get_mut(&node) {
             churn.made = Some(pod);
         }
     }
 
     /// When the next pod may be created on a node, if that is not now.
-    pub(crate) fn braked_until(&self, slot: &Slot, node: NodeId, now: Time) -> Option<Time> {
-        let churn = slot.churn.get(&node)?;
+    pub(crate) fn braked_until(&self, daemonset: &DaemonSetState, node: NodeId, now: Time) -> Option<Time> {
+        let churn = daemonset.churn.get(&node)?;
         Some(churn.until(&self.limits)).filter(|until| *until > now)
     }
 
     /// Takes the marks for creations from a node whose pods do not stay, and tells when to look at it again.
     pub(crate) fn braked_marks(
         &self,
-        slot: &mut Slot,
+        daemonset: &mut DaemonSetState,
         node: NodeId,
         marks: u32,
         view: &View,
@@ -53,10 +53,10 @@ impl Tables {
             ready.any(|pod| self.pods.get(pod.id).is_some_and(|row| row.uid == made))
         };
         let is_past = |churn: &Churn| churn.made.is_some_and(serves) || churn.is_over(&self.limits, now);
-        if slot.churn.get(&node).is_some_and(is_past) {
-            slot.churn.remove(&node);
+        if daemonset.churn.get(&node).is_some_and(is_past) {
+            daemonset.churn.remove(&node);
         }
-        match self.braked_until(slot, node, now).filter(|_| marks & mark::CREATES != 0) {
+        match self.braked_until(daemonset, node, now).filter(|_| marks & mark::CREATES != 0) {
             Some(until) => (marks & !mark::CREATES, Some(until)),
             None => (marks, None),
         }

@@ -2,12 +2,12 @@
 
 use crate::actions::{PodRef, Work};
 use crate::base::Time;
+use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
 use crate::facts::PodController;
-use crate::ids::{NodeId, PodId, SlotId};
+use crate::ids::{DaemonSetId, NodeId, PodId};
 use crate::pending::{Patch, Write};
 use crate::pods::Place;
-use crate::slot::Slot;
 use crate::tables::Tables;
 
 impl Engine {
@@ -24,21 +24,21 @@ impl Engine {
                 }
             }
             Place::Unselected(owner) => {
-                if let Some(slot) = self.slots.get_mut(owner) {
-                    slot.unselected.insert(id);
+                if let Some(daemonset) = self.daemonsets.get_mut(owner) {
+                    daemonset.unselected.insert(id);
                     // Its name is taken, as long as it is not released.
-                    slot.touch_known(node);
+                    daemonset.touch_known(node);
                 }
-                self.slots.activate(owner);
+                self.daemonsets.activate(owner);
             }
             Place::Member(owner) | Place::Adopting(owner) => {
-                let Some(slot) = self.slots.get_mut(owner) else { return };
+                let Some(daemonset) = self.daemonsets.get_mut(owner) else { return };
                 if matches!(place, Place::Adopting(_)) {
-                    slot.adopting.insert(id);
+                    daemonset.adopting.insert(id);
                 }
-                slot.add_live(labels);
-                let cell = slot.cell(&mut self.tables.nodes, node);
-                row.next = std::mem::replace(&mut cell.first, id);
+                daemonset.add_live(labels);
+                let assignment = daemonset.assignment(&mut self.tables.nodes, node);
+                row.next = std::mem::replace(&mut assignment.first, id);
                 self.touch(owner, node);
             }
         }
@@ -57,32 +57,32 @@ impl Engine {
                 }
             }
             Place::Unselected(owner) => {
-                if let Some(slot) = self.slots.get_mut(owner) {
-                    slot.unselected.remove(&id);
+                if let Some(daemonset) = self.daemonsets.get_mut(owner) {
+                    daemonset.unselected.remove(&id);
                     // Its name is free for a new pod.
-                    slot.touch_known(node);
+                    daemonset.touch_known(node);
                 }
-                self.slots.activate(owner);
+                self.daemonsets.activate(owner);
             }
             Place::Member(owner) | Place::Adopting(owner) => {
-                let Some(slot) = self.slots.get_mut(owner) else { return };
-                slot.adopting.remove(&id);
-                slot.remove_live(labels);
+                let Some(daemonset) = self.daemonsets.get_mut(owner) else { return };
+                daemonset.adopting.remove(&id);
+                daemonset.remove_live(labels);
                 self.unlink(owner, node, id, next);
                 self.touch(owner, node);
             }
         }
     }
 
-    /// Takes a pod out of its cell's list.
-    fn unlink(&mut self, owner: SlotId, node: NodeId, id: PodId, next: PodId) {
-        let Some(slot) = self.slots.get_mut(owner) else { return };
-        let Some(cell) = slot.cells.get_mut(&node) else { return };
-        if cell.first == id {
-            cell.first = next;
+    /// Takes a pod out of its assignment's list.
+    fn unlink(&mut self, owner: DaemonSetId, node: NodeId, id: PodId, next: PodId) {
+        let Some(daemonset) = self.daemonsets.get_mut(owner) else { return };
+        let Some(assignment) = daemonset.assignments.get_mut(&node) else { return };
+        if assignment.first == id {
+            assignment.first = next;
             return;
         }
-        let mut at = cell.first;
+        let mut at = assignment.first;
         while let Some(row) = self.tables.pods.get_mut(at) {
             if row.next == id {
                 row.next = next;
@@ -97,8 +97,8 @@ impl Engine {
         let (namespace, labels, deleting) = (row.namespace, row.labels, row.deleting);
         match controller {
             PodController::DaemonSet(uid) => {
-                let owner = self.slots.acquire(&mut self.tables.namespaces, namespace, uid);
-                let spec = self.slots.get(owner).and_then(|slot| slot.spec.as_ref());
+                let owner = self.daemonsets.acquire(&mut self.tables.namespaces, namespace, uid);
+                let spec = self.daemonsets.get(owner).and_then(|daemonset| daemonset.spec.as_ref());
                 let released = spec.is_some_and(|spec| {
                     !spec.fact.deleting
                         && !spec.fact.selector.matches(|key| self.tables.labels.get(labels, key))
@@ -106,32 +106,33 @@ impl Engine {
                 if released { Place::Unselected(owner) } else { Place::Member(owner) }
             }
             PodController::Nobody if !deleting => {
-                let slots = self.tables.namespaces.get(namespace).map_or(&[][..], |row| &row.slots);
-                let slots = slots.iter().filter_map(|slot| self.slots.get(*slot));
-                let adopting = slots.filter(|slot| slot.adopts(|key| self.tables.labels.get(labels, key)));
+                let daemonsets = self.tables.namespaces.get(namespace).map_or(&[][..], |row| &row.daemonsets);
+                let daemonsets = daemonsets.iter().filter_map(|daemonset| self.daemonsets.get(*daemonset));
+                let adopting = daemonsets
+                    .filter(|daemonset| daemonset.adopts(|key| self.tables.labels.get(labels, key)));
                 // More than one is a user's error (A16); the first by name has it.
                 let first = adopting.min_by(|a, b| a.key.name.cmp(&b.key.name));
-                first.map_or(Place::Orphan, |slot| Place::Adopting(slot.id))
+                first.map_or(Place::Orphan, |daemonset| Place::Adopting(daemonset.id))
             }
             _ => Place::Orphan,
         }
     }
 
     /// Places every pod anew that a DaemonSet has, could release or could adopt: it has changed what it selects.
-    pub(crate) fn claim_again(&mut self, id: SlotId) {
-        let Some(slot) = self.slots.get(id) else { return };
-        let mut all: Vec<PodId> = slot.unselected.iter().copied().collect();
-        for cell in slot.cells.values() {
-            let mut next = cell.first;
+    pub(crate) fn claim_again(&mut self, id: DaemonSetId) {
+        let Some(daemonset) = self.daemonsets.get(id) else { return };
+        let mut all: Vec<PodId> = daemonset.unselected.iter().copied().collect();
+        for assignment in daemonset.assignments.values() {
+            let mut next = assignment.first;
             while let Some(row) = self.tables.pods.get(next) {
                 all.push(next);
                 next = row.next;
             }
         }
-        if let Some(namespace) = self.tables.namespaces.get(slot.namespace) {
+        if let Some(namespace) = self.tables.namespaces.get(daemonset.namespace) {
             all.extend(&namespace.orphans);
         }
-        let uid = slot.key.uid;
+        let uid = daemonset.key.uid;
         for pod in all {
             let Some(row) = self.tables.pods.get(pod) else { continue };
             let controller = match row.place {
@@ -146,28 +147,28 @@ impl Engine {
 
 impl Tables {
     /// Asks for the adoptions and releases that are due.
-    pub(crate) fn claim(&mut self, slot: &mut Slot, now: Time) {
-        if slot.adopting.is_empty() && slot.unselected.is_empty() {
+    pub(crate) fn claim(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+        if daemonset.adopting.is_empty() && daemonset.unselected.is_empty() {
             return;
         }
-        if self.must_wait(slot, |slot| &slot.retries.patches, now) {
+        if self.must_wait(daemonset, |daemonset| &daemonset.retries.patches, now) {
             return;
         }
-        let room = self.limits.patches_in_flight.saturating_sub(slot.in_flight.patches);
+        let room = self.limits.patches_in_flight.saturating_sub(daemonset.in_flight.patches);
         let idle = |id: &&PodId| self.pods.get(**id).is_some_and(|row| !row.patching && !row.delete_sent);
-        let adopt = slot.adopting.iter().filter(idle).map(|&id| (id, Patch::Adopt));
-        let release = slot.unselected.iter().filter(idle).map(|&id| (id, Patch::Release));
+        let adopt = daemonset.adopting.iter().filter(idle).map(|&id| (id, Patch::Adopt));
+        let release = daemonset.unselected.iter().filter(idle).map(|&id| (id, Patch::Release));
         let due: Vec<(PodId, Patch)> = adopt.chain(release).take(room).collect();
         for (id, patch) in due {
-            self.patch_pod(slot, id, patch);
+            self.patch_pod(daemonset, id, patch);
         }
     }
 
     /// Asks for a patch of a pod.
-    pub(crate) fn patch_pod(&mut self, slot: &mut Slot, id: PodId, patch: Patch) {
+    pub(crate) fn patch_pod(&mut self, daemonset: &mut DaemonSetState, id: PodId, patch: Patch) {
         let Some(row) = self.pods.get_mut(id) else { return };
         row.patching = true;
-        slot.in_flight.patches += 1;
+        daemonset.in_flight.patches += 1;
         let uid = row.uid;
         let (pod, resource_version) = (PodRef { name: row.name.clone(), uid }, row.resource_version);
         let work = match &patch {
@@ -175,6 +176,6 @@ impl Tables {
             Patch::Release => Work::ReleasePod(pod),
             Patch::Label(hash) => Work::LabelPod { pod, resource_version, hash: hash.clone() },
         };
-        self.ask(slot, work, Write::Patch { pod: uid, patch });
+        self.ask(daemonset, work, Write::Patch { pod: uid, patch });
     }
 }

@@ -1,9 +1,9 @@
 //! The clock that times come from was set.
 
+use crate::assignment::Creating;
 use crate::base::Time;
-use crate::cell::Creating;
+use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
-use crate::slot::Slot;
 use crate::timers::AT_ONCE;
 
 impl Engine {
@@ -15,18 +15,18 @@ impl Engine {
             listing.clock_was_set(by_millis);
         }
         self.tables.policies.clock_was_set(by_millis);
-        for slot in self.slots.iter_mut() {
-            slot.clock_was_set(by_millis);
+        for daemonset in self.daemonsets.iter_mut() {
+            daemonset.clock_was_set(by_millis);
         }
         for (_, namespace) in self.tables.namespaces.iter_mut() {
             namespace.revisions.values_mut().for_each(|row| row.claims.clock_was_set(by_millis));
         }
         // When a node of a roll-out is late hangs on its pod's times.
-        self.activate_conducted();
+        self.activate_rollouts();
     }
 }
 
-impl Slot {
+impl DaemonSetState {
     fn clock_was_set(&mut self, by_millis: i64) {
         let shift = |time: &mut Time| {
             // The ends of time stand for never and always.
@@ -37,11 +37,12 @@ impl Slot {
         shift(&mut self.wake);
         shift(&mut self.status_not_before);
         self.claim_at.iter_mut().for_each(shift);
-        if let Some(conduct) = &mut self.conduct {
-            conduct.clock_was_set(by_millis);
+        if let Some(rollout) = &mut self.rollout {
+            rollout.clock_was_set(by_millis);
         }
-        for cell in self.cells.values_mut().filter(|cell| cell.wake != Time(i64::MAX)) {
-            cell.wake = AT_ONCE;
+        for assignment in self.assignments.values_mut().filter(|assignment| assignment.wake != Time(i64::MAX))
+        {
+            assignment.wake = AT_ONCE;
         }
         self.failed.values_mut().for_each(|backoff| shift(&mut backoff.updated));
         self.refused.values_mut().for_each(|refusal| shift(&mut refusal.until));

@@ -70,7 +70,7 @@ pub enum Scope {
     /// All of a DaemonSet: placement, updates, revisions, status and history. No other controller may do the same.
     #[default]
     All,
-    /// The conduct of roll-outs only. Placement, revisions, status and history belong to the built-in controller, so
+    /// Roll-outs only. Placement, revisions, status and history belong to the built-in controller, so
     /// that the engine asks for none of their writes and events; it observes, counts and explains as with `All`.
     /// What it may ask for is the deletion of old pods as a roll-out policy has it; without a policy it asks for
     /// nothing.

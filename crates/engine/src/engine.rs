@@ -3,12 +3,12 @@
 use crate::actions::Action;
 use crate::base::Time;
 use crate::config::{EngineConfig, Limits, Scope};
+use crate::daemonsets::DaemonSets;
 use crate::facts::{Fact, Kind};
-use crate::ids::{NodeId, SlotId};
+use crate::ids::{DaemonSetId, NodeId};
 use crate::invariants::Violations;
 #[cfg(debug_assertions)]
 use crate::invariants::check_counts;
-use crate::slots::Slots;
 use crate::tables::{StaleSkips, Tables};
 use crate::timers::Wake;
 
@@ -17,8 +17,8 @@ use crate::timers::Wake;
 pub struct Engine {
     pub(crate) tables: Tables,
     /// The state of each DaemonSet, and what is decided for it.
-    pub(crate) slots: Slots,
-    pub(crate) slot_stamp: u8,
+    pub(crate) daemonsets: DaemonSets,
+    pub(crate) daemonset_stamp: u8,
     listed: [bool; 4],
     waits_for_policies: bool,
 }
@@ -50,8 +50,8 @@ impl Engine {
         let EngineConfig { limits, scope, waits_for_policies } = config.into();
         Engine {
             tables: Tables::new(limits, scope),
-            slots: Slots::default(),
-            slot_stamp: 0,
+            daemonsets: DaemonSets::default(),
+            daemonset_stamp: 0,
             listed: [false; 4],
             waits_for_policies,
         }
@@ -92,7 +92,7 @@ impl Engine {
             names,
             shapes,
             label_sets: self.tables.labels.len(),
-            daemonsets: self.slots.len(),
+            daemonsets: self.daemonsets.len(),
             namespaces: self.tables.namespaces.len(),
             writes: self.tables.pending.len() + self.tables.policies.writes(),
         }
@@ -139,12 +139,12 @@ impl Engine {
         while let Some(wake) = self.tables.timers.pop_due(now) {
             self.wake(wake, now);
         }
-        for id in self.slots.take_active() {
-            if let Some((slot, others)) = self.slots.split(id) {
-                slot.active = false;
-                self.tables.run(slot, &others, now);
+        for id in self.daemonsets.take_active() {
+            if let Some((daemonset, others)) = self.daemonsets.split(id) {
+                daemonset.active = false;
+                self.tables.run(daemonset, &others, now);
                 #[cfg(debug_assertions)]
-                check_counts(slot, &self.tables);
+                check_counts(daemonset, &self.tables);
             }
             self.forget_if_unused(id);
         }
@@ -161,25 +161,27 @@ impl Engine {
         next.filter(|_| self.is_synced())
     }
 
-    /// A slot that nothing mentions any more is forgotten.
-    fn forget_if_unused(&mut self, id: SlotId) {
-        let Some(slot) = self.slots.get(id).filter(|slot| slot.is_unused()) else { return };
-        slot.cells.keys().for_each(|&node| self.tables.nodes.release(node));
-        self.slots.remove(&mut self.tables.namespaces, id);
+    /// A DaemonSet that nothing mentions any more is forgotten.
+    fn forget_if_unused(&mut self, id: DaemonSetId) {
+        let Some(daemonset) = self.daemonsets.get(id).filter(|daemonset| daemonset.is_unused()) else {
+            return;
+        };
+        daemonset.assignments.keys().for_each(|&node| self.tables.nodes.release(node));
+        self.daemonsets.remove(&mut self.tables.namespaces, id);
     }
 
     fn wake(&mut self, wake: Wake, now: Time) {
         match wake {
-            Wake::Cell(id, node) => {
-                let Some(slot) = self.slots.get_mut(id) else { return };
-                let Some(cell) = slot.cells.get_mut(&node) else { return };
-                cell.wake = Time(i64::MAX);
+            Wake::Assignment(id, node) => {
+                let Some(daemonset) = self.daemonsets.get_mut(id) else { return };
+                let Some(assignment) = daemonset.assignments.get_mut(&node) else { return };
+                assignment.wake = Time(i64::MAX);
                 self.touch(id, node);
             }
-            Wake::Slot(id) => {
-                if let Some(slot) = self.slots.get_mut(id) {
-                    slot.wake = Time(i64::MAX);
-                    self.slots.activate(id);
+            Wake::DaemonSet(id) => {
+                if let Some(daemonset) = self.daemonsets.get_mut(id) {
+                    daemonset.wake = Time(i64::MAX);
+                    self.daemonsets.activate(id);
                 }
             }
             Wake::Policies => {}
@@ -187,8 +189,8 @@ impl Engine {
         }
     }
 
-    /// Has a cell and its DaemonSet looked at by the next decision.
-    pub(crate) fn touch(&mut self, id: SlotId, node: NodeId) {
-        self.slots.touch(&mut self.tables.nodes, id, node);
+    /// Marks an assignment and its DaemonSet for the next decision.
+    pub(crate) fn touch(&mut self, id: DaemonSetId, node: NodeId) {
+        self.daemonsets.touch(&mut self.tables.nodes, id, node);
     }
 }

@@ -3,7 +3,7 @@
 use everynode_model::LabelSelector;
 
 use crate::base::{Time, Uid};
-use crate::cells::{availability, backoff_until};
+use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
 use crate::facts::Phase;
 use crate::ids::NodeId;
@@ -11,7 +11,7 @@ use crate::mark;
 use crate::placement::{Reason, Verdict};
 use crate::pods::PodRow;
 use crate::rollout::Budget;
-use crate::slot::Slot;
+use crate::view::{availability, backoff_until};
 
 /// What the engine knows about one DaemonSet on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,11 +75,12 @@ pub struct PodState {
 
 impl Engine {
     /// Why the DaemonSet is, or is not, on the node; `None` when there is no such DaemonSet.
-    pub fn explain(&self, namespace: &str, daemonset: &str, node: &str, now: Time) -> Option<Explanation> {
+    pub fn explain(&self, namespace: &str, name: &str, node: &str, now: Time) -> Option<Explanation> {
         let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
-        let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
-        let slot = slots.find(|slot| slot.spec.is_some() && slot.key.name == daemonset)?;
-        let spec = slot.spec.as_ref()?;
+        let mut daemonsets = namespace.daemonsets.iter().filter_map(|id| self.daemonsets.get(*id));
+        let daemonset =
+            daemonsets.find(|daemonset| daemonset.spec.is_some() && daemonset.key.name == name)?;
+        let spec = daemonset.spec.as_ref()?;
         let node = self.tables.nodes.find(node);
         let present = node.filter(|node| self.tables.nodes.is_present(*node));
         let placement = spec.fact.template.placement();
@@ -87,58 +88,63 @@ impl Engine {
             None => Standing::NodeMissing,
             Some(_) if spec.fact.selector == LabelSelector::Everything => Standing::SelectsEverything,
             Some(_) if spec.fact.deleting => Standing::Deleting,
-            Some(_) if slot.current.is_none() => Standing::WaitingForRevision,
+            Some(_) if daemonset.current.is_none() => Standing::WaitingForRevision,
             Some(_) => Standing::Known,
         };
-        let retries = &slot.retries;
+        let retries = &daemonset.retries;
         let blocked =
             [retries.creates, retries.deletes, retries.patches, retries.history].map(|one| one.blocked(now));
-        let refused = node.and_then(|node| slot.refused.get(&node)).map(|refusal| refusal.until);
-        let braked = node.and_then(|node| self.tables.braked_until(slot, node, now));
+        let refused = node.and_then(|node| daemonset.refused.get(&node)).map(|refusal| refusal.until);
+        let braked = node.and_then(|node| self.tables.braked_until(daemonset, node, now));
         let refused = refused.filter(|until| *until > now).max(braked);
         Some(Explanation {
             standing,
             verdict: present.map_or(Verdict::AWAY, |node| placement.verdict(&self.tables.nodes.view(node))),
             reason: present.map(|node| placement.reason(&self.tables.nodes.view(node))),
-            pods: node.map(|node| self.pod_states(slot, node, now)).unwrap_or_default(),
-            creating: node.is_some_and(|node| slot.creating.contains_key(&node)),
+            pods: node.map(|node| self.pod_states(daemonset, node, now)).unwrap_or_default(),
+            creating: node.is_some_and(|node| daemonset.creating.contains_key(&node)),
             uses_budget: node
-                .and_then(|node| slot.cells.get(&node))
-                .is_some_and(|cell| cell.marks & (mark::UNAVAILABLE | mark::SURGING) != 0),
+                .and_then(|node| daemonset.assignments.get(&node))
+                .is_some_and(|assignment| assignment.marks & (mark::UNAVAILABLE | mark::SURGING) != 0),
             retry_at: blocked.into_iter().flatten().chain(refused).max(),
         })
     }
 
     /// The budget of a DaemonSet's roll-outs and how much of it is used up, as of the latest decision; `None` when
     /// there is no such DaemonSet, or when it does not roll.
-    pub fn budget(&self, namespace: &str, daemonset: &str) -> Option<(Budget, i32)> {
+    pub fn budget(&self, namespace: &str, name: &str) -> Option<(Budget, i32)> {
         let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
-        let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
-        let slot = slots.find(|slot| slot.spec.is_some() && slot.key.name == daemonset)?;
-        let budget = Budget::of(slot)?;
+        let mut daemonsets = namespace.daemonsets.iter().filter_map(|id| self.daemonsets.get(*id));
+        let daemonset =
+            daemonsets.find(|daemonset| daemonset.spec.is_some() && daemonset.key.name == name)?;
+        let budget = Budget::of(daemonset)?;
         let used = match budget {
-            Budget::Unavailable(_) => slot.count(mark::UNAVAILABLE),
-            Budget::Surge(_) => slot.count(mark::SURGING),
+            Budget::Unavailable(_) => daemonset.count(mark::UNAVAILABLE),
+            Budget::Surge(_) => daemonset.count(mark::SURGING),
         };
         Some((budget, used))
     }
 
-    fn pod_states(&self, slot: &Slot, node: NodeId, now: Time) -> Vec<PodState> {
+    fn pod_states(&self, daemonset: &DaemonSetState, node: NodeId, now: Time) -> Vec<PodState> {
         let mut rows: Vec<&PodRow> = Vec::new();
-        let mut next = slot.cells.get(&node).map(|cell| cell.first);
+        let mut next = daemonset.assignments.get(&node).map(|assignment| assignment.first);
         while let Some(row) = next.and_then(|id| self.tables.pods.get(id)) {
             rows.push(row);
             next = Some(row.next);
         }
         rows.sort_by_key(|row| (!row.bound, row.created, row.name.clone()));
-        rows.into_iter().map(|row| self.pod_state(slot, node, row, now)).collect()
+        rows.into_iter().map(|row| self.pod_state(daemonset, node, row, now)).collect()
     }
 
-    fn pod_state(&self, slot: &Slot, node: NodeId, row: &PodRow, now: Time) -> PodState {
-        let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
+    fn pod_state(&self, daemonset: &DaemonSetState, node: NodeId, row: &PodRow, now: Time) -> PodState {
+        let min_ready_seconds = daemonset.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
         let last_millis = self.tables.limits.failed_pod_last_millis;
-        let backoff =
-            backoff_until(slot.failed.get(&node), slot.stored.observed_generation, last_millis, now);
+        let backoff = backoff_until(
+            daemonset.failed.get(&node),
+            daemonset.stored.observed_generation,
+            last_millis,
+            now,
+        );
         PodState {
             name: row.name.to_string(),
             uid: row.uid,
@@ -146,7 +152,7 @@ impl Engine {
             bound: row.bound,
             ready: row.ready,
             available: availability(row, min_ready_seconds, now).0,
-            updated: slot.is_updated(&self.tables.labels, row.labels),
+            updated: daemonset.is_updated(&self.tables.labels, row.labels),
             terminating: row.deleting,
             delete_requested: row.delete_sent,
             backoff_until: backoff.filter(|_| row.phase == Phase::Failed),

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use crate::base::{Time, Uid};
+use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
 use crate::facts::Status;
-use crate::policy::{NodeFailure, RolloutFigures, RolloutPhase, Spot};
-use crate::slot::Slot;
+use crate::policy::{NodeFailure, NodeState, RolloutFigures, RolloutPhase};
 use crate::status::live;
 
 /// One DaemonSet as the engine sees it now.
@@ -82,7 +82,7 @@ pub struct RolloutNode {
     /// The first wave that has it, from 1; `None` when the waves leave it out.
     pub wave: Option<usize>,
     /// A ready pod was taken from it and none serves there yet: it uses the budget.
-    pub is_taken: bool,
+    pub is_disrupted: bool,
     /// It was not well when its turn came: it costs nothing, blocks nothing and cannot fail.
     pub is_exempt: bool,
     /// No pod is created on it for now.
@@ -91,81 +91,83 @@ pub struct RolloutNode {
     pub failure: Option<NodeFailure>,
 }
 
-fn rollout(slot: &Slot) -> Option<Rollout<'_>> {
-    let conduct = slot.conduct.as_deref()?;
+fn figures(daemonset: &DaemonSetState) -> Option<Rollout<'_>> {
+    let rollout = daemonset.rollout.as_deref()?;
     Some(Rollout {
-        namespace: &slot.key.namespace,
-        daemonset: &slot.key.name,
-        policy: &conduct.policy.key.name,
-        phase: conduct.phase,
-        reason: conduct.reason.to_string(),
-        message: conduct.message(),
-        wave: conduct.wave + 1,
-        waves: conduct.policy.spec.waves.len(),
-        revision: conduct.hash.as_deref(),
-        last_good: conduct.last_good.as_deref(),
-        is_without_waves: conduct.needs_no_waves(),
-        wave_done_at: conduct.wave_done_at,
-        figures: conduct.figures,
-        failed: conduct.notes.failed().len(),
-        started_at: conduct.started_at,
-        progress_at: conduct.progress_at,
+        namespace: &daemonset.key.namespace,
+        daemonset: &daemonset.key.name,
+        policy: &rollout.policy.key.name,
+        phase: rollout.phase,
+        reason: rollout.reason.to_string(),
+        message: rollout.message(),
+        wave: rollout.wave + 1,
+        waves: rollout.policy.spec.waves.len(),
+        revision: rollout.hash.as_deref(),
+        last_good: rollout.last_good.as_deref(),
+        is_without_waves: rollout.needs_no_waves(),
+        wave_done_at: rollout.wave_done_at,
+        figures: rollout.figures,
+        failed: rollout.notes.failed().len(),
+        started_at: rollout.started_at,
+        progress_at: rollout.progress_at,
     })
 }
 
 impl Engine {
     /// The roll-outs under policies, in no particular order.
     pub fn rollouts(&self) -> impl Iterator<Item = Rollout<'_>> {
-        self.slots.iter().filter_map(rollout)
+        self.daemonsets.iter().filter_map(figures)
     }
 
     /// The roll-out of one DaemonSet, if a policy conducts it.
-    pub fn rollout(&self, namespace: &str, daemonset: &str) -> Option<Rollout<'_>> {
-        rollout(self.conducted(namespace, daemonset)?)
+    pub fn rollout(&self, namespace: &str, name: &str) -> Option<Rollout<'_>> {
+        figures(self.under_policy(namespace, name)?)
     }
 
     /// What its policy makes of each eligible node, in the order in which nodes are taken; none without a policy.
-    pub fn rollout_nodes(&self, namespace: &str, daemonset: &str, now: Time) -> Vec<RolloutNode> {
-        let Some(slot) = self.conducted(namespace, daemonset) else { return Vec::new() };
-        let Some(conduct) = slot.conduct.as_deref() else { return Vec::new() };
-        let goal = conduct.goal().map_or("", |goal| goal);
-        let spots = self.tables.survey(slot, &conduct.policy.spec, goal, now);
-        let waves = conduct.waves(&spots, conduct.policy.spec.waves.len());
-        let node = |(index, spot): (usize, &Spot)| {
-            let noted = conduct.noted(spot.name());
+    pub fn rollout_nodes(&self, namespace: &str, name: &str, now: Time) -> Vec<RolloutNode> {
+        let Some(daemonset) = self.under_policy(namespace, name) else { return Vec::new() };
+        let Some(rollout) = daemonset.rollout.as_deref() else { return Vec::new() };
+        let goal = rollout.goal().map_or("", |goal| goal);
+        let states = self.tables.survey(daemonset, &rollout.policy.spec, goal, now);
+        let waves = rollout.waves(&states, rollout.policy.spec.waves.len());
+        let node = |(index, state): (usize, &NodeState)| {
+            let noted = rollout.noted(state.name());
             RolloutNode {
-                node: spot.name().clone(),
+                node: state.name().clone(),
                 wave: waves.iter().position(|members| members[index]).map(|wave| wave + 1),
-                is_taken: noted.is_taken,
+                is_disrupted: noted.is_disrupted,
                 is_exempt: noted.is_exempt,
-                is_held: conduct.holds(spot.node),
-                failure: conduct.notes.failed().get(spot.name()).cloned(),
+                is_held: rollout.holds(state.node),
+                failure: rollout.notes.failed().get(state.name()).cloned(),
             }
         };
-        spots.iter().enumerate().map(node).collect()
+        states.iter().enumerate().map(node).collect()
     }
 
-    fn conducted(&self, namespace: &str, daemonset: &str) -> Option<&Slot> {
+    fn under_policy(&self, namespace: &str, name: &str) -> Option<&DaemonSetState> {
         let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
-        let mut slots = namespace.slots.iter().filter_map(|id| self.slots.get(*id));
-        slots.find(|slot| slot.conduct.is_some() && slot.spec.is_some() && slot.key.name == daemonset)
+        let mut daemonsets = namespace.daemonsets.iter().filter_map(|id| self.daemonsets.get(*id));
+        daemonsets.find(|daemonset| {
+            daemonset.rollout.is_some() && daemonset.spec.is_some() && daemonset.key.name == name
+        })
     }
 
     /// The figures of all DaemonSets, in no particular order. Nothing is computed but what is told.
     pub fn daemonsets(&self) -> impl Iterator<Item = Figures<'_>> {
-        self.slots.iter().filter_map(|slot| self.figures(slot))
+        self.daemonsets.iter().filter_map(|daemonset| self.figures(daemonset))
     }
 
-    fn figures<'a>(&'a self, slot: &'a Slot) -> Option<Figures<'a>> {
-        let fact = &slot.spec.as_ref()?.fact;
-        let status = live(slot);
-        let current = slot.current.as_ref();
-        let revisions = self.tables.namespaces.get(slot.namespace).map(|namespace| &namespace.revisions);
+    fn figures<'a>(&'a self, daemonset: &'a DaemonSetState) -> Option<Figures<'a>> {
+        let fact = &daemonset.spec.as_ref()?.fact;
+        let status = live(daemonset);
+        let current = daemonset.current.as_ref();
+        let revisions = self.tables.namespaces.get(daemonset.namespace).map(|namespace| &namespace.revisions);
         let revision = current.and_then(|current| revisions?.get(&current.uid));
         Some(Figures {
-            namespace: &slot.key.namespace,
-            name: &slot.key.name,
-            uid: slot.key.uid,
+            namespace: &daemonset.key.namespace,
+            name: &daemonset.key.name,
+            uid: daemonset.key.uid,
             generation: fact.generation,
             created: fact.created,
             deleting: fact.deleting,

@@ -6,6 +6,8 @@ use hashbrown::HashSet;
 
 use crate::actions::{NewRevision, RevisionRef, Work};
 use crate::base::{Time, Uid};
+use crate::daemonset::{Current, DaemonSetState};
+use crate::daemonsets::Others;
 use crate::facts::PodController;
 use crate::ids::PodId;
 use crate::namespaces::RevisionRow;
@@ -13,8 +15,6 @@ use crate::pending::{Patch, RevisionWrite, Write};
 use crate::pod_body::HASH_LABEL;
 use crate::pods::Place;
 use crate::revision;
-use crate::slot::{Current, Slot};
-use crate::slots::Others;
 use crate::tables::Tables;
 
 /// A claimed revision, as the steps below see it.
@@ -58,92 +58,97 @@ enum Step {
 impl Tables {
     /// Whether the revision for the current template is known; if not, asks for what is missing. The sync goes no
     /// further without it.
-    pub(crate) fn establish_revision(&mut self, slot: &mut Slot, others: &Others<'_>, now: Time) -> bool {
-        if slot.in_flight.history > 0 {
+    pub(crate) fn establish_revision(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        others: &Others<'_>,
+        now: Time,
+    ) -> bool {
+        if daemonset.in_flight.history > 0 {
             return false;
         }
-        if !slot.dirty.is_empty() {
-            slot.history_dirty |= slot.has_new_revision;
+        if !daemonset.dirty.is_empty() {
+            daemonset.history_dirty |= daemonset.has_new_revision;
         }
-        if slot.claim_at.is_some_and(|at| at <= now) {
-            slot.history_dirty = true;
+        if daemonset.claim_at.is_some_and(|at| at <= now) {
+            daemonset.history_dirty = true;
         }
-        if !slot.history_dirty {
-            return slot.current.is_some();
+        if !daemonset.history_dirty {
+            return daemonset.current.is_some();
         }
-        let claims = self.claims(slot, others, now);
-        slot.claim_at = claims.next_at;
+        let claims = self.claims(daemonset, others, now);
+        daemonset.claim_at = claims.next_at;
         if let Some(at) = claims.next_at {
-            self.wake_slot(slot, at);
+            self.wake_daemonset(daemonset, at);
         }
         let step = match () {
             () if !claims.writes.is_empty() => Step::Write(claims.writes),
             () if claims.is_awaited => Step::Wait,
-            () => self.next_step(slot),
+            () => self.next_step(daemonset),
         };
         let is_write = !matches!(step, Step::Established(_));
-        if is_write && self.must_wait(slot, |slot| &slot.retries.history, now) {
+        if is_write && self.must_wait(daemonset, |daemonset| &daemonset.retries.history, now) {
             return false;
         }
         match step {
             Step::Wait => false,
             Step::Write(writes) => {
                 for (work, write) in writes {
-                    self.write_revision(slot, work, write);
+                    self.write_revision(daemonset, work, write);
                 }
                 false
             }
             Step::Label(pods, hash) => {
-                let blocked = self.must_wait(slot, |slot| &slot.retries.patches, now);
-                let room = self.limits.patches_in_flight.saturating_sub(slot.in_flight.patches);
+                let blocked = self.must_wait(daemonset, |daemonset| &daemonset.retries.patches, now);
+                let room = self.limits.patches_in_flight.saturating_sub(daemonset.in_flight.patches);
                 for pod in pods.into_iter().take(if blocked { 0 } else { room }) {
-                    self.patch_pod(slot, pod, Patch::Label(hash.clone()));
+                    self.patch_pod(daemonset, pod, Patch::Label(hash.clone()));
                 }
                 false
             }
             Step::Established(current) => {
-                (slot.history_dirty, slot.has_new_revision) = (false, false);
-                slot.cleanup_dirty = true;
-                slot.use_revision(Some(current));
+                (daemonset.history_dirty, daemonset.has_new_revision) = (false, false);
+                daemonset.cleanup_dirty = true;
+                daemonset.use_revision(Some(current));
                 true
             }
         }
     }
 
     /// Takes the revision for the current template as another controller has established it, if it has.
-    pub(crate) fn follow_revision(&mut self, slot: &mut Slot) {
-        if !std::mem::take(&mut slot.history_dirty) {
+    pub(crate) fn follow_revision(&mut self, daemonset: &mut DaemonSetState) {
+        if !std::mem::take(&mut daemonset.history_dirty) {
             return;
         }
-        slot.borrowed = None;
-        let newest = self.newest_match(slot).or_else(|| {
-            slot.borrowed = self.revision_by_name(slot);
-            self.newest_match(slot)
+        daemonset.borrowed = None;
+        let newest = self.newest_match(daemonset).or_else(|| {
+            daemonset.borrowed = self.revision_by_name(daemonset);
+            self.newest_match(daemonset)
         });
-        slot.use_revision(
+        daemonset.use_revision(
             newest.map(|one| Current { uid: one.reference.uid, hash: one.hash.as_str().into() }),
         );
     }
 
-    fn newest_match(&self, slot: &Slot) -> Option<Claimed> {
-        let claimed = self.claimed_revisions(slot);
+    fn newest_match(&self, daemonset: &DaemonSetState) -> Option<Claimed> {
+        let claimed = self.claimed_revisions(daemonset);
         claimed.into_iter().rfind(|one| one.matches && !one.hash.is_empty())
     }
 
     /// The revision that a controller finds when it wants to create one for the current template
     /// ([J7](crate::spec#j7)).
-    fn revision_by_name(&self, slot: &Slot) -> Option<Uid> {
-        let data = &slot.spec.as_ref()?.data;
-        let mut rows = self.namespaces.get(slot.namespace)?.revisions.values();
+    fn revision_by_name(&self, daemonset: &DaemonSetState) -> Option<Uid> {
+        let data = &daemonset.spec.as_ref()?.data;
+        let mut rows = self.namespaces.get(daemonset.namespace)?.revisions.values();
         let found = rows.find(|row| {
             let hash = label(row, HASH_LABEL).unwrap_or_default();
-            *row.fact.data == **data && row.fact.name == format!("{}-{hash}", slot.key.name)
+            *row.fact.data == **data && row.fact.name == format!("{}-{hash}", daemonset.key.name)
         });
         found.map(|row| row.fact.uid)
     }
 
-    fn next_step(&self, slot: &Slot) -> Step {
-        let claimed = self.claimed_revisions(slot);
+    fn next_step(&self, daemonset: &DaemonSetState) -> Step {
+        let claimed = self.claimed_revisions(daemonset);
         if let Some(unnamed) = claimed.iter().find(|one| one.hash.is_empty()) {
             let hash = Some(unnamed.reference.name.clone());
             let work = Work::UpdateRevision { revision: unnamed.reference.clone(), number: None, hash };
@@ -153,10 +158,10 @@ impl Tables {
         let last_old = claimed.iter().filter(|one| !one.matches).map(|one| one.number).max();
         let number = last_old.unwrap_or(0).max(0).saturating_add(1);
         let Some((keep, duplicates)) = matching.split_last() else {
-            return self.missing_revision(slot, number);
+            return self.missing_revision(daemonset, number);
         };
         if !duplicates.is_empty() {
-            return self.merge(slot, keep, duplicates);
+            return self.merge(daemonset, keep, duplicates);
         }
         if keep.number < number && !keep.is_borrowed {
             let work =
@@ -167,11 +172,11 @@ impl Tables {
     }
 
     /// What is to be adopted or released, and when.
-    fn claims(&self, slot: &Slot, others: &Others<'_>, now: Time) -> Claims {
+    fn claims(&self, daemonset: &DaemonSetState, others: &Others<'_>, now: Time) -> Claims {
         let mut claims = Claims::default();
-        let Some(namespace) = self.namespaces.get(slot.namespace) else { return claims };
+        let Some(namespace) = self.namespaces.get(daemonset.namespace) else { return claims };
         for row in namespace.revisions.values().filter(|row| !row.writing && !row.delete_sent) {
-            let Some(claim) = self.claim_of(slot, others, row) else { continue };
+            let Some(claim) = self.claim_of(daemonset, others, row) else { continue };
             match row.claims.blocked(now) {
                 None => claims.writes.push(claim),
                 Some(at) => {
@@ -184,15 +189,20 @@ impl Tables {
     }
 
     /// The claim that a revision asks for.
-    fn claim_of(&self, slot: &Slot, others: &Others<'_>, row: &RevisionRow) -> Option<(Work, RevisionWrite)> {
-        let (spec, uid) = (slot.spec.as_ref()?, row.fact.uid);
+    fn claim_of(
+        &self,
+        daemonset: &DaemonSetState,
+        others: &Others<'_>,
+        row: &RevisionRow,
+    ) -> Option<(Work, RevisionWrite)> {
+        let (spec, uid) = (daemonset.spec.as_ref()?, row.fact.uid);
         let selected = spec.fact.selector.matches(|key| label(row, key));
         match row.fact.controller {
-            PodController::DaemonSet(owner) if owner == slot.key.uid && !selected => {
+            PodController::DaemonSet(owner) if owner == daemonset.key.uid && !selected => {
                 Some((Work::ReleaseRevision(reference(row)), RevisionWrite::Release(uid)))
             }
             PodController::Nobody
-                if selected && !row.fact.deleting && self.adopts_first(slot, others, row) =>
+                if selected && !row.fact.deleting && self.adopts_first(daemonset, others, row) =>
             {
                 Some((Work::AdoptRevision(reference(row)), RevisionWrite::Adopt(uid)))
             }
@@ -201,15 +211,17 @@ impl Tables {
     }
 
     /// No other DaemonSet of the namespace comes before this one for an orphan ([A16](crate::spec#a16)).
-    fn adopts_first(&self, slot: &Slot, others: &Others<'_>, row: &RevisionRow) -> bool {
-        let slots = self.namespaces.get(slot.namespace).map_or(&[][..], |namespace| &namespace.slots);
-        let mut others = slots.iter().filter_map(|id| others.get(*id));
-        !others.any(|other| other.key.name < slot.key.name && other.adopts(|key| label(row, key)))
+    fn adopts_first(&self, daemonset: &DaemonSetState, others: &Others<'_>, row: &RevisionRow) -> bool {
+        let daemonsets =
+            self.namespaces.get(daemonset.namespace).map_or(&[][..], |namespace| &namespace.daemonsets);
+        let mut others = daemonsets.iter().filter_map(|id| others.get(*id));
+        !others.any(|other| other.key.name < daemonset.key.name && other.adopts(|key| label(row, key)))
     }
 
     /// The revisions that the DaemonSet has claimed, by number and name.
-    fn claimed_revisions(&self, slot: &Slot) -> Vec<Claimed> {
-        let (Some(spec), Some(namespace)) = (&slot.spec, self.namespaces.get(slot.namespace)) else {
+    fn claimed_revisions(&self, daemonset: &DaemonSetState) -> Vec<Claimed> {
+        let (Some(spec), Some(namespace)) = (&daemonset.spec, self.namespaces.get(daemonset.namespace))
+        else {
             return Vec::new();
         };
         let as_claimed = |row: &RevisionRow, is_borrowed: bool| Claimed {
@@ -220,14 +232,14 @@ impl Tables {
             is_borrowed,
         };
         let is_owned = |row: &&RevisionRow| {
-            row.fact.controller == PodController::DaemonSet(slot.key.uid)
+            row.fact.controller == PodController::DaemonSet(daemonset.key.uid)
                 && spec.fact.selector.matches(|key| label(row, key))
         };
         let rows = || namespace.revisions.values().filter(|row| !row.delete_sent);
         let mut claimed: Vec<Claimed> = rows().filter(is_owned).map(|row| as_claimed(row, false)).collect();
         // One of its own is better than one of somebody else.
         if !claimed.iter().any(|one| one.matches) {
-            let borrowed = rows().filter(|row| slot.borrowed == Some(row.fact.uid));
+            let borrowed = rows().filter(|row| daemonset.borrowed == Some(row.fact.uid));
             let usable = |one: &Claimed| one.matches && !one.hash.is_empty();
             claimed.extend(borrowed.map(|row| as_claimed(row, true)).filter(usable));
         }
@@ -236,16 +248,16 @@ impl Tables {
     }
 
     /// There were other templates before this one.
-    pub(crate) fn has_other_revisions(&self, slot: &Slot) -> bool {
-        self.claimed_revisions(slot).iter().any(|one| !one.matches)
+    pub(crate) fn has_other_revisions(&self, daemonset: &DaemonSetState) -> bool {
+        self.claimed_revisions(daemonset).iter().any(|one| !one.matches)
     }
 
     /// [J6](crate::spec#j6) and [J7](crate::spec#j7): the revision for the template must be created, under a
     /// name that is free.
-    fn missing_revision(&self, slot: &Slot, number: i64) -> Step {
-        let Some(spec) = &slot.spec else { return Step::Write(Vec::new()) };
-        let count = slot.stored.collision_count;
-        if slot.collision {
+    fn missing_revision(&self, daemonset: &DaemonSetState, number: i64) -> Step {
+        let Some(spec) = &daemonset.spec else { return Step::Write(Vec::new()) };
+        let count = daemonset.stored.collision_count;
+        if daemonset.collision {
             let work = Work::BumpCollisionCount { expected: count, next: count.unwrap_or(0) + 1 };
             return Step::Write(vec![(work, RevisionWrite::Collision)]);
         }
@@ -254,7 +266,7 @@ impl Tables {
         labels.retain(|(key, _)| key != HASH_LABEL);
         labels.push((HASH_LABEL.to_owned(), hash.clone()));
         let new = NewRevision {
-            name: format!("{}-{hash}", slot.key.name),
+            name: format!("{}-{hash}", daemonset.key.name),
             labels,
             annotations: spec.fact.annotations.clone(),
             revision: number,
@@ -267,11 +279,11 @@ impl Tables {
     /// (the last by name among equals); the pods of the others get its hash, then the others go. Pods of
     /// other templates keep theirs: to the built-in controller they would pass for updated, and a rollback
     /// would replace nothing.
-    fn merge(&self, slot: &Slot, keep: &Claimed, duplicates: &[&Claimed]) -> Step {
+    fn merge(&self, daemonset: &DaemonSetState, keep: &Claimed, duplicates: &[&Claimed]) -> Step {
         let mut stale = Vec::new();
         let mut waiting = false;
-        for cell in slot.cells.values() {
-            let mut next = cell.first;
+        for assignment in daemonset.assignments.values() {
+            let mut next = assignment.first;
             while let Some(row) = self.pods.get(next) {
                 let hash = self.labels.hash(row.labels);
                 let is_stale = matches!(row.place, Place::Member(_))
@@ -294,45 +306,46 @@ impl Tables {
         Step::Write(duplicates.iter().map(delete).collect())
     }
 
-    fn write_revision(&mut self, slot: &mut Slot, work: Work, write: RevisionWrite) {
-        slot.in_flight.history += 1;
-        if let Some(row) = write.uid().and_then(|uid| self.revision_mut(slot, uid)) {
+    fn write_revision(&mut self, daemonset: &mut DaemonSetState, work: Work, write: RevisionWrite) {
+        daemonset.in_flight.history += 1;
+        if let Some(row) = write.uid().and_then(|uid| self.revision_mut(daemonset, uid)) {
             row.writing = true;
         }
-        self.ask(slot, work, Write::Revision(write));
+        self.ask(daemonset, work, Write::Revision(write));
     }
 
     /// [J10](crate::spec#j10): old revisions beyond the limit go, the lowest numbers first, except those
     /// whose hash a pod still carries.
-    pub(crate) fn clean_up_history(&mut self, slot: &mut Slot, now: Time) {
-        if !slot.cleanup_dirty || self.must_wait(slot, |slot| &slot.retries.history, now) {
+    pub(crate) fn clean_up_history(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+        if !daemonset.cleanup_dirty || self.must_wait(daemonset, |daemonset| &daemonset.retries.history, now)
+        {
             return;
         }
-        slot.cleanup_dirty = false;
-        let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return };
+        daemonset.cleanup_dirty = false;
+        let (Some(spec), Some(current)) = (&daemonset.spec, &daemonset.current) else { return };
         let limit = usize::try_from(spec.fact.revision_history_limit).unwrap_or(0);
-        let mut old = self.claimed_revisions(slot);
-        let good = slot.conduct.as_ref().and_then(|conduct| conduct.last_good.as_deref());
+        let mut old = self.claimed_revisions(daemonset);
+        let good = daemonset.rollout.as_ref().and_then(|rollout| rollout.last_good.as_deref());
         old.retain(|one| one.reference.uid != current.uid && Some(one.hash.as_str()) != good);
         let excess = old.len().saturating_sub(limit);
         let dead: Vec<RevisionRef> = {
-            let live: HashSet<&str> = slot.live.keys().map(|&set| self.labels.hash(set)).collect();
+            let live: HashSet<&str> = daemonset.live.keys().map(|&set| self.labels.hash(set)).collect();
             let dead = old.into_iter().filter(|one| !live.contains(one.hash.as_str()));
             dead.take(excess).map(|one| one.reference).collect()
         };
         for reference in dead {
-            if let Some(row) = self.revision_mut(slot, reference.uid) {
+            if let Some(row) = self.revision_mut(daemonset, reference.uid) {
                 row.delete_sent = true;
             }
-            slot.in_flight.cleanup += 1;
+            daemonset.in_flight.cleanup += 1;
             let write = Write::Cleanup(reference.uid);
-            self.ask(slot, Work::DeleteRevision(reference), write);
+            self.ask(daemonset, Work::DeleteRevision(reference), write);
         }
     }
 
     /// The row of a revision in a DaemonSet's namespace.
-    pub(crate) fn revision_mut(&mut self, slot: &Slot, uid: Uid) -> Option<&mut RevisionRow> {
-        self.namespaces.get_mut(slot.namespace)?.revisions.get_mut(&uid)
+    pub(crate) fn revision_mut(&mut self, daemonset: &DaemonSetState, uid: Uid) -> Option<&mut RevisionRow> {
+        self.namespaces.get_mut(daemonset.namespace)?.revisions.get_mut(&uid)
     }
 }
 

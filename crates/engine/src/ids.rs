@@ -7,7 +7,7 @@ pub struct ActionId(pub u64);
 /// Names one DaemonSet, by its uid: one that is deleted and created again is another one
 /// ([A7](crate::spec#a7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SlotId(pub u32);
+pub(crate) struct DaemonSetId(pub u32);
 
 /// Names one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

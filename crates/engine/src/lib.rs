@@ -12,15 +12,17 @@
 //!
 //! # Shape
 //!
-//! A DaemonSet on a node is a *cell*. A fact changes rows (`nodes`, `pods`, `slot`) and marks cells dirty; `decide`
-//! looks at dirty cells only (`cells`), keeps what they count as by differences, and takes work from queues that are
-//! in the order of node names (`manage`, `rollout`). Nothing scans all nodes because of one event.
+//! A DaemonSet on a node is an *assignment*. A fact changes rows (`nodes`, `pods`, `daemonset`) and marks assignments;
+//! `decide` looks at marked assignments only (`view`, `evaluate`), keeps what they count as by differences, and takes
+//! work from queues that are in the order of node names (`manage`, `rollout`). Nothing scans all nodes because of one
+//! event. What is known of the world stands in `tables`, the state of each DaemonSet above it in `daemonset`; `sync`
+//! says in which order one DaemonSet is worked on.
 //!
 //! # Where it differs from the built-in controller
 //!
 //! - Order: where the built-in one iterates a map, nodes are taken by name, and orphans go to the first DaemonSet by
 //!   name.
-//! - [H1](crate::spec#h1) to [H3](crate::spec#h3): writes are waited for by uid and per cell, not by counters
+//! - [H1](crate::spec#h1) to [H3](crate::spec#h3): writes are waited for by uid and per assignment, not by counters
 //!   per DaemonSet. A roll-out goes on while writes are under way, as these count against its budget; it
 //!   stops while creations or deletions fail or queue. Time alone ends no wait: when a write does not become
 //!   visible, a fresh list decides (`lists`).
@@ -37,13 +39,14 @@
 //! Statements such as "D3" are those of the [specification](spec) of the built-in controller of Kubernetes 1.36.
 
 mod actions;
+mod assignment;
 mod base;
-mod cell;
-mod cells;
 mod churn;
 mod claim;
 mod clock;
 mod config;
+mod daemonset;
+mod daemonsets;
 mod engine;
 mod evaluate;
 mod explain;
@@ -73,13 +76,12 @@ pub mod read;
 mod refused;
 pub mod revision;
 mod rollout;
-mod slot;
-mod slots;
 mod status;
 mod sync;
 mod tables;
 mod template;
 mod timers;
+mod view;
 
 pub use actions::{Action, DaemonSetRef, Event, NewPod, NewRevision, PodRef, RevisionRef, Work};
 pub use base::{Time, Uid};

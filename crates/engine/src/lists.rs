@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::actions::{Action, DaemonSetRef, Work};
+use crate::assignment::Creating;
 use crate::base::{Time, Uid};
-use crate::cell::Creating;
 use crate::engine::Engine;
 use crate::facts::Kind;
-use crate::ids::SlotId;
+use crate::ids::DaemonSetId;
 use crate::listing::Listing;
 use crate::pods::Place;
 use crate::timers::Wait;
@@ -32,12 +32,14 @@ impl Engine {
     /// Whether the effect of a write is still waited for, and its time is over.
     fn waits(&self, wait: Wait, now: Time) -> bool {
         match wait {
-            Wait::Creation(slot, node) => {
-                let creating = self.slots.get(slot).and_then(|slot| slot.creating.get(&node));
+            Wait::Creation(daemonset, node) => {
+                let creating =
+                    self.daemonsets.get(daemonset).and_then(|daemonset| daemonset.creating.get(&node));
                 creating.and_then(Creating::stale_at).is_some_and(|at| at <= now)
             }
-            Wait::Unanswered(slot, node) => {
-                let unanswered = self.slots.get(slot).and_then(|slot| slot.unanswered.get(&node));
+            Wait::Unanswered(daemonset, node) => {
+                let unanswered =
+                    self.daemonsets.get(daemonset).and_then(|daemonset| daemonset.unanswered.get(&node));
                 unanswered.is_some_and(|unanswered| unanswered.stale_at <= now)
             }
             Wait::Delete(_, uid) => self.pod(uid).is_some_and(|row| row.delete_sent),
@@ -48,9 +50,9 @@ impl Engine {
                 let row = self.tables.namespaces.get(namespace).and_then(|row| row.revisions.get(&uid));
                 row.is_some_and(|row| row.delete_sent && !row.writing && !row.fact.deleting)
             }
-            Wait::DaemonSet(slot, uid) => {
-                let slot = self.slots.get(slot).filter(|slot| slot.key.uid == uid);
-                slot.is_some_and(|slot| slot.is_gone && slot.spec.is_some())
+            Wait::DaemonSet(daemonset, uid) => {
+                let daemonset = self.daemonsets.get(daemonset).filter(|daemonset| daemonset.key.uid == uid);
+                daemonset.is_some_and(|daemonset| daemonset.is_gone && daemonset.spec.is_some())
             }
         }
     }
@@ -72,13 +74,13 @@ impl Engine {
             if let Some(first) = first {
                 let limits = self.tables.limits;
                 self.tables.lists[kind as usize].ask(&limits, now);
-                self.ask_for_list(kind, first.slot());
+                self.ask_for_list(kind, first.daemonset());
             }
         }
     }
 
-    fn ask_for_list(&mut self, kind: Kind, slot: SlotId) {
-        let daemonset = self.slots.get(slot).map(|slot| slot.key.clone());
+    fn ask_for_list(&mut self, kind: Kind, daemonset: DaemonSetId) {
+        let daemonset = self.daemonsets.get(daemonset).map(|daemonset| daemonset.key.clone());
         let nobody = || DaemonSetRef { namespace: String::new(), name: String::new(), uid: Uid(0) };
         let daemonset = daemonset.unwrap_or_else(|| Arc::new(nobody()));
         let id = self.tables.next_id();
@@ -113,8 +115,8 @@ impl Engine {
 
     /// A pod that is known to have been created after the state that a list shows.
     fn is_newer_than(&self, wait: Wait, version: u64) -> bool {
-        let Wait::Creation(slot, node) = wait else { return false };
-        let creating = self.slots.get(slot).and_then(|slot| slot.creating.get(&node));
+        let Wait::Creation(daemonset, node) = wait else { return false };
+        let creating = self.daemonsets.get(daemonset).and_then(|daemonset| daemonset.creating.get(&node));
         let Some(Creating::Unseen { uid, .. }) = creating else { return false };
         version != 0 && self.tables.unseen.by_uid.get(uid).is_some_and(|(created, ..)| *created > version)
     }
@@ -122,10 +124,10 @@ impl Engine {
     /// A write has no effect that could still become visible: what it was for is decided anew.
     fn give_up(&mut self, wait: Wait) {
         match wait {
-            Wait::Creation(slot, node) => self.settle(slot, node),
+            Wait::Creation(daemonset, node) => self.settle(daemonset, node),
             Wait::Unanswered(id, node) => {
-                if let Some(slot) = self.slots.get_mut(id) {
-                    slot.unanswered.remove(&node);
+                if let Some(daemonset) = self.daemonsets.get_mut(id) {
+                    daemonset.unanswered.remove(&node);
                 }
                 self.touch(id, node);
             }
@@ -139,23 +141,23 @@ impl Engine {
                 }
                 self.touch_pod(id);
             }
-            Wait::Revision(slot, namespace, uid) => {
-                if let Some(slot) = self.slots.get_mut(slot) {
-                    slot.cleanup_dirty = true;
+            Wait::Revision(daemonset, namespace, uid) => {
+                if let Some(daemonset) = self.daemonsets.get_mut(daemonset) {
+                    daemonset.cleanup_dirty = true;
                 }
                 let row =
                     self.tables.namespaces.get_mut(namespace).and_then(|row| row.revisions.get_mut(&uid));
                 if let Some(row) = row {
                     row.delete_sent = false;
                 }
-                self.slots.activate(slot);
+                self.daemonsets.activate(daemonset);
                 self.touch_revision(namespace, uid);
             }
-            Wait::DaemonSet(slot, _) => {
-                if let Some(slot) = self.slots.get_mut(slot) {
-                    slot.is_gone = false;
+            Wait::DaemonSet(daemonset, _) => {
+                if let Some(daemonset) = self.daemonsets.get_mut(daemonset) {
+                    daemonset.is_gone = false;
                 }
-                self.slots.activate(slot);
+                self.daemonsets.activate(daemonset);
             }
         }
     }

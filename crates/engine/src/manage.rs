@@ -3,144 +3,144 @@
 use std::sync::Arc;
 
 use crate::actions::{NewPod, PodRef, Work};
+use crate::assignment::{Creating, FailedBackoff};
 use crate::base::Time;
-use crate::cell::{Creating, FailedBackoff};
-use crate::cells::Why;
+use crate::daemonset::DaemonSetState;
 use crate::ids::{NodeId, PodId};
 use crate::mark;
 use crate::pending::{Creation, Write};
 use crate::rollout::Budget;
-use crate::slot::Slot;
 use crate::tables::Tables;
+use crate::view::Why;
 
 impl Tables {
-    /// Deletes what the cells ask to delete, by node name, as many at once as are allowed.
-    pub(crate) fn manage_deletes(&mut self, slot: &mut Slot, now: Time) {
-        while let Some(node) = slot.first(mark::DELETE) {
-            if !self.may_delete(slot, now) {
+    /// Deletes what the assignments ask to delete, by node name, as many at once as are allowed.
+    pub(crate) fn manage_deletes(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+        while let Some(node) = daemonset.first(mark::DELETE) {
+            if !self.may_delete(daemonset, now) {
                 return;
             }
-            let allows_surge = slot.spec.as_ref().is_some_and(|spec| spec.fact.strategy.allows_surge());
-            let (_, deletes) = self.view(slot, node, now).manage(allows_surge);
+            let allows_surge = daemonset.spec.as_ref().is_some_and(|spec| spec.fact.strategy.allows_surge());
+            let (_, deletes) = self.view(daemonset, node, now).manage(allows_surge);
             for (pod, why) in deletes {
-                if !self.may_delete(slot, now) {
+                if !self.may_delete(daemonset, now) {
                     break;
                 }
-                self.tell_why(slot, node, pod, why, now);
-                self.delete(slot, pod);
+                self.tell_why(daemonset, node, pod, why, now);
+                self.delete(daemonset, pod);
             }
-            self.evaluate(slot, node, now);
+            self.evaluate(daemonset, node, now);
         }
     }
 
     /// Another deletion may be asked for.
-    pub(crate) fn may_delete(&mut self, slot: &mut Slot, now: Time) -> bool {
-        slot.in_flight.deletes < self.limits.deletes_in_flight
-            && !self.must_wait(slot, |slot| &slot.retries.deletes, now)
+    pub(crate) fn may_delete(&mut self, daemonset: &mut DaemonSetState, now: Time) -> bool {
+        daemonset.in_flight.deletes < self.limits.deletes_in_flight
+            && !self.must_wait(daemonset, |daemonset| &daemonset.retries.deletes, now)
     }
 
     /// Asks for the deletion of a pod.
-    pub(crate) fn delete(&mut self, slot: &mut Slot, id: PodId) {
-        if let Some((pod, _)) = self.marks_deleted(slot, id) {
+    pub(crate) fn delete(&mut self, daemonset: &mut DaemonSetState, id: PodId) {
+        if let Some((pod, _)) = self.marks_deleted(daemonset, id) {
             let write = Write::Delete { pod: pod.clone(), as_known: false };
-            self.ask(slot, Work::DeletePod(pod), write);
+            self.ask(daemonset, Work::DeletePod(pod), write);
         }
     }
 
     /// Asks for the deletion of a pod, unless it has changed meanwhile.
-    pub(crate) fn delete_as_known(&mut self, slot: &mut Slot, id: PodId) {
-        if let Some((pod, resource_version)) = self.marks_deleted(slot, id) {
+    pub(crate) fn delete_as_known(&mut self, daemonset: &mut DaemonSetState, id: PodId) {
+        if let Some((pod, resource_version)) = self.marks_deleted(daemonset, id) {
             let write = Write::Delete { pod: pod.clone(), as_known: true };
-            self.ask(slot, Work::DeletePodAsKnown { pod, resource_version }, write);
+            self.ask(daemonset, Work::DeletePodAsKnown { pod, resource_version }, write);
         }
     }
 
-    fn marks_deleted(&mut self, slot: &mut Slot, id: PodId) -> Option<(PodRef, u64)> {
-        if !self.is_deletable(slot, id) {
+    fn marks_deleted(&mut self, daemonset: &mut DaemonSetState, id: PodId) -> Option<(PodRef, u64)> {
+        if !self.is_deletable(daemonset, id) {
             return None;
         }
         let row = self.pods.get_mut(id)?;
         row.delete_sent = true;
-        slot.in_flight.deletes += 1;
+        daemonset.in_flight.deletes += 1;
         Some((PodRef { name: row.name.clone(), uid: row.uid }, row.resource_version))
     }
 
     /// The event for a pod that ended ([L2](crate::spec#l2)), and the node's backoff ([D6](crate::spec#d6)).
-    fn tell_why(&mut self, slot: &mut Slot, node: NodeId, pod: PodId, why: Why, now: Time) {
+    fn tell_why(&mut self, daemonset: &mut DaemonSetState, node: NodeId, pod: PodId, why: Why, now: Time) {
         let Some(row) = self.pods.get(pod) else { return };
-        let place = format!("{}/{} on node {}", slot.key.namespace, row.name, self.nodes.name(node));
+        let place = format!("{}/{} on node {}", daemonset.key.namespace, row.name, self.nodes.name(node));
         match why {
             Why::Failed => {
                 self.record(
-                    slot,
+                    daemonset,
                     true,
                     "FailedDaemonPod",
                     format!("Found failed daemon pod {place}, will try to kill it"),
                 );
-                self.arm_backoff(slot, node, now);
+                self.arm_backoff(daemonset, node, now);
             }
             Why::Succeeded => {
                 let message = format!("Found succeeded daemon pod {place}, will try to delete it");
-                self.record(slot, false, "SucceededDaemonPod", message);
+                self.record(daemonset, false, "SucceededDaemonPod", message);
             }
             Why::Unwanted => {}
         }
     }
 
-    fn arm_backoff(&mut self, slot: &mut Slot, node: NodeId, now: Time) {
-        let generation = slot.stored.observed_generation;
+    fn arm_backoff(&mut self, daemonset: &mut DaemonSetState, node: NodeId, now: Time) {
+        let generation = daemonset.stored.observed_generation;
         let (first, last) = (self.limits.failed_pod_first_millis, self.limits.failed_pod_last_millis);
-        let old = slot
+        let old = daemonset
             .failed
             .get(&node)
             .filter(|old| old.generation == generation && now.millis_since(old.updated) <= 2 * last);
         let delay_millis = old.map_or(first, |old| old.delay_millis.saturating_mul(2).min(last));
-        slot.failed.insert(node, FailedBackoff { generation, delay_millis, updated: now });
+        daemonset.failed.insert(node, FailedBackoff { generation, delay_millis, updated: now });
     }
 
     /// Asks for the next batch of creations, of manage or of the roll-out, and says whether there were any.
     /// Batches of 1, 2, 4, ... follow each other as long as none fails ([C8](crate::spec#c8)); nodes are
     /// taken by name, those whose creations fail after all others.
-    pub(crate) fn create(&mut self, slot: &mut Slot, roll: bool, now: Time) -> bool {
-        if slot.in_flight.creates > 0 {
+    pub(crate) fn create(&mut self, daemonset: &mut DaemonSetState, roll: bool, now: Time) -> bool {
+        if daemonset.in_flight.creates > 0 {
             return false;
         }
         let mut asked = 0;
-        while asked < slot.batch {
-            let Some(node) = self.next_create(slot, roll) else { break };
-            if self.must_wait(slot, |slot| &slot.retries.creates, now) {
+        while asked < daemonset.batch {
+            let Some(node) = self.next_create(daemonset, roll) else { break };
+            if self.must_wait(daemonset, |daemonset| &daemonset.retries.creates, now) {
                 break;
             }
-            if !self.create_on(slot, node, now) {
+            if !self.create_on(daemonset, node, now) {
                 break;
             }
-            self.evaluate(slot, node, now);
+            self.evaluate(daemonset, node, now);
             asked += 1;
         }
         asked > 0
     }
 
     /// The next node to create a pod on.
-    fn next_create(&self, slot: &Slot, roll: bool) -> Option<NodeId> {
+    fn next_create(&self, daemonset: &DaemonSetState, roll: bool) -> Option<NodeId> {
         if !roll {
-            return slot.next_to_create(mark::CREATE);
+            return daemonset.next_to_create(mark::CREATE);
         }
-        let Budget::Surge(max_surge) = Budget::of(slot)? else { return None };
-        if slot.count(mark::MISSING_OLD) > 0 {
+        let Budget::Surge(max_surge) = Budget::of(daemonset)? else { return None };
+        if daemonset.count(mark::MISSING_OLD) > 0 {
             return None;
         }
-        let within = slot.count(mark::SURGING) < max_surge;
-        let at_once = slot.next_to_create(mark::SURGE_NOW);
-        at_once.or_else(|| slot.next_to_create(mark::SURGE_CANDIDATE).filter(|_| within))
+        let within = daemonset.count(mark::SURGING) < max_surge;
+        let at_once = daemonset.next_to_create(mark::SURGE_NOW);
+        at_once.or_else(|| daemonset.next_to_create(mark::SURGE_CANDIDATE).filter(|_| within))
     }
 
     /// Asks for a pod on a node; false when there cannot be one.
-    pub(crate) fn create_on(&mut self, slot: &mut Slot, node: NodeId, now: Time) -> bool {
-        if !self.is_creatable(slot, node, now) {
+    pub(crate) fn create_on(&mut self, daemonset: &mut DaemonSetState, node: NodeId, now: Time) -> bool {
+        if !self.is_creatable(daemonset, node, now) {
             return false;
         }
-        let (Some(spec), Some(current)) = (&slot.spec, &slot.current) else { return false };
-        let earlier = self.revision_for(slot, node);
+        let (Some(spec), Some(current)) = (&daemonset.spec, &daemonset.current) else { return false };
+        let earlier = self.revision_for(daemonset, node);
         // The label of the generation stands for the current template (F1).
         let template_generation = spec.fact.template_generation.filter(|_| earlier.is_none());
         let (template, hash) = earlier.unwrap_or_else(|| (spec.fact.template.clone(), current.hash.clone()));
@@ -152,10 +152,10 @@ impl Tables {
             hash,
             template_generation,
         };
-        let earlier = slot.creating.insert(node, Creating::InFlight);
+        let earlier = daemonset.creating.insert(node, Creating::InFlight);
         let is_repeated = matches!(earlier, Some(Creating::Unknown { .. }));
-        slot.in_flight.creates += 1;
-        self.ask(slot, Work::CreatePod(pod), Write::Create(Creation { node, name, is_repeated }));
+        daemonset.in_flight.creates += 1;
+        self.ask(daemonset, Work::CreatePod(pod), Write::Create(Creation { node, name, is_repeated }));
         true
     }
 }

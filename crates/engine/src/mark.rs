@@ -1,4 +1,4 @@
-//! What a cell counts as. Each bit is either counted or has a queue.
+//! What an assignment counts as. Each bit is either counted or has a queue.
 
 /// The node should run a pod ([I1](crate::spec#i1)).
 pub const DESIRED: u32 = 1 << 0;

@@ -7,14 +7,14 @@ use hashbrown::HashMap;
 
 use crate::base::Uid;
 use crate::facts::RevisionFact;
-use crate::ids::{NamespaceId, PodId, SlotId};
+use crate::ids::{DaemonSetId, NamespaceId, PodId};
 use crate::timers::Retry;
 
 /// What a namespace holds beside its DaemonSets' pods.
 #[derive(Clone, Debug)]
 pub(crate) struct Namespace {
     pub name: Arc<str>,
-    pub slots: Vec<SlotId>,
+    pub daemonsets: Vec<DaemonSetId>,
     pub orphans: BTreeSet<PodId>,
     pub revisions: BTreeMap<Uid, RevisionRow>,
 }
@@ -56,7 +56,7 @@ impl Namespaces {
         let name: Arc<str> = Arc::from(name);
         let row = Namespace {
             name: name.clone(),
-            slots: Vec::new(),
+            daemonsets: Vec::new(),
             orphans: BTreeSet::new(),
             revisions: BTreeMap::new(),
         };
@@ -87,7 +87,7 @@ impl Namespaces {
     /// Frees a namespace that holds nothing.
     pub fn free_if_empty(&mut self, id: NamespaceId) {
         let Some(row) = self.get(id) else { return };
-        if row.slots.is_empty() && row.orphans.is_empty() && row.revisions.is_empty() {
+        if row.daemonsets.is_empty() && row.orphans.is_empty() && row.revisions.is_empty() {
             let name = row.name.clone();
             self.by_name.remove(&name);
             self.rows[id.0 as usize] = None;

@@ -2,66 +2,70 @@
 
 use std::sync::Arc;
 
+use crate::assignment::Creating;
 use crate::base::{Time, Uid};
-use crate::cell::Creating;
 use crate::config::Scope;
+use crate::daemonset::{DaemonSetState, Spec};
 use crate::engine::Engine;
 use crate::facts::{DaemonSetFact, Kind, NodeFact, PodController, PodFact, RevisionFact};
-use crate::ids::{NamespaceId, NodeId, PodId, SlotId};
+use crate::ids::{DaemonSetId, NamespaceId, NodeId, PodId};
 use crate::namespaces::RevisionRow;
 use crate::nodes::Change;
 use crate::pod_name;
 use crate::pods::{NEVER, Place, PodRow};
 use crate::revision;
-use crate::slot::{Slot, Spec};
 use crate::tables::Tables;
 
 impl Engine {
     pub(crate) fn observe_node(&mut self, fact: &NodeFact<'_>) {
         let node = match self.tables.nodes.apply(fact) {
             Change::Changed(node) => node,
-            Change::Unplaced(node) => return self.touch_conducted(node),
+            Change::Unplaced(node) => return self.touch_rollouts(node),
             Change::None => return,
         };
-        let mut touched = smallvec::SmallVec::<[SlotId; 16]>::new();
-        for slot in self.slots.iter_mut() {
-            if slot.cells.contains_key(&node) || slot.verdict(&self.tables.nodes, node).should_run {
-                slot.touch(&mut self.tables.nodes, node);
-                touched.push(slot.id);
+        let mut touched = smallvec::SmallVec::<[DaemonSetId; 16]>::new();
+        for daemonset in self.daemonsets.iter_mut() {
+            if daemonset.assignments.contains_key(&node)
+                || daemonset.verdict(&self.tables.nodes, node).should_run
+            {
+                daemonset.touch(&mut self.tables.nodes, node);
+                touched.push(daemonset.id);
             }
         }
-        touched.into_iter().for_each(|slot| self.slots.activate(slot));
+        touched.into_iter().for_each(|daemonset| self.daemonsets.activate(daemonset));
     }
 
     pub(crate) fn observe_node_gone(&mut self, name: &str) {
         let Change::Changed(node) = self.tables.nodes.remove(name) else { return };
-        let mut touched = smallvec::SmallVec::<[SlotId; 16]>::new();
-        for slot in self.slots.iter_mut().filter(|slot| slot.cells.contains_key(&node)) {
-            slot.touch(&mut self.tables.nodes, node);
-            touched.push(slot.id);
+        let mut touched = smallvec::SmallVec::<[DaemonSetId; 16]>::new();
+        for daemonset in
+            self.daemonsets.iter_mut().filter(|daemonset| daemonset.assignments.contains_key(&node))
+        {
+            daemonset.touch(&mut self.tables.nodes, node);
+            touched.push(daemonset.id);
         }
-        touched.into_iter().for_each(|slot| self.slots.activate(slot));
+        touched.into_iter().for_each(|daemonset| self.daemonsets.activate(daemonset));
         self.tables.nodes.free_if_unused(node);
     }
 
     pub(crate) fn observe_daemonset(&mut self, fact: DaemonSetFact) {
         let namespace = self.tables.namespaces.acquire(&fact.namespace);
-        let id = self.slots.acquire(&mut self.tables.namespaces, namespace, fact.uid);
-        let stamp = self.slot_stamp;
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.stamp = stamp;
+        let id = self.daemonsets.acquire(&mut self.tables.namespaces, namespace, fact.uid);
+        let stamp = self.daemonset_stamp;
+        let Some(daemonset) = self.daemonsets.get_mut(id) else { return };
+        daemonset.stamp = stamp;
         let version = fact.resource_version;
-        let old = slot.spec.as_ref().map(|spec| &spec.fact);
+        let old = daemonset.spec.as_ref().map(|spec| &spec.fact);
         if old.is_some_and(|old| version != 0 && version <= old.resource_version) {
             return;
         }
-        if old.is_none() || version == 0 || version >= slot.resource_version {
-            take_status(slot, &fact);
+        if old.is_none() || version == 0 || version >= daemonset.resource_version {
+            take_status(daemonset, &fact);
         } else {
             self.tables.skips.daemonsets += 1;
         }
-        let diff = Diff::new(slot, &fact);
-        take_spec(slot, fact, &diff);
+        let diff = Diff::new(daemonset, &fact);
+        take_spec(daemonset, fact, &diff);
         self.bind_policy(id);
         if diff.placement {
             self.placement_changed(id);
@@ -69,52 +73,52 @@ impl Engine {
         if diff.claims {
             self.claim_again(id);
         }
-        self.slots.activate(id);
+        self.daemonsets.activate(id);
     }
 
     /// Every node may be judged differently by a DaemonSet.
-    fn placement_changed(&mut self, id: SlotId) {
-        let specs: Vec<_> = self.slots.iter().filter_map(|slot| slot.spec.as_ref()).collect();
+    fn placement_changed(&mut self, id: DaemonSetId) {
+        let specs: Vec<_> = self.daemonsets.iter().filter_map(|daemonset| daemonset.spec.as_ref()).collect();
         let placements = || specs.iter().map(|spec| spec.fact.template.placement());
         self.tables.nodes.set_read_keys(
             placements().flat_map(|placement| placement.label_keys()),
             placements().flat_map(|placement| placement.taint_value_keys()),
         );
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.verdicts.clear();
+        let Some(daemonset) = self.daemonsets.get_mut(id) else { return };
+        daemonset.verdicts.clear();
         let present: Vec<NodeId> = self.tables.nodes.present().collect();
         for node in present {
-            if slot.verdict(&self.tables.nodes, node).should_run {
-                slot.touch(&mut self.tables.nodes, node);
+            if daemonset.verdict(&self.tables.nodes, node).should_run {
+                daemonset.touch(&mut self.tables.nodes, node);
             }
         }
     }
 
     pub(crate) fn observe_daemonset_gone(&mut self, uid: Uid) {
-        let gone: Vec<SlotId> = self
-            .slots
+        let gone: Vec<DaemonSetId> = self
+            .daemonsets
             .iter()
-            .filter(|slot| slot.key.uid == uid && slot.spec.is_some())
-            .map(|slot| slot.id)
+            .filter(|daemonset| daemonset.key.uid == uid && daemonset.spec.is_some())
+            .map(|daemonset| daemonset.id)
             .collect();
         for id in gone {
-            let Some(slot) = self.slots.get_mut(id) else { continue };
-            slot.spec = None;
-            let policy = slot.conduct.take().map(|conduct| conduct.policy.key.clone());
+            let Some(daemonset) = self.daemonsets.get_mut(id) else { continue };
+            daemonset.spec = None;
+            let policy = daemonset.rollout.take().map(|rollout| rollout.policy.key.clone());
             policy.iter().for_each(|policy| self.tables.policies.changed(policy));
-            slot.current = None;
-            slot.unanswered.clear();
-            slot.failed.clear();
-            slot.refused.clear();
-            slot.churn.clear();
-            slot.dirty.clear();
-            let nodes: Vec<NodeId> = slot.cells.keys().copied().collect();
+            daemonset.current = None;
+            daemonset.unanswered.clear();
+            daemonset.failed.clear();
+            daemonset.refused.clear();
+            daemonset.churn.clear();
+            daemonset.dirty.clear();
+            let nodes: Vec<NodeId> = daemonset.assignments.keys().copied().collect();
             for node in nodes {
-                self.tables.forget_creating(slot, node);
-                self.tables.evaluate(slot, node, Time(0));
+                self.tables.forget_creating(daemonset, node);
+                self.tables.evaluate(daemonset, node, Time(0));
             }
             self.claim_again(id);
-            self.slots.activate(id);
+            self.daemonsets.activate(id);
         }
     }
 
@@ -160,18 +164,19 @@ impl Engine {
 
     /// A new pod where the outcome of a creation is not known: it was carried out.
     fn settle_unknown(&mut self, id: PodId, now: Time) {
-        let Some(&PodRow { place: Place::Member(slot), node, uid, .. }) = self.tables.pods.get(id) else {
+        let Some(&PodRow { place: Place::Member(daemonset), node, uid, .. }) = self.tables.pods.get(id)
+        else {
             return;
         };
-        if let Some(slot) = self.slots.get_mut(slot)
-            && matches!(slot.creating.get(&node), Some(Creating::Unknown { .. }))
+        if let Some(daemonset) = self.daemonsets.get_mut(daemonset)
+            && matches!(daemonset.creating.get(&node), Some(Creating::Unknown { .. }))
         {
             if let Some(Creating::Unknown { name: Some(name), is_repeated: true, .. }) =
-                slot.creating.remove(&node)
+                daemonset.creating.remove(&node)
             {
-                self.tables.await_unanswered(slot, node, name, now);
+                self.tables.await_unanswered(daemonset, node, name, now);
             }
-            Tables::note_made(slot, node, uid);
+            Tables::note_made(daemonset, node, uid);
         }
     }
 
@@ -187,7 +192,9 @@ impl Engine {
             None => row.node == NodeId::NONE,
         };
         let owner = match row.place {
-            Place::Member(slot) | Place::Unselected(slot) => self.slots.get(slot).map(|slot| slot.key.uid),
+            Place::Member(daemonset) | Place::Unselected(daemonset) => {
+                self.daemonsets.get(daemonset).map(|daemonset| daemonset.key.uid)
+            }
             Place::Orphan | Place::Adopting(_) => None,
         };
         let owner_same = owner.is_some_and(|uid| fact.controller == PodController::DaemonSet(uid));
@@ -247,8 +254,8 @@ impl Engine {
 
     /// A pod that was created has been seen.
     fn saw_pod(&mut self, uid: Uid) {
-        if let Some(&(_, slot, node)) = self.tables.unseen.by_uid.get(&uid) {
-            self.settle(slot, node);
+        if let Some(&(_, daemonset, node)) = self.tables.unseen.by_uid.get(&uid) {
+            self.settle(daemonset, node);
         }
     }
 
@@ -268,15 +275,15 @@ impl Engine {
                 break;
             }
             self.tables.unseen.by_version.remove(&(first, uid));
-            if let Some((_, slot, node)) = self.tables.unseen.by_uid.get(&uid).copied() {
-                self.settle(slot, node);
+            if let Some((_, daemonset, node)) = self.tables.unseen.by_uid.get(&uid).copied() {
+                self.settle(daemonset, node);
             }
         }
     }
 
-    pub(crate) fn settle(&mut self, id: SlotId, node: NodeId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        self.tables.forget_creating(slot, node);
+    pub(crate) fn settle(&mut self, id: DaemonSetId, node: NodeId) {
+        let Some(daemonset) = self.daemonsets.get_mut(id) else { return };
+        self.tables.forget_creating(daemonset, node);
         self.touch(id, node);
     }
 
@@ -330,11 +337,11 @@ impl Engine {
 
     /// A DaemonSet that waits for its revision may go on.
     fn revision_came(&mut self, namespace: NamespaceId, owner: Uid) {
-        let Some(id) = self.slots.find(namespace, owner) else { return };
-        if let Some(slot) = self.slots.get_mut(id) {
-            slot.has_new_revision = true;
+        let Some(id) = self.daemonsets.find(namespace, owner) else { return };
+        if let Some(daemonset) = self.daemonsets.get_mut(id) {
+            daemonset.has_new_revision = true;
         }
-        self.slots.activate(id);
+        self.daemonsets.activate(id);
     }
 
     /// The history of a revision's owner, of who uses it, or of everybody who may adopt it, is to be looked at.
@@ -345,16 +352,16 @@ impl Engine {
         controller: PodController,
     ) {
         let Some(row) = self.tables.namespaces.get(namespace) else { return };
-        for id in row.slots.clone() {
-            let Some(slot) = self.slots.get_mut(id) else { continue };
+        for id in row.daemonsets.clone() {
+            let Some(daemonset) = self.daemonsets.get_mut(id) else { continue };
             let concerned = match controller {
-                PodController::DaemonSet(uid) => uid == slot.key.uid,
+                PodController::DaemonSet(uid) => uid == daemonset.key.uid,
                 PodController::Nobody => true,
                 PodController::Other => false,
             };
-            if concerned || slot.borrowed == Some(revision) || self.tables.scope != Scope::All {
-                slot.history_dirty = true;
-                self.slots.activate(id);
+            if concerned || daemonset.borrowed == Some(revision) || self.tables.scope != Scope::All {
+                daemonset.history_dirty = true;
+                self.daemonsets.activate(id);
             }
         }
     }
@@ -362,7 +369,7 @@ impl Engine {
     pub(crate) fn begin_relist(&mut self, kind: Kind) {
         match kind {
             Kind::Node => self.tables.nodes.begin_relist(),
-            Kind::DaemonSet => self.slot_stamp = self.slot_stamp.wrapping_add(1),
+            Kind::DaemonSet => self.daemonset_stamp = self.daemonset_stamp.wrapping_add(1),
             Kind::Pod => self.tables.pods.stamp = self.tables.pods.stamp.wrapping_add(1),
             Kind::Revision => self.tables.revision_stamp = self.tables.revision_stamp.wrapping_add(1),
         }
@@ -377,9 +384,12 @@ impl Engine {
                 gone.iter().for_each(|name| self.observe_node_gone(name));
             }
             Kind::DaemonSet => {
-                let stamp = self.slot_stamp;
-                let known = self.slots.iter().filter(|slot| slot.spec.is_some() && slot.stamp != stamp);
-                let gone: Vec<Uid> = known.map(|slot| slot.key.uid).collect();
+                let stamp = self.daemonset_stamp;
+                let known = self
+                    .daemonsets
+                    .iter()
+                    .filter(|daemonset| daemonset.spec.is_some() && daemonset.stamp != stamp);
+                let gone: Vec<Uid> = known.map(|daemonset| daemonset.key.uid).collect();
                 gone.into_iter().for_each(|uid| self.observe_daemonset_gone(uid));
             }
             Kind::Pod => {
@@ -410,8 +420,8 @@ impl Engine {
     }
 
     fn activate_all(&mut self) {
-        let all: Vec<SlotId> = self.slots.iter().map(|slot| slot.id).collect();
-        all.into_iter().for_each(|id| self.slots.activate(id));
+        let all: Vec<DaemonSetId> = self.daemonsets.iter().map(|daemonset| daemonset.id).collect();
+        all.into_iter().for_each(|id| self.daemonsets.activate(id));
     }
 }
 
@@ -422,19 +432,19 @@ struct Diff {
     claims: bool,
     history: bool,
     generation: bool,
-    cells: bool,
+    assignments: bool,
 }
 
 impl Diff {
-    fn new(slot: &Slot, new: &DaemonSetFact) -> Self {
-        let Some(old) = slot.spec.as_ref().map(|spec| &spec.fact) else {
+    fn new(daemonset: &DaemonSetState, new: &DaemonSetFact) -> Self {
+        let Some(old) = daemonset.spec.as_ref().map(|spec| &spec.fact) else {
             return Diff {
                 placement: true,
                 template: true,
                 claims: true,
                 history: true,
                 generation: true,
-                cells: true,
+                assignments: true,
             };
         };
         let template = !Arc::ptr_eq(&old.template, &new.template) && old.template != new.template;
@@ -450,7 +460,7 @@ impl Diff {
                 || generation
                 || old.annotations != new.annotations
                 || old.status.collision_count != new.status.collision_count,
-            cells: template
+            assignments: template
                 || claims
                 || old.template_generation != new.template_generation
                 || old.strategy != new.strategy
@@ -461,16 +471,16 @@ impl Diff {
 }
 
 /// status as the API server has it, when it is not older than what we wrote.
-fn take_status(slot: &mut Slot, fact: &DaemonSetFact) {
-    let is_new_key = slot.stored.observed_generation != fact.status.observed_generation;
-    slot.stored = fact.status;
+fn take_status(daemonset: &mut DaemonSetState, fact: &DaemonSetFact) {
+    let is_new_key = daemonset.stored.observed_generation != fact.status.observed_generation;
+    daemonset.stored = fact.status;
     if is_new_key {
-        slot.touch_failed();
+        daemonset.touch_failed();
     }
 }
 
-fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
-    let old = slot.spec.take();
+fn take_spec(daemonset: &mut DaemonSetState, mut fact: DaemonSetFact, diff: &Diff) {
+    let old = daemonset.spec.take();
     let names_same = old.as_ref().is_some_and(|old| {
         pod_name::annotation(&old.fact.annotations) == pod_name::annotation(&fact.annotations)
     });
@@ -482,34 +492,34 @@ fn take_spec(slot: &mut Slot, mut fact: DaemonSetFact, diff: &Diff) {
         }
         _ => (revision::data(fact.template.value()), false),
     };
-    if slot.key.name != fact.name {
-        slot.key = Arc::new(crate::actions::DaemonSetRef {
+    if daemonset.key.name != fact.name {
+        daemonset.key = Arc::new(crate::actions::DaemonSetRef {
             namespace: fact.namespace.clone(),
             name: fact.name.clone(),
             uid: fact.uid,
         });
     }
     if diff.template {
-        slot.current = None;
-        slot.borrowed = None;
-        slot.collision = false;
-        slot.remember_template(&data);
+        daemonset.current = None;
+        daemonset.borrowed = None;
+        daemonset.collision = false;
+        daemonset.remember_template(&data);
     }
     if diff.generation {
-        let retries = &mut slot.retries;
+        let retries = &mut daemonset.retries;
         [&mut retries.creates, &mut retries.deletes, &mut retries.history]
             .into_iter()
             .for_each(|one| one.succeed());
-        let refused: Vec<NodeId> = slot.refused.drain().map(|(node, _)| node).collect();
-        let braked: Vec<NodeId> = slot.churn.drain().map(|(node, _)| node).collect();
-        refused.into_iter().chain(braked).for_each(|node| slot.touch_known(node));
+        let refused: Vec<NodeId> = daemonset.refused.drain().map(|(node, _)| node).collect();
+        let braked: Vec<NodeId> = daemonset.churn.drain().map(|(node, _)| node).collect();
+        refused.into_iter().chain(braked).for_each(|node| daemonset.touch_known(node));
     }
-    slot.history_dirty |= diff.history;
-    slot.cleanup_dirty = true;
-    if diff.cells {
-        slot.touch_all();
+    daemonset.history_dirty |= diff.history;
+    daemonset.cleanup_dirty = true;
+    if diff.assignments {
+        daemonset.touch_all();
     }
-    slot.spec = Some(Spec {
+    daemonset.spec = Some(Spec {
         data,
         generation_text: fact.template_generation.map(|generation| generation.to_string()),
         reads_name: fact.template.placement().reads_name(),

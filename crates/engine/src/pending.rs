@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::actions::PodRef;
 use crate::base::Uid;
 use crate::facts::Status;
-use crate::ids::{NodeId, SlotId};
+use crate::ids::{DaemonSetId, NodeId};
 
 /// A write of one DaemonSet whose outcome is awaited.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     /// The DaemonSet that asked for it.
-    pub slot: SlotId,
+    pub daemonset: DaemonSetId,
     pub write: Write,
 }
 

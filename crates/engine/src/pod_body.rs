@@ -83,11 +83,11 @@ fn pin_to_node(spec: &mut Map<String, Value>, node: &str) {
 }
 
 fn object_at<'a>(parent: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
-    let slot = parent.entry(key).or_insert_with(|| Value::Object(Map::new()));
-    if !slot.is_object() {
-        *slot = Value::Object(Map::new());
+    let daemonset = parent.entry(key).or_insert_with(|| Value::Object(Map::new()));
+    if !daemonset.is_object() {
+        *daemonset = Value::Object(Map::new());
     }
-    match slot {
+    match daemonset {
         Value::Object(map) => map,
         _ => unreachable!("it was made an object just above"),
     }

@@ -6,19 +6,19 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::base::{Time, Uid};
 use crate::facts::{Phase, PodFact, Trouble};
-use crate::ids::{LabelSetId, NamespaceId, NodeId, PodId, SlotId};
+use crate::ids::{DaemonSetId, LabelSetId, NamespaceId, NodeId, PodId};
 
 /// Where a pod belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Nowhere: an orphan that no DaemonSet wants.
     Orphan,
-    /// In a cell of the DaemonSet that controls it.
-    Member(SlotId),
-    /// In a cell of the DaemonSet that is about to adopt it ([G3](crate::spec#g3)).
-    Adopting(SlotId),
+    /// In an assignment of the DaemonSet that controls it.
+    Member(DaemonSetId),
+    /// In an assignment of the DaemonSet that is about to adopt it ([G3](crate::spec#g3)).
+    Adopting(DaemonSetId),
     /// With the DaemonSet that controls it but does not select it ([G2](crate::spec#g2)).
-    Unselected(SlotId),
+    Unselected(DaemonSetId),
 }
 
 /// One pod.

@@ -1,9 +1,17 @@
-//! Rolling updates: specification 1.E and 1.F, from counters and queues.
+//! Rolling updates without a policy: specification 1.E and 1.F, from counters and queues.
+//!
+//! *Assumed:* every assignment is evaluated, and its marks are in the counters and queues.
+//!
+//! *Without surge* (`Budget::Unavailable`): an old pod that is not available goes at once; one that is goes while fewer
+//! than maxUnavailable nodes lack an available pod. `UNAVAILABLE` never rises above the budget by a step of ours.
+//!
+//! *With surge* (`Budget::Surge`): a new pod comes beside an available old one while fewer than maxSurge nodes have
+//! both; the old one goes when the new one is available. No node gets a third.
 
 use crate::base::Time;
+use crate::daemonset::DaemonSetState;
 use crate::facts::Strategy;
 use crate::mark;
-use crate::slot::Slot;
 use crate::tables::Tables;
 
 /// What a roll-out may spend ([E2](crate::spec#e2) to [E6](crate::spec#e6)).
@@ -17,8 +25,8 @@ pub enum Budget {
 
 impl Budget {
     /// The budget of a DaemonSet as it stands; `None` when it does not roll.
-    pub(crate) fn of(slot: &Slot) -> Option<Self> {
-        Budget::for_nodes(slot.spec.as_ref()?.fact.strategy, slot.count(mark::DESIRED))
+    pub(crate) fn of(daemonset: &DaemonSetState) -> Option<Self> {
+        Budget::for_nodes(daemonset.spec.as_ref()?.fact.strategy, daemonset.count(mark::DESIRED))
     }
 
     /// The budget that a strategy gives for so many nodes; `None` when it does not roll.
@@ -36,45 +44,45 @@ impl Budget {
 impl Tables {
     /// The roll-out goes on only when manage has nothing left to ask for and no creation or deletion fails
     /// ([F0](crate::spec#f0)). Writes that are under way do not hold it up, as they count against its budget.
-    pub(crate) fn may_roll(&mut self, slot: &mut Slot, now: Time) -> bool {
-        let creates_wait = self.must_wait(slot, |slot| &slot.retries.creates, now);
-        let deletes_wait = self.must_wait(slot, |slot| &slot.retries.deletes, now);
-        let is_managed = slot.queue(mark::CREATE).is_empty() && slot.queue(mark::DELETE).is_empty();
+    pub(crate) fn may_roll(&mut self, daemonset: &mut DaemonSetState, now: Time) -> bool {
+        let creates_wait = self.must_wait(daemonset, |daemonset| &daemonset.retries.creates, now);
+        let deletes_wait = self.must_wait(daemonset, |daemonset| &daemonset.retries.deletes, now);
+        let is_managed = daemonset.queue(mark::CREATE).is_empty() && daemonset.queue(mark::DELETE).is_empty();
         is_managed && !creates_wait && !deletes_wait
     }
 
     /// Deletes old pods, by node name.
-    pub(crate) fn roll_deletes(&mut self, slot: &mut Slot, now: Time) {
-        match Budget::of(slot) {
+    pub(crate) fn roll_deletes(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+        match Budget::of(daemonset) {
             None => {}
             Some(Budget::Unavailable(max)) => {
-                self.delete_old(slot, mark::REPLACE, i32::MAX, now);
-                let left = max.saturating_sub(slot.count(mark::UNAVAILABLE));
-                self.delete_old(slot, mark::CANDIDATE, left, now);
+                self.delete_old(daemonset, mark::REPLACE, i32::MAX, now);
+                let left = max.saturating_sub(daemonset.count(mark::UNAVAILABLE));
+                self.delete_old(daemonset, mark::CANDIDATE, left, now);
             }
             // F10: the built-in controller gives the whole update up.
-            Some(Budget::Surge(_)) if slot.count(mark::MISSING_OLD) > 0 => {}
+            Some(Budget::Surge(_)) if daemonset.count(mark::MISSING_OLD) > 0 => {}
             Some(Budget::Surge(_)) => {
-                let left = slot.count(mark::ROLL_AVAILABLE) - slot.count(mark::DESIRED);
-                self.delete_old(slot, mark::SURGE_DELETE, i32::MAX, now);
-                self.delete_old(slot, mark::SUNSET, left, now);
+                let left = daemonset.count(mark::ROLL_AVAILABLE) - daemonset.count(mark::DESIRED);
+                self.delete_old(daemonset, mark::SURGE_DELETE, i32::MAX, now);
+                self.delete_old(daemonset, mark::SUNSET, left, now);
             }
         }
     }
 
-    /// Deletes the old pods of the first cells of a queue.
-    fn delete_old(&mut self, slot: &mut Slot, queue: u32, limit: i32, now: Time) {
+    /// Deletes the old pods of the first assignments of a queue.
+    fn delete_old(&mut self, daemonset: &mut DaemonSetState, queue: u32, limit: i32, now: Time) {
         let mut left = limit;
         while left > 0 {
-            let Some(node) = slot.first(queue) else { return };
-            if !self.may_delete(slot, now) {
+            let Some(node) = daemonset.first(queue) else { return };
+            if !self.may_delete(daemonset, now) {
                 return;
             }
-            let Some(pod) = self.view(slot, node, now).old_pod() else { return };
-            let before = slot.count(mark::UNAVAILABLE);
-            self.delete(slot, pod);
-            self.evaluate(slot, node, now);
-            self.check_budget(slot, before);
+            let Some(pod) = self.view(daemonset, node, now).old_pod() else { return };
+            let before = daemonset.count(mark::UNAVAILABLE);
+            self.delete(daemonset, pod);
+            self.evaluate(daemonset, node, now);
+            self.check_budget(daemonset, before);
             left -= 1;
         }
     }

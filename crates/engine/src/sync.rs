@@ -5,67 +5,69 @@ use everynode_model::LabelSelector;
 use crate::actions::{Action, Event, Work};
 use crate::base::Time;
 use crate::config::Scope;
+use crate::daemonset::{DaemonSetState, Spec};
+use crate::daemonsets::Others;
 use crate::mark;
 use crate::pod_name::{self, POD_NAMES, PodNames};
-use crate::slot::{Slot, Spec};
-use crate::slots::Others;
 use crate::tables::Tables;
 
 impl Tables {
     /// Looks at one DaemonSet.
-    pub(crate) fn run(&mut self, slot: &mut Slot, others: &Others<'_>, now: Time) {
+    pub(crate) fn run(&mut self, daemonset: &mut DaemonSetState, others: &Others<'_>, now: Time) {
         match self.scope {
-            Scope::All => self.sync(slot, others, now),
-            Scope::Rollouts | Scope::Nothing => self.follow(slot, now),
+            Scope::All => self.sync(daemonset, others, now),
+            Scope::Rollouts | Scope::Nothing => self.follow(daemonset, now),
         }
     }
 
     /// Another controller places pods and keeps revisions: what it does is counted and can be explained.
-    fn follow(&mut self, slot: &mut Slot, now: Time) {
-        self.follow_revision(slot);
-        self.evaluate_dirty(slot, now);
-        if !slot.rests() {
-            self.conduct(slot, now);
+    fn follow(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+        self.follow_revision(daemonset);
+        self.evaluate_dirty(daemonset, now);
+        if !daemonset.rests() {
+            self.advance_rollout(daemonset, now);
         }
     }
 
     /// The sync of one DaemonSet: the specification's section 0, on what has changed.
-    fn sync(&mut self, slot: &mut Slot, others: &Others<'_>, now: Time) {
-        if slot.rests() {
-            self.evaluate_dirty(slot, now);
-            self.warn_of_empty_selector(slot);
+    fn sync(&mut self, daemonset: &mut DaemonSetState, others: &Others<'_>, now: Time) {
+        if daemonset.rests() {
+            self.evaluate_dirty(daemonset, now);
+            self.warn_of_empty_selector(daemonset);
             return;
         }
-        self.warn_of_pod_names(slot);
-        self.claim(slot, now);
-        if !self.establish_revision(slot, others, now) {
+        self.warn_of_pod_names(daemonset);
+        self.claim(daemonset, now);
+        if !self.establish_revision(daemonset, others, now) {
             return;
         }
-        self.evaluate_dirty(slot, now);
-        self.manage_deletes(slot, now);
-        self.conduct(slot, now);
-        self.evaluate_dirty(slot, now);
-        let mut asked = self.create(slot, false, now);
-        let is_conducted = slot.conduct.is_some() || slot.is_contested;
-        if !is_conducted && self.may_roll(slot, now) {
-            self.roll_deletes(slot, now);
-            asked |= self.create(slot, true, now);
+        self.evaluate_dirty(daemonset, now);
+        self.manage_deletes(daemonset, now);
+        self.advance_rollout(daemonset, now);
+        self.evaluate_dirty(daemonset, now);
+        let mut asked = self.create(daemonset, false, now);
+        let has_policy = daemonset.rollout.is_some() || daemonset.is_contested;
+        if !has_policy && self.may_roll(daemonset, now) {
+            self.roll_deletes(daemonset, now);
+            asked |= self.create(daemonset, true, now);
         }
-        if !asked && slot.in_flight.creates == 0 && slot.queue(mark::CREATE).is_empty() {
-            slot.batch = 1;
+        if !asked && daemonset.in_flight.creates == 0 && daemonset.queue(mark::CREATE).is_empty() {
+            daemonset.batch = 1;
         }
-        if slot.retries.creates.blocked(now).is_none() && slot.retries.deletes.blocked(now).is_none() {
-            self.clean_up_history(slot, now);
+        if daemonset.retries.creates.blocked(now).is_none()
+            && daemonset.retries.deletes.blocked(now).is_none()
+        {
+            self.clean_up_history(daemonset, now);
         }
-        self.update_status(slot, now);
+        self.update_status(daemonset, now);
     }
 
     /// [M6](crate::spec#m6).
-    fn warn_of_empty_selector(&mut self, slot: &mut Slot) {
-        let key = slot.key.clone();
+    fn warn_of_empty_selector(&mut self, daemonset: &mut DaemonSetState) {
+        let key = daemonset.key.clone();
         let is_new = |spec: &&mut Spec| !spec.warned && !spec.fact.deleting;
         let selects_all = |spec: &&mut Spec| spec.fact.selector == LabelSelector::Everything;
-        let Some(spec) = slot.spec.as_mut().filter(is_new).filter(selects_all) else { return };
+        let Some(spec) = daemonset.spec.as_mut().filter(is_new).filter(selects_all) else { return };
         spec.warned = true;
         let message = "This daemon set is selecting all pods. A non-empty selector is required.".to_owned();
         let event = Event { warning: true, reason: "SelectingAll", message };
@@ -74,12 +76,12 @@ impl Tables {
     }
 
     /// The annotation for pod names has a value that is not known.
-    fn warn_of_pod_names(&mut self, slot: &mut Slot) {
+    fn warn_of_pod_names(&mut self, daemonset: &mut DaemonSetState) {
         let is_new = |spec: &&mut Spec| spec.fact.pod_names == PodNames::Unreadable && !spec.warned_of_names;
-        let Some(spec) = slot.spec.as_mut().filter(is_new) else { return };
+        let Some(spec) = daemonset.spec.as_mut().filter(is_new) else { return };
         spec.warned_of_names = true;
         let value = pod_name::annotation(&spec.fact.annotations).unwrap_or_default();
         let message = format!("{POD_NAMES} must be \"node\" and not {value:?}: pods get random names");
-        self.record(slot, true, "InvalidPodNames", message);
+        self.record(daemonset, true, "InvalidPodNames", message);
     }
 }

@@ -1,15 +1,16 @@
-//! What is known of the world and what was asked of it. The state of each DaemonSet stands above this (`slot`): whoever
-//! works on one is given these tables beside it.
+//! What is known of the world and what was asked of it. The state of each DaemonSet stands above this (`daemonset`):
+//! whoever works on one is given these tables beside it.
 
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
 use crate::actions::{Action, Event, Work};
+use crate::assignment::Creating;
 use crate::base::{Time, Uid};
-use crate::cell::Creating;
 use crate::config::{Limits, Scope};
-use crate::ids::{ActionId, NodeId, SlotId};
+use crate::daemonset::DaemonSetState;
+use crate::ids::{ActionId, DaemonSetId, NodeId};
 use crate::invariants::Violations;
 use crate::labels::LabelSets;
 use crate::listing::Listing;
@@ -18,7 +19,6 @@ use crate::nodes::Nodes;
 use crate::pending::{Pending, Write};
 use crate::pods::Pods;
 use crate::policy::Policies;
-use crate::slot::Slot;
 use crate::timers::{Retry, Timers, Wait, Wake};
 
 /// The tables.
@@ -63,7 +63,7 @@ pub struct StaleSkips {
 /// Pods that were created and that the watch has not shown, by uid and by resource version.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unseen {
-    pub by_uid: HashMap<Uid, (u64, SlotId, NodeId)>,
+    pub by_uid: HashMap<Uid, (u64, DaemonSetId, NodeId)>,
     pub by_version: BTreeSet<(u64, Uid)>,
 }
 
@@ -100,37 +100,48 @@ impl Tables {
     }
 
     /// Wakes a DaemonSet at a time.
-    pub fn wake_slot(&mut self, slot: &mut Slot, at: Time) {
-        if at < slot.wake {
-            slot.wake = at;
-            self.timers.set(at, Wake::Slot(slot.id));
+    pub fn wake_daemonset(&mut self, daemonset: &mut DaemonSetState, at: Time) {
+        if at < daemonset.wake {
+            daemonset.wake = at;
+            self.timers.set(at, Wake::DaemonSet(daemonset.id));
         }
     }
 
     /// Whether writes of a kind must wait after failures; if so, the DaemonSet is woken when they need not.
-    pub fn must_wait(&mut self, slot: &mut Slot, retry: fn(&Slot) -> &Retry, now: Time) -> bool {
-        let blocked = retry(slot).blocked(now);
+    pub fn must_wait(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        retry: fn(&DaemonSetState) -> &Retry,
+        now: Time,
+    ) -> bool {
+        let blocked = retry(daemonset).blocked(now);
         if let Some(at) = blocked {
-            self.wake_slot(slot, at);
+            self.wake_daemonset(daemonset, at);
         }
         blocked.is_some()
     }
 
     /// Asks for a write whose outcome matters.
-    pub fn ask(&mut self, slot: &Slot, work: Work, write: Write) {
+    pub fn ask(&mut self, daemonset: &DaemonSetState, work: Work, write: Write) {
         let id = self.next_id();
-        self.pending.insert(id, Pending { slot: slot.id, write });
-        self.out.push(Action { id, daemonset: slot.key.clone(), work });
+        self.pending.insert(id, Pending { daemonset: daemonset.id, write });
+        self.out.push(Action { id, daemonset: daemonset.key.clone(), work });
     }
 
     /// Asks for an event (1.L), as long as there is something to record it on.
-    pub fn record(&mut self, slot: &Slot, warning: bool, reason: &'static str, message: String) {
-        if slot.spec.is_none() {
+    pub fn record(
+        &mut self,
+        daemonset: &DaemonSetState,
+        warning: bool,
+        reason: &'static str,
+        message: String,
+    ) {
+        if daemonset.spec.is_none() {
             return;
         }
         let id = self.next_id();
         let work = Work::RecordEvent(Event { warning, reason, message });
-        self.out.push(Action { id, daemonset: slot.key.clone(), work });
+        self.out.push(Action { id, daemonset: daemonset.key.clone(), work });
     }
 
     pub fn next_id(&mut self) -> ActionId {
@@ -139,8 +150,8 @@ impl Tables {
     }
 
     /// A pod that was asked for is not waited for any more.
-    pub fn forget_creating(&mut self, slot: &mut Slot, node: NodeId) {
-        if let Some(Creating::Unseen { uid, .. }) = slot.creating.remove(&node)
+    pub fn forget_creating(&mut self, daemonset: &mut DaemonSetState, node: NodeId) {
+        if let Some(Creating::Unseen { uid, .. }) = daemonset.creating.remove(&node)
             && let Some((version, ..)) = self.unseen.by_uid.remove(&uid)
         {
             self.unseen.by_version.remove(&(version, uid));

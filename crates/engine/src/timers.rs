@@ -5,23 +5,23 @@ use std::collections::BinaryHeap;
 
 use crate::base::{Time, Uid};
 use crate::facts::Kind;
-use crate::ids::{NamespaceId, NodeId, SlotId};
+use crate::ids::{DaemonSetId, NamespaceId, NodeId};
 
 /// A write whose effect is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wait {
     /// A pod that was created, or may have been.
-    Creation(SlotId, NodeId),
+    Creation(DaemonSetId, NodeId),
     /// A creation that was not answered, and whose name another one has had since.
-    Unanswered(SlotId, NodeId),
+    Unanswered(DaemonSetId, NodeId),
     /// A pod that was deleted.
-    Delete(SlotId, Uid),
+    Delete(DaemonSetId, Uid),
     /// A pod that was released.
-    Release(SlotId, Uid),
+    Release(DaemonSetId, Uid),
     /// A revision that was deleted, or was found to be gone.
-    Revision(SlotId, NamespaceId, Uid),
+    Revision(DaemonSetId, NamespaceId, Uid),
     /// A DaemonSet that a write found to be gone.
-    DaemonSet(SlotId, Uid),
+    DaemonSet(DaemonSetId, Uid),
 }
 
 impl Wait {
@@ -35,14 +35,14 @@ impl Wait {
     }
 
     /// The DaemonSet that made the write.
-    pub fn slot(self) -> SlotId {
+    pub fn daemonset(self) -> DaemonSetId {
         match self {
-            Wait::Creation(slot, _)
-            | Wait::Unanswered(slot, _)
-            | Wait::Delete(slot, _)
-            | Wait::Release(slot, _)
-            | Wait::Revision(slot, ..)
-            | Wait::DaemonSet(slot, _) => slot,
+            Wait::Creation(daemonset, _)
+            | Wait::Unanswered(daemonset, _)
+            | Wait::Delete(daemonset, _)
+            | Wait::Release(daemonset, _)
+            | Wait::Revision(daemonset, ..)
+            | Wait::DaemonSet(daemonset, _) => daemonset,
         }
     }
 }
@@ -51,10 +51,10 @@ impl Wait {
 /// it leads to is computed from the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wake {
-    /// A cell: a pod becomes available, a backoff ends.
-    Cell(SlotId, NodeId),
+    /// An assignment: a pod becomes available, a backoff ends.
+    Assignment(DaemonSetId, NodeId),
     /// A DaemonSet: a retry is due, or a status write.
-    Slot(SlotId),
+    DaemonSet(DaemonSetId),
     /// The status of a policy is to be written.
     Policies,
     /// A write: its effect should have become visible by now.
@@ -87,8 +87,8 @@ impl Timers {
     pub fn clock_was_set(&mut self, by_millis: i64) {
         let wakes = std::mem::take(&mut self.heap).into_iter();
         let moved = wakes.map(|Reverse((at, wake))| match wake {
-            // What a cell waits for may be a time that others have written: it is looked at again.
-            Wake::Cell(..) => Reverse((AT_ONCE, wake)),
+            // What an assignment waits for may be a time that others have written: it is looked at again.
+            Wake::Assignment(..) => Reverse((AT_ONCE, wake)),
             _ => Reverse((at.plus_millis(by_millis), wake)),
         });
         self.heap = moved.collect();

@@ -216,7 +216,7 @@ impl<'a> Set<'a> {
         let (class, reason) = self.class(node, &explained, &pods, is_done);
         let conducted = self.under_way().filter(|_| !self.fact.strategy.allows_surge());
         let uses_budget = match conducted {
-            Some(conducted) => conducted.nodes.get(node).is_some_and(|node| node.is_taken),
+            Some(conducted) => conducted.nodes.get(node).is_some_and(|node| node.is_disrupted),
             None => explained.uses_budget,
         };
         Some(Answer { node: node.to_owned(), class, reason, pods, uses_budget, is_done, is_updated })

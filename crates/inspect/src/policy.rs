@@ -102,7 +102,7 @@ impl<'a> Conducted<'a> {
 
     /// How many nodes are taken.
     pub fn taken(&self) -> usize {
-        self.nodes.values().filter(|node| node.is_taken).count()
+        self.nodes.values().filter(|node| node.is_disrupted).count()
     }
 
     /// What it all comes to.

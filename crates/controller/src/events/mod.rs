@@ -41,7 +41,7 @@ impl Recorder {
         (Recorder { lane, metrics }, Lane { api, clock, asked, correlator: Correlator::default() })
     }
 
-    /// Has an event recorded, or drops it when too many are waiting.
+    /// Queues an event to be recorded, or drops it when too many are waiting.
     pub(crate) fn record(&self, daemonset: Arc<DaemonSetRef>, event: Event) {
         if self.lane.try_send((daemonset, event)).is_err() {
             self.metrics.event_dropped();

@@ -1,4 +1,4 @@
-//! What a conducted roll-out asks for.
+//! What a roll-out under a policy asks for.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use everynode_model::IntOrPercent;
 
 use crate::base::{Time, Uid};
 use crate::config::Scope;
+use crate::daemonset::DaemonSetState;
 use crate::facts::Strategy;
 use crate::fit::holds_the_node;
 use crate::ids::{NodeId, PodId};
 use crate::revision;
-use crate::slot::Slot;
 use crate::tables::Tables;
 use crate::template::Template;
 
 use super::RolloutPhase;
-use super::conduct::{Conduct, size};
 use super::look::Found;
+use super::node_state::Health;
+use super::nodes::flag;
 use super::reason::{Cause, RolloutReason, Way};
-use super::roster::flag;
-use super::spot::Health;
+use super::rollout::{RolloutState, size};
 
 /// What is to be done on a node.
 #[derive(Clone, Copy, Debug)]
@@ -34,350 +34,376 @@ enum Order {
 
 impl Tables {
     /// Looks at the roll-out of a DaemonSet that a policy selects, and asks for what is to be done next.
-    pub(crate) fn conduct(&mut self, slot: &mut Slot, now: Time) {
-        let Some(mut conduct) = slot.conduct.take() else { return };
+    pub(crate) fn advance_rollout(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+        let Some(mut rollout) = daemonset.rollout.take() else { return };
         // Two controllers must not roll one DaemonSet.
-        let strategy = slot.spec.as_ref().map(|spec| spec.fact.strategy);
+        let strategy = daemonset.spec.as_ref().map(|spec| spec.fact.strategy);
         let is_refused = self.scope == Scope::Rollouts && strategy != Some(Strategy::OnDelete);
-        if conduct.is_refused != is_refused {
-            let policy = conduct.policy.clone();
-            *conduct = Conduct::new(policy);
-            conduct.is_refused = is_refused;
-            self.policies.changed(&conduct.policy.key);
+        if rollout.is_refused != is_refused {
+            let policy = rollout.policy.clone();
+            *rollout = RolloutState::new(policy);
+            rollout.is_refused = is_refused;
+            self.policies.changed(&rollout.policy.key);
         }
         if is_refused {
-            slot.conduct = Some(conduct);
+            daemonset.rollout = Some(rollout);
             return;
         }
-        if let Some(current) = slot.current.clone().filter(|_| !slot.is_at_rest_under(&conduct)) {
-            let last_good = conduct.last_good.clone();
-            self.conduct_to(slot, &mut conduct, &current.hash, now);
+        if let Some(current) = daemonset.current.clone().filter(|_| !daemonset.is_at_rest_under(&rollout)) {
+            let last_good = rollout.last_good.clone();
+            self.advance_rollout_to(daemonset, &mut rollout, &current.hash, now);
             // The revision that was good before need not be kept any more.
-            slot.cleanup_dirty |= conduct.last_good != last_good;
-            self.policies.changed(&conduct.policy.key);
+            daemonset.cleanup_dirty |= rollout.last_good != last_good;
+            self.policies.changed(&rollout.policy.key);
         }
-        slot.conduct = Some(conduct);
-        self.keep_last_good(slot);
+        daemonset.rollout = Some(rollout);
+        self.keep_last_good(daemonset);
     }
 
-    fn conduct_to(&mut self, slot: &mut Slot, conduct: &mut Conduct, hash: &Arc<str>, now: Time) {
-        let policy = conduct.policy.clone();
-        if !conduct.is_known {
-            self.take_up(slot, conduct, hash, now);
+    fn advance_rollout_to(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: &mut RolloutState,
+        hash: &Arc<str>,
+        now: Time,
+    ) {
+        let policy = rollout.policy.clone();
+        if !rollout.is_known {
+            self.take_up(daemonset, rollout, hash, now);
         }
-        if conduct.hash.as_ref() != Some(hash) {
-            conduct.begin(hash, Tables::own_digest(slot), now);
+        if rollout.hash.as_ref() != Some(hash) {
+            rollout.begin(hash, Tables::own_digest(daemonset), now);
             self.record(
-                slot,
+                daemonset,
                 false,
                 "RolloutStarted",
                 format!("Policy {} begins with revision {hash}", policy.key.name),
             );
         }
-        conduct.obey(now);
-        let found = self.look(slot, conduct, now);
-        self.end_first_rollout(slot, conduct, now);
-        let wake = match conduct.phase {
+        rollout.obey(now);
+        let found = self.look(daemonset, rollout, now);
+        self.end_first_rollout(daemonset, rollout, now);
+        let wake = match rollout.phase {
             RolloutPhase::Halted => None,
             phase if phase.is_back() => {
-                self.note_rollback(slot, conduct);
+                self.note_rollback(daemonset, rollout);
                 None
             }
-            _ => self.note_progress(slot, conduct, found, now),
+            _ => self.note_progress(daemonset, rollout, found, now),
         };
         if let Some(at) = wake {
-            self.wake_slot(slot, at);
+            self.wake_daemonset(daemonset, at);
         }
-        if conduct.goal() != Some(&conduct.roster.rules.goal) {
+        if rollout.goal() != Some(&rollout.nodes.rules.goal) {
             // Nodes are led elsewhere now: look at them with that in mind.
-            self.look(slot, conduct, now);
+            self.look(daemonset, rollout, now);
         }
-        self.act(slot, conduct, now);
-        self.rewrite_template(slot, conduct, now);
+        self.act(daemonset, rollout, now);
+        self.rewrite_template(daemonset, rollout, now);
         #[cfg(debug_assertions)]
-        self.check_roster(slot, conduct, now);
+        self.check_nodes(daemonset, rollout, now);
     }
 
     /// The first roll-out is over once there are pods of it and another revision comes: that has waves, and a way back.
-    fn end_first_rollout(&self, slot: &Slot, conduct: &mut Conduct, now: Time) {
-        let olds = conduct.roster.count(flag::HAS_OLD);
-        if conduct.last_good.is_some() || std::mem::replace(&mut conduct.olds, olds) >= olds {
+    fn end_first_rollout(&self, daemonset: &DaemonSetState, rollout: &mut RolloutState, now: Time) {
+        let olds = rollout.nodes.count(flag::HAS_OLD);
+        if rollout.last_good.is_some() || std::mem::replace(&mut rollout.olds, olds) >= olds {
             return;
         }
-        let hash = conduct.hash.clone().unwrap_or_default();
-        let spots = self.survey(slot, &conduct.policy.spec, &hash, now);
-        self.take_old_for_good(slot, conduct, &spots);
+        let hash = rollout.hash.clone().unwrap_or_default();
+        let states = self.survey(daemonset, &rollout.policy.spec, &hash, now);
+        self.take_old_for_good(daemonset, rollout, &states);
     }
 
     /// How far it has come, and whether it can go on; when to look again.
     fn note_progress(
         &mut self,
-        slot: &mut Slot,
-        conduct: &mut Conduct,
+        daemonset: &mut DaemonSetState,
+        rollout: &mut RolloutState,
         found: Vec<Found>,
         now: Time,
     ) -> Option<Time> {
-        if conduct.phase == RolloutPhase::Complete {
+        if rollout.phase == RolloutPhase::Complete {
             // Nodes that were down get it when they are back.
-            conduct.reason = conduct.who_has_it();
+            rollout.reason = rollout.who_has_it();
             return None;
         }
-        let was = (conduct.phase, conduct.wave);
+        let was = (rollout.phase, rollout.wave);
         for (turn, reason) in found {
             let message = format!("Node {} failed with the new revision: {reason}", turn.name);
-            self.record(slot, true, "RolloutNodeFailed", message);
+            self.record(daemonset, true, "RolloutNodeFailed", message);
         }
-        let budget = conduct.failure_budget();
+        let budget = rollout.failure_budget();
         let is_bad =
-            !conduct.is_return() && (conduct.notes.failed().len() >= budget || conduct.wave_has_failed());
-        if conduct.aborted || is_bad {
-            self.halt(slot, conduct, budget);
+            !rollout.is_return() && (rollout.notes.failed().len() >= budget || rollout.wave_has_failed());
+        if rollout.aborted || is_bad {
+            self.halt(daemonset, rollout, budget);
             return None;
         }
-        if conduct.roster.count(flag::DONE) > conduct.figures.available {
-            conduct.progress_at = Some(now);
+        if rollout.nodes.count(flag::DONE) > rollout.figures.available {
+            rollout.progress_at = Some(now);
         }
-        let bake = conduct.advance(self.budget_of(slot, conduct), now);
-        let deadline_millis = conduct.policy.spec.progress_deadline_seconds * 1000;
-        let deadline = conduct.progress_at.map(|at| at.plus_millis(deadline_millis));
-        if was != (conduct.phase, conduct.wave) {
-            let is_complete = conduct.phase == RolloutPhase::Complete;
+        let bake = rollout.advance(self.budget_of(daemonset, rollout), now);
+        let deadline_millis = rollout.policy.spec.progress_deadline_seconds * 1000;
+        let deadline = rollout.progress_at.map(|at| at.plus_millis(deadline_millis));
+        if was != (rollout.phase, rollout.wave) {
+            let is_complete = rollout.phase == RolloutPhase::Complete;
             let reason = if is_complete { "RolloutComplete" } else { "RolloutWave" };
-            self.record(slot, conduct.phase == RolloutPhase::Stalled, reason, conduct.message());
+            self.record(daemonset, rollout.phase == RolloutPhase::Stalled, reason, rollout.message());
         }
         bake.into_iter().chain(deadline.filter(|at| *at > now)).min()
     }
 
     /// The failure budget is spent, or somebody aborted.
-    fn halt(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize) {
-        let goes_back = conduct.goes_back();
-        let last_good = conduct.last_good.clone().filter(|_| !conduct.is_return());
-        let good = last_good.filter(|_| self.last_good_template(slot, conduct).is_some());
-        let template_stays = conduct.policy.spec.rewrite_template;
+    fn halt(&mut self, daemonset: &mut DaemonSetState, rollout: &mut RolloutState, budget: usize) {
+        let goes_back = rollout.goes_back();
+        let last_good = rollout.last_good.clone().filter(|_| !rollout.is_return());
+        let good = last_good.filter(|_| self.last_good_template(daemonset, rollout).is_some());
+        let template_stays = rollout.policy.spec.rewrite_template;
         let (phase, way) = match (goes_back, good) {
             (false, _) => (RolloutPhase::Halted, Way::Stay),
             (true, None) => (RolloutPhase::Halted, Way::None),
             (true, Some(good)) if self.scope == Scope::All => {
                 (RolloutPhase::RollingBack, Way::Back { good, template_stays })
             }
-            (true, Some(good)) if self.rewrites(conduct) => (RolloutPhase::Halted, Way::Template { good }),
+            (true, Some(good)) if self.rewrites(rollout) => (RolloutPhase::Halted, Way::Template { good }),
             (true, Some(_)) => (RolloutPhase::Halted, Way::NotOurs),
         };
-        (conduct.phase, conduct.reason) =
-            (phase, RolloutReason::Halted { cause: why_halted(conduct, budget), way });
-        self.record(slot, true, "RolloutHalted", conduct.message());
+        (rollout.phase, rollout.reason) =
+            (phase, RolloutReason::Halted { cause: why_halted(rollout, budget), way });
+        self.record(daemonset, true, "RolloutHalted", rollout.message());
     }
 
-    fn note_rollback(&mut self, slot: &mut Slot, conduct: &mut Conduct) {
-        let is_done = conduct.roster.count(flag::NOT_BACK) == 0;
-        if !is_done && self.last_good_template(slot, conduct).is_none() {
-            let good = conduct.last_good.clone().unwrap_or_default();
-            (conduct.phase, conduct.reason) = (RolloutPhase::Halted, RolloutReason::LostGood { good });
-            return self.record(slot, true, "RolloutHalted", conduct.message());
+    fn note_rollback(&mut self, daemonset: &mut DaemonSetState, rollout: &mut RolloutState) {
+        let is_done = rollout.nodes.count(flag::NOT_BACK) == 0;
+        if !is_done && self.last_good_template(daemonset, rollout).is_none() {
+            let good = rollout.last_good.clone().unwrap_or_default();
+            (rollout.phase, rollout.reason) = (RolloutPhase::Halted, RolloutReason::LostGood { good });
+            return self.record(daemonset, true, "RolloutHalted", rollout.message());
         }
         let phase = if is_done { RolloutPhase::RolledBack } else { RolloutPhase::RollingBack };
-        if std::mem::replace(&mut conduct.phase, phase) != phase && is_done {
-            let good = conduct.last_good.clone().unwrap_or_else(|| "".into());
-            self.record(slot, false, "RolledBack", format!("All nodes have revision {good} again"));
+        if std::mem::replace(&mut rollout.phase, phase) != phase && is_done {
+            let good = rollout.last_good.clone().unwrap_or_else(|| "".into());
+            self.record(daemonset, false, "RolledBack", format!("All nodes have revision {good} again"));
         }
     }
 
     /// Figures, what may be created, and what is replaced.
-    fn act(&mut self, slot: &mut Slot, conduct: &mut Conduct, now: Time) {
-        conduct.reach();
-        let budget = self.budget_of(slot, conduct);
-        let is_halted = conduct.phase == RolloutPhase::Halted;
-        self.pace_creations(slot, conduct, budget);
-        if !conduct.policy.spec.paused && !is_halted && self.may_go_back(slot, conduct) {
-            self.try_again(slot, conduct, now);
-            self.replace(slot, conduct, budget, now);
+    fn act(&mut self, daemonset: &mut DaemonSetState, rollout: &mut RolloutState, now: Time) {
+        rollout.reach();
+        let budget = self.budget_of(daemonset, rollout);
+        let is_halted = rollout.phase == RolloutPhase::Halted;
+        self.pace_creations(daemonset, rollout, budget);
+        if !rollout.policy.spec.paused && !is_halted && self.may_go_back(daemonset, rollout) {
+            self.try_again(daemonset, rollout, now);
+            self.replace(daemonset, rollout, budget, now);
         }
-        conduct.count(budget);
-        if conduct.policy.spec.paused && !conduct.phase.is_ended() {
-            conduct.reason = RolloutReason::Paused;
-        } else if budget == 0 && conduct.roster.len() > 0 && conduct.phase == RolloutPhase::Progressing {
-            conduct.phase = RolloutPhase::Stalled;
-            conduct.reason = RolloutReason::NoBudget;
+        rollout.count(budget);
+        if rollout.policy.spec.paused && !rollout.phase.is_ended() {
+            rollout.reason = RolloutReason::Paused;
+        } else if budget == 0 && rollout.nodes.len() > 0 && rollout.phase == RolloutPhase::Progressing {
+            rollout.phase = RolloutPhase::Stalled;
+            rollout.reason = RolloutReason::NoBudget;
         }
     }
 
     /// When nodes are led back, the status has to say so before the pods go that tell why: another leader would find
     /// nothing wrong with the revision, and begin it again.
-    fn may_go_back(&self, slot: &Slot, conduct: &Conduct) -> bool {
-        let said = self.policies.said(&conduct.policy, &slot.key.name);
+    fn may_go_back(&self, daemonset: &DaemonSetState, rollout: &RolloutState) -> bool {
+        let said = self.policies.said(&rollout.policy, &daemonset.key.name);
         let is_said = |said: &RolloutStatus| {
-            said.phase.is_back() && said.revision.as_deref() == conduct.hash.as_deref()
+            said.phase.is_back() && said.revision.as_deref() == rollout.hash.as_deref()
         };
-        !conduct.phase.is_back() || said.is_some_and(is_said)
+        !rollout.phase.is_back() || said.is_some_and(is_said)
     }
 
-    /// How many nodes may be taken at a time.
-    fn budget_of(&self, slot: &Slot, conduct: &Conduct) -> usize {
-        let own = match slot.spec.as_ref().map(|spec| spec.fact.strategy) {
+    /// How many nodes may be disrupted at a time.
+    fn budget_of(&self, daemonset: &DaemonSetState, rollout: &RolloutState) -> usize {
+        let own = match daemonset.spec.as_ref().map(|spec| spec.fact.strategy) {
             Some(Strategy::RollingUpdate { max_unavailable, max_surge }) => match max_surge.scaled(100) {
                 0 => max_unavailable,
                 _ => max_surge,
             },
             _ => IntOrPercent::Int(1),
         };
-        size(conduct.policy.spec.max_unavailable.unwrap_or(own), conduct.roster.len())
+        size(rollout.policy.spec.max_unavailable.unwrap_or(own), rollout.nodes.len())
     }
 
     /// In a paced first roll-out pods come on the nodes of the wave only, and no more at a time than the budget.
-    fn pace_creations(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize) {
-        let is_paced = conduct.policy.spec.paces_creations
-            && (conduct.last_good.is_none() || conduct.phase == RolloutPhase::Complete);
+    fn pace_creations(&mut self, daemonset: &mut DaemonSetState, rollout: &mut RolloutState, budget: usize) {
+        let is_paced = rollout.policy.spec.paces_creations
+            && (rollout.last_good.is_none() || rollout.phase == RolloutPhase::Complete);
         let creations = is_paced.then(|| {
-            let is_stopped = conduct.policy.spec.paused || conduct.phase == RolloutPhase::Halted;
+            let is_stopped = rollout.policy.spec.paused || rollout.phase == RolloutPhase::Halted;
             let left = if is_stopped { 0 } else { budget.max(1) };
-            let left = left.saturating_sub(conduct.roster.count(flag::STARTING));
-            conduct.roster.empty_busy().chain(conduct.roster.empty().take(left)).collect::<HashSet<NodeId>>()
+            let left = left.saturating_sub(rollout.nodes.count(flag::STARTING));
+            rollout.nodes.empty_busy().chain(rollout.nodes.empty().take(left)).collect::<HashSet<NodeId>>()
         });
-        let old = std::mem::replace(&mut conduct.creations, creations);
-        match (old, &conduct.creations) {
+        let old = std::mem::replace(&mut rollout.creations, creations);
+        match (old, &rollout.creations) {
             (Some(old), Some(new)) => {
-                old.symmetric_difference(new).for_each(|&node| slot.touch_known(node));
+                old.symmetric_difference(new).for_each(|&node| daemonset.touch_known(node));
             }
             (None, None) => {}
-            _ => slot.touch_all(),
+            _ => daemonset.touch_all(),
         }
     }
 
     /// Replaces the pods of nodes that had failed when somebody had it tried again.
-    fn try_again(&mut self, slot: &mut Slot, conduct: &mut Conduct, now: Time) {
-        for name in conduct.again.clone() {
-            let spot = self.nodes.find(&name).and_then(|node| conduct.roster.spot(node));
-            let spot = spot.filter(|spot| spot.health == Health::Well);
-            let Some((node, new)) = spot.and_then(|spot| Some((spot.node, spot.new?))) else { continue };
-            if !new.ready && !self.give(slot, node, Order::DeleteAsKnown(new.id), now) {
+    fn try_again(&mut self, daemonset: &mut DaemonSetState, rollout: &mut RolloutState, now: Time) {
+        for name in rollout.again.clone() {
+            let state = self.nodes.find(&name).and_then(|node| rollout.nodes.state(node));
+            let state = state.filter(|state| state.health == Health::Well);
+            let Some((node, new)) = state.and_then(|state| Some((state.node, state.new?))) else { continue };
+            if !new.ready && !self.give(daemonset, node, Order::DeleteAsKnown(new.id), now) {
                 return;
             }
-            conduct.again.remove(&name);
-            self.look_again(slot, conduct, node, now);
+            rollout.again.remove(&name);
+            self.look_again(daemonset, rollout, node, now);
         }
     }
 
     /// Replaces what costs nothing, and within the budget what does, in turn.
-    fn replace(&mut self, slot: &mut Slot, conduct: &mut Conduct, budget: usize, now: Time) {
+    fn replace(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: &mut RolloutState,
+        budget: usize,
+        now: Time,
+    ) {
         let mut last = None;
-        while let Some((turn, node)) = conduct.roster.next_free(last.as_ref()) {
-            let is_over = conduct.roster.has(node, flag::FREE_AS_TAKEN) && conduct.is_over(node, budget);
-            if !is_over && !self.replace_on(slot, conduct, node, now) {
+        while let Some((turn, node)) = rollout.nodes.next_free(last.as_ref()) {
+            let is_over = rollout.nodes.has(node, flag::FREE_AS_DISRUPTED) && rollout.is_over(node, budget);
+            if !is_over && !self.replace_on(daemonset, rollout, node, now) {
                 return;
             }
             last = Some(turn);
         }
-        while let Some(node) = conduct.next_in_budget(budget) {
-            if !self.replace_on(slot, conduct, node, now) || conduct.roster.has(node, flag::COSTLY) {
+        while let Some(node) = rollout.next_in_budget(budget) {
+            if !self.replace_on(daemonset, rollout, node, now) || rollout.nodes.has(node, flag::COSTLY) {
                 return;
             }
         }
     }
 
     /// Replaces the old pod of a node; whether that could be asked for.
-    fn replace_on(&mut self, slot: &mut Slot, conduct: &mut Conduct, node: NodeId, now: Time) -> bool {
-        let Some(spot) = conduct.roster.spot(node) else { return true };
-        let Some(old) = spot.old else { return true };
-        let (name, serves, was_ready) = (spot.name().clone(), spot.is_available(), old.ready);
-        let order = match spot.new {
-            None if conduct.roster.rules.surges => Order::Surge(node),
-            _ if spot.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
+    fn replace_on(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: &mut RolloutState,
+        node: NodeId,
+        now: Time,
+    ) -> bool {
+        let Some(state) = rollout.nodes.state(node) else { return true };
+        let Some(old) = state.old else { return true };
+        let (name, serves, was_ready) = (state.name().clone(), state.is_available(), old.ready);
+        let order = match state.new {
+            None if rollout.nodes.rules.surges => Order::Surge(node),
+            _ if state.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
             _ => Order::Delete(old.id),
         };
         let uid = self.pods.get(old.id).map_or(Uid(0), |row| row.uid);
-        let is_costly = conduct.roster.has(node, flag::COSTLY);
-        if !self.give(slot, node, order, now) {
+        let is_costly = rollout.nodes.has(node, flag::COSTLY);
+        if !self.give(daemonset, node, order, now) {
             return false;
         }
         match order {
             // Beside an old pod that serves the new one takes nothing away.
             Order::Surge(_) if was_ready => {}
-            _ if is_costly => conduct.notes.take(name),
-            _ if serves || conduct.noted(&name).is_taken => {}
-            Order::Surge(_) => conduct.notes.exempt_node(name),
+            _ if is_costly => rollout.notes.disrupt(name),
+            _ if serves || rollout.noted(&name).is_disrupted => {}
+            Order::Surge(_) => rollout.notes.exempt_node(name),
             // It may have become ready: then it does not go, and is like any other.
-            Order::Delete(_) | Order::DeleteAsKnown(_) => drop(conduct.going.insert(uid, name)),
+            Order::Delete(_) | Order::DeleteAsKnown(_) => drop(rollout.going.insert(uid, name)),
         }
-        self.look_again(slot, conduct, node, now);
+        self.look_again(daemonset, rollout, node, now);
         true
     }
 
     /// Gives an order, unless writes fail or queue.
-    fn give(&mut self, slot: &mut Slot, node: NodeId, order: Order, now: Time) -> bool {
+    fn give(&mut self, daemonset: &mut DaemonSetState, node: NodeId, order: Order, now: Time) -> bool {
         if self.scope == Scope::Nothing {
             return false;
         }
         match order {
-            Order::Delete(_) | Order::DeleteAsKnown(_) if !self.may_delete(slot, now) => return false,
-            Order::Delete(pod) => self.delete(slot, pod),
-            Order::DeleteAsKnown(pod) => self.delete_as_known(slot, pod),
+            Order::Delete(_) | Order::DeleteAsKnown(_) if !self.may_delete(daemonset, now) => return false,
+            Order::Delete(pod) => self.delete(daemonset, pod),
+            Order::DeleteAsKnown(pod) => self.delete_as_known(daemonset, pod),
             Order::Surge(node) => {
-                let waits = self.must_wait(slot, |slot| &slot.retries.creates, now);
-                if waits || slot.in_flight.creates >= self.limits.creates_in_flight {
+                let waits = self.must_wait(daemonset, |daemonset| &daemonset.retries.creates, now);
+                if waits || daemonset.in_flight.creates >= self.limits.creates_in_flight {
                     return false;
                 }
-                if !self.create_on(slot, node, now) {
+                if !self.create_on(daemonset, node, now) {
                     return false;
                 }
             }
         }
-        self.evaluate(slot, node, now);
+        self.evaluate(daemonset, node, now);
         true
     }
 
     /// New pods come beside old ones: the DaemonSet asks for it, and nothing of the pod's is the node's alone.
-    pub(super) fn surges(&self, slot: &Slot, conduct: &Conduct) -> bool {
-        let Some(spec) = slot.spec.as_ref().filter(|_| self.scope == Scope::All) else { return false };
-        !conduct.phase.is_back()
+    pub(super) fn surges(&self, daemonset: &DaemonSetState, rollout: &RolloutState) -> bool {
+        let Some(spec) = daemonset.spec.as_ref().filter(|_| self.scope == Scope::All) else { return false };
+        !rollout.phase.is_back()
             && spec.fact.strategy.allows_surge()
             && !holds_the_node(&spec.fact.template.value()["spec"])
     }
 
     /// The template and hash of the earlier revision that pods on a node are made from; `None` for the current one.
-    pub(crate) fn revision_for(&self, slot: &Slot, node: NodeId) -> Option<(Arc<Template>, Arc<str>)> {
-        let conduct = slot.conduct.as_ref().filter(|_| self.scope == Scope::All)?;
-        if !conduct.is_known || conduct.is_admitted(node) {
+    pub(crate) fn revision_for(
+        &self,
+        daemonset: &DaemonSetState,
+        node: NodeId,
+    ) -> Option<(Arc<Template>, Arc<str>)> {
+        let rollout = daemonset.rollout.as_ref().filter(|_| self.scope == Scope::All)?;
+        if !rollout.is_known || rollout.is_admitted(node) {
             return None;
         }
-        let good = conduct.last_good.as_ref().filter(|good| Some(*good) != conduct.hash.as_ref())?;
-        Some((self.last_good_template(slot, conduct)?, good.clone()))
+        let good = rollout.last_good.as_ref().filter(|good| Some(*good) != rollout.hash.as_ref())?;
+        Some((self.last_good_template(daemonset, rollout)?, good.clone()))
     }
 
     /// The template of the last good revision, if there still is one that says what it did. Pods of a template that the
     /// selector does not match would not be the DaemonSet's: it does not count.
-    fn last_good_template(&self, slot: &Slot, conduct: &Conduct) -> Option<Arc<Template>> {
-        if let Some((known, template)) = &conduct.last_good_template
-            && Some(known) == conduct.last_good.as_ref()
+    fn last_good_template(
+        &self,
+        daemonset: &DaemonSetState,
+        rollout: &RolloutState,
+    ) -> Option<Arc<Template>> {
+        if let Some((known, template)) = &rollout.last_good_template
+            && Some(known) == rollout.last_good.as_ref()
         {
             return Some(template.clone());
         }
-        let row = self.last_good_revision(slot, conduct)?;
+        let row = self.last_good_revision(daemonset, rollout)?;
         let template = Template::new(revision::template(&row.fact.data)?);
         let label =
             |key: &str| template.labels().iter().find(|(one, _)| one == key).map(|(_, value)| &**value);
-        let is_selected = slot.spec.as_ref().is_some_and(|spec| spec.fact.selector.matches(label));
+        let is_selected = daemonset.spec.as_ref().is_some_and(|spec| spec.fact.selector.matches(label));
         is_selected.then(|| Arc::new(template))
     }
 
     /// Keeps the template of the last good revision at hand.
-    fn keep_last_good(&self, slot: &mut Slot) {
-        let Some(conduct) = &slot.conduct else { return };
-        let Some(good) = conduct.last_good.clone() else { return };
-        let template = self.last_good_template(slot, conduct);
-        if let Some(conduct) = &mut slot.conduct {
-            conduct.last_good_template = template.map(|template| (good, template));
+    fn keep_last_good(&self, daemonset: &mut DaemonSetState) {
+        let Some(rollout) = &daemonset.rollout else { return };
+        let Some(good) = rollout.last_good.clone() else { return };
+        let template = self.last_good_template(daemonset, rollout);
+        if let Some(rollout) = &mut daemonset.rollout {
+            rollout.last_good_template = template.map(|template| (good, template));
         }
     }
 }
 
 /// Why a roll-out is halted.
-fn why_halted(conduct: &Conduct, budget: usize) -> Cause {
-    let failed = conduct.notes.failed();
+fn why_halted(rollout: &RolloutState, budget: usize) -> Cause {
+    let failed = rollout.notes.failed();
     let first = failed.iter().next().map(|(node, failure)| (node.clone(), failure.clone()));
-    match (conduct.aborted, first) {
+    match (rollout.aborted, first) {
         (true, _) => Cause::Aborted,
         (false, Some((node, failure))) if failed.len() < budget => {
-            Cause::WaveFailed { number: conduct.wave + 1, node, failure }
+            Cause::WaveFailed { number: rollout.wave + 1, node, failure }
         }
         (false, Some((node, failure))) => Cause::Failures { failed: failed.len(), budget, node, failure },
         (false, None) => Cause::Unknown,

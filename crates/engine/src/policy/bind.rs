@@ -6,15 +6,15 @@ use everynode_api::PolicyStatus;
 
 use crate::actions::{Action, DaemonSetRef, Work};
 use crate::base::{Time, Uid};
+use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
 use crate::facts::Outcome;
-use crate::ids::{NodeId, SlotId};
-use crate::slot::Slot;
+use crate::ids::{DaemonSetId, NodeId};
 use crate::timers::Wake;
 
 use super::policies::PolicyWrite;
 use super::spec::{PolicyFact, PolicyRef};
-use super::{Conduct, report};
+use super::{RolloutState, report};
 
 /// The shortest time between two writes of one policy's status, and the pause after one that failed.
 const STATUS_PAUSE_MILLIS: i64 = 500;
@@ -37,53 +37,63 @@ impl Engine {
         self.tables.policies.written.retain(|key, _| all.iter().any(|policy| policy.key == *key));
         self.tables.policies.changed.retain(|key| all.iter().any(|policy| policy.key == *key));
         (self.tables.policies.all, self.tables.policies.is_told) = (all, true);
-        let slots: Vec<SlotId> =
-            self.slots.iter().filter(|slot| slot.spec.is_some()).map(|slot| slot.id).collect();
-        slots.into_iter().for_each(|slot| self.bind_policy(slot));
+        let daemonsets: Vec<DaemonSetId> = self
+            .daemonsets
+            .iter()
+            .filter(|daemonset| daemonset.spec.is_some())
+            .map(|daemonset| daemonset.id)
+            .collect();
+        daemonsets.into_iter().for_each(|daemonset| self.bind_policy(daemonset));
     }
 
     /// Finds the policy of a DaemonSet: one conducts its roll-outs; of several none does.
-    pub(crate) fn bind_policy(&mut self, id: SlotId) {
-        let Some(slot) = self.slots.get(id) else { return };
-        let found: Vec<Arc<PolicyFact>> = self.tables.policies.of(slot).cloned().collect();
-        let before = slot.conduct.as_ref().map(|conduct| conduct.policy.clone());
-        let was_contested = slot.is_contested;
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.is_contested = found.len() > 1;
+    pub(crate) fn bind_policy(&mut self, id: DaemonSetId) {
+        let Some(daemonset) = self.daemonsets.get(id) else { return };
+        let found: Vec<Arc<PolicyFact>> = self.tables.policies.of(daemonset).cloned().collect();
+        let before = daemonset.rollout.as_ref().map(|rollout| rollout.policy.clone());
+        let was_contested = daemonset.is_contested;
+        let Some(daemonset) = self.daemonsets.get_mut(id) else { return };
+        daemonset.is_contested = found.len() > 1;
         let policy = if let [one] = found.as_slice() { Some(one.clone()) } else { None };
-        match (&mut slot.conduct, policy.clone()) {
-            (Some(conduct), Some(policy)) if conduct.policy.key == policy.key => {
-                if conduct.policy.spec != policy.spec {
-                    conduct.roster.clear();
+        match (&mut daemonset.rollout, policy.clone()) {
+            (Some(rollout), Some(policy)) if rollout.policy.key == policy.key => {
+                if rollout.policy.spec != policy.spec {
+                    rollout.nodes.clear();
                 }
-                conduct.policy = policy;
+                rollout.policy = policy;
             }
-            (conduct, policy) => *conduct = policy.map(|policy| Box::new(Conduct::new(policy))),
+            (rollout, policy) => *rollout = policy.map(|policy| Box::new(RolloutState::new(policy))),
         }
-        if before != policy || was_contested != slot.is_contested {
-            slot.touch_all();
-            self.slots.activate(id);
+        if before != policy || was_contested != daemonset.is_contested {
+            daemonset.touch_all();
+            self.daemonsets.activate(id);
             let concerned = before.iter().chain(&found).map(|policy| policy.key.clone());
             concerned.collect::<Vec<_>>().iter().for_each(|key| self.tables.policies.changed(key));
         }
     }
 
     /// Something of a node has changed that placement does not read.
-    pub(crate) fn touch_conducted(&mut self, node: NodeId) {
+    pub(crate) fn touch_rollouts(&mut self, node: NodeId) {
         let mut concerned = Vec::new();
-        for slot in self.slots.iter_mut().filter(|slot| slot.cells.contains_key(&node)) {
-            if let Some(conduct) = &mut slot.conduct {
-                conduct.roster.touch(node);
-                concerned.push(slot.id);
+        for daemonset in
+            self.daemonsets.iter_mut().filter(|daemonset| daemonset.assignments.contains_key(&node))
+        {
+            if let Some(rollout) = &mut daemonset.rollout {
+                rollout.nodes.touch(node);
+                concerned.push(daemonset.id);
             }
         }
-        concerned.into_iter().for_each(|slot| self.slots.activate(slot));
+        concerned.into_iter().for_each(|daemonset| self.daemonsets.activate(daemonset));
     }
 
-    /// Has all DaemonSets looked at whose roll-outs a policy conducts.
-    pub(crate) fn activate_conducted(&mut self) {
-        let conducted = self.slots.iter().filter(|slot| slot.conduct.is_some()).map(|slot| slot.id);
-        conducted.collect::<Vec<_>>().into_iter().for_each(|slot| self.slots.activate(slot));
+    /// Marks all DaemonSets under policies for the next decision.
+    pub(crate) fn activate_rollouts(&mut self) {
+        let concerned = self
+            .daemonsets
+            .iter()
+            .filter(|daemonset| daemonset.rollout.is_some())
+            .map(|daemonset| daemonset.id);
+        concerned.collect::<Vec<_>>().into_iter().for_each(|daemonset| self.daemonsets.activate(daemonset));
     }
 
     /// Writes the status of policies where it says something else now.
@@ -137,27 +147,29 @@ impl Engine {
         self.tables.timers.set(now.plus_millis(STATUS_PAUSE_MILLIS), Wake::Policies);
     }
 
-    /// Has the roll-outs looked at that waited for a word in the status of their policy.
+    /// Marks the DaemonSets whose roll-outs waited for a word in the status of their policy.
     fn go_back_as_said(&mut self, policy: &PolicyRef) {
-        let waits = |slot: &&Slot| {
-            let conduct = slot.conduct.as_ref().filter(|conduct| conduct.policy.key == *policy);
-            conduct.is_some_and(|conduct| conduct.phase.is_back())
+        let waits = |daemonset: &&DaemonSetState| {
+            let rollout = daemonset.rollout.as_ref().filter(|rollout| rollout.policy.key == *policy);
+            rollout.is_some_and(|rollout| rollout.phase.is_back())
         };
-        let waiting: Vec<SlotId> = self.slots.iter().filter(waits).map(|slot| slot.id).collect();
-        waiting.into_iter().for_each(|slot| self.slots.activate(slot));
+        let waiting: Vec<DaemonSetId> =
+            self.daemonsets.iter().filter(waits).map(|daemonset| daemonset.id).collect();
+        waiting.into_iter().for_each(|daemonset| self.daemonsets.activate(daemonset));
     }
 
     /// What a policy's status should say.
     fn policy_status(&self, policy: &PolicyFact, last: &PolicyStatus, now: Time) -> PolicyStatus {
-        let mut slots: Vec<&Slot> = self
-            .slots
+        let mut daemonsets: Vec<&DaemonSetState> = self
+            .daemonsets
             .iter()
-            .filter(|slot| {
-                slot.spec.is_some() && self.tables.policies.of(slot).any(|one| one.key == policy.key)
+            .filter(|daemonset| {
+                daemonset.spec.is_some()
+                    && self.tables.policies.of(daemonset).any(|one| one.key == policy.key)
             })
             .collect();
-        slots.sort_by(|a, b| a.key.name.cmp(&b.key.name));
-        report::status(policy, &slots, last, self.tables.limits.policy_status_names, now)
+        daemonsets.sort_by(|a, b| a.key.name.cmp(&b.key.name));
+        report::status(policy, &daemonsets, last, self.tables.limits.policy_status_names, now)
     }
 }
 

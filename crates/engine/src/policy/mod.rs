@@ -1,25 +1,25 @@
-//! Roll-out policies: how the roll-outs of the DaemonSets that a `RolloutPolicy` selects are conducted. What the object
+//! Roll-out policies: how the roll-outs of the DaemonSets that a `RolloutPolicy` selects go. What the object
 //! says, and how its status is read and written, is in `everynode_api`.
 //!
-//! `spec` is how the engine is told of one, `survey` looks at a node, `roster` keeps what was seen of all nodes of one
+//! `spec` is how the engine is told of one, `survey` looks at a node, `nodes` keeps what was seen of all nodes of one
 //! DaemonSet and counts it, `look` works in what has happened, `notes` is what was noted of nodes and must survive a
-//! leader, `trust` what pods may be made from, `conduct` and `waves` say where the roll-out stands, `act` what is asked
+//! leader, `trust` what pods may be made from, `rollout` and `waves` say where the roll-out stands, `act` what is asked
 //! for (`rewrite` where another controller makes the pods), and `report` puts that into the policy's status. Without a
 //! policy nothing here has a part in anything.
 
 mod act;
 mod bind;
-mod conduct;
 mod digest;
 mod look;
+mod node_state;
+mod nodes;
 mod notes;
 mod policies;
 mod reason;
 mod report;
 mod rewrite;
-mod roster;
+mod rollout;
 mod spec;
-mod spot;
 mod survey;
 mod trust;
 mod waves;
@@ -27,13 +27,13 @@ mod waves;
 pub use everynode_api::{Domain, Gate, OnFailure, PolicySpec, RolloutPhase, Wave, WaveNodes};
 pub use spec::{PolicyFact, PolicyRef};
 
-pub(crate) use conduct::Conduct;
-pub use conduct::RolloutFigures;
 pub(crate) use digest::DataDigest;
 pub use digest::data_digest;
+pub(crate) use node_state::NodeState;
 pub use notes::StoredNotes;
 pub(crate) use policies::Policies;
-pub(crate) use spot::Spot;
+pub use rollout::RolloutFigures;
+pub(crate) use rollout::RolloutState;
 
 use crate::base::Time;
 

@@ -18,7 +18,7 @@ use super::NodeFailure;
 /// What was noted of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Noted {
-    pub is_taken: bool,
+    pub is_disrupted: bool,
     pub is_exempt: bool,
     pub has_failed: bool,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Noted {
 pub(crate) struct NodeNotes {
     failed: BTreeMap<Arc<str>, NodeFailure>,
     exempt: BTreeSet<Arc<str>>,
-    taken: BTreeSet<Arc<str>>,
+    disrupted: BTreeSet<Arc<str>>,
 }
 
 /// How much of the notes a status takes.
@@ -47,7 +47,7 @@ impl NodeNotes {
     /// What was noted of one node.
     pub fn of(&self, name: &str) -> Noted {
         Noted {
-            is_taken: self.taken.contains(name),
+            is_disrupted: self.disrupted.contains(name),
             is_exempt: self.exempt.contains(name),
             has_failed: self.failed.contains_key(name),
         }
@@ -64,8 +64,8 @@ impl NodeNotes {
     }
 
     /// Nodes from which a pod was taken and where none serves yet.
-    pub fn taken(&self) -> &BTreeSet<Arc<str>> {
-        &self.taken
+    pub fn disrupted(&self) -> &BTreeSet<Arc<str>> {
+        &self.disrupted
     }
 
     /// A node has failed with the revision.
@@ -82,19 +82,19 @@ impl NodeNotes {
     }
 
     /// A pod that serves was taken from a node; so it was not broken.
-    pub fn take(&mut self, name: Arc<str>) {
+    pub fn disrupt(&mut self, name: Arc<str>) {
         self.exempt.remove(&name);
-        self.taken.insert(name);
+        self.disrupted.insert(name);
     }
 
     /// Nothing serves on a node, and who took its pod away is not known.
-    pub fn count_as_taken(&mut self, name: Arc<str>) {
-        self.taken.insert(name);
+    pub fn count_as_disrupted(&mut self, name: Arc<str>) {
+        self.disrupted.insert(name);
     }
 
     /// A pod serves on a node again.
     pub fn give_back(&mut self, name: &str) {
-        self.taken.remove(name);
+        self.disrupted.remove(name);
     }
 
     /// A node is not broken any more.
@@ -102,13 +102,13 @@ impl NodeNotes {
         self.exempt.remove(name);
     }
 
-    /// A node can neither fail nor be excused any more; what was taken from it stays taken.
+    /// A node can neither fail nor be excused any more; one that is disrupted stays so.
     pub fn forget_excuse(&mut self, name: &str) {
         self.exempt.remove(name);
         self.failed.remove(name);
     }
 
-    /// Another revision begins: only what was taken stays so.
+    /// Another revision begins: only what is disrupted stays so.
     pub fn begin(&mut self) {
         self.failed.clear();
         self.exempt.clear();
@@ -121,7 +121,7 @@ impl NodeNotes {
 
     /// All nodes of which something was noted.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.taken.iter().chain(&self.exempt).chain(self.failed.keys())
+        self.disrupted.iter().chain(&self.exempt).chain(self.failed.keys())
     }
 
     /// Writes the notes into what a status says of a DaemonSet; how many records that took. `first` are named first:
@@ -138,10 +138,10 @@ impl NodeNotes {
             let named = first.iter().filter(|name| nodes.contains(*name)).chain(others);
             named.take(room.names).map(ToString::to_string).collect()
         };
-        (status.exempt_nodes, status.unavailable_nodes) = (names(&self.exempt), names(&self.taken));
+        (status.exempt_nodes, status.unavailable_nodes) = (names(&self.exempt), names(&self.disrupted));
         (status.failed, status.exempt, status.unavailable) =
-            (self.failed.len(), self.exempt.len(), self.taken.len());
-        let is_cut = self.failed.len().max(self.exempt.len()).max(self.taken.len()) > room.names;
+            (self.failed.len(), self.exempt.len(), self.disrupted.len());
+        let is_cut = self.failed.len().max(self.exempt.len()).max(self.disrupted.len()) > room.names;
         let hashes = if is_cut { self.records() } else { Vec::new() };
         let fits = !hashes.is_empty() && hashes.len() <= room.hashes;
         status.node_hashes = fits.then(|| encode(&hashes));
@@ -173,10 +173,10 @@ impl StoredNotes {
         let failed: BTreeMap<Arc<str>, NodeFailure> = failed.collect();
         let mut exempt: BTreeSet<Arc<str>> = names(&status.exempt_nodes);
         exempt.retain(|name| !failed.contains_key(name));
-        let notes = NodeNotes { failed, exempt, taken: names(&status.unavailable_nodes) };
+        let notes = NodeNotes { failed, exempt, disrupted: names(&status.unavailable_nodes) };
         let is_cut = status.failed > notes.failed.len()
             || status.exempt > notes.exempt.len()
-            || status.unavailable > notes.taken.len();
+            || status.unavailable > notes.disrupted.len();
         let hashes = status.node_hashes.as_deref().filter(|_| is_cut).and_then(decode);
         StoredNotes { notes, is_incomplete: is_cut && hashes.is_none(), hashes: hashes.unwrap_or_default() }
     }
@@ -214,20 +214,21 @@ impl StoredNotes {
             if noted.is_exempt {
                 notes.exempt.insert(name.clone());
             }
-            if noted.is_taken {
-                notes.taken.insert(name.clone());
+            if noted.is_disrupted {
+                notes.disrupted.insert(name.clone());
             }
         }
         notes
     }
 }
 
-/// A record is 48 bits: 45 of the name's hash, then one each for failed, exempt and taken. Among 100,000 nodes two have
+/// A record is 48 bits: 45 of the name's hash, then one each for failed, exempt and disrupted. Among 100,000 nodes two have
 /// the same 45 bits with a probability of 1 in 7,000.
 const RECORD_BYTES: usize = 6;
 
 fn record(name: &str, noted: Noted) -> u64 {
-    let bits = u64::from(noted.has_failed) << 2 | u64::from(noted.is_exempt) << 1 | u64::from(noted.is_taken);
+    let bits =
+        u64::from(noted.has_failed) << 2 | u64::from(noted.is_exempt) << 1 | u64::from(noted.is_disrupted);
     name_hash(name) << 3 | bits
 }
 
@@ -258,7 +259,7 @@ fn decode(text: &str) -> Option<HashMap<u64, Noted>> {
         has_failed: record & 4 != 0,
         // One that has failed is not exempt, whoever wrote this.
         is_exempt: record & 6 == 2,
-        is_taken: record & 1 != 0,
+        is_disrupted: record & 1 != 0,
     };
     Some(records.map(|record| (record >> 3, noted(record))).collect())
 }
@@ -274,12 +275,12 @@ mod tests {
         format!("node-{index:05}").into()
     }
 
-    /// `failed` nodes, then `exempt` ones; every second one is taken.
+    /// `failed` nodes, then `exempt` ones; every second one is disrupted.
     fn notes(failed: usize, exempt: usize) -> NodeNotes {
         let mut notes = NodeNotes::default();
         for index in 0..failed + exempt {
             if index % 2 == 0 {
-                notes.take(name(index));
+                notes.disrupt(name(index));
             }
             match index < failed {
                 true => notes.fail(name(index), NodeFailure { reason: "PodFailed".into(), at: Time(1000) }),
@@ -308,7 +309,11 @@ mod tests {
             let stored = StoredNotes::read(&entry);
             assert!(!stored.is_incomplete());
             let read = stored.resolve(all.iter(), Time(0));
-            assert_eq!((&read.exempt, &read.taken), (&notes.exempt, &notes.taken), "{failed} {exempt}");
+            assert_eq!(
+                (&read.exempt, &read.disrupted),
+                (&notes.exempt, &notes.disrupted),
+                "{failed} {exempt}"
+            );
             assert!(read.failed.keys().eq(notes.failed.keys()), "{failed} {exempt}");
             let status = PolicyStatus { rollouts: [("ds".into(), entry)].into(), ..PolicyStatus::default() };
             let text = status.to_json().to_string();

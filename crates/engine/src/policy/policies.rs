@@ -7,8 +7,8 @@ use everynode_api::{PolicyStatus, RolloutStatus};
 use hashbrown::HashMap;
 
 use crate::base::Time;
+use crate::daemonset::DaemonSetState;
 use crate::ids::ActionId;
-use crate::slot::Slot;
 
 use super::spec::{PolicyFact, PolicyRef};
 
@@ -75,8 +75,8 @@ impl Policies {
         written.unwrap_or(&policy.status).rollouts.get(daemonset)
     }
 
-    pub fn of<'a>(&'a self, slot: &'a Slot) -> impl Iterator<Item = &'a Arc<PolicyFact>> {
-        let fact = slot.spec.as_ref().map(|spec| &spec.fact);
+    pub fn of<'a>(&'a self, daemonset: &'a DaemonSetState) -> impl Iterator<Item = &'a Arc<PolicyFact>> {
+        let fact = daemonset.spec.as_ref().map(|spec| &spec.fact);
         self.all.iter().filter(move |policy| fact.is_some_and(|fact| policy.selects(fact)))
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use everynode_api::{Condition, PolicyPhase, PolicyStatus, RolloutPhase, RolloutStatus};
 
 use crate::base::Time;
-use crate::slot::Slot;
+use crate::daemonset::DaemonSetState;
 
-use super::Conduct;
+use super::RolloutState;
 use super::notes::Room;
 use super::spec::PolicyFact;
 
@@ -18,46 +18,48 @@ const HASHES_LIMIT: usize = 100_000;
 /// What the status is to say. Its lists name so many nodes, of all entries together.
 pub(crate) fn status(
     policy: &PolicyFact,
-    slots: &[&Slot],
+    daemonsets: &[&DaemonSetState],
     last: &PolicyStatus,
     names_limit: usize,
     now: Time,
 ) -> PolicyStatus {
-    let conducted = || slots.iter().filter_map(|slot| Some((slot, slot.conduct.as_deref()?)));
-    let names = names_limit.div_ceil(conducted().count().max(1));
+    let under_policy =
+        || daemonsets.iter().filter_map(|daemonset| Some((daemonset, daemonset.rollout.as_deref()?)));
+    let names = names_limit.div_ceil(under_policy().count().max(1));
     let mut room = Room { names, hashes: HASHES_LIMIT };
     let mut rollouts = BTreeMap::new();
-    for (slot, conduct) in conducted() {
-        let said = match conduct.is_known {
-            true => Some(rollout(conduct, &mut room)),
+    for (daemonset, rollout) in under_policy() {
+        let said = match rollout.is_known {
+            true => Some(entry(rollout, &mut room)),
             // One that was not looked at yet is as the last leader left it.
-            false => last.rollouts.get(&slot.key.name).filter(|_| !conduct.is_refused).cloned(),
+            false => last.rollouts.get(&daemonset.key.name).filter(|_| !rollout.is_refused).cloned(),
         };
-        rollouts.extend(said.map(|said| (slot.key.name.clone(), said)));
+        rollouts.extend(said.map(|said| (daemonset.key.name.clone(), said)));
     }
-    let contested = slots.iter().find(|slot| slot.is_contested);
-    let leading = conducted()
-        .filter(|(_, conduct)| conduct.is_known)
-        .map(|(slot, conduct)| (importance(conduct.phase), slot, conduct))
+    let contested = daemonsets.iter().find(|daemonset| daemonset.is_contested);
+    let leading = under_policy()
+        .filter(|(_, rollout)| rollout.is_known)
+        .map(|(daemonset, rollout)| (importance(rollout.phase), daemonset, rollout))
         .min_by_key(|one| one.0);
     let (phase, message) = match (contested, leading) {
-        (Some(slot), _) => (
+        (Some(daemonset), _) => (
             Some(PolicyPhase::Conflict),
-            format!("another policy selects DaemonSet {} too: none acts on it", slot.key.name),
+            format!("another policy selects DaemonSet {} too: none acts on it", daemonset.key.name),
         ),
-        (None, _) if conducted().any(|(_, conduct)| conduct.is_refused) => (
+        (None, _) if under_policy().any(|(_, rollout)| rollout.is_refused) => (
             Some(PolicyPhase::Rollout(RolloutPhase::Stalled)),
             "in scope rollouts a DaemonSet needs updateStrategy OnDelete".to_owned(),
         ),
-        (None, Some((_, slot, conduct))) => {
-            (Some(PolicyPhase::Rollout(conduct.phase)), format!("{}: {}", slot.key.name, conduct.message()))
-        }
+        (None, Some((_, daemonset, rollout))) => (
+            Some(PolicyPhase::Rollout(rollout.phase)),
+            format!("{}: {}", daemonset.key.name, rollout.message()),
+        ),
         // Not looked at yet: as the last leader left it.
-        (None, None) if !slots.is_empty() => (last.phase, last.message.clone()),
+        (None, None) if !daemonsets.is_empty() => (last.phase, last.message.clone()),
         (None, None) => (Some(PolicyPhase::Idle), "the selector selects no DaemonSet".to_owned()),
     };
-    let conducts: Vec<&Conduct> = conducted().map(|(_, conduct)| conduct).collect();
-    let conditions = conditions(policy, &conducts, contested.is_some(), &message, last, now);
+    let known: Vec<&RolloutState> = under_policy().map(|(_, rollout)| rollout).collect();
+    let conditions = conditions(policy, &known, contested.is_some(), &message, last, now);
     PolicyStatus { observed_generation: policy.generation, phase, message, conditions, rollouts }
 }
 
@@ -76,47 +78,47 @@ fn importance(phase: RolloutPhase) -> usize {
     ORDER.iter().position(|one| *one == phase).unwrap_or(ORDER.len())
 }
 
-fn rollout(conduct: &Conduct, room: &mut Room) -> RolloutStatus {
-    let figures = &conduct.figures;
-    let wave = conduct.policy.spec.waves.get(conduct.wave);
+fn entry(rollout: &RolloutState, room: &mut Room) -> RolloutStatus {
+    let figures = &rollout.figures;
+    let wave = rollout.policy.spec.waves.get(rollout.wave);
     let mut status = RolloutStatus {
-        revision: conduct.hash.as_deref().map(str::to_owned),
-        last_good_revision: conduct.last_good.as_deref().map(str::to_owned),
-        last_good_data: conduct.last_good_digest.map(|digest| digest.to_string()),
-        phase: conduct.phase,
-        message: conduct.message(),
-        promotion: conduct.promotion(),
-        wave: conduct.wave + 1,
-        waves: conduct.policy.spec.waves.len(),
+        revision: rollout.hash.as_deref().map(str::to_owned),
+        last_good_revision: rollout.last_good.as_deref().map(str::to_owned),
+        last_good_data: rollout.last_good_digest.map(|digest| digest.to_string()),
+        phase: rollout.phase,
+        message: rollout.message(),
+        promotion: rollout.promotion(),
+        wave: rollout.wave + 1,
+        waves: rollout.policy.spec.waves.len(),
         wave_name: wave.map(|wave| wave.name.clone()),
-        wave_done_at: conduct.wave_done_at.map(Time::seconds),
-        attempt: conduct.attempt,
-        aborted: conduct.aborted,
+        wave_done_at: rollout.wave_done_at.map(Time::seconds),
+        attempt: rollout.attempt,
+        aborted: rollout.aborted,
         desired: figures.desired,
         updated: figures.updated,
         available: figures.available,
         max_unavailable: figures.max_unavailable,
         waiting: figures.waiting,
         failure_budget: figures.failure_budget,
-        started_at: conduct.started_at.map(Time::seconds),
-        progress_at: conduct.progress_at.map(Time::seconds),
+        started_at: rollout.started_at.map(Time::seconds),
+        progress_at: rollout.progress_at.map(Time::seconds),
         ..RolloutStatus::default()
     };
-    room.hashes -= conduct.notes.write(&mut status, &conduct.strays, *room);
+    room.hashes -= rollout.notes.write(&mut status, &rollout.strays, *room);
     status
 }
 
 fn conditions(
     policy: &PolicyFact,
-    conducts: &[&Conduct],
+    rollouts: &[&RolloutState],
     is_contested: bool,
     message: &str,
     last: &PolicyStatus,
     now: Time,
 ) -> Vec<Condition> {
-    let any = |phases: &[RolloutPhase]| conducts.iter().any(|one| phases.contains(&one.phase));
+    let any = |phases: &[RolloutPhase]| rollouts.iter().any(|one| phases.contains(&one.phase));
     let deadline_millis = policy.spec.progress_deadline_seconds * 1000;
-    let is_late = conducts.iter().any(|one| {
+    let is_late = rollouts.iter().any(|one| {
         let waits = one.phase == RolloutPhase::Progressing && !policy.spec.paused;
         waits && one.progress_at.is_some_and(|at| now.millis_since(at) >= deadline_millis)
     });
@@ -133,9 +135,9 @@ fn conditions(
         }
         _ => (true, "Complete"),
     };
-    let missing: usize = conducts.iter().map(|one| one.figures.unavailable).sum();
-    let over = conducts.iter().any(|one| one.figures.unavailable > one.figures.max_unavailable);
-    let failed: usize = conducts.iter().map(|one| one.notes.failed().len()).sum();
+    let missing: usize = rollouts.iter().map(|one| one.figures.unavailable).sum();
+    let over = rollouts.iter().any(|one| one.figures.unavailable > one.figures.max_unavailable);
+    let failed: usize = rollouts.iter().map(|one| one.notes.failed().len()).sum();
     let degraded = match () {
         _ if is_contested => (true, "Conflict"),
         _ if failed > 0 => (true, "NodesFailed"),

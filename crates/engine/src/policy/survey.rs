@@ -1,47 +1,55 @@
-//! The nodes of one DaemonSet as a conducted roll-out sees them.
+//! The nodes of one DaemonSet as a roll-out under a policy sees them.
 
 use std::sync::Arc;
 
 use everynode_api::PolicySpec;
 
 use crate::base::Time;
-use crate::cells::{Member, members};
+use crate::daemonset::DaemonSetState;
 use crate::facts::{CORDONED_TAINT, NOT_READY_TAINTS, Phase};
 use crate::ids::NodeId;
 use crate::mark;
 use crate::placement::NodeView as _;
 use crate::pods::{NEVER, PodRow};
-use crate::slot::Slot;
 use crate::tables::Tables;
+use crate::view::{Member, members};
 
-use super::spot::{Daemon, Health, Spot, Turn};
+use super::node_state::{Daemon, Health, NodeState, Turn};
 
 impl Tables {
     /// All eligible nodes of a DaemonSet, in the order in which a roll-out to the revision of this hash takes them.
-    pub(crate) fn survey(&self, slot: &Slot, spec: &PolicySpec, goal: &str, now: Time) -> Vec<Spot> {
-        let nodes = slot.cells.keys();
-        let mut spots: Vec<Spot> = nodes.filter_map(|&node| self.spot(slot, spec, goal, node, now)).collect();
-        spots.sort_by(|a, b| a.turn.cmp(&b.turn));
-        spots
+    pub(crate) fn survey(
+        &self,
+        daemonset: &DaemonSetState,
+        spec: &PolicySpec,
+        goal: &str,
+        now: Time,
+    ) -> Vec<NodeState> {
+        let nodes = daemonset.assignments.keys();
+        let mut states: Vec<NodeState> =
+            nodes.filter_map(|&node| self.node_state(daemonset, spec, goal, node, now)).collect();
+        states.sort_by(|a, b| a.turn.cmp(&b.turn));
+        states
     }
 
     /// A node, if it is eligible.
-    pub(crate) fn spot(
+    pub(crate) fn node_state(
         &self,
-        slot: &Slot,
+        daemonset: &DaemonSetState,
         spec: &PolicySpec,
         goal: &str,
         node: NodeId,
         now: Time,
-    ) -> Option<Spot> {
-        let cell = slot.cells.get(&node).filter(|cell| cell.marks & mark::DESIRED != 0)?;
+    ) -> Option<NodeState> {
+        let assignment =
+            daemonset.assignments.get(&node).filter(|assignment| assignment.marks & mark::DESIRED != 0)?;
         let view = self.nodes.view(node);
-        let members = members(slot, self, node, now);
-        let (mut new, mut old, mut is_busy) = (None, None, slot.creating.contains_key(&node));
-        let mut due = self.braked_until(slot, node, now);
-        let is_held = due.is_some() || slot.may_get_another(&self.nodes, node);
-        let is_unsettled = cell.marks & mark::DELETE != 0 || is_held || members.adopting;
-        let is_current = slot.current.as_ref().is_some_and(|current| *current.hash == *goal);
+        let members = members(daemonset, self, node, now);
+        let (mut new, mut old, mut is_busy) = (None, None, daemonset.creating.contains_key(&node));
+        let mut due = self.braked_until(daemonset, node, now);
+        let is_held = due.is_some() || daemonset.may_get_another(&self.nodes, node);
+        let is_unsettled = assignment.marks & mark::DELETE != 0 || is_held || members.adopting;
+        let is_current = daemonset.current.as_ref().is_some_and(|current| *current.hash == *goal);
         for member in &members.claimed {
             let Some(row) = self.pods.get(member.id).filter(|_| !member.leaving) else {
                 is_busy = true;
@@ -65,7 +73,7 @@ impl Tables {
             _ => 0_u64,
         };
         let order = spec.order.iter().map(|key| text(key)).collect();
-        Some(Spot {
+        Some(NodeState {
             node,
             turn: Arc::new(Turn { order, name: self.nodes.name(node).clone() }),
             health: self.health(node),

@@ -8,31 +8,31 @@ use everynode_model::IntOrPercent;
 use crate::base::Time;
 
 use super::RolloutPhase;
-use super::conduct::{Conduct, size};
+use super::node_state::{NodeState, Standing};
+use super::nodes::flag;
 use super::reason::RolloutReason;
-use super::roster::flag;
-use super::spot::{Spot, Standing};
+use super::rollout::{RolloutState, size};
 
-impl Conduct {
+impl RolloutState {
     /// For each of the first waves the nodes that have the revision at its end, as places in the list. Nodes that have
     /// it already come first, so that a wave's nodes stay the same while nodes come and go; then those that can show
     /// what the revision is worth.
-    pub fn waves<S: Borrow<Spot>>(&self, spots: &[S], waves: usize) -> Vec<Vec<bool>> {
-        let spot = |index: usize| -> &Spot { spots[index].borrow() };
-        let mut order: Vec<usize> = (0..spots.len()).collect();
-        order.sort_by_cached_key(|&index| Standing::of(spot(index), self.noted(spot(index).name())));
-        let mut member = vec![false; spots.len()];
+    pub fn waves<S: Borrow<NodeState>>(&self, states: &[S], waves: usize) -> Vec<Vec<bool>> {
+        let state = |index: usize| -> &NodeState { states[index].borrow() };
+        let mut order: Vec<usize> = (0..states.len()).collect();
+        order.sort_by_cached_key(|&index| Standing::of(state(index), self.noted(state(index).name())));
+        let mut member = vec![false; states.len()];
         let mut found = Vec::with_capacity(waves);
         for (number, wave) in self.policy.spec.waves.iter().take(waves).enumerate() {
             match &wave.nodes {
                 WaveNodes::Selector(_) => {
                     let bit = 1 << number.min(63);
-                    let selected = (0..spots.len()).filter(|&index| spot(index).selected & bit != 0);
+                    let selected = (0..states.len()).filter(|&index| state(index).selected & bit != 0);
                     selected.for_each(|index| member[index] = true);
                 }
                 WaveNodes::Count(count) => {
                     let inside = member.iter().filter(|one| **one).count();
-                    let left = size(*count, spots.len()).saturating_sub(inside);
+                    let left = size(*count, states.len()).saturating_sub(inside);
                     let next: Vec<usize> =
                         order.iter().copied().filter(|&index| !member[index]).take(left).collect();
                     next.into_iter().for_each(|index| member[index] = true);
@@ -43,26 +43,26 @@ impl Conduct {
         found
     }
 
-    /// Sees to it that the nodes of the wave under way are the members. They are found anew only when a node comes or
+    /// Makes the nodes of the wave under way the members. They are found anew only when a node comes or
     /// goes, has the revision and is no member, or is one and has lost it.
     pub fn reach(&mut self) {
         self.wave = self.wave.min(self.policy.spec.waves.len().saturating_sub(1));
         let is_free = self.phase.is_back() || self.phase == RolloutPhase::Complete || self.needs_no_waves();
-        if self.roster.is_reached(self.wave, is_free) {
+        if self.nodes.is_reached(self.wave, is_free) {
             return;
         }
         if is_free {
-            return self.roster.reach_everyone(self.wave);
+            return self.nodes.reach_everyone(self.wave);
         }
-        let spots: Vec<&Spot> = self.roster.in_turn().collect();
-        let waves = self.waves(&spots, self.wave + 1);
+        let states: Vec<&NodeState> = self.nodes.in_turn().collect();
+        let waves = self.waves(&states, self.wave + 1);
         let before = self.wave.checked_sub(1).map(|before| &waves[before]);
         let was_member = |index: usize| before.is_some_and(|before| before[index]);
         let members = waves[self.wave].iter().enumerate();
         let members: Vec<(bool, bool)> =
             members.map(|(index, &member)| (member, member && !was_member(index))).collect();
         let stays = self.wave_under_way().nodes == WaveNodes::Count(IntOrPercent::Percent(100));
-        self.roster.reach_wave(self.wave, &members, stays);
+        self.nodes.reach_wave(self.wave, &members, stays);
     }
 
     fn wave_under_way(&self) -> &Wave {
@@ -76,7 +76,7 @@ impl Conduct {
             return false;
         }
         self.reach();
-        let count = |flag| self.roster.count(flag);
+        let count = |flag| self.nodes.count(flag);
         count(flag::FRESH_FAILED) > 0 && count(flag::FRESH_EXCUSED) == count(flag::FRESH)
     }
 
@@ -101,7 +101,7 @@ impl Conduct {
 
     /// Goes from wave to wave as far as it can, with a budget of so many nodes; when to look again.
     pub fn advance(&mut self, budget: usize, now: Time) -> Option<Time> {
-        if self.roster.len() == 0 {
+        if self.nodes.len() == 0 {
             // It waits for nodes, and no deadline passes.
             (self.phase, self.progress_at) = (RolloutPhase::Progressing, None);
             self.reason = RolloutReason::NoEligibleNode;
@@ -109,7 +109,7 @@ impl Conduct {
         }
         self.progress_at.get_or_insert(now);
         if self.needs_no_waves() {
-            match self.roster.count(flag::UNSETTLED) {
+            match self.nodes.count(flag::UNSETTLED) {
                 0 => self.complete(),
                 _ if self.is_return() => {
                     self.reason = RolloutReason::Returning { hash: self.hash.clone().unwrap_or_default() };
@@ -135,7 +135,7 @@ impl Conduct {
     fn stay(&mut self, budget: usize, now: Time) -> Option<Option<Time>> {
         let waves = self.policy.spec.waves.len();
         let wave = self.wave_under_way().clone();
-        let is_empty = self.roster.count(flag::FRESH) == 0;
+        let is_empty = self.nodes.count(flag::FRESH) == 0;
         let by_selector = matches!(wave.nodes, WaveNodes::Selector(_));
         if is_empty && by_selector && !self.is_promoted() {
             self.phase = RolloutPhase::Stalled;
@@ -147,10 +147,10 @@ impl Conduct {
                 return None;
             }
             self.phase = RolloutPhase::Stalled;
-            self.reason = RolloutReason::BudgetUsedUp { nodes: self.notes.taken().len() };
+            self.reason = RolloutReason::BudgetUsedUp { nodes: self.notes.disrupted().len() };
             return Some(None);
         }
-        if self.roster.count(flag::MEMBER_UNSETTLED) > 0 {
+        if self.nodes.count(flag::MEMBER_UNSETTLED) > 0 {
             self.phase = RolloutPhase::Progressing;
             self.wave_done_at = None;
             self.reason = RolloutReason::WaveUnderWay { number: self.wave + 1, of: waves, name: wave.name };
@@ -178,10 +178,10 @@ impl Conduct {
     /// A wave says something about the revision only when it serves somewhere: what to say when no node of the wave
     /// under way serves it, although none of them is waited for. Nodes that are down at the end keep nobody up.
     fn who_serves_nothing(&self, wave: &Wave) -> Option<RolloutReason> {
-        let (fresh, serving) = (self.roster.count(flag::FRESH), self.roster.count(flag::FRESH_SERVES));
+        let (fresh, serving) = (self.nodes.count(flag::FRESH), self.nodes.count(flag::FRESH_SERVES));
         let is_last = self.wave + 1 == self.policy.spec.waves.len();
         let is_well = match is_last {
-            true => self.roster.count(flag::SERVES) > 0,
+            true => self.nodes.count(flag::SERVES) > 0,
             false => fresh == 0 || serving > 0 || self.is_promoted(),
         };
         match (is_well, is_last) {
@@ -195,16 +195,16 @@ impl Conduct {
 
     /// Nodes whose wave has not come, and which get no pod that serves before, use the budget up.
     fn is_blocked(&self, budget: usize) -> bool {
-        let outside = self.roster.count(flag::TAKEN_OUTSIDE);
+        let outside = self.nodes.count(flag::DISRUPTED_OUTSIDE);
         outside > 0
-            && outside == self.notes.taken().len()
-            && self.roster.has_costly_alone()
+            && outside == self.notes.disrupted().len()
+            && self.nodes.has_costly_alone()
             && self.next_in_budget(budget).is_none()
     }
 
     /// The last wave is over.
     fn end(&mut self) {
-        match self.roster.len() - self.roster.count(flag::MEMBER) {
+        match self.nodes.len() - self.nodes.count(flag::MEMBER) {
             0 => self.complete(),
             left => {
                 self.phase = RolloutPhase::Stalled;
@@ -221,7 +221,7 @@ impl Conduct {
 
     /// Which nodes have the revision, when nothing holds the roll-out up any more.
     pub fn who_has_it(&self) -> RolloutReason {
-        let count = |flag| self.roster.count(flag);
+        let count = |flag| self.nodes.count(flag);
         RolloutReason::Complete { down: count(flag::LACKS_DOWN), unwell: count(flag::LACKS_OTHER) }
     }
 }

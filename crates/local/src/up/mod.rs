@@ -265,7 +265,7 @@ impl Up {
     }
 }
 
-/// Has RolloutPolicy served, as on a cluster on which everynode was installed.
+/// Makes the server serve RolloutPolicy, as on a cluster on which everynode was installed.
 async fn define_policies(client: &Client) -> Result<(), SourceError> {
     for document in parse("rollout-policy-crd.yaml", rollout_policy::DEFINITION)? {
         apply(client, &document, "everynode-up").await?;

@@ -1,4 +1,4 @@
-//! The nodes of one DaemonSet, kept as a conducted roll-out sees them: what happened to one is worked in alone, so
+//! The nodes of one DaemonSet, kept as a roll-out under a policy sees them: what happened to one is worked in alone, so
 //! that a decision costs what has changed and not what there is.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -10,8 +10,8 @@ use hashbrown::HashMap;
 use crate::base::Time;
 use crate::ids::NodeId;
 
+use super::node_state::{Health, NodeState, Standing, Turn};
 use super::notes::Noted;
-use super::spot::{Health, Spot, Standing, Turn};
 
 /// What a node counts as; each bit is counted.
 pub(crate) mod flag {
@@ -44,9 +44,9 @@ pub(crate) mod flag {
     /// Its wave has come, and its pod does not serve yet.
     pub const STARTING: u32 = 1 << 13;
     /// A pod was taken away from it and none serves yet.
-    pub const TAKEN: u32 = 1 << 14;
+    pub const DISRUPTED: u32 = 1 << 14;
     /// ... nothing is under way there, and its wave has not come.
-    pub const TAKEN_OUTSIDE: u32 = 1 << 15;
+    pub const DISRUPTED_OUTSIDE: u32 = 1 << 15;
     /// A pod of the revision serves.
     pub const SERVES: u32 = 1 << 16;
     /// ... and it came with the wave under way.
@@ -60,8 +60,8 @@ pub(crate) mod flag {
 
     /// Its pod is to be replaced and costs nothing.
     pub const FREE: u32 = 1 << 20;
-    /// ... because it is taken already.
-    pub const FREE_AS_TAKEN: u32 = 1 << 21;
+    /// ... because it is disrupted already.
+    pub const FREE_AS_DISRUPTED: u32 = 1 << 21;
     /// Its pod is to be replaced within the budget.
     pub const COSTLY: u32 = 1 << 22;
     /// It has no pod, and its wave has come.
@@ -87,8 +87,8 @@ pub(crate) struct Rules {
 pub(crate) type Queue = BTreeMap<Arc<Turn>, NodeId>;
 
 #[derive(Clone, Debug)]
-struct Seat {
-    spot: Spot,
+struct Entry {
+    state: NodeState,
     noted: Noted,
     is_member: bool,
     is_fresh: bool,
@@ -99,15 +99,15 @@ struct Seat {
 #[derive(Clone, Debug, Default)]
 struct Tally {
     nodes: usize,
-    taken: usize,
+    disrupted: usize,
     costly: Queue,
 }
 
 /// All eligible nodes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Roster {
+pub(crate) struct RolloutNodes {
     pub rules: Rules,
-    seats: HashMap<NodeId, Seat>,
+    entries: HashMap<NodeId, Entry>,
     turns: Queue,
     counts: [usize; flag::COUNTED],
     free: Queue,
@@ -127,10 +127,10 @@ pub(crate) struct Roster {
     last_member: Option<Standing>,
 }
 
-impl Roster {
-    /// Has all nodes looked at anew.
+impl RolloutNodes {
+    /// Forgets what was seen, so that all nodes are looked at anew.
     pub fn clear(&mut self) {
-        *self = Roster { rules: std::mem::take(&mut self.rules), ..Roster::default() };
+        *self = RolloutNodes { rules: std::mem::take(&mut self.rules), ..RolloutNodes::default() };
     }
 
     /// Every node was looked at.
@@ -168,7 +168,7 @@ impl Roster {
 
     /// How many nodes there are.
     pub fn len(&self) -> usize {
-        self.seats.len()
+        self.entries.len()
     }
 
     /// How many nodes have a flag.
@@ -177,24 +177,24 @@ impl Roster {
     }
 
     /// A node as it was looked at last.
-    pub fn spot(&self, node: NodeId) -> Option<&Spot> {
-        self.seats.get(&node).map(|seat| &seat.spot)
+    pub fn state(&self, node: NodeId) -> Option<&NodeState> {
+        self.entries.get(&node).map(|entry| &entry.state)
     }
 
     /// What was noted of a node when it was looked at last.
     #[cfg(debug_assertions)]
     pub fn noted(&self, node: NodeId) -> Option<Noted> {
-        self.seats.get(&node).map(|seat| seat.noted)
+        self.entries.get(&node).map(|entry| entry.noted)
     }
 
     /// A node has a flag.
     pub fn has(&self, node: NodeId, flag: u32) -> bool {
-        self.seats.get(&node).is_some_and(|seat| seat.flags & flag != 0)
+        self.entries.get(&node).is_some_and(|entry| entry.flags & flag != 0)
     }
 
     /// All nodes in the order in which they are taken.
-    pub fn in_turn(&self) -> impl Iterator<Item = &Spot> {
-        self.turns.values().filter_map(|node| self.spot(*node))
+    pub fn in_turn(&self) -> impl Iterator<Item = &NodeState> {
+        self.turns.values().filter_map(|node| self.state(*node))
     }
 
     /// Nodes without a pod whose wave has come, in turn.
@@ -207,10 +207,10 @@ impl Roster {
         self.empty_busy.values().copied()
     }
 
-    /// How many nodes the domain of a node has, and how many of them are taken.
+    /// How many nodes the domain of a node has, and how many of them are disrupted.
     pub fn domain_of(&self, node: NodeId) -> (usize, usize) {
-        let domain = self.spot(node).and_then(|spot| self.domains.get(&spot.domain));
-        domain.map_or((0, 0), |tally| (tally.nodes, tally.taken))
+        let domain = self.state(node).and_then(|state| self.domains.get(&state.domain));
+        domain.map_or((0, 0), |tally| (tally.nodes, tally.disrupted))
     }
 
     /// There are nodes whose pods are to be replaced within the budget, and nothing else is to be done or under way.
@@ -228,26 +228,27 @@ impl Roster {
     }
 
     /// The next node whose pod is to be replaced within the budget, of the domains where that allows it: it is told
-    /// how many nodes a domain has and how many of them are taken.
+    /// how many nodes a domain has and how many of them are disrupted.
     pub fn next_costly(&self, allows: impl Fn(usize, usize) -> bool) -> Option<NodeId> {
-        let open = self.domains.values().filter(|tally| allows(tally.nodes, tally.taken));
+        let open = self.domains.values().filter(|tally| allows(tally.nodes, tally.disrupted));
         let firsts = open.filter_map(|tally| tally.costly.first_key_value());
         firsts.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, node)| *node)
     }
 
     /// A node as it is now. `due` says when it is to be looked at again.
-    pub fn set(&mut self, spot: Spot, noted: Noted, due: Option<Time>) {
-        let node = spot.node;
+    pub fn set(&mut self, state: NodeState, noted: Noted, due: Option<Time>) {
+        let node = state.node;
         let old = self.take(node);
-        let is_same_place =
-            old.as_ref().is_some_and(|old| old.spot.turn == spot.turn && old.spot.selected == spot.selected);
+        let is_same_place = old
+            .as_ref()
+            .is_some_and(|old| old.state.turn == state.turn && old.state.selected == state.selected);
         if !is_same_place && !self.has_everyone {
             self.reached = None;
         }
         let (is_member, is_fresh) =
             old.as_ref().map_or((self.has_everyone, self.has_everyone), |old| (old.is_member, old.is_fresh));
-        let standing = Standing::of(&spot, noted);
-        let stood = old.as_ref().map_or(standing, |old| Standing::of(&old.spot, old.noted));
+        let standing = Standing::of(&state, noted);
+        let stood = old.as_ref().map_or(standing, |old| Standing::of(&old.state, old.noted));
         // A wave takes others in the place of a node that has come off worse, and one that has come off better than
         // some of its own.
         let changes_waves = match is_member {
@@ -258,7 +259,7 @@ impl Roster {
             self.reached = None;
         }
         self.due.extend(due.map(|at| (at, node)));
-        self.put(Seat { spot: Spot { due, ..spot }, noted, is_member, is_fresh, flags: 0 });
+        self.put(Entry { state: NodeState { due, ..state }, noted, is_member, is_fresh, flags: 0 });
     }
 
     /// A node is no longer there.
@@ -291,67 +292,67 @@ impl Roster {
         let nodes: Vec<NodeId> = self.turns.values().copied().collect();
         self.last_member = None;
         for (node, &(is_member, is_fresh)) in nodes.into_iter().zip(members) {
-            if let Some(seat) = self.seats.get(&node).filter(|_| is_member) {
-                self.last_member = self.last_member.max(Some(Standing::of(&seat.spot, seat.noted)));
+            if let Some(entry) = self.entries.get(&node).filter(|_| is_member) {
+                self.last_member = self.last_member.max(Some(Standing::of(&entry.state, entry.noted)));
             }
-            let is_same = |seat: &Seat| (seat.is_member, seat.is_fresh) == (is_member, is_fresh);
-            if self.seats.get(&node).is_some_and(|seat| !is_same(seat))
-                && let Some(seat) = self.take(node)
+            let is_same = |entry: &Entry| (entry.is_member, entry.is_fresh) == (is_member, is_fresh);
+            if self.entries.get(&node).is_some_and(|entry| !is_same(entry))
+                && let Some(entry) = self.take(node)
             {
-                self.due.extend(seat.spot.due.map(|at| (at, node)));
-                self.put(Seat { is_member, is_fresh, ..seat });
+                self.due.extend(entry.state.due.map(|at| (at, node)));
+                self.put(Entry { is_member, is_fresh, ..entry });
             }
         }
         self.reached = Some((wave, false));
     }
 
-    fn take(&mut self, node: NodeId) -> Option<Seat> {
-        let seat = self.seats.remove(&node)?;
-        let turn = &seat.spot.turn;
+    fn take(&mut self, node: NodeId) -> Option<Entry> {
+        let entry = self.entries.remove(&node)?;
+        let turn = &entry.state.turn;
         self.turns.remove(turn);
-        if let Some(at) = seat.spot.due {
+        if let Some(at) = entry.state.due {
             self.due.remove(&(at, node));
         }
-        self.count_flags(seat.flags, |count| *count -= 1);
+        self.count_flags(entry.flags, |count| *count -= 1);
         let queues = [
             (flag::FREE, &mut self.free),
             (flag::EMPTY, &mut self.empty),
             (flag::EMPTY_BUSY, &mut self.empty_busy),
         ];
-        for (_, queue) in queues.into_iter().filter(|(flag, _)| seat.flags & flag != 0) {
+        for (_, queue) in queues.into_iter().filter(|(flag, _)| entry.flags & flag != 0) {
             queue.remove(turn);
         }
-        if let Some(tally) = self.domains.get_mut(&seat.spot.domain) {
+        if let Some(tally) = self.domains.get_mut(&entry.state.domain) {
             tally.nodes -= 1;
-            tally.taken -= usize::from(seat.flags & flag::TAKEN != 0);
+            tally.disrupted -= usize::from(entry.flags & flag::DISRUPTED != 0);
             tally.costly.remove(turn);
             if tally.nodes == 0 {
-                self.domains.remove(&seat.spot.domain);
+                self.domains.remove(&entry.state.domain);
             }
         }
-        Some(seat)
+        Some(entry)
     }
 
-    fn put(&mut self, mut seat: Seat) {
-        let (node, turn) = (seat.spot.node, seat.spot.turn.clone());
-        seat.flags = flags(&seat, &self.rules);
-        self.count_flags(seat.flags, |count| *count += 1);
+    fn put(&mut self, mut entry: Entry) {
+        let (node, turn) = (entry.state.node, entry.state.turn.clone());
+        entry.flags = flags(&entry, &self.rules);
+        self.count_flags(entry.flags, |count| *count += 1);
         self.turns.insert(turn.clone(), node);
         let queues = [
             (flag::FREE, &mut self.free),
             (flag::EMPTY, &mut self.empty),
             (flag::EMPTY_BUSY, &mut self.empty_busy),
         ];
-        for (_, queue) in queues.into_iter().filter(|(flag, _)| seat.flags & flag != 0) {
+        for (_, queue) in queues.into_iter().filter(|(flag, _)| entry.flags & flag != 0) {
             queue.insert(turn.clone(), node);
         }
-        let tally = self.domains.entry(seat.spot.domain.clone()).or_default();
+        let tally = self.domains.entry(entry.state.domain.clone()).or_default();
         tally.nodes += 1;
-        tally.taken += usize::from(seat.flags & flag::TAKEN != 0);
-        if seat.flags & flag::COSTLY != 0 {
+        tally.disrupted += usize::from(entry.flags & flag::DISRUPTED != 0);
+        if entry.flags & flag::COSTLY != 0 {
             tally.costly.insert(turn, node);
         }
-        self.seats.insert(node, seat);
+        self.entries.insert(node, entry);
     }
 
     fn count_flags(&mut self, flags: u32, change: impl Fn(&mut usize)) {
@@ -361,67 +362,67 @@ impl Roster {
 }
 
 /// All flags of a node.
-fn flags(seat: &Seat, rules: &Rules) -> u32 {
-    let Seat { spot, noted, is_member, is_fresh, .. } = seat;
-    let is_well = spot.health == Health::Well;
-    let is_down = matches!(spot.health, Health::NotReady(_));
+fn flags(entry: &Entry, rules: &Rules) -> u32 {
+    let Entry { state, noted, is_member, is_fresh, .. } = entry;
+    let is_well = state.health == Health::Well;
+    let is_down = matches!(state.health, Health::NotReady(_));
     let is_excused = noted.is_exempt || noted.has_failed;
-    let is_settled = spot.is_done() || is_excused || !is_well;
-    let lacks = (spot.new.is_none() || spot.old.is_some()) && is_settled;
-    let is_new_late = spot.new.is_some_and(|new| !new.available);
-    let is_surging = spot.old.is_some() && (spot.is_busy || is_new_late);
-    let is_starting = (spot.is_busy || spot.new.is_some()) && !spot.is_available();
-    let is_empty = spot.new.is_none() && spot.old.is_none();
+    let is_settled = state.is_done() || is_excused || !is_well;
+    let lacks = (state.new.is_none() || state.old.is_some()) && is_settled;
+    let is_new_late = state.new.is_some_and(|new| !new.available);
+    let is_surging = state.old.is_some() && (state.is_busy || is_new_late);
+    let is_starting = (state.is_busy || state.new.is_some()) && !state.is_available();
+    let is_empty = state.new.is_none() && state.old.is_none();
     // It has what nodes go back to, and nothing was taken from it: it does not serve for a reason of its own.
-    let is_left_alone = spot.new.is_some() && spot.old.is_none() && !noted.is_taken;
+    let is_left_alone = state.new.is_some() && state.old.is_none() && !noted.is_disrupted;
     let all = [
-        (flag::UPDATED, spot.new.is_some()),
-        (flag::DONE, spot.is_done()),
+        (flag::UPDATED, state.new.is_some()),
+        (flag::DONE, state.is_done()),
         (flag::MEMBER, *is_member),
-        (flag::MEMBER_UPDATED, *is_member && spot.new.is_some()),
+        (flag::MEMBER_UPDATED, *is_member && state.new.is_some()),
         (flag::UNSETTLED, !is_settled),
         (flag::MEMBER_UNSETTLED, *is_member && !is_settled),
         (flag::FRESH, *is_fresh),
         (flag::FRESH_EXCUSED, *is_fresh && is_excused),
         (flag::FRESH_FAILED, *is_fresh && noted.has_failed && !noted.is_exempt),
-        (flag::NOT_BACK, !spot.is_done() && is_well && !noted.is_exempt && !is_left_alone),
+        (flag::NOT_BACK, !state.is_done() && is_well && !noted.is_exempt && !is_left_alone),
         (flag::SURGING, is_surging),
-        (flag::SURGE_SPENT, is_surging || noted.is_taken || is_new_late && !noted.is_exempt),
+        (flag::SURGE_SPENT, is_surging || noted.is_disrupted || is_new_late && !noted.is_exempt),
         (flag::LACKS_DOWN, lacks && is_down),
         (flag::LACKS_OTHER, lacks && !is_down),
         (flag::STARTING, *is_member && is_starting && !noted.has_failed),
-        (flag::TAKEN, noted.is_taken),
-        (flag::HAS_OLD, spot.old.is_some()),
-        (flag::SERVES, spot.new.is_some_and(|new| new.available)),
-        (flag::FRESH_SERVES, *is_fresh && spot.new.is_some_and(|new| new.available)),
-        (flag::TAKEN_OUTSIDE, noted.is_taken && !spot.is_busy && !*is_member),
-        (flag::EMPTY, is_empty && *is_member && !spot.is_busy),
-        (flag::EMPTY_BUSY, is_empty && spot.is_busy),
+        (flag::DISRUPTED, noted.is_disrupted),
+        (flag::HAS_OLD, state.old.is_some()),
+        (flag::SERVES, state.new.is_some_and(|new| new.available)),
+        (flag::FRESH_SERVES, *is_fresh && state.new.is_some_and(|new| new.available)),
+        (flag::DISRUPTED_OUTSIDE, noted.is_disrupted && !state.is_busy && !*is_member),
+        (flag::EMPTY, is_empty && *is_member && !state.is_busy),
+        (flag::EMPTY_BUSY, is_empty && state.is_busy),
     ];
     let counted = all.into_iter().filter(|(_, is_set)| *is_set).fold(0, |flags, (flag, _)| flags | flag);
-    counted | replacement(seat, rules)
+    counted | replacement(entry, rules)
 }
 
 /// Whether the old pod of a node can be replaced, and at which cost.
-fn replacement(Seat { spot, noted, is_member, .. }: &Seat, rules: &Rules) -> u32 {
-    let is_down = matches!(spot.health, Health::NotReady(_));
+fn replacement(Entry { state, noted, is_member, .. }: &Entry, rules: &Rules) -> u32 {
+    let is_down = matches!(state.health, Health::NotReady(_));
     // A node that is down is left alone, but when it goes back: what brought it down must not start there again.
-    let Some(old) = spot.old.filter(|_| *is_member && (!is_down || rules.is_back)) else { return 0 };
-    let is_under_way = match spot.new {
+    let Some(old) = state.old.filter(|_| *is_member && (!is_down || rules.is_back)) else { return 0 };
+    let is_under_way = match state.new {
         Some(new) => !new.available,
-        None => spot.is_busy,
+        None => state.is_busy,
     };
-    if spot.is_unsettled || rules.surges && is_under_way {
+    if state.is_unsettled || rules.surges && is_under_way {
         return 0;
     }
-    let serves_beside = spot.new.is_some_and(|new| new.available);
+    let serves_beside = state.new.is_some_and(|new| new.available);
     // A pod that has lost its readiness since the roll-out began may have lost it by the roll-out: it costs.
     // One that counts already costs nothing more after so long; whether anybody took it may not be known.
-    let is_over = noted.is_taken && old.is_late;
+    let is_over = noted.is_disrupted && old.is_late;
     let is_broken = !old.ready && (rules.is_back || is_over || old.changed < rules.begun);
-    match spot.health != Health::Well || is_broken || serves_beside {
+    match state.health != Health::Well || is_broken || serves_beside {
         true => flag::FREE,
-        false if noted.is_taken => flag::FREE | flag::FREE_AS_TAKEN,
+        false if noted.is_disrupted => flag::FREE | flag::FREE_AS_DISRUPTED,
         false => flag::COSTLY,
     }
 }

@@ -9,24 +9,24 @@ use crate::timers::doubled;
 
 /// One DaemonSet on one node.
 #[derive(Clone, Debug)]
-pub(crate) struct Cell {
+pub(crate) struct Assignment {
     /// The first pod of the list that hangs together by [`crate::pods::PodRow::next`].
     pub first: PodId,
     /// Bits of [`crate::mark`].
     pub marks: u32,
-    /// The earliest wake that is set for the cell.
+    /// The earliest wake that is set for the assignment.
     pub wake: Time,
-    /// It is in the list of cells to evaluate.
+    /// It is in the list of assignments to evaluate.
     pub dirty: bool,
 }
 
-impl Default for Cell {
+impl Default for Assignment {
     fn default() -> Self {
-        Cell { first: PodId::NONE, marks: 0, wake: Time(i64::MAX), dirty: false }
+        Assignment { first: PodId::NONE, marks: 0, wake: Time(i64::MAX), dirty: false }
     }
 }
 
-/// A pod that was asked for and has not been seen ([H3](crate::spec#h3)). Nothing is decided for its cell
+/// A pod that was asked for and has not been seen ([H3](crate::spec#h3)). Nothing is decided for its assignment
 /// until it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Creating {

@@ -44,7 +44,7 @@ pub(crate) struct Turn {
 
 /// An eligible node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spot {
+pub(crate) struct NodeState {
     pub node: NodeId,
     pub turn: Arc<Turn>,
     pub health: Health,
@@ -65,7 +65,7 @@ pub(crate) struct Spot {
     pub due: Option<Time>,
 }
 
-impl Spot {
+impl NodeState {
     /// metadata.name of the node.
     pub fn name(&self) -> &Arc<str> {
         &self.turn.name
@@ -86,7 +86,7 @@ impl Spot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
     /// It was taken for the revision, and stays in its wave whatever comes of it.
-    Taken,
+    Disrupted,
     /// An old pod serves.
     Serves,
     /// It has no pod.
@@ -98,14 +98,14 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    pub fn of(spot: &Spot, noted: Noted) -> Self {
-        let has_it = spot.new.is_some_and(|new| new.available || !noted.is_exempt);
-        match spot.health {
-            _ if has_it || noted.is_taken || noted.has_failed => Standing::Taken,
+    pub fn of(state: &NodeState, noted: Noted) -> Self {
+        let has_it = state.new.is_some_and(|new| new.available || !noted.is_exempt);
+        match state.health {
+            _ if has_it || noted.is_disrupted || noted.has_failed => Standing::Disrupted,
             Health::NotReady(_) => Standing::Down,
             Health::Cordoned => Standing::Cordoned,
-            Health::Well if spot.old.is_some_and(|old| old.ready) => Standing::Serves,
-            Health::Well if spot.old.is_none() && spot.new.is_none() => Standing::Empty,
+            Health::Well if state.old.is_some_and(|old| old.ready) => Standing::Serves,
+            Health::Well if state.old.is_none() && state.new.is_none() => Standing::Empty,
             Health::Well => Standing::Broken,
         }
     }

@@ -1,14 +1,17 @@
-//! The conduct of one DaemonSet's roll-outs under a policy.
+//! The state of one DaemonSet's roll-outs under a policy.
 //!
 //! What must survive stands in the policy's status, so that a restart or another leader goes on where this one
-//! stopped; the roster of nodes is made anew from the pods then.
+//! stopped; the table of nodes is made anew from the pods then.
 //!
-//! *Budget.* A node is *taken* from the moment in which a pod that was ready was taken away from it until a pod
-//! serves there again. Taken nodes never exceed the budget.
+//! *Budget.* A node is *disrupted* from the moment in which a pod that was ready was taken away from it until a pod
+//! serves there again. Disrupted nodes never exceed the budget; the status counts them as `unavailable`.
 //!
 //! *Causes.* A node that is not ready or cordoned when its turn comes, or whose pod has not been ready since before the
-//! roll-out began, is *exempt*: it costs nothing, blocks nothing, and cannot fail. A node that is well when its turn comes and breaks with its new pod has
-//! *failed*.
+//! roll-out began, is *exempt*: it costs nothing, blocks nothing, and cannot fail. A node that is well when its turn
+//! comes and breaks with its new pod has *failed*.
+//!
+//! *Invariants.* A wave begins when the one before is over; what is halted deletes nothing; pods are made of the
+//! DaemonSet's own template or of the last good one (`trust`); the status says that nodes go back before any does.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,15 +25,15 @@ use crate::template::Template;
 use crate::timers::Retry;
 
 use super::digest::DataDigest;
+use super::node_state::{Daemon, Health, NodeState};
+use super::nodes::{RolloutNodes, flag};
 use super::notes::{NodeNotes, Noted};
 use super::reason::RolloutReason;
-use super::roster::{Roster, flag};
 use super::spec::PolicyFact;
-use super::spot::{Daemon, Health, Spot};
 
 /// The roll-outs of one DaemonSet under a policy.
 #[derive(Clone, Debug)]
-pub(crate) struct Conduct {
+pub(crate) struct RolloutState {
     pub policy: Arc<PolicyFact>,
     /// The revision that this is about, by the hash in its pods' labels.
     pub hash: Option<Arc<str>>,
@@ -58,12 +61,12 @@ pub(crate) struct Conduct {
     /// What it does or waits for.
     pub reason: RolloutReason,
     /// The eligible nodes.
-    pub roster: Roster,
+    pub nodes: RolloutNodes,
     /// Nodes on which pods may be created now; all of them when there is none.
     pub creations: Option<HashSet<NodeId>>,
     /// Nodes that were well with their new pod.
     pub seen_well: HashSet<Arc<str>>,
-    /// Nodes that are taken and not eligible any more.
+    /// Nodes that are disrupted and not eligible any more.
     pub strays: BTreeSet<Arc<str>>,
     pub is_known: bool,
     /// How many nodes had a pod of another revision when nothing was known to be good.
@@ -102,9 +105,9 @@ pub struct RolloutFigures {
     pub failure_budget: usize,
 }
 
-impl Conduct {
+impl RolloutState {
     pub fn new(policy: Arc<PolicyFact>) -> Self {
-        Conduct {
+        RolloutState {
             policy,
             hash: None,
             digest: None,
@@ -122,7 +125,7 @@ impl Conduct {
             aborted: false,
             figures: RolloutFigures::default(),
             reason: RolloutReason::default(),
-            roster: Roster::default(),
+            nodes: RolloutNodes::default(),
             creations: None,
             seen_well: HashSet::new(),
             strays: BTreeSet::new(),
@@ -173,7 +176,7 @@ impl Conduct {
         }
         self.started_at = self.started_at.map(|at| at.plus_millis(by_millis.min(0)));
         self.rewrite.retry.clock_was_set(by_millis);
-        self.roster.clear();
+        self.nodes.clear();
     }
 
     /// A new template starts afresh; the budget that is used up stays so.
@@ -187,14 +190,14 @@ impl Conduct {
         self.again.clear();
         self.olds = 0;
         self.rewrite = Rewrite::default();
-        self.roster.clear();
+        self.nodes.clear();
         (self.started_at, self.progress_at) = (Some(now), Some(now));
     }
 
     /// A revision that all nodes have when the policy is seen first is taken for good.
-    pub fn note_if_on_all(&mut self, spots: &[Spot]) {
-        let has_it = |spot: &Spot| spot.new.is_some() && spot.old.is_none();
-        if !spots.is_empty() && spots.iter().all(has_it) {
+    pub fn note_if_on_all(&mut self, states: &[NodeState]) {
+        let has_it = |state: &NodeState| state.new.is_some() && state.old.is_none();
+        if !states.is_empty() && states.iter().all(has_it) {
             self.take_for_good();
         }
     }
@@ -221,25 +224,25 @@ impl Conduct {
     }
 
     /// Notes that a node serves, if it does: what is over is forgotten.
-    pub fn note_service(&mut self, spot: &Spot) {
-        self.strays.remove(spot.name());
-        if !self.phase.is_ended() && spot.health == Health::Well && spot.new.is_some() {
-            self.seen_well.insert(spot.name().clone());
+    pub fn note_service(&mut self, state: &NodeState) {
+        self.strays.remove(state.name());
+        if !self.phase.is_ended() && state.health == Health::Well && state.new.is_some() {
+            self.seen_well.insert(state.name().clone());
         }
-        if !spot.is_available() {
+        if !state.is_available() {
             return;
         }
-        self.notes.give_back(spot.name());
+        self.notes.give_back(state.name());
         // What was broken and serves again is like any other.
-        if spot.health == Health::Well {
-            self.notes.end_exemption(spot.name());
+        if state.health == Health::Well {
+            self.notes.end_exemption(state.name());
         }
     }
 
     /// A node is not eligible any more. It may be again before the deletion of its pod is carried out.
     pub fn note_absence(&mut self, name: &Arc<str>) {
         self.notes.forget_excuse(name);
-        if self.notes.of(name).is_taken {
+        if self.notes.of(name).is_disrupted {
             self.strays.insert(name.clone());
         }
     }
@@ -252,20 +255,20 @@ impl Conduct {
     }
 
     /// Why a node has failed with its new pod, or when it will have.
-    pub fn failure(&self, spot: &Spot, now: Time) -> (Option<String>, Option<Time>) {
+    pub fn failure(&self, state: &NodeState, now: Time) -> (Option<String>, Option<Time>) {
         let begun = self.started_at.unwrap_or_default();
         let is_ours = |new: &Daemon| new.created.second() >= begun.second();
-        let noted = self.noted(spot.name());
-        let Some(new) = spot.new.filter(is_ours).filter(|_| !noted.is_exempt && !noted.has_failed) else {
+        let noted = self.noted(state.name());
+        let Some(new) = state.new.filter(is_ours).filter(|_| !noted.is_exempt && !noted.has_failed) else {
             return (None, None);
         };
         let late_at = new.created.plus_millis(self.policy.spec.ready_within_seconds * 1000);
-        let reason = match spot.health {
+        let reason = match state.health {
             Health::NotReady(since) => {
                 let (since, window) = (since.unwrap_or(now), self.policy.spec.node_window_seconds);
                 let is_soon = since >= new.created && since.millis_since(new.created) <= window * 1000;
                 // One that has just joined may not have been ready yet.
-                let was_well = noted.is_taken || self.seen_well.contains(spot.name());
+                let was_well = noted.is_disrupted || self.seen_well.contains(state.name());
                 (is_soon && was_well).then_some("NodeNotReady")
             }
             _ if new.available => None,
@@ -278,28 +281,29 @@ impl Conduct {
         (reason.map(str::to_owned), None)
     }
 
-    /// More nodes count as taken than the budget has, or that of a node's domain: who took them may not be known.
+    /// More nodes count as disrupted than the budget has, or that of a node's domain: by whom may not be known.
     pub fn is_over(&self, node: NodeId, budget: usize) -> bool {
-        let (nodes, taken) = self.roster.domain_of(node);
+        let (nodes, disrupted) = self.nodes.domain_of(node);
         let domain = self.policy.spec.domain.as_ref().map(|domain| size(domain.max_unavailable, nodes));
-        self.notes.taken().len() > budget || domain.is_some_and(|bound| taken > bound)
+        self.notes.disrupted().len() > budget || domain.is_some_and(|bound| disrupted > bound)
     }
 
     /// The next node whose pod may be replaced at a cost.
     pub fn next_in_budget(&self, budget: usize) -> Option<NodeId> {
-        let used = match self.roster.rules.surges {
-            true => self.roster.count(flag::SURGE_SPENT),
-            false => self.notes.taken().len(),
+        let used = match self.nodes.rules.surges {
+            true => self.nodes.count(flag::SURGE_SPENT),
+            false => self.notes.disrupted().len(),
         };
         let domain = self.policy.spec.domain.as_ref().map(|domain| domain.max_unavailable);
-        let allows = |nodes: usize, taken: usize| domain.is_none_or(|bound| taken < size(bound, nodes));
-        if used < budget { self.roster.next_costly(allows) } else { None }
+        let allows =
+            |nodes: usize, disrupted: usize| domain.is_none_or(|bound| disrupted < size(bound, nodes));
+        if used < budget { self.nodes.next_costly(allows) } else { None }
     }
 
     /// Takes the numbers down, of a budget of so many nodes.
     pub fn count(&mut self, budget: usize) {
-        let count = |flag| self.roster.count(flag);
-        let (desired, updated) = (self.roster.len(), count(flag::UPDATED));
+        let count = |flag| self.nodes.count(flag);
+        let (desired, updated) = (self.nodes.len(), count(flag::UPDATED));
         let waiting = match self.phase {
             RolloutPhase::Halted if !self.needs_no_waves() => desired - updated,
             _ => (desired - updated) - (count(flag::MEMBER) - count(flag::MEMBER_UPDATED)),
@@ -308,7 +312,7 @@ impl Conduct {
             desired,
             updated,
             available: count(flag::DONE),
-            unavailable: self.notes.taken().len(),
+            unavailable: self.notes.disrupted().len(),
             max_unavailable: budget,
             waiting,
             failure_budget: self.failure_budget(),
@@ -316,7 +320,7 @@ impl Conduct {
     }
 
     pub fn failure_budget(&self) -> usize {
-        size(self.policy.spec.failure_budget, self.roster.len()).max(1)
+        size(self.policy.spec.failure_budget, self.nodes.len()).max(1)
     }
 
     /// Does what the annotations on the policy ask for, if it is for this roll-out.
@@ -340,15 +344,15 @@ impl Conduct {
             (self.wave_done_at, self.aborted, self.progress_at) = (None, false, Some(now));
             self.started_at = Some(now);
             self.again = self.notes.forgive();
-            self.roster.clear();
+            self.nodes.clear();
         }
     }
 
     /// The pods that a DaemonSet gets on a node are of the revision.
     pub fn is_admitted(&self, node: NodeId) -> bool {
         match self.phase {
-            RolloutPhase::Halted => self.roster.has(node, flag::UPDATED),
-            phase => !phase.is_back() && self.roster.has(node, flag::MEMBER),
+            RolloutPhase::Halted => self.nodes.has(node, flag::UPDATED),
+            phase => !phase.is_back() && self.nodes.has(node, flag::MEMBER),
         }
     }
 

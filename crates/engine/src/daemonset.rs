@@ -1,4 +1,4 @@
-//! What the engine keeps per DaemonSet, and per cell: one DaemonSet on one node.
+//! What the engine keeps per DaemonSet, and per assignment: one DaemonSet on one node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::actions::DaemonSetRef;
+use crate::assignment::{Assignment, Churn, Creating, FailedBackoff, Refusal, Unanswered};
 use crate::base::{Time, Uid};
-use crate::cell::{Cell, Churn, Creating, FailedBackoff, Refusal, Unanswered};
 use crate::facts::{DaemonSetFact, Status};
-use crate::ids::{LabelSetId, NamespaceId, NodeId, PodId, SlotId};
+use crate::ids::{DaemonSetId, LabelSetId, NamespaceId, NodeId, PodId};
 use crate::mark;
 use crate::nodes::Nodes;
 use crate::placement::Verdict;
-use crate::policy::{Conduct, DataDigest, RolloutPhase};
+use crate::policy::{DataDigest, RolloutPhase, RolloutState};
 use crate::timers::Retry;
 
 /// So many templates of a DaemonSet are known at a time.
@@ -85,18 +85,18 @@ impl InFlight {
 /// All that is kept for one DaemonSet. It exists from the first mention of its uid, by itself or by a pod, to the
 /// last.
 #[derive(Clone, Debug)]
-pub(crate) struct Slot {
-    pub id: SlotId,
+pub(crate) struct DaemonSetState {
+    pub id: DaemonSetId,
     pub key: Arc<DaemonSetRef>,
     pub namespace: NamespaceId,
     pub spec: Option<Spec>,
     /// A write found it gone, or another one in its place: nothing is done for it until a list decides.
     pub is_gone: bool,
-    /// Its roll-outs are conducted by a policy.
-    pub conduct: Option<Box<Conduct>>,
+    /// Its roll-outs under a policy.
+    pub rollout: Option<Box<RolloutState>>,
     /// Several policies select it: none of them acts, and it does not roll.
     pub is_contested: bool,
-    pub cells: HashMap<NodeId, Cell>,
+    pub assignments: HashMap<NodeId, Assignment>,
     pub dirty: Vec<NodeId>,
     pub counts: [i32; mark::COUNTED as usize],
     pub queues: [BTreeMap<Arc<str>, NodeId>; mark::QUEUED as usize],
@@ -113,7 +113,7 @@ pub(crate) struct Slot {
     pub current: Option<Current>,
     /// The templates that it was seen with, the newest last.
     pub templates: Vec<DataDigest>,
-    /// The hash that the cells' marks were computed with.
+    /// The hash that the assignments' marks were computed with.
     pub marked_hash: Option<Arc<str>>,
     /// A revision of the right data that is used although it is not claimed ([J7](crate::spec#j7)).
     pub borrowed: Option<Uid>,
@@ -141,17 +141,17 @@ pub(crate) struct Slot {
     pub stamp: u8,
 }
 
-impl Slot {
-    pub fn new(id: SlotId, key: Arc<DaemonSetRef>, namespace: NamespaceId) -> Self {
-        Slot {
+impl DaemonSetState {
+    pub fn new(id: DaemonSetId, key: Arc<DaemonSetRef>, namespace: NamespaceId) -> Self {
+        DaemonSetState {
             id,
             key,
             namespace,
             spec: None,
             is_gone: false,
-            conduct: None,
+            rollout: None,
             is_contested: false,
-            cells: HashMap::new(),
+            assignments: HashMap::new(),
             dirty: Vec::new(),
             counts: [0; mark::COUNTED as usize],
             queues: Default::default(),
@@ -186,61 +186,61 @@ impl Slot {
         }
     }
 
-    /// How many cells carry a counted mark.
+    /// How many assignments carry a counted mark.
     pub fn count(&self, mark: u32) -> i32 {
         self.counts[mark.trailing_zeros() as usize]
     }
 
-    /// The cells that carry a queued mark, by node name.
+    /// The assignments that carry a queued mark, by node name.
     pub fn queue(&self, mark: u32) -> &BTreeMap<Arc<str>, NodeId> {
         &self.queues[(mark.trailing_zeros() - mark::COUNTED) as usize]
     }
 
-    /// The first cell of a queue.
+    /// The first assignment of a queue.
     pub fn first(&self, mark: u32) -> Option<NodeId> {
         self.queue(mark).first_key_value().map(|(_, &node)| node)
     }
 
-    /// The cell of a node, made when there is none.
-    pub fn cell(&mut self, nodes: &mut Nodes, node: NodeId) -> &mut Cell {
-        self.cells.entry(node).or_insert_with(|| {
+    /// The assignment of a node, made when there is none.
+    pub fn assignment(&mut self, nodes: &mut Nodes, node: NodeId) -> &mut Assignment {
+        self.assignments.entry(node).or_insert_with(|| {
             nodes.retain(node);
-            Cell::default()
+            Assignment::default()
         })
     }
 
-    /// Has a cell evaluated at the next decision.
+    /// Marks an assignment for the next decision.
     pub fn touch(&mut self, nodes: &mut Nodes, node: NodeId) {
-        let cell = self.cell(nodes, node);
-        if !cell.dirty {
-            cell.dirty = true;
+        let assignment = self.assignment(nodes, node);
+        if !assignment.dirty {
+            assignment.dirty = true;
             self.dirty.push(node);
         }
     }
 
-    /// Has a cell evaluated at the next decision, if there is one.
+    /// Marks an assignment for the next decision, if there is one.
     pub fn touch_known(&mut self, node: NodeId) {
-        if let Some(cell) = self.cells.get_mut(&node).filter(|cell| !cell.dirty) {
-            cell.dirty = true;
+        if let Some(assignment) = self.assignments.get_mut(&node).filter(|assignment| !assignment.dirty) {
+            assignment.dirty = true;
             self.dirty.push(node);
         }
     }
 
-    /// Has every cell evaluated at the next decision.
+    /// Marks every assignment for the next decision.
     pub fn touch_all(&mut self) {
-        for (&node, cell) in &mut self.cells {
-            if !cell.dirty {
-                cell.dirty = true;
+        for (&node, assignment) in &mut self.assignments {
+            if !assignment.dirty {
+                assignment.dirty = true;
                 self.dirty.push(node);
             }
         }
     }
 
-    /// Gives a cell new marks; counters and queues follow by the difference.
+    /// Gives an assignment new marks; counters and queues follow by the difference.
     pub fn set_marks(&mut self, nodes: &Nodes, node: NodeId, marks: u32) {
-        let Some(cell) = self.cells.get_mut(&node) else { return };
-        let mut changed = cell.marks ^ marks;
-        cell.marks = marks;
+        let Some(assignment) = self.assignments.get_mut(&node) else { return };
+        let mut changed = assignment.marks ^ marks;
+        assignment.marks = marks;
         while changed != 0 {
             let bit = changed.trailing_zeros();
             changed &= changed - 1;
@@ -308,7 +308,7 @@ impl Slot {
         !allows_surge && self.pod_name(nodes, node).is_some_and(|now| *name == *now)
     }
 
-    /// Has a revision stand for the current template, or none yet; cells depend on its hash.
+    /// Takes a revision for that of the current template, or none yet; assignments depend on its hash.
     pub fn use_revision(&mut self, current: Option<Current>) {
         let hash = current.as_ref().map(|current| current.hash.clone());
         if self.marked_hash != hash {
@@ -359,7 +359,7 @@ impl Slot {
     /// Nothing mentions it any more.
     pub fn is_unused(&self) -> bool {
         self.spec.is_none()
-            && self.cells.values().all(|cell| cell.first == PodId::NONE)
+            && self.assignments.values().all(|assignment| assignment.first == PodId::NONE)
             && self.unselected.is_empty()
             && self.in_flight.total() == 0
     }
@@ -398,14 +398,14 @@ impl Slot {
     }
 
     /// Nothing of a roll-out under this policy is to be done, whatever else is true.
-    pub fn is_at_rest_under(&self, conduct: &Conduct) -> bool {
+    pub fn is_at_rest_under(&self, rollout: &RolloutState) -> bool {
         let all = self.count(mark::DESIRED);
-        conduct.phase == RolloutPhase::Complete
-            && conduct.is_known
-            && conduct.notes.taken().is_empty()
-            && conduct.notes.exempt().is_empty()
-            && conduct.figures.desired == all as usize
-            && self.current.as_ref().map(|current| &current.hash) == conduct.hash.as_ref()
+        rollout.phase == RolloutPhase::Complete
+            && rollout.is_known
+            && rollout.notes.disrupted().is_empty()
+            && rollout.notes.exempt().is_empty()
+            && rollout.figures.desired == all as usize
+            && self.current.as_ref().map(|current| &current.hash) == rollout.hash.as_ref()
             && [mark::UPDATED, mark::AVAILABLE].iter().all(|one| self.count(*one) == all)
     }
 }

@@ -1,20 +1,21 @@
 //! One DaemonSet on one node: what the specification's manage, rolling update and status say about it.
 //!
-//! Everything here is computed from the cell's own pods, so that an event costs the same however large the fleet is.
+//! Everything here is computed from the assignment's own pods, so that an event costs the same however large the
+//! fleet is.
 
 use smallvec::SmallVec;
 
+use crate::assignment::FailedBackoff;
 use crate::base::Time;
-use crate::cell::FailedBackoff;
+use crate::daemonset::DaemonSetState;
 use crate::facts::{Phase, Strategy};
 use crate::ids::{NodeId, PodId};
 use crate::mark;
 use crate::placement::Verdict;
 use crate::pods::{NEVER, Place, PodRow};
-use crate::slot::Slot;
 use crate::tables::Tables;
 
-/// A pod of a cell, as decisions see it.
+/// A pod of an assignment, as decisions see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
     pub id: PodId,
@@ -33,7 +34,7 @@ pub(crate) struct Member {
     pub has_hash: bool,
 }
 
-/// A cell at one time.
+/// An assignment at one time.
 #[derive(Debug)]
 pub(crate) struct View {
     /// `None`: the node is gone.
@@ -60,7 +61,7 @@ pub(crate) enum Why {
     Unwanted,
 }
 
-/// The pods of a cell as far as the roll-out sees them: those that are not terminating, by template.
+/// The pods of an assignment as far as the roll-out sees them: those that are not terminating, by template.
 enum Roll<'a> {
     NotOk,
     Neither,
@@ -97,7 +98,7 @@ pub(crate) fn backoff_until(
     (!is_forgotten && now < until).then_some(until)
 }
 
-/// The pods of a cell, as far as they are there ([D2](crate::spec#d2)).
+/// The pods of an assignment, as far as they are there ([D2](crate::spec#d2)).
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     /// Those that the DaemonSet has claimed, in the order of [D8](crate::spec#d8).
@@ -107,10 +108,10 @@ pub(crate) struct Members {
 }
 
 /// The pods of one DaemonSet on one node: what all that is decided about them begins with, with a policy and without.
-pub(crate) fn members(slot: &Slot, tables: &Tables, node: NodeId, now: Time) -> Members {
+pub(crate) fn members(daemonset: &DaemonSetState, tables: &Tables, node: NodeId, now: Time) -> Members {
     let mut found: SmallVec<[(PodId, &PodRow); 2]> = SmallVec::new();
     let mut adopting = false;
-    let mut next = slot.cells.get(&node).map_or(PodId::NONE, |cell| cell.first);
+    let mut next = daemonset.assignments.get(&node).map_or(PodId::NONE, |assignment| assignment.first);
     while let Some(row) = tables.pods.get(next) {
         match row.place {
             Place::Adopting(_) => adopting = true,
@@ -122,8 +123,8 @@ pub(crate) fn members(slot: &Slot, tables: &Tables, node: NodeId, now: Time) -> 
     if found.len() > 1 {
         found.sort_by(|(_, a), (_, b)| (!a.bound, a.created, &a.name).cmp(&(!b.bound, b.created, &b.name)));
     }
-    let min_ready_seconds = slot.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
-    let hash = slot.current.as_ref().map_or("", |current| &*current.hash);
+    let min_ready_seconds = daemonset.spec.as_ref().map_or(0, |spec| spec.fact.min_ready_seconds);
+    let hash = daemonset.current.as_ref().map_or("", |current| &*current.hash);
     let member = |(id, row): (PodId, &PodRow)| {
         let (available, available_at) = availability(row, min_ready_seconds, now);
         Member {
@@ -135,25 +136,25 @@ pub(crate) fn members(slot: &Slot, tables: &Tables, node: NodeId, now: Time) -> 
             ready: row.ready,
             available,
             available_at,
-            updated: slot.is_updated(&tables.labels, row.labels),
+            updated: daemonset.is_updated(&tables.labels, row.labels),
             has_hash: tables.labels.hash(row.labels) == hash,
         }
     };
     Members { claimed: found.into_iter().map(member).collect(), adopting }
 }
 
-/// Looks at a cell.
-pub(crate) fn view(slot: &mut Slot, tables: &Tables, node: NodeId, now: Time) -> View {
-    let verdict = tables.nodes.is_present(node).then(|| slot.verdict(&tables.nodes, node));
-    let Members { claimed, adopting } = members(slot, tables, node, now);
+/// Looks at an assignment.
+pub(crate) fn view(daemonset: &mut DaemonSetState, tables: &Tables, node: NodeId, now: Time) -> View {
+    let verdict = tables.nodes.is_present(node).then(|| daemonset.verdict(&tables.nodes, node));
+    let Members { claimed, adopting } = members(daemonset, tables, node, now);
     View {
         verdict,
         pods: claimed,
-        creating: slot.is_creating(&tables.nodes, node),
+        creating: daemonset.is_creating(&tables.nodes, node),
         adopting,
         backoff_until: backoff_until(
-            slot.failed.get(&node),
-            slot.stored.observed_generation,
+            daemonset.failed.get(&node),
+            daemonset.stored.observed_generation,
             tables.limits.failed_pod_last_millis,
             now,
         ),
@@ -176,7 +177,7 @@ impl View {
         !self.pods.iter().any(|pod| pod.may_stay)
     }
 
-    /// All marks of the cell.
+    /// All marks of the assignment.
     pub fn marks(&self, strategy: Strategy) -> u32 {
         let (create, deletes) = self.manage(strategy.allows_surge());
         let mut marks = self.status_marks() | self.roll_marks(strategy);
@@ -303,7 +304,7 @@ impl View {
         if self.is_settled() { marks } else { 0 }
     }
 
-    /// The one old pod of the cell, for the marks that ask for its deletion.
+    /// The one old pod of the assignment, for the marks that ask for its deletion.
     pub fn old_pod(&self) -> Option<PodId> {
         match self.roll() {
             Roll::Old(old) | Roll::Both(old, _) => Some(old.id),
@@ -311,7 +312,7 @@ impl View {
         }
     }
 
-    /// When the cell must be looked at again although nothing happens.
+    /// When the assignment must be looked at again although nothing happens.
     pub fn wake(&self) -> Option<Time> {
         let has_failed = self.pods.iter().any(|pod| !pod.leaving && pod.phase == Phase::Failed);
         let backoff = self.backoff_until.filter(|_| has_failed);
