@@ -5,7 +5,7 @@ use std::sync::Arc;
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::status::Status;
 use everynode_model::access::Fill;
-use everynode_model::{Object, Value};
+use everynode_model::{NOT_READY_TAINTS, Object, Value};
 
 use crate::view::View;
 use crate::{check_new, limit_range, namespace_is_open, priority, runtime_class, service_account};
@@ -76,7 +76,7 @@ pub fn label_with_topology(view: &dyn View, pod: &mut Value) {
 fn default_tolerations(pod: &mut Value) {
     let Some(tolerations) = list_in_spec(pod, "tolerations") else { return };
     let present = tolerations.clone();
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+    for key in NOT_READY_TAINTS {
         if !present.iter().any(|toleration| tolerates(toleration, key)) {
             let mut toleration = Object::new();
             toleration.insert("key".into(), key.into());

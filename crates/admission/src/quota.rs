@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use everynode_model::Value;
 use everynode_model::access::Read;
 use everynode_model::pod_resources::{self, ResourceList, Side, is_huge_page, is_native};
 use everynode_model::quantity::{Format, Quantity};
-use everynode_model::time;
+use everynode_model::{Phase, Value, time};
 use serde::{Deserialize, Serialize};
 
 /// The number of pods that are there, whatever became of them.
@@ -59,7 +58,7 @@ impl Charge {
         let mut amounts = ResourceList::from([(OBJECT_COUNT.to_owned(), one())]);
         let until = until(pod);
         let is_overdue = until.is_some_and(|second| second < now);
-        if !is_overdue && !matches!(pod.text("status.phase"), "Failed" | "Succeeded") {
+        if !is_overdue && !Phase::of(pod).is_terminal() {
             amounts.insert("pods".to_owned(), one());
             amounts.extend(named(
                 &pod_resources::with_overhead(spec, Side::Requests),

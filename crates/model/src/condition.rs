@@ -1,6 +1,7 @@
 //! Conditions, as pods and nodes have them.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::text::null_as_default;
 use crate::{Text, time};
@@ -49,6 +50,11 @@ pub struct Conditions<'a>(Vec<Condition<'a>>);
 const READY: &str = "Ready";
 
 impl<'a> Conditions<'a> {
+    /// Those of an object that is there as a value.
+    pub fn of(object: &'a Value) -> Conditions<'a> {
+        Conditions::deserialize(&object["status"]["conditions"]).unwrap_or_default()
+    }
+
     /// The condition of this type.
     pub fn get(&self, kind: &str) -> Option<&Condition<'a>> {
         self.0.iter().find(|condition| condition.kind == *kind)

@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 /// status.phase of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -24,6 +26,11 @@ impl Phase {
             "Unknown" => Phase::Unknown,
             _ => Phase::Pending,
         }
+    }
+
+    /// That of a pod that is there as a value.
+    pub fn of(pod: &Value) -> Self {
+        Phase::parse(pod["status"]["phase"].as_str().unwrap_or_default())
     }
 
     /// The pod has ended and will not run again.

@@ -8,8 +8,7 @@ mod view;
 use everynode_admission::{check_new, create_pod, default_class, forbid, namespace_is_open};
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::status::Status;
-use everynode_model::Object;
-use everynode_model::Value;
+use everynode_model::{NOT_READY_TAINT, Object, Value};
 
 pub use view::StoreView;
 
@@ -18,8 +17,6 @@ use crate::state::State;
 
 /// Namespaces that every cluster has and that cannot be deleted.
 pub const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public"];
-
-const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
 
 /// Completes and checks a new object, or refuses it. `issue` gives it what only the server can give out: a name where
 /// it has none, a uid, the time.

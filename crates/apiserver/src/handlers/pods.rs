@@ -4,8 +4,7 @@ use everynode_apimachinery::decode::Body as Expected;
 use everynode_apimachinery::schema;
 use everynode_apimachinery::status::{FieldError, Status};
 use everynode_model::access::Read as _;
-use everynode_model::time;
-use everynode_model::{Object, Value};
+use everynode_model::{Condition, Conditions, Object, Phase, Value, time};
 use http::Response;
 
 use super::Call;
@@ -200,8 +199,8 @@ async fn evict(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Stat
 
 /// Pods that have ended, were never placed or are being deleted are no disruption.
 fn may_go_freely(pod: &Value) -> bool {
-    let phase = pod.pointer("/status/phase").and_then(Value::as_str);
-    meta::has(pod, "deletionTimestamp") || matches!(phase, Some("Succeeded" | "Failed" | "Pending"))
+    let was_placed = matches!(Phase::of(pod), Phase::Running | Phase::Unknown);
+    meta::has(pod, "deletionTimestamp") || !was_placed
 }
 
 /// Takes one allowed disruption from the budget that covers the pod, or refuses with 429.
@@ -244,8 +243,7 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
 /// Whether a pod may go only as its budget allows: one that is not ready counts for nothing, and need not wait where
 /// spec.unhealthyPodEvictionPolicy says so, or while enough others are healthy.
 fn is_guarded(pod: &Value, budget: &Value) -> bool {
-    let mut conditions = pod.items("status.conditions").iter();
-    let is_ready = conditions.any(|one| one["type"] == "Ready" && one["status"] == "True");
+    let is_ready = Conditions::of(pod).ready().is_some_and(Condition::is_true);
     let desired = budget.number("status.desiredHealthy");
     let has_enough = desired > 0 && budget.number("status.currentHealthy") >= desired;
     let always = budget.text("spec.unhealthyPodEvictionPolicy") == "AlwaysAllow";

@@ -2,8 +2,7 @@
 
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::status::Status;
-use everynode_model::Value;
-use everynode_model::time;
+use everynode_model::{Phase, Value, time};
 
 use super::{draft, refusal};
 use crate::state::State;
@@ -150,10 +149,8 @@ fn decide_pod(
 fn pod_grace_seconds(pod: &Value, asked: Option<i64>) -> i64 {
     let own = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
     let bound = pod.pointer("/spec/nodeName").and_then(Value::as_str).is_some_and(|node| !node.is_empty());
-    let phase = pod.pointer("/status/phase").and_then(Value::as_str);
-    let ended = matches!(phase, Some("Failed" | "Succeeded"));
     match asked.or(own).unwrap_or(0) {
-        _ if !bound || ended => 0,
+        _ if !bound || Phase::of(pod).is_terminal() => 0,
         negative if negative < 0 => 1,
         seconds => seconds,
     }
