@@ -5,6 +5,8 @@
 
 use serde_json::json;
 
+use crate::TokenBucket;
+
 /// One event to create with a POST to [`path`](Self::path).
 #[derive(Debug)]
 pub struct NewEvent {
@@ -98,34 +100,12 @@ impl NewEvent {
     }
 }
 
-/// A number of events per second, with some seconds' worth at once after a pause.
-#[derive(Debug)]
-pub struct Allowance {
-    per_second: f64,
-    tokens: f64,
-    at_millis: u64,
-}
-
-/// How many seconds' worth may come at once.
+/// How many seconds' worth of events may come at once.
 const BURST_SECONDS: f64 = 5.0;
 
-impl Allowance {
-    /// Grants `per_second` events per second.
-    pub fn new(per_second: f64) -> Allowance {
-        Allowance { per_second, tokens: per_second * BURST_SECONDS, at_millis: 0 }
-    }
-
-    /// Grants one event or not, at this time in milliseconds of a clock that never goes back.
-    pub fn take(&mut self, now_millis: u64) -> bool {
-        let elapsed_seconds = now_millis.saturating_sub(self.at_millis) as f64 / 1000.0;
-        self.tokens = (self.tokens + elapsed_seconds * self.per_second).min(self.per_second * BURST_SECONDS);
-        self.at_millis = now_millis;
-        let granted = self.tokens >= 1.0;
-        if granted {
-            self.tokens -= 1.0;
-        }
-        granted
-    }
+/// A bucket for a number of events per second, with some seconds' worth at once after a pause.
+pub fn allowance(per_second: f64) -> TokenBucket {
+    TokenBucket::new(per_second, per_second * BURST_SECONDS)
 }
 
 #[cfg(test)]
@@ -144,13 +124,5 @@ mod tests {
         assert_eq!(body["metadata"]["name"], "p.00000000000000ff");
         assert_eq!(body["source"], json!({"component": "kubelet", "host": "a"}));
         assert!(body["involvedObject"].get("fieldPath").is_none());
-    }
-
-    #[test]
-    fn an_allowance_grants_a_burst_and_then_its_rate() {
-        let mut allowance = Allowance::new(2.0);
-        assert_eq!((0..20).filter(|_| allowance.take(0)).count(), 10);
-        assert_eq!((0..20).filter(|_| allowance.take(1000)).count(), 2);
-        assert!(!Allowance::new(0.0).take(1_000_000));
     }
 }

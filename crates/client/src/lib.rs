@@ -7,6 +7,7 @@
 //! kube gives the connection settings (kubeconfig, in-cluster, exec plugins, TLS), hyper the connections. Their
 //! types do not appear in this crate's interface.
 
+mod backoff;
 mod clock;
 pub mod error;
 pub mod event;
@@ -16,8 +17,10 @@ mod lines;
 pub mod list_watch;
 mod pages;
 mod rate_limit;
+mod token_bucket;
 mod transport;
 
+pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock, Uptime};
 pub use error::{ApiStatus, Error};
 pub use fence::Fence;
@@ -26,4 +29,5 @@ pub use http_client::{Client, Observer, content_type, ensure_crypto_provider};
 pub use lines::LineSplitter;
 pub use list_watch::{Event, ListWatch};
 pub use pages::{Pages, PagesError};
+pub use token_bucket::TokenBucket;
 pub use transport::{AnswerBody, Transport};

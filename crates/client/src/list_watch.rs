@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::error::ApiStatus;
 use crate::pages::Pages;
-use crate::{Client, Error};
+use crate::{Backoff, Client, Error};
 
 /// What happened to the collection.
 #[derive(Debug)]
@@ -45,7 +45,6 @@ pub struct ListWatch {
     query: String,
     page_limit: u32,
     stall_timeout: Duration,
-    backoff: Backoff,
     random: fastrand::Rng,
 }
 
@@ -55,6 +54,9 @@ const PAGE_LIMIT: u32 = 500;
 const STALL_TIMEOUT: Duration = Duration::from_secs(150);
 /// The server is asked to end each watch after this time and up to as much again, so that load spreads.
 const WATCH_SECONDS: u64 = 300;
+/// Pauses after failures; a server may ask for one of its own, up to the last of these.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), LONGEST_PAUSE);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A watch that lives for less than this and brings nothing is a failure, not a success.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
 
@@ -66,7 +68,6 @@ impl ListWatch {
             query: String::new(),
             page_limit: PAGE_LIMIT,
             stall_timeout: STALL_TIMEOUT,
-            backoff: Backoff { next: Backoff::FIRST },
             random: fastrand::Rng::new(),
         }
     }
@@ -109,6 +110,7 @@ impl ListWatch {
             state: State::Listing(ListMode::Streamed),
             streams_lists: true,
             queue: VecDeque::new(),
+            failures: 0,
             pause: Duration::ZERO,
         };
         Box::pin(futures::stream::unfold(driver, |mut driver| async move {
@@ -162,6 +164,8 @@ struct Driver {
     streams_lists: bool,
     /// Events of one page, or of one step.
     queue: VecDeque<Event>,
+    /// How many steps failed in a row.
+    failures: u32,
     /// How long to wait before the next step.
     pause: Duration,
 }
@@ -182,7 +186,8 @@ impl Driver {
                 Ok(next) => self.state = next,
                 Err(Broken { error, next }) => {
                     self.state = next;
-                    self.pause = self.config.backoff.pause(&error, &mut self.config.random);
+                    self.failures = self.failures.saturating_add(1);
+                    self.pause = pause(&error, self.failures, &mut self.config.random);
                     tracing::debug!(path = %self.config.path, %error, pause = ?self.pause, "watch interrupted");
                     return Event::Interrupted(error);
                 }
@@ -254,7 +259,7 @@ impl Driver {
             "" => {
                 let version = page.metadata.resource_version.into_owned();
                 self.queue.push_back(Event::InitialDone(version.clone()));
-                self.config.backoff.reset();
+                self.failures = 0;
                 Ok(State::Resuming(Position::Version(version)))
             }
             token => {
@@ -270,7 +275,7 @@ impl Driver {
             Some(Change::Applied(object)) => self.queue.push_back(Event::InitialObject(object)),
             Some(Change::Bookmark { version, ends_initial: true }) => {
                 self.queue.push_back(Event::InitialDone(version.clone()));
-                self.config.backoff.reset();
+                self.failures = 0;
                 let position = Position::Version(version);
                 return Ok(State::Watching { lines, position, opened: Instant::now(), brought: true });
             }
@@ -323,7 +328,7 @@ impl Driver {
             Err(error) => return Err(Broken { error, next: State::Resuming(position) }),
         };
         if !brought {
-            self.config.backoff.reset();
+            self.failures = 0;
         }
         self.queue.push_back(event);
         Ok(State::Watching { lines, position, opened, brought: true })
@@ -367,34 +372,14 @@ fn append(path: &mut String, query: &str) {
     }
 }
 
-/// Pauses between attempts: doubling from 100 ms to 30 s, each between half and the whole of its nominal length.
-#[derive(Debug, Clone)]
-struct Backoff {
-    next: Duration,
-}
-
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(100);
-    const LAST: Duration = Duration::from_secs(30);
-
-    fn reset(&mut self) {
-        self.next = Self::FIRST;
+/// How long to wait after this failure, the last of so many in a row.
+fn pause(error: &Error, failures: u32, random: &mut fastrand::Rng) -> Duration {
+    if error.is_expired() && failures == 1 {
+        // Not a failure of the server: only the version is gone. Starting over needs no pause the first time.
+        return Duration::ZERO;
     }
-
-    fn pause(&mut self, error: &Error, random: &mut fastrand::Rng) -> Duration {
-        if error.is_expired() {
-            // Not a failure of the server: only the version is gone. Starting over needs no pause the first time.
-            let first = self.next == Self::FIRST;
-            self.next = (self.next * 2).min(Self::LAST);
-            if first {
-                return Duration::ZERO;
-            }
-        }
-        let nominal = self.next;
-        self.next = (self.next * 2).min(Self::LAST);
-        let asked = error.status().and_then(|status| status.retry_after_seconds).unwrap_or(0);
-        nominal.mul_f64(0.5 + random.f64() / 2.0).max(Duration::from_secs(u64::from(asked)).min(Self::LAST))
-    }
+    let asked = error.status().and_then(|status| status.retry_after_seconds).unwrap_or(0);
+    BACKOFF.jittered(failures, random).max(Duration::from_secs(u64::from(asked)).min(LONGEST_PAUSE))
 }
 
 /// One line of a watch.
@@ -559,23 +544,20 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_the_last_and_start_over_after_success() {
-        let mut random = fastrand::Rng::with_seed(7);
-        let mut backoff = Backoff { next: Backoff::FIRST };
-        let error = Error::TimedOut(Duration::from_secs(1));
-        let pauses: Vec<Duration> = (0..12).map(|_| backoff.pause(&error, &mut random)).collect();
-        assert!(pauses[0] >= Backoff::FIRST / 2 && pauses[0] <= Backoff::FIRST, "{pauses:?}");
-        assert!(pauses[11] >= Backoff::LAST / 2 && pauses[11] <= Backoff::LAST, "{pauses:?}");
-        backoff.reset();
-        assert!(backoff.pause(&error, &mut random) <= Backoff::FIRST);
-    }
-
-    #[test]
-    fn a_version_that_is_gone_is_answered_at_once_but_not_for_ever() {
-        let mut random = fastrand::Rng::with_seed(7);
-        let mut backoff = Backoff { next: Backoff::FIRST };
-        let gone = Error::Api(Box::new(ApiStatus { code: 410, ..ApiStatus::default() }));
-        assert_eq!(backoff.pause(&gone, &mut random), Duration::ZERO);
-        assert!(backoff.pause(&gone, &mut random) > Duration::ZERO);
+    fn a_pause_is_as_long_as_the_server_asks_and_a_version_that_is_gone_needs_none_at_first() {
+        fn check(error: Error, failures: u32, between_millis: [u64; 2]) {
+            let pause = pause(&error, failures, &mut fastrand::Rng::new());
+            let [least, most] = between_millis.map(Duration::from_millis);
+            assert!(pause >= least && pause <= most, "{error}, {failures}: {pause:?}");
+        }
+        let refusal = |code, retry_after_seconds| {
+            Error::Api(Box::new(ApiStatus { code, retry_after_seconds, ..ApiStatus::default() }))
+        };
+        check(Error::TimedOut(Duration::from_secs(1)), 1, [50, 100]);
+        check(Error::TimedOut(Duration::from_secs(1)), 12, [15_000, 30_000]);
+        check(refusal(429, Some(20)), 1, [20_000, 20_000]);
+        check(refusal(429, Some(3600)), 1, [30_000, 30_000]);
+        check(refusal(410, None), 1, [0, 0]);
+        check(refusal(410, None), 2, [100, 200]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everynode_client::Client;
+use everynode_client::{Backoff, Client};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -10,8 +10,8 @@ use crate::Error;
 
 /// The minor versions of Kubernetes 1.x whose behaviour is known.
 const TESTED_MINOR: std::ops::RangeInclusive<u32> = 32..=36;
-/// The longest pause between two attempts to reach the server.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The pauses between attempts to reach the server.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,7 +27,7 @@ struct Version {
 /// # Errors
 /// [`Error::Server`] when waiting does not help: the credentials are refused.
 pub async fn wait_for_server(client: &Client, cancel: &CancellationToken) -> Result<bool, Error> {
-    let (mut pause, mut said) = (Duration::from_millis(500), String::new());
+    let (mut failures, mut said) = (0, String::new());
     loop {
         let Some(answer) = cancel.run_until_cancelled(client.get("/version")).await else { return Ok(false) };
         match answer {
@@ -44,10 +44,10 @@ pub async fn wait_for_server(client: &Client, cancel: &CancellationToken) -> Res
                 }
             }
         }
-        if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+        failures += 1;
+        if cancel.run_until_cancelled(tokio::time::sleep(BACKOFF.after(failures))).await.is_none() {
             return Ok(false);
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the loops have in common: each is a core without I/O that is told facts and asked for requests.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_client::{Error, Method};
+use everynode_client::{Backoff, Error, Method};
 use everynode_model::{Metadata, Node, Pod};
 
 use crate::facts::{Budget, Lease};
@@ -100,10 +101,13 @@ pub(crate) trait Core: Send {
     fn done(&mut self, ticket: u64, result: Result<Bytes, Error>, now: Now);
 }
 
-/// A pause before a repetition: doubling from 0.2 s to 30 s, each between half and the whole of that.
-pub(crate) fn retry_millis(failures: u32, random: &mut fastrand::Rng) -> u64 {
-    let nominal = (200u64 << failures.saturating_sub(1).min(8)).min(30_000);
-    nominal / 2 + random.u64(0..=nominal / 2)
+/// The pauses before repetitions.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+
+/// When to try again what has failed this often in a row, in milliseconds of [`Now`].
+pub(crate) fn retry_at(now: Now, failures: u32, random: &mut fastrand::Rng) -> u64 {
+    let pause = BACKOFF.jittered(failures, random).as_millis();
+    now.millis.saturating_add(u64::try_from(pause).unwrap_or(u64::MAX))
 }
 
 /// Requests that wait to be sent, with what each is for.

@@ -13,7 +13,7 @@ use everynode_model::{AnyObject, Metadata};
 use serde_json::json;
 use survey::Surveys;
 
-use crate::core::{Core, Fact, Now, Outbox, Write, retry_millis};
+use crate::core::{Core, Fact, Now, Outbox, Write, retry_at};
 use crate::kinds::ResourceKind;
 
 type Uid = Arc<str>;
@@ -430,7 +430,7 @@ impl Collector {
     fn again(&mut self, uid: &Uid, now: Now) {
         if let Some(row) = self.objects.get_mut(uid) {
             row.failures += 1;
-            let at = now.millis + retry_millis(row.failures, &mut self.random);
+            let at = retry_at(now, row.failures, &mut self.random);
             self.timers.push(Reverse((at, uid.clone())));
         }
     }

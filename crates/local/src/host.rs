@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_client::{Client, Error, Event, ListWatch};
+use everynode_client::{Backoff, Client, Error, Event, ListWatch};
 use everynode_model::{AnyObject, Metadata, Node, Pod};
 use futures::StreamExt;
 use futures::stream::SelectAll;
@@ -69,16 +69,19 @@ pub async fn loops(client: Client, config: LoopsConfig, cancelled: CancellationT
     }
 }
 
+/// The pauses between attempts to read the kinds of the server.
+const KINDS_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+
 /// The kinds of the server, asked for until it answers.
 async fn kinds(client: &Client) -> Arc<[ResourceKind]> {
-    let mut pause = Duration::from_millis(100);
+    let mut failures = 0;
     loop {
         match discover(client).await {
             Ok(kinds) => return kinds.into(),
             Err(error) => tracing::warn!(%error, "cannot read the kinds of the server"),
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(10));
+        failures += 1;
+        tokio::time::sleep(KINDS_BACKOFF.after(failures)).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_client::{Client, Error, Event, ListWatch};
+use everynode_client::{Backoff, Client, Error, Event, ListWatch};
 use everynode_model::Value;
 use futures::StreamExt;
 use serde_json::json;
@@ -16,8 +16,10 @@ use crate::kinds::{ResourceKind, discover};
 const ROOT_CA: &str = "kube-root-ca.crt";
 /// Namespaces that are worked on at one time.
 const CONCURRENCY: usize = 8;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// The pauses between looks whether a namespace is empty.
+const LOOKS: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+/// How long a namespace rests after it was worked on.
+const REST: Duration = Duration::from_millis(500);
 
 /// What is known about one namespace.
 #[derive(Debug, Default)]
@@ -161,7 +163,7 @@ async fn work(client: &Client, ca: &str, name: &str, need: Need) {
         tracing::warn!(namespace = name, %error, "a namespace is not as it should be");
     }
     // The watch shows what was written; until then, and after a failure, the namespace rests.
-    tokio::time::sleep(LAST_PAUSE / 10).await;
+    tokio::time::sleep(REST).await;
 }
 
 /// Creates what every namespace has.
@@ -206,7 +208,7 @@ async fn end(client: &Client, name: &str) -> Result<(), Error> {
         .iter()
         .filter(|kind| kind.namespaced && kind.can("deletecollection") && kind.can("list"))
         .collect();
-    let mut pause = FIRST_PAUSE;
+    let mut looks = 0;
     loop {
         let mut still = Vec::new();
         for kind in left {
@@ -226,8 +228,8 @@ async fn end(client: &Client, name: &str) -> Result<(), Error> {
             return finalize(client, name).await;
         }
         left = still;
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LAST_PAUSE);
+        looks += 1;
+        tokio::time::sleep(LOOKS.after(looks)).await;
     }
 }
 

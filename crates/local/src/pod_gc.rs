@@ -10,7 +10,7 @@ use everynode_client::{Error, Method, content_type};
 use everynode_model::{Node, Pod};
 use serde_json::{Value, json};
 
-use crate::core::{Core, Fact, Kind, Now, Outbox, Write, delete_options, retry_millis};
+use crate::core::{Core, Fact, Kind, Now, Outbox, Write, delete_options, retry_at};
 
 /// By this taint somebody says that a node is shut down for good, so that nothing on it runs any more.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -177,8 +177,8 @@ impl PodGc {
             row.is_collected = false;
         }
         self.failures += 1;
-        let pause = retry_millis(self.failures, &mut self.random);
-        self.later(node, now.millis + pause);
+        let at = retry_at(now, self.failures, &mut self.random);
+        self.later(node, at);
     }
 
     fn later(&mut self, node: Box<str>, millis: u64) {
@@ -263,8 +263,8 @@ impl Core for PodGc {
             (Some(Ticket::Verify(node)), Err(error)) => {
                 tracing::warn!(%node, %error, "cannot tell whether a node is gone");
                 self.failures += 1;
-                let pause = retry_millis(self.failures, &mut self.random);
-                self.later(node, now.millis + pause);
+                let at = retry_at(now, self.failures, &mut self.random);
+                self.later(node, at);
             }
             (Some(Ticket::Mark { path, uid }), result) => {
                 if let Err(error) = &result

@@ -7,8 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
-use everynode_client::Method;
-use everynode_client::event::{Allowance, NewEvent};
+use everynode_client::event::{NewEvent, allowance};
+use everynode_client::{Method, TokenBucket};
 use everynode_model::{Node, Pod};
 
 use crate::config::FleetConfig;
@@ -79,8 +79,8 @@ pub(crate) struct FleetCore {
     timers: BinaryHeap<Reverse<(u64, Timer)>>,
     queue: VecDeque<Task>,
     events: VecDeque<NewEvent>,
-    ordinary_events: Allowance,
-    failure_events: Allowance,
+    ordinary_events: TokenBucket,
+    failure_events: TokenBucket,
     random: fastrand::Rng,
 }
 
@@ -106,8 +106,8 @@ impl FleetCore {
             timers: BinaryHeap::new(),
             queue: VecDeque::new(),
             events: VecDeque::new(),
-            ordinary_events: Allowance::new(config.events_per_second),
-            failure_events: Allowance::new(config.events_per_second * 10.0),
+            ordinary_events: allowance(config.events_per_second),
+            failure_events: allowance(config.events_per_second * 10.0),
             random,
             config,
         }

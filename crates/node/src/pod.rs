@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use everynode_client::Backoff;
 use everynode_model::{Phase, Pod};
 
 use crate::facts;
@@ -148,8 +149,7 @@ pub(crate) struct Exit {
 }
 
 /// Crash and pull back-off: 10 s doubling to 300 s.
-const BACKOFF_FIRST: Duration = Duration::from_secs(10);
-const BACKOFF_LAST: Duration = Duration::from_secs(300);
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
 
 impl PodMachine {
     /// Takes a pod that the API shows on this node, new or from before a restart of the agents.
@@ -278,7 +278,7 @@ impl PodMachine {
         self.stage = Stage::PullFailed { attempts };
         effects.report = true;
         effects.note = Some(if attempts == 1 { Note::PullFailed } else { Note::PullBackOff });
-        self.wake_at = (attempts == 1).then(|| now.after(BACKOFF_FIRST));
+        self.wake_at = (attempts == 1).then(|| now.after(BACKOFF.after(attempts)));
     }
 
     fn start(&mut self, now: Now, effects: &mut Effects) {
@@ -353,7 +353,7 @@ impl PodMachine {
         }
         self.stage = Stage::CrashBackOff;
         effects.note = Some(Note::CrashBackOff);
-        self.wake_at = Some(now.after(backoff(self.restart_count)));
+        self.wake_at = Some(now.after(BACKOFF.after(self.restart_count)));
     }
 
     fn terminate(&mut self, grace: Duration, now: Now, effects: &mut Effects) {
@@ -411,7 +411,7 @@ impl PodMachine {
                 ("Pending", false, waiting("ContainerCreating", String::new()))
             }
             Stage::CrashBackOff => {
-                let pause = backoff(self.restart_count);
+                let pause = BACKOFF.after(self.restart_count);
                 let message = format!("back-off {} restarting failed container", go_duration(pause));
                 ("Running", false, waiting("CrashLoopBackOff", message))
             }
@@ -497,11 +497,6 @@ fn started_at(pod: &Pod<'_>) -> Option<Timestamp> {
     let containers = pod.status.containers();
     let running = containers.iter().filter_map(|one| one.state.as_ref()?.running.as_ref());
     running.filter_map(|running| Timestamp::parse(running.started_at.as_deref()?)).max()
-}
-
-fn backoff(restart_count: u32) -> Duration {
-    let doublings = restart_count.saturating_sub(1).min(16);
-    (BACKOFF_FIRST * 2u32.pow(doublings)).min(BACKOFF_LAST)
 }
 
 fn pull_failure(attempts: u32, image: &str) -> ContainerView {

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
+use everynode_client::TokenBucket;
 use everynode_engine::{Event, Time, Uid};
 
 /// Different messages of one reason within the window before they are combined.
@@ -15,8 +16,8 @@ const SIMILAR_MESSAGES: usize = 10;
 const SIMILAR_MILLIS: i64 = 600_000;
 /// Events per object and type that pass at once.
 const BURST: f64 = 25.0;
-/// After the burst, one event passes in this time.
-const REFILL_MILLIS: f64 = 300_000.0;
+/// After the burst, one event passes in five minutes.
+const PER_SECOND: f64 = 1.0 / 300.0;
 /// How much is remembered of each sort.
 const REMEMBERED: usize = 4096;
 
@@ -57,7 +58,7 @@ pub(crate) struct Row {
 #[derive(Debug, Default)]
 pub(crate) struct Correlator {
     similar: Recent<(Object, &'static str), Similar>,
-    budgets: Recent<Object, Budget>,
+    budgets: Recent<Object, TokenBucket>,
     sent: Recent<Key, Sent>,
     named: u64,
 }
@@ -66,12 +67,6 @@ pub(crate) struct Correlator {
 struct Similar {
     messages: HashSet<String>,
     last: Time,
-}
-
-#[derive(Debug)]
-struct Budget {
-    tokens: f64,
-    at: Time,
 }
 
 #[derive(Debug)]
@@ -124,15 +119,8 @@ impl Correlator {
     }
 
     fn has_budget(&mut self, object: Object, now: Time) -> bool {
-        let budget = self.budgets.get_or_insert(object, || Budget { tokens: BURST, at: now });
-        let passed = now.millis_since(budget.at).max(0) as f64;
-        budget.tokens = (budget.tokens + passed / REFILL_MILLIS).min(BURST);
-        budget.at = now;
-        let has = budget.tokens >= 1.0;
-        if has {
-            budget.tokens -= 1.0;
-        }
-        has
+        let budget = self.budgets.get_or_insert(object, || TokenBucket::new(PER_SECOND, BURST));
+        budget.take(now.0.try_into().unwrap_or_default())
     }
 
     /// `<object>.<hexadecimal nanoseconds>`, the form of the field; the last digits keep the names of one

@@ -10,14 +10,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 
 use bytes::Bytes;
-use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
-use everynode_client::{Error, Method, content_type};
+use everynode_client::event::{About, NewEvent, Source, Wording, allowance};
+use everynode_client::{Error, Method, TokenBucket, content_type};
 use everynode_engine::fit::{Demand, Misfit};
 use everynode_model::{Node, Pod};
 use serde_json::json;
 
 use self::rows::{NodeRow, PodRow, PodState, Wish};
-use crate::core::{Core, Fact, Kind, Now, Outbox, Write, retry_millis};
+use crate::core::{Core, Fact, Kind, Now, Outbox, Write, retry_at};
 
 /// The name by which pods ask for this scheduler.
 const SCHEDULER: &str = "default-scheduler";
@@ -42,8 +42,8 @@ pub(crate) struct Binder {
     waiting_absent: HashMap<Box<str>, Vec<u64>>,
     retries: BinaryHeap<Reverse<(u64, u64)>>,
     outbox: Outbox<Ticket>,
-    scheduled_events: Allowance,
-    failed_events: Allowance,
+    scheduled_events: TokenBucket,
+    failed_events: TokenBucket,
     events: VecDeque<NewEvent>,
     random: fastrand::Rng,
     nodes_listed: bool,
@@ -71,8 +71,8 @@ impl Binder {
             waiting_absent: HashMap::new(),
             retries: BinaryHeap::new(),
             outbox: Outbox::default(),
-            scheduled_events: Allowance::new(SCHEDULED_EVENTS_PER_SECOND),
-            failed_events: Allowance::new(FAILED_EVENTS_PER_SECOND),
+            scheduled_events: allowance(SCHEDULED_EVENTS_PER_SECOND),
+            failed_events: allowance(FAILED_EVENTS_PER_SECOND),
             events: VecDeque::new(),
             random,
             nodes_listed: false,
@@ -322,7 +322,7 @@ impl Binder {
             Err(error) => {
                 tracing::warn!(pod = %pod.name, %error, "the pod was not bound");
                 pod.failures += 1;
-                let at = now.millis + retry_millis(pod.failures, &mut self.random);
+                let at = retry_at(now, pod.failures, &mut self.random);
                 if let PodState::Binding(_, wish) = std::mem::replace(&mut pod.state, PodState::Idle) {
                     pod.state = PodState::Pending(wish);
                 }

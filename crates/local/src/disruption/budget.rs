@@ -8,7 +8,7 @@ use everynode_model::Value;
 use serde_json::json;
 
 use super::scales::{Owner, Survey, Unknown};
-use crate::core::{Now, retry_millis};
+use crate::core::{Now, retry_at};
 use crate::facts::Budget;
 
 /// How long an eviction that was granted may take until it counts as not happening.
@@ -81,7 +81,7 @@ impl BudgetRow {
             return None;
         }
         self.failures += 1;
-        self.retry_at = Some(now.millis + retry_millis(self.failures, random));
+        self.retry_at = Some(retry_at(now, self.failures, random));
         self.retry_at
     }
 

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_client::event::{About, Allowance, NewEvent, Source, Wording};
-use everynode_client::{Error, Method, content_type};
+use everynode_client::event::{About, NewEvent, Source, Wording, allowance};
+use everynode_client::{Error, Method, TokenBucket, content_type};
 use everynode_model::{Node, Pod};
 use serde_json::json;
 
 use self::eviction::{Stay, TimedToleration, Tolerations};
 use self::taints::{TaintRow, known_status};
-use crate::core::{Core, Fact, Now, Outbox, Write, delete_options, retry_millis};
+use crate::core::{Core, Fact, Now, Outbox, Write, delete_options, retry_at};
 use crate::facts;
 
 const EVENTS_PER_SECOND: f64 = 20.0;
@@ -39,7 +39,7 @@ pub(crate) struct Lifecycle {
     /// Nodes whose taints or conditions are to be looked at.
     dirty: VecDeque<usize>,
     outbox: Outbox<Ticket>,
-    events: Allowance,
+    events: TokenBucket,
     random: fastrand::Rng,
 }
 
@@ -112,7 +112,7 @@ impl Lifecycle {
             timers: BinaryHeap::new(),
             dirty: VecDeque::new(),
             outbox: Outbox::default(),
-            events: Allowance::new(EVENTS_PER_SECOND),
+            events: allowance(EVENTS_PER_SECOND),
             random,
         }
     }
@@ -348,7 +348,7 @@ impl Lifecycle {
                     tracing::warn!(node = %row.name, %error, "the node was not updated");
                 }
                 row.failures += 1;
-                let at = now.millis + retry_millis(row.failures, &mut self.random);
+                let at = retry_at(now, row.failures, &mut self.random);
                 self.timers.push(Reverse((at, Timer::Look(index))));
             }
         }
@@ -413,7 +413,7 @@ impl Core for Lifecycle {
                     tracing::warn!(pod = %pod.name, %error, "the pod was not evicted");
                     pod.evicting = false;
                     pod.failures += 1;
-                    let at = now.millis + retry_millis(pod.failures, &mut self.random);
+                    let at = retry_at(now, pod.failures, &mut self.random);
                     self.timers.push(Reverse((at, Timer::Evict(id))));
                 }
             }

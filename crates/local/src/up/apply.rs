@@ -6,7 +6,7 @@ use std::time::Duration;
 use everynode_apimachinery::patch::three_way;
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::schema;
-use everynode_client::{Client, Error, content_type};
+use everynode_client::{Backoff, Client, Error, content_type};
 use everynode_model::Value;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -265,16 +265,15 @@ const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitio
 
 /// How long the cluster may take until it has made something that was asked for.
 const MADE_LIMIT: Duration = Duration::from_secs(20);
-/// The pauses between looks whether it has: the first, doubled each time, and the longest.
-const LOOK: Duration = Duration::from_millis(5);
-const LOOK_LAST: Duration = Duration::from_millis(200);
+/// The pauses between looks whether it has.
+const LOOKS: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(200));
 
 /// Looks again and again; whether what was looked for was there in time.
 async fn there_in_time<E, F>(mut is_there: impl FnMut() -> F) -> Result<bool, E>
 where
     F: Future<Output = Result<bool, E>>,
 {
-    let (deadline, mut pause) = (Instant::now() + MADE_LIMIT, LOOK);
+    let (deadline, mut looks) = (Instant::now() + MADE_LIMIT, 0);
     loop {
         if is_there().await? {
             return Ok(true);
@@ -282,8 +281,8 @@ where
         if Instant::now() >= deadline {
             return Ok(false);
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LOOK_LAST);
+        looks += 1;
+        sleep(LOOKS.after(looks)).await;
     }
 }
 

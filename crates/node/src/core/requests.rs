@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use everynode_client::{Error, Method, content_type};
+use everynode_client::{Backoff, Error, Method, content_type};
 
 use super::{FleetCore, Task, Timer, Write, millis};
 use everynode_model::{Node, Pod};
@@ -15,8 +15,7 @@ use crate::pod::Now;
 use crate::status;
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_LAST: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
 impl FleetCore {
     /// The next request to send, if there is one.
@@ -145,7 +144,7 @@ impl FleetCore {
             (_, Err(error)) => {
                 tracing::warn!(node = %self.nodes[index].spec.name, ?task, %error, "request failed");
                 self.nodes[index].failures += 1;
-                let at = now.millis + retry_delay(self.nodes[index].failures, &mut self.random);
+                let at = now.millis + millis(BACKOFF.jittered(self.nodes[index].failures, &mut self.random));
                 self.timers.push(Reverse((at, Timer::Retry(task))));
                 return;
             }
@@ -196,7 +195,7 @@ impl FleetCore {
                 tracing::warn!(pod = %entry.machine.facts.name, ?task, %error, "request failed");
                 entry.owes_status |= matches!(task, Task::PodStatus(_));
                 entry.failures += 1;
-                let at = now.millis + retry_delay(entry.failures, &mut self.random);
+                let at = now.millis + millis(BACKOFF.jittered(entry.failures, &mut self.random));
                 self.timers.push(Reverse((at, Timer::Retry(task))));
             }
         }
@@ -226,9 +225,4 @@ fn lease(agent: &NodeAgent, duration: Duration, now: Now) -> Vec<u8> {
 fn micro_time(now: Now) -> String {
     let millis = now.wall.0.saturating_mul(1000).saturating_add(now.wall_millis.into());
     format!("{:.6}", jiff::Timestamp::from_millisecond(millis).unwrap_or_default())
-}
-
-fn retry_delay(failures: u32, random: &mut fastrand::Rng) -> u64 {
-    let nominal = RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(RETRY_LAST);
-    millis(nominal.mul_f64(0.5 + random.f64() / 2.0))
 }
