@@ -1,5 +1,10 @@
 //! The way through a list that comes in pages.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What a value of a query does not show as it is: a token may hold any character.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// Pages of one list at most: at 500 objects a page, fifty million.
 const MAX_PAGES: usize = 100_000;
 
@@ -41,20 +46,8 @@ impl Pages {
             self.remembered = std::mem::take(&mut self.last);
         }
         token.clone_into(&mut self.last);
-        Ok(format!("continue={}", encoded(token)))
+        Ok(format!("continue={}", utf8_percent_encode(token, ENCODED)))
     }
-}
-
-/// What the server gave as a token, which may hold any character, as a value of a query.
-fn encoded(token: &str) -> String {
-    let mut encoded = String::with_capacity(token.len());
-    for byte in token.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte.into()),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub fn near<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<Stri
     let mut found: Vec<(usize, &str)> = names
         .filter_map(|name| {
             let contains = !written.is_empty() && name.contains(written) || written.contains(name);
-            let distance = if contains { 1 } else { distance(written, name) };
+            let distance = if contains { 1 } else { strsim::levenshtein(written, name) };
             (distance <= limit).then_some((distance, name))
         })
         .collect();
@@ -25,22 +25,6 @@ pub fn any_of(names: &[String]) -> String {
         [one] => one.clone(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
-}
-
-/// How many characters have to be put in, taken out or exchanged to get from one text to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use everynode_apimachinery::status::{FieldError, Status};
 use everynode_model::Value;
-use percent_encoding::percent_decode_str;
 
 const META_GROUP: &str = "meta.k8s.io";
 
@@ -13,19 +12,7 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Parses what stands behind the question mark.
     pub fn parse(text: Option<&str>) -> Query {
-        let decode = |part: &str| {
-            let spaced = part.replace('+', " ");
-            percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
-        };
-        let pairs = text.unwrap_or("").split('&').filter(|pair| !pair.is_empty());
-        Query(
-            pairs
-                .map(|pair| {
-                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    (decode(key), decode(value))
-                })
-                .collect(),
-        )
+        Query(form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned().collect())
     }
 
     /// The first value of a parameter; absent and empty are the same.

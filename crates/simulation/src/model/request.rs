@@ -124,15 +124,15 @@ impl Target {
     /// True for a watch.
     fn read_query(&mut self, query: &str) -> Result<bool, Refusal> {
         let mut is_watch = false;
-        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            match key {
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
                 "watch" => is_watch = value == "1" || value == "true",
-                "resourceVersion" => self.resource_version = Some(value.to_owned()),
+                "resourceVersion" => self.resource_version = Some(value.into_owned()),
                 "sendInitialEvents" => self.sends_initial_events = value == "true",
                 "timeoutSeconds" => self.timeout_seconds = value.parse().unwrap_or(300),
                 "limit" => self.limit = value.parse().unwrap_or(usize::MAX),
-                "continue" => self.continue_token = value.to_owned(),
-                "fieldSelector" => self.selection.field = Some(field(value)?),
+                "continue" => self.continue_token = value.into_owned(),
+                "fieldSelector" => self.selection.field = Some(field(&value)?),
                 _ => {}
             }
         }
@@ -147,7 +147,6 @@ impl Target {
 }
 
 fn field(value: &str) -> Result<Field, Refusal> {
-    let value = value.replace("%3D", "=").replace("%21", "!");
     if value == "spec.nodeName!=" {
         return Ok(Field::Bound);
     }
