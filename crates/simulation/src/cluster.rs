@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::actor::{Actor, Part, Role};
+use crate::faults::Faults;
 use crate::model::{Key, Kind, Verb, name, namespace};
 use crate::naive;
 use crate::network;
 use crate::objects;
 use crate::replica::Replica;
-use crate::weather::Weather;
 use crate::world::{Counts, Shared, World, lock};
 
 /// How a run went.
@@ -44,7 +44,7 @@ const HOLDS: u32 = 30;
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) seed: u64,
-    pub(crate) weather: Weather,
+    pub(crate) faults: Faults,
     pub(crate) nodes: usize,
     pub(crate) replicas: usize,
     /// There are two controllers, one of which does what the built-in one does, and the other conducts roll-outs.
@@ -69,7 +69,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts all but the controllers.
     pub(crate) fn start(setup: &Setup) -> Cluster {
-        let mut world = World::new(setup.seed, setup.weather.clone(), setup.is_traced);
+        let mut world = World::new(setup.seed, setup.faults.clone(), setup.is_traced);
         world.serves_policies = setup.serves_policies;
         world.safety.is_beside = setup.is_beside;
         let shared: Shared = Arc::new(std::sync::Mutex::new(world));

@@ -2,8 +2,8 @@
 //! process and in virtual time.
 //!
 //! Everything in this workspace that talks to an API does it through one client, whose network and clocks can be
-//! given. Here they are: requests end in a model of the API server (`model`), under a weather that is drawn from a
-//! seed (`weather`, `network`, `watching`). A judge looks at every change (`safety`), and plain rules say what the
+//! given. Here they are: requests end in a model of the API server (`model`), under faults that are drawn from a
+//! seed (`faults`, `network`, `watching`). A checker looks at every change (`safety`), and plain rules say what the
 //! world must have become in the end (`naive`). The same seed makes the same world, event for event.
 //!
 //! [`suites`] holds what is run.
@@ -13,6 +13,7 @@ mod chaos;
 mod clock;
 mod cluster;
 mod faults;
+mod injected;
 mod model;
 mod naive;
 mod network;
@@ -24,11 +25,10 @@ pub mod suites;
 mod told_tests;
 mod trace;
 mod watching;
-mod weather;
 mod world;
 
 pub use cluster::Report;
-pub use faults::Fault;
+pub use injected::Fault;
 pub use world::Counts;
 
 /// A seed that nobody has seen, of a world with all that worlds can have.

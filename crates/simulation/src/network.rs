@@ -13,10 +13,10 @@ use serde_json::json;
 use tower::util::BoxCloneSyncService;
 
 use crate::actor::{Actor, Part};
-use crate::faults::Fault;
+use crate::faults::{Fate, Silence};
+use crate::injected::Fault;
 use crate::model::{Feed, Key, Kind, Refusal, Target, Verb};
 use crate::watching::Watching;
-use crate::weather::{Fate, Silence};
 use crate::world::{Shared, lock};
 
 /// A client of the model, for this actor.
@@ -97,10 +97,10 @@ fn depart(shared: &Shared, actor: &Actor, target: &Target) -> (Fate, Duration, D
     }
     world.sent(actor, target);
     let now = world.now_millis();
-    let weather = world.weather.clone();
+    let faults = world.faults.clone();
     let random = &mut world.random;
-    let fate = weather.fate(random, now, actor.is_controller(), target.verb.is_write());
-    let (there, back) = (weather.latency(random, now), weather.latency(random, now));
+    let fate = faults.fate(random, now, actor.is_controller(), target.verb.is_write());
+    let (there, back) = (faults.latency(random, now), faults.latency(random, now));
     if fate != Fate::Served {
         world.note(format_args!("{} {:?} {} meets {fate:?}", actor.name, target.verb, target.path()));
     }
@@ -181,7 +181,7 @@ fn carry_out(shared: &Shared, actor: &Actor, call: &Call) -> Result<Response<Ans
             if actor.is_controller() && target.resource_version.is_some() {
                 world.violated(format!("{} asks for a list that may be stale", actor.name));
             }
-            let page_limit = world.weather.page_limit;
+            let page_limit = world.faults.page_limit;
             let page_limit = if world.is_calm() { usize::MAX } else { page_limit };
             world.store.list(target, page_limit)
         }
@@ -213,7 +213,7 @@ fn carry_out(shared: &Shared, actor: &Actor, call: &Call) -> Result<Response<Ans
 
 fn watch(shared: &Shared, actor: &Actor, target: &Target) -> Response<AnswerBody> {
     let mut world = lock(shared);
-    let refuses = world.weather.refuses_streamed_lists;
+    let refuses = world.faults.refuses_streamed_lists;
     if target.sends_initial_events && refuses == 1 {
         return refused(&Refusal::new(422, "Invalid", "sendInitialEvents is forbidden for watch"));
     }

@@ -1,7 +1,7 @@
 //! Everybody who tells an engine what a cluster is says the same of the same objects.
 //!
 //! The objects are on the model API server. The controller tells of what is served; a plan and inspect make records of
-//! it first and tell of those; the judge of worlds reads for itself, as it must, and has to come to the same.
+//! it first and tell of those; the checker of worlds reads for itself, as it must, and has to come to the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -18,9 +18,9 @@ use serde_json::value::RawValue;
 
 use crate::actor::{Actor, Role};
 use crate::cluster::in_virtual_time;
+use crate::faults::Faults;
 use crate::model::{self, Key, Kind};
 use crate::network;
-use crate::weather::Weather;
 use crate::world::{World, lock};
 
 const NAMESPACE: &str = "alpha";
@@ -305,8 +305,8 @@ fn check(who: &str, told: &Told, controller: &Told, untold: &[&str]) {
     assert_eq!(missing, untold.iter().copied().collect(), "{who} tells nothing of these");
 }
 
-/// The judge's own readers against the fact about a pod.
-fn check_judge(served: &Value, fact: &PodFact<'_>) {
+/// The checker's own readers against the fact about a pod.
+fn check_checker(served: &Value, fact: &PodFact<'_>) {
     let name = fact.name;
     assert_eq!(model::is_ready(served), fact.ready, "{name}");
     assert_eq!(model::is_terminal(served), fact.phase.is_terminal(), "{name}");
@@ -323,7 +323,7 @@ fn check_judge(served: &Value, fact: &PodFact<'_>) {
 
 /// A server that has these objects, and a client of it.
 fn server() -> Client {
-    let shared = Arc::new(Mutex::new(World::new(1, Weather::calm(), false)));
+    let shared = Arc::new(Mutex::new(World::new(1, Faults::calm(), false)));
     let kinds = [
         (Kind::Node, nodes()),
         (Kind::DaemonSet, daemonsets()),
@@ -371,7 +371,7 @@ fn all_drivers_tell_the_same_of_the_same_objects() {
 }
 
 #[test]
-fn the_judge_reads_pods_as_the_engine_is_told_of_them() {
+fn the_checker_reads_pods_as_the_engine_is_told_of_them() {
     for mut pod in pods() {
         pod["metadata"]["namespace"] = NAMESPACE.into();
         pod["metadata"]["uid"] = AGENT.into();
@@ -380,7 +380,7 @@ fn the_judge_reads_pods_as_the_engine_is_told_of_them() {
         decode::applied(everynode_engine::Kind::Pod, bytes.as_bytes(), |fact| match fact {
             Fact::Pod(fact) => {
                 called = true;
-                check_judge(&pod, &fact);
+                check_checker(&pod, &fact);
             }
             other => panic!("{other:?}"),
         })

@@ -1,4 +1,4 @@
-//! A watch as its client gets it: late, twice, cut off or silent, as the weather has it.
+//! A watch as its client gets it: late, twice, cut off or silent, as the faults have it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use everynode_client::Error;
 use tokio::time::Instant;
 
 use crate::actor::Actor;
-use crate::faults::Fault;
+use crate::injected::Fault;
 use crate::model::{Feed, Line, Refusal};
 use crate::world::{Shared, World, lock};
 
@@ -70,19 +70,19 @@ impl Watching {
     }
 
     fn draw(&mut self, world: &mut World, now: Instant) {
-        let (weather, random) = (&world.weather, &mut world.random);
+        let (faults, random) = (&world.faults, &mut world.random);
         let millis = Duration::from_millis;
-        let calm = self.begin + millis(weather.ends_millis);
-        if weather.lag_millis > 0 {
-            let most = if random.u8(..3) == 0 { weather.lag_millis } else { weather.lag_millis.min(100) };
+        let calm = self.begin + millis(faults.ends_millis);
+        if faults.lag_millis > 0 {
+            let most = if random.u8(..3) == 0 { faults.lag_millis } else { faults.lag_millis.min(100) };
             self.lag = millis(random.u64(0..=most));
         }
-        if weather.cut_millis > 0 {
-            self.cut = Some(now + millis(random.u64(1..=2 * weather.cut_millis))).filter(|cut| *cut < calm);
+        if faults.cut_millis > 0 {
+            self.cut = Some(now + millis(random.u64(1..=2 * faults.cut_millis))).filter(|cut| *cut < calm);
         }
-        if random.f64() < weather.stalled {
+        if random.f64() < faults.stalled {
             let from = now + millis(random.u64(0..30_000));
-            let to = from + millis(random.u64(1..=weather.stall_millis));
+            let to = from + millis(random.u64(1..=faults.stall_millis));
             self.stall = Some((from, to.min(calm))).filter(|(from, to)| from < to);
         }
     }
@@ -141,7 +141,7 @@ impl Watching {
                 Step::Send(line)
             }
             Some(Line::Changed { line, at_millis, version }) => {
-                let calm = self.begin + Duration::from_millis(world.weather.ends_millis.max(at_millis));
+                let calm = self.begin + Duration::from_millis(world.faults.ends_millis.max(at_millis));
                 let due = (self.begin + Duration::from_millis(at_millis) + self.lag).min(calm);
                 if due > now {
                     return Step::Wait(due);
@@ -182,7 +182,7 @@ impl Watching {
             }
         }
         world.counts.events += 1;
-        if !world.is_calm() && world.random.f64() < world.weather.duplicated {
+        if !world.is_calm() && world.random.f64() < world.faults.duplicated {
             self.again = Some(line.clone());
         }
         self.feed.advance();

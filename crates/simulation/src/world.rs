@@ -1,4 +1,4 @@
-//! The state of one world: the model server, its weather, the judge, and the trace.
+//! The state of one world: the model server, its faults, the checker, and the trace.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,11 +8,11 @@ use tokio::sync::Notify;
 
 use crate::actor::{Actor, Role};
 use crate::clock::SimClock;
-use crate::faults::Injected;
+use crate::faults::Faults;
+use crate::injected::Injected;
 use crate::model::{Change, Key, Kind, Moved, Refusal, Store, Target, Verb};
 use crate::safety::Safety;
 use crate::trace::Trace;
-use crate::weather::Weather;
 
 /// Where the Lease of controllers is.
 pub(crate) const LEASE: (&str, &str) = ("kube-system", "everynode-controller");
@@ -22,7 +22,7 @@ pub(crate) const LEASE: (&str, &str) = ("kube-system", "everynode-controller");
 pub(crate) struct World {
     pub(crate) clock: Arc<SimClock>,
     pub(crate) store: Store,
-    pub(crate) weather: Weather,
+    pub(crate) faults: Faults,
     pub(crate) random: fastrand::Rng,
     pub(crate) safety: Safety,
     pub(crate) trace: Trace,
@@ -68,13 +68,13 @@ pub(crate) fn lock(shared: &Shared) -> MutexGuard<'_, World> {
 
 impl World {
     /// A world of this seed. It must be made within the runtime that it is to run in.
-    pub(crate) fn new(seed: u64, weather: Weather, is_traced: bool) -> World {
+    pub(crate) fn new(seed: u64, faults: Faults, is_traced: bool) -> World {
         let mut random = fastrand::Rng::with_seed(seed);
         World {
             clock: Arc::new(SimClock::new()),
             store: Store::new(random.u64(..)),
-            safety: Safety::new(&weather),
-            weather,
+            safety: Safety::new(&faults),
+            faults,
             trace: Trace::new(is_traced),
             injected: Injected::default(),
             serves_policies: false,
@@ -91,7 +91,7 @@ impl World {
     }
 
     pub(crate) fn is_calm(&self) -> bool {
-        self.weather.is_over(self.now_millis())
+        self.faults.is_over(self.now_millis())
     }
 
     pub(crate) fn note(&mut self, what: std::fmt::Arguments<'_>) {
@@ -113,7 +113,7 @@ impl World {
     /// A request leaves its sender for good.
     pub(crate) fn sent(&mut self, actor: &Actor, target: &Target) {
         if actor.is_controller()
-            && let Some(what) = self.safety.judge_sending(&self.store, target, self.now_millis())
+            && let Some(what) = self.safety.check_sending(&self.store, target, self.now_millis())
         {
             self.violated(format!("{} {what}", actor.name));
         }
@@ -168,7 +168,7 @@ impl World {
         Ok(done.bytes)
     }
 
-    /// What follows from a change: it is judged, and watchers are told.
+    /// What follows from a change: it is checked, and watchers are told.
     fn changed(&mut self, actor: &Actor, target: &Target, change: &Arc<Change>) {
         if actor.is_controller() && !matches!(change.key.kind, Kind::Lease | Kind::Event) {
             self.counts.writes += 1;
@@ -182,7 +182,7 @@ impl World {
         if is_taken && (&*change.key.namespace, &*change.key.name) == LEASE {
             self.safety.forget_what_nobody_told(&self.store);
         }
-        if let Some(what) = self.safety.judge(&self.store, &self.clock, actor, target, change) {
+        if let Some(what) = self.safety.check(&self.store, &self.clock, actor, target, change) {
             self.violated(what);
         }
         self.changes[change.key.kind as usize].notify_waiters();

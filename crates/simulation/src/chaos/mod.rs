@@ -1,4 +1,4 @@
-//! What people and machines do to a cluster while the weather lasts.
+//! What people and machines do to a cluster while the faults last.
 
 mod hostile;
 mod policies;

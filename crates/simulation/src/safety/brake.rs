@@ -52,7 +52,7 @@ impl Brake {
     }
 
     /// A controller creates a pod; what is too many is told. What lets the brake go is seen late by so much.
-    pub(super) fn judge(
+    pub(super) fn check(
         &mut self,
         pod: &Value,
         owner: &str,

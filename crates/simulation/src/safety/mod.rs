@@ -1,6 +1,6 @@
 //! What must hold after every change.
 //!
-//! A controller acts on what it has seen, which may be as old as the weather allows. So each check asks for the
+//! A controller acts on what it has seen, which may be as old as the faults allow. So each check asks for the
 //! best that a controller can know: what a person changed within that time excuses what would be wrong by the newest
 //! state. What the controller itself did is never an excuse.
 
@@ -16,12 +16,12 @@ use everynode_model::Value;
 
 use crate::actor::Actor;
 use crate::clock::SimClock;
+use crate::faults::Faults;
 use crate::model::{
     Change, Key, Kind, Moved, Store, Target, Verb, controller_uid, daemonset_allows_surge, is_available_at,
     is_deleting, is_live, is_ready, is_terminal, label, name, namespace, target_node, uid,
 };
 use crate::naive::{is_updated, place, selects};
-use crate::weather::Weather;
 
 use blind::Blind;
 use brake::{Brake, is_made_of, leaves_its_namespace};
@@ -29,10 +29,10 @@ use law::{Law, is_beside, is_said};
 
 const HASH_LABEL: &str = "controller-revision-hash";
 
-/// The judge, with what it remembers.
+/// The checker, with what it remembers.
 #[derive(Debug)]
 pub(crate) struct Safety {
-    /// Nothing is judged: what is done to the controller is more than an API server does.
+    /// Nothing is checked: what is done to the controller is more than an API server does.
     pub(crate) is_off: bool,
     /// Two controllers share the work: see [`crate::cluster::Setup`].
     pub(crate) is_beside: bool,
@@ -68,14 +68,14 @@ pub(crate) struct Safety {
 type Verdict = Option<String>;
 
 impl Safety {
-    pub(crate) fn new(weather: &Weather) -> Safety {
+    pub(crate) fn new(faults: &Faults) -> Safety {
         Safety {
             is_off: false,
             is_beside: false,
             lawless: None,
-            staleness_millis: weather.staleness_millis(),
+            staleness_millis: faults.staleness_millis(),
             blind: Blind::default(),
-            knows_time: !weather.steps_clocks,
+            knows_time: !faults.steps_clocks,
             daemonsets: BTreeMap::new(),
             policies: vec![(0, Vec::new())],
             controlled: BTreeSet::new(),
@@ -91,7 +91,7 @@ impl Safety {
     }
 
     /// Looks at a change; says what is wrong with it.
-    pub(crate) fn judge(
+    pub(crate) fn check(
         &mut self,
         store: &Store,
         clock: &SimClock,
@@ -100,7 +100,7 @@ impl Safety {
         change: &Change,
     ) -> Verdict {
         let verdict = match actor.is_controller() && !self.is_off {
-            true => self.judge_controller(store, clock, actor, target, change),
+            true => self.check_controller(store, clock, actor, target, change),
             false => None,
         };
         self.remember(store, clock, actor, change);
@@ -203,7 +203,7 @@ impl Safety {
         {
             self.lost.insert((owner.to_owned(), node.to_owned()), (now, old.clone()));
         }
-        // The judge has just counted this one as taken.
+        // The checker has just counted this one as disrupted.
         let was_there = change.old.as_ref().is_some_and(|old| !is_deleting(old));
         let removed_now = actor.is_controller() && was_there && !is_live(pod);
         let min_ready = daemonset.and_then(|one| one["spec"]["minReadySeconds"].as_i64()).unwrap_or(0);
@@ -278,7 +278,7 @@ impl Safety {
     }
 
     /// Looks at a deletion that leaves its controller: none does while a roll-out is halted, but of what is too much.
-    pub(crate) fn judge_sending(&self, store: &Store, target: &Target, now: u64) -> Verdict {
+    pub(crate) fn check_sending(&self, store: &Store, target: &Target, now: u64) -> Verdict {
         let key = Key::new(target.kind, &target.namespace, &target.name);
         let pod = store.get(&key).filter(|_| (target.kind, target.verb) == (Kind::Pod, Verb::Delete))?;
         let (_, owner) = controller_uid(pod)
@@ -300,7 +300,7 @@ impl Safety {
             .then(|| format!("sends the deletion of {}, and the roll-out is halted", name(pod)))
     }
 
-    fn judge_controller(
+    fn check_controller(
         &mut self,
         store: &Store,
         clock: &SimClock,
@@ -317,9 +317,9 @@ impl Safety {
             return Some(what);
         }
         match (change.key.kind, target.verb) {
-            (Kind::Pod, Verb::Create) => self.judge_creation(store, actor, change),
-            (Kind::Pod, Verb::Delete) => self.judge_deletion(store, clock, change),
-            (Kind::Pod, Verb::Patch) if target.subresource.is_empty() => self.judge_patch(store, change),
+            (Kind::Pod, Verb::Create) => self.check_creation(store, actor, change),
+            (Kind::Pod, Verb::Delete) => self.check_deletion(store, clock, change),
+            (Kind::Pod, Verb::Patch) if target.subresource.is_empty() => self.check_patch(store, change),
             (Kind::DaemonSet, Verb::Update) if target.subresource == "status" => None,
             (Kind::Policy, Verb::Patch) if target.subresource == "status" => None,
             (Kind::DaemonSet, Verb::Patch) if self.is_beside && is_rewrite(change) => {
@@ -327,7 +327,7 @@ impl Safety {
                     .had_template(uid(&change.new), |template| *template == change.new["spec"]["template"]);
                 (!is_own).then(|| "writes a template that was never the DaemonSet's own".to_owned())
             }
-            (Kind::Revision, Verb::Delete) => self.judge_revision_deletion(store, change),
+            (Kind::Revision, Verb::Delete) => self.check_revision_deletion(store, change),
             (Kind::Revision, Verb::Create | Verb::Update | Verb::Patch) => {
                 let changed = change.old.as_ref().is_some_and(|old| old["data"] != change.new["data"]);
                 changed.then(|| "changes the data of a revision".to_owned())
@@ -349,7 +349,7 @@ impl Safety {
             .any(|version| is_it(&version["spec"]["template"]))
     }
 
-    fn judge_creation(&mut self, store: &Store, actor: &Actor, change: &Change) -> Verdict {
+    fn check_creation(&mut self, store: &Store, actor: &Actor, change: &Change) -> Verdict {
         let (pod, now) = (&change.new, change.at_millis);
         let Some(("DaemonSet", owner)) = controller_uid(pod) else {
             return Some("a pod of nobody".to_owned());
@@ -359,13 +359,13 @@ impl Safety {
         }
         let node = target_node(pod)?;
         let staleness_millis = now - self.horizon(now);
-        let too_many = self.brake.judge(pod, owner, node, now, staleness_millis);
-        too_many.or_else(|| self.judge_second_pod(store, actor, pod, node, now))
+        let too_many = self.brake.check(pod, owner, node, now, staleness_millis);
+        too_many.or_else(|| self.check_second_pod(store, actor, pod, node, now))
     }
 
     /// Never two live pods of one DaemonSet on one node, except old and new during a surge.
     /// Under surge, or just after it, one that died may have sent another one: see docs/correctness.md.
-    fn judge_second_pod(&self, store: &Store, actor: &Actor, pod: &Value, node: &str, now: u64) -> Verdict {
+    fn check_second_pod(&self, store: &Store, actor: &Actor, pod: &Value, node: &str, now: u64) -> Verdict {
         let (_, owner) = controller_uid(pod)?;
         let given = self.given.get(&(namespace(pod).to_owned(), node.to_owned()));
         if self.is_recent(given, now) {
@@ -399,7 +399,7 @@ impl Safety {
         }
     }
 
-    fn judge_deletion(&mut self, store: &Store, clock: &SimClock, change: &Change) -> Verdict {
+    fn check_deletion(&mut self, store: &Store, clock: &SimClock, change: &Change) -> Verdict {
         let (pod, now) = (change.old.as_ref()?, change.at_millis);
         if !self.controlled.contains(uid(pod)) {
             return Some("deletes a pod that no DaemonSet has ever controlled".to_owned());
@@ -455,13 +455,13 @@ impl Safety {
             place.0 != owner || !may_serve && !is_served(store, owner, &place.1, least, now_seconds)
         });
         removed.insert((owner.to_owned(), node.to_owned()), now);
-        let verdict = self.judge_budget(store, &removed, newest, there, &laws, now);
+        let verdict = self.check_budget(store, &removed, newest, there, &laws, now);
         self.removed = removed;
         verdict
     }
 
     /// Nodes without an available pod because a roll-out deleted it are never more than may be.
-    fn judge_budget(
+    fn check_budget(
         &self,
         store: &Store,
         removed: &BTreeMap<(String, String), u64>,
@@ -504,7 +504,7 @@ impl Safety {
     }
 
     /// Only pods that a DaemonSet controls are changed, or orphans that it selects, and nothing but who they are.
-    fn judge_patch(&self, store: &Store, change: &Change) -> Verdict {
+    fn check_patch(&self, store: &Store, change: &Change) -> Verdict {
         let (old, new) = (change.old.as_ref()?, &change.new);
         if old["spec"] != new["spec"] || old["status"] != new["status"] {
             return Some("changes more of a pod than its metadata".to_owned());
@@ -527,7 +527,7 @@ impl Safety {
     }
 
     /// A revision that pods are made from is not deleted, unless another one has the same data.
-    fn judge_revision_deletion(&self, store: &Store, change: &Change) -> Verdict {
+    fn check_revision_deletion(&self, store: &Store, change: &Change) -> Verdict {
         let (revision, now) = (change.old.as_ref()?, change.at_millis);
         let (_, owner) = controller_uid(revision)?;
         let has_twin = store

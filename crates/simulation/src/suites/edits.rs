@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, NAMESPACES, Report, Setup, in_virtual_time};
+use crate::faults::Faults;
 use crate::model::{Key, Kind, controller_uid, target_node};
 use crate::objects::{NewDaemonSet, image, rolling};
-use crate::weather::Weather;
 use crate::world::lock;
 
 const NAME: &str = "agent";
@@ -86,7 +86,7 @@ fn draw(random: &mut fastrand::Rng) -> Edit {
 fn setup(seed: u64) -> Setup {
     Setup {
         seed,
-        weather: Weather::calm(),
+        faults: Faults::calm(),
         nodes: NODES,
         replicas: 1,
         is_beside: false,

@@ -1,5 +1,5 @@
 //! Storms over roll-outs under policies: no budget is exceeded, what is halted or paused takes nothing, and when the
-//! weather has ended one more roll-out goes to its end.
+//! faults have ended one more roll-out goes to its end.
 
 use super::storm::{Cast, world};
 use crate::cluster::{Report, in_virtual_time};

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use crate::chaos::{Chaos, Hostile};
 use crate::cluster::{Cluster, NAMESPACES, Report, Setup, in_virtual_time};
+use crate::faults::Faults;
 use crate::model::Kind;
-use crate::weather::Weather;
 use crate::world::lock;
 
-/// After the weather has ended, the desired state is reached within this time ...
+/// After the faults have ended, the desired state is reached within this time ...
 const SETTLES_WITHIN: Duration = Duration::from_secs(1_200);
 /// ... and for this time nothing is written.
 const STAYS_FOR: Duration = Duration::from_secs(240);
 
-/// So long nobody does anything before the last roll-out under a policy: what the weather did to nodes is over.
+/// So long nobody does anything before the last roll-out under a policy: what the faults did to nodes is over.
 const RESTS_FOR: Duration = Duration::from_secs(120);
 
 /// Runs the world of a seed.
@@ -39,9 +39,9 @@ pub(super) enum Cast {
 pub(super) async fn world(seed: u64, is_traced: bool, cast: Cast) -> Report {
     let serves_policies = cast != Cast::Storm;
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut weather = Weather::draw(&mut random);
+    let mut faults = Faults::draw(&mut random);
     let replicas = if random.u8(..3) == 0 { 2 } else { 1 };
-    let mut chaos = Chaos::new(random.u64(..), weather.steps_clocks);
+    let mut chaos = Chaos::new(random.u64(..), faults.steps_clocks);
     // Beside a controller that makes the pods, in one world of four.
     let is_beside = serves_policies && seed % 4 == 3;
     chaos.favours_on_delete = is_beside;
@@ -52,7 +52,7 @@ pub(super) async fn world(seed: u64, is_traced: bool, cast: Cast) -> Report {
     // makes up nobody can tell, with names by node it can.
     let takes_writes_along = !daemonsets.iter().all(|daemonset| daemonset.names_by_node);
     if replicas > 1 && takes_writes_along {
-        weather.late_millis = 2_000;
+        faults.late_millis = 2_000;
     }
     let mut policy_status_names = 500;
     if seed >= FIRST_GROWN_SEED {
@@ -70,7 +70,7 @@ pub(super) async fn world(seed: u64, is_traced: bool, cast: Cast) -> Report {
         pod_start_millis: random.choice([0, 1_000, 10_000]).unwrap_or(0),
         serves_policies,
         is_traced,
-        weather,
+        faults,
     };
     let mut cluster = Cluster::start(&setup);
     lock(&cluster.shared).note(format_args!("seed {seed}: {setup:?}"));
@@ -111,7 +111,7 @@ async fn live(
         // What cannot be done, for want of an object, is left.
         let _ = chaos.act(cluster);
     }
-    lock(&cluster.shared).note(format_args!("the weather is over"));
+    lock(&cluster.shared).note(format_args!("the faults are over"));
     chaos.heal(cluster);
     if let Some(hostile) = hostile {
         hostile.heal(cluster);

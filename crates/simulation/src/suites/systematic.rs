@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use crate::chaos::set_image;
 use crate::cluster::{Cluster, NAMESPACES, Report, Setup, in_virtual_time};
-use crate::faults::Fault;
+use crate::faults::Faults;
+use crate::injected::Fault;
 use crate::model::{Key, Kind, Verb, controller_uid, name, target_node};
 use crate::naive::image as image_of;
 use crate::objects::{BAD_IMAGE, NewDaemonSet, image, orphan, policy, rolling};
-use crate::weather::Weather;
 use crate::world::lock;
 
 /// The seed of every run: what differs is the fault.
@@ -232,7 +232,7 @@ fn once(scenario: Scenario, fault: Option<Fault>, is_traced: bool) -> Run {
     in_virtual_time(SEED, async {
         let setup = Setup {
             seed: SEED,
-            weather: Weather::calm(),
+            faults: Faults::calm(),
             nodes: if scenario == Scenario::ScaleUp { 4 } else { 2 },
             replicas: 1,
             is_beside: false,
