@@ -45,7 +45,19 @@ fuzz target seconds="60":
 small-worlds:
     EVERYNODE_SMALL_WORLDS=all cargo test --release -p everynode-engine --test small_worlds -- --nocapture
 
-# Worlds in virtual time under all weathers: `just simulate --seeds 10000`, `just simulate --seed 7 --trace`,
+# Worlds in virtual time with all faults: `just simulate --seeds 10000`, `just simulate --seed 7 --trace`,
 # `just simulate rollouts --seeds 10000` (under policies), `just simulate hostile` (with a hostile namespace user), `just simulate edits`, `just simulate systematic`.
 simulate *args:
     cargo run --release -p everynode-simulation -- {{ args }}
+
+# What is published: a static binary for Linux, its SHA-256, and the list of what it is made of (CycloneDX), in
+# target/release-files. Needs rustup, the musl C compiler (Debian: musl-tools), and cargo-cyclonedx.
+release target="x86_64-unknown-linux-musl":
+    rustup target add {{ target }}
+    cargo build --release --locked -p everynode-cli --target {{ target }}
+    cargo cyclonedx --manifest-path crates/cli/Cargo.toml --format json --target {{ target }} --override-filename everynode.cdx
+    rm -rf target/release-files && mkdir -p target/release-files
+    cp target/{{ target }}/release/everynode target/release-files/everynode-{{ target }}
+    mv crates/cli/everynode.cdx.json target/release-files/everynode-{{ target }}.cdx.json
+    rm -f crates/*/everynode.cdx.json
+    cd target/release-files && sha256sum everynode-* > SHA256SUMS && cat SHA256SUMS
