@@ -131,7 +131,7 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
-/// A canary that bakes, a node that was broken before, and an image that cannot be pulled: all that a status can say.
+/// A canary that bakes, one that waits for promotion, a node that was broken before, and an image that cannot be pulled: all that a status can say.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_controller_writes_to_a_status_is_in_the_schema_and_the_other_way_round() {
     let bare = Bare::start_on(None, 4).await;
@@ -166,8 +166,12 @@ async fn what_the_controller_writes_to_a_status_is_in_the_schema_and_the_other_w
     .await;
     agent.image("example/agent:2").await;
     let second = agent.phase_after(&first, "Complete").await["revision"].clone();
+    let gated = json!([{"name": "canary", "nodes": 1, "gate": "Manual"}, {"nodes": "100%"}]);
+    agent.merge(&agent.policies("careful"), json!({"spec": {"waves": gated}})).await;
+    agent.image("example/agent:3").await;
+    let third = agent.phase_after(&second, "WaitingForPromotion").await["revision"].clone();
     agent.image("example/agent:non-existent").await;
-    agent.phase_after(&second, "Halted").await;
+    agent.phase_after(&third, "Halted").await;
     controller.abort();
     let statuses: Vec<Value> =
         written.lock().unwrap().iter().map(|patch| without_nulls(&patch["status"])).collect();

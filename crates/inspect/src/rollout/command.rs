@@ -139,7 +139,7 @@ impl Command {
         let Rollout { daemonset, phase, wave, .. } = rollout;
         let message = format!("there is nothing to promote: the roll-out of {daemonset} is {phase}");
         match phase {
-            _ if rollout.promotion.is_some() => Ok(()),
+            _ if rollout.is_promotable() => Ok(()),
             RolloutPhase::WaitingForPromotion | RolloutPhase::Stalled => {
                 Err(refused(message, "its message tells what it waits for"))
             }

@@ -220,6 +220,11 @@ impl Policy {
 }
 
 impl Rollout {
+    /// It goes on when somebody promotes the wave under way.
+    pub fn is_promotable(&self) -> bool {
+        self.phase == RolloutPhase::WaitingForPromotion || self.promotion.is_some()
+    }
+
     fn of(name: String, said: RolloutStatus, spec: &PolicySpec) -> Rollout {
         let time = |at: Option<i64>| at.map(everynode_model::time::format).unwrap_or_default();
         let waves = (1..).zip(&spec.waves).map(|(number, wave)| Wave::of(number, wave, &said)).collect();

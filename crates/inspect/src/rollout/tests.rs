@@ -47,8 +47,8 @@ fn commands_are_bound_to_what_they_are_about() {
     let nothing =
         |verb: &str, phase: &str| format!("there is nothing to {verb}: the roll-out of agent is {phase}");
     check(Command::Promote, "WaitingForPromotion", none(), "everynode.dev/promote=new/2");
-    check(Command::Promote, "Stalled", none(), "everynode.dev/promote=new/2");
-    for phase in ["Progressing", "Baking", "Complete", "Halted", "RolledBack"] {
+    check(Command::Promote, "Stalled", json!({"promotion": "new/2"}), "everynode.dev/promote=new/2");
+    for phase in ["Progressing", "Baking", "Stalled", "Complete", "Halted", "RolledBack"] {
         check(Command::Promote, phase, none(), &nothing("promote", phase));
     }
     check(Command::Retry, "Halted", json!({"attempt": 2}), "everynode.dev/retry=new/3");
@@ -135,7 +135,7 @@ fn the_text_tells_what_holds_a_rollout_and_what_to_type() {
 #[test]
 fn lines_keep_to_the_width_and_commands_stay_whole() {
     let narrow = Paint { width: Some(70), colour: true, ..Paint::default() };
-    let mut policy = policy("WaitingForPromotion", json!({"message": "a ".repeat(40) + "promote"}));
+    let mut policy = policy("WaitingForPromotion", json!({"message": "a ".repeat(40)}));
     policy.rollouts[0].daemonset = "a-name-that-is-quite-long".to_owned();
     let text = policy.to_text(0, &narrow);
     let plain = policy.to_text(0, &Paint { colour: false, ..narrow });

@@ -138,7 +138,7 @@ impl Rollout {
             next.push(("resume", "go on".to_owned()));
         }
         match self.phase {
-            _ if self.promotion.is_some() => {
+            _ if self.is_promotable() => {
                 next.push(("promote", "begin the next wave".to_owned()));
                 if !self.aborted {
                     next.push(("abort", self.back()));
