@@ -174,7 +174,11 @@ async fn life(scene: &mut Scene) {
     let is_owned = |one: &Value| one["metadata"]["ownerReferences"].is_array();
     revisions(cluster, "the revision is adopted", |all| all.iter().all(is_owned).then_some(())).await;
 
-    // A second revision of the same data, and a pod that was made from it.
+    // A second revision of the same data, and a pod that was made from it, which no roll-out replaces meanwhile.
+    let strategy = by_halves("life")["spec"]["updateStrategy"].clone();
+    let on_delete = json!({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}});
+    cluster.merge(&daemonset_path, on_delete).await;
+    cluster.settled("life", 3).await;
     let pod = cluster.pods("life").await[0].clone();
     let twin = json!({"metadata": {"labels": {"controller-revision-hash": "twin"}}});
     cluster.merge(&format!("{PODS}/{}", name(&pod)), twin).await;
@@ -183,6 +187,7 @@ async fn life(scene: &mut Scene) {
     let twin = json!({"metadata": metadata, "data": current["data"], "revision": 1});
     cluster.create(REVISIONS, twin).await;
     revisions(cluster, "the twin is gone", |all| (all.len() == 1).then_some(())).await;
+    cluster.merge(&daemonset_path, json!({"spec": {"updateStrategy": strategy}})).await;
 
     let path = format!("{PODS}/{}", name(&pod));
     cluster.merge(&path, json!({"metadata": {"labels": {"app": "other"}}})).await;
