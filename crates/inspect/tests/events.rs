@@ -3,10 +3,8 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-#[path = "../../plan/tests/common/server.rs"]
-mod server;
-
 use everynode_inspect::events::{EventLine, Subject};
+use everynode_testkit::server;
 use serde_json::json;
 
 const TARGET: &str = "/api/v1/namespaces/default/events?limit=100&fieldSelector=involvedObject.uid%3Du";

@@ -3,16 +3,13 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-#[path = "../../plan/tests/common/mod.rs"]
-mod common;
-
-use common::{Case, NOW, fail, unbind};
 use everynode_engine::Time;
 use everynode_inspect::events::EventLine;
 use everynode_inspect::status::{Filter, Group, Status};
 use everynode_inspect::why::{WhyNode, WhySet};
 use everynode_inspect::{Kind, Look, Paint};
 use everynode_plan::record::{Container, Detail, Quota, Record, Statement, Taint};
+use everynode_testkit::fleets::{Case, NOW, fail, unbind};
 use serde_json::{Value, json};
 
 /// The node in question.

@@ -3,16 +3,14 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-#[path = "../../plan/tests/common/mod.rs"]
-mod common;
-
-use common::{Case, NOW, change, manifest, node_name};
 use everynode_engine::Time;
 use everynode_inspect::status::{Filter, State, Status};
 use everynode_inspect::why::WhyNode;
 use everynode_inspect::{Kind, Look, Paint};
 use everynode_plan::Fleet;
 use everynode_plan::record::{Container, Detail, Record, Revision};
+use everynode_testkit::fleets;
+use everynode_testkit::fleets::{Case, NOW, change, manifest, node_name};
 use serde_json::{Value, json};
 
 /// The value of controller-revision-hash of updated pods.
@@ -46,7 +44,7 @@ impl RollingOut {
             "metadata": {"name": name, "namespace": "default", "generation": 1,
                 "uid": format!("44444444-4444-4444-8444-{number:012}")},
             "spec": {"selector": {}},
-            "status": {"daemonSets": {"agent": {"revision": NEW, "lastGoodRevision": common::HASH, "wave": 1,
+            "status": {"daemonSets": {"agent": {"revision": NEW, "lastGoodRevision": fleets::HASH, "wave": 1,
                 "startedAt": time(-120), "progressAt": time(-120)}}},
         });
         for (to, from) in [("/spec", spec), ("/status/daemonSets/agent", entry)] {

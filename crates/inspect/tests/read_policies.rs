@@ -3,10 +3,8 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-#[path = "../../plan/tests/common/server.rs"]
-mod server;
-
 use everynode_inspect::rollout::Policies;
+use everynode_testkit::server;
 use serde_json::json;
 
 /// The names of the policies that are read, or why there are none.

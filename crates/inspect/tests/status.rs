@@ -3,14 +3,9 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-#[path = "../../plan/tests/common/mod.rs"]
-mod common;
-#[path = "../../plan/tests/common/server.rs"]
-mod server;
-
+use everynode_testkit::{fleets, server};
 use std::time::Duration;
 
-use common::{Case, NOW, UID, fail, unbind};
 use everynode_engine::Time;
 use everynode_inspect::grid::{ZONE, grid};
 use everynode_inspect::live::Live;
@@ -18,6 +13,7 @@ use everynode_inspect::status::{Filter, State, Status};
 use everynode_inspect::{Look, Paint};
 use everynode_plan::record::Unseen;
 use everynode_plan::{Fleet, Wanted};
+use everynode_testkit::fleets::{Case, NOW, UID, fail, unbind};
 use serde_json::{Value, json};
 
 fn status_of(fleet: &Fleet) -> Status {
@@ -297,7 +293,7 @@ fn answer(target: &str) -> (u16, String) {
     let path = target.split('?').next().unwrap_or_default();
     let items = match path {
         "/apis/apps/v1/daemonsets" => {
-            let mut object = common::manifest("agent:1", |_| {});
+            let mut object = fleets::manifest("agent:1", |_| {});
             object["metadata"]["uid"] = UID.into();
             vec![object]
         }

@@ -3,15 +3,13 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-#[path = "../../plan/tests/common/mod.rs"]
-mod common;
-
-use common::{Case, HASH, NOW, UID, fail, node_name};
 use everynode_engine::Time;
 use everynode_inspect::why::{WhyNode, WhySet};
 use everynode_inspect::{Class, Kind, Look, Paint};
 use everynode_plan::read::{PodRead, pod};
 use everynode_plan::record::{Node, Pod, Record, Taint, Taken, Unseen};
+use everynode_testkit::fleets;
+use everynode_testkit::fleets::{Case, HASH, NOW, UID, fail, node_name};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -399,7 +397,7 @@ fn an_old_pod_tells_who_uses_up_the_budget() {
     };
     let mut case = Case::new(3, surge);
     make_old(&mut case, 0..3);
-    let mut new = common::pod(9, &node_name(NODE));
+    let mut new = fleets::pod(9, &node_name(NODE));
     new.ready = false;
     case.pods.push(new);
     let parts = ["the old pod stays until the new one is available", "this node is one of them"];
@@ -411,7 +409,7 @@ fn pods_that_stand_alike_share_a_line() {
     let mut case = Case::new(3, any);
     case.pods[NODE].ready = false;
     for index in 100..220 {
-        let mut pod = common::pod(index, &node_name(NODE));
+        let mut pod = fleets::pod(index, &node_name(NODE));
         fail(&mut pod, "");
         case.pods.push(pod);
     }

@@ -4,9 +4,7 @@
 //! its page in memory count too.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a benchmark reports")]
 
-#[path = "../tests/common/server.rs"]
-mod server;
-
+use everynode_testkit::server;
 use std::time::Instant;
 
 use everynode_plan::file::{FileError, Header, VERSION, Writer};

@@ -3,15 +3,12 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-#[path = "common/server.rs"]
-mod server;
-
+use everynode_testkit::server;
 use std::convert::Infallible;
 
-use common::manifest;
 use everynode_plan::record::{Record, Unseen};
 use everynode_plan::{Change, FindingKind, Fleet, Manifest, Mask, Options, Plan, collect};
+use everynode_testkit::fleets::manifest;
 use serde_json::{Value, json};
 
 const UID: &str = "11111111-1111-4111-8111-111111111111";

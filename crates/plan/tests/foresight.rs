@@ -4,13 +4,11 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{Case, NOW, change, found, manifest, node_name};
 use everynode_admission::Kind;
 use everynode_plan::file::{Header, VERSION, Writer};
 use everynode_plan::record::{Need, Record, Taken};
 use everynode_plan::{Change, FindingKind, Fleet, Manifest, Options, Plan, Severity};
+use everynode_testkit::fleets::{Case, NOW, change, found, manifest, node_name};
 use serde_json::{Value, json};
 
 /// Three empty nodes with 4 cpu and 8 GiB.

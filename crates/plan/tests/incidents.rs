@@ -3,11 +3,10 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{Case, NOW, change, fixed, found, manifest};
 use everynode_plan::record::{Need, PriorityClass, Quota, Record, Taken, Unseen};
 use everynode_plan::{Failing, FindingKind, Options, Plan, Severity, Token};
+use everynode_testkit::fleets;
+use everynode_testkit::fleets::{Case, NOW, change, fixed, found, manifest};
 use serde_json::{Value, json};
 
 fn budget(max_unavailable: Value) -> impl Fn(&mut Value) {
@@ -105,23 +104,23 @@ fn pods_that_fail_are_not_made_or_are_not_bound_already_make_an_update_unsafe() 
         let new = manifest("agent:2", |spec| {
             spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 3.into();
         });
-        let change = common::change(&fleet, &new).expect("the manifest is good");
+        let change = fleets::change(&fleet, &new).expect("the manifest is good");
         let plan = Plan::make(&fleet, &change, &fixed(20_000, 2_000)).expect("a plan");
         check_unsafe(&plan, kind, &[part, "n00001", "Unless the change mends that"]);
     };
-    let failed = |case: &mut Case| common::fail(&mut case.pods[1], "Evicted");
+    let failed = |case: &mut Case| fleets::fail(&mut case.pods[1], "Evicted");
     check(failed, FindingKind::NewPodsFail, "pods fail on 1 node");
     check(|case| drop(case.pods.remove(1)), FindingKind::NotCreated, "no pod is made on 1 node");
-    let unseen = |case: &mut Case| common::unbind(&mut case.pods[1], None);
+    let unseen = |case: &mut Case| fleets::unbind(&mut case.pods[1], None);
     check(unseen, FindingKind::NotScheduled, "nobody serves schedulerName default-scheduler");
-    let refused = |case: &mut Case| common::unbind(&mut case.pods[1], Some("1 cannot allocate all claims"));
+    let refused = |case: &mut Case| fleets::unbind(&mut case.pods[1], Some("1 cannot allocate all claims"));
     check(refused, FindingKind::NotScheduled, "the scheduler binds no pod on 1 node");
 }
 
 #[test]
 fn a_pod_that_fits_no_better_than_before_makes_an_update_unsafe() {
     let mut case = Case::new(3, |spec| spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 2.into());
-    common::unbind(&mut case.pods[1], Some("1 Too many pods"));
+    fleets::unbind(&mut case.pods[1], Some("1 Too many pods"));
     case.nodes[1].allocatable["pods"] = "0".into();
     let plan = case.plan(&manifest("agent:2", |spec| {
         spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 2.into();
@@ -272,7 +271,7 @@ fn pods_of_a_priority_class_that_does_not_exist_are_refused() {
     assert!(plan.safe, "{}", plan.to_text());
     let mut fleet = Case::new(4, |_| {}).fleet();
     fleet.unseen.push(Unseen::all("priorityclasses", "forbidden"));
-    let change = common::change(&fleet, &manifest("agent:2", with_class)).expect("a good manifest");
+    let change = fleets::change(&fleet, &manifest("agent:2", with_class)).expect("a good manifest");
     let plan = Plan::make(&fleet, &change, &Options::default()).expect("a plan");
     assert!(plan.safe, "what could not be seen is not held against it: {}", plan.to_text());
 }
@@ -382,7 +381,7 @@ fn a_daemonset_of_somebody_else_is_told() {
     let fleet_with = |change: fn(&mut Value)| {
         let mut fleet = Case::new(2, |_| {}).fleet();
         change(&mut fleet.daemonsets[0]["metadata"]);
-        let change = common::change(&fleet, &manifest("agent:2", |_| {})).expect("a good manifest");
+        let change = fleets::change(&fleet, &manifest("agent:2", |_| {})).expect("a good manifest");
         Plan::make(&fleet, &change, &Options::default()).expect("a plan")
     };
     let helm =
@@ -403,7 +402,7 @@ fn a_daemonset_of_somebody_else_is_told() {
         let mut fleet = Case::new(2, |_| {}).fleet();
         let metadata = fleet.daemonsets[0]["metadata"].as_object_mut().expect("an object");
         metadata.extend(mark.as_object().expect("an object").clone());
-        let change = common::change(&fleet, &manifest("agent:2", |_| {})).expect("a good manifest");
+        let change = fleets::change(&fleet, &manifest("agent:2", |_| {})).expect("a good manifest");
         let plan = Plan::make(&fleet, &change, &Options::default()).expect("a plan");
         assert!(found(&plan, FindingKind::ManagedElsewhere).message.contains(message), "{message}");
     }

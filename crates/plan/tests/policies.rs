@@ -3,11 +3,10 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{Case, change, fixed, found, manifest};
 use everynode_plan::record::{Record, Taint};
 use everynode_plan::{Failing, FindingKind, Fleet, Manifest, Options, Plan, Severity, policy};
+use everynode_testkit::fleets;
+use everynode_testkit::fleets::{Case, change, fixed, found, manifest};
 use serde_json::{Value, json};
 
 /// A policy for all DaemonSets of the namespace.
@@ -52,7 +51,7 @@ fn three_waves() -> Value {
 }
 
 fn failing(node: usize) -> Options {
-    let failing = vec![Failing { node: common::node_name(node), after_update: true }];
+    let failing = vec![Failing { node: fleets::node_name(node), after_update: true }];
     Options { failing, ..fixed(20_000, 2_000) }
 }
 
@@ -195,7 +194,7 @@ fn the_way_back_to_the_last_good_revision_has_no_waves() {
     }
     let mut policy = policy_of("careful", three_waves());
     policy["status"] = json!({"observedGeneration": 1, "daemonSets": {"agent": {
-        "phase": "Progressing", "revision": "two", "lastGoodRevision": common::HASH, "wave": 2,
+        "phase": "Progressing", "revision": "two", "lastGoodRevision": fleets::HASH, "wave": 2,
     }}});
     case.more.push(Record::RolloutPolicy(policy));
     let mut fleet = case.fleet();

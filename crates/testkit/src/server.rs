@@ -1,5 +1,7 @@
 //! An API server that is a function.
 
+#![allow(clippy::expect_used, reason = "a test may panic anywhere, its helpers too")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
 //! Fleets made by hand, and plans of changes of a DaemonSet `agent` in them.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::expect_used, reason = "a test may panic anywhere, its helpers too")]
 
 use std::collections::BTreeMap;
 
@@ -17,17 +17,22 @@ pub const HASH: &str = "old";
 
 /// A fleet in which every node runs a pod of `agent`.
 pub struct Case {
+    /// Its nodes.
     pub nodes: Vec<Node>,
+    /// The pods of `agent`, those of [`new`](Self::new) in the order of the nodes.
     pub pods: Vec<Pod>,
+    /// What else a snapshot of it holds.
     pub more: Vec<Record>,
     /// The DaemonSet as it is; `None` when there is none yet.
     pub daemonset: Option<Value>,
 }
 
+/// The name of a node.
 pub fn node_name(index: usize) -> String {
     format!("n{index:05}")
 }
 
+/// A node that has been ready for a day.
 pub fn node(index: usize) -> Node {
     Node {
         name: node_name(index),
@@ -161,6 +166,7 @@ impl Case {
         self.plan_with(manifest, &Options::default())
     }
 
+    /// Plans a manifest with these options.
     pub fn plan_with(&self, manifest: &Value, options: &Options) -> Plan {
         let fleet = self.fleet();
         let change = change(&fleet, manifest).expect("the new manifest is good");
