@@ -10,24 +10,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use everynode_apiserver::{Config, Server};
-use everynode_client::{Client, Event, ListWatch};
-use everynode_controller::{Controller, ControllerConfig};
+use everynode_apiserver::Config;
+use everynode_client::{Event, ListWatch};
+use everynode_controller::ControllerConfig;
 use everynode_local::up::{Document, apply};
-use everynode_local::{LoopsConfig, loops};
-use everynode_node::{Fleet as Nodes, FleetConfig, NodeSpec};
+use everynode_node::{FleetConfig, NodeSpec};
 use everynode_plan::spread::Spread;
 use everynode_plan::{Change, Fleet, Manifest, Options, Plan};
+use everynode_testkit::cluster::Cluster;
 use everynode_testkit::number;
 use futures::StreamExt;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// How long pods take from being bound to Ready, unless EVERYNODE_PLAN_START_MILLIS says otherwise.
 const START_MILLIS: u64 = 1500;
-/// The longest wait for a condition.
-const LIMIT: Duration = Duration::from_secs(60);
 /// Nothing more happens when nothing has happened for so long beyond the start of a pod.
 const QUIET: Duration = Duration::from_millis(1000);
 /// What a busy machine may add.
@@ -138,66 +134,44 @@ fn manifest(image: &str, strategy: Value) -> Value {
     })
 }
 
-/// A whole cluster.
-struct Cluster {
-    client: Client,
-    server: Server,
-    cancel: CancellationToken,
-    parts: JoinSet<()>,
+/// A whole cluster with these nodes.
+async fn start_with(nodes: &[Value]) -> Cluster {
+    let mut cluster = Cluster::start(Config::default()).await;
+    cluster.run_loops(|config| config.seed = Some(1));
+    let specs = nodes.iter().map(|node| NodeSpec::from_object(node.clone()).expect("a node")).collect();
+    cluster.run_nodes(FleetConfig {
+        pod_start: (start(), start()),
+        seed: Some(1),
+        ..FleetConfig::new(specs)
+    });
+    // One write at a time, so that what comes first is what was decided first.
+    cluster.run_controller(ControllerConfig { workers: 1, ..ControllerConfig::default() });
+    cluster
 }
 
-impl Cluster {
-    async fn start(nodes: &[Value]) -> Cluster {
-        let server = Server::start(Config::default()).await.expect("the server starts");
-        let client =
-            Client::from_kubeconfig_text(&server.kubeconfig()).await.expect("its kubeconfig is good");
-        let cancel = CancellationToken::new();
-        let mut parts = JoinSet::new();
-        let config = LoopsConfig { seed: Some(1), ..LoopsConfig::new(server.authority_certificate()) };
-        parts.spawn(loops(client.clone(), config, cancel.clone()));
-        let specs = nodes.iter().map(|node| NodeSpec::from_object(node.clone()).expect("a node"));
-        let fleet =
-            FleetConfig { pod_start: (start(), start()), seed: Some(1), ..FleetConfig::new(specs.collect()) };
-        parts.spawn(Nodes::run(client.clone(), fleet, cancel.clone()));
-        // One write at a time, so that what comes first is what was decided first.
-        let config = ControllerConfig { workers: 1, ..ControllerConfig::default() };
-        let controller = Controller::run(client.clone(), config, cancel.clone());
-        parts.spawn(async move { controller.await.expect("the controller runs") });
-        Cluster { client, server, cancel, parts }
-    }
+async fn apply_to(cluster: &Cluster, manifest: &Value) {
+    let document = Document { place: "test".into(), object: manifest.clone(), warnings: Vec::new() };
+    apply(&cluster.client, &document, "test").await.expect("the manifest is applied");
+}
 
-    async fn stop(mut self) {
-        self.cancel.cancel();
-        while self.parts.join_next().await.is_some() {}
-        self.server.shutdown().await;
-    }
+async fn read_fleet(cluster: &Cluster) -> Fleet {
+    let wanted = [("default".to_owned(), "agent".to_owned())];
+    Fleet::from_cluster(&cluster.client, &wanted, "").await.expect("the cluster is read")
+}
 
-    async fn apply(&self, manifest: &Value) {
-        let document = Document { place: "test".into(), object: manifest.clone(), warnings: Vec::new() };
-        apply(&self.client, &document, "test").await.expect("the manifest is applied");
-    }
-
-    async fn fleet(&self) -> Fleet {
-        let wanted = [("default".to_owned(), "agent".to_owned())];
-        Fleet::from_cluster(&self.client, &wanted, "").await.expect("the cluster is read")
-    }
-
-    /// Waits until all nodes are there, as they are meant to be.
-    async fn nodes(&self, nodes: &[Value]) {
-        let end = Instant::now() + LIMIT;
-        loop {
-            let fleet = self.fleet().await;
-            let is_as_meant = |node: &Value| {
-                let shown = fleet.nodes.iter().find(|one| node["metadata"]["name"] == *one.name);
-                shown.is_some_and(|one| node["status"]["conditions"][0]["status"] == *one.ready)
-            };
-            if nodes.iter().all(is_as_meant) {
-                return;
-            }
-            assert!(Instant::now() < end, "the nodes do not come: {:#?}", fleet.nodes);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
+/// Waits until all nodes are there, as they are meant to be.
+async fn all_there(cluster: &Cluster, nodes: &[Value]) {
+    let ready = |node: &Value| {
+        let conditions = node["status"]["conditions"].as_array()?;
+        conditions.iter().find(|one| one["type"] == "Ready").map(|one| one["status"].clone())
+    };
+    let is_as_meant = |list: &Value, node: &Value| {
+        let mut shown = list["items"].as_array().into_iter().flatten();
+        let shown = shown.find(|one| one["metadata"]["name"] == node["metadata"]["name"]);
+        shown.is_some_and(|one| ready(one) == ready(node))
+    };
+    let all = |list: &Value| nodes.iter().all(|node| is_as_meant(list, node));
+    cluster.until("/api/v1/nodes", "the nodes come", all).await;
 }
 
 /// What came of a change, planned or made.
@@ -329,7 +303,7 @@ async fn make(cluster: &Cluster, after: &Value, desired: BTreeSet<String>) -> Ma
             Ok(Some(Event::InitialObject(object))) => observer.take(&json(&object), false, true),
             Ok(Some(Event::InitialDone(_))) => {
                 observer.course.worst = observer.unavailable();
-                cluster.apply(after).await;
+                apply_to(cluster, after).await;
                 begin = Some(Instant::now());
             }
             Ok(Some(Event::Applied(object))) => observer.take(&json(&object), false, false),
@@ -363,10 +337,10 @@ fn planned(plan: &Plan, fleet: &Fleet) -> Course {
 /// Plans a change, makes it, and compares.
 async fn check(seed: u64) {
     let case = Case::random(seed);
-    let cluster = Cluster::start(&case.nodes).await;
-    cluster.nodes(&case.nodes).await;
+    let cluster = start_with(&case.nodes).await;
+    all_there(&cluster, &case.nodes).await;
     let first = make(&cluster, &case.before, BTreeSet::new()).await;
-    let fleet = cluster.fleet().await;
+    let fleet = read_fleet(&cluster).await;
     let manifest = Manifest::read("new.yaml", &case.after.to_string(), "default");
     let change = Change::of(&manifest.daemonsets[0], &fleet).expect("a good change");
     // As a plan learns it, but finer than the API's seconds.

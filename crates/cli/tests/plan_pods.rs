@@ -14,13 +14,14 @@ mod template;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use everynode_apiserver::{Config, Server};
 use everynode_client::{Client, Error, content_type};
 use everynode_engine::{DaemonSetFact, DaemonSetRef, NewPod, pod_body, revision};
 use everynode_local::up::{Document, apply};
 use everynode_plan::{Change, FindingKind, Fleet, Manifest, Options, Plan};
+use everynode_testkit::cluster::eventually;
 use everynode_testkit::{number, set_number};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -237,18 +238,14 @@ impl Case {
             "spec": {"hard": {"count/pods": "1000"}},
         });
         post(client, &wide).await.expect("it is made");
-        let end = Instant::now() + LIMIT;
         let path = format!("{}/z", collection(&wide));
         let expected = json!(pods.to_string());
-        loop {
+        eventually("the quotas are counted", LIMIT, async || {
             let quota: Value =
                 serde_json::from_slice(&client.get(&path).await.expect("it is there")).expect("JSON");
-            if quota["status"]["used"]["count/pods"] == expected {
-                return;
-            }
-            assert!(Instant::now() < end, "the quotas are not counted: {quota}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            (quota["status"]["used"]["count/pods"] == expected).then_some(()).ok_or_else(|| quota.to_string())
+        })
+        .await;
     }
 
     async fn plan(&self, client: &Client) -> Result<Plan, Vec<String>> {

@@ -5,129 +5,57 @@
 
 use std::time::{Duration, Instant};
 
-use everynode_apiserver::{Config, Server};
-use everynode_client::{Client, content_type};
-use everynode_controller::{Controller, ControllerConfig};
-use everynode_local::{LoopsConfig, loops};
-use everynode_node::{Fleet, FleetConfig, NodeSpec};
+use everynode_apiserver::Config;
+use everynode_controller::ControllerConfig;
+use everynode_node::{FleetConfig, NodeSpec};
+use everynode_testkit::cluster::Cluster;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-
-/// The longest wait for a condition.
-const LIMIT: Duration = Duration::from_secs(30);
 
 const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
-/// A whole cluster.
-struct Cluster {
-    client: Client,
-    server: Server,
-    cancel: CancellationToken,
-    parts: JoinSet<()>,
+/// A cluster in which nodes renew often, and are given up soon.
+async fn start(nodes: usize) -> Cluster {
+    start_with(nodes, Duration::from_millis(500), Duration::from_secs(2)).await
 }
 
-impl Cluster {
-    /// A cluster in which nodes renew often, and are given up soon.
-    async fn start(nodes: usize) -> Cluster {
-        Cluster::start_with(nodes, Duration::from_millis(500), Duration::from_secs(2)).await
-    }
+async fn start_with(nodes: usize, lease_interval: Duration, node_grace: Duration) -> Cluster {
+    let mut cluster = Cluster::start(Config::default()).await;
+    cluster.run_loops(|config| {
+        config.node_grace = node_grace;
+        config.missing_node_grace = Duration::from_millis(200);
+        config.seed = Some(1);
+    });
+    let nodes = FleetConfig::new(NodeSpec::numbered("node-", nodes));
+    cluster.run_nodes(FleetConfig { lease_interval, seed: Some(1), ..nodes });
+    cluster.run_controller(ControllerConfig::default());
+    cluster
+}
 
-    async fn start_with(nodes: usize, lease_interval: Duration, node_grace: Duration) -> Cluster {
-        let server = Server::start(Config::default()).await.expect("the server starts");
-        let client =
-            Client::from_kubeconfig_text(&server.kubeconfig()).await.expect("its kubeconfig is good");
-        let cancel = CancellationToken::new();
-        let mut parts = JoinSet::new();
-        let config = LoopsConfig {
-            node_grace,
-            missing_node_grace: Duration::from_millis(200),
-            seed: Some(1),
-            ..LoopsConfig::new(server.authority_certificate())
-        };
-        parts.spawn(loops(client.clone(), config, cancel.clone()));
-        let fleet = FleetConfig {
-            lease_interval,
-            seed: Some(1),
-            ..FleetConfig::new(NodeSpec::numbered("node-", nodes))
-        };
-        parts.spawn(Fleet::run(client.clone(), fleet, cancel.clone()));
-        let controller = Controller::run(client.clone(), ControllerConfig::default(), cancel.clone());
-        parts.spawn(async move { controller.await.expect("the controller runs") });
-        Cluster { client, server, cancel, parts }
-    }
-
-    async fn stop(mut self) {
-        self.cancel.cancel();
-        while self.parts.join_next().await.is_some() {}
-        self.server.shutdown().await;
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        match self.client.get(path).await {
-            Ok(body) => serde_json::from_slice(&body).expect("the server answers in JSON"),
-            Err(error) if error.is_not_found() => Value::Null,
-            Err(error) => panic!("GET {path}: {error}"),
-        }
-    }
-
-    async fn items(&self, path: &str) -> Vec<Value> {
-        self.get(path).await["items"].as_array().cloned().unwrap_or_default()
-    }
-
-    async fn create(&self, path: &str, object: Value) {
-        self.client
-            .post(path, object.to_string())
-            .await
-            .unwrap_or_else(|error| panic!("POST {path}: {error}"));
-    }
-
-    async fn merge(&self, path: &str, patch: Value) {
-        let result = self.client.patch(path, content_type::MERGE_PATCH, patch.to_string()).await;
-        result.unwrap_or_else(|error| panic!("PATCH {path}: {error}"));
-    }
-
-    /// Waits until what the path shows is as wanted.
-    async fn until(&self, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + LIMIT;
-        loop {
-            let shown = self.get(path).await;
-            if wanted(&shown) {
-                return shown;
-            }
-            assert!(Instant::now() < end, "{what} did not happen; {path} shows {shown:#}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// A DaemonSet `agent` that is available on so many nodes.
-    async fn daemon(&self, annotations: Value, available: u64) {
-        let body = json!({
-            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"},
-            "spec": {
-                "selector": {"matchLabels": {"app": "agent"}},
-                "template": {
-                    "metadata": {"labels": {"app": "agent"}, "annotations": annotations},
-                    "spec": {"containers": [{"name": "agent", "image": "agent:1"}]},
-                },
+/// A DaemonSet `agent` that is available on so many nodes.
+async fn daemon(cluster: &Cluster, annotations: Value, count: u64) {
+    let body = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "agent"}},
+            "template": {
+                "metadata": {"labels": {"app": "agent"}, "annotations": annotations},
+                "spec": {"containers": [{"name": "agent", "image": "agent:1"}]},
             },
-        });
-        self.until("/api/v1/namespaces/default/serviceaccounts/default", "the account is made", |a| {
-            !a.is_null()
-        })
+        },
+    });
+    cluster
+        .until("/api/v1/namespaces/default/serviceaccounts/default", "the account is made", |a| !a.is_null())
         .await;
-        self.create(DAEMON_SETS, body).await;
-        self.available(available).await;
-    }
+    cluster.create(DAEMON_SETS, body).await;
+    available(cluster, count).await;
+}
 
-    async fn available(&self, count: u64) {
-        let path = format!("{DAEMON_SETS}/agent");
-        self.until(&path, "the daemon is available", |ds| {
-            ds["status"]["numberAvailable"].as_u64() == Some(count)
-        })
+async fn available(cluster: &Cluster, count: u64) {
+    let path = format!("{DAEMON_SETS}/agent");
+    cluster
+        .until(&path, "the daemon is available", |ds| ds["status"]["numberAvailable"].as_u64() == Some(count))
         .await;
-    }
 }
 
 fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {
@@ -142,8 +70,8 @@ fn taints(node: &Value) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_runs_on_every_node_and_goes_with_its_owner() {
-    let cluster = Cluster::start(3).await;
-    cluster.daemon(json!({}), 3).await;
+    let cluster = start(3).await;
+    daemon(&cluster, json!({}), 3).await;
     for pod in cluster.items(PODS).await {
         assert_eq!(pod["status"]["phase"], "Running", "{pod:#}");
         assert_eq!(condition(&pod, "PodScheduled"), "True");
@@ -159,12 +87,12 @@ async fn a_daemon_runs_on_every_node_and_goes_with_its_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_pod_is_replaced_and_an_orphaned_one_stays() {
-    let cluster = Cluster::start(2).await;
-    cluster.daemon(json!({}), 2).await;
+    let cluster = start(2).await;
+    daemon(&cluster, json!({}), 2).await;
     let first = cluster.items(PODS).await[0]["metadata"]["name"].as_str().unwrap().to_owned();
     cluster.client.delete(&format!("{PODS}/{first}"), "").await.unwrap();
     cluster.until(&format!("{PODS}/{first}"), "the pod goes", Value::is_null).await;
-    cluster.available(2).await;
+    available(&cluster, 2).await;
     let orphan = r#"{"apiVersion":"v1","kind":"DeleteOptions","propagationPolicy":"Orphan"}"#;
     cluster.client.delete(&format!("{DAEMON_SETS}/agent"), orphan).await.unwrap();
     cluster.until(&format!("{DAEMON_SETS}/agent"), "the owner goes", Value::is_null).await;
@@ -176,8 +104,8 @@ async fn a_deleted_pod_is_replaced_and_an_orphaned_one_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreground_deletion_ends_after_the_pods() {
-    let cluster = Cluster::start(2).await;
-    cluster.daemon(json!({"simulate.everynode.dev/termination-delay": "300ms"}), 2).await;
+    let cluster = start(2).await;
+    daemon(&cluster, json!({"simulate.everynode.dev/termination-delay": "300ms"}), 2).await;
     let foreground = r#"{"apiVersion":"v1","kind":"DeleteOptions","propagationPolicy":"Foreground"}"#;
     cluster.client.delete(&format!("{DAEMON_SETS}/agent"), foreground).await.unwrap();
     assert!(!cluster.get(&format!("{DAEMON_SETS}/agent")).await.is_null());
@@ -188,8 +116,8 @@ async fn a_foreground_deletion_ends_after_the_pods() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_node_is_unreachable_until_it_speaks_again() {
-    let cluster = Cluster::start(2).await;
-    cluster.daemon(json!({}), 2).await;
+    let cluster = start(2).await;
+    daemon(&cluster, json!({}), 2).await;
     let (node, key) = ("/api/v1/nodes/node-1", "simulate.everynode.dev/silent");
     cluster.merge(node, json!({"metadata": {"annotations": {key: "true"}}})).await;
     let unreachable = |node: &Value| {
@@ -206,14 +134,14 @@ async fn a_silent_node_is_unreachable_until_it_speaks_again() {
     cluster
         .until(node, "the node is back", |node| condition(node, "Ready") == "True" && taints(node).is_empty())
         .await;
-    cluster.available(2).await;
+    available(&cluster, 2).await;
     cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pods_of_a_deleted_node_are_removed() {
-    let cluster = Cluster::start(2).await;
-    cluster.daemon(json!({}), 2).await;
+    let cluster = start(2).await;
+    daemon(&cluster, json!({}), 2).await;
     cluster.client.delete("/api/v1/nodes/node-2", "").await.unwrap();
     cluster.until(PODS, "its pod goes", |pods| pods["items"].as_array().unwrap().len() == 1).await;
     let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-2";
@@ -223,7 +151,7 @@ async fn the_pods_of_a_deleted_node_are_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_takes_its_contents_along() {
-    let cluster = Cluster::start(1).await;
+    let cluster = start(1).await;
     cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "team"}})).await;
     let accounts = "/api/v1/namespaces/team/serviceaccounts/default";
     cluster.until(accounts, "the account is made", |account| !account.is_null()).await;
@@ -240,8 +168,8 @@ async fn a_namespace_takes_its_contents_along() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_fits_nowhere_says_why_and_runs_when_there_is_room() {
-    let cluster = Cluster::start(1).await;
-    cluster.daemon(json!({}), 1).await;
+    let cluster = start(1).await;
+    daemon(&cluster, json!({}), 1).await;
     let pod = |name: &str| {
         let resources = json!({"requests": {"cpu": "20"}});
         json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}})
@@ -259,8 +187,8 @@ async fn a_pod_that_fits_nowhere_says_why_and_runs_when_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_is_counted_and_guards_evictions() {
-    let cluster = Cluster::start(2).await;
-    cluster.daemon(json!({"simulate.everynode.dev/termination-delay": "1s"}), 2).await;
+    let cluster = start(2).await;
+    daemon(&cluster, json!({"simulate.everynode.dev/termination-delay": "1s"}), 2).await;
     let budget = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "agent"}}},
@@ -288,8 +216,8 @@ async fn a_budget_is_counted_and_guards_evictions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_of_daemons_cannot_be_counted_and_grants_no_eviction() {
-    let cluster = Cluster::start(2).await;
-    cluster.daemon(json!({}), 2).await;
+    let cluster = start(2).await;
+    daemon(&cluster, json!({}), 2).await;
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     let budget = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
@@ -310,8 +238,8 @@ async fn a_share_of_daemons_cannot_be_counted_and_grants_no_eviction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pods_of_a_node_that_is_out_of_service_are_deleted_by_force() {
-    let cluster = Cluster::start(2).await;
-    cluster.daemon(json!({}), 2).await;
+    let cluster = start(2).await;
+    daemon(&cluster, json!({}), 2).await;
     let node = "/api/v1/nodes/node-1";
     cluster
         .merge(node, json!({"metadata": {"annotations": {"simulate.everynode.dev/silent": "true"}}}))
@@ -327,14 +255,14 @@ async fn the_pods_of_a_node_that_is_out_of_service_are_deleted_by_force() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_node_that_asked_for_it_comes_back_with_its_daemon() {
-    let cluster = Cluster::start(2).await;
-    cluster.daemon(json!({}), 2).await;
+    let cluster = start(2).await;
+    daemon(&cluster, json!({}), 2).await;
     let (node, key) = ("/api/v1/nodes/node-1", "simulate.everynode.dev/register-again");
     cluster.merge(node, json!({"metadata": {"annotations": {key: "true"}}})).await;
     let before = cluster.get(node).await["metadata"]["uid"].clone();
     cluster.client.delete(node, "").await.unwrap();
     cluster.until(node, "it registers", |now| !now.is_null() && now["metadata"]["uid"] != before).await;
-    cluster.available(2).await;
+    available(&cluster, 2).await;
     cluster.stop().await;
 }
 
@@ -344,9 +272,9 @@ async fn a_deleted_node_that_asked_for_it_comes_back_with_its_daemon() {
 async fn measure_saturation() {
     let nodes = everynode_testkit::number("EVERYNODE_NODES", 1000);
     let start = Instant::now();
-    let cluster = Cluster::start_with(nodes, Duration::from_secs(10), Duration::from_secs(40)).await;
+    let cluster = start_with(nodes, Duration::from_secs(10), Duration::from_secs(40)).await;
     println!("{:?} parts started", start.elapsed());
-    cluster.daemon(json!({}), nodes as u64).await;
+    daemon(&cluster, json!({}), nodes as u64).await;
     println!(
         "{:?} a DaemonSet is available on {nodes} nodes that were registered meanwhile",
         start.elapsed()

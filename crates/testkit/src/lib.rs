@@ -4,6 +4,8 @@
 //! A test that lacks what it needs says so on the standard error, past the capture of the test harness, and passes.
 //! `EVERYNODE_REQUIRE=kubectl,golden` makes it fail instead; `all` is for everything.
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[cfg(feature = "fleets")]
 pub mod fleets;
 #[cfg(feature = "fleets")]

@@ -14,9 +14,10 @@ pub mod watch;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use everynode_client::Client;
+pub use everynode_testkit::cluster::eventually;
 use serde_json::Value;
 
 /// How long a condition is waited for unless a test says otherwise.
@@ -107,22 +108,6 @@ pub fn kubectl(kubeconfig: &Path) -> Command {
 /// Reads an object or list.
 pub async fn get(client: &Client, path: &str) -> Value {
     serde_json::from_slice(&client.get(path).await.unwrap()).unwrap()
-}
-
-/// Waits until `condition` gives a value, and fails with what it said last when the limit is over.
-pub async fn eventually<T>(
-    what: &str,
-    limit: Duration,
-    mut condition: impl AsyncFnMut() -> Result<T, String>,
-) -> T {
-    let deadline = Instant::now() + limit;
-    loop {
-        match condition().await {
-            Ok(value) => return value,
-            Err(last) if Instant::now() >= deadline => panic!("{what}: not within {limit:?}; last: {last}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
-        }
-    }
 }
 
 /// The names of fields in a value that a text does not have in backquotes.
