@@ -9,6 +9,7 @@
 
 mod backoff;
 mod clock;
+mod collection;
 pub mod error;
 pub mod event;
 mod fence;
@@ -22,6 +23,7 @@ mod transport;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock, Uptime};
+pub use collection::Collection;
 pub use error::{ApiStatus, Error};
 pub use fence::Fence;
 pub use http::Method;

@@ -5,11 +5,10 @@
 //! is not served has no objects, and is asked for again after [`ABSENT_PAUSE`]; a refusal says nothing about
 //! policies, and is waited out.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use everynode_api::rollout_policy::{KIND, RESOURCE};
-use everynode_client::{Client, Event, ListWatch};
+use everynode_client::{Client, Collection, Event, ListWatch};
 use everynode_engine::policy::{PolicyFact, PolicyRef};
 use futures::StreamExt;
 use serde_json::Value;
@@ -66,34 +65,28 @@ async fn follow_all(list: ListWatch, client: Client, metrics: Metrics, told: mps
 /// What is known of the collection.
 #[derive(Default)]
 struct Set {
-    known: BTreeMap<PolicyRef, PolicyFact>,
-    /// A list that is not complete yet.
-    coming: Option<BTreeMap<PolicyRef, PolicyFact>>,
+    known: Collection<PolicyRef, PolicyFact>,
 }
 
 impl Set {
     /// Whether there is something to tell.
     fn take(&mut self, event: Event) -> bool {
         match event {
-            Event::Restarted => self.coming = Some(BTreeMap::new()),
+            Event::Restarted => self.known.begin_list(),
             Event::InitialObject(object) | Event::Applied(object) => {
                 if let Some(policy) = read(&object) {
-                    self.newest().insert(policy.key.clone(), policy);
+                    self.known.put(policy.key.clone(), policy);
                 }
             }
             Event::Deleted(object) => {
                 if let Some(policy) = read(&object) {
-                    self.newest().remove(&policy.key);
+                    self.known.remove(&policy.key);
                 }
             }
-            Event::InitialDone(_) => self.known = self.coming.take().unwrap_or_default(),
+            Event::InitialDone(_) => drop(self.known.end_list()),
             Event::Bookmark(_) | Event::Interrupted(_) => return false,
         }
-        self.coming.is_none()
-    }
-
-    fn newest(&mut self) -> &mut BTreeMap<PolicyRef, PolicyFact> {
-        self.coming.as_mut().unwrap_or(&mut self.known)
+        !self.known.is_listing()
     }
 
     fn all(&self) -> AllPolicies {

@@ -2,11 +2,8 @@
 //!
 //! What other pods take, quotas and priority classes stay as they were read first.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::Hash;
-
 use everynode_api::rollout_policy::PLURAL;
-use everynode_client::{Client, Event, ListWatch};
+use everynode_client::{Client, Collection, Event, ListWatch};
 use everynode_engine::policy::PolicyFact;
 use everynode_plan::read::{self, PodRead};
 use everynode_plan::record::{Node, Pod, Revision};
@@ -25,44 +22,17 @@ enum Watched {
     Policies,
 }
 
-/// Objects of a kind, and those that a list under way has named.
-#[derive(Debug)]
-struct Objects<K, V> {
-    known: HashMap<K, V>,
-    listed: Option<HashSet<K>>,
-}
-
-impl<K: Hash + Eq + Clone, V> Objects<K, V> {
-    fn new(known: HashMap<K, V>) -> Self {
-        Objects { known, listed: None }
-    }
-
-    fn put(&mut self, key: K, value: V) {
-        if let Some(listed) = &mut self.listed {
-            listed.insert(key.clone());
-        }
-        self.known.insert(key, value);
-    }
-
-    /// The list is complete: what it did not name is gone.
-    fn end_list(&mut self) {
-        if let Some(listed) = self.listed.take() {
-            self.known.retain(|key, _| listed.contains(key));
-        }
-    }
-}
-
 /// A fleet that is kept up to date.
 pub struct Live {
     events: SelectAll<BoxStream<'static, (Watched, Event)>>,
     /// What is not watched.
     base: Fleet,
     mask: Mask,
-    nodes: Objects<String, Node>,
-    daemonsets: Objects<String, Value>,
-    revisions: Objects<String, Revision>,
-    pods: Objects<String, Pod>,
-    policies: Objects<String, PolicyFact>,
+    nodes: Collection<String, Node>,
+    daemonsets: Collection<String, Value>,
+    revisions: Collection<String, Revision>,
+    pods: Collection<String, Pod>,
+    policies: Collection<String, PolicyFact>,
     interrupted: Option<String>,
 }
 
@@ -105,11 +75,11 @@ impl Live {
         Live {
             events,
             mask: base.mask.clone(),
-            nodes: Objects::new(nodes.collect()),
-            daemonsets: Objects::new(followed.into_iter().map(|value| (uid(&value), value)).collect()),
-            revisions: Objects::new(revisions.collect()),
-            pods: Objects::new(pods.collect()),
-            policies: Objects::new(policies.collect()),
+            nodes: nodes.collect(),
+            daemonsets: followed.into_iter().map(|value| (uid(&value), value)).collect(),
+            revisions: revisions.collect(),
+            pods: pods.collect(),
+            policies: policies.collect(),
             base,
             interrupted: None,
         }
@@ -131,13 +101,12 @@ impl Live {
     /// The fleet as it is known now.
     pub fn fleet(&self, now_millis: i64) -> Fleet {
         let mut fleet = self.base.clone();
-        let sorted: BTreeMap<&String, &Node> = self.nodes.known.iter().collect();
         fleet.taken_at_millis = now_millis;
-        fleet.nodes = sorted.into_values().cloned().collect();
-        fleet.daemonsets.extend(self.daemonsets.known.values().cloned());
-        fleet.revisions = self.revisions.known.values().cloned().collect();
-        fleet.pods = self.pods.known.values().cloned().collect();
-        fleet.policies = self.policies.known.values().cloned().collect();
+        fleet.nodes = self.nodes.values().cloned().collect();
+        fleet.daemonsets.extend(self.daemonsets.values().cloned());
+        fleet.revisions = self.revisions.values().cloned().collect();
+        fleet.pods = self.pods.values().cloned().collect();
+        fleet.policies = self.policies.values().cloned().collect();
         fleet.policies.sort_by(|a, b| a.key.cmp(&b.key));
         fleet
     }
@@ -146,7 +115,7 @@ impl Live {
         if let Event::Interrupted(error) = event {
             // Where the kind is not served there are no policies.
             if watched == Watched::Policies && error.code() == Some(404) {
-                return !std::mem::take(&mut self.policies.known).is_empty();
+                return !std::mem::take(&mut self.policies).is_empty();
             }
             return self.interrupted.replace(error.to_string()).is_none();
         }
@@ -163,22 +132,22 @@ impl Live {
 
     fn begin_list(&mut self, watched: Watched) -> bool {
         match watched {
-            Watched::Nodes => self.nodes.listed = Some(HashSet::new()),
-            Watched::DaemonSets => self.daemonsets.listed = Some(HashSet::new()),
-            Watched::Revisions => self.revisions.listed = Some(HashSet::new()),
-            Watched::Pods => self.pods.listed = Some(HashSet::new()),
-            Watched::Policies => self.policies.listed = Some(HashSet::new()),
+            Watched::Nodes => self.nodes.begin_list(),
+            Watched::DaemonSets => self.daemonsets.begin_list(),
+            Watched::Revisions => self.revisions.begin_list(),
+            Watched::Pods => self.pods.begin_list(),
+            Watched::Policies => self.policies.begin_list(),
         }
         false
     }
 
     fn end_list(&mut self, watched: Watched) -> bool {
         match watched {
-            Watched::Nodes => self.nodes.end_list(),
-            Watched::DaemonSets => self.daemonsets.end_list(),
-            Watched::Revisions => self.revisions.end_list(),
-            Watched::Pods => self.pods.end_list(),
-            Watched::Policies => self.policies.end_list(),
+            Watched::Nodes => drop(self.nodes.end_list()),
+            Watched::DaemonSets => drop(self.daemonsets.end_list()),
+            Watched::Revisions => drop(self.revisions.end_list()),
+            Watched::Pods => drop(self.pods.end_list()),
+            Watched::Policies => drop(self.policies.end_list()),
         }
         true
     }
@@ -219,11 +188,11 @@ impl Live {
         let value: Value = serde_json::from_slice(body)?;
         let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default();
         match watched {
-            Watched::Nodes => drop(self.nodes.known.remove(text("name"))),
-            Watched::DaemonSets => drop(self.daemonsets.known.remove(text("uid"))),
-            Watched::Revisions => drop(self.revisions.known.remove(text("uid"))),
-            Watched::Pods => drop(self.pods.known.remove(text("uid"))),
-            Watched::Policies => drop(self.policies.known.remove(text("uid"))),
+            Watched::Nodes => drop(self.nodes.remove(text("name"))),
+            Watched::DaemonSets => drop(self.daemonsets.remove(text("uid"))),
+            Watched::Revisions => drop(self.revisions.remove(text("uid"))),
+            Watched::Pods => drop(self.pods.remove(text("uid"))),
+            Watched::Policies => drop(self.policies.remove(text("uid"))),
         }
         Ok(())
     }

@@ -1,11 +1,10 @@
 //! One task reads the API and drives all cores.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_client::{Backoff, Client, Error, Event, ListWatch};
+use everynode_client::{Backoff, Client, Collection, Error, Event, ListWatch};
 use everynode_model::{AnyObject, Metadata, Node, Pod};
 use futures::StreamExt;
 use futures::stream::SelectAll;
@@ -113,9 +112,8 @@ struct Source {
     /// Ends its watch.
     stop: CancellationToken,
     kind: Kind,
-    /// The objects known: for the sweep after a new listing.
-    known: HashMap<Box<str>, Known>,
-    listing: u64,
+    /// The objects known, by uid.
+    known: Collection<Box<str>, Known>,
 }
 
 impl Source {
@@ -130,7 +128,6 @@ impl Source {
 struct Known {
     namespace: Box<str>,
     name: Box<str>,
-    listing: u64,
 }
 
 struct Host {
@@ -184,7 +181,7 @@ impl Host {
         let stream = stream.map(move |event| (index, event)).take_until(stop.clone().cancelled_owned());
         self.events.push(stream.boxed());
         let (special, resource) = (special(kind), kind.clone());
-        self.sources.push(Source { resource, stop, kind: special, known: HashMap::new(), listing: 0 });
+        self.sources.push(Source { resource, stop, kind: special, known: Collection::default() });
     }
 
     /// Reads the kinds of the server again, a moment from now.
@@ -238,7 +235,7 @@ impl Host {
             }
             source.stop.cancel();
             // Nothing is known any more that the next listing did not show.
-            self.sources[index].listing += 1;
+            self.sources[index].known.begin_list();
             self.sweep(index);
             self.tell(&Fact::KindGone { source: index });
         }
@@ -302,7 +299,7 @@ impl Host {
         match event {
             Event::InitialObject(object) | Event::Applied(object) => self.object(source, &object, true),
             Event::Deleted(object) => self.object(source, &object, false),
-            Event::Restarted => self.sources[source].listing += 1,
+            Event::Restarted => self.sources[source].known.begin_list(),
             Event::InitialDone(_) => self.listed(source),
             Event::Interrupted(error) => tracing::warn!(%error, "a watch was interrupted"),
             Event::Bookmark(_) => {}
@@ -321,19 +318,14 @@ impl Host {
     }
 
     fn sweep(&mut self, index: usize) {
-        let source = &self.sources[index];
-        let stale = source.known.iter().filter(|(_, known)| known.listing != source.listing);
-        let stale: Vec<Box<str>> = stale.map(|(uid, _)| uid.clone()).collect();
-        for uid in stale {
-            if let Some(known) = self.sources[index].known.remove(&uid) {
-                let metadata = Metadata {
-                    name: (&*known.name).into(),
-                    namespace: (&*known.namespace).into(),
-                    uid: (&*uid).into(),
-                    ..Metadata::default()
-                };
-                self.gone(index, &metadata);
-            }
+        for (uid, known) in self.sources[index].known.end_list() {
+            let metadata = Metadata {
+                name: (&*known.name).into(),
+                namespace: (&*known.namespace).into(),
+                uid: (&*uid).into(),
+                ..Metadata::default()
+            };
+            self.gone(index, &metadata);
         }
     }
 
@@ -384,17 +376,8 @@ impl Host {
             source.known.remove(&*metadata.uid);
             return self.gone(index, metadata);
         }
-        match source.known.get_mut(&*metadata.uid) {
-            Some(known) => known.listing = source.listing,
-            None => {
-                let known = Known {
-                    namespace: (*metadata.namespace).into(),
-                    name: (*metadata.name).into(),
-                    listing: source.listing,
-                };
-                source.known.insert((*metadata.uid).into(), known);
-            }
-        }
+        let known = Known { namespace: (*metadata.namespace).into(), name: (*metadata.name).into() };
+        source.known.put((*metadata.uid).into(), known);
         self.tell(fact);
         if !matches!(fact, Fact::Object { .. }) {
             self.tell(&Fact::Object { source: index, metadata });
