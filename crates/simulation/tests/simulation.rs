@@ -77,8 +77,20 @@ const FINDERS: [u64; 15] = [
     8_851_188_443_045,
 ];
 /// ... and under policies.
-const FINDERS_UNDER_POLICIES: [u64; 11] =
-    [14, 169, 578, 906, 1568, 1593, 16914, 7_011_839, 20_002_306, 154_518_643_069_216, 22_848_971_138_904];
+const FINDERS_UNDER_POLICIES: [u64; 12] = [
+    14,
+    169,
+    578,
+    906,
+    1568,
+    1593,
+    16914,
+    7_011_839,
+    20_002_306,
+    154_518_643_069_216,
+    22_848_971_138_904,
+    194_827_868_824_064,
+];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
 const HOSTILE_FINDERS: [u64; 11] = [
     5000000012,

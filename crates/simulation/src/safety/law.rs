@@ -61,12 +61,16 @@ impl<'a> Law<'a> {
         })
     }
 
-    /// The roll-out of the current template was halted, by the status of its policy.
+    /// The roll-out of the current template was halted, by the status of its policy, and nobody has it tried again: a
+    /// leader that comes later does that before the status says so.
     pub(super) fn is_halted(&self, store: &Store) -> bool {
-        let entry = self.policy().map(|policy| &policy["status"]["daemonSets"][name(self.daemonset)]);
-        entry.is_some_and(|entry| {
-            entry["phase"] == "Halted" && has_revision(store, self.daemonset, &entry["revision"])
-        })
+        let Some(policy) = self.policy() else { return false };
+        let entry = &policy["status"]["daemonSets"][name(self.daemonset)];
+        let retry = policy["metadata"]["annotations"]["everynode.dev/retry"].as_str();
+        let is_retried = retry.and_then(|text| text.split_once('/')).is_some_and(|(revision, attempt)| {
+            entry["revision"] == revision && attempt.parse::<i64>().ok() > entry["attempt"].as_i64()
+        });
+        entry["phase"] == "Halted" && !is_retried && has_revision(store, self.daemonset, &entry["revision"])
     }
 }
 
