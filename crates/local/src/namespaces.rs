@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_client::{Backoff, Client, Error, Event, ListWatch};
+use everynode_client::{Backoff, Client, Collection, Error, Event, ListWatch};
 use everynode_model::Value;
 use futures::StreamExt;
 use serde_json::json;
@@ -60,8 +60,7 @@ pub(crate) async fn run(client: Client, ca_certificate_pem: String) {
     let mut spaces = follow("/api/v1/namespaces", "");
     let mut accounts = follow("/api/v1/serviceaccounts", "default");
     let mut authorities = follow("/api/v1/configmaps", ROOT_CA);
-    let mut state =
-        State { spaces: BTreeMap::new(), listed: 0, ca_certificate_pem: ca_certificate_pem.clone() };
+    let mut state = State { ca_certificate_pem: ca_certificate_pem.clone(), ..State::default() };
     let mut tasks: JoinSet<String> = JoinSet::new();
     loop {
         while tasks.len() < CONCURRENCY
@@ -79,21 +78,37 @@ pub(crate) async fn run(client: Client, ca_certificate_pem: String) {
                 Ok(name) => state.done(&name),
                 Err(error) => tracing::error!(%error, "work on a namespace was lost"),
             },
-            Some(event) = spaces.next() => state.event(event, State::space),
+            Some(event) = spaces.next() => state.space_event(event),
             Some(event) = accounts.next() => state.event(event, State::account),
             Some(event) = authorities.next() => state.event(event, State::authority),
         }
     }
 }
 
+#[derive(Default)]
 struct State {
     spaces: BTreeMap<String, Space>,
+    /// The namespaces that there are: one may go while its watch is interrupted.
+    present: Collection<String, ()>,
     /// How many of the three collections are known.
     listed: u32,
     ca_certificate_pem: String,
 }
 
 impl State {
+    fn space_event(&mut self, event: Event) {
+        match event {
+            Event::Restarted => self.present.begin_list(),
+            Event::InitialDone(_) => {
+                for (name, ()) in self.present.end_list() {
+                    self.spaces.remove(&name);
+                }
+            }
+            _ => {}
+        }
+        self.event(event, State::space);
+    }
+
     fn event(&mut self, event: Event, take: fn(&mut State, &Value, bool)) {
         let (object, exists) = match event {
             Event::InitialObject(object) | Event::Applied(object) => (object, true),
@@ -119,8 +134,12 @@ impl State {
         let space = self.at(&object["metadata"]["name"]);
         space.present = exists;
         space.terminating = !object["metadata"]["deletionTimestamp"].is_null();
-        if !exists && let Some(name) = object["metadata"]["name"].as_str() {
+        let Some(name) = object["metadata"]["name"].as_str() else { return };
+        if exists {
+            self.present.put(name.to_owned(), ());
+        } else {
             self.spaces.remove(name);
+            self.present.remove(name);
         }
     }
 
@@ -281,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_namespace_needs_its_account_and_its_authority() {
-        let mut state = State { spaces: BTreeMap::new(), listed: 3, ca_certificate_pem: "CA".into() };
+        let mut state = State { listed: 3, ca_certificate_pem: "CA".into(), ..State::default() };
         state.space(&object("", "a", json!({})), true);
         assert_eq!(state.next().unwrap().1, Need::Contents { account: true, authority: true });
         state.account(&object("a", "default", json!({})), true);
@@ -296,8 +315,21 @@ mod tests {
 
     #[test]
     fn nothing_is_created_before_all_is_known() {
-        let mut state = State { spaces: BTreeMap::new(), listed: 2, ca_certificate_pem: "CA".into() };
+        let mut state = State { listed: 2, ca_certificate_pem: "CA".into(), ..State::default() };
         state.space(&object("", "a", json!({})), true);
+        assert!(state.next().is_none());
+    }
+    #[test]
+    fn a_namespace_that_went_while_its_watch_was_interrupted_is_forgotten() {
+        let mut state = State { listed: 3, ..State::default() };
+        for name in ["gone", "there"] {
+            state.space(&object("", name, json!({})), true);
+        }
+        state.space_event(Event::Restarted);
+        let there = object("", "there", json!({})).to_string();
+        state.space_event(Event::InitialObject(there.into()));
+        state.space_event(Event::InitialDone("9".into()));
+        assert_eq!(state.next().unwrap().0, "there");
         assert!(state.next().is_none());
     }
 }
