@@ -9,12 +9,11 @@
 
 mod support;
 
-use std::time::Duration;
-
 use everynode_apiserver::{Config, Storage};
 use everynode_model::Value;
+use everynode_testkit::wait::eventually;
 use serde_json::json;
-use support::{Answer, Client, start};
+use support::{Answer, Client, LIMIT, start};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const COGS: &str = "/apis/two.io/v1/namespaces/default/cogs";
@@ -173,12 +172,10 @@ async fn condition(client: &Client, name: &str, kind: &str, status: &str) {
 }
 
 async fn until(condition: impl AsyncFn() -> bool) {
-    let waited = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waited).await.expect("it happens in time");
+    eventually("the server does what it does later", LIMIT, async || {
+        condition().await.then_some(()).ok_or_else(String::new)
+    })
+    .await;
 }
 
 fn cogs() -> Value {

@@ -9,10 +9,9 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use everynode_apiserver::{Config, Server};
 use everynode_model::Value;
+use everynode_testkit::wait::eventually;
 use serde_json::json;
 use support::{Client, LIMIT, start};
 
@@ -91,15 +90,11 @@ fn quota(spec: Value) -> Value {
 
 /// Waits until the status of the quota says so.
 async fn used(client: &Client, expected: Value) {
-    let end = Instant::now() + LIMIT;
-    loop {
+    eventually("the quota is counted", LIMIT, async || {
         let quota = client.get("/api/v1/namespaces/default/resourcequotas/few").await.json();
-        if quota["status"]["used"] == expected {
-            return;
-        }
-        assert!(Instant::now() < end, "{quota}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        (quota["status"]["used"] == expected).then_some(()).ok_or_else(|| quota.to_string())
+    })
+    .await;
 }
 
 #[tokio::test]

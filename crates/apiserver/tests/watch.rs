@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use everynode_apiserver::{Config, Storage};
 use everynode_model::Value;
-use support::{Client, start};
+use everynode_testkit::wait::eventually;
+use support::{Client, LIMIT, start};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -52,15 +53,11 @@ async fn open_watches(client: &Client) -> u64 {
 }
 
 async fn until_open(client: &Client, count: u64) {
-    let mut open = open_watches(client).await;
-    for _ in 0..500 {
-        if open == count {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        open = open_watches(client).await;
-    }
-    panic!("{open} watches are open, not {count}");
+    eventually(&format!("{count} watches are open"), LIMIT, async || {
+        let open = open_watches(client).await;
+        (open == count).then_some(()).ok_or_else(|| open.to_string())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use everynode_client::{Client, Error, content_type};
 use everynode_engine::{DaemonSetFact, DaemonSetRef, NewPod, pod_body, revision};
 use everynode_local::up::{Document, apply};
 use everynode_plan::{Change, FindingKind, Fleet, Manifest, Options, Plan};
-use everynode_testkit::cluster::eventually;
+use everynode_testkit::wait::eventually;
 use everynode_testkit::{number, set_number};
 use futures::StreamExt;
 use serde_json::{Value, json};

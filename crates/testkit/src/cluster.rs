@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::wait::LOOK;
+
 /// The longest wait for a condition.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The pause between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// An API server on a random port, a client of it, and the parts that run against it.
 pub struct Cluster {
@@ -101,25 +101,6 @@ impl Cluster {
             }
             assert!(Instant::now() < deadline, "{what}: not within {LIMIT:?}; {path} shows {shown:#}");
             tokio::time::sleep(LOOK).await;
-        }
-    }
-}
-
-/// Waits until `condition` gives a value.
-///
-/// # Panics
-/// With what it said last, when the limit is over.
-pub async fn eventually<T>(
-    what: &str,
-    limit: Duration,
-    mut condition: impl AsyncFnMut() -> Result<T, String>,
-) -> T {
-    let deadline = Instant::now() + limit;
-    loop {
-        match condition().await {
-            Ok(value) => return value,
-            Err(last) if Instant::now() >= deadline => panic!("{what}: not within {limit:?}; last: {last}"),
-            Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
 }

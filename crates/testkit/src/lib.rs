@@ -10,6 +10,8 @@ pub mod cluster;
 pub mod fleets;
 #[cfg(feature = "fleets")]
 pub mod server;
+#[cfg(feature = "wait")]
+pub mod wait;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

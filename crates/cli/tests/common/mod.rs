@@ -17,7 +17,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use everynode_client::Client;
-pub use everynode_testkit::cluster::eventually;
+pub use everynode_testkit::wait::eventually;
 use serde_json::Value;
 
 /// How long a condition is waited for unless a test says otherwise.

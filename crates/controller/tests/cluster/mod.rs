@@ -7,6 +7,7 @@ use bytes::Bytes;
 use everynode_apiserver::{Config, Server};
 use everynode_client::{Client, Error, Event, ListWatch, content_type};
 use everynode_controller::{Controller, ControllerConfig, Metrics};
+use everynode_testkit::wait::eventually;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -179,17 +180,7 @@ impl Cluster {
 
     /// Waits until a condition holds; it gives what to show when it never does.
     pub async fn until<T>(&self, what: &str, condition: impl AsyncFn() -> Result<T, String>) -> T {
-        let deadline = tokio::time::Instant::now() + LIMIT;
-        loop {
-            match condition().await {
-                Ok(value) => return value,
-                Err(state) if tokio::time::Instant::now() > deadline => {
-                    let figures = self.controller.as_ref().map(|c| c.metrics.encode()).unwrap_or_default();
-                    panic!("not within {LIMIT:?}: {what}; last seen: {state}\n{figures}");
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
+        eventually(what, LIMIT, condition).await
     }
 }
 
