@@ -180,8 +180,15 @@ async fn life(scene: &mut Scene) {
     cluster.merge(&daemonset_path, on_delete).await;
     cluster.settled("life", 3).await;
     let pod = cluster.pods("life").await[0].clone();
-    let twin = json!({"metadata": {"labels": {"controller-revision-hash": "twin"}}});
+    let labels = json!({"controller-revision-hash": "twin", "pod-template-generation": null});
+    let twin = json!({"metadata": {"labels": labels}});
     cluster.merge(&format!("{PODS}/{}", name(&pod)), twin).await;
+    cluster
+        .until("the controller has seen the pod's label", async || {
+            let status = cluster.daemonset("life").await["status"].clone();
+            (status["updatedNumberScheduled"] == 2).then_some(()).ok_or_else(|| status.to_string())
+        })
+        .await;
     let labels = json!({"app": "life", "controller-revision-hash": "twin"});
     let metadata = json!({"name": "life-twin", "labels": labels});
     let twin = json!({"metadata": metadata, "data": current["data"], "revision": 1});
