@@ -28,7 +28,7 @@ pub enum EventKind {
     Error,
 }
 
-/// Reads one line of a watch of objects of type `T`, such as [`Pod`].
+/// Reads one line of a watch of objects of type `T`, such as [`crate::Pod`].
 ///
 /// # Errors
 /// The line is not such an event.
