@@ -104,6 +104,13 @@ impl DaemonSets {
         std::mem::take(&mut self.active)
     }
 
+    /// Gives the empty list back, whose memory the next decision needs.
+    pub fn reuse(&mut self, emptied: Vec<DaemonSetId>) {
+        if self.active.is_empty() {
+            self.active = emptied;
+        }
+    }
+
     /// Forgets a DaemonSet.
     pub fn remove(&mut self, namespaces: &mut Namespaces, id: DaemonSetId) {
         let Some(daemonset) = self.rows.get_mut(id.0 as usize).and_then(Option::take) else { return };

@@ -139,7 +139,8 @@ impl Engine {
         while let Some(wake) = self.tables.timers.pop_due(now) {
             self.wake(wake, now);
         }
-        for id in self.daemonsets.take_active() {
+        let mut active = self.daemonsets.take_active();
+        for id in active.drain(..) {
             if let Some((daemonset, others)) = self.daemonsets.split(id) {
                 daemonset.active = false;
                 self.tables.run(daemonset, &others, now);
@@ -148,6 +149,7 @@ impl Engine {
             }
             self.forget_if_unused(id);
         }
+        self.daemonsets.reuse(active);
         self.ask_for_lists(now);
         if self.tables.scope != Scope::Nothing {
             self.write_policy_statuses(now);
