@@ -77,7 +77,7 @@ impl Tables {
         match outcome {
             Outcome::PodCreated { name, uid, resource_version } => {
                 daemonset.refused.remove(&node);
-                if let Some(asked_name) = asked_name.filter(|_| is_repeated) {
+                if let Some(asked_name) = asked_name.filter(|_| is_repeated && is_awaited) {
                     self.await_unanswered(daemonset, node, asked_name, now);
                 }
                 self.note_creation(daemonset, node, now);

@@ -185,6 +185,22 @@ fn a_creation_whose_repetition_was_carried_out_may_still_come_and_no_other_name_
 }
 
 #[test]
+fn an_answer_that_comes_after_its_daemonset_went_leaves_nothing_to_wait_for() {
+    let (mut cluster, uid, action) = first_creation(by_node);
+    fail(&mut cluster, &action, Failure::Unknown);
+    cluster.now = cluster.now.plus_millis(5);
+    let (again, pod) = creation(decide(&mut cluster)).unwrap();
+    cluster.objects.remove_daemonset(uid);
+    cluster.tell();
+    let name = pod.name.unwrap().to_string();
+    let outcome = Outcome::PodCreated { name, uid: Uid(7), resource_version: cluster.objects.bump() };
+    cluster.engine.observe(Fact::Finished { id: again.id, outcome }, cluster.now);
+    cluster.now = cluster.now.plus_millis(60_000);
+    let asked: Vec<Work> = decide(&mut cluster).into_iter().map(|action| action.work).collect();
+    assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[test]
 fn a_name_that_is_another_pod_s_holds_up_its_own_node_only() {
     let mut cluster = Cluster::new(3);
     let squatter = cluster.add_pod(Uid(1), "n000", |pod| {

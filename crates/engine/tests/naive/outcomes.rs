@@ -63,7 +63,9 @@ impl Naive {
                     set.note_creation(node, now);
                     set.churn.entry(node.to_owned()).and_modify(|churn| churn.2 = Some(pod));
                 }
-                if let Some(asked_name) = asked_name.filter(|_| is_repeated) {
+                let creating = self.sets.get(&uid).and_then(|set| set.creating.get(node));
+                let is_awaited = creating == Some(&Creating::InFlight);
+                if let Some(asked_name) = asked_name.filter(|_| is_repeated && is_awaited) {
                     self.await_unanswered(uid, node, asked_name, now);
                 }
                 if !self.pods.contains_key(&pod) && version > self.pods_seen {
