@@ -3,6 +3,7 @@
 use crate::actions::Action;
 use crate::base::Time;
 use crate::config::{EngineConfig, Limits, Scope};
+use crate::daemonset::DaemonSetState;
 use crate::daemonsets::DaemonSets;
 use crate::facts::{Fact, Kind};
 use crate::ids::{DaemonSetId, NodeId};
@@ -189,6 +190,13 @@ impl Engine {
             Wake::Policies => {}
             Wake::Stale(wait) => self.is_overdue(wait, now),
         }
+    }
+
+    /// The DaemonSet of a name, if it is there.
+    pub(crate) fn daemonset(&self, namespace: &str, name: &str) -> Option<&DaemonSetState> {
+        let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
+        let mut daemonsets = namespace.daemonsets.iter().filter_map(|id| self.daemonsets.get(*id));
+        daemonsets.find(|daemonset| daemonset.spec.is_some() && daemonset.key.name == name)
     }
 
     /// Marks an assignment and its DaemonSet for the next decision.

@@ -76,10 +76,7 @@ pub struct PodState {
 impl Engine {
     /// Why the DaemonSet is, or is not, on the node; `None` when there is no such DaemonSet.
     pub fn explain(&self, namespace: &str, name: &str, node: &str, now: Time) -> Option<Explanation> {
-        let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
-        let mut daemonsets = namespace.daemonsets.iter().filter_map(|id| self.daemonsets.get(*id));
-        let daemonset =
-            daemonsets.find(|daemonset| daemonset.spec.is_some() && daemonset.key.name == name)?;
+        let daemonset = self.daemonset(namespace, name)?;
         let spec = daemonset.spec.as_ref()?;
         let node = self.tables.nodes.find(node);
         let present = node.filter(|node| self.tables.nodes.is_present(*node));
@@ -113,10 +110,7 @@ impl Engine {
     /// The budget of a DaemonSet's roll-outs and how much of it is used up, as of the latest decision; `None` when
     /// there is no such DaemonSet, or when it does not roll.
     pub fn budget(&self, namespace: &str, name: &str) -> Option<(Budget, i32)> {
-        let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
-        let mut daemonsets = namespace.daemonsets.iter().filter_map(|id| self.daemonsets.get(*id));
-        let daemonset =
-            daemonsets.find(|daemonset| daemonset.spec.is_some() && daemonset.key.name == name)?;
+        let daemonset = self.daemonset(namespace, name)?;
         let budget = Budget::of(daemonset)?;
         let used = match budget {
             Budget::Unavailable(_) => daemonset.count(mark::UNAVAILABLE),

@@ -146,11 +146,7 @@ impl Engine {
     }
 
     fn under_policy(&self, namespace: &str, name: &str) -> Option<&DaemonSetState> {
-        let namespace = self.tables.namespaces.get(self.tables.namespaces.find(namespace)?)?;
-        let mut daemonsets = namespace.daemonsets.iter().filter_map(|id| self.daemonsets.get(*id));
-        daemonsets.find(|daemonset| {
-            daemonset.rollout.is_some() && daemonset.spec.is_some() && daemonset.key.name == name
-        })
+        self.daemonset(namespace, name).filter(|daemonset| daemonset.rollout.is_some())
     }
 
     /// The figures of all DaemonSets, in no particular order. Nothing is computed but what is told.
