@@ -10,9 +10,9 @@ use everynode_inspect::status::{Filter, Status};
 use everynode_inspect::why::WhyNode;
 use everynode_plan::record::{Node, Pod, Record, Revision};
 use everynode_plan::{Fleet, Wanted};
+use everynode_testkit::fleets::{self, NOW, node_name};
 use serde_json::{Value, json};
 
-const NOW: i64 = 1_790_000_000;
 const NODES: usize = 5_000;
 const DAEMONSETS: usize = 20;
 /// So many DaemonSets are rolling.
@@ -93,14 +93,7 @@ fn revision(index: usize) -> Revision {
 }
 
 fn node(index: usize) -> Node {
-    Node {
-        name: format!("n{index:05}"),
-        labels: [("kubernetes.io/os".to_owned(), "linux".to_owned())].into(),
-        allocatable: json!({"cpu": "32", "memory": "256Gi", "pods": "250"}),
-        ready: "True".into(),
-        ready_since: Some(NOW - 86_400),
-        ..Node::default()
-    }
+    Node { allocatable: json!({"cpu": "32", "memory": "256Gi", "pods": "250"}), ..fleets::node(index) }
 }
 
 /// Of a DaemonSet that is rolling, every fifth pod is new.
@@ -114,17 +107,10 @@ fn pod(daemonset: usize, node: usize) -> Pod {
         ("pod-template-generation", generation.to_owned()),
     ];
     Pod {
-        namespace: "default".into(),
         name: format!("agent-{daemonset}-{node:05}"),
         uid: format!("22222222-2222-4222-{daemonset:04x}-{node:012x}"),
         labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
         daemon_set: Some(uid(daemonset)),
-        node: Some(format!("n{node:05}")),
-        bound: true,
-        phase: "Running".into(),
-        ready: true,
-        ready_since: Some(NOW - 3_600),
-        created: NOW - 3_620,
-        ..Pod::default()
+        ..fleets::pod(node, &node_name(node))
     }
 }

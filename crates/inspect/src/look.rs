@@ -162,15 +162,7 @@ pub fn told(fleet: &Fleet, tell: &mut Tell<'_>) {
             tell(Fact::Revision(Box::new(fact)));
         }
     });
-    list(Watched::Pod, tell, |tell| {
-        for pod in &fleet.pods {
-            let labels = pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let labels: Vec<(&str, &str)> = labels.collect();
-            if let Some(fact) = pod.fact(&labels) {
-                tell(Fact::Pod(fact));
-            }
-        }
-    });
+    list(Watched::Pod, tell, |tell| fleet.pods.iter().for_each(|pod| pod.tell(|fact| tell(Fact::Pod(fact)))));
     tell(Fact::Policies(fleet.policies.clone()));
 }
 

@@ -167,9 +167,17 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// Hands to `tell` what the engine is told of it; nothing when its uid is none.
+    pub fn tell(&self, tell: impl FnOnce(PodFact<'_>)) {
+        let labels = pairs(&self.labels);
+        if let Some(fact) = self.fact(&labels) {
+            tell(fact);
+        }
+    }
+
     /// What the engine is told of it, with the labels borrowed; `None` when its uid is none. Of its version nothing is
     /// kept.
-    pub fn fact<'a>(&'a self, labels: &'a [(&'a str, &'a str)]) -> Option<PodFact<'a>> {
+    pub(crate) fn fact<'a>(&'a self, labels: &'a [(&'a str, &'a str)]) -> Option<PodFact<'a>> {
         Some(PodFact {
             namespace: &self.namespace,
             name: &self.name,
@@ -477,7 +485,7 @@ impl From<Unseen> for UnseenRecord {
 }
 
 /// Names and values, borrowed.
-pub(crate) fn pairs(labels: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+fn pairs(labels: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
     labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
