@@ -29,7 +29,7 @@ const FACTS: &[Fact] = &[
         hint: "everynode_api knows what a RolloutPolicy is called, where it is and what it says",
         allowed: &[
             ("api/", "its home"),
-            ("simulation/", "the judge of worlds reads statuses for itself, and must"),
+            ("simulation/", "the checker of worlds reads statuses for itself, and must"),
         ],
     },
     Fact {
