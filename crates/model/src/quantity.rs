@@ -52,6 +52,8 @@ struct Parts<'a> {
     whole: &'a str,
     fraction: &'a str,
     suffix: &'a str,
+    /// Whether there is a digit, be it a leading zero.
+    any_digit: bool,
 }
 
 fn split(text: &str) -> Result<Parts<'_>, QuantityError> {
@@ -60,6 +62,7 @@ fn split(text: &str) -> Result<Parts<'_>, QuantityError> {
     }
     let negative = text.starts_with('-');
     let rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let any_digit = rest.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit());
     let rest = rest.trim_start_matches('0');
     let digits_end = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (whole, rest) = rest.split_at(digits_end(rest));
@@ -72,7 +75,7 @@ fn split(text: &str) -> Result<Parts<'_>, QuantityError> {
     if !exponent.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(QuantityError::Format);
     }
-    Ok(Parts { negative, whole, fraction, suffix })
+    Ok(Parts { negative, whole, fraction, suffix, any_digit })
 }
 
 /// Base (10 or 2), exponent and format of a suffix.
@@ -107,7 +110,7 @@ impl Quantity {
     /// Reads a quantity.
     ///
     /// # Errors
-    /// As the API words them; numbers of more than 38 digits are refused too.
+    /// As the API words them; numbers of more than 38 digits, or binary ones of too many places, are refused too.
     pub fn parse(text: &str) -> Result<Quantity, QuantityError> {
         let parts = split(text)?;
         let (base, suffix_exponent, format) = interpret(parts.suffix)?;
@@ -116,15 +119,16 @@ impl Quantity {
         let unsigned: i128 = digits.parse().map_err(|_| QuantityError::Number)?;
         let mantissa = if parts.negative { -unsigned } else { unsigned };
         let places = i32::try_from(parts.fraction.len()).map_err(|_| QuantityError::Number)?;
-        let (mantissa, exponent) = if base == 2 {
-            let factor = 1i128 << suffix_exponent;
-            (mantissa.checked_mul(factor).ok_or(QuantityError::Number)?, -places)
-        } else {
-            (mantissa, suffix_exponent.saturating_sub(places))
+        let (mantissa, exponent) = match base {
+            2 => binary_amount(mantissa, places, 1i128 << suffix_exponent)?,
+            _ => (mantissa, suffix_exponent.saturating_sub(places)),
         };
-        let as_written = keeps_text(&parts, &digits, unsigned, suffix_exponent, exponent, format);
+        let precise = reads_fast(&parts, &digits, suffix_exponent, exponent, format);
+        if !precise && !parts.any_digit {
+            return Err(QuantityError::Number);
+        }
         let mut quantity = Quantity { mantissa, exponent, format, text: None };
-        if as_written {
+        if precise && keeps_text(&digits, unsigned, exponent, format) {
             quantity.text = Some(text.into());
         } else {
             quantity.bound();
@@ -264,24 +268,37 @@ impl Quantity {
     }
 }
 
-/// Whether the API keeps the text as it was written. It does where a quick look finds it canonical, and that
-/// look misses some cases: `1.500` stays `1.500`.
-fn keeps_text(
-    parts: &Parts<'_>,
-    digits: &str,
-    value: i128,
-    suffix_exponent: i32,
-    exponent: i32,
-    format: Format,
-) -> bool {
+/// The amount of a binary suffix's number. What is above the cap of binary amounts even without its fraction is cut
+/// to it; what is below and has too many places to be exact is refused.
+fn binary_amount(mantissa: i128, places: i32, factor: i128) -> Result<(i128, i32), QuantityError> {
+    if let Some(mantissa) = mantissa.checked_mul(factor) {
+        return Ok((mantissa, -places));
+    }
+    let whole = power_of_ten(places.unsigned_abs()).map_or(0, |ten| mantissa / ten);
+    match whole.checked_mul(factor) {
+        Some(units) if units.abs() <= i64::MAX.into() => Err(QuantityError::Number),
+        _ => Ok((mantissa.signum() * i128::from(i64::MAX), 0)),
+    }
+}
+
+/// Whether the API reads the number as one of 64 bits. What is read in the long way needs a digit (`Pi` has none,
+/// and is refused, where `Ki` is 0), and its text is never kept.
+fn reads_fast(parts: &Parts<'_>, digits: &str, suffix_exponent: i32, exponent: i32, format: Format) -> bool {
     let length = i32::try_from(digits.len()).unwrap_or(i32::MAX);
     if format == Format::BinarySi {
         // One Mi has about six decimal digits: what is left of the fifteen that surely fit.
-        let room = 15 - length - suffix_exponent * 3 / 10 - 1;
-        return parts.fraction.is_empty() && room >= 0 && value & 7 != 0;
+        return parts.fraction.is_empty() && 15 - length - suffix_exponent * 3 / 10 > 0;
     }
-    let precise = length <= 18 && exponent >= NANO;
-    precise && exponent % 3 == 0 && !digits.ends_with("000") && !digits.starts_with('0')
+    length <= 18 && exponent >= NANO
+}
+
+/// Whether the API keeps the text as it was written. It does where a quick look finds it canonical, and that
+/// look misses some cases: `1.500` stays `1.500`.
+fn keeps_text(digits: &str, value: i128, exponent: i32, format: Format) -> bool {
+    if format == Format::BinarySi {
+        return value & 7 != 0;
+    }
+    exponent % 3 == 0 && !digits.ends_with("000") && !digits.starts_with('0')
 }
 
 impl fmt::Display for Quantity {
@@ -406,6 +423,11 @@ mod tests {
             ("2048Ki", "2Mi"),
             ("1000000000", "1G"),
             ("256Gi", "256Gi"),
+            ("62.5Ki", "64000"),
+            ("64000", "64k"),
+            ("Ki", "0"),
+            ("0Pi", "0"),
+            ("303713902.200200111101Ei", "9223372036854775807"),
         ] {
             check(text, expected);
         }
@@ -418,6 +440,9 @@ mod tests {
         }
         for text in ["1mm", "1ki", "1e", "1Kim", "1e+"] {
             assert_eq!(canonical(text), Err(QuantityError::Suffix), "{text:?}");
+        }
+        for text in ["Pi", "+Ei", "e-10", "-.e-10"] {
+            assert_eq!(canonical(text), Err(QuantityError::Number), "{text:?}");
         }
     }
 
@@ -438,12 +463,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_canonical_form_is_its_own_canonical_form(text in "[+-]?[0-9]{0,12}(\\.[0-9]{0,6})?(n|u|m|k|M|G|T|Ki|Mi|Gi|Ti|e[0-9]|E-[0-9])?") {
+        fn the_canonical_form_is_the_same_amount_and_settles(text in "[+-]?[0-9]{0,12}(\\.[0-9]{0,6})?(n|u|m|k|M|G|T|Ki|Mi|Gi|Ti|e[0-9]|E-[0-9])?") {
+            // `62.5Ki` is written `64000`, which is read as a decimal and written `64k`.
             if let Ok(once) = canonical(&text) {
-                let twice = canonical(&once);
-                prop_assert_eq!(twice.as_ref(), Ok(&once));
-                let (a, b) = (Quantity::parse(&text), Quantity::parse(&once));
-                prop_assert_eq!(a.ok(), b.ok());
+                let twice = canonical(&once).expect("what was written");
+                let settled = canonical(&twice);
+                prop_assert_eq!(settled.as_ref(), Ok(&twice));
+                for written in [once, twice] {
+                    prop_assert_eq!(Quantity::parse(&text).ok(), Quantity::parse(&written).ok());
+                }
             }
         }
 
