@@ -21,27 +21,19 @@ pub fn merge_patch(ty: impl Decode, original: &Value, patch: &[u8]) -> Result<Pa
         )));
     }
     let mut result = original.clone();
-    merge(&mut result, patch);
+    json_patch::merge(&mut result, &patch);
+    sort_merged(&mut result, &patch);
     finish(&ty, &result, problems, Shown::Result(result.clone()))
 }
 
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(everynode_model::Object::new());
-    }
-    let Value::Object(fields) = target else { return };
+/// Sorts the keys of the objects that were merged. The API server holds these in sorted maps, and leaves the others as
+/// they are; data of any kind (that of a ControllerRevision) shows the difference.
+fn sort_merged(merged: &mut Value, patch: &Value) {
+    let (Value::Object(fields), Value::Object(patch)) = (merged, patch) else { return };
     for (name, value) in patch {
-        if value.is_null() {
-            // Sorted below.
-            fields.swap_remove(&name);
-        } else {
-            merge(fields.entry(name).or_insert(Value::Null), value);
+        if let Some(field) = fields.get_mut(name) {
+            sort_merged(field, value);
         }
     }
-    // The API server holds what it merges in sorted maps; data of any kind shows that.
     fields.sort_keys();
 }

@@ -119,6 +119,23 @@ fn unknown_fields_of_a_patch_are_problems() {
 }
 
 #[test]
+fn a_merge_patch_sorts_what_it_merges_in_data_of_any_kind_and_nothing_else() {
+    let check = |patch: Value, data: &str| {
+        let revision = json!({"data": {"z": {"d": 1, "c": [null]}, "a": {"y": 1, "x": {"n": 2, "m": null}}}});
+        let ty = type_named("apps.v1.ControllerRevision").expect("a type of the schema");
+        let patched = merge_patch(ty, &revision, &encode::to_vec(&patch)).expect("applies");
+        assert_eq!(encode::to_text(&patched.value["data"]), data, "{patch}");
+    };
+    check(json!({"revision": 2}), r#"{"z":{"d":1,"c":[null]},"a":{"y":1,"x":{"n":2,"m":null}}}"#);
+    check(json!({"data": {"b": 1}}), r#"{"a":{"y":1,"x":{"n":2,"m":null}},"b":1,"z":{"d":1,"c":[null]}}"#);
+    check(json!({"data": {"z": null}}), r#"{"a":{"y":1,"x":{"n":2,"m":null}}}"#);
+    check(
+        json!({"data": {"z": {"c": {"f": {}, "e": null}}, "a": {"x": [null]}}}),
+        r#"{"a":{"x":[null],"y":1},"z":{"c":{"f":{}},"d":1}}"#,
+    );
+}
+
+#[test]
 fn json_patches_apply_whole_or_not_at_all() {
     let original = object(json!({"nodeSelector": {"a": "1"}}));
     let run = |patch: Value| json_patch(set(), &original, &encode::to_vec(&patch));
