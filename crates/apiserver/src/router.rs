@@ -17,6 +17,7 @@ use crate::http::body::{self, Body, header_text};
 use crate::http::query::Query;
 use crate::http::target::{self, GroupVersion, Target, Unknown};
 use crate::http::verb::Verb;
+use crate::metrics::RequestLabels;
 use crate::state::State;
 use crate::store::ShelfId;
 use crate::{discovery, reviews};
@@ -113,16 +114,14 @@ impl Router {
             (target.resource.clone(), target.subresource.clone().unwrap_or_default());
         let answered = self.carry_out(connection, request, target, query, verb).await;
         let code = answered.as_ref().map_or_else(Status::code, |response| response.status().as_u16());
-        let text = |text: &str| text.to_owned();
-        let series = (
-            verb.name(),
-            text(&resource.group),
-            text(&resource.version),
-            text(&resource.plural),
+        self.state.metrics.count(&RequestLabels {
+            verb: verb.name(),
+            group: resource.group.to_string(),
+            version: resource.version.to_string(),
+            resource: resource.plural.to_string(),
             subresource,
             code,
-        );
-        self.state.metrics.count(series);
+        });
         answered
     }
 
