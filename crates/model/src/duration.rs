@@ -31,9 +31,25 @@ pub fn parse(text: &str) -> Option<i64> {
     (nanos.abs() < i64::MAX as f64).then_some(nanos as i64)
 }
 
+/// `10s`, `1m20s`, `2h0m5s`: whole seconds as Go prints a duration.
+pub fn format_seconds(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m{}s", seconds / 3_600, seconds / 60 % 60, seconds % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_seconds_are_written_as_go_writes_them() {
+        for (seconds, text) in [(0, "0s"), (10, "10s"), (80, "1m20s"), (300, "5m0s"), (7_205, "2h0m5s")] {
+            assert_eq!(format_seconds(seconds), text);
+        }
+    }
 
     #[test]
     fn durations_are_read_as_go_reads_them() {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use everynode_client::Backoff;
-use everynode_model::{Phase, Pod};
+use everynode_model::{Phase, Pod, duration};
 
 use crate::facts;
 use crate::faults::PodFaults;
@@ -412,7 +412,10 @@ impl PodMachine {
             }
             Stage::CrashBackOff => {
                 let pause = BACKOFF.after(self.restart_count);
-                let message = format!("back-off {} restarting failed container", go_duration(pause));
+                let message = format!(
+                    "back-off {} restarting failed container",
+                    duration::format_seconds(pause.as_secs())
+                );
                 ("Running", false, waiting("CrashLoopBackOff", message))
             }
             Stage::Finished(exit) | Stage::Terminated { exit: Some(exit) } => {
@@ -511,14 +514,6 @@ fn pull_failure(attempts: u32, image: &str) -> ContainerView {
                 "Back-off pulling image {image:?}: ErrImagePull: failed to resolve reference {image:?}: not found"
             ),
         },
-    }
-}
-
-/// `10s`, `1m20s`, `5m0s`: as Go prints a duration of whole seconds.
-fn go_duration(duration: Duration) -> String {
-    match duration.as_secs() {
-        s if s < 60 => format!("{s}s"),
-        s => format!("{}m{}s", s / 60, s % 60),
     }
 }
 
