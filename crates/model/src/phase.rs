@@ -28,6 +28,17 @@ impl Phase {
         }
     }
 
+    /// The API's text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Pending => "Pending",
+            Phase::Running => "Running",
+            Phase::Succeeded => "Succeeded",
+            Phase::Failed => "Failed",
+            Phase::Unknown => "Unknown",
+        }
+    }
+
     /// That of a pod that is there as a value.
     pub fn of(pod: &Value) -> Self {
         Phase::parse(pod["status"]["phase"].as_str().unwrap_or_default())

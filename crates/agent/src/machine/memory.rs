@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use everynode_client::Backoff;
 
-use super::Now;
+use super::clock::Now;
 use super::probe::{ProbeKind, ProbeState, millis};
 use super::step::{FailureReason, StopCause};
 use super::view::{ContainerState, ContainerView};

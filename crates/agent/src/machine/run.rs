@@ -1,10 +1,11 @@
 //! What is to be done for a pod that is to run.
 
-use super::memory::Hook;
+use super::clock::Now;
+use super::end::{End, Stop};
+use super::memory::{Hook, probe_of};
+use super::state::{PodMachine, containers_of, shown};
 use super::step::{Next, Step, StopCause, StopContainer};
-use super::stop::{End, Stop};
 use super::view::{ContainerState, ContainerView, PodView, SandboxView};
-use super::{Now, PodMachine, containers_of, probe_of, shown};
 use crate::pod_spec::{Container, RestartPolicy, bounded_seconds};
 
 /// The earliest of the times at which something can go on.
@@ -24,14 +25,14 @@ impl PodMachine {
             return Next::Wait(None);
         }
         if !self.is_prepared {
-            return or_wait(self.preparing.waits_until(now), || Step::Prepare);
+            return Next::after(self.preparing.waits_until(now), || Step::Prepare);
         }
         if let Some(step) = self.step_of_rest(view, now) {
-            return or_wait(self.stopping.waits_until(now), || step);
+            return Next::after(self.stopping.waits_until(now), || step);
         }
         let Some(sandbox) = view.sandbox() else {
             let attempt = view.sandboxes().first().map_or(0, |last| last.attempt.saturating_add(1));
-            return or_wait(self.sandboxing.waits_until(now), || Step::RunSandbox { attempt });
+            return Next::after(self.sandboxing.waits_until(now), || Step::RunSandbox { attempt });
         };
         if let Some(step) = self.step_of_kills(view, now) {
             match self.stopping.waits_until(now) {
@@ -89,7 +90,7 @@ impl PodMachine {
         let old = || view.sandboxes().iter().filter(|sandbox| is_old(sandbox));
         let stray = view.running().filter(|one| view.sandbox().is_none_or(|now| now.id != one.sandbox_id));
         let stray: Vec<StopContainer> =
-            stray.map(|one| stop_of(one, StopCause::SandboxGone, now.millis)).collect();
+            stray.map(|one| StopContainer::new(one, StopCause::SandboxGone, now.millis)).collect();
         if !stray.is_empty() {
             return Some(Step::StopContainers(stray));
         }
@@ -122,7 +123,7 @@ impl PodMachine {
             let cause = asked.or((seen.image != spec.image).then_some(StopCause::ImageChanged));
             if let Some(cause) = cause {
                 let grace_millis = self.grace_millis(spec, cause);
-                kills.push(stop_of(seen, cause, now.millis.saturating_add(grace_millis)));
+                kills.push(StopContainer::new(seen, cause, now.millis.saturating_add(grace_millis)));
             }
         }
         (!kills.is_empty()).then_some(Step::StopContainers(kills))
@@ -219,16 +220,5 @@ impl PodMachine {
         let made = view.of(&spec.name).next().map(|last| last.attempt.saturating_add(1));
         let shown = shown(&self.pod, &spec.name).filter(|shown| !shown.container_id.is_empty());
         made.or_else(|| shown.map(|shown| shown.restart_count.saturating_add(1))).unwrap_or(0)
-    }
-}
-
-pub(super) fn stop_of(seen: &ContainerView, cause: StopCause, deadline_millis: u64) -> StopContainer {
-    StopContainer { container: seen.name.clone(), id: seen.id.clone(), deadline_millis, cause }
-}
-
-pub(super) fn or_wait(at: Option<u64>, step: impl FnOnce() -> Step) -> Next {
-    match at {
-        Some(at) => Next::Wait(Some(at)),
-        None => Next::Do(step()),
     }
 }

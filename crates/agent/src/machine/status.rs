@@ -1,114 +1,15 @@
-//! What is shown of a pod.
+//! What is shown of a pod, from what is known of it.
 
-use std::collections::BTreeMap;
+use everynode_model::{Phase, duration};
 
+use super::clock::Now;
+use super::end::End;
 use super::memory::{ContainerMemory, Hook};
-use super::stop::End;
-use super::view::{ContainerState, ContainerView, Exit, PodView};
-use super::{FailureReason, Now, PodMachine};
-use crate::pod_spec::{Container, RestartPolicy, ShownCondition};
-
-/// What is shown of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodStatus {
-    /// `Pending`, `Running`, `Succeeded` or `Failed`.
-    pub phase: &'static str,
-    /// Why it is over, where its containers do not say.
-    pub reason: String,
-    /// A sentence about that.
-    pub message: String,
-    /// Conditions.
-    pub conditions: Vec<ConditionStatus>,
-    /// Addresses; none on the node's network, or before there is a sandbox.
-    pub ips: Vec<String>,
-    /// When the pod was taken, in seconds since 1970.
-    pub start_seconds: i64,
-    /// Containers that run before the others.
-    pub init_containers: Vec<ContainerStatus>,
-    /// Containers.
-    pub containers: Vec<ContainerStatus>,
-}
-
-/// A condition of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConditionStatus {
-    /// What it is about.
-    pub kind: &'static str,
-    /// Whether it holds.
-    pub is_true: bool,
-    /// A word for programs about why it does not.
-    pub reason: &'static str,
-    /// A sentence for people.
-    pub message: String,
-    /// Since when, in seconds since 1970.
-    pub since_seconds: i64,
-}
-
-/// What is shown of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerStatus {
-    /// Name.
-    pub name: String,
-    /// The image that the pod names.
-    pub image: String,
-    /// The image as the runtime names it; empty before there is a container.
-    pub image_ref: String,
-    /// The runtime's identifier; empty before there is a container.
-    pub id: String,
-    /// It serves; a container that runs before the others: it is done.
-    pub is_ready: bool,
-    /// It runs and has come up.
-    pub is_started: bool,
-    /// How often it was started again.
-    pub restart_count: u32,
-    /// What it does.
-    pub state: StateStatus,
-    /// How the one before it ended, with that one's identifier.
-    pub last_exit: Option<(Exit, String)>,
-}
-
-/// What a container does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StateStatus {
-    /// It does not run yet, or not again yet.
-    Waiting {
-        /// A word for programs.
-        reason: String,
-        /// A sentence for people.
-        message: String,
-    },
-    /// It runs.
-    Running {
-        /// Since when, in nanoseconds since 1970.
-        started_nanos: i64,
-    },
-    /// It has ended.
-    Terminated(Exit),
-}
-
-/// Since when each condition is what it is.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Conditions(BTreeMap<String, (bool, i64)>);
-
-impl Conditions {
-    /// As they were last written.
-    pub(super) fn shown(shown: &[ShownCondition]) -> Conditions {
-        let since = |one: &ShownCondition| {
-            let at =
-                one.last_transition_time.as_deref().and_then(|text| everynode_model::time::parse(text).ok());
-            Some((one.kind.clone(), (one.status == "True", at?)))
-        };
-        Conditions(shown.iter().filter_map(since).collect())
-    }
-
-    fn since(&mut self, kind: &str, is_true: bool, now_seconds: i64) -> i64 {
-        let entry = self.0.entry(kind.to_owned()).or_insert((is_true, now_seconds));
-        if entry.0 != is_true {
-            *entry = (is_true, now_seconds);
-        }
-        entry.1
-    }
-}
+use super::pod_status::{ConditionStatus, ContainerStatus, PodStatus, StateStatus};
+use super::state::{PodMachine, shown};
+use super::step::FailureReason;
+use super::view::{ContainerState, ContainerView, PodView};
+use crate::pod_spec::{Container, RestartPolicy};
 
 impl PodMachine {
     /// What is shown of the pod now; nothing where what was shown before stays.
@@ -178,7 +79,7 @@ impl PodMachine {
     }
 
     fn shown_restarts(&self, spec: &Container) -> u32 {
-        super::shown(&self.pod, &spec.name).map_or(0, |shown| shown.restart_count)
+        shown(&self.pod, &spec.name).map_or(0, |shown| shown.restart_count)
     }
 
     fn state_of(
@@ -258,14 +159,9 @@ impl PodMachine {
         }
     }
 
-    fn phase(
-        &self,
-        init: &[ContainerStatus],
-        containers: &[ContainerStatus],
-        view: &PodView,
-    ) -> &'static str {
+    fn phase(&self, init: &[ContainerStatus], containers: &[ContainerStatus], view: &PodView) -> Phase {
         if matches!(self.stop.as_ref().map(|stop| &stop.end), Some(End::Failed { .. })) {
-            return "Failed";
+            return Phase::Failed;
         }
         let policy = self.pod.spec.restart_policy;
         let failed =
@@ -274,7 +170,7 @@ impl PodMachine {
         let is_sidecar =
             |one: &ContainerStatus| self.pod.spec.container(&one.name).is_some_and(Container::is_sidecar);
         if policy == RestartPolicy::Never && init.iter().any(|one| !is_sidecar(one) && failed(one)) {
-            return "Failed";
+            return Phase::Failed;
         }
         let is_uninitialized =
             self.pod.spec.init_containers.iter().any(|one| !self.is_initialized(one, view));
@@ -283,18 +179,18 @@ impl PodMachine {
         };
         let has_ended = containers.iter().all(ended);
         if !has_ended && (is_uninitialized && self.stop.is_none() || containers.iter().any(never_ran)) {
-            return "Pending";
+            return Phase::Pending;
         }
         match has_ended && (policy != RestartPolicy::Always || self.stop.is_some()) {
-            true if containers.iter().any(failed) => "Failed",
-            true => "Succeeded",
-            false => "Running",
+            true if containers.iter().any(failed) => Phase::Failed,
+            true => Phase::Succeeded,
+            false => Phase::Running,
         }
     }
 
     fn conditions_of(
         &mut self,
-        phase: &str,
+        phase: Phase,
         init: &[ContainerStatus],
         containers: &[ContainerStatus],
         view: &PodView,
@@ -309,15 +205,15 @@ impl PodMachine {
         let asked = sidecars.map(|(status, _)| status).chain(containers);
         let unready: Vec<&str> = asked.filter(|one| !one.is_ready).map(|one| &*one.name).collect();
         let over = match phase {
-            "Succeeded" => Some(("PodCompleted", String::new())),
-            "Failed" => Some(("PodFailed", String::new())),
+            Phase::Succeeded => Some(("PodCompleted", String::new())),
+            Phase::Failed => Some(("PodFailed", String::new())),
             _ => None,
         };
         let not_ready = over.clone().or_else(|| {
             let message = format!("containers with unready status: [{}]", unready.join(" "));
             (!unready.is_empty()).then_some(("ContainersNotReady", message))
         });
-        let not_initialized = (!uninitialized.is_empty() && phase == "Pending").then(|| {
+        let not_initialized = (!uninitialized.is_empty() && phase == Phase::Pending).then(|| {
             let message = format!("containers with incomplete status: [{}]", uninitialized.join(" "));
             ("ContainersNotInitialized", message)
         });
@@ -359,7 +255,7 @@ fn crash_loop(
     let pod = &machine.pod.metadata;
     let message = format!(
         "back-off {} restarting failed container={} pod={}_{}({})",
-        everynode_model::duration::format_seconds(memory.crash_pause_millis() / 1_000),
+        duration::format_seconds(memory.crash_pause_millis() / 1_000),
         spec.name,
         pod.name,
         pod.namespace,

@@ -1,6 +1,7 @@
 //! What is to be done next for a pod, and how it went.
 
 use super::probe::ProbeKind;
+use super::view::ContainerView;
 
 /// One thing to do. A pod has one under way at most; stopping comes before whatever is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,4 +183,20 @@ pub enum Next {
     Wait(Option<u64>),
     /// The pod is over and nothing of it is left: its object may be deleted if that was asked for.
     Gone,
+}
+
+impl Next {
+    /// This step, unless it has to wait.
+    pub(super) fn after(wait_until: Option<u64>, step: impl FnOnce() -> Step) -> Next {
+        match wait_until {
+            Some(at) => Next::Wait(Some(at)),
+            None => Next::Do(step()),
+        }
+    }
+}
+
+impl StopContainer {
+    pub(super) fn new(seen: &ContainerView, cause: StopCause, deadline_millis: u64) -> StopContainer {
+        StopContainer { container: seen.name.clone(), id: seen.id.clone(), deadline_millis, cause }
+    }
 }

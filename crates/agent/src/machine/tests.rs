@@ -30,7 +30,7 @@ fn shown(world: &mut World) -> String {
         format!("{}{restarts} {state}{}", status.name, if status.is_ready { "!" } else { "" })
     };
     let containers: Vec<String> = status.init_containers.iter().chain(&status.containers).map(one).collect();
-    format!("{}: {}", status.phase, containers.join(", "))
+    format!("{}: {}", status.phase.name(), containers.join(", "))
 }
 
 /// Runs a pod for so many seconds after another and says what is shown then.

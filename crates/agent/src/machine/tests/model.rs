@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::*;
+use crate::pod_spec::ShownContainer;
 
 /// What a container does.
 #[derive(Debug, Clone, Copy, Default)]
@@ -111,7 +112,7 @@ impl World {
                 started: Some(one.is_started),
                 restart_count: one.restart_count,
             };
-            pod.status.phase = last.phase.to_owned();
+            pod.status.phase = last.phase.name().to_owned();
             pod.status.container_statuses = last.containers.iter().map(shown).collect();
             pod.status.init_container_statuses = last.init_containers.iter().map(shown).collect();
         }

@@ -3,6 +3,8 @@
 //!
 //! `EVERYNODE_SEEDS` sets how many (default 500), `EVERYNODE_SEED` the first one.
 
+use everynode_model::Phase;
+
 use super::model::{Behaviour, Fault, World};
 use super::{SECOND, pod};
 
@@ -114,7 +116,7 @@ fn check_end(world: &mut World, drawn: &Drawn, sandboxes_lost: usize) {
     match drawn.policy {
         "Never" => {
             assert!(
-                matches!(phase, None | Some("Succeeded" | "Failed")),
+                matches!(phase, None | Some(Phase::Succeeded | Phase::Failed)),
                 "a pod that runs once is {phase:?}"
             );
             for (name, _) in drawn.behaviours.iter().filter(|(name, _)| ["c", "d"].contains(name)) {
@@ -123,11 +125,11 @@ fn check_end(world: &mut World, drawn: &Drawn, sandboxes_lost: usize) {
             }
         }
         "OnFailure" => assert!(
-            matches!(phase, None | Some("Running" | "Succeeded")),
+            matches!(phase, None | Some(Phase::Running | Phase::Succeeded)),
             "a pod that runs until it succeeds is {phase:?}"
         ),
         _ => {
-            assert_eq!(phase, Some("Running"), "a pod that always runs");
+            assert_eq!(phase, Some(Phase::Running), "a pod that always runs");
             for (name, behaviour) in &drawn.behaviours {
                 let stays = behaviour.exits.is_none();
                 let runs = world.view().current(name).is_some_and(|one| one.is_running());
