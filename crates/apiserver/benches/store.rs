@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use everynode_apiserver::store::{
     Action, Backend, Draft, Durable, Expect, Facts, Limits, Memory, OnDamage, REVISION_PLACEHOLDER,
-    RingLimits, ShelfId, ShelfSpec, Store, Write,
+    RingLimits, Store, TableId, TableSpec, Write,
 };
 
 /// How long each rate is measured.
@@ -26,7 +26,7 @@ const OBJECTS: usize = 100_000;
 const POD_BYTES: usize = 5_000;
 
 fn open(backend: Box<dyn Backend>, limits: Limits) -> Store {
-    let spec = ShelfSpec { prefix: "//pods".into() };
+    let spec = TableSpec { prefix: "//pods".into() };
     Store::open(backend, vec![spec], limits, &|_, _| Some(Facts::default())).expect("a store")
 }
 
@@ -38,7 +38,7 @@ fn pod(name: &str) -> Write {
     let facts = Facts { namespace: "default".into(), name: name.into(), ..Facts::default() };
     let draft = Draft::new(object.into_bytes(), facts).expect("a draft");
     Write {
-        shelf: ShelfId(0),
+        table: TableId(0),
         namespace: "default".into(),
         name: name.into(),
         expect: Expect::Absent,

@@ -7,7 +7,7 @@ use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::resources;
 use everynode_model::Value;
 
-use crate::store::{Facts, ShelfId, ShelfSpec};
+use crate::store::{Facts, TableId, TableSpec};
 
 /// The resources that are served now. Built-in ones are always there; those of definitions come and go.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub struct Catalog {
 pub struct Entry {
     /// The resource.
     pub resource: Arc<Resource>,
-    /// Its shelf; none for resources that keep nothing.
-    pub shelf: Option<ShelfId>,
+    /// Its table; none for resources that keep nothing.
+    pub table: Option<TableId>,
 }
 
 /// What was served at one moment.
@@ -35,32 +35,32 @@ pub struct Registry {
 }
 
 impl Catalog {
-    /// Gives every built-in resource that keeps objects a shelf. A resource that is a view on another one shares
-    /// its shelf.
+    /// Gives every built-in resource that keeps objects a table. A resource that is a view on another one shares
+    /// its table.
     pub fn new() -> Catalog {
-        let mut shelves = HashMap::new();
+        let mut tables = HashMap::new();
         for (id, resource) in stored().enumerate() {
-            shelves.insert((&*resource.group, &*resource.plural), ShelfId(id as u32));
+            tables.insert((&*resource.group, &*resource.plural), TableId(id as u32));
         }
         let entry = |resource: &Arc<Resource>| {
             let own = (&*resource.group, &*resource.plural);
             let place = resource.stored_as.as_ref().map_or(own, |form| (form.group(), form.plural()));
-            Entry { resource: resource.clone(), shelf: shelves.get(&place).copied() }
+            Entry { resource: resource.clone(), table: tables.get(&place).copied() }
         };
         let built_in: Vec<Entry> = resources().iter().map(entry).collect();
         let registry = Arc::new(Registry { entries: built_in.clone(), generation: 0 });
         Catalog { built_in, registry: RwLock::new(registry) }
     }
 
-    /// The shelves of built-in resources, in the order of their ids.
-    pub fn shelf_specs(&self) -> Vec<ShelfSpec> {
-        stored().map(|resource| shelf_spec(&resource.group, &resource.plural)).collect()
+    /// The tables of built-in resources, in the order of their ids.
+    pub fn table_specs(&self) -> Vec<TableSpec> {
+        stored().map(|resource| table_spec(&resource.group, &resource.plural)).collect()
     }
 
     /// What selectors read of an encoded object of a built-in resource.
-    pub fn read_facts(&self, shelf: ShelfId, bytes: &[u8]) -> Option<Facts> {
+    pub fn read_facts(&self, table: TableId, bytes: &[u8]) -> Option<Facts> {
         let object: Value = serde_json::from_slice(bytes).ok()?;
-        Some(facts_of(stored().nth(shelf.0 as usize)?, &object))
+        Some(facts_of(stored().nth(table.0 as usize)?, &object))
     }
 
     /// What is served now.
@@ -83,14 +83,14 @@ impl Catalog {
         *registry = Arc::new(Registry { entries, generation: registry.generation + 1 });
     }
 
-    /// The shelf of a resource that is served now; none for resources that keep nothing.
-    pub fn shelf(&self, resource: &Resource) -> Option<ShelfId> {
-        self.registry().find(&resource.group, &resource.version, &resource.plural)?.shelf
+    /// The table of a resource that is served now; none for resources that keep nothing.
+    pub fn table(&self, resource: &Resource) -> Option<TableId> {
+        self.registry().find(&resource.group, &resource.version, &resource.plural)?.table
     }
 
-    /// The shelf of a resource by name.
-    pub fn shelf_named(&self, group: &str, version: &str, plural: &str) -> Option<ShelfId> {
-        self.registry().find(group, version, plural)?.shelf
+    /// The table of a resource by name.
+    pub fn table_named(&self, group: &str, version: &str, plural: &str) -> Option<TableId> {
+        self.registry().find(group, version, plural)?.table
     }
 }
 
@@ -119,14 +119,14 @@ impl Registry {
         }
     }
 
-    /// Every shelf with one of the resources whose objects lie there.
-    pub fn shelves(&self) -> impl Iterator<Item = (ShelfId, &Resource)> {
+    /// Every table with one of the resources whose objects lie there.
+    pub fn tables(&self) -> impl Iterator<Item = (TableId, &Resource)> {
         let mut seen = Vec::new();
         let own = |entry: &&Entry| entry.resource.custom.is_some() || entry.resource.stored_as.is_none();
         self.entries.iter().filter(own).filter_map(move |entry| {
-            let shelf = entry.shelf.filter(|shelf| !seen.contains(shelf))?;
-            seen.push(shelf);
-            Some((shelf, &*entry.resource))
+            let table = entry.table.filter(|table| !seen.contains(table))?;
+            seen.push(table);
+            Some((table, &*entry.resource))
         })
     }
 
@@ -136,14 +136,14 @@ impl Registry {
     }
 }
 
-/// The built-in resources that have a shelf of their own.
+/// The built-in resources that have a table of their own.
 fn stored() -> impl Iterator<Item = &'static Arc<Resource>> {
     resources().iter().filter(|r| r.stored_as.is_none() && r.verbs.contains(&"watch"))
 }
 
 /// Where the objects of a resource lie.
-pub fn shelf_spec(group: &str, plural: &str) -> ShelfSpec {
-    ShelfSpec { prefix: format!("/{group}/{plural}") }
+pub fn table_spec(group: &str, plural: &str) -> TableSpec {
+    TableSpec { prefix: format!("/{group}/{plural}") }
 }
 
 /// What selectors read of an object in its stored form.

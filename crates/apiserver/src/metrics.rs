@@ -133,8 +133,8 @@ fn object_counts(store: &Store, registry: &Registry) -> Family<[(&'static str, S
         group => format!("{}.{group}", &resource.plural),
     };
     let objects = Family::<_, Gauge>::default();
-    for (shelf, resource) in registry.shelves() {
-        let count = i64::try_from(store.count(shelf)).unwrap_or(i64::MAX);
+    for (table, resource) in registry.tables() {
+        let count = i64::try_from(store.count(table)).unwrap_or(i64::MAX);
         objects.get_or_create(&[("resource", name(resource))]).set(count);
     }
     objects
@@ -160,7 +160,7 @@ mod tests {
     fn text(metrics: &Metrics) -> String {
         let catalog = Catalog::new();
         let facts = |_, _: &[u8]| None;
-        let store = Store::open(Box::new(Memory), catalog.shelf_specs(), Limits::default(), &facts).unwrap();
+        let store = Store::open(Box::new(Memory), catalog.table_specs(), Limits::default(), &facts).unwrap();
         metrics.text(&store, &catalog.registry(), Some(&audit::Counters::default()))
     }
 

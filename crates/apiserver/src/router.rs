@@ -19,7 +19,7 @@ use crate::http::target::{self, GroupVersion, Target, Unknown};
 use crate::http::verb::Verb;
 use crate::metrics::RequestLabels;
 use crate::state::State;
-use crate::store::ShelfId;
+use crate::store::TableId;
 use crate::{discovery, reviews};
 
 /// Bytes of bodies, or of an object to be changed, from which a request is worked on apart.
@@ -156,7 +156,7 @@ impl Router {
 /// What a request about a resource says before its body.
 struct Head {
     target: Target,
-    shelf: ShelfId,
+    table: TableId,
     query: Query,
     form: Form,
     content_type: String,
@@ -167,8 +167,8 @@ impl Head {
         let form = Form::negotiate(header_text(headers, header::ACCEPT))?;
         let content_type = header_text(headers, header::CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
-        let shelf = target.shelf.ok_or_else(Status::unknown_path)?;
-        Ok(Head { target, shelf, query, form, content_type })
+        let table = target.table.ok_or_else(Status::unknown_path)?;
+        Ok(Head { target, table, query, form, content_type })
     }
 
     fn into_call(self, state: &State, is_audited: bool) -> Call<'_> {
@@ -178,7 +178,7 @@ impl Head {
             now: state.now(),
             warnings: self.target.resource.deprecation.iter().cloned().collect(),
             resource: self.target.resource,
-            shelf: self.shelf,
+            table: self.table,
             namespace: self.target.namespace,
             name: self.target.name.unwrap_or_default(),
             query: self.query,
@@ -193,7 +193,7 @@ impl Head {
             return false;
         }
         let name = self.target.name.as_deref().unwrap_or_default();
-        let changed = state.store.get(self.shelf, &self.target.namespace, name);
+        let changed = state.store.get(self.table, &self.target.namespace, name);
         let all = body_bytes + changed.map_or(0, |stored| stored.bytes().len());
         let is_json_patch = self.content_type == "application/json-patch+json";
         all >= HEAVY_BYTES || (is_json_patch && body_bytes >= HEAVY_JSON_PATCH_BYTES)

@@ -97,8 +97,8 @@ impl Server {
         let address = listener.local_addr().map_err(|error| Error::Listen(config.listen, error))?;
 
         let catalog = Catalog::new();
-        let store = Store::open(backend, catalog.shelf_specs(), config.store_limits, &|shelf, bytes| {
-            catalog.read_facts(shelf, bytes)
+        let store = Store::open(backend, catalog.table_specs(), config.store_limits, &|table, bytes| {
+            catalog.read_facts(table, bytes)
         })?;
         let (stop, stopped) = watch::channel(false);
         let state = Arc::new(State::new(config, catalog, store, stopped.clone()));

@@ -8,22 +8,22 @@ use everynode_model::Value;
 
 use crate::catalog::Catalog;
 use crate::meta;
-use crate::store::{Change, Event, Key, ShelfId, Store, Stored, Watcher};
+use crate::store::{Change, Event, Key, Store, Stored, TableId, Watcher};
 
 /// Where the store has what the ledger reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Shelves {
+pub struct Tables {
     /// Pods.
-    pub pods: ShelfId,
+    pub pods: TableId,
     /// ResourceQuotas.
-    pub quotas: ShelfId,
+    pub quotas: TableId,
 }
 
-impl Shelves {
+impl Tables {
     /// None where one of the kinds is not served.
-    pub fn of(catalog: &Catalog) -> Option<Shelves> {
-        let shelf = |plural: &str| catalog.shelf_named("", "v1", plural);
-        Some(Shelves { pods: shelf("pods")?, quotas: shelf("resourcequotas")? })
+    pub fn of(catalog: &Catalog) -> Option<Tables> {
+        let table = |plural: &str| catalog.table_named("", "v1", plural);
+        Some(Tables { pods: table("pods")?, quotas: table("resourcequotas")? })
     }
 }
 
@@ -69,8 +69,8 @@ struct Account {
 impl Ledger {
     /// The quotas of a namespace, with what the pods that are stored take of them now, in Unix seconds; none where there
     /// are no quotas.
-    pub fn quotas(&mut self, store: &Store, shelves: Shelves, namespace: &str, now: i64) -> Option<Quotas> {
-        let account = self.account(store, shelves, namespace, now)?;
+    pub fn quotas(&mut self, store: &Store, tables: Tables, namespace: &str, now: i64) -> Option<Quotas> {
+        let account = self.account(store, tables, namespace, now)?;
         let mut quotas = account.quotas.clone();
         account.pending.values().for_each(|charge| quotas.release(charge));
         Some(quotas)
@@ -83,12 +83,12 @@ impl Ledger {
     pub fn admit(
         &mut self,
         store: &Store,
-        shelves: Shelves,
+        tables: Tables,
         (namespace, uid): (&str, &str),
         charge: Charge,
         now: i64,
     ) -> Result<bool, String> {
-        let Some(account) = self.account(store, shelves, namespace, now) else { return Ok(false) };
+        let Some(account) = self.account(store, tables, namespace, now) else { return Ok(false) };
         account.quotas.admit(&charge)?;
         account.pending.insert(uid.to_owned(), charge);
         Ok(true)
@@ -108,31 +108,25 @@ impl Ledger {
     }
 
     /// The account of a namespace, up to date; none where there are no quotas.
-    fn account(
-        &mut self,
-        store: &Store,
-        shelves: Shelves,
-        namespace: &str,
-        now: i64,
-    ) -> Option<&mut Account> {
-        self.follow(store, shelves.pods, now);
-        let quotas = store.list(shelves.quotas, Some(namespace)).items;
+    fn account(&mut self, store: &Store, tables: Tables, namespace: &str, now: i64) -> Option<&mut Account> {
+        self.follow(store, tables.pods, now);
+        let quotas = store.list(tables.quotas, Some(namespace)).items;
         if quotas.is_empty() {
             self.accounts.remove(namespace);
             return None;
         }
         let account = self.accounts.entry(namespace.into()).or_default();
         if !std::mem::replace(&mut account.is_listed, true) {
-            let pods = store.list(shelves.pods, Some(namespace)).items;
+            let pods = store.list(tables.pods, Some(namespace)).items;
             pods.iter().for_each(|(_, pod)| account.enter(pod, now));
         }
         account.read(&quotas);
-        account.expire(|pod| store.get(shelves.pods, namespace, pod), now);
+        account.expire(|pod| store.get(tables.pods, namespace, pod), now);
         Some(account)
     }
 
     /// Takes in what happened to pods since the last time; where some of that is lost, everything is counted anew.
-    fn follow(&mut self, store: &Store, pods: ShelfId, now: i64) {
+    fn follow(&mut self, store: &Store, pods: TableId, now: i64) {
         while let Some(events) = self.events.as_mut().map(Watcher::take) {
             match events {
                 Ok(events) if events.is_empty() => return,

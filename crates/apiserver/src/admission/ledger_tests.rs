@@ -2,9 +2,9 @@ use everynode_model::pod_resources::ResourceList;
 use serde_json::json;
 
 use super::*;
-use crate::store::{Action, Draft, Expect, Facts, Limits, Memory, REVISION_PLACEHOLDER, ShelfSpec, Write};
+use crate::store::{Action, Draft, Expect, Facts, Limits, Memory, REVISION_PLACEHOLDER, TableSpec, Write};
 
-const SHELVES: Shelves = Shelves { pods: ShelfId(0), quotas: ShelfId(1) };
+const TABLES: Tables = Tables { pods: TableId(0), quotas: TableId(1) };
 const NAMESPACES: [&str; 2] = ["a", "b"];
 
 /// A store whose ring is short, and random writes to it.
@@ -16,7 +16,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let specs = ["//pods", "//resourcequotas"].map(|prefix| ShelfSpec { prefix: prefix.into() });
+        let specs = ["//pods", "//resourcequotas"].map(|prefix| TableSpec { prefix: prefix.into() });
         let mut limits = Limits::default();
         limits.ring.events = 8;
         let store = Store::open(Box::new(Memory), specs.into(), limits, &|_, _| None).unwrap();
@@ -26,38 +26,38 @@ impl World {
     /// Creates, changes or removes one pod or, now and then, one quota.
     async fn step(&mut self) {
         let is_quota = self.random.u8(..10) == 0;
-        let (shelf, name) = match is_quota {
-            true => (SHELVES.quotas, format!("quota-{}", self.random.u8(..2))),
-            false => (SHELVES.pods, format!("pod-{}", self.random.u8(..6))),
+        let (table, name) = match is_quota {
+            true => (TABLES.quotas, format!("quota-{}", self.random.u8(..2))),
+            false => (TABLES.pods, format!("pod-{}", self.random.u8(..6))),
         };
         let namespace = NAMESPACES[self.random.usize(..2)];
-        let found = self.store.get(shelf, namespace, &name);
+        let found = self.store.get(table, namespace, &name);
         let mut object = if is_quota { self.quota() } else { self.pod() };
         object["metadata"]["name"] = name.into();
         object["metadata"]["namespace"] = namespace.into();
         match found.is_some() && self.random.u8(..3) == 0 {
-            true => self.write(shelf, &object, Action::Remove(None)).await,
-            false => self.put(shelf, object).await,
+            true => self.write(table, &object, Action::Remove(None)).await,
+            false => self.put(table, object).await,
         }
         self.now += self.random.i64(0..3);
     }
 
     /// Stores an object, in namespace `a` where it names none.
-    async fn put(&self, shelf: ShelfId, mut object: Value) {
+    async fn put(&self, table: TableId, mut object: Value) {
         object["metadata"]["resourceVersion"] = REVISION_PLACEHOLDER.into();
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or("a").into();
         let name = meta::text(&object, "name").into();
         let facts = Facts { namespace, name, ..Facts::default() };
         let draft = Draft::new(serde_json::to_vec(&object).unwrap(), facts).unwrap();
-        self.write(shelf, &object, Action::Put(draft)).await;
+        self.write(table, &object, Action::Put(draft)).await;
     }
 
-    async fn write(&self, shelf: ShelfId, object: &Value, action: Action) {
+    async fn write(&self, table: TableId, object: &Value, action: Action) {
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or("a").to_owned();
         let name = meta::text(object, "name").to_owned();
-        let found = self.store.get(shelf, &namespace, &name);
+        let found = self.store.get(table, &namespace, &name);
         let expect = found.map_or(Expect::Absent, |stored| Expect::Revision(stored.revision));
-        self.store.write(Write { shelf, namespace, name, expect, action }).await.unwrap();
+        self.store.write(Write { table, namespace, name, expect, action }).await.unwrap();
     }
 
     fn pod(&mut self) -> Value {
@@ -103,19 +103,18 @@ impl World {
 
     /// What is used of each quota of a namespace, by a look at everything.
     fn recount(&self, namespace: &str) -> Vec<ResourceList> {
-        let objects = |shelf| -> Vec<Value> {
-            let items = self.store.list(shelf, Some(namespace)).items;
+        let objects = |table| -> Vec<Value> {
+            let items = self.store.list(table, Some(namespace)).items;
             items.iter().map(|(_, stored)| stored.value()).collect()
         };
-        let mut quotas = Quotas::new(&objects(SHELVES.quotas));
-        let charges: Vec<Charge> =
-            objects(SHELVES.pods).iter().map(|pod| Charge::of(pod, self.now)).collect();
+        let mut quotas = Quotas::new(&objects(TABLES.quotas));
+        let charges: Vec<Charge> = objects(TABLES.pods).iter().map(|pod| Charge::of(pod, self.now)).collect();
         quotas.recount(&charges);
         self.used(namespace, &quotas)
     }
 
     fn used(&self, namespace: &str, quotas: &Quotas) -> Vec<ResourceList> {
-        let items = self.store.list(SHELVES.quotas, Some(namespace)).items;
+        let items = self.store.list(TABLES.quotas, Some(namespace)).items;
         items.iter().map(|((_, name), _)| quotas.used(name)).collect()
     }
 }
@@ -132,7 +131,7 @@ async fn the_ledger_says_what_a_recount_says_whatever_happens_to_pods_and_quotas
                 world.step().await;
             }
             for namespace in NAMESPACES {
-                let told = ledger.quotas(&world.store, SHELVES, namespace, world.now);
+                let told = ledger.quotas(&world.store, TABLES, namespace, world.now);
                 let told = told.map(|quotas| world.used(namespace, &quotas)).unwrap_or_default();
                 assert_eq!(told, world.recount(namespace), "seed {seed}, step {step}, namespace {namespace}");
             }
@@ -146,10 +145,10 @@ async fn the_ledger_keeps_nothing_of_pods_that_are_gone() {
     let mut ledger = Ledger::default();
     for _ in 0..500 {
         world.step().await;
-        let _ = ledger.quotas(&world.store, SHELVES, "a", world.now);
+        let _ = ledger.quotas(&world.store, TABLES, "a", world.now);
     }
-    let pods = world.store.list(SHELVES.pods, Some("a")).items;
-    let _ = ledger.quotas(&world.store, SHELVES, "a", world.now).expect("there is a quota");
+    let pods = world.store.list(TABLES.pods, Some("a")).items;
+    let _ = ledger.quotas(&world.store, TABLES, "a", world.now).expect("there is a quota");
     let account = &ledger.accounts["a"];
     assert_eq!(account.charges.len(), pods.len());
     assert!(account.going.len() <= pods.len(), "{:?}", account.going);
@@ -161,7 +160,7 @@ async fn the_ledger_keeps_nothing_of_pods_that_are_gone() {
 async fn room_for_two() -> (World, Value) {
     let world = World::new(1);
     let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "2"}}});
-    world.put(SHELVES.quotas, quota).await;
+    world.put(TABLES.quotas, quota).await;
     (world, json!({"metadata": {"name": "p", "uid": "first"}, "spec": {"containers": []}}))
 }
 
@@ -171,21 +170,21 @@ async fn a_pod_that_was_let_in_counts_once_whether_it_is_being_stored_stored_or_
     let mut ledger = Ledger::default();
     let charge = Charge::of(&pod, world.now);
     let admit = |world: &World, ledger: &mut Ledger, uid| {
-        ledger.admit(&world.store, SHELVES, ("a", uid), charge.clone(), world.now)
+        ledger.admit(&world.store, TABLES, ("a", uid), charge.clone(), world.now)
     };
     let told = |world: &World, ledger: &mut Ledger| {
-        ledger.quotas(&world.store, SHELVES, "a", world.now).unwrap().used("q")["pods"].to_string()
+        ledger.quotas(&world.store, TABLES, "a", world.now).unwrap().used("q")["pods"].to_string()
     };
     assert_eq!(admit(&world, &mut ledger, "first"), Ok(true));
     assert_eq!(told(&world, &mut ledger), "0", "the status tells of pods that are stored");
-    world.put(SHELVES.pods, pod).await;
+    world.put(TABLES.pods, pod).await;
     assert_eq!(told(&world, &mut ledger), "1");
     assert_eq!(admit(&world, &mut ledger, "second"), Ok(true));
     ledger.settle("a", "first");
     // More happens elsewhere than the ring holds: everything is counted anew.
     for other in 0..9 {
         let name = format!("other-{other}");
-        world.put(SHELVES.pods, json!({"metadata": {"name": name, "namespace": "b"}})).await;
+        world.put(TABLES.pods, json!({"metadata": {"name": name, "namespace": "b"}})).await;
     }
     assert!(admit(&world, &mut ledger, "third").is_err());
     ledger.settle("a", "second");

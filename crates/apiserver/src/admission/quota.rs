@@ -7,7 +7,7 @@ use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::status::Status;
 use everynode_model::Value;
 
-use super::ledger::{SharedLedger, Shelves};
+use super::ledger::{SharedLedger, Tables};
 use crate::meta;
 use crate::state::State;
 
@@ -31,12 +31,12 @@ impl Drop for Charged {
 /// 403 when a quota does not allow it.
 pub fn charge(state: &State, resource: &Resource, pod: &Value) -> Result<Option<Arc<Charged>>, Status> {
     let (namespace, uid, now) = (meta::text(pod, "namespace"), meta::text(pod, "uid"), state.now());
-    let Some(shelves) = Shelves::of(&state.catalog) else { return Ok(None) };
-    if state.store.list(shelves.quotas, Some(namespace)).items.is_empty() {
+    let Some(tables) = Tables::of(&state.catalog) else { return Ok(None) };
+    if state.store.list(tables.quotas, Some(namespace)).items.is_empty() {
         return Ok(None);
     }
     let charge = Charge::of(pod, now);
-    let admitted = state.ledger.lock().admit(&state.store, shelves, (namespace, uid), charge, now);
+    let admitted = state.ledger.lock().admit(&state.store, tables, (namespace, uid), charge, now);
     let is_charged = admitted.map_err(|why| forbid(resource, pod, &why))?;
     let charged = || {
         let (namespace, uid) = (namespace.to_owned(), uid.to_owned());

@@ -95,8 +95,8 @@ fn allocate_node_ports(state: &State, service: &mut Value, seed: u32) -> Result<
 }
 
 fn services(state: &State) -> Vec<Value> {
-    let Some(shelf) = state.catalog.shelf_named("", "v1", "services") else { return Vec::new() };
-    let listing = state.store.list(shelf, None);
+    let Some(table) = state.catalog.table_named("", "v1", "services") else { return Vec::new() };
+    let listing = state.store.list(table, None);
     listing.items.iter().map(|(_, stored)| stored.value()).collect()
 }
 

@@ -19,7 +19,7 @@ use crate::http::query::{FieldValidation, Query};
 use crate::objects::change::Change;
 use crate::selection::Selection;
 use crate::state::State;
-use crate::store::{ShelfId, Stored};
+use crate::store::{Stored, TableId};
 use crate::view::{self, Shape};
 
 /// One request about a resource, on its way through a handler.
@@ -31,7 +31,7 @@ pub struct Call<'a> {
     /// The resource.
     pub resource: Arc<Resource>,
     /// Where its objects lie.
-    pub shelf: ShelfId,
+    pub table: TableId,
     /// The namespace of the path, or empty.
     pub namespace: String,
     /// The name of the path, or empty.
@@ -65,7 +65,7 @@ impl Call<'_> {
 
     /// A change of the object of the path, by the server itself.
     pub fn change(&self) -> Change<'_> {
-        Change::of(&self.resource, self.shelf, &self.namespace, &self.name)
+        Change::of(&self.resource, self.table, &self.namespace, &self.name)
     }
 
     /// 404 about the object of the path.
@@ -75,7 +75,7 @@ impl Call<'_> {
 
     /// The stored object of the path.
     pub fn find(&self) -> Result<Arc<Stored>, Status> {
-        self.state.store.get(self.shelf, &self.namespace, &self.name).ok_or_else(|| self.not_found())
+        self.state.store.get(self.table, &self.namespace, &self.name).ok_or_else(|| self.not_found())
     }
 
     /// Reads the body as an object of the resource's kind, with its defaults filled in.

@@ -33,7 +33,7 @@ pub async fn delete_collection(call: &mut Call<'_>, bytes: &[u8]) -> Result<Resp
     let options = read_options(call, bytes)?;
     let selection = call.selection()?;
     let namespace = (!call.namespace.is_empty()).then_some(call.namespace.as_str());
-    let mut listing = call.state.store.list(call.shelf, namespace);
+    let mut listing = call.state.store.list(call.table, namespace);
     listing.items.retain(|(_, stored)| selection.matches(stored));
     for (key, _) in &listing.items {
         match delete::delete(call.state, &call.resource, &key.0, &key.1, &options).await {

@@ -34,12 +34,12 @@ pub async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let namespace = (!call.namespace.is_empty()).then_some(call.namespace.as_str());
     let exact = (options.version_match == Match::Exact).then_some(version).flatten();
     if let Some(exact) = exact
-        && !call.state.store.unchanged_since(call.shelf, exact)
+        && !call.state.store.unchanged_since(call.table, exact)
     {
         return Err(Status::expired("The resourceVersion for the provided list is too old."));
     }
     let matches = |stored: &crate::store::Stored| selection.matches(stored);
-    let page = match call.state.store.page(call.shelf, namespace, start.as_ref(), limit, &matches) {
+    let page = match call.state.store.page(call.table, namespace, start.as_ref(), limit, &matches) {
         Ok(page) => page,
         Err(PageError::Expired { .. }) => return Ok(expired(call, start)),
     };

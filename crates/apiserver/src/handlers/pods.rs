@@ -219,7 +219,7 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
     let Some(resource) = everynode_apimachinery::resource_for("policy", "v1", "poddisruptionbudgets") else {
         return Ok(());
     };
-    let Some(shelf) = call.state.catalog.shelf(resource) else { return Ok(()) };
+    let Some(table) = call.state.catalog.table(resource) else { return Ok(()) };
     let (pod_name, now) = (call.name.clone(), call.now);
     let mut spend = |budget: &Value| {
         if !is_guarded(pod, budget) {
@@ -236,7 +236,7 @@ async fn spend_budget(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(),
         }
         Ok(budget)
     };
-    let how = Change { dry_run, ..Change::of(resource, shelf, &call.namespace, budget) };
+    let how = Change { dry_run, ..Change::of(resource, table, &call.namespace, budget) };
     change::apply(call.state, &how, &mut spend, &mut Vec::new()).await.map(drop)
 }
 
@@ -281,10 +281,10 @@ fn allowed_disruptions(budget: &Value) -> Result<i64, Status> {
 
 /// The names of the disruption budgets that select a pod.
 fn budgets_of(call: &Call<'_>, pod: &Value) -> Result<Vec<String>, Status> {
-    let Some(shelf) = call.state.catalog.shelf_named("policy", "v1", "poddisruptionbudgets") else {
+    let Some(table) = call.state.catalog.table_named("policy", "v1", "poddisruptionbudgets") else {
         return Ok(Vec::new());
     };
-    let listing = call.state.store.list(shelf, Some(&call.namespace));
+    let listing = call.state.store.list(table, Some(&call.namespace));
     let mut names = Vec::new();
     for (key, stored) in &listing.items {
         let budget = stored.value();

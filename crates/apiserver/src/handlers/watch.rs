@@ -137,7 +137,7 @@ impl Feed {
         let store = &call.state.store;
         let from = if initial {
             let namespace = (!self.namespace.is_empty()).then_some(self.namespace.as_str());
-            let Listing { items, revision } = store.list(call.shelf, namespace);
+            let Listing { items, revision } = store.list(call.table, namespace);
             let shown = items.into_iter().map(|(_, stored)| stored).filter(|one| self.selection.matches(one));
             self.waiting = shown.map(Item::Initial).collect();
             if mark_end && self.bookmarks {
@@ -149,7 +149,7 @@ impl Feed {
             version.filter(|version| *version > 0).unwrap_or_else(|| store.revision())
         };
         self.skip_to = from;
-        match store.watch(call.shelf, from) {
+        match store.watch(call.table, from) {
             Ok(watcher) => self.watcher = Some(watcher),
             Err(error) => self.fail(&error),
         }

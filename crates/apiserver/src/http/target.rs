@@ -6,7 +6,7 @@ use everynode_apimachinery::resource::Resource;
 use percent_encoding::percent_decode_str;
 
 use crate::catalog::Registry;
-use crate::store::ShelfId;
+use crate::store::TableId;
 
 /// A path below `/api` or `/apis`, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Target {
     /// The resource.
     pub resource: Arc<Resource>,
     /// Where its objects lie.
-    pub shelf: Option<ShelfId>,
+    pub table: Option<TableId>,
     /// The namespace; empty for objects outside of namespaces and for lists over all namespaces.
     pub namespace: String,
     /// The name; none for collections.
@@ -70,7 +70,7 @@ pub fn target(registry: &Registry, at: GroupVersion<'_>, rest: &[String]) -> Res
     };
     let (plural, behind) = resource_part.split_first().ok_or(Unknown::Path)?;
     let entry = registry.find(at.group, at.version, plural).ok_or(Unknown::Resource)?;
-    let (resource, shelf) = (entry.resource.clone(), entry.shelf);
+    let (resource, table) = (entry.resource.clone(), entry.table);
     if resource.namespaced == namespace.is_empty() && !(behind.is_empty() && resource.namespaced) {
         return Err(Unknown::Resource);
     }
@@ -79,7 +79,7 @@ pub fn target(registry: &Registry, at: GroupVersion<'_>, rest: &[String]) -> Res
     if behind.len() > 2 && !matches!(behind[1], "proxy") {
         return Err(Unknown::Resource);
     }
-    Ok(Target { resource, shelf, namespace: namespace.to_owned(), name, subresource })
+    Ok(Target { resource, table, namespace: namespace.to_owned(), name, subresource })
 }
 
 #[cfg(test)]

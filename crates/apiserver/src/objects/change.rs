@@ -10,7 +10,7 @@ use everynode_model::names::NameRule;
 
 use super::{draft, refusal};
 use crate::state::State;
-use crate::store::{Action, Expect, ShelfId, Stored, Write, WriteError};
+use crate::store::{Action, Expect, Stored, TableId, Write, WriteError};
 use crate::{admission, meta, view};
 
 /// How often a change is tried anew when the object changes under it.
@@ -42,7 +42,7 @@ pub struct Change<'a> {
     /// The resource.
     pub resource: &'a Resource,
     /// Where its objects lie.
-    pub shelf: ShelfId,
+    pub table: TableId,
     /// Namespace or empty.
     pub namespace: &'a str,
     /// Name.
@@ -57,8 +57,8 @@ pub struct Change<'a> {
 
 impl<'a> Change<'a> {
     /// A change of an object by the server itself, of whatever it likes.
-    pub fn of(resource: &'a Resource, shelf: ShelfId, namespace: &'a str, name: &'a str) -> Change<'a> {
-        Change { resource, shelf, namespace, name, part: Part::Anything, dry_run: false, pinned: false }
+    pub fn of(resource: &'a Resource, table: TableId, namespace: &'a str, name: &'a str) -> Change<'a> {
+        Change { resource, table, namespace, name, part: Part::Anything, dry_run: false, pinned: false }
     }
 }
 
@@ -71,7 +71,7 @@ pub async fn apply(
 ) -> Result<Changed, Status> {
     let resource = how.resource;
     for _ in 0..ATTEMPTS {
-        let found = state.store.get(how.shelf, how.namespace, how.name);
+        let found = state.store.get(how.table, how.namespace, how.name);
         let stored = found.ok_or_else(|| Status::not_found(&resource.group, &resource.plural, how.name))?;
         let old = view::decode(resource, stored.bytes());
         let mut new = change(&old)?;
@@ -108,7 +108,7 @@ async fn write(
     action: Action,
 ) -> Result<Arc<Stored>, WriteError> {
     let write = Write {
-        shelf: how.shelf,
+        table: how.table,
         namespace: how.namespace.to_owned(),
         name: how.name.to_owned(),
         expect: Expect::Revision(revision),

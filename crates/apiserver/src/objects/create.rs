@@ -75,18 +75,18 @@ async fn store(
     dry_run: bool,
     charged: Option<&Arc<Charged>>,
 ) -> Result<Created, WriteError> {
-    let shelf = state.catalog.shelf(resource).ok_or(WriteError::Missing)?;
+    let table = state.catalog.table(resource).ok_or(WriteError::Missing)?;
     let (namespace, name) = (meta::text(object, "namespace"), meta::text(object, "name"));
     let (namespace, name) = (namespace.to_owned(), name.to_owned());
     let draft = draft(&state.catalog, resource, object).ok_or(WriteError::Missing)?;
     if dry_run {
-        if state.store.get(shelf, &namespace, &name).is_some() {
+        if state.store.get(table, &namespace, &name).is_some() {
             return Err(WriteError::Exists);
         }
         meta::set(object, "resourceVersion", Value::Null);
         return Ok(Created::Dry(object.clone()));
     }
-    let write = Write { shelf, namespace, name, expect: Expect::Absent, action: Action::Put(draft) };
+    let write = Write { table, namespace, name, expect: Expect::Absent, action: Action::Put(draft) };
     match charged {
         None => state.store.write(write).await.map(Created::Stored),
         Some(charged) => store_charged(state.store.clone(), write, charged.clone()).await,

@@ -6,7 +6,7 @@ use everynode_model::{Phase, Value, time};
 
 use super::{draft, refusal};
 use crate::state::State;
-use crate::store::{Action, Expect, ShelfId, Stored, Write, WriteError};
+use crate::store::{Action, Expect, Stored, TableId, Write, WriteError};
 use crate::{admission, meta, view};
 
 /// How often a deletion is tried anew when the object changes under it.
@@ -55,14 +55,14 @@ pub async fn delete(
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
     let missing = || Status::not_found(&resource.group, &resource.plural, name);
-    let shelf = state.catalog.shelf(resource).ok_or_else(missing)?;
+    let table = state.catalog.table(resource).ok_or_else(missing)?;
     admission::delete(resource, name)?;
     for _ in 0..ATTEMPTS {
-        let stored = state.store.get(shelf, namespace, name).ok_or_else(missing)?;
+        let stored = state.store.get(table, namespace, name).ok_or_else(missing)?;
         let old = view::decode(resource, stored.bytes());
         preconditions(resource, name, options, &old)?;
         let step = decide(resource, old, options, state.now());
-        match take(state, resource, shelf, &stored, step, options.dry_run).await {
+        match take(state, resource, table, &stored, step, options.dry_run).await {
             Ok(deleted) => return Ok(deleted),
             Err(WriteError::Changed) => {}
             Err(error) => return Err(refusal(resource, name, error)),
@@ -214,7 +214,7 @@ fn set_finalizers(object: &mut Value, propagation: Option<Propagation>) -> bool 
 async fn take(
     state: &State,
     resource: &Resource,
-    shelf: ShelfId,
+    table: TableId,
     stored: &Stored,
     step: Step,
     dry_run: bool,
@@ -229,7 +229,7 @@ async fn take(
     }
     let draft = draft(&state.catalog, resource, &mut object).ok_or(WriteError::Missing)?;
     let write = Write {
-        shelf,
+        table,
         namespace: stored.facts.namespace.to_string(),
         name: stored.facts.name.to_string(),
         expect: Expect::Revision(stored.revision),

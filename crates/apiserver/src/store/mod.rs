@@ -7,8 +7,8 @@
 mod backend;
 mod durable;
 mod object;
+mod object_table;
 mod pages;
-mod shelf;
 #[cfg(test)]
 mod tests;
 mod watcher;
@@ -24,18 +24,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use backend::{Backend, BackendError, Loaded, Memory, Record};
 pub use durable::{Durable, LeftOut, OnDamage};
 pub use object::{Change, Draft, Event, Facts, REVISION_PLACEHOLDER, Stored};
+pub use object_table::{Key, RingLimits, TableSpec};
 pub use pages::{Page, PageError, PageStart};
-pub use shelf::{Key, RingLimits, ShelfSpec};
 pub use watcher::{TooOld, Watcher};
 pub use writer::{Action, Expect, Write, WriteError};
 
+use object_table::ObjectTable;
 use pages::Snapshots;
-use shelf::Shelf;
 
-/// A resource of the store: its place in the list given to [`Store::open`], or the number that [`Store::add_shelf`]
+/// A resource of the store: its place in the list given to [`Store::open`], or the number that [`Store::add_table`]
 /// gave it. No number is given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShelfId(pub u32);
+pub struct TableId(pub u32);
 
 /// The limits of a store.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +68,12 @@ type Encoded = HashMap<String, Vec<(Key, Vec<u8>)>>;
 
 #[derive(Debug)]
 struct Inner {
-    shelves: RwLock<Shelves>,
-    /// What stands for a shelf that is gone: it holds nothing, and nobody watches it for long.
-    gone: Arc<Shelf>,
+    tables: RwLock<Tables>,
+    /// What stands for a table that is gone: it holds nothing, and nobody watches it for long.
+    gone: Arc<ObjectTable>,
     /// Where the backend is, for messages.
     place: String,
-    /// Objects of the backend that no shelf has asked for yet, by the start of their keys.
+    /// Objects of the backend that no table has asked for yet, by the start of their keys.
     unclaimed: Mutex<Encoded>,
     revision: AtomicU64,
     revision_bell: watch::Sender<u64>,
@@ -83,34 +83,34 @@ struct Inner {
 }
 
 #[derive(Debug, Default)]
-struct Shelves {
-    by_id: HashMap<ShelfId, Arc<Shelf>>,
+struct Tables {
+    by_id: HashMap<TableId, Arc<ObjectTable>>,
     next: u32,
 }
 
-impl Shelves {
-    fn add(&mut self, shelf: Shelf) -> ShelfId {
-        let id = ShelfId(self.next);
+impl Tables {
+    fn add(&mut self, table: ObjectTable) -> TableId {
+        let id = TableId(self.next);
         self.next += 1;
-        self.by_id.insert(id, Arc::new(shelf));
+        self.by_id.insert(id, Arc::new(table));
         id
     }
 }
 
 impl Inner {
-    fn shelf(&self, id: ShelfId) -> Arc<Shelf> {
-        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
-        shelves.by_id.get(&id).unwrap_or(&self.gone).clone()
+    fn table(&self, id: TableId) -> Arc<ObjectTable> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.by_id.get(&id).unwrap_or(&self.gone).clone()
     }
 
-    /// Takes a shelf away when it is empty. Only the writer's thread may do that, so that no write is on its way.
-    fn retire(&self, id: ShelfId) -> bool {
-        let shelf = self.shelf(id);
-        if !shelf.read().objects.is_empty() {
+    /// Takes a table away when it is empty. Only the writer's thread may do that, so that no write is on its way.
+    fn retire(&self, id: TableId) -> bool {
+        let table = self.table(id);
+        if !table.read().objects.is_empty() {
             return false;
         }
-        self.shelves.write().unwrap_or_else(PoisonError::into_inner).by_id.remove(&id);
-        shelf.end();
+        self.tables.write().unwrap_or_else(PoisonError::into_inner).by_id.remove(&id);
+        table.end();
         true
     }
 
@@ -132,13 +132,13 @@ pub struct Store {
 }
 
 /// Reads what selectors need out of an encoded object, when it is loaded.
-pub type ReadFacts<'a> = &'a dyn Fn(ShelfId, &[u8]) -> Option<Facts>;
+pub type ReadFacts<'a> = &'a dyn Fn(TableId, &[u8]) -> Option<Facts>;
 
 impl Store {
     /// Loads everything from a backend and starts the writer thread.
     pub fn open(
         mut backend: Box<dyn Backend>,
-        specs: Vec<ShelfSpec>,
+        specs: Vec<TableSpec>,
         limits: Limits,
         read_facts: ReadFacts<'_>,
     ) -> Result<Store, BackendError> {
@@ -147,16 +147,16 @@ impl Store {
         // Revision 0 means "any" in the API, so the first state is at 1.
         let revision = loaded.revision.max(1);
         let mut unclaimed = by_prefix(loaded, &place)?;
-        let mut shelves = Shelves::default();
+        let mut tables = Tables::default();
         for spec in specs {
             let objects = unclaimed.remove(&spec.prefix).unwrap_or_default();
-            let id = ShelfId(shelves.next);
-            shelves.add(shelf_of(spec, objects, &place, revision, &|bytes| read_facts(id, bytes))?);
+            let id = TableId(tables.next);
+            tables.add(table_of(spec, objects, &place, revision, &|bytes| read_facts(id, bytes))?);
         }
-        let gone = Shelf::new(ShelfSpec { prefix: String::new() }, BTreeMap::new(), revision);
+        let gone = ObjectTable::new(TableSpec { prefix: String::new() }, BTreeMap::new(), revision);
         gone.end();
         let inner = Arc::new(Inner {
-            shelves: RwLock::new(shelves),
+            tables: RwLock::new(tables),
             gone: Arc::new(gone),
             place,
             unclaimed: Mutex::new(unclaimed),
@@ -176,42 +176,42 @@ impl Store {
     }
 
     /// Adds a resource, with the objects of it that the backend has. A resource that is there already keeps its
-    /// shelf.
+    /// table.
     ///
     /// # Errors
     /// An object of the backend cannot be read.
-    pub fn add_shelf(
+    pub fn add_table(
         &self,
-        spec: ShelfSpec,
+        spec: TableSpec,
         read_facts: &dyn Fn(&[u8]) -> Option<Facts>,
-    ) -> Result<ShelfId, BackendError> {
-        let mut shelves = self.inner.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        let known = shelves.by_id.iter().find(|(_, shelf)| shelf.spec.prefix == spec.prefix);
+    ) -> Result<TableId, BackendError> {
+        let mut tables = self.inner.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let known = tables.by_id.iter().find(|(_, table)| table.spec.prefix == spec.prefix);
         if let Some((id, _)) = known {
             return Ok(*id);
         }
         let mut unclaimed = self.inner.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
         let objects = unclaimed.remove(&spec.prefix).unwrap_or_default();
-        Ok(shelves.add(shelf_of(spec, objects, &self.inner.place, self.revision(), read_facts)?))
+        Ok(tables.add(table_of(spec, objects, &self.inner.place, self.revision(), read_facts)?))
     }
 
     /// Takes a resource away, if it has no objects, and ends its watches; false when it has some.
-    pub async fn retire_shelf(&self, shelf: ShelfId) -> bool {
+    pub async fn retire_table(&self, table: TableId) -> bool {
         let (reply, answer) = oneshot::channel();
-        let sent = self.queue.send(writer::Message::Retire(shelf, reply)).await;
+        let sent = self.queue.send(writer::Message::Retire(table, reply)).await;
         sent.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// One object.
-    pub fn get(&self, shelf: ShelfId, namespace: &str, name: &str) -> Option<Arc<Stored>> {
+    pub fn get(&self, table: TableId, namespace: &str, name: &str) -> Option<Arc<Stored>> {
         let key: Key = (namespace.into(), name.into());
-        self.inner.shelf(shelf).read().objects.get(&key).cloned()
+        self.inner.table(table).read().objects.get(&key).cloned()
     }
 
     /// All objects of a resource, or of one of its namespaces.
-    pub fn list(&self, shelf: ShelfId, namespace: Option<&str>) -> Listing {
-        let shelf = self.inner.shelf(shelf);
-        let contents = shelf.read();
+    pub fn list(&self, table: TableId, namespace: Option<&str>) -> Listing {
+        let table = self.inner.table(table);
+        let contents = table.read();
         let items = match namespace {
             None => contents.objects.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             Some(namespace) => contents
@@ -221,14 +221,14 @@ impl Store {
                 .map(|(k, v)| (k.clone(), v.clone()))
                 .collect(),
         };
-        // Under the lock the shelf cannot change, so everything up to this revision is in the list.
+        // Under the lock the table cannot change, so everything up to this revision is in the list.
         let revision = self.revision().max(contents.revision);
         Listing { items, revision }
     }
 
     /// The number of objects of a resource.
-    pub fn count(&self, shelf: ShelfId) -> usize {
-        self.inner.shelf(shelf).read().objects.len()
+    pub fn count(&self, table: TableId) -> usize {
+        self.inner.table(table).read().objects.len()
     }
 
     /// Queues a write and waits until it is durable and visible, or refused.
@@ -240,8 +240,8 @@ impl Store {
     }
 
     /// Follows a resource from after a revision on.
-    pub fn watch(&self, shelf: ShelfId, after_revision: u64) -> Result<Watcher, TooOld> {
-        Watcher::new(self.inner.clone(), shelf, after_revision)
+    pub fn watch(&self, table: TableId, after_revision: u64) -> Result<Watcher, TooOld> {
+        Watcher::new(self.inner.clone(), table, after_revision)
     }
 
     /// The last revision that is durable and visible.
@@ -256,8 +256,8 @@ impl Store {
     }
 
     /// Whether a resource is now as it was at a revision.
-    pub fn unchanged_since(&self, shelf: ShelfId, revision: u64) -> bool {
-        self.inner.shelf(shelf).read().revision <= revision
+    pub fn unchanged_since(&self, table: TableId, revision: u64) -> bool {
+        self.inner.table(table).read().revision <= revision
     }
 
     /// Why the store takes no more writes, when it does not.
@@ -290,13 +290,13 @@ fn by_prefix(loaded: Loaded, place: &str) -> Result<Encoded, BackendError> {
     Ok(found)
 }
 
-fn shelf_of(
-    spec: ShelfSpec,
+fn table_of(
+    spec: TableSpec,
     objects: Vec<(Key, Vec<u8>)>,
     place: &str,
     revision: u64,
     read_facts: &dyn Fn(&[u8]) -> Option<Facts>,
-) -> Result<Shelf, BackendError> {
+) -> Result<ObjectTable, BackendError> {
     let mut read = BTreeMap::new();
     for (key, bytes) in objects {
         let refused = || unreadable(place, format!("{}/{}/{}", spec.prefix, key.0, key.1));
@@ -305,7 +305,7 @@ fn shelf_of(
         let stored = Stored::loaded(&bytes, stored_revision, facts).ok_or_else(refused)?;
         read.insert(key, Arc::new(stored));
     }
-    Ok(Shelf::new(spec, read, revision))
+    Ok(ObjectTable::new(spec, read, revision))
 }
 
 fn unreadable(place: &str, object: String) -> BackendError {

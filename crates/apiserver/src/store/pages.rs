@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::object::Stored;
-use super::shelf::Key;
-use super::{Listing, ShelfId, Store};
+use super::object_table::Key;
+use super::{Listing, Store, TableId};
 
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ type Items = Arc<Vec<(Key, Arc<Stored>)>>;
 
 #[derive(Debug)]
 struct Snapshot {
-    shelf: ShelfId,
+    table: TableId,
     namespace: Option<Box<str>>,
     revision: u64,
     items: Items,
@@ -64,10 +64,10 @@ impl Snapshots {
         Snapshots { limit, kept: Mutex::new(VecDeque::new()) }
     }
 
-    fn find(&self, shelf: ShelfId, namespace: Option<&str>, revision: u64) -> Option<Items> {
+    fn find(&self, table: TableId, namespace: Option<&str>, revision: u64) -> Option<Items> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter()
-            .find(|s| s.shelf == shelf && s.namespace.as_deref() == namespace && s.revision == revision)
+            .find(|s| s.table == table && s.namespace.as_deref() == namespace && s.revision == revision)
             .map(|s| s.items.clone())
     }
 
@@ -84,13 +84,13 @@ impl Store {
     /// The next page of a list. `matches` filters; `limit` counts what it lets through.
     pub fn page(
         &self,
-        shelf: ShelfId,
+        table: TableId,
         namespace: Option<&str>,
         start: Option<&PageStart>,
         limit: usize,
         matches: &dyn Fn(&Stored) -> bool,
     ) -> Result<Page, PageError> {
-        let (items, revision) = self.page_source(shelf, namespace, start)?;
+        let (items, revision) = self.page_source(table, namespace, start)?;
         let first = match start {
             None => 0,
             Some(start) => items.partition_point(|(key, _)| *key <= start.after),
@@ -106,27 +106,27 @@ impl Store {
         let remaining = items[taken..].iter().filter(|(_, object)| matches(object)).count();
         if start.is_none() && remaining > 0 {
             let namespace = namespace.map(Into::into);
-            self.inner.snapshots.keep(Snapshot { shelf, namespace, revision, items });
+            self.inner.snapshots.keep(Snapshot { table, namespace, revision, items });
         }
         Ok(Page { items: page, revision, remaining })
     }
 
     fn page_source(
         &self,
-        shelf: ShelfId,
+        table: TableId,
         namespace: Option<&str>,
         start: Option<&PageStart>,
     ) -> Result<(Items, u64), PageError> {
         let Some(start) = start else {
-            let Listing { items, revision } = self.list(shelf, namespace);
+            let Listing { items, revision } = self.list(table, namespace);
             return Ok((Arc::new(items), revision));
         };
-        let kept = start.revision.and_then(|at| Some((self.inner.snapshots.find(shelf, namespace, at)?, at)));
+        let kept = start.revision.and_then(|at| Some((self.inner.snapshots.find(table, namespace, at)?, at)));
         if let Some(found) = kept {
             return Ok(found);
         }
-        let shelf = self.inner.shelf(shelf);
-        let contents = shelf.read();
+        let table = self.inner.table(table);
+        let contents = table.read();
         let current = self.revision().max(contents.revision);
         let revision = start.revision.unwrap_or(current);
         if start.revision.is_some() && contents.revision > revision || revision > current {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::object::Event;
-use super::shelf::Shelf;
-use super::{Inner, ShelfId};
+use super::object_table::ObjectTable;
+use super::{Inner, TableId};
 
 /// Events that a watcher takes at a time.
 const BATCH_EVENTS: usize = 256;
@@ -26,26 +26,26 @@ pub struct TooOld {
 #[derive(Debug)]
 pub struct Watcher {
     inner: Arc<Inner>,
-    shelf: Arc<Shelf>,
+    table: Arc<ObjectTable>,
     next: u64,
     seen_revision: u64,
     bell: watch::Receiver<u64>,
 }
 
 impl Watcher {
-    pub(super) fn new(inner: Arc<Inner>, shelf: ShelfId, after_revision: u64) -> Result<Watcher, TooOld> {
-        let shelf = inner.shelf(shelf);
-        let bell = shelf.listen();
-        let next = shelf
+    pub(super) fn new(inner: Arc<Inner>, table: TableId, after_revision: u64) -> Result<Watcher, TooOld> {
+        let table = inner.table(table);
+        let bell = table.listen();
+        let next = table
             .read()
             .number_after(after_revision)
             .map_err(|oldest| TooOld { asked: after_revision, oldest })?;
-        Ok(Watcher { inner, shelf, next, seen_revision: after_revision, bell })
+        Ok(Watcher { inner, table, next, seen_revision: after_revision, bell })
     }
 
     /// Events that are there already, oldest first; empty when there are none.
     pub fn take(&mut self) -> Result<Vec<Arc<Event>>, TooOld> {
-        let contents = self.shelf.read();
+        let contents = self.table.read();
         let Some(events) = contents.events(self.next, BATCH_EVENTS) else {
             let oldest = contents.number_after(u64::MAX).map_or(0, |_| contents.revision);
             return Err(TooOld { asked: self.seen_revision, oldest });
@@ -61,18 +61,18 @@ impl Watcher {
     /// Waits until there may be events to take. Returns at once when there are. Can be cancelled.
     pub async fn ready(&mut self) {
         let next = self.next;
-        // The sender lives as long as the shelf, which this watcher keeps alive.
+        // The sender lives as long as the table, which this watcher keeps alive.
         let _ = self.bell.wait_for(|end| *end > next).await;
     }
 
     /// Whether the resource is gone, so that no more events come.
     pub fn is_over(&self) -> bool {
-        self.shelf.is_over()
+        self.table.is_over()
     }
 
     /// A revision up to which this watcher has seen everything: the one for a bookmark.
     pub fn caught_up_revision(&mut self) -> u64 {
-        let contents = self.shelf.read();
+        let contents = self.table.read();
         if contents.end() == self.next {
             let global = self.inner.revision.load(std::sync::atomic::Ordering::Acquire);
             self.seen_revision = self.seen_revision.max(contents.revision).max(global);

@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::backend::{Backend, BackendError, Record};
 use super::object::{Change, Draft, Event, Stored};
-use super::shelf::Key;
-use super::{Inner, ShelfId};
+use super::object_table::Key;
+use super::{Inner, TableId};
 
 /// Writes that one transaction takes at most.
 const BATCH_WRITES: usize = 512;
@@ -37,7 +37,7 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Write {
     /// The resource.
-    pub shelf: ShelfId,
+    pub table: TableId,
     /// Namespace, empty for objects that live in none.
     pub namespace: String,
     /// Name.
@@ -73,7 +73,7 @@ pub(super) enum Message {
     /// A write that waits for its answer.
     Write(Request),
     /// A resource is to go, if it is empty.
-    Retire(ShelfId, oneshot::Sender<bool>),
+    Retire(TableId, oneshot::Sender<bool>),
     /// The end: what is queued before it is done, what comes after it is not.
     Close,
 }
@@ -84,7 +84,7 @@ pub(super) struct Request {
 }
 
 struct Accepted {
-    shelf: ShelfId,
+    table: TableId,
     key: Key,
     change: Change,
     object: Arc<Stored>,
@@ -105,7 +105,7 @@ pub(super) fn run(inner: &Inner, mut backend: Box<dyn Backend>, mut queue: mpsc:
         for message in batch.drain(..) {
             match message {
                 Message::Write(request) => writes.push(request),
-                Message::Retire(shelf, reply) => retired.push((shelf, reply)),
+                Message::Retire(table, reply) => retired.push((table, reply)),
                 Message::Close => break,
             }
         }
@@ -118,8 +118,8 @@ pub(super) fn run(inner: &Inner, mut backend: Box<dyn Backend>, mut queue: mpsc:
         for (reply, error) in refused {
             let _ = reply.send(Err(error));
         }
-        for (shelf, reply) in retired {
-            let _ = reply.send(inner.retire(shelf));
+        for (table, reply) in retired {
+            let _ = reply.send(inner.retire(table));
         }
     }
 }
@@ -128,21 +128,21 @@ pub(super) fn run(inner: &Inner, mut backend: Box<dyn Backend>, mut queue: mpsc:
 fn judge(inner: &Inner, batch: impl Iterator<Item = Request>) -> (Vec<Accepted>, Vec<Refused>) {
     let mut accepted: Vec<Accepted> = Vec::new();
     let mut refused = Vec::new();
-    let mut ahead: HashMap<(ShelfId, Key), Option<Arc<Stored>>> = HashMap::new();
+    let mut ahead: HashMap<(TableId, Key), Option<Arc<Stored>>> = HashMap::new();
     let mut revision = inner.revision.load(Ordering::Acquire);
     for Request { write, reply } in batch {
         if let Some(reason) = inner.broken() {
             refused.push((reply, WriteError::ReadOnly(reason)));
             continue;
         }
-        if inner.shelf(write.shelf).is_over() {
+        if inner.table(write.table).is_over() {
             refused.push((reply, WriteError::Missing));
             continue;
         }
         let key: Key = (write.namespace.into(), write.name.into());
-        let current = match ahead.get(&(write.shelf, key.clone())) {
+        let current = match ahead.get(&(write.table, key.clone())) {
             Some(state) => state.clone(),
-            None => inner.shelf(write.shelf).read().objects.get(&key).cloned(),
+            None => inner.table(write.table).read().objects.get(&key).cloned(),
         };
         match decide(write.expect, write.action, current.as_ref(), revision + 1) {
             Err(error) => refused.push((reply, error)),
@@ -150,8 +150,8 @@ fn judge(inner: &Inner, batch: impl Iterator<Item = Request>) -> (Vec<Accepted>,
                 revision += 1;
                 let object = Arc::new(object);
                 let next = (change != Change::Deleted).then(|| object.clone());
-                ahead.insert((write.shelf, key.clone()), next);
-                accepted.push(Accepted { shelf: write.shelf, key, change, object, previous: current, reply });
+                ahead.insert((write.table, key.clone()), next);
+                accepted.push(Accepted { table: write.table, key, change, object, previous: current, reply });
             }
         }
     }
@@ -188,7 +188,7 @@ fn commit(inner: &Inner, backend: &mut dyn Backend, accepted: &[Accepted]) -> Re
     let records: Vec<Record> = accepted
         .iter()
         .map(|write| Record {
-            key: inner.shelf(write.shelf).backend_key(&write.key),
+            key: inner.table(write.table).backend_key(&write.key),
             bytes: (write.change != Change::Deleted).then(|| write.object.bytes().clone()),
         })
         .collect();
@@ -198,10 +198,10 @@ fn commit(inner: &Inner, backend: &mut dyn Backend, accepted: &[Accepted]) -> Re
 /// Shows durable writes to readers and watchers in the order of their revisions, then answers.
 fn publish(inner: &Inner, accepted: Vec<Accepted>) {
     let Some(last) = accepted.last().map(|write| write.object.revision) else { return };
-    let mut rung: Vec<ShelfId> = Vec::new();
+    let mut rung: Vec<TableId> = Vec::new();
     for write in &accepted {
-        let shelf = inner.shelf(write.shelf);
-        let mut contents = shelf.write();
+        let table = inner.table(write.table);
+        let mut contents = table.write();
         match write.change {
             Change::Deleted => contents.objects.remove(&write.key),
             _ => contents.objects.insert(write.object.key(), write.object.clone()),
@@ -209,14 +209,14 @@ fn publish(inner: &Inner, accepted: Vec<Accepted>) {
         contents.revision = write.object.revision;
         let event = Event::new(write.change, write.object.clone(), write.previous.clone());
         contents.push(event, inner.limits.ring);
-        if !rung.contains(&write.shelf) {
-            rung.push(write.shelf);
+        if !rung.contains(&write.table) {
+            rung.push(write.table);
         }
     }
     inner.revision.store(last, Ordering::Release);
     inner.revision_bell.send_replace(last);
-    for shelf in rung {
-        inner.shelf(shelf).ring_bell();
+    for table in rung {
+        inner.table(table).ring_bell();
     }
     for write in accepted {
         let _ = write.reply.send(Ok(write.object));

@@ -16,12 +16,12 @@ use everynode_model::{go_quote, time};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::catalog::{Entry, plain_facts, shelf_spec};
+use crate::catalog::{Entry, plain_facts, table_spec};
 use crate::meta;
 use crate::objects::change::{self, Change};
 use crate::objects::delete::{self, DeleteOptions, Propagation};
 use crate::state::State;
-use crate::store::{Key, ShelfId, Stored};
+use crate::store::{Key, Stored, TableId};
 
 const GROUP: &str = "apiextensions.k8s.io";
 const PLURAL: &str = "customresourcedefinitions";
@@ -33,7 +33,7 @@ const CLEANUP_INTERVAL: Duration = Duration::from_millis(200);
 pub struct Definitions {
     state: Arc<State>,
     resource: Arc<Resource>,
-    shelf: ShelfId,
+    table: TableId,
     /// What was made of each definition, by its name, at a revision of it.
     made: HashMap<String, (u64, Made)>,
 }
@@ -41,7 +41,7 @@ pub struct Definitions {
 #[derive(Debug, Clone, Default)]
 struct Made {
     entries: Vec<Entry>,
-    shelf: Option<ShelfId>,
+    table: Option<TableId>,
 }
 
 impl Definitions {
@@ -49,8 +49,8 @@ impl Definitions {
     pub fn new(state: Arc<State>) -> Option<Definitions> {
         let registry = state.catalog.registry();
         let entry = registry.find(GROUP, "v1", PLURAL)?;
-        let (resource, shelf) = (entry.resource.clone(), entry.shelf?);
-        Some(Definitions { state, resource, shelf, made: HashMap::new() })
+        let (resource, table) = (entry.resource.clone(), entry.table?);
+        Some(Definitions { state, resource, table, made: HashMap::new() })
     }
 
     /// Follows until the server stops.
@@ -58,7 +58,7 @@ impl Definitions {
         loop {
             // The watch begins before the look, so that nothing falls in between.
             let store = self.state.store.clone();
-            let watched = store.watch(self.shelf, store.revision());
+            let watched = store.watch(self.table, store.revision());
             let pending = self.settle().await;
             let Ok(mut watcher) = watched else { continue };
             let again = async {
@@ -102,7 +102,7 @@ impl Definitions {
     }
 
     fn list(&self) -> Vec<(Key, Arc<Stored>)> {
-        self.state.store.list(self.shelf, None).items
+        self.state.store.list(self.table, None).items
     }
 
     /// The names of all definitions, the eldest first.
@@ -117,7 +117,7 @@ impl Definitions {
     }
 
     fn get(&self, name: &str) -> Option<(Value, Arc<Stored>)> {
-        let stored = self.state.store.get(self.shelf, "", name)?;
+        let stored = self.state.store.get(self.table, "", name)?;
         Some((stored.value(), stored))
     }
 
@@ -143,7 +143,7 @@ impl Definitions {
         name: &str,
         change: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
     ) -> Result<(), Status> {
-        let how = Change::of(&self.resource, self.shelf, "", name);
+        let how = Change::of(&self.resource, self.table, "", name);
         change::apply(&self.state, &how, change, &mut Vec::new()).await.map(|_| ())
     }
 
@@ -196,8 +196,8 @@ impl Definitions {
         let (group, plural) =
             (text(definition, "/spec/group"), text(definition, "/status/acceptedNames/plural"));
         let read = |bytes: &[u8]| serde_json::from_slice(bytes).ok().map(|object| plain_facts(&object));
-        let shelf = match self.state.store.add_shelf(shelf_spec(group, plural), &read) {
-            Ok(shelf) => shelf,
+        let table = match self.state.store.add_table(table_spec(group, plural), &read) {
+            Ok(table) => table,
             Err(error) => {
                 tracing::error!(definition = name, %error, "objects of a custom resource cannot be read");
                 return Made::default();
@@ -205,12 +205,12 @@ impl Definitions {
         };
         match definition::resources(definition) {
             Ok(resources) => {
-                let entry = |resource| Entry { resource: Arc::new(resource), shelf: Some(shelf) };
-                Made { entries: resources.into_iter().map(entry).collect(), shelf: Some(shelf) }
+                let entry = |resource| Entry { resource: Arc::new(resource), table: Some(table) };
+                Made { entries: resources.into_iter().map(entry).collect(), table: Some(table) }
             }
             Err(error) => {
                 tracing::error!(definition = name, error, "a custom resource cannot be served");
-                Made { entries: Vec::new(), shelf: Some(shelf) }
+                Made { entries: Vec::new(), table: Some(table) }
             }
         }
     }
@@ -222,15 +222,15 @@ impl Definitions {
             return Ok(false);
         }
         if let Some((_, made)) = self.made.get(name)
-            && let Some(shelf) = made.shelf
+            && let Some(table) = made.table
         {
             let entries = made.entries.clone();
-            self.delete_objects(&entries, shelf).await?;
-            if self.state.store.count(shelf) > 0 {
+            self.delete_objects(&entries, table).await?;
+            if self.state.store.count(table) > 0 {
                 return Ok(true);
             }
-            // Nobody may write any more once the shelf is found empty.
-            if !self.state.store.retire_shelf(shelf).await {
+            // Nobody may write any more once the table is found empty.
+            if !self.state.store.retire_table(table).await {
                 return Ok(true);
             }
             self.made.remove(name);
@@ -250,11 +250,11 @@ impl Definitions {
         Ok(false)
     }
 
-    async fn delete_objects(&self, entries: &[Entry], shelf: ShelfId) -> Result<(), Status> {
+    async fn delete_objects(&self, entries: &[Entry], table: TableId) -> Result<(), Status> {
         let Some(entry) = entries.first() else { return Ok(()) };
         let options =
             DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-        for (key, stored) in self.state.store.list(shelf, None).items {
+        for (key, stored) in self.state.store.list(table, None).items {
             if stored.facts.namespace() != &*key.0 {
                 continue;
             }

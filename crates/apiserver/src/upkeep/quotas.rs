@@ -9,7 +9,7 @@ use everynode_model::{Object, Value};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::admission::ledger::Shelves;
+use crate::admission::ledger::Tables;
 use crate::objects::change::{self, Change};
 use crate::state::State;
 
@@ -20,17 +20,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
     let registry = state.catalog.registry();
     let Some(quotas) = registry.find("", "v1", "resourcequotas") else { return };
-    let Some(shelves) = Shelves::of(&state.catalog) else { return };
+    let Some(tables) = Tables::of(&state.catalog) else { return };
     loop {
         // The watches begin before the look, so that nothing falls in between.
         let store = &state.store;
         let from = store.revision();
         let (Ok(mut of_quotas), Ok(mut of_pods)) =
-            (store.watch(shelves.quotas, from), store.watch(shelves.pods, from))
+            (store.watch(tables.quotas, from), store.watch(tables.pods, from))
         else {
             continue;
         };
-        let is_any = tell(&state, &quotas.resource, shelves).await;
+        let is_any = tell(&state, &quotas.resource, tables).await;
         tokio::select! {
             () = of_quotas.ready() => {}
             () = of_pods.ready(), if is_any => {}
@@ -43,16 +43,16 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
 }
 
 /// Writes the status of quotas that do not tell what is used; false when there are no quotas.
-async fn tell(state: &State, resource: &Resource, shelves: Shelves) -> bool {
-    let listing = state.store.list(shelves.quotas, None).items;
+async fn tell(state: &State, resource: &Resource, tables: Tables) -> bool {
+    let listing = state.store.list(tables.quotas, None).items;
     let namespaces: BTreeSet<String> = listing.iter().map(|(key, _)| key.0.to_string()).collect();
     state.ledger.lock().keep(&namespaces);
     for namespace in namespaces {
-        let counted = state.ledger.lock().quotas(&state.store, shelves, &namespace, state.now());
+        let counted = state.ledger.lock().quotas(&state.store, tables, &namespace, state.now());
         let Some(counted) = counted else { continue };
         for (key, _) in listing.iter().filter(|(key, _)| *key.0 == *namespace) {
             let used = counted.used(&key.1);
-            let how = Change::of(resource, shelves.quotas, &namespace, &key.1);
+            let how = Change::of(resource, tables.quotas, &namespace, &key.1);
             let mut told = |old: &Value| {
                 let used = used.iter().map(|(name, amount)| (name.clone(), amount.to_string().into()));
                 let mut new = old.clone();

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::meta;
 use crate::state::State;
-use crate::store::{Action, Expect, Key, ShelfId, Stored, Write};
+use crate::store::{Action, Expect, Key, Stored, TableId, Write};
 
 /// How often the sweeper looks.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -18,20 +18,20 @@ const DELETIONS: usize = 2_000;
 
 /// Sweeps until the server stops.
 pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
-    let Some(shelf) = state.catalog.shelf_named("", "v1", "events") else { return };
+    let Some(table) = state.catalog.table_named("", "v1", "events") else { return };
     loop {
         let stopped = tokio::time::timeout(INTERVAL, stop.wait_for(|stopped| *stopped)).await.is_ok();
         if stopped {
             return;
         }
-        sweep(&state, shelf, state.now()).await;
+        sweep(&state, table, state.now()).await;
     }
 }
 
 /// Deletes the event objects that are too old or too many at `now`, Unix time in seconds.
-pub async fn sweep(state: &State, shelf: ShelfId, now: i64) {
+pub async fn sweep(state: &State, table: TableId, now: i64) {
     let life_seconds = i64::try_from(state.config.event_life.as_secs()).unwrap_or(i64::MAX);
-    let listing = state.store.list(shelf, None);
+    let listing = state.store.list(table, None);
     let surplus = listing.items.len().saturating_sub(state.config.event_limit);
     let mut aged: Vec<(i64, Key, Arc<Stored>)> =
         listing.items.into_iter().map(|(key, stored)| (last_seen(&stored), key, stored)).collect();
@@ -42,7 +42,7 @@ pub async fn sweep(state: &State, shelf: ShelfId, now: i64) {
         .take_while(|(at, (seen, ..))| *at < surplus || seen.saturating_add(life_seconds) < now);
     for (_, (_, key, stored)) in doomed.take(DELETIONS) {
         let write = Write {
-            shelf,
+            table,
             namespace: key.0.to_string(),
             name: key.1.to_string(),
             expect: Expect::Revision(stored.revision),

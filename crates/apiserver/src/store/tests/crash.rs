@@ -107,7 +107,7 @@ async fn crash_once(random: &mut fastrand::Rng) {
     let mut doubtful = None;
     for number in 0..WRITES {
         let name = format!("{}", random.u8(0..6));
-        let found = store.get(SHELF, "n", &name);
+        let found = store.get(TABLE, "n", &name);
         let (result, expected) = match &found {
             None => (create(&store, &name, number).await, Some(number)),
             Some(old) if random.u8(0..4) == 0 => (remove(&store, old).await, None),
@@ -126,7 +126,7 @@ async fn crash_once(random: &mut fastrand::Rng) {
     let revision = store.revision();
     let after = disk.crashed(random);
     let store = open(Durable::open_on("disk".into(), after).unwrap(), Limits::default());
-    let items = store.list(SHELF, None).items;
+    let items = store.list(TABLE, None).items;
     let mut found: BTreeMap<String, u64> =
         items.iter().map(|(key, stored)| (key.1.to_string(), content(stored))).collect();
     if let Some((name, expected)) = doubtful

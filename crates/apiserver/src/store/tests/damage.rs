@@ -12,7 +12,7 @@ use super::*;
 type Objects = BTreeMap<String, String>;
 
 fn held(store: &Store) -> Objects {
-    let items = [SHELF, OTHER].into_iter().flat_map(|shelf| store.list(shelf, None).items);
+    let items = [TABLE, OTHER].into_iter().flat_map(|table| store.list(table, None).items);
     items.map(|(key, stored)| (key.1.to_string(), String::from_utf8_lossy(stored.bytes()).into())).collect()
 }
 
@@ -23,7 +23,7 @@ async fn files(random: &mut fastrand::Rng) -> ([Vec<u8>; 2], Objects, u64) {
     let store = open(Durable::open(directory.path(), OnDamage::Refuse).unwrap(), Limits::default());
     for number in 0..150 {
         let name = format!("{}", random.u8(0..60));
-        let _ = match store.get(SHELF, "n", &name) {
+        let _ = match store.get(TABLE, "n", &name) {
             None => create(&store, &name, number).await.unwrap(),
             Some(old) if random.u8(0..4) == 0 => remove(&store, &old).await.unwrap(),
             Some(old) => update(&store, &old, number).await.unwrap(),
@@ -180,6 +180,6 @@ async fn a_file_of_the_former_format_is_read_and_changed_by_the_first_write() {
     store.close().await;
     let (store, _) = try_open(directory.path(), OnDamage::Refuse).unwrap();
     assert_eq!((held(&store).len(), store.revision()), (2, 8));
-    assert_eq!(content(&store.get(SHELF, "n", "a").unwrap()), 1);
+    assert_eq!(content(&store.get(TABLE, "n", "a").unwrap()), 1);
     store.close().await;
 }

@@ -14,9 +14,9 @@ async fn objects_and_revisions_outlive_the_process() {
 
     let store = open(Durable::open(directory.path(), OnDamage::Refuse).unwrap(), Limits::default());
     assert_eq!(store.revision(), 5);
-    assert_eq!(content(&store.get(SHELF, "n", "a").unwrap()), 2);
-    assert!(store.get(SHELF, "n", "b").is_none());
-    assert_eq!(store.watch(SHELF, 4).unwrap_err(), TooOld { asked: 4, oldest: 5 });
+    assert_eq!(content(&store.get(TABLE, "n", "a").unwrap()), 2);
+    assert!(store.get(TABLE, "n", "b").is_none());
+    assert_eq!(store.watch(TABLE, 4).unwrap_err(), TooOld { asked: 4, oldest: 5 });
     assert_eq!(create(&store, "c", 4).await.unwrap().revision, 6);
     store.close().await;
 }
@@ -53,7 +53,7 @@ async fn closing_does_not_wait_for_those_who_still_hold_the_store() {
     create(&store, "a", 1).await.unwrap();
     store.close().await;
     assert!(matches!(create(&other, "b", 2).await, Err(WriteError::Closed)));
-    assert!(other.get(SHELF, "n", "a").is_some());
+    assert!(other.get(TABLE, "n", "a").is_some());
 }
 
 /// Fails from a moment on, like a disk that is full.
@@ -85,7 +85,7 @@ async fn a_store_that_cannot_write_says_so_and_goes_on_reading() {
     assert_eq!(refused.to_string(), "the store takes no more writes: no space is left on the disk");
     fails.store(false, Ordering::SeqCst);
     assert!(matches!(create(&store, "c", 3).await, Err(WriteError::ReadOnly(_))));
-    assert_eq!(store.list(SHELF, None).items.len(), 1);
+    assert_eq!(store.list(TABLE, None).items.len(), 1);
     assert_eq!(store.revision(), 2);
     assert!(store.write_failure().is_some());
 }

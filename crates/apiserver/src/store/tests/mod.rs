@@ -14,14 +14,14 @@ use serde_json::json;
 
 use super::*;
 
-pub const SHELF: ShelfId = ShelfId(0);
-pub const OTHER: ShelfId = ShelfId(1);
+pub const TABLE: TableId = TableId(0);
+pub const OTHER: TableId = TableId(1);
 
-pub fn specs() -> Vec<ShelfSpec> {
-    vec![ShelfSpec { prefix: "//things".into() }, ShelfSpec { prefix: "/group/others".into() }]
+pub fn specs() -> Vec<TableSpec> {
+    vec![TableSpec { prefix: "//things".into() }, TableSpec { prefix: "/group/others".into() }]
 }
 
-pub fn read_facts(_: ShelfId, bytes: &[u8]) -> Option<Facts> {
+pub fn read_facts(_: TableId, bytes: &[u8]) -> Option<Facts> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     Some(Facts {
         namespace: value["metadata"]["namespace"].as_str().unwrap_or("").into(),
@@ -53,7 +53,7 @@ pub fn draft_in(namespace: &str, name: &str, content: u64) -> Draft {
 }
 
 pub fn write(name: &str, expect: Expect, action: Action) -> Write {
-    Write { shelf: SHELF, namespace: "n".into(), name: name.into(), expect, action }
+    Write { table: TABLE, namespace: "n".into(), name: name.into(), expect, action }
 }
 
 pub async fn create(store: &Store, name: &str, content: u64) -> Result<Arc<Stored>, WriteError> {

@@ -17,7 +17,7 @@ fn names(page: &Page) -> String {
 }
 
 fn page(store: &Store, start: Option<&PageStart>) -> Result<Page, PageError> {
-    store.page(SHELF, Some("n"), start, 2, &|_| true)
+    store.page(TABLE, Some("n"), start, 2, &|_| true)
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn all_pages_show_the_state_of_the_first_one() {
     let first = page(&store, None).unwrap();
     assert_eq!((names(&first).as_str(), first.remaining), ("ab", 3));
     for name in ["c", "d"] {
-        let old = store.get(SHELF, "n", name).unwrap();
+        let old = store.get(TABLE, "n", name).unwrap();
         remove(&store, &old).await.unwrap();
     }
     create(&store, "bb", 0).await.unwrap();
@@ -53,6 +53,6 @@ async fn a_list_expires_when_its_state_is_gone_and_can_go_on_inconsistently() {
 async fn a_page_counts_what_its_filter_lets_through() {
     let store = filled(Limits::default()).await;
     let odd = |stored: &Stored| matches!(&*stored.facts.name, "a" | "c" | "e");
-    let first = store.page(SHELF, None, None, 2, &odd).unwrap();
+    let first = store.page(TABLE, None, None, 2, &odd).unwrap();
     assert_eq!((names(&first).as_str(), first.remaining), ("ac", 1));
 }

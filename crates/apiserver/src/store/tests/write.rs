@@ -10,9 +10,9 @@ async fn writes_get_the_next_revision_and_hold_to_their_condition() {
     let second = update(&store, &first, 3).await.unwrap();
     assert!(matches!(update(&store, &first, 4).await, Err(WriteError::Changed)));
     assert!(matches!(remove(&store, &first).await, Err(WriteError::Changed)));
-    assert_eq!(content(&store.get(SHELF, "n", "a").unwrap()), 3);
+    assert_eq!(content(&store.get(TABLE, "n", "a").unwrap()), 3);
     remove(&store, &second).await.unwrap();
-    assert!(store.get(SHELF, "n", "a").is_none());
+    assert!(store.get(TABLE, "n", "a").is_none());
     assert!(matches!(update(&store, &second, 5).await, Err(WriteError::Missing)));
     assert_eq!(store.revision(), 4);
 }
@@ -29,7 +29,7 @@ async fn no_update_is_lost_when_many_count_at_once() {
             tokio::spawn(async move {
                 for _ in 0..ROUNDS {
                     loop {
-                        let old = store.get(SHELF, "n", "counter").unwrap();
+                        let old = store.get(TABLE, "n", "counter").unwrap();
                         match update(&store, &old, content(&old) + 1).await {
                             Ok(_) => break,
                             Err(WriteError::Changed) => {}
@@ -43,7 +43,7 @@ async fn no_update_is_lost_when_many_count_at_once() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(content(&store.get(SHELF, "n", "counter").unwrap()), WRITERS * ROUNDS);
+    assert_eq!(content(&store.get(TABLE, "n", "counter").unwrap()), WRITERS * ROUNDS);
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn a_list_shows_one_namespace_or_all_in_the_order_of_names() {
         Write { namespace: "m".into(), ..write("z", Expect::Absent, Action::Put(draft_in("m", "z", 0))) };
     store.write(elsewhere).await.unwrap();
     let names = |namespace| {
-        let listing = store.list(SHELF, namespace);
+        let listing = store.list(TABLE, namespace);
         assert_eq!(listing.revision, store.revision());
         listing.items.iter().map(|(key, _)| key.1.to_string()).collect::<Vec<_>>()
     };

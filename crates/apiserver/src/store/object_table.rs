@@ -12,7 +12,7 @@ pub type Key = (Arc<str>, Arc<str>);
 
 /// One resource as the store sees it.
 #[derive(Debug, Clone)]
-pub struct ShelfSpec {
+pub struct TableSpec {
     /// The start of its keys in a backend, `/group/plural`.
     pub prefix: String,
 }
@@ -29,7 +29,7 @@ pub struct RingLimits {
 #[derive(Debug)]
 pub(super) struct Contents {
     pub objects: BTreeMap<Key, Arc<Stored>>,
-    /// The revision of the last write to this shelf.
+    /// The revision of the last write to this table.
     pub revision: u64,
     ring: VecDeque<Arc<Event>>,
     ring_bytes: usize,
@@ -75,8 +75,8 @@ impl Contents {
 
 /// The objects of one resource behind a lock, with a bell for its watchers.
 #[derive(Debug)]
-pub(super) struct Shelf {
-    pub spec: ShelfSpec,
+pub(super) struct ObjectTable {
+    pub spec: TableSpec,
     contents: RwLock<Contents>,
     /// The number that the next event will have, or [`OVER`].
     bell: watch::Sender<u64>,
@@ -85,8 +85,8 @@ pub(super) struct Shelf {
 /// What the bell says when the resource is gone.
 const OVER: u64 = u64::MAX;
 
-impl Shelf {
-    pub fn new(spec: ShelfSpec, objects: BTreeMap<Key, Arc<Stored>>, revision: u64) -> Shelf {
+impl ObjectTable {
+    pub fn new(spec: TableSpec, objects: BTreeMap<Key, Arc<Stored>>, revision: u64) -> ObjectTable {
         let contents = Contents {
             objects,
             revision,
@@ -95,7 +95,7 @@ impl Shelf {
             first: 0,
             floor_revision: revision,
         };
-        Shelf { spec, contents: RwLock::new(contents), bell: watch::Sender::new(0) }
+        ObjectTable { spec, contents: RwLock::new(contents), bell: watch::Sender::new(0) }
     }
 
     pub fn read(&self) -> RwLockReadGuard<'_, Contents> {
