@@ -4,7 +4,7 @@ use everynode_engine::read::{self, Lacks, uid};
 use everynode_engine::{DaemonSetFact, Fact, Kind, RevisionFact, Uid};
 use everynode_model::{AnyObject, NodePlacement};
 
-/// An object that cannot be told to the engine.
+/// An object that no fact can be made of.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     /// It is not the JSON that the API promises.
@@ -15,40 +15,40 @@ pub enum Unreadable {
     Lacks(#[from] Lacks),
 }
 
-/// Reads an object as it now is and hands the fact to `tell`.
+/// Reads an object as it now is and hands the fact to `observe`.
 ///
 /// # Errors
-/// [`Unreadable`] when there is no such fact in the bytes; `tell` was not called.
-pub fn applied(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
+/// [`Unreadable`] when there is no such fact in the bytes; `observe` was not called.
+pub fn applied(kind: Kind, object: &[u8], observe: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
     match kind {
-        Kind::Node => Ok(read::node(&NodePlacement::read(object)?, |fact| tell(Fact::Node(fact)))?),
-        Kind::Pod => Ok(read::pod(&serde_json::from_slice(object)?, |fact| tell(Fact::Pod(fact)))?),
+        Kind::Node => Ok(read::node(&NodePlacement::read(object)?, |fact| observe(Fact::Node(fact)))?),
+        Kind::Pod => Ok(read::pod(&serde_json::from_slice(object)?, |fact| observe(Fact::Pod(fact)))?),
         Kind::DaemonSet => {
             let value: serde_json::Value = serde_json::from_slice(object)?;
             let fact = DaemonSetFact::from_json(&value).ok_or(Lacks("name, namespace or uid"))?;
-            tell(Fact::DaemonSet(Box::new(fact)));
+            observe(Fact::DaemonSet(Box::new(fact)));
             Ok(())
         }
         Kind::Revision => {
-            tell(Fact::Revision(Box::new(revision(object)?)));
+            observe(Fact::Revision(Box::new(revision(object)?)));
             Ok(())
         }
     }
 }
 
-/// Reads the last state of an object that is gone and hands the fact to `tell`.
+/// Reads the last state of an object that is gone and hands the fact to `observe`.
 ///
 /// # Errors
 /// As [`applied`].
-pub(crate) fn gone(kind: Kind, object: &[u8], tell: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
+pub(crate) fn gone(kind: Kind, object: &[u8], observe: impl FnOnce(Fact<'_>)) -> Result<(), Unreadable> {
     let object: AnyObject<'_> = serde_json::from_slice(object)?;
     let metadata = &object.metadata;
     match kind {
         Kind::Node if metadata.name.is_empty() => return Err(Lacks("name").into()),
-        Kind::Node => tell(Fact::NodeGone(&metadata.name)),
-        Kind::DaemonSet => tell(Fact::DaemonSetGone(uid(metadata)?)),
-        Kind::Revision => tell(Fact::RevisionGone(uid(metadata)?)),
-        Kind::Pod => tell(Fact::PodGone {
+        Kind::Node => observe(Fact::NodeGone(&metadata.name)),
+        Kind::DaemonSet => observe(Fact::DaemonSetGone(uid(metadata)?)),
+        Kind::Revision => observe(Fact::RevisionGone(uid(metadata)?)),
+        Kind::Pod => observe(Fact::PodGone {
             uid: uid(metadata)?,
             resource_version: metadata.version().unwrap_or_default(),
         }),

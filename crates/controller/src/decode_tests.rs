@@ -5,8 +5,8 @@ use super::*;
 const UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 const OWNER: &str = "1f8fad5b-d9cb-469f-a165-70867728950e";
 
-/// The fact that these bytes make, as text; borrowed facts cannot leave `tell`.
-fn told(kind: Kind, object: &str) -> Result<String, String> {
+/// The fact that these bytes make, as text; borrowed facts cannot leave `observe`.
+fn observed(kind: Kind, object: &str) -> Result<String, String> {
     let mut text = String::new();
     applied(kind, object.as_bytes(), |fact| text = format!("{fact:?}")).map_err(|e| e.to_string())?;
     Ok(text)
@@ -103,7 +103,7 @@ fn the_controller_of_a_pod_is_the_owner_that_says_so() {
 
 #[test]
 fn a_node_is_its_labels_and_taints() {
-    let text = told(
+    let text = observed(
         Kind::Node,
         r#"{"metadata":{"name":"n","labels":{"os":"linux"}},"spec":{"podCIDR":"x","taints":
         [{"key":"k","effect":"NoExecute","timeAdded":"2026-01-02T03:04:05Z"}]},"status":{"images":[{}]}}"#,
@@ -112,7 +112,7 @@ fn a_node_is_its_labels_and_taints() {
     for part in [r#"name: "n""#, r#"[("os", "linux")]"#, r#"key: "k", value: "", effect: NoExecute"#] {
         assert!(text.contains(part), "{text}");
     }
-    assert!(told(Kind::Node, r#"{"metadata":{"name":"n"}}"#).is_ok(), "a node without spec is a node");
+    assert!(observed(Kind::Node, r#"{"metadata":{"name":"n"}}"#).is_ok(), "a node without spec is a node");
 }
 
 #[test]
@@ -163,14 +163,14 @@ fn what_is_no_object_of_its_kind_is_said_and_not_told() {
         (Kind::DaemonSet, r#"{"metadata":{"name":"d"}}"#),
         (Kind::Revision, "[]"),
     ] {
-        assert!(told(kind, object).is_err(), "{object}");
+        assert!(observed(kind, object).is_err(), "{object}");
     }
     assert_eq!(name_of(br#"{"metadata":{"name":"p","namespace":"ns"}}"#), "ns/p");
     assert_eq!(name_of(br#"{"metadata":{"name":"n"}}"#), "n");
 }
 
 #[test]
-fn changed_objects_are_told_once_or_refused() {
+fn changed_objects_are_observed_once_or_refused() {
     let objects = [
         format!(
             r#"{{"metadata":{{"name":"n","namespace":"s","uid":"{UID}","resourceVersion":"9","labels":{{"a":"\u0062"}},"ownerReferences":[{{"kind":"DaemonSet","uid":"{OWNER}","controller":true}}]}},"spec":{{"taints":[{{"key":"k","effect":"NoExecute"}}],"nodeName":"n1","affinity":null}},"status":{{"phase":"Running","conditions":[{{"type":"Ready","status":"True","lastTransitionTime":"2026-01-02T03:04:06Z"}}]}}}}"#
@@ -195,12 +195,12 @@ fn changed_objects_are_told_once_or_refused() {
         }
         for kind in [Kind::Node, Kind::Pod, Kind::DaemonSet, Kind::Revision] {
             let mut engine = everynode_engine::Engine::new(everynode_engine::Limits::default());
-            let mut told = 0;
+            let mut observed = 0;
             let result = applied(kind, &object, |fact| {
-                told += 1;
+                observed += 1;
                 engine.observe(fact, Time(0));
             });
-            assert_eq!(told, usize::from(result.is_ok()), "seed {seed} {kind:?}");
+            assert_eq!(observed, usize::from(result.is_ok()), "seed {seed} {kind:?}");
             let _ = gone(kind, &object, |fact| engine.observe(fact, Time(0)));
         }
         let _ = (name_of(&object), written(&object));

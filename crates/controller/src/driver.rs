@@ -117,14 +117,14 @@ impl Driver {
             }
             self.health.turn();
             self.notice_a_set_clock();
-            self.observe(&mut arrivals, &mut finished);
+            self.take_in(&mut arrivals, &mut finished);
             self.say_what_is_missing();
             self.decide(&channels.decided);
         }
         drop(channels.decided);
         channels.arrivals.close();
         while let Some((id, outcome)) = channels.outcomes.recv().await {
-            self.tell(Fact::Finished { id, outcome }, self.now());
+            self.observe(Fact::Finished { id, outcome }, self.now());
         }
     }
 
@@ -161,10 +161,10 @@ impl Driver {
     }
 
     /// Takes in what came; the time of the oldest event is kept until the decision.
-    fn observe(&mut self, arrivals: &mut Vec<Arrival>, finished: &mut Vec<Finished>) {
+    fn take_in(&mut self, arrivals: &mut Vec<Arrival>, finished: &mut Vec<Finished>) {
         let now = self.now();
         for (id, outcome) in finished.drain(..) {
-            self.tell(Fact::Finished { id, outcome }, now);
+            self.observe(Fact::Finished { id, outcome }, now);
         }
         for Arrival { kind, event, at } in arrivals.drain(..) {
             self.oldest_event.get_or_insert(at);
@@ -173,7 +173,7 @@ impl Driver {
     }
 
     fn observe_policies(&mut self, policies: AllPolicies) -> bool {
-        self.tell(Fact::Policies(policies), self.now());
+        self.observe(Fact::Policies(policies), self.now());
         if std::mem::take(&mut self.lacks_policies) {
             self.begin();
         }
@@ -187,15 +187,17 @@ impl Driver {
                 if kind == Kind::DaemonSet {
                     self.served.clear();
                 }
-                self.tell(Fact::RelistBegun(kind), now);
+                self.observe(Fact::RelistBegun(kind), now);
             }
             Event::InitialObject(object) | Event::Applied(object) => self.applied(kind, &object, now),
             Event::Deleted(object) => self.gone(kind, &object, now),
             Event::InitialDone(text) => {
-                self.tell(Fact::RelistEnded { kind, resource_version: version(text) }, now);
+                self.observe(Fact::RelistEnded { kind, resource_version: version(text) }, now);
                 self.listed(kind);
             }
-            Event::Bookmark(text) => self.tell(Fact::Progress { kind, resource_version: version(text) }, now),
+            Event::Bookmark(text) => {
+                self.observe(Fact::Progress { kind, resource_version: version(text) }, now)
+            }
             // Said and counted where the watch is; the state is unaffected.
             Event::Interrupted(_) => {}
         }
@@ -229,7 +231,7 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self, fact: Fact<'_>, now: Time) {
+    fn observe(&mut self, fact: Fact<'_>, now: Time) {
         self.metrics.fact(&fact);
         self.engine.observe(fact, now);
     }

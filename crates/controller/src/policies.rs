@@ -24,19 +24,19 @@ const ABSENT_PAUSE: Duration = Duration::from_secs(60);
 /// All policies.
 pub(crate) type AllPolicies = Vec<PolicyFact>;
 
-/// Tells all policies, and again after each change, until cancelled or until nobody listens.
+/// Sends all policies, and again after each change, until cancelled or until nobody listens.
 pub(crate) async fn follow(
     list: ListWatch,
     client: Client,
     metrics: Metrics,
-    told: mpsc::Sender<AllPolicies>,
+    policies: mpsc::Sender<AllPolicies>,
     cancel: CancellationToken,
 ) {
-    let all = follow_all(list, client, metrics, told);
+    let all = follow_all(list, client, metrics, policies);
     cancel.run_until_cancelled(all).await;
 }
 
-async fn follow_all(list: ListWatch, client: Client, metrics: Metrics, told: mpsc::Sender<AllPolicies>) {
+async fn follow_all(list: ListWatch, client: Client, metrics: Metrics, policies: mpsc::Sender<AllPolicies>) {
     let mut set = Set::default();
     let mut complaint = Complaint::new(KIND, RESOURCE);
     let mut events = list.clone().run(client.clone());
@@ -44,7 +44,7 @@ async fn follow_all(list: ListWatch, client: Client, metrics: Metrics, told: mps
         if let Event::Interrupted(error) = &event {
             if error.code() == Some(404) {
                 tracing::debug!("{} is not served; asking again in {ABSENT_PAUSE:?}", list.path());
-                if told.send(set.clear()).await.is_err() {
+                if policies.send(set.clear()).await.is_err() {
                     return;
                 }
                 tokio::time::sleep(ABSENT_PAUSE).await;
@@ -56,7 +56,7 @@ async fn follow_all(list: ListWatch, client: Client, metrics: Metrics, told: mps
             continue;
         }
         complaint.ended();
-        if set.take(event) && told.send(set.all()).await.is_err() {
+        if set.take(event) && policies.send(set.all()).await.is_err() {
             return;
         }
     }

@@ -18,21 +18,21 @@ fn object(text: &str) -> bytes::Bytes {
     .into()
 }
 
-/// What is told after each event; `-` for nothing.
+/// What is sent after each event; `-` for nothing.
 fn check(events: Vec<Event>, expected: &[&str]) {
     let mut set = Set::default();
-    let told: Vec<String> = events
+    let sent: Vec<String> = events
         .into_iter()
         .map(|event| match set.take(event) {
             true => set.all().iter().map(|one| one.key.name.as_str()).collect::<Vec<_>>().join(" "),
             false => "-".to_owned(),
         })
         .collect();
-    assert_eq!(told, expected);
+    assert_eq!(sent, expected);
 }
 
 #[test]
-fn the_set_is_told_when_a_list_is_complete_and_after_each_change() {
+fn the_set_is_sent_when_a_list_is_complete_and_after_each_change() {
     let (done, first) = (|| Event::InitialDone("1".into()), |text| Event::InitialObject(object(text)));
     let (applied, deleted) = (|text| Event::Applied(object(text)), |text| Event::Deleted(object(text)));
     check(vec![Event::Restarted, done()], &["-", ""]);
@@ -40,7 +40,7 @@ fn the_set_is_told_when_a_list_is_complete_and_after_each_change() {
         vec![Event::Restarted, first("b"), first("a"), done(), applied("c"), deleted("b"), applied("a")],
         &["-", "-", "-", "a b", "a b c", "a c", "a c"],
     );
-    // A list that is made anew is told when it is complete, and what it does not have is gone.
+    // A list that is made anew is sent when it is complete, and what it does not have is gone.
     check(
         vec![
             Event::Restarted,
@@ -97,16 +97,16 @@ fn list(names: &[&str]) -> Vec<(u16, String)> {
     vec![refusal(400), (200, page), refusal(500)]
 }
 
-/// Follows policies on a server with these answers. Each telling with the seconds from the start, by a clock that runs
-/// ahead when there is nothing to do.
-async fn told(answers: &[(u16, String)], count: usize) -> Vec<(String, u64)> {
+/// The sets of policies that come from a server with these answers, each with the seconds from the start, by a clock
+/// that runs ahead when there is nothing to do.
+async fn sent(answers: &[(u16, String)], count: usize) -> Vec<(String, u64)> {
     let (sender, mut receiver) = mpsc::channel(1);
     let (cancel, begun) = (CancellationToken::new(), Instant::now());
     let list = ListWatch::new(everynode_api::rollout_policy::collection(None)).seed(1);
     tokio::spawn(follow(list, scripted(answers), Metrics::new(), sender, cancel.clone()));
     let mut all = Vec::new();
     while all.len() < count {
-        let policies = receiver.recv().await.expect("there is more to tell");
+        let policies = receiver.recv().await.expect("there is more to send");
         let names: Vec<&str> = policies.iter().map(|one| one.key.name.as_str()).collect();
         all.push((names.join(" "), begun.elapsed().as_secs()));
     }
@@ -118,22 +118,22 @@ async fn told(answers: &[(u16, String)], count: usize) -> Vec<(String, u64)> {
 async fn a_kind_that_is_not_served_has_no_objects_and_is_asked_for_again() {
     let answers = [vec![refusal(404), refusal(404)], list(&["a", "b"])].concat();
     let expected = [("", 0), ("", 60), ("a b", 120)];
-    assert_eq!(told(&answers, 3).await, expected.map(|(names, at)| (names.to_owned(), at)));
+    assert_eq!(sent(&answers, 3).await, expected.map(|(names, at)| (names.to_owned(), at)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn policies_go_with_their_kind() {
     let answers = [list(&["a"]), vec![refusal(404)]].concat();
-    let told: Vec<String> = told(&answers, 2).await.into_iter().map(|(names, _)| names).collect();
-    assert_eq!(told, ["a", ""]);
+    let sent: Vec<String> = sent(&answers, 2).await.into_iter().map(|(names, _)| names).collect();
+    assert_eq!(sent, ["a", ""]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_says_nothing_about_policies_and_is_waited_out() {
     for code in [401, 403, 500, 503] {
         let answers = [vec![refusal(code); 5], list(&["a"])].concat();
-        let told = told(&answers, 1).await;
-        assert_eq!(told[0].0, "a", "{code}: nothing is told before the list");
-        assert!(told[0].1 >= 1, "{code}: {told:?}");
+        let sent = sent(&answers, 1).await;
+        assert_eq!(sent[0].0, "a", "{code}: nothing is sent before the list");
+        assert!(sent[0].1 >= 1, "{code}: {sent:?}");
     }
 }

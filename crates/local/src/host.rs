@@ -168,7 +168,7 @@ impl Host {
             random,
             started: Instant::now(),
         };
-        host.tell(&Fact::Kinds(&followed));
+        host.observe(&Fact::Kinds(&followed));
         for (kind, seed) in followed.iter().zip(seeds) {
             host.follow(kind, seed);
         }
@@ -209,7 +209,7 @@ impl Host {
                 let kinds: Vec<ResourceKind> =
                     kinds.into_iter().filter(ResourceKind::can_be_collected).collect();
                 self.forget_all_but(&kinds);
-                self.tell(&Fact::Kinds(&kinds));
+                self.observe(&Fact::Kinds(&kinds));
                 let followed = |kind: &ResourceKind, source: &Source| source.follows(kind);
                 let new: Vec<ResourceKind> = kinds
                     .into_iter()
@@ -217,7 +217,7 @@ impl Host {
                     .collect();
                 for kind in new {
                     let (source, seed) = (self.sources.len(), self.random.u64(..));
-                    self.tell(&Fact::KindAdded { source, resource: &kind });
+                    self.observe(&Fact::KindAdded { source, resource: &kind });
                     self.follow(&kind, seed);
                 }
             }
@@ -237,7 +237,7 @@ impl Host {
             // Nothing is known any more that the next listing did not show.
             self.sources[index].known.begin_list();
             self.sweep(index);
-            self.tell(&Fact::KindGone { source: index });
+            self.observe(&Fact::KindGone { source: index });
         }
     }
 
@@ -310,7 +310,7 @@ impl Host {
     fn listed(&mut self, index: usize) {
         self.sweep(index);
         let kind = self.sources[index].kind;
-        self.tell(&Fact::Listed { source: index, kind });
+        self.observe(&Fact::Listed { source: index, kind });
         if kind == Kind::Definitions {
             // One may have come since the kinds were read, or while the watch was interrupted.
             self.read_kinds();
@@ -331,12 +331,12 @@ impl Host {
 
     fn gone(&mut self, index: usize, metadata: &Metadata<'_>) {
         match self.sources[index].kind {
-            Kind::Pods => self.tell(&Fact::PodGone(metadata)),
-            Kind::Nodes => self.tell(&Fact::NodeGone(metadata)),
-            Kind::Budgets => self.tell(&Fact::BudgetGone(metadata)),
+            Kind::Pods => self.observe(&Fact::PodGone(metadata)),
+            Kind::Nodes => self.observe(&Fact::NodeGone(metadata)),
+            Kind::Budgets => self.observe(&Fact::BudgetGone(metadata)),
             Kind::Leases | Kind::Definitions | Kind::Other => {}
         }
-        self.tell(&Fact::ObjectGone(metadata));
+        self.observe(&Fact::ObjectGone(metadata));
     }
 
     fn object(&mut self, index: usize, object: &[u8], exists: bool) {
@@ -378,13 +378,13 @@ impl Host {
         }
         let known = Known { namespace: (*metadata.namespace).into(), name: (*metadata.name).into() };
         source.known.put((*metadata.uid).into(), known);
-        self.tell(fact);
+        self.observe(fact);
         if !matches!(fact, Fact::Object { .. }) {
-            self.tell(&Fact::Object { source: index, metadata });
+            self.observe(&Fact::Object { source: index, metadata });
         }
     }
 
-    fn tell(&mut self, fact: &Fact<'_>) {
+    fn observe(&mut self, fact: &Fact<'_>) {
         let now = self.now();
         for core in &mut self.cores {
             core.observe(fact, now);

@@ -18,11 +18,11 @@ mod model;
 mod naive;
 mod network;
 mod objects;
+#[cfg(test)]
+mod observed_tests;
 mod replica;
 mod safety;
 pub mod suites;
-#[cfg(test)]
-mod told_tests;
 mod trace;
 mod watching;
 mod world;

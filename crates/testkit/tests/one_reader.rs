@@ -45,7 +45,7 @@ const FACTS: &[Fact] = &[
             ("node/src/status.rs", "simulated kubelets write it"),
             (
                 "simulation/",
-                "the judge of worlds reads for itself; told_tests.rs holds it to the engine's facts",
+                "the judge of worlds reads for itself; observed_tests.rs holds it to the engine's facts",
             ),
         ],
     },
@@ -59,7 +59,7 @@ const FACTS: &[Fact] = &[
             ("node/src/status.rs", "simulated kubelets write it"),
             (
                 "simulation/",
-                "the judge of worlds reads for itself; told_tests.rs holds it to the engine's facts",
+                "the judge of worlds reads for itself; observed_tests.rs holds it to the engine's facts",
             ),
         ],
     },
@@ -81,7 +81,7 @@ const FACTS: &[Fact] = &[
             ("engine/src/template.rs", "the tolerations that every daemon pod gets, in their order"),
             (
                 "simulation/",
-                "the judge of worlds reads for itself; told_tests.rs holds it to the engine's facts",
+                "the judge of worlds reads for itself; observed_tests.rs holds it to the engine's facts",
             ),
         ],
     },
@@ -96,7 +96,7 @@ const FACTS: &[Fact] = &[
             ("apiserver/src/handlers/scale.rs", "whether a selector can be said as text"),
             (
                 "simulation/",
-                "the judge of worlds reads for itself; told_tests.rs holds it to the engine's facts",
+                "the judge of worlds reads for itself; observed_tests.rs holds it to the engine's facts",
             ),
         ],
     },

@@ -189,7 +189,7 @@ impl Metrics {
             "1 while this replica leads, 0 while it stands by",
             self.leading.clone(),
         );
-        all.register("everynode_facts", "Facts told to the engine", self.facts.clone());
+        all.register("everynode_facts", "Facts that the engine observed", self.facts.clone());
         all.register("everynode_actions", "Actions that the engine asked for", self.actions.clone());
         all.register(
             "everynode_unreadable_objects",

@@ -1,7 +1,7 @@
-//! Everybody who tells an engine what a cluster is says the same of the same objects.
+//! Every engine observes the same of the same objects, whoever feeds it.
 //!
-//! The objects are on the model API server. The controller tells of what is served; a plan and inspect make records of
-//! it first and tell of those; the checker of worlds reads for itself, as it must, and has to come to the same.
+//! The objects are on the model API server. The controller reads what is served; a plan and inspect make records of
+//! it first and read those; the checker of worlds reads for itself, as it must, and has to come to the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -29,10 +29,10 @@ const SINCE: &str = "2026-01-02T03:04:05Z";
 const LATER: &str = "2026-01-02T03:05:00.5Z";
 
 /// Facts as text, by the kind and name of what they are about.
-type Told = BTreeMap<String, String>;
+type Observed = BTreeMap<String, String>;
 
 /// Writes a fact down. Records keep no versions.
-fn note(told: &mut Told, fact: &Fact<'_>) {
+fn note(observed: &mut Observed, fact: &Fact<'_>) {
     let (key, text) = match fact {
         Fact::Node(node) => (format!("node {}", node.name), format!("{:?}", NodeFact { ..*node })),
         Fact::Pod(pod) => {
@@ -48,7 +48,7 @@ fn note(told: &mut Told, fact: &Fact<'_>) {
         }
         _ => return,
     };
-    told.insert(key, text);
+    observed.insert(key, text);
 }
 
 fn taint(key: &str, effect: &str, added: Option<&str>) -> Value {
@@ -252,13 +252,13 @@ fn revisions() -> Vec<Value> {
 }
 
 /// What the controller tells its engine of everything that the server has.
-async fn told_by_controller(client: &Client) -> Told {
+async fn observed_by_controller(client: &Client) -> Observed {
     #[derive(Deserialize)]
     struct List<'a> {
         #[serde(borrow)]
         items: Vec<&'a RawValue>,
     }
-    let mut told = Told::new();
+    let mut observed = Observed::new();
     for (kind, path) in [
         (everynode_engine::Kind::Node, "/api/v1/nodes"),
         (everynode_engine::Kind::Pod, "/api/v1/pods"),
@@ -267,20 +267,20 @@ async fn told_by_controller(client: &Client) -> Told {
     ] {
         let body = client.get(path).await.unwrap();
         for item in serde_json::from_slice::<List<'_>>(&body).unwrap().items {
-            decode::applied(kind, item.get().as_bytes(), |fact| note(&mut told, &fact))
+            decode::applied(kind, item.get().as_bytes(), |fact| note(&mut observed, &fact))
                 .unwrap_or_else(|error| panic!("{}: {error}", item.get()));
         }
     }
-    told
+    observed
 }
 
-fn told_by_inspect(fleet: &Fleet) -> Told {
-    let mut told = Told::new();
-    everynode_inspect::look::told(fleet, &mut |fact| note(&mut told, &fact));
-    told
+fn observed_by_inspect(fleet: &Fleet) -> Observed {
+    let mut observed = Observed::new();
+    everynode_inspect::look::told(fleet, &mut |fact| note(&mut observed, &fact));
+    observed
 }
 
-fn told_by_plan(fleet: &Fleet, daemonset: &str) -> Told {
+fn observed_by_plan(fleet: &Fleet, daemonset: &str) -> Observed {
     let change = Change::none(fleet.daemonset(NAMESPACE, daemonset).unwrap());
     let assumptions = Assumptions {
         start: Spread::Fixed(1000),
@@ -290,19 +290,19 @@ fn told_by_plan(fleet: &Fleet, daemonset: &str) -> Told {
         promote: false,
     };
     let model = Model::new(fleet, &change, assumptions).unwrap();
-    let mut told = Told::new();
-    Run::told(&model, &mut |fact| note(&mut told, &fact));
-    told
+    let mut observed = Observed::new();
+    Run::told(&model, &mut |fact| note(&mut observed, &fact));
+    observed
 }
 
-/// Holds what somebody tells against what the controller tells; only of these nothing is told.
-fn check(who: &str, told: &Told, controller: &Told, untold: &[&str]) {
-    for (key, text) in told {
+/// Holds what the engine of somebody observes against what the controller's observes; only of these there is nothing.
+fn check(who: &str, observed: &Observed, controller: &Observed, unobserved: &[&str]) {
+    for (key, text) in observed {
         assert_eq!(Some(text), controller.get(key), "{who} says otherwise of {key}");
     }
     let missing: BTreeSet<&str> =
-        controller.keys().filter(|key| !told.contains_key(*key)).map(String::as_str).collect();
-    assert_eq!(missing, untold.iter().copied().collect(), "{who} tells nothing of these");
+        controller.keys().filter(|key| !observed.contains_key(*key)).map(String::as_str).collect();
+    assert_eq!(missing, unobserved.iter().copied().collect(), "{who} observes nothing of these");
 }
 
 /// The checker's own readers against the fact about a pod.
@@ -350,15 +350,15 @@ fn server() -> Client {
 fn all_drivers_tell_the_same_of_the_same_objects() {
     in_virtual_time(1, async {
         let client = server();
-        let controller = told_by_controller(&client).await;
+        let controller = observed_by_controller(&client).await;
         assert_eq!(controller.len(), nodes().len() + pods().len() + daemonsets().len() + revisions().len());
         let fleet = Fleet::from_cluster(&client, Wanted::Namespace(NAMESPACE), "salt").await.unwrap();
         // What others control is summed up, and nobody adopts in a look.
         let of_others = ["pod of-a-replicaset", "pod of-no-uuid", "revision agent-4"];
-        let look = told_by_inspect(&fleet);
+        let look = observed_by_inspect(&fleet);
         check("inspect", &look, &controller, &[&of_others[..], &["revision agent-3"]].concat());
 
-        let mut plan = told_by_plan(&fleet, "agent");
+        let mut plan = observed_by_plan(&fleet, "agent");
         // In a plan a node that is down without a taint that says so is about to get one.
         for node in ["node untainted", "node bare", "node nulls"] {
             let (rest, since) = plan[node].split_once("not_ready_since: ").unwrap();
