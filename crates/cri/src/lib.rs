@@ -15,7 +15,7 @@
 //! ```
 //!
 //! What a runtime may do is said by [`Runtime`] and [`Feature`]: runtimes ignore fields that they do not know, and an
-//! agent must refuse a pod that asks for them.
+//! agent must refuse a pod that asks for them. With the feature `testing` there is a runtime in memory.
 
 mod calls;
 mod client;
@@ -23,6 +23,8 @@ mod endpoint;
 mod error;
 mod features;
 pub mod messages;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use calls::Call;
 pub use client::{ANSWER_LIMIT_BYTES, Client, LONGEST_DEADLINE};
