@@ -1,58 +1,81 @@
 //! The front desk: takes a request, finds who asks, takes it down where that is wanted, and passes it on.
 
+use std::sync::Arc;
+
 use everynode_apimachinery::status::Status;
 use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::audit::Audit;
-use crate::authn::{self, Connection, User};
+use crate::authn::{self, ANONYMOUS, Connection, User};
+use crate::authz;
+use crate::http::attributes::Attributes;
 use crate::http::body::{self, Body};
 use crate::panics::contained_request;
 use crate::router::Router;
+use crate::state::State;
 
 /// Answers requests.
 #[derive(Debug)]
 pub struct Api {
+    state: Arc<State>,
     router: Router,
     audit: Option<Audit>,
-    token: String,
 }
 
 impl Api {
-    /// Lets those in who have the token, or a certificate.
-    pub fn new(router: Router, audit: Option<Audit>, token: String) -> Api {
-        Api { router, audit, token }
+    /// Lets those in whom the state knows.
+    pub fn new(state: Arc<State>, router: Router, audit: Option<Audit>) -> Api {
+        Api { state, router, audit }
     }
 
     /// Who sent a request, if it is anybody who is known.
-    pub fn recognise(&self, connection: Connection, request: &Request<Incoming>) -> Option<User> {
-        authn::authenticate(connection, request.headers(), &self.token)
+    pub fn recognise(&self, connection: &Connection, request: &Request<Incoming>) -> Option<Arc<User>> {
+        authn::authenticate(&self.state, connection, request.headers())
     }
 
     /// Answers one request of a client that was [recognised](Self::recognise), or not.
     pub async fn serve(
         &self,
-        connection: Connection,
-        user: Option<User>,
+        connection: &Connection,
+        user: Option<Arc<User>>,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let Some(audit) = &self.audit else { return self.answer(connection, user, request).await };
-        let entry = audit.begin(connection, user, &request);
-        let response = self.answer(connection, user, request).await;
-        audit.end(entry, response).await
+        let uri = request.uri();
+        let attributes = Attributes::of(request.method(), uri.path(), uri.query());
+        let entry = self
+            .audit
+            .as_ref()
+            .map(|audit| (audit, audit.begin(connection.peer, user.clone(), &attributes, &request)));
+        let response = self.answer(connection, user, &attributes, request).await;
+        match entry {
+            Some((audit, entry)) => audit.end(entry, response).await,
+            None => response,
+        }
     }
 
     async fn answer(
         &self,
-        connection: Connection,
-        user: Option<User>,
+        connection: &Connection,
+        user: Option<Arc<User>>,
+        attributes: &Attributes,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let answered = match user {
-            None if !authn::is_public(request.uri().path()) => Err(Status::unauthorized()),
-            _ => contained_request(self.router.route(connection, user, request)).await,
+        let answered = match self.admit(user, attributes) {
+            Ok(user) => contained_request(self.router.route(connection.own, user, request)).await,
+            Err(refused) => Err(refused),
         };
         answered.unwrap_or_else(|status| refuse(&status))
+    }
+
+    /// Lets a request pass that its user may make; what is public anybody may ask for.
+    fn admit(&self, user: Option<Arc<User>>, attributes: &Attributes) -> Result<Arc<User>, Status> {
+        if authn::is_public(&attributes.path) {
+            return Ok(user.unwrap_or_else(|| Arc::new(ANONYMOUS.clone())));
+        }
+        let user = user.ok_or_else(Status::unauthorized)?;
+        authz::authorize(&user, attributes)?;
+        Ok(user)
     }
 }
 

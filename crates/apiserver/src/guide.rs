@@ -19,6 +19,7 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 #[derive(Debug)]
 pub struct Guide {
     address: SocketAddr,
+    url: String,
     /// The documents of one generation of the registry.
     openapi: Mutex<Option<(u64, Arc<openapi::Documents>)>>,
 }
@@ -26,7 +27,12 @@ pub struct Guide {
 impl Guide {
     /// Nothing is made yet: a server that nobody asks does not pay for documents.
     pub fn new(address: SocketAddr) -> Guide {
-        Guide { address, openapi: Mutex::new(None) }
+        Guide { address, url: format!("https://{address}"), openapi: Mutex::new(None) }
+    }
+
+    /// The base of the server's URLs.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The answer for a path of discovery or OpenAPI; the plain 404 for any other.

@@ -5,7 +5,7 @@
 //! ```text
 //!  connection      serve           TLS, HTTP/1.1 or 2, limits on connections and headers
 //!      |
-//!  request         api             who asks (authn); the audit log takes it down
+//!  request         api             who asks (authn, tokens) and whether it may (authz); the audit log takes it down
 //!      |
 //!  method, path    router          which resource (http::target), which verb, and whether it is allowed; the gate
 //!      |                           limits bodies, time and requests in flight; the guide answers what is served
@@ -45,6 +45,7 @@ mod admission;
 mod api;
 mod audit;
 mod authn;
+mod authz;
 mod catalog;
 mod config;
 mod decode;
@@ -70,11 +71,14 @@ mod server;
 mod state;
 pub mod store;
 mod tls;
+mod tokens;
 mod upkeep;
 mod view;
+mod x509;
 
 pub use config::{Config, Storage};
 pub use http::read_head;
 pub use pki::PkiError;
 pub use server::{Error, Server};
 pub use store::{BackendError, LeftOut, OnDamage};
+pub use tokens::read_token;

@@ -1,6 +1,7 @@
 //! The cluster's own certificate authority, the certificates that it signs, and the admin token.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -9,8 +10,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType,
 };
+use rustls::client::verify_server_name;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
 use serde::{Deserialize, Serialize};
 
+use crate::authn::MASTERS;
 use crate::private;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -26,9 +32,7 @@ const BACKDATE_SECONDS: i64 = 3_600;
 /// The name of the user that the client certificate stands for.
 pub const ADMIN_USER: &str = "kubernetes-admin";
 
-/// The group of that user.
-pub const ADMIN_GROUP: &str = "system:masters";
-
+/// The names by which the server is reached.
 const SERVING_NAMES: &[&str] = &[
     "localhost",
     "kubernetes",
@@ -36,6 +40,13 @@ const SERVING_NAMES: &[&str] = &[
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 ];
+
+/// The address by which it is reached in the cluster: that of the service `kubernetes`.
+pub const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+
+/// The addresses by which the server is reached.
+const SERVING_ADDRESSES: &[IpAddr] =
+    &[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(SERVICE_ADDRESS)];
 
 /// Why certificates could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +92,9 @@ pub struct Pki {
     pub admin: Pair,
     /// The admin's bearer token.
     pub token: String,
+    /// The private key that signs the tokens of service accounts, in PEM.
+    #[serde(default)]
+    pub account_key: String,
 }
 
 impl Pki {
@@ -89,7 +103,8 @@ impl Pki {
         let authority = make_authority(now)?;
         let serving = make_serving(&authority, now)?;
         let admin = make_admin(&authority, now)?;
-        Ok(Pki { authority, serving, admin, token: random_token()? })
+        let account_key = KeyPair::generate()?.serialize_pem();
+        Ok(Pki { authority, serving, admin, token: random_token()?, account_key })
     }
 
     /// Reads the cluster's secrets from a directory, makes what is missing, and renews what ends soon. The
@@ -118,13 +133,17 @@ impl Pki {
     /// Replaces what ends within [`RENEW_BEFORE_DAYS`]; says whether anything was replaced.
     fn renewed(mut self, now: i64) -> Result<(Pki, bool), PkiError> {
         let soon = now + RENEW_BEFORE_DAYS * DAY_SECONDS;
-        if self.authority.not_after < soon {
-            let token = std::mem::take(&mut self.token);
-            return Ok((Pki { token, ..Pki::generate(now)? }, true));
-        }
         let mut changed = false;
-        if self.serving.not_after < soon {
+        if self.authority.not_after < soon {
+            self = Pki { token: self.token, account_key: self.account_key, ..Pki::generate(now)? };
+            changed = true;
+        }
+        if self.serving.not_after < soon || !names_all(&self.serving)? {
             self.serving = make_serving(&self.authority, now)?;
+            changed = true;
+        }
+        if self.account_key.is_empty() {
+            self.account_key = KeyPair::generate()?.serialize_pem();
             changed = true;
         }
         if self.admin.not_after < soon {
@@ -171,17 +190,25 @@ fn make_authority(now: i64) -> Result<Pair, PkiError> {
 fn make_serving(authority: &Pair, now: i64) -> Result<Pair, PkiError> {
     let names: Vec<String> = SERVING_NAMES.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names)?;
-    for address in [std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()] {
-        params.subject_alt_names.push(SanType::IpAddress(address));
-    }
+    params.subject_alt_names.extend(SERVING_ADDRESSES.iter().map(|address| SanType::IpAddress(*address)));
     params.distinguished_name = name("kube-apiserver", None);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     sign(params, authority, now)
 }
 
+/// Whether a certificate holds for everything by which the server is reached.
+fn names_all(serving: &Pair) -> Result<bool, PkiError> {
+    let failed = |error: &dyn std::fmt::Display| PkiError::Certificate(error.to_string());
+    let der = CertificateDer::from_pem_slice(serving.certificate.as_bytes()).map_err(|e| failed(&e))?;
+    let parsed = ParsedCertificate::try_from(&der).map_err(|error| failed(&error))?;
+    let names = SERVING_NAMES.iter().filter_map(|name| ServerName::try_from(*name).ok());
+    let mut names = names.chain(SERVING_ADDRESSES.iter().map(|address| ServerName::from(*address)));
+    Ok(names.all(|name| verify_server_name(&parsed, &name).is_ok()))
+}
+
 fn make_admin(authority: &Pair, now: i64) -> Result<Pair, PkiError> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = name(ADMIN_USER, Some(ADMIN_GROUP));
+    params.distinguished_name = name(ADMIN_USER, Some(MASTERS));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     sign(params, authority, now)
 }
@@ -242,6 +269,24 @@ mod tests {
         assert_eq!(first.serving.certificate, again.serving.certificate);
         let mode = fs::metadata(directory.path().join("pki.json")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// As a version before this one left them: without the service's address, without a key for tokens.
+    #[test]
+    fn what_an_older_version_did_not_make_is_made_at_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut old = Pki::generate(NOW).unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        old.serving = sign(params, &old.authority, NOW).unwrap();
+        let mut file = serde_json::to_value(&old).unwrap();
+        file.as_object_mut().unwrap().remove("account_key");
+        private::replace(&directory.path().join("pki.json"), file.to_string().as_bytes()).unwrap();
+        let new = Pki::load_or_generate(directory.path(), NOW).unwrap();
+        assert!(names_all(&new.serving).unwrap() && !names_all(&old.serving).unwrap());
+        assert_eq!((&new.authority.certificate, &new.token), (&old.authority.certificate, &old.token));
+        let again = Pki::load_or_generate(directory.path(), NOW).unwrap();
+        assert_eq!(new.account_key, again.account_key);
+        assert!(new.account_key.contains("PRIVATE KEY"), "a key is made");
     }
 
     #[test]

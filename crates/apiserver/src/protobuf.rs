@@ -223,6 +223,11 @@ fn value(kind: &Kind, part: Part<'_>, depth: usize) -> Result<Value> {
             }
             found
         }
+        // A list in a map is a message of its own, whose first field has the elements.
+        (Kind::List(inner), Part::Bytes(bytes)) => {
+            let elements = parts(bytes)?.into_iter().filter(|(number, _)| *number == 1);
+            elements.map(|(_, part)| value(inner, part, depth)).collect::<Result<Vec<_>>>()?.into()
+        }
         (Kind::Struct(id), Part::Bytes(inner)) => {
             let mut object = Object::new();
             message(id.get(), id.get().name, inner, &mut object, depth)?;
@@ -305,6 +310,16 @@ mod tests {
         let json = to_json(type_named("core.v1.Pod").unwrap(), &envelope("v1", "Pod", &spec)).unwrap();
         let value: Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(value.pointer("/spec/volumes/0/hostPath/path"), Some(&"/host".into()));
+    }
+
+    #[test]
+    fn the_lists_of_a_map_are_read() {
+        let extra = len(4, &[len(1, b"key"), len(2, &[len(1, b"a"), len(1, b"b")].concat())].concat());
+        let status = len(3, &len(2, &extra));
+        let ty = type_named("authentication.v1.TokenReview").unwrap();
+        let json = to_json(ty, &envelope("authentication.k8s.io/v1", "TokenReview", &status)).unwrap();
+        let value: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(value.pointer("/status/user/extra"), Some(&serde_json::json!({"key": ["a", "b"]})));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::audit::Audit;
-use crate::authn::{Connection, User};
+use crate::authn::User;
 use crate::gate::Gate;
 use crate::guide::Guide;
 use crate::handlers::{self, Call};
@@ -20,7 +20,7 @@ use crate::http::verb::Verb;
 use crate::metrics::RequestLabels;
 use crate::state::State;
 use crate::store::TableId;
-use crate::{discovery, reviews};
+use crate::{discovery, reviews, tokens};
 
 /// Bytes of bodies, or of an object to be changed, from which a request is worked on apart.
 const HEAVY_BYTES: usize = 32 << 10;
@@ -43,14 +43,14 @@ impl Router {
         Router { state, audit, gate, guide: Guide::new(address) }
     }
 
-    /// Answers a request.
+    /// Answers a request that its user may make. `own` are those of this process itself.
     ///
     /// # Errors
     /// The refusal.
     pub async fn route(
         &self,
-        connection: Connection,
-        user: Option<User>,
+        own: bool,
+        user: Arc<User>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Status> {
         let segments = target::segments(request.uri().path());
@@ -59,16 +59,20 @@ impl Router {
             ["livez" | "readyz" | "healthz", ..] => Ok(body::text(200, "ok")),
             ["metrics"] => Ok(body::text(200, self.metrics())),
             ["apis", group, "v1", plural] if is_review(group, plural) => {
-                self.review(user, request, group, plural).await
+                self.review(&user, request, group, plural).await
             }
             ["api", version, _, ..] => {
                 let at = GroupVersion { group: "", version };
-                self.resource(connection, request, at, &segments[2..]).await
+                self.resource(own, request, at, &segments[2..]).await
             }
             ["apis", group, version, _, ..] => {
                 let at = GroupVersion { group, version };
-                self.resource(connection, request, at, &segments[3..]).await
+                self.resource(own, request, at, &segments[3..]).await
             }
+            [".well-known", "openid-configuration"] => {
+                Ok(body::json(200, &tokens::discovery(self.guide.url())))
+            }
+            ["openid", "v1", "jwks"] => Ok(body::json(200, &tokens::keys(&self.state.credentials.key))),
             path => self.guide.answer(&self.state.catalog.registry(), path, request.headers()),
         }
     }
@@ -80,7 +84,7 @@ impl Router {
 
     async fn review(
         &self,
-        user: Option<User>,
+        user: &User,
         request: Request<Incoming>,
         group: &str,
         plural: &str,
@@ -88,7 +92,6 @@ impl Router {
         if request.method() != Method::POST {
             return Err(Status::method_not_allowed());
         }
-        let user = user.ok_or_else(Status::unauthorized)?;
         let received = self.gate.receive(request.into_body()).await?;
         let answer =
             reviews::review(group, plural, received.bytes(), user).ok_or_else(Status::unknown_path)?;
@@ -98,7 +101,7 @@ impl Router {
     /// Answers a request about a resource, and counts it.
     async fn resource(
         &self,
-        connection: Connection,
+        own: bool,
         request: Request<Incoming>,
         at: GroupVersion<'_>,
         rest: &[String],
@@ -112,7 +115,7 @@ impl Router {
         let verb = Verb::allowed(request.method(), &target, &query)?;
         let (resource, subresource) =
             (target.resource.clone(), target.subresource.clone().unwrap_or_default());
-        let answered = self.carry_out(connection, request, target, query, verb).await;
+        let answered = self.carry_out(own, request, target, query, verb).await;
         let code = answered.as_ref().map_or_else(Status::code, |response| response.status().as_u16());
         self.state.metrics.count(&RequestLabels {
             verb: verb.name(),
@@ -127,7 +130,7 @@ impl Router {
 
     async fn carry_out(
         &self,
-        connection: Connection,
+        own: bool,
         request: Request<Incoming>,
         target: Target,
         query: Query,
@@ -140,7 +143,7 @@ impl Router {
         }
         // The body first: a slow one keeps no place that others wait for.
         let received = self.gate.receive(request.into_body()).await?;
-        let place = self.gate.place(connection.own)?;
+        let place = self.gate.place(own)?;
         let is_heavy = head.is_heavy(&self.state, received.bytes().len());
         let state = self.state.clone();
         let work = async move {

@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
-use crate::authn::Connection;
+use crate::authn::{Connection, user_of_certificate};
 use crate::panics::contained_async;
 
 /// Connections of known clients that are open at the same time, where the process may have that many files open.
@@ -185,21 +185,22 @@ async fn connection(
     };
     // The verifier has let in only certificates of our own authority.
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let connection = Connection { certified: shown.is_some(), own: shown == Some(&host.own), peer };
+    let user = shown.and_then(|shown| user_of_certificate(shown)).map(Arc::new);
+    let connection = Arc::new(Connection { user, own: shown == Some(&host.own), peer });
     if connection.own {
         guest.welcome_own();
-    } else if connection.certified {
+    } else if connection.user.is_some() {
         guest.welcome(&host.places);
     }
     let service = {
         let (host, guest) = (host.clone(), guest.clone());
         service_fn(move |request: hyper::Request<Incoming>| {
-            let api = host.api.clone();
-            let user = api.recognise(connection, &request);
+            let (api, connection) = (host.api.clone(), connection.clone());
+            let user = api.recognise(&connection, &request);
             if user.is_some() {
                 guest.welcome(&host.places);
             }
-            async move { Ok::<_, std::convert::Infallible>(api.serve(connection, user, request).await) }
+            async move { Ok::<_, std::convert::Infallible>(api.serve(&connection, user, request).await) }
         })
     };
     let serving = builder().serve_connection(TokioIo::new(stream), service).into_owned();

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
 use crate::audit::Audit;
+use crate::authn::Credentials;
 use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
 use crate::pki::{Pair, Pki, PkiError};
@@ -19,8 +20,9 @@ use crate::private::{self, PrivateError};
 use crate::router::Router;
 use crate::state::{State, unix_seconds};
 use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
+use crate::tokens::Key;
 use crate::upkeep::definitions::Definitions;
-use crate::upkeep::{bootstrap, quotas, sweeper};
+use crate::upkeep::{bootstrap, quotas, sweeper, token_secrets};
 use crate::{serve, tls};
 
 /// Why a server could not start.
@@ -101,19 +103,25 @@ impl Server {
             catalog.read_facts(table, bytes)
         })?;
         let (stop, stopped) = watch::channel(false);
-        let state = Arc::new(State::new(config, catalog, store, stopped.clone()));
-        bootstrap::run(&state, address.port()).await.map_err(|status| Error::Bootstrap(status.message))?;
+        let credentials = Credentials {
+            admin_token: pki.token.clone(),
+            key: Key::from_pem(&pki.account_key)?,
+            authority_certificate: pki.authority.certificate.clone(),
+        };
+        let state = Arc::new(State::new(config, catalog, store, credentials, stopped.clone()));
+        bootstrap::run(&state).await.map_err(|status| Error::Bootstrap(status.message))?;
         let mut definitions = Definitions::new(state.clone());
         if let Some(definitions) = &mut definitions {
             // What was defined before is served from the first request on.
             definitions.settle().await;
         }
         let router = Router::new(state.clone(), audit.clone(), address);
-        let api = Api::new(router, audit.clone(), pki.token.clone());
+        let api = Api::new(state.clone(), router, audit.clone());
         let mut tasks = vec![
             tokio::spawn(serve::run(listener, tls, Arc::new(api), shown, stopped.clone())),
             tokio::spawn(sweeper::run(state.clone(), stopped.clone())),
             tokio::spawn(quotas::run(state.clone(), stopped.clone())),
+            tokio::spawn(token_secrets::run(state.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
         Ok(Server { address, pki, own, state, audit, left_out: None, stop, tasks, notes: Vec::new() })

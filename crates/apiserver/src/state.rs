@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 use crate::admission::ledger::SharedLedger;
+use crate::authn::Credentials;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -19,6 +20,8 @@ pub struct State {
     pub catalog: Catalog,
     /// The objects.
     pub store: Store,
+    /// What clients are known by.
+    pub credentials: Credentials,
     /// What pods take of quotas.
     pub ledger: SharedLedger,
     /// The counters.
@@ -29,9 +32,15 @@ pub struct State {
 
 impl State {
     /// Nothing is served yet beyond what the store and the catalog have.
-    pub fn new(config: Config, catalog: Catalog, store: Store, stop: watch::Receiver<bool>) -> State {
+    pub fn new(
+        config: Config,
+        catalog: Catalog,
+        store: Store,
+        credentials: Credentials,
+        stop: watch::Receiver<bool>,
+    ) -> State {
         let (ledger, metrics) = (SharedLedger::default(), Metrics::default());
-        State { config, catalog, store, ledger, metrics, stop }
+        State { config, catalog, store, credentials, ledger, metrics, stop }
     }
 
     /// Unix time in seconds.

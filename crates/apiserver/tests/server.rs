@@ -203,14 +203,22 @@ async fn services_get_addresses_of_their_own_and_keep_them() {
 }
 
 #[tokio::test]
-async fn every_cluster_has_the_service_of_its_api() {
+async fn every_cluster_has_the_service_of_its_api_with_endpoints_and_a_certificate_for_it() {
     let directory = tempfile::tempdir().unwrap();
     let config = || Config { storage: Storage::Directory(directory.path().to_owned()), ..Config::default() };
     let path = "/api/v1/namespaces/default/services/kubernetes";
     let (server, client) = start(config()).await;
-    let service = client.get(path).await.json();
-    assert_eq!(service["spec"]["clusterIP"], "10.96.0.1", "{service}");
-    assert_eq!(service["spec"]["ports"][0]["targetPort"], server.address().port());
+    let at = async |path: &str, pointer: &str| client.get(path).await.json().pointer(pointer).cloned();
+    let address = Some(json!("10.96.0.1"));
+    assert_eq!(at(path, "/spec/clusterIP").await, address);
+    let endpoints = "/api/v1/namespaces/default/endpoints/kubernetes";
+    assert_eq!(at(endpoints, "/subsets/0/addresses/0/ip").await, address);
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+    assert_eq!(at(slice, "/endpoints/0/addresses/0").await, address);
+    for name in ["10.96.0.1", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"] {
+        let answer = client.clone().by_name(name).get("/version").await;
+        assert_eq!(answer.status, 200, "{name} is certified");
+    }
     assert_eq!(client.delete(path).await.status, 200);
     server.shutdown().await;
 

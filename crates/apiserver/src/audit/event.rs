@@ -1,14 +1,16 @@
 //! One line of the audit log.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use everynode_model::time;
-use http::{Method, Request, header};
+use http::{Request, header};
 use hyper::body::Incoming;
 use serde::{Serialize, Serializer};
 
 use super::Subject;
-use crate::authn::{Connection, User};
-use crate::http::query::Query;
-use crate::http::target;
+use crate::authn::{ANONYMOUS, User};
+use crate::http::attributes::{Attributes, Resource};
 use crate::meta;
 
 /// User agents are cut to this length, as a kube-apiserver cuts them.
@@ -35,8 +37,8 @@ pub struct Event {
     stage: Stage,
     #[serde(rename = "requestURI")]
     request_uri: String,
-    pub verb: &'static str,
-    user: UserInfo,
+    pub verb: String,
+    user: Arc<User>,
     #[serde(rename = "sourceIPs")]
     source_ips: [String; 1],
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -50,15 +52,6 @@ pub struct Event {
     #[serde(serialize_with = "micro_time")]
     stage_timestamp: i64,
 }
-
-#[derive(Debug, Clone, Serialize)]
-struct UserInfo {
-    username: &'static str,
-    groups: &'static [&'static str],
-}
-
-/// Those whom the server does not know.
-const ANONYMOUS: User = User { name: "system:anonymous", groups: &["system:unauthenticated"] };
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,22 +72,44 @@ struct ObjectRef {
     subresource: String,
 }
 
+impl From<Resource> for ObjectRef {
+    fn from(resource: Resource) -> ObjectRef {
+        let Resource { group, version, resource, subresource, namespace, name } = resource;
+        let (uid, resource_version) = (String::new(), String::new());
+        ObjectRef {
+            resource,
+            namespace,
+            name,
+            uid,
+            api_group: group,
+            api_version: version,
+            resource_version,
+            subresource,
+        }
+    }
+}
+
 impl Event {
     /// A request that came at `now`, Unix time in microseconds.
-    pub fn of(connection: Connection, user: Option<User>, request: &Request<Incoming>, now: i64) -> Event {
-        let object_ref = object_ref(request.uri().path());
-        let verb = verb(request.method(), object_ref.as_ref(), request.uri().query());
+    pub fn of(
+        peer: IpAddr,
+        user: Option<Arc<User>>,
+        attributes: &Attributes,
+        request: &Request<Incoming>,
+        now: i64,
+    ) -> Event {
         let uri = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
         let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let mut event = Event::new(uri, verb, user.unwrap_or(ANONYMOUS), now);
-        event.source_ips = [connection.peer.to_canonical().to_string()];
+        let user = user.unwrap_or_else(|| Arc::new(ANONYMOUS.clone()));
+        let mut event = Event::new(uri, attributes.verb.clone(), user, now);
+        event.source_ips = [peer.to_canonical().to_string()];
         // Header values that are text are ASCII.
         event.user_agent = agent.unwrap_or_default().chars().take(USER_AGENT_BYTES).collect();
-        event.object_ref = object_ref;
+        event.object_ref = attributes.resource.clone().map(ObjectRef::from);
         event
     }
 
-    fn new(request_uri: String, verb: &'static str, user: User, now: i64) -> Event {
+    fn new(request_uri: String, verb: String, user: Arc<User>, now: i64) -> Event {
         Event {
             kind: "Event",
             api_version: "audit.k8s.io/v1",
@@ -103,7 +118,7 @@ impl Event {
             stage: Stage::ResponseComplete,
             request_uri,
             verb,
-            user: UserInfo { username: user.name, groups: user.groups },
+            user,
             source_ips: [String::new()],
             user_agent: String::new(),
             object_ref: None,
@@ -134,55 +149,7 @@ impl Event {
 
     #[cfg(test)]
     pub fn example() -> Event {
-        Event::new("/version".into(), "get", ANONYMOUS, 0)
-    }
-}
-
-/// What a path is about; `None` where it names no resource.
-fn object_ref(path: &str) -> Option<ObjectRef> {
-    let segments = target::segments(path);
-    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let (group, version, rest) = match parts.as_slice() {
-        ["api", version, rest @ ..] => ("", *version, rest),
-        ["apis", group, version, rest @ ..] => (*group, *version, rest),
-        _ => return None,
-    };
-    let (namespace, rest) = match rest {
-        // A namespace is in itself.
-        ["namespaces", name] | ["namespaces", name, "status" | "finalize"] => (*name, rest),
-        ["namespaces", namespace, rest @ ..] => (*namespace, rest),
-        rest => ("", rest),
-    };
-    let part = |at: usize| rest.get(at).copied().unwrap_or_default().to_owned();
-    let resource = part(0);
-    (!resource.is_empty()).then(|| ObjectRef {
-        resource,
-        namespace: namespace.to_owned(),
-        name: part(1),
-        api_group: group.to_owned(),
-        api_version: version.to_owned(),
-        subresource: part(2),
-        ..ObjectRef::default()
-    })
-}
-
-/// The verb as roles name it, or the method where no resource is named.
-fn verb(method: &Method, object_ref: Option<&ObjectRef>, query: Option<&str>) -> &'static str {
-    let named = object_ref.is_some_and(|object_ref| !object_ref.name.is_empty());
-    match (method.as_str(), object_ref.is_some(), named) {
-        ("GET", true, false) if Query::parse(query).truth("watch") => "watch",
-        ("GET" | "HEAD", true, false) => "list",
-        ("HEAD", false, _) => "head",
-        ("GET" | "HEAD", ..) => "get",
-        ("POST", true, _) => "create",
-        ("POST", false, _) => "post",
-        ("PUT", true, _) => "update",
-        ("PUT", false, _) => "put",
-        ("PATCH", ..) => "patch",
-        ("DELETE", true, false) => "deletecollection",
-        ("DELETE", ..) => "delete",
-        ("OPTIONS", ..) => "options",
-        _ => "",
+        Event::new("/version".into(), "get".into(), Arc::new(ANONYMOUS.clone()), 0)
     }
 }
 
@@ -203,54 +170,19 @@ fn micro_time<S: Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Er
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
-
-    fn check(method: &str, uri: &str, expected: &str) {
-        let (path, query) = uri.split_once('?').map_or((uri, None), |(path, query)| (path, Some(query)));
-        let found = object_ref(path);
-        let verb = verb(&Method::from_bytes(method.as_bytes()).unwrap(), found.as_ref(), query);
-        let about = found.map_or_else(String::new, |o| {
-            let slash = if o.subresource.is_empty() { "" } else { "/" };
-            let resource = format!("{}{slash}{}", o.resource, o.subresource);
-            format!("{}:{}:{resource}:{}:{}", o.api_group, o.api_version, o.namespace, o.name)
-        });
-        assert_eq!(format!("{verb} {about}").trim_end(), expected, "{method} {uri}");
-    }
-
-    #[test]
-    fn requests_are_named_as_roles_name_them() {
-        check("GET", "/version", "get");
-        check("GET", "/apis/apps/v1", "get");
-        check("GET", "/api/v1/nodes", "list :v1:nodes::");
-        check("GET", "/api/v1/nodes?watch=1", "watch :v1:nodes::");
-        check("GET", "/api/v1/nodes?watch=false", "list :v1:nodes::");
-        check("GET", "/api/v1/nodes/n", "get :v1:nodes::n");
-        check("GET", "/api/v1/namespaces/a", "get :v1:namespaces:a:a");
-        check("PUT", "/api/v1/namespaces/a/finalize", "update :v1:namespaces/finalize:a:a");
-        check("POST", "/api/v1/namespaces/a/pods", "create :v1:pods:a:");
-        check("POST", "/api/v1/namespaces/a/pods/p/binding", "create :v1:pods/binding:a:p");
-        check("PATCH", "/apis/apps/v1/namespaces/a/daemonsets/d", "patch apps:v1:daemonsets:a:d");
-        check(
-            "PUT",
-            "/apis/apps/v1/namespaces/a/daemonsets/d/status",
-            "update apps:v1:daemonsets/status:a:d",
-        );
-        check("DELETE", "/api/v1/namespaces/a/pods", "deletecollection :v1:pods:a:");
-        check("DELETE", "/api/v1/namespaces/a/pods/p", "delete :v1:pods:a:p");
-        check(
-            "POST",
-            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-            "create authorization.k8s.io:v1:selfsubjectaccessreviews::",
-        );
-    }
 
     #[test]
     fn a_line_has_the_fields_of_a_kubernetes_audit_event() {
-        let mut event = Event::new("/api/v1/namespaces/a/pods".into(), "create", ANONYMOUS, 1_500_000);
+        let user = Arc::new(ANONYMOUS.clone());
+        let mut event = Event::new("/api/v1/namespaces/a/pods".into(), "create".into(), user, 1_500_000);
         event.audit_id = "id".into();
         event.source_ips = ["127.0.0.1".into()];
         event.user_agent = "kubectl/v1".into();
-        event.object_ref = object_ref("/api/v1/namespaces/a/pods");
+        let attributes = Attributes::of(&Method::POST, "/api/v1/namespaces/a/pods", None);
+        event.object_ref = attributes.resource.map(ObjectRef::from);
         event.complete(Subject { name: "p".into(), uid: "u".into(), ..Subject::default() });
         event.code = 201;
         event.at(Stage::ResponseComplete, 1_750_000);

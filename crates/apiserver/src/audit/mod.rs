@@ -12,6 +12,7 @@
 mod event;
 mod log;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::authn::{Connection, User};
+use crate::authn::User;
+use crate::http::attributes::Attributes;
 use crate::http::body::Body;
 use event::{Event, Stage};
 
@@ -105,8 +107,14 @@ impl Audit {
     }
 
     /// Takes a request down.
-    pub fn begin(&self, connection: Connection, user: Option<User>, request: &Request<Incoming>) -> Entry {
-        let event = Event::of(connection, user, request, unix_micros());
+    pub fn begin(
+        &self,
+        peer: IpAddr,
+        user: Option<Arc<User>>,
+        attributes: &Attributes,
+        request: &Request<Incoming>,
+    ) -> Entry {
+        let event = Event::of(peer, user, attributes, request, unix_micros());
         Entry { event: Some(Box::new(event)), audit: self.clone() }
     }
 

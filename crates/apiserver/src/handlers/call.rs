@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use everynode_admission::convert_and_default;
 use everynode_apimachinery::decode::{self, Body as Expected, Decode};
+use everynode_apimachinery::defaults::order;
 use everynode_apimachinery::resource::Resource;
+use everynode_apimachinery::schema::Type;
 use everynode_apimachinery::status::Status;
 use everynode_apimachinery::table::IncludeObject;
-use everynode_model::Value;
+use everynode_model::{Value, encode};
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::audit::Subject;
@@ -128,6 +130,14 @@ impl Call<'_> {
         let subject = self.is_audited.then(|| Subject::of_value(&object)).flatten();
         let response = self.answer(code, view::value(&self.resource, object, self.shape()));
         self.noted(response, || subject)
+    }
+
+    /// Answers with an object of another type than the resource's, which is not stored.
+    pub fn answer_other(&self, code: u16, ty: &Type, mut object: Value) -> Response<Body> {
+        order(ty, &mut object);
+        let mut bytes = encode::to_vec(&object);
+        bytes.push(b'\n');
+        self.answer(code, bytes)
     }
 
     /// Leaves a note for the audit log, if there is one, of the object that an answer is about.

@@ -11,6 +11,10 @@ use crate::http::query::WriteOptions;
 use crate::meta;
 use crate::objects::create::{self, Created};
 
+/// An object names another namespace than its path.
+pub const OTHER_NAMESPACE: &str =
+    "the namespace of the provided object does not match the namespace sent on the request";
+
 /// POST of a collection.
 pub async fn create(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
@@ -37,8 +41,7 @@ pub fn ensure_namespace(object: &mut Value, resource: &Resource, namespace: &str
     }
     let given = meta::text(object, "namespace");
     if !given.is_empty() && given != namespace {
-        let message = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(Status::bad_request(message));
+        return Err(Status::bad_request(OTHER_NAMESPACE));
     }
     meta::set(object, "namespace", namespace);
     Ok(())

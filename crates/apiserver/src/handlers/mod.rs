@@ -7,6 +7,7 @@ mod delete;
 mod list;
 mod pods;
 mod scale;
+mod token;
 mod watch;
 
 use everynode_apimachinery::status::Status;
@@ -31,6 +32,7 @@ pub async fn answer(
         Some("status") => Part::Status,
         Some("finalize") => Part::Finalize,
         Some("scale") => return scale::subresource(call, verb, bytes).await,
+        Some("token") => return token::create(call, bytes),
         Some(name) => return pods::subresource(call, verb, name, bytes).await,
     };
     match verb {

@@ -54,7 +54,12 @@ fn success(code: u16) -> Response<Body> {
     body::json(code, &Value::Object(status))
 }
 
-fn expected(group: &'static str, kind: &'static str, type_name: &str) -> Result<Expected<'static>, Status> {
+/// A body of a kind that is not the resource's own.
+pub fn expected(
+    group: &'static str,
+    kind: &'static str,
+    type_name: &str,
+) -> Result<Expected<'static>, Status> {
     let ty = schema::type_named(type_name)
         .ok_or_else(|| Status::internal(format!("no schema for {type_name}")))?;
     Ok(Expected { group, version: "v1", kind, ty })

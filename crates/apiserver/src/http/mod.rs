@@ -1,6 +1,7 @@
 //! What requests and responses say.
 
 pub mod accept;
+pub mod attributes;
 pub mod body;
 pub mod query;
 pub mod target;

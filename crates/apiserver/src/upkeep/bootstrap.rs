@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::decode::model_of;
 use crate::objects::create;
+use crate::pki::SERVICE_ADDRESS;
 use crate::state::State;
 
 /// Namespaces that every cluster has.
@@ -27,8 +28,8 @@ const SYSTEM_PRIORITIES: &[(&str, i64, &str)] = &[
     ),
 ];
 
-/// Makes what every cluster has and this one has not yet. The server listens on `port`.
-pub async fn run(state: &State, port: u16) -> Result<(), Status> {
+/// Makes what every cluster has and this one has not yet.
+pub async fn run(state: &State) -> Result<(), Status> {
     let namespaces = SYSTEM_NAMESPACES.iter().map(|name| (("", "namespaces"), named(name)));
     let classes = SYSTEM_PRIORITIES.iter().map(|(name, value, description)| {
         let mut class = named(name);
@@ -40,16 +41,21 @@ pub async fn run(state: &State, port: u16) -> Result<(), Status> {
     let made =
         namespaces.chain(classes).map(|((group, plural), object)| ensure(state, group, plural, object));
     futures::future::try_join_all(made).await?;
-    ensure(state, "", "services", own_service(port)).await
+    ensure(state, "", "services", own_service()).await?;
+    ensure(state, "", "endpoints", own_endpoints()).await?;
+    ensure(state, "discovery.k8s.io", "endpointslices", own_endpoint_slice()).await
 }
 
 fn named(name: &str) -> Value {
     json!({ "metadata": { "name": name } })
 }
 
-/// The service by which programs in a cluster reach the API. Nothing listens on its address, since nothing
-/// runs on simulated nodes; clients read from it which IP family the cluster has.
-fn own_service(port: u16) -> Value {
+/// The port of the service `kubernetes`.
+const HTTPS: u16 = 443;
+
+/// The service by which programs in a cluster reach the API. Its address is that of the API on nodes that really run
+/// pods; nothing listens there for simulated ones. Clients read from it which IP family the cluster has.
+fn own_service() -> Value {
     json!({
         "metadata": {
             "name": "kubernetes",
@@ -57,9 +63,37 @@ fn own_service(port: u16) -> Value {
             "labels": { "component": "apiserver", "provider": "kubernetes" },
         },
         "spec": {
-            "clusterIP": "10.96.0.1",
-            "ports": [{ "name": "https", "protocol": "TCP", "port": 443, "targetPort": port }],
+            "clusterIP": SERVICE_ADDRESS,
+            "ports": [{ "name": "https", "protocol": "TCP", "port": HTTPS, "targetPort": HTTPS }],
         },
+    })
+}
+
+/// Where the service leads: to its own address, on each node.
+fn own_endpoints() -> Value {
+    json!({
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": { "endpointslice.kubernetes.io/skip-mirror": "true" },
+        },
+        "subsets": [{
+            "addresses": [{ "ip": SERVICE_ADDRESS }],
+            "ports": [{ "name": "https", "port": HTTPS, "protocol": "TCP" }],
+        }],
+    })
+}
+
+fn own_endpoint_slice() -> Value {
+    json!({
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": { "kubernetes.io/service-name": "kubernetes" },
+        },
+        "addressType": "IPv4",
+        "endpoints": [{ "addresses": [SERVICE_ADDRESS], "conditions": { "ready": true } }],
+        "ports": [{ "name": "https", "protocol": "TCP", "port": HTTPS }],
     })
 }
 

@@ -4,3 +4,4 @@ pub mod bootstrap;
 pub mod definitions;
 pub mod quotas;
 pub mod sweeper;
+pub mod token_secrets;

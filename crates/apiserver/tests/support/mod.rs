@@ -42,6 +42,8 @@ impl Answer {
 pub struct Client {
     address: std::net::SocketAddr,
     connector: TlsConnector,
+    /// By which the server is to be certified.
+    name: ServerName<'static>,
     token: String,
 }
 
@@ -59,12 +61,23 @@ impl Client {
         Client {
             address: server.address(),
             connector: TlsConnector::from(Arc::new(config)),
+            name: ServerName::from(server.address().ip()),
             token: server.token().to_owned(),
         }
     }
 
     pub fn without_token(mut self) -> Client {
         self.token.clear();
+        self
+    }
+
+    pub fn with_token(mut self, token: &str) -> Client {
+        token.clone_into(&mut self.token);
+        self
+    }
+
+    pub fn by_name(mut self, name: &'static str) -> Client {
+        self.name = ServerName::try_from(name).unwrap();
         self
     }
 
@@ -76,8 +89,7 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> http::Response<Incoming> {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let name = ServerName::from(self.address.ip());
-        let stream = self.connector.connect(name, stream).await.unwrap();
+        let stream = self.connector.connect(self.name.clone(), stream).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
