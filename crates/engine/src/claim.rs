@@ -76,8 +76,10 @@ impl Engine {
 
     /// Takes a pod out of its assignment's list.
     fn unlink(&mut self, owner: DaemonSetId, node: NodeId, id: PodId, next: PodId) {
-        let Some(daemonset) = self.daemonsets.get_mut(owner) else { return };
-        let Some(assignment) = daemonset.assignments.get_mut(&node) else { return };
+        let daemonset = self.daemonsets.get_mut(owner);
+        let assignment = daemonset.and_then(|daemonset| daemonset.assignments.get_mut(&node));
+        let listed = "a pod is in the list of its assignment";
+        let Some(assignment) = self.tables.violations.found(assignment, listed) else { return };
         if assignment.first == id {
             assignment.first = next;
             return;
@@ -90,6 +92,7 @@ impl Engine {
             }
             at = row.next;
         }
+        self.tables.violations.expect(false, listed);
     }
 
     fn place_for(&mut self, id: PodId, controller: PodController) -> Place {

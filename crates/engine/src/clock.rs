@@ -18,6 +18,9 @@ impl Engine {
         for daemonset in self.daemonsets.iter_mut() {
             daemonset.clock_was_set(by_millis);
         }
+        for (_, rollout) in self.daemonsets.rollouts_mut() {
+            rollout.clock_was_set(by_millis);
+        }
         for (_, namespace) in self.tables.namespaces.iter_mut() {
             namespace.revisions.values_mut().for_each(|row| row.claims.clock_was_set(by_millis));
         }
@@ -37,9 +40,6 @@ impl DaemonSetState {
         shift(&mut self.wake);
         shift(&mut self.status_not_before);
         self.claim_at.iter_mut().for_each(shift);
-        if let Some(rollout) = &mut self.rollout {
-            rollout.clock_was_set(by_millis);
-        }
         for assignment in self.assignments.values_mut().filter(|assignment| assignment.wake != Time(i64::MAX))
         {
             assignment.wake = AT_ONCE;

@@ -92,8 +92,6 @@ pub(crate) struct DaemonSetState {
     pub spec: Option<Spec>,
     /// A write found it gone, or another one in its place: nothing is done for it until a list decides.
     pub is_gone: bool,
-    /// Its roll-outs under a policy.
-    pub rollout: Option<Box<RolloutState>>,
     /// Several policies select it: none of them acts, and it does not roll.
     pub is_contested: bool,
     pub assignments: HashMap<NodeId, Assignment>,
@@ -149,7 +147,6 @@ impl DaemonSetState {
             namespace,
             spec: None,
             is_gone: false,
-            rollout: None,
             is_contested: false,
             assignments: HashMap::new(),
             dirty: Vec::new(),

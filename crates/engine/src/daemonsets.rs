@@ -1,5 +1,6 @@
 //! DaemonSets by number.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -10,32 +11,41 @@ use crate::daemonset::DaemonSetState;
 use crate::ids::{DaemonSetId, NamespaceId, NodeId};
 use crate::namespaces::Namespaces;
 use crate::nodes::Nodes;
+use crate::policy::RolloutState;
 
 /// All DaemonSets that are known or that some pod names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DaemonSets {
-    rows: Vec<Option<Box<DaemonSetState>>>,
+    rows: Vec<Option<Box<Row>>>,
     free: Vec<u32>,
     by_uid: HashMap<(NamespaceId, Uid), DaemonSetId>,
     /// Those that the next decision looks at.
-    active: Vec<DaemonSetId>,
+    active: VecDeque<DaemonSetId>,
+}
+
+/// A DaemonSet and its roll-outs, if a policy conducts them. What works on both is given each by itself.
+#[derive(Clone, Debug)]
+struct Row {
+    own: DaemonSetState,
+    rollout: Option<Box<RolloutState>>,
 }
 
 /// All DaemonSets but the one that is worked on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Others<'a> {
-    before: &'a [Option<Box<DaemonSetState>>],
-    after: &'a [Option<Box<DaemonSetState>>],
+    before: &'a [Option<Box<Row>>],
+    after: &'a [Option<Box<Row>>],
 }
 
 impl Others<'_> {
     /// The DaemonSet of a number; `None` for the one that is worked on.
     pub fn get(&self, id: DaemonSetId) -> Option<&DaemonSetState> {
         let index = id.0 as usize;
-        match index.checked_sub(self.before.len()) {
-            None => self.before[index].as_deref(),
-            Some(past) => self.after.get(past.checked_sub(1)?)?.as_deref(),
-        }
+        let row = match index.checked_sub(self.before.len()) {
+            None => self.before.get(index)?,
+            Some(past) => self.after.get(past.checked_sub(1)?)?,
+        };
+        Some(&row.as_deref()?.own)
     }
 }
 
@@ -51,7 +61,8 @@ impl DaemonSets {
             self.rows.push(None);
             (self.rows.len() - 1) as u32
         }));
-        self.rows[id.0 as usize] = Some(Box::new(DaemonSetState::new(id, key, namespace)));
+        let own = DaemonSetState::new(id, key, namespace);
+        self.rows[id.0 as usize] = Some(Box::new(Row { own, rollout: None }));
         self.by_uid.insert((namespace, uid), id);
         if let Some(row) = namespaces.get_mut(namespace) {
             row.daemonsets.push(id);
@@ -66,19 +77,37 @@ impl DaemonSets {
 
     /// The DaemonSet of a number.
     pub fn get(&self, id: DaemonSetId) -> Option<&DaemonSetState> {
-        self.rows.get(id.0 as usize)?.as_deref()
+        Some(&self.rows.get(id.0 as usize)?.as_deref()?.own)
     }
 
     /// The DaemonSet of a number, to change it.
     pub fn get_mut(&mut self, id: DaemonSetId) -> Option<&mut DaemonSetState> {
-        self.rows.get_mut(id.0 as usize)?.as_deref_mut()
+        Some(&mut self.rows.get_mut(id.0 as usize)?.as_deref_mut()?.own)
     }
 
-    /// A DaemonSet to work on, and all others to look at meanwhile.
-    pub fn split(&mut self, id: DaemonSetId) -> Option<(&mut DaemonSetState, Others<'_>)> {
+    /// The roll-outs of a DaemonSet, if a policy conducts them.
+    pub fn rollout(&self, id: DaemonSetId) -> Option<&RolloutState> {
+        self.rows.get(id.0 as usize)?.as_deref()?.rollout.as_deref()
+    }
+
+    /// A DaemonSet and its roll-outs, to change them.
+    pub fn with_rollout(
+        &mut self,
+        id: DaemonSetId,
+    ) -> Option<(&mut DaemonSetState, &mut Option<Box<RolloutState>>)> {
+        let row = self.rows.get_mut(id.0 as usize)?.as_deref_mut()?;
+        Some((&mut row.own, &mut row.rollout))
+    }
+
+    /// A DaemonSet to work on with its roll-outs, and all others to look at meanwhile.
+    pub fn split(
+        &mut self,
+        id: DaemonSetId,
+    ) -> Option<(&mut DaemonSetState, Option<&mut RolloutState>, Others<'_>)> {
         let (before, rest) = self.rows.split_at_mut_checked(id.0 as usize)?;
-        let (daemonset, after) = rest.split_first_mut()?;
-        Some((daemonset.as_deref_mut()?, Others { before, after }))
+        let (row, after) = rest.split_first_mut()?;
+        let row = row.as_deref_mut()?;
+        Some((&mut row.own, row.rollout.as_deref_mut(), Others { before, after }))
     }
 
     /// Marks a DaemonSet for the next decision.
@@ -87,7 +116,7 @@ impl DaemonSets {
             && !daemonset.active
         {
             daemonset.active = true;
-            self.active.push(id);
+            self.active.push_back(id);
         }
     }
 
@@ -99,21 +128,19 @@ impl DaemonSets {
         }
     }
 
-    /// Takes the DaemonSets that are to be looked at.
-    pub fn take_active(&mut self) -> Vec<DaemonSetId> {
-        std::mem::take(&mut self.active)
-    }
-
-    /// Gives the empty list back, whose memory the next decision needs.
-    pub fn reuse(&mut self, emptied: Vec<DaemonSetId>) {
-        if self.active.is_empty() {
-            self.active = emptied;
+    /// The next DaemonSet that is to be looked at; it is not marked any more.
+    pub fn next_active(&mut self) -> Option<DaemonSetId> {
+        let id = self.active.pop_front()?;
+        if let Some(daemonset) = self.get_mut(id) {
+            daemonset.active = false;
         }
+        Some(id)
     }
 
     /// Forgets a DaemonSet.
     pub fn remove(&mut self, namespaces: &mut Namespaces, id: DaemonSetId) {
-        let Some(daemonset) = self.rows.get_mut(id.0 as usize).and_then(Option::take) else { return };
+        let Some(row) = self.rows.get_mut(id.0 as usize).and_then(Option::take) else { return };
+        let daemonset = row.own;
         self.by_uid.remove(&(daemonset.namespace, daemonset.key.uid));
         self.free.push(daemonset.id.0);
         if let Some(row) = namespaces.get_mut(daemonset.namespace) {
@@ -124,12 +151,28 @@ impl DaemonSets {
 
     /// All DaemonSets.
     pub fn iter(&self) -> impl Iterator<Item = &DaemonSetState> {
-        self.rows.iter().filter_map(Option::as_deref)
+        self.rows.iter().filter_map(|row| Some(&row.as_deref()?.own))
     }
 
     /// All DaemonSets, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut DaemonSetState> {
-        self.rows.iter_mut().filter_map(Option::as_deref_mut)
+        self.rows.iter_mut().filter_map(|row| Some(&mut row.as_deref_mut()?.own))
+    }
+
+    /// The DaemonSets whose roll-outs policies conduct, with these.
+    pub fn rollouts(&self) -> impl Iterator<Item = (&DaemonSetState, &RolloutState)> {
+        self.rows.iter().filter_map(|row| {
+            let row = row.as_deref()?;
+            Some((&row.own, row.rollout.as_deref()?))
+        })
+    }
+
+    /// The same, to change the roll-outs.
+    pub fn rollouts_mut(&mut self) -> impl Iterator<Item = (&DaemonSetState, &mut RolloutState)> {
+        self.rows.iter_mut().filter_map(|row| {
+            let row = row.as_deref_mut()?;
+            Some((&row.own, row.rollout.as_deref_mut()?))
+        })
     }
 
     /// How many there are.

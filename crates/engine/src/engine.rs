@@ -140,17 +140,14 @@ impl Engine {
         while let Some(wake) = self.tables.timers.pop_due(now) {
             self.wake(wake, now);
         }
-        let mut active = self.daemonsets.take_active();
-        for id in active.drain(..) {
-            if let Some((daemonset, others)) = self.daemonsets.split(id) {
-                daemonset.active = false;
-                self.tables.run(daemonset, &others, now);
+        while let Some(id) = self.daemonsets.next_active() {
+            if let Some((daemonset, rollout, others)) = self.daemonsets.split(id) {
+                self.tables.run(daemonset, rollout, &others, now);
                 #[cfg(debug_assertions)]
                 check_counts(daemonset, &self.tables);
             }
             self.forget_if_unused(id);
         }
-        self.daemonsets.reuse(active);
         self.ask_for_lists(now);
         if self.tables.scope != Scope::Nothing {
             self.write_policy_statuses(now);

@@ -5,24 +5,35 @@ use crate::base::Time;
 use crate::daemonset::DaemonSetState;
 use crate::ids::{NodeId, PodId};
 use crate::mark;
+use crate::policy::RolloutState;
 use crate::tables::Tables;
 use crate::timers::Wake;
 use crate::view;
 
 impl Tables {
     /// Looks at every assignment that something happened to.
-    pub(crate) fn evaluate_dirty(&mut self, daemonset: &mut DaemonSetState, now: Time) {
-        let mut dirty = std::mem::take(&mut daemonset.dirty);
-        for node in dirty.drain(..) {
+    pub(crate) fn evaluate_dirty(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        mut rollout: Option<&mut RolloutState>,
+        now: Time,
+    ) {
+        while let Some(node) = daemonset.dirty.pop() {
             if daemonset.assignments.get(&node).is_some_and(|assignment| assignment.dirty) {
-                self.evaluate(daemonset, node, now);
+                self.evaluate(daemonset, rollout.as_deref_mut(), node, now);
             }
         }
-        daemonset.dirty = dirty;
     }
 
-    /// Looks at an assignment and keeps its marks, and the wakes that it needs.
-    pub(crate) fn evaluate(&mut self, daemonset: &mut DaemonSetState, node: NodeId, now: Time) {
+    /// Looks at an assignment and keeps its marks, and the wakes that it needs. A roll-out that a policy conducts looks
+    /// at the node too, and may hold its pod back.
+    pub(crate) fn evaluate(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: Option<&mut RolloutState>,
+        node: NodeId,
+        now: Time,
+    ) {
         let forget_millis = 2 * self.limits.failed_pod_last_millis;
         if let Some(assignment) = daemonset.assignments.get_mut(&node) {
             assignment.dirty = false;
@@ -39,7 +50,7 @@ impl Tables {
         let view = self.view(daemonset, node, now);
         let strategy = daemonset.spec.as_ref().map(|spec| spec.fact.strategy);
         let mut marks = strategy.filter(|_| node != NodeId::NONE).map_or(0, |strategy| view.marks(strategy));
-        if let Some(rollout) = &mut daemonset.rollout {
+        if let Some(rollout) = rollout {
             rollout.nodes.touch(node);
             marks &= if rollout.holds(node) { !mark::CREATES } else { u32::MAX };
         }

@@ -7,7 +7,7 @@ use crate::base::{Time, Uid};
 use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
 use crate::facts::Status;
-use crate::policy::{NodeFailure, NodeState, RolloutFigures, RolloutPhase};
+use crate::policy::{NodeFailure, NodeState, RolloutFigures, RolloutPhase, RolloutState};
 use crate::status::live;
 
 /// One DaemonSet as the engine sees it now.
@@ -91,9 +91,8 @@ pub struct RolloutNode {
     pub failure: Option<NodeFailure>,
 }
 
-fn figures(daemonset: &DaemonSetState) -> Option<Rollout<'_>> {
-    let rollout = daemonset.rollout.as_deref()?;
-    Some(Rollout {
+fn figures<'a>((daemonset, rollout): (&'a DaemonSetState, &'a RolloutState)) -> Rollout<'a> {
+    Rollout {
         namespace: &daemonset.key.namespace,
         daemonset: &daemonset.key.name,
         policy: &rollout.policy.key.name,
@@ -110,24 +109,23 @@ fn figures(daemonset: &DaemonSetState) -> Option<Rollout<'_>> {
         failed: rollout.notes.failed().len(),
         started_at: rollout.started_at,
         progress_at: rollout.progress_at,
-    })
+    }
 }
 
 impl Engine {
     /// The roll-outs under policies, in no particular order.
     pub fn rollouts(&self) -> impl Iterator<Item = Rollout<'_>> {
-        self.daemonsets.iter().filter_map(figures)
+        self.daemonsets.rollouts().map(figures)
     }
 
     /// The roll-out of one DaemonSet, if a policy conducts it.
     pub fn rollout(&self, namespace: &str, name: &str) -> Option<Rollout<'_>> {
-        figures(self.under_policy(namespace, name)?)
+        self.under_policy(namespace, name).map(figures)
     }
 
     /// What its policy makes of each eligible node, in the order in which nodes are taken; none without a policy.
     pub fn rollout_nodes(&self, namespace: &str, name: &str, now: Time) -> Vec<RolloutNode> {
-        let Some(daemonset) = self.under_policy(namespace, name) else { return Vec::new() };
-        let Some(rollout) = daemonset.rollout.as_deref() else { return Vec::new() };
+        let Some((daemonset, rollout)) = self.under_policy(namespace, name) else { return Vec::new() };
         let goal = rollout.goal().map_or("", |goal| goal);
         let states = self.tables.survey(daemonset, &rollout.policy.spec, goal, now);
         let waves = rollout.waves(&states, rollout.policy.spec.waves.len());
@@ -145,8 +143,9 @@ impl Engine {
         states.iter().enumerate().map(node).collect()
     }
 
-    fn under_policy(&self, namespace: &str, name: &str) -> Option<&DaemonSetState> {
-        self.daemonset(namespace, name).filter(|daemonset| daemonset.rollout.is_some())
+    fn under_policy(&self, namespace: &str, name: &str) -> Option<(&DaemonSetState, &RolloutState)> {
+        let daemonset = self.daemonset(namespace, name)?;
+        Some((daemonset, self.daemonsets.rollout(daemonset.id)?))
     }
 
     /// The figures of all DaemonSets, in no particular order. Nothing is computed but what is told.

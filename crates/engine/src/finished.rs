@@ -13,6 +13,7 @@ use crate::namespaces::RevisionRow;
 use crate::pending::{Creation, Patch, Pending, RevisionWrite, Write};
 use crate::pod_body::HASH_LABEL;
 use crate::pods::Place;
+use crate::policy::RolloutState;
 use crate::tables::Tables;
 use crate::timers::Wait;
 
@@ -23,9 +24,11 @@ impl Engine {
             return self.policy_written(write, &outcome, now);
         }
         let Some(Pending { daemonset: id, write }) = self.tables.pending.remove(&id) else { return };
-        let Some(daemonset) = self.daemonsets.get_mut(id) else { return };
+        let asked_by = self.daemonsets.with_rollout(id);
+        let known = "a DaemonSet is known as long as a write of it is under way";
+        let Some((daemonset, rollout)) = self.tables.violations.found(asked_by, known) else { return };
         let (pod, revision, namespace) = (write.pod(), write.revision(), daemonset.namespace);
-        self.tables.settle_write(daemonset, write, outcome, now);
+        self.tables.settle_write(daemonset, rollout.as_deref_mut(), write, outcome, now);
         self.daemonsets.activate(id);
         if let Some(pod) = pod.and_then(|uid| self.tables.pods.find(uid)) {
             self.touch_pod(pod);
@@ -57,15 +60,27 @@ impl Engine {
 
 impl Tables {
     /// Works an outcome into its DaemonSet.
-    fn settle_write(&mut self, daemonset: &mut DaemonSetState, write: Write, outcome: Outcome, now: Time) {
+    fn settle_write(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: Option<&mut RolloutState>,
+        write: Write,
+        outcome: Outcome,
+        now: Time,
+    ) {
         match write {
             Write::Create(creation) => self.created(daemonset, creation, outcome, now),
-            Write::Delete { pod, as_known } => self.deleted(daemonset, &pod, as_known, outcome, now),
+            Write::Delete { pod, as_known } => {
+                if let Some(rollout) = rollout {
+                    self.note_deletion(rollout, pod.uid, &outcome);
+                }
+                self.deleted(daemonset, &pod, as_known, outcome, now);
+            }
             Write::Patch { pod, patch } => self.patched(daemonset, pod, patch, outcome, now),
             Write::Revision(write) => self.revision_written(daemonset, write, outcome, now),
             Write::Cleanup(revision) => self.cleaned_up(daemonset, revision, outcome, now),
             Write::Status(status) => self.status_written(daemonset, status, outcome, now),
-            Write::Rewrite => self.template_rewritten(daemonset, outcome, now),
+            Write::Rewrite => self.template_rewritten(daemonset, rollout, outcome, now),
         }
     }
 
@@ -183,17 +198,6 @@ impl Tables {
         now: Time,
     ) {
         self.violations.settle(&mut daemonset.in_flight.deletes);
-        if let Some(rollout) = &mut daemonset.rollout {
-            // Without an answer it may be.
-            let is_gone = match &outcome {
-                Outcome::Failed { failure, .. } => *failure == Failure::Unknown,
-                _ => true,
-            };
-            let exempt = rollout.pod_went(pod.uid, is_gone);
-            if let Some(node) = exempt.and_then(|name| self.nodes.find(&name)) {
-                rollout.nodes.touch(node);
-            }
-        }
         match outcome {
             Outcome::Done => {
                 daemonset.retries.deletes.succeed();

@@ -14,6 +14,7 @@ use crate::namespaces::RevisionRow;
 use crate::pending::{Patch, RevisionWrite, Write};
 use crate::pod_body::HASH_LABEL;
 use crate::pods::Place;
+use crate::policy::RolloutState;
 use crate::revision;
 use crate::tables::Tables;
 
@@ -316,7 +317,12 @@ impl Tables {
 
     /// [J10](crate::spec#j10): old revisions beyond the limit go, the lowest numbers first, except those
     /// whose hash a pod still carries.
-    pub(crate) fn clean_up_history(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+    pub(crate) fn clean_up_history(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: Option<&RolloutState>,
+        now: Time,
+    ) {
         if !daemonset.cleanup_dirty || self.must_wait(daemonset, |daemonset| &daemonset.retries.history, now)
         {
             return;
@@ -325,7 +331,7 @@ impl Tables {
         let (Some(spec), Some(current)) = (&daemonset.spec, &daemonset.current) else { return };
         let limit = usize::try_from(spec.fact.revision_history_limit).unwrap_or(0);
         let mut old = self.claimed_revisions(daemonset);
-        let good = daemonset.rollout.as_ref().and_then(|rollout| rollout.last_good.as_deref());
+        let good = rollout.and_then(|rollout| rollout.last_good.as_deref());
         old.retain(|one| one.reference.uid != current.uid && Some(one.hash.as_str()) != good);
         let excess = old.len().saturating_sub(limit);
         let dead: Vec<RevisionRef> = {

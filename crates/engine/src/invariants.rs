@@ -30,6 +30,13 @@ impl Violations {
         condition
     }
 
+    /// What must be there, as `invariant` says; that it is not is a violation.
+    #[track_caller]
+    pub(crate) fn found<T>(&mut self, value: Option<T>, invariant: &'static str) -> Option<T> {
+        self.expect(value.is_some(), invariant);
+        value
+    }
+
     /// Takes one from a number of writes in flight.
     #[track_caller]
     pub(crate) fn settle(&mut self, in_flight: &mut usize) {

@@ -9,13 +9,23 @@ use crate::daemonset::DaemonSetState;
 use crate::ids::{NodeId, PodId};
 use crate::mark;
 use crate::pending::{Creation, Write};
-use crate::rollout::Budget;
+use crate::policy::RolloutState;
 use crate::tables::Tables;
 use crate::view::Why;
 
+/// The next node that lacks a pod.
+pub(crate) fn next_create(daemonset: &DaemonSetState) -> Option<NodeId> {
+    daemonset.next_to_create(mark::CREATE)
+}
+
 impl Tables {
     /// Deletes what the assignments ask to delete, by node name, as many at once as are allowed.
-    pub(crate) fn manage_deletes(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+    pub(crate) fn manage_deletes(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        mut rollout: Option<&mut RolloutState>,
+        now: Time,
+    ) {
         while let Some(node) = daemonset.first(mark::DELETE) {
             if !self.may_delete(daemonset, now) {
                 return;
@@ -29,7 +39,7 @@ impl Tables {
                 self.tell_why(daemonset, node, pod, why, now);
                 self.delete(daemonset, pod);
             }
-            self.evaluate(daemonset, node, now);
+            self.evaluate(daemonset, rollout.as_deref_mut(), node, now);
         }
     }
 
@@ -98,49 +108,49 @@ impl Tables {
         daemonset.failed.insert(node, FailedBackoff { generation, delay_millis, updated: now });
     }
 
-    /// Asks for the next batch of creations, of manage or of the roll-out, and says whether there were any.
+    /// Asks for the next batch of creations, on the nodes that `next` names, and says whether there were any.
     /// Batches of 1, 2, 4, ... follow each other as long as none fails ([C8](crate::spec#c8)); nodes are
     /// taken by name, those whose creations fail after all others.
-    pub(crate) fn create(&mut self, daemonset: &mut DaemonSetState, roll: bool, now: Time) -> bool {
+    pub(crate) fn create(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        mut rollout: Option<&mut RolloutState>,
+        next: fn(&DaemonSetState) -> Option<NodeId>,
+        now: Time,
+    ) -> bool {
         if daemonset.in_flight.creates > 0 {
             return false;
         }
         let mut asked = 0;
         while asked < daemonset.batch {
-            let Some(node) = self.next_create(daemonset, roll) else { break };
+            let Some(node) = next(daemonset) else { break };
             if self.must_wait(daemonset, |daemonset| &daemonset.retries.creates, now) {
                 break;
             }
-            if !self.create_on(daemonset, node, now) {
+            if !self.create_on(daemonset, rollout.as_deref(), node, now) {
                 break;
             }
-            self.evaluate(daemonset, node, now);
+            self.evaluate(daemonset, rollout.as_deref_mut(), node, now);
             asked += 1;
         }
         asked > 0
     }
 
-    /// The next node to create a pod on.
-    fn next_create(&self, daemonset: &DaemonSetState, roll: bool) -> Option<NodeId> {
-        if !roll {
-            return daemonset.next_to_create(mark::CREATE);
-        }
-        let Budget::Surge(max_surge) = Budget::of(daemonset)? else { return None };
-        if daemonset.count(mark::MISSING_OLD) > 0 {
-            return None;
-        }
-        let within = daemonset.count(mark::SURGING) < max_surge;
-        let at_once = daemonset.next_to_create(mark::SURGE_NOW);
-        at_once.or_else(|| daemonset.next_to_create(mark::SURGE_CANDIDATE).filter(|_| within))
-    }
-
     /// Asks for a pod on a node; false when there cannot be one.
-    pub(crate) fn create_on(&mut self, daemonset: &mut DaemonSetState, node: NodeId, now: Time) -> bool {
+    pub(crate) fn create_on(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: Option<&RolloutState>,
+        node: NodeId,
+        now: Time,
+    ) -> bool {
         if !self.is_creatable(daemonset, node, now) {
             return false;
         }
-        let (Some(spec), Some(current)) = (&daemonset.spec, &daemonset.current) else { return false };
-        let earlier = self.revision_for(daemonset, node);
+        let made_of = daemonset.spec.as_ref().zip(daemonset.current.as_ref());
+        let is_known = "a pod is created once the revision of its template is known";
+        let Some((spec, current)) = self.violations.found(made_of, is_known) else { return false };
+        let earlier = rollout.and_then(|rollout| self.revision_for(daemonset, rollout, node));
         // The label of the generation stands for the current template (F1).
         let template_generation = spec.fact.template_generation.filter(|_| earlier.is_none());
         let (template, hash) = earlier.unwrap_or_else(|| (spec.fact.template.clone(), current.hash.clone()));

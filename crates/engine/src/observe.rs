@@ -102,10 +102,11 @@ impl Engine {
             .map(|daemonset| daemonset.id)
             .collect();
         for id in gone {
-            let Some(daemonset) = self.daemonsets.get_mut(id) else { continue };
+            let Some((daemonset, rollout)) = self.daemonsets.with_rollout(id) else { continue };
             daemonset.spec = None;
-            let policy = daemonset.rollout.take().map(|rollout| rollout.policy.key.clone());
-            policy.iter().for_each(|policy| self.tables.policies.changed(policy));
+            if let Some(rollout) = rollout.take() {
+                self.tables.policies.changed(&rollout.policy.key);
+            }
             daemonset.current = None;
             daemonset.unanswered.clear();
             daemonset.failed.clear();
@@ -115,7 +116,7 @@ impl Engine {
             let nodes: Vec<NodeId> = daemonset.assignments.keys().copied().collect();
             for node in nodes {
                 self.tables.forget_creating(daemonset, node);
-                self.tables.evaluate(daemonset, node, Time(0));
+                self.tables.evaluate(daemonset, None, node, Time(0));
             }
             self.claim_again(id);
             self.daemonsets.activate(id);

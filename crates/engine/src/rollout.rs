@@ -11,6 +11,7 @@
 use crate::base::Time;
 use crate::daemonset::DaemonSetState;
 use crate::facts::Strategy;
+use crate::ids::NodeId;
 use crate::mark;
 use crate::tables::Tables;
 
@@ -39,6 +40,17 @@ impl Budget {
             _ => Budget::Surge(surge),
         })
     }
+}
+
+/// The next node on which a pod comes beside an old one.
+pub(crate) fn next_create(daemonset: &DaemonSetState) -> Option<NodeId> {
+    let Budget::Surge(max_surge) = Budget::of(daemonset)? else { return None };
+    if daemonset.count(mark::MISSING_OLD) > 0 {
+        return None;
+    }
+    let within = daemonset.count(mark::SURGING) < max_surge;
+    let at_once = daemonset.next_to_create(mark::SURGE_NOW);
+    at_once.or_else(|| daemonset.next_to_create(mark::SURGE_CANDIDATE).filter(|_| within))
 }
 
 impl Tables {
@@ -78,10 +90,12 @@ impl Tables {
             if !self.may_delete(daemonset, now) {
                 return;
             }
-            let Some(pod) = self.view(daemonset, node, now).old_pod() else { return };
+            let pod = self.view(daemonset, node, now).old_pod();
+            let is_old = "a node in line for the roll-out has an old pod";
+            let Some(pod) = self.violations.found(pod, is_old) else { return };
             let before = daemonset.count(mark::UNAVAILABLE);
             self.delete(daemonset, pod);
-            self.evaluate(daemonset, node, now);
+            self.evaluate(daemonset, None, node, now);
             self.check_budget(daemonset, before);
             left -= 1;
         }

@@ -7,32 +7,47 @@ use crate::base::Time;
 use crate::config::Scope;
 use crate::daemonset::{DaemonSetState, Spec};
 use crate::daemonsets::Others;
+use crate::manage;
 use crate::mark;
 use crate::pod_name::{self, POD_NAMES, PodNames};
+use crate::policy::RolloutState;
+use crate::rollout;
 use crate::tables::Tables;
 
 impl Tables {
-    /// Looks at one DaemonSet.
-    pub(crate) fn run(&mut self, daemonset: &mut DaemonSetState, others: &Others<'_>, now: Time) {
+    /// Looks at one DaemonSet, whose roll-outs a policy may conduct.
+    pub(crate) fn run(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: Option<&mut RolloutState>,
+        others: &Others<'_>,
+        now: Time,
+    ) {
         match self.scope {
-            Scope::All => self.sync(daemonset, others, now),
-            Scope::Rollouts | Scope::Nothing => self.follow(daemonset, now),
+            Scope::All => self.sync(daemonset, rollout, others, now),
+            Scope::Rollouts | Scope::Nothing => self.follow(daemonset, rollout, now),
         }
     }
 
     /// Another controller places pods and keeps revisions: what it does is counted and can be explained.
-    fn follow(&mut self, daemonset: &mut DaemonSetState, now: Time) {
+    fn follow(&mut self, daemonset: &mut DaemonSetState, mut rollout: Option<&mut RolloutState>, now: Time) {
         self.follow_revision(daemonset);
-        self.evaluate_dirty(daemonset, now);
-        if !daemonset.rests() {
-            self.advance_rollout(daemonset, now);
+        self.evaluate_dirty(daemonset, rollout.as_deref_mut(), now);
+        if let Some(rollout) = rollout.filter(|_| !daemonset.rests()) {
+            self.advance_rollout(daemonset, rollout, now);
         }
     }
 
     /// The sync of one DaemonSet: the specification's section 0, on what has changed.
-    fn sync(&mut self, daemonset: &mut DaemonSetState, others: &Others<'_>, now: Time) {
+    fn sync(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        mut rollout: Option<&mut RolloutState>,
+        others: &Others<'_>,
+        now: Time,
+    ) {
         if daemonset.rests() {
-            self.evaluate_dirty(daemonset, now);
+            self.evaluate_dirty(daemonset, rollout, now);
             self.warn_of_empty_selector(daemonset);
             return;
         }
@@ -41,15 +56,16 @@ impl Tables {
         if !self.establish_revision(daemonset, others, now) {
             return;
         }
-        self.evaluate_dirty(daemonset, now);
-        self.manage_deletes(daemonset, now);
-        self.advance_rollout(daemonset, now);
-        self.evaluate_dirty(daemonset, now);
-        let mut asked = self.create(daemonset, false, now);
-        let has_policy = daemonset.rollout.is_some() || daemonset.is_contested;
-        if !has_policy && self.may_roll(daemonset, now) {
+        self.evaluate_dirty(daemonset, rollout.as_deref_mut(), now);
+        self.manage_deletes(daemonset, rollout.as_deref_mut(), now);
+        if let Some(rollout) = rollout.as_deref_mut() {
+            self.advance_rollout(daemonset, rollout, now);
+            self.evaluate_dirty(daemonset, Some(rollout), now);
+        }
+        let mut asked = self.create(daemonset, rollout.as_deref_mut(), manage::next_create, now);
+        if rollout.is_none() && !daemonset.is_contested && self.may_roll(daemonset, now) {
             self.roll_deletes(daemonset, now);
-            asked |= self.create(daemonset, true, now);
+            asked |= self.create(daemonset, None, rollout::next_create, now);
         }
         if !asked && daemonset.in_flight.creates == 0 && daemonset.queue(mark::CREATE).is_empty() {
             daemonset.batch = 1;
@@ -57,7 +73,7 @@ impl Tables {
         if daemonset.retries.creates.blocked(now).is_none()
             && daemonset.retries.deletes.blocked(now).is_none()
         {
-            self.clean_up_history(daemonset, now);
+            self.clean_up_history(daemonset, rollout.as_deref(), now);
         }
         self.update_status(daemonset, now);
     }

@@ -34,8 +34,12 @@ enum Order {
 
 impl Tables {
     /// Looks at the roll-out of a DaemonSet that a policy selects, and asks for what is to be done next.
-    pub(crate) fn advance_rollout(&mut self, daemonset: &mut DaemonSetState, now: Time) {
-        let Some(mut rollout) = daemonset.rollout.take() else { return };
+    pub(crate) fn advance_rollout(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: &mut RolloutState,
+        now: Time,
+    ) {
         // Two controllers must not roll one DaemonSet.
         let strategy = daemonset.spec.as_ref().map(|spec| spec.fact.strategy);
         let is_refused = self.scope == Scope::Rollouts && strategy != Some(Strategy::OnDelete);
@@ -46,18 +50,16 @@ impl Tables {
             self.policies.changed(&rollout.policy.key);
         }
         if is_refused {
-            daemonset.rollout = Some(rollout);
             return;
         }
-        if let Some(current) = daemonset.current.clone().filter(|_| !daemonset.is_at_rest_under(&rollout)) {
+        if let Some(current) = daemonset.current.clone().filter(|_| !daemonset.is_at_rest_under(rollout)) {
             let last_good = rollout.last_good.clone();
-            self.advance_rollout_to(daemonset, &mut rollout, &current.hash, now);
+            self.advance_rollout_to(daemonset, rollout, &current.hash, now);
             // The revision that was good before need not be kept any more.
             daemonset.cleanup_dirty |= rollout.last_good != last_good;
             self.policies.changed(&rollout.policy.key);
         }
-        daemonset.rollout = Some(rollout);
-        self.keep_last_good(daemonset);
+        self.keep_last_good(daemonset, rollout);
     }
 
     fn advance_rollout_to(
@@ -255,7 +257,7 @@ impl Tables {
             let state = self.nodes.find(&name).and_then(|node| rollout.nodes.state(node));
             let state = state.filter(|state| state.health == Health::Well);
             let Some((node, new)) = state.and_then(|state| Some((state.node, state.new?))) else { continue };
-            if !new.ready && !self.give(daemonset, node, Order::DeleteAsKnown(new.id), now) {
+            if !new.ready && !self.give(daemonset, rollout, node, Order::DeleteAsKnown(new.id), now) {
                 return;
             }
             rollout.again.remove(&name);
@@ -294,8 +296,9 @@ impl Tables {
         node: NodeId,
         now: Time,
     ) -> bool {
-        let Some(state) = rollout.nodes.state(node) else { return true };
-        let Some(old) = state.old else { return true };
+        let in_line = rollout.nodes.state(node).and_then(|state| Some((state, state.old?)));
+        let is_old = "a node in line under a policy has an old pod";
+        let Some((state, old)) = self.violations.found(in_line, is_old) else { return true };
         let (name, serves, was_ready) = (state.name().clone(), state.is_available(), old.ready);
         let order = match state.new {
             None if rollout.nodes.rules.surges => Order::Surge(node),
@@ -304,7 +307,7 @@ impl Tables {
         };
         let uid = self.pods.get(old.id).map_or(Uid(0), |row| row.uid);
         let is_costly = rollout.nodes.has(node, flag::COSTLY);
-        if !self.give(daemonset, node, order, now) {
+        if !self.give(daemonset, rollout, node, order, now) {
             return false;
         }
         match order {
@@ -321,7 +324,14 @@ impl Tables {
     }
 
     /// Gives an order, unless writes fail or queue.
-    fn give(&mut self, daemonset: &mut DaemonSetState, node: NodeId, order: Order, now: Time) -> bool {
+    fn give(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: &mut RolloutState,
+        node: NodeId,
+        order: Order,
+        now: Time,
+    ) -> bool {
         if self.scope == Scope::Nothing {
             return false;
         }
@@ -334,12 +344,12 @@ impl Tables {
                 if waits || daemonset.in_flight.creates >= self.limits.creates_in_flight {
                     return false;
                 }
-                if !self.create_on(daemonset, node, now) {
+                if !self.create_on(daemonset, Some(rollout), node, now) {
                     return false;
                 }
             }
         }
-        self.evaluate(daemonset, node, now);
+        self.evaluate(daemonset, Some(rollout), node, now);
         true
     }
 
@@ -355,10 +365,10 @@ impl Tables {
     pub(crate) fn revision_for(
         &self,
         daemonset: &DaemonSetState,
+        rollout: &RolloutState,
         node: NodeId,
     ) -> Option<(Arc<Template>, Arc<str>)> {
-        let rollout = daemonset.rollout.as_ref().filter(|_| self.scope == Scope::All)?;
-        if !rollout.is_known || rollout.is_admitted(node) {
+        if self.scope != Scope::All || !rollout.is_known || rollout.is_admitted(node) {
             return None;
         }
         let good = rollout.last_good.as_ref().filter(|good| Some(*good) != rollout.hash.as_ref())?;
@@ -386,11 +396,9 @@ impl Tables {
     }
 
     /// Keeps the template of the last good revision at hand.
-    fn keep_last_good(&self, daemonset: &mut DaemonSetState) {
-        let Some(rollout) = &daemonset.rollout else { return };
-        let Some(good) = rollout.last_good.clone() else { return };
-        let template = self.last_good_template(daemonset, rollout);
-        if let Some(rollout) = &mut daemonset.rollout {
+    fn keep_last_good(&self, daemonset: &DaemonSetState, rollout: &mut RolloutState) {
+        if let Some(good) = rollout.last_good.clone() {
+            let template = self.last_good_template(daemonset, rollout);
             rollout.last_good_template = template.map(|template| (good, template));
         }
     }

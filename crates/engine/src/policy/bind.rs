@@ -48,14 +48,13 @@ impl Engine {
 
     /// Finds the policy of a DaemonSet: one conducts its roll-outs; of several none does.
     pub(crate) fn bind_policy(&mut self, id: DaemonSetId) {
-        let Some(daemonset) = self.daemonsets.get(id) else { return };
+        let Some((daemonset, rollout)) = self.daemonsets.with_rollout(id) else { return };
         let found: Vec<Arc<PolicyFact>> = self.tables.policies.of(daemonset).cloned().collect();
-        let before = daemonset.rollout.as_ref().map(|rollout| rollout.policy.clone());
+        let before = rollout.as_ref().map(|rollout| rollout.policy.clone());
         let was_contested = daemonset.is_contested;
-        let Some(daemonset) = self.daemonsets.get_mut(id) else { return };
         daemonset.is_contested = found.len() > 1;
         let policy = if let [one] = found.as_slice() { Some(one.clone()) } else { None };
-        match (&mut daemonset.rollout, policy.clone()) {
+        match (rollout, policy.clone()) {
             (Some(rollout), Some(policy)) if rollout.policy.key == policy.key => {
                 if rollout.policy.spec != policy.spec {
                     rollout.nodes.clear();
@@ -75,10 +74,8 @@ impl Engine {
     /// Something of a node has changed that placement does not read.
     pub(crate) fn touch_rollouts(&mut self, node: NodeId) {
         let mut concerned = Vec::new();
-        for daemonset in
-            self.daemonsets.iter_mut().filter(|daemonset| daemonset.assignments.contains_key(&node))
-        {
-            if let Some(rollout) = &mut daemonset.rollout {
+        for (daemonset, rollout) in self.daemonsets.rollouts_mut() {
+            if daemonset.assignments.contains_key(&node) {
                 rollout.nodes.touch(node);
                 concerned.push(daemonset.id);
             }
@@ -88,12 +85,9 @@ impl Engine {
 
     /// Marks all DaemonSets under policies for the next decision.
     pub(crate) fn activate_rollouts(&mut self) {
-        let concerned = self
-            .daemonsets
-            .iter()
-            .filter(|daemonset| daemonset.rollout.is_some())
-            .map(|daemonset| daemonset.id);
-        concerned.collect::<Vec<_>>().into_iter().for_each(|daemonset| self.daemonsets.activate(daemonset));
+        let concerned: Vec<DaemonSetId> =
+            self.daemonsets.rollouts().map(|(daemonset, _)| daemonset.id).collect();
+        concerned.into_iter().for_each(|daemonset| self.daemonsets.activate(daemonset));
     }
 
     /// Writes the status of policies where it says something else now.
@@ -149,26 +143,26 @@ impl Engine {
 
     /// Marks the DaemonSets whose roll-outs waited for a word in the status of their policy.
     fn go_back_as_said(&mut self, policy: &PolicyRef) {
-        let waits = |daemonset: &&DaemonSetState| {
-            let rollout = daemonset.rollout.as_ref().filter(|rollout| rollout.policy.key == *policy);
-            rollout.is_some_and(|rollout| rollout.phase.is_back())
-        };
-        let waiting: Vec<DaemonSetId> =
-            self.daemonsets.iter().filter(waits).map(|daemonset| daemonset.id).collect();
+        let rollouts = self.daemonsets.rollouts();
+        let waiting: Vec<DaemonSetId> = rollouts
+            .filter(|(_, rollout)| rollout.policy.key == *policy && rollout.phase.is_back())
+            .map(|(daemonset, _)| daemonset.id)
+            .collect();
         waiting.into_iter().for_each(|daemonset| self.daemonsets.activate(daemonset));
     }
 
     /// What a policy's status should say.
     fn policy_status(&self, policy: &PolicyFact, last: &PolicyStatus, now: Time) -> PolicyStatus {
-        let mut daemonsets: Vec<&DaemonSetState> = self
+        let mut daemonsets: Vec<(&DaemonSetState, Option<&RolloutState>)> = self
             .daemonsets
             .iter()
             .filter(|daemonset| {
                 daemonset.spec.is_some()
                     && self.tables.policies.of(daemonset).any(|one| one.key == policy.key)
             })
+            .map(|daemonset| (daemonset, self.daemonsets.rollout(daemonset.id)))
             .collect();
-        daemonsets.sort_by(|a, b| a.key.name.cmp(&b.key.name));
+        daemonsets.sort_by(|(a, _), (b, _)| a.key.name.cmp(&b.key.name));
         report::status(policy, &daemonsets, last, self.tables.limits.policy_status_names, now)
     }
 }

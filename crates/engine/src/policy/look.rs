@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::Time;
+use crate::base::{Time, Uid};
 use crate::daemonset::DaemonSetState;
+use crate::facts::{Failure, Outcome};
 use crate::ids::{NodeId, PodId};
 use crate::tables::Tables;
 
@@ -176,6 +177,19 @@ impl Tables {
             None => rollout.nodes.remove(node),
         }
         rollout.nodes.touch(node);
+    }
+
+    /// How the deletion of a pod has ended: its node may be exempt by that.
+    pub(crate) fn note_deletion(&self, rollout: &mut RolloutState, pod: Uid, outcome: &Outcome) {
+        // Without an answer it may be gone.
+        let is_gone = match outcome {
+            Outcome::Failed { failure, .. } => *failure == Failure::Unknown,
+            _ => true,
+        };
+        let exempt = rollout.pod_went(pod, is_gone);
+        if let Some(node) = exempt.and_then(|name| self.nodes.find(&name)) {
+            rollout.nodes.touch(node);
+        }
     }
 
     fn keep(&self, rollout: &mut RolloutState, state: NodeState, due: Option<Time>) {

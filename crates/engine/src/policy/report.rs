@@ -18,13 +18,12 @@ const HASHES_LIMIT: usize = 100_000;
 /// What the status is to say. Its lists name so many nodes, of all entries together.
 pub(crate) fn status(
     policy: &PolicyFact,
-    daemonsets: &[&DaemonSetState],
+    daemonsets: &[(&DaemonSetState, Option<&RolloutState>)],
     last: &PolicyStatus,
     names_limit: usize,
     now: Time,
 ) -> PolicyStatus {
-    let under_policy =
-        || daemonsets.iter().filter_map(|daemonset| Some((daemonset, daemonset.rollout.as_deref()?)));
+    let under_policy = || daemonsets.iter().filter_map(|&(daemonset, rollout)| Some((daemonset, rollout?)));
     let names = names_limit.div_ceil(under_policy().count().max(1));
     let mut room = Room { names, hashes: HASHES_LIMIT };
     let mut rollouts = BTreeMap::new();
@@ -36,7 +35,7 @@ pub(crate) fn status(
         };
         rollouts.extend(said.map(|said| (daemonset.key.name.clone(), said)));
     }
-    let contested = daemonsets.iter().find(|daemonset| daemonset.is_contested);
+    let contested = daemonsets.iter().map(|one| one.0).find(|daemonset| daemonset.is_contested);
     let leading = under_policy()
         .filter(|(_, rollout)| rollout.is_known)
         .map(|(daemonset, rollout)| (importance(rollout.phase), daemonset, rollout))

@@ -44,13 +44,18 @@ impl Tables {
     }
 
     /// How that ended.
-    pub(crate) fn template_rewritten(&mut self, daemonset: &mut DaemonSetState, outcome: Outcome, now: Time) {
+    pub(crate) fn template_rewritten(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: Option<&mut RolloutState>,
+        outcome: Outcome,
+        now: Time,
+    ) {
         self.violations.settle(&mut daemonset.in_flight.patches);
         let (first, last) = (self.limits.retry_first_millis, self.limits.retry_last_millis);
         let stale_millis = self.limits.stale_millis;
-        let Some(rollout) = daemonset.rollout.as_mut().filter(|rollout| rollout.rewrite.in_flight) else {
-            return;
-        };
+        // Another policy may conduct it by now, or none.
+        let Some(rollout) = rollout.filter(|rollout| rollout.rewrite.in_flight) else { return };
         rollout.rewrite.in_flight = false;
         let good = rollout.last_good.clone().unwrap_or_default();
         rollout.rewrite.failure = None;
