@@ -21,8 +21,8 @@ pub struct CriError {
     words: String,
 }
 
-/// What went wrong. Runtimes say [`Failed`](ErrorKind::Failed) of much that has a kind of its own: where a state must be
-/// known, ask for it.
+/// What went wrong. Runtimes say [`Failed`](ErrorKind::Failed) of much that has a kind of its own: where a state must
+/// be known, ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// There is no runtime, or the connection to it broke.
@@ -32,9 +32,10 @@ pub enum ErrorKind {
     DeadlineExceeded,
     /// The runtime does not know the call.
     Unimplemented,
-    /// The sandbox, container or image is not there.
+    /// The sandbox, container or image is not there. containerd 1.6 says it too when a container is to be made in a
+    /// sandbox that has stopped.
     NotFound,
-    /// The name is taken.
+    /// The name is taken. containerd says `Failed` of the name of a sandbox or container.
     AlreadyExists,
     /// The request makes no sense to the runtime.
     InvalidArgument,

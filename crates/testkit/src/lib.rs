@@ -40,10 +40,12 @@ pub enum Need {
     RolloutPolicies,
     /// A kube-controller-manager.
     ControllerManager,
+    /// The rights of root, and in the path containerd with `ctr`, runc, a static busybox, `unshare` and `setpriv`.
+    Containerd,
 }
 
 impl Need {
-    const ALL: [Need; 9] = [
+    const ALL: [Need; 10] = [
         Need::Golden,
         Need::Kubectl,
         Need::Bash,
@@ -53,6 +55,7 @@ impl Need {
         Need::AuditLog,
         Need::RolloutPolicies,
         Need::ControllerManager,
+        Need::Containerd,
     ];
 
     /// As `EVERYNODE_REQUIRE` names it.
@@ -67,6 +70,7 @@ impl Need {
             Need::AuditLog => "audit-log",
             Need::RolloutPolicies => "rollout-policies",
             Need::ControllerManager => "controller-manager",
+            Need::Containerd => "containerd",
         }
     }
 }
@@ -183,7 +187,7 @@ mod tests {
             ("golden, kubectl", "golden kubectl"),
             (
                 "all",
-                "golden kubectl bash terminal root full-disk audit-log rollout-policies controller-manager",
+                "golden kubectl bash terminal root full-disk audit-log rollout-policies controller-manager containerd",
             ),
         ] {
             let named: Vec<&str> =

@@ -193,7 +193,8 @@ pub struct StartContainerRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StartContainerResponse {}
 
-/// Asks a container to stop, and kills it when its time is over. Nothing happens when it does not run.
+/// Asks a container to stop, and kills it when its time is over. Nothing happens when it does not
+/// run; of one that is not there containerd 1.6 says so.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StopContainerRequest {
     /// Which one.

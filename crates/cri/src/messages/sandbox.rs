@@ -134,7 +134,8 @@ pub struct RunPodSandboxResponse {
     pub pod_sandbox_id: String,
 }
 
-/// Kills all in a sandbox and gives its network back. Nothing happens when that was done before.
+/// Kills all in a sandbox and gives its network back. Nothing happens when that was done before; of a sandbox that is
+/// not there containerd 1.6 says so.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StopPodSandboxRequest {
     /// Which one.

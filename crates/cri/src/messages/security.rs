@@ -159,7 +159,7 @@ pub struct LinuxContainerSecurityContext {
     /// All capabilities and devices, no profiles, no masked paths.
     #[prost(bool, tag = "2")]
     pub privileged: bool,
-    /// Who shares which namespace; as in the sandbox but for `pid`.
+    /// Who shares which namespace: what the sandbox was told has to be told again; without, process ids are shared.
     #[prost(message, optional, tag = "3")]
     pub namespace_options: Option<NamespaceOption>,
     /// Label.

@@ -37,7 +37,7 @@ pub struct ContainerStatsFilter {
     pub label_selector: BTreeMap<String, String>,
 }
 
-/// Asks for figures of running containers.
+/// Asks for containers' figures. Of those that do not run, older runtimes answer rows without CPU and memory.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ListContainerStatsRequest {
     /// Whose; without, all.

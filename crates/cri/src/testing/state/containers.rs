@@ -18,7 +18,11 @@ impl State {
         let sandbox_id = request.pod_sandbox_id;
         let sandbox = self.sandbox(&sandbox_id)?;
         if !sandbox.is_ready() {
-            return Err(Status::unknown("the sandbox is not ready"));
+            let words = "the sandbox's process was not found";
+            return Err(match self.generation {
+                Generation::Old => Status::not_found(words),
+                Generation::New => Status::unknown(words),
+            });
         }
         let Some(mut config) = request.config else {
             return Err(Status::unknown("a container without a config"));
@@ -73,8 +77,11 @@ impl State {
         request: StopContainerRequest,
     ) -> Reply<StopContainerResponse> {
         let answer = Ok(StopContainerResponse {});
-        // A container that is not there has stopped.
-        let Ok(container) = self.container_mut(&request.container_id) else { return answer.into() };
+        let generation = self.generation;
+        let container = match self.container_mut(&request.container_id) {
+            Ok(container) => container,
+            Err(status) => return generation.stopped(status).map(|()| StopContainerResponse {}).into(),
+        };
         let Run::Running { behaviour, end, .. } = &mut container.run else { return answer.into() };
         let now = Instant::now();
         let grace = Duration::from_secs(u64::try_from(request.timeout).unwrap_or(0));

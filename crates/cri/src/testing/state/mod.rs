@@ -129,6 +129,16 @@ impl State {
     }
 }
 
+impl Generation {
+    /// What is answered to who stops something that is not there.
+    fn stopped(self, missing: Status) -> Result<(), Status> {
+        match self {
+            Generation::Old => Err(missing),
+            Generation::New => Ok(()),
+        }
+    }
+}
+
 /// Whether an id is meant by a filter: "" means all, a beginning is enough.
 fn is_meant(filter: &str, id: &str) -> bool {
     id.starts_with(filter)

@@ -46,15 +46,13 @@ impl State {
         &mut self,
         request: StopPodSandboxRequest,
     ) -> Result<StopPodSandboxResponse, Status> {
-        self.stop_sandbox(&request.pod_sandbox_id);
-        Ok(StopPodSandboxResponse {})
-    }
-
-    fn stop_sandbox(&mut self, id: &str) {
-        if let Some(sandbox) = self.sandboxes.get_mut(id) {
-            sandbox.state = PodSandboxState::NotReady;
-            self.kill_all_of(id);
+        let id = request.pod_sandbox_id;
+        match self.sandboxes.get_mut(&id) {
+            Some(sandbox) => sandbox.state = PodSandboxState::NotReady,
+            None => self.generation.stopped(no_sandbox(&id))?,
         }
+        self.kill_all_of(&id);
+        Ok(StopPodSandboxResponse {})
     }
 
     pub(in crate::testing) fn remove_pod_sandbox(
@@ -76,7 +74,7 @@ impl State {
     }
 
     pub(super) fn sandbox(&self, id: &str) -> Result<&Sandbox, Status> {
-        self.sandboxes.get(id).ok_or_else(|| Status::not_found(format!("there is no sandbox {id:?}")))
+        self.sandboxes.get(id).ok_or_else(|| no_sandbox(id))
     }
 
     pub(in crate::testing) fn sandbox_statuses(&self) -> Vec<PodSandboxStatus> {
@@ -96,6 +94,10 @@ impl State {
         let listed = self.sandboxes.iter().filter(|(id, sandbox)| is_listed(id, sandbox));
         Ok(ListPodSandboxResponse { items: listed.map(|(id, sandbox)| sandbox.row(id)).collect() })
     }
+}
+
+fn no_sandbox(id: &str) -> Status {
+    Status::not_found(format!("there is no sandbox {id:?}"))
 }
 
 impl Sandbox {
