@@ -1,5 +1,8 @@
 //! Conditions, as pods and nodes have them.
 
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -42,12 +45,57 @@ impl Condition<'_> {
     }
 }
 
-/// The conditions of an object.
+/// The conditions of an object, all of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conditions<'a>(Vec<Condition<'a>>);
 
 /// How a pod or a node says that it serves.
 const READY: &str = "Ready";
+
+/// How a pod says that there is a node for it, or why there is none.
+const SCHEDULED: &str = "PodScheduled";
+
+/// The conditions of a pod that somebody asks for. Others are passed over: an event of a pod needs no list of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PodConditions<'a> {
+    /// Whether it serves.
+    pub ready: Option<Condition<'a>>,
+    /// Whether there is a node for it.
+    pub scheduled: Option<Condition<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for PodConditions<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(PodConditionsVisitor)
+    }
+}
+
+struct PodConditionsVisitor;
+
+impl<'de> Visitor<'de> for PodConditionsVisitor {
+    type Value = PodConditions<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of conditions or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<PodConditions<'de>, E> {
+        Ok(PodConditions::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<PodConditions<'de>, A::Error> {
+        let mut found = PodConditions::default();
+        while let Some(condition) = list.next_element::<Condition<'de>>()? {
+            let place = match &*condition.kind {
+                READY => &mut found.ready,
+                SCHEDULED => &mut found.scheduled,
+                _ => continue,
+            };
+            place.get_or_insert(condition);
+        }
+        Ok(found)
+    }
+}
 
 impl<'a> Conditions<'a> {
     /// Those of an object that is there as a value.

@@ -32,7 +32,7 @@ mod text;
 pub mod time;
 mod watch;
 
-pub use condition::{Condition, Conditions};
+pub use condition::{Condition, Conditions, PodConditions};
 pub use container::{
     ContainerState, ContainerStatus, Running, Terminated, Trouble, Waiting, is_being_started,
 };

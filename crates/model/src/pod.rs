@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::container::is_being_started;
 use crate::json::raw_value;
 use crate::text::null_as_default;
-use crate::{Condition, Conditions, ContainerStatus, Metadata, Operator, Phase, Requirement, Text, Trouble};
+use crate::{
+    Condition, ContainerStatus, Metadata, Operator, Phase, PodConditions, Requirement, Text, Trouble,
+};
 
 /// A Pod: where it is or should go, and how it is. What only some readers want is unread.
 #[derive(Debug, Default, Deserialize)]
@@ -89,9 +91,9 @@ pub struct PodStatus<'a> {
     /// Its address.
     #[serde(borrow, rename = "podIP")]
     pub pod_ip: Text<'a>,
-    /// Conditions.
+    /// The conditions that somebody asks for.
     #[serde(borrow)]
-    pub conditions: Conditions<'a>,
+    pub conditions: PodConditions<'a>,
     #[serde(borrow)]
     init_container_statuses: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -101,7 +103,7 @@ pub struct PodStatus<'a> {
 impl<'a> Pod<'a> {
     /// The Ready condition.
     pub fn ready(&self) -> Option<&Condition<'a>> {
-        self.status.conditions.ready()
+        self.status.conditions.ready.as_ref()
     }
 
     /// The Ready condition is True.

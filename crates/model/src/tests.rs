@@ -151,6 +151,29 @@ fn the_data_of_a_revision_stays_as_it_came() {
 }
 
 #[test]
+fn of_the_conditions_of_a_pod_the_first_of_each_that_is_asked_for_is_kept() {
+    let text = r#"{"status":{"conditions":[{"type":"Initialized","status":"True"},{"type":"Ready","status":"True"},
+        {"type":"Ready","status":"False"},{"type":"PodScheduled","status":"False","reason":"Unschedulable"}]}}"#;
+    let pod: Pod<'_> = serde_json::from_str(text).expect("a pod");
+    assert!(pod.is_ready());
+    let scheduled = pod.status.conditions.scheduled.as_ref().expect("a condition");
+    assert_eq!((&*scheduled.reason, scheduled.is_true()), ("Unschedulable", false));
+}
+
+#[test]
+fn bytes_that_are_no_text_do_no_harm_where_nobody_reads_them() {
+    let line = |name: &[u8], kind: &[u8]| {
+        let parts: [&[u8]; 5] =
+            [br#"{"type":"ADDED","object":{"metadata":{"name":""#, name, br#""},"kind":""#, kind, br#""}}"#];
+        parts.concat()
+    };
+    let read = |line: &[u8]| event::<Pod<'_>>(line).map(|event| event.object.metadata.name.to_string());
+    assert_eq!(read(&line(b"p", b"Pod")).ok().as_deref(), Some("p"));
+    assert_eq!(read(&line(b"p", b"\xff")).ok().as_deref(), Some("p"));
+    assert!(read(&line(b"\xff", b"Pod")).is_err());
+}
+
+#[test]
 fn what_others_want_of_a_pod_is_there_unread() {
     let text = r#"{"spec":{"hostNetwork":true,"priority":7,"containers":[{"name":"c"}],"tolerations":null,
         "nodeSelector":{"a":"b"}},"status":{"conditions":null,"reason":"Evicted","containerStatuses":[{"name":"c",

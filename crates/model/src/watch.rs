@@ -33,5 +33,10 @@ pub enum EventKind {
 /// # Errors
 /// The line is not such an event.
 pub fn event<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<WatchEvent<T>, serde_json::Error> {
-    serde_json::from_slice(line)
+    // Checked as a whole, the line need not be checked text by text.
+    match str::from_utf8(line) {
+        Ok(text) => serde_json::from_str(text),
+        // Bytes that are no text do no harm where nobody reads them.
+        Err(_) => serde_json::from_slice(line),
+    }
 }

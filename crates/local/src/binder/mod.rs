@@ -155,7 +155,7 @@ impl Binder {
         let id = self.next_pod;
         self.next_pod += 1;
         let demand = Demand::of_pod(&pod.spec.needs());
-        let shown = pod.status.conditions.get("PodScheduled").filter(|condition| condition.status == "False");
+        let shown = pod.status.conditions.scheduled.as_ref().filter(|condition| condition.status == "False");
         let row = PodRow {
             namespace: (*pod.metadata.namespace).into(),
             name: (*pod.metadata.name).into(),

@@ -356,7 +356,7 @@ fn pod_state(pod: &model::Pod<'_>) -> PodState {
     if let Some(reason) = pod.waiting_reason() {
         return PodState::Failing(reason);
     }
-    if let Some(scheduled) = status.conditions.get("PodScheduled").filter(|one| one.status == "False") {
+    if let Some(scheduled) = status.conditions.scheduled.as_ref().filter(|one| one.status == "False") {
         return PodState::Failing(format!("{}: {}", &*scheduled.reason, &*scheduled.message));
     }
     match (pod.phase(), pod.bound_to()) {

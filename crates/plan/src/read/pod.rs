@@ -76,7 +76,6 @@ pub fn pod(item: &RawValue) -> serde_json::Result<PodRead> {
 }
 
 fn detail(status: &PodStatus<'_>) -> Detail {
-    let condition = |kind: &str| status.conditions.get(kind);
     let unmet = |condition: Option<&Condition<'_>>| {
         condition.filter(|condition| !condition.is_true()).map(|condition| Statement {
             reason: condition.reason.to_string(),
@@ -89,13 +88,13 @@ fn detail(status: &PodStatus<'_>) -> Detail {
     let (init, main) = (status.init_containers(), status.containers());
     let init = init.iter().filter(|one| !is_done(one)).map(|one| container(one, true));
     let main = main.iter().filter(|one| !one.ready).map(|one| container(one, false));
-    let scheduled = condition("PodScheduled");
+    let (ready, scheduled) = (status.conditions.ready.as_ref(), status.conditions.scheduled.as_ref());
     Detail {
         reason: status.reason.to_string(),
         message: shortened(&status.message),
         scheduled: scheduled.filter(|one| one.is_true()).and_then(Condition::since_seconds),
         unscheduled: unmet(scheduled),
-        not_ready: unmet(status.conditions.ready()),
+        not_ready: unmet(ready),
         containers: init.chain(main).collect(),
     }
 }
