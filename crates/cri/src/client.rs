@@ -114,20 +114,22 @@ impl Connection {
         mut request: Request<Body>,
         was_sent: &AtomicBool,
     ) -> Result<Response<AnswerBody>, Broken> {
-        let mut broken = None;
-        for _ in 0..TRIES {
+        let mut tries = 0;
+        loop {
+            tries += 1;
             let mut sender = self.sender().await?;
             was_sent.store(true, Ordering::Relaxed);
             let mut error = match sender.try_send_request(request).await {
                 Ok(answer) => return Ok(answer.map(|body| body.map_err(lost as fn(_) -> _))),
                 Err(error) => error,
             };
-            let Some(kept) = error.take_message() else { return Err(lost(error.into_error())) };
-            was_sent.store(false, Ordering::Relaxed);
-            broken = Some(Broken::by(false, &error.into_error()));
-            request = kept;
+            let kept = error.take_message();
+            was_sent.store(kept.is_none(), Ordering::Relaxed);
+            match kept {
+                Some(kept) if tries < TRIES => request = kept,
+                kept => return Err(Broken::by(kept.is_none(), &error.into_error())),
+            }
         }
-        Err(broken.unwrap_or_else(|| Broken { was_sent: false, words: "not tried".to_owned() }))
     }
 
     /// The open connection, or a new one.
@@ -148,7 +150,23 @@ impl Connection {
     }
 }
 
-/// The connection broke while a request was under way.
+/// The connection broke while an answer was read.
 fn lost(error: hyper::Error) -> Broken {
     Broken::by(true, &error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{ErrorKind, Fate};
+    use crate::messages::VersionRequest;
+
+    const DEADLINE: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_gets_no_connection_in_time_was_never_sent() {
+        let client = Client::over(Box::new(|| Box::pin(std::future::pending())));
+        let error = client.call(VersionRequest::default(), DEADLINE).await.unwrap_err();
+        assert_eq!((error.kind, error.fate), (ErrorKind::DeadlineExceeded, Fate::NeverSent));
+    }
 }
