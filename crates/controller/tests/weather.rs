@@ -7,8 +7,6 @@
 
 #[allow(dead_code, reason = "other tests use the rest")]
 mod cluster;
-#[allow(dead_code, reason = "other tests use the rest")]
-mod proxy;
 
 use std::time::Duration;
 
@@ -17,8 +15,8 @@ use everynode_client::content_type;
 use everynode_controller::ControllerConfig;
 use everynode_engine::Limits;
 use everynode_testkit::number;
+use everynode_testkit::proxy::{Answer, Fault, Line, Proxy, once_each};
 use futures::StreamExt;
-use proxy::{Answer, Fault, Line, Proxy, once_each};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

@@ -6,16 +6,14 @@
 #[allow(dead_code, reason = "other tests use the rest")]
 mod cluster;
 mod log;
-#[allow(dead_code, reason = "other tests use the rest")]
-mod proxy;
 
 use std::time::Duration;
 
 use cluster::{Cluster, DAEMONSETS, daemonset, image};
 use everynode_controller::ControllerConfig;
 use everynode_engine::Limits;
+use everynode_testkit::proxy::{Answer, Call, Fault, Proxy};
 use log::Log;
-use proxy::{Answer, Call, Fault, Proxy};
 use serde_json::json;
 
 /// A cluster with nodes n0, n1, ... and a controller behind a proxy.

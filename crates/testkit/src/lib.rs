@@ -8,6 +8,8 @@
 pub mod cluster;
 #[cfg(feature = "fleets")]
 pub mod fleets;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 #[cfg(feature = "fleets")]
 pub mod server;
 #[cfg(feature = "wait")]

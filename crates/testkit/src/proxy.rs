@@ -1,4 +1,5 @@
-//! Bad weather: an HTTP proxy before the API server that does to requests and watches what it is told to.
+//! Bad weather: an HTTP proxy between a client and an API server, which does to requests and watches what a test says.
+#![allow(clippy::expect_used, reason = "a test may panic anywhere, its helpers too")]
 
 use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
@@ -98,6 +99,7 @@ impl Answer {
         Answer { code, retry_after_seconds: None, body }
     }
 
+    /// The same, and when to try again.
     pub fn retry_after(self, seconds: u32) -> Answer {
         Answer { retry_after_seconds: Some(seconds), ..self }
     }
