@@ -51,7 +51,6 @@ pub(crate) struct Writer {
     recorder: Recorder,
     metrics: Metrics,
     workers: usize,
-    grace: Duration,
     queue: Queue,
     complaints: Complaints,
     running: FuturesUnordered<BoxFuture<'static, Ending>>,
@@ -74,7 +73,6 @@ impl Writer {
             recorder,
             metrics,
             workers,
-            grace: GRACE,
             queue: Queue::default(),
             complaints: Complaints::default(),
             running: FuturesUnordered::new(),
@@ -176,7 +174,7 @@ impl Writer {
         for id in waiting {
             self.report(id, stopped(Failure::Refused)).await;
         }
-        let deadline = tokio::time::sleep(self.grace);
+        let deadline = tokio::time::sleep(GRACE);
         tokio::pin!(deadline);
         loop {
             tokio::select! {
