@@ -37,6 +37,8 @@ const KINDS: [&str; 13] = [
     "create events",
 ];
 
+/// The longest pause between two steps of a busy day.
+const LONGEST_PAUSE: Duration = Duration::from_millis(60);
 /// Nothing is written any more when nothing was written for so long.
 const QUIET: Duration = Duration::from_millis(700);
 
@@ -303,7 +305,8 @@ async fn busy_day(scene: &mut Scene, by_node: bool, random: &mut fastrand::Rng) 
             }
             _ => scene.proxy.set_up(true),
         }
-        tokio::time::sleep(Duration::from_millis(random.u64(0..60))).await;
+        // The next step comes while the controller is at work, or has nothing to do.
+        scene.proxy.more_calls(random.usize(0..8), LONGEST_PAUSE).await;
     }
 }
 

@@ -1,4 +1,7 @@
 //! Bad weather: an HTTP proxy between a client and an API server, which does to requests and watches what a test says.
+//!
+//! Its tests run in real time: tokio would move a paused clock on while an answer is on a socket, or made by a thread of
+//! the server, and time out what is not late. In virtual time the simulation has the same faults without either.
 #![allow(clippy::expect_used, reason = "a test may panic anywhere, its helpers too")]
 
 use std::collections::{BTreeMap, HashSet};
@@ -151,6 +154,8 @@ struct State {
     on_call: Mutex<OnCall>,
     on_line: Mutex<OnLine>,
     seen: Mutex<Seen>,
+    /// How many requests came.
+    requests: watch::Sender<usize>,
     /// Writes that were answered and are not carried out yet.
     late: AtomicUsize,
 }
@@ -182,6 +187,7 @@ impl Proxy {
             on_call: Mutex::new(Box::new(|_| None)),
             on_line: Mutex::new(Box::new(|_| Line::Passes)),
             seen: Mutex::new(Seen { calls: BTreeMap::new(), last_write: Instant::now() }),
+            requests: watch::Sender::new(0),
             late: AtomicUsize::new(0),
         });
         let (is_up, up) = watch::channel(true);
@@ -230,6 +236,14 @@ impl Proxy {
     /// All requests by kind.
     pub fn all_calls(&self) -> BTreeMap<String, usize> {
         lock(&self.state.seen).calls.clone()
+    }
+
+    /// Waits until so many more requests came, or for as long as that.
+    pub async fn more_calls(&self, count: usize, limit: Duration) {
+        let mut requests = self.state.requests.subscribe();
+        let goal = *requests.borrow() + count;
+        // There may be nothing to ask for.
+        let _ = tokio::time::timeout(limit, requests.wait_for(|requests| *requests >= goal)).await;
     }
 
     /// How many writes were answered and are not carried out yet.
@@ -300,6 +314,7 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Handled {
             seen.last_write = Instant::now();
         }
     }
+    state.requests.send_modify(|requests| *requests += 1);
     let fault = (lock(&state.on_call))(&call);
     if call.what.starts_with("watch") && !matches!(fault, Some(Fault::Refused(_) | Fault::Dropped)) {
         return Ok(watched(state, call).await);

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The longest wait for a condition.
-const LIMIT: Duration = Duration::from_secs(30);
+/// The longest wait for a condition: many clusters share a machine that others work on too.
+const LIMIT: Duration = Duration::from_secs(180);
 
 pub const DAEMONSETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
 pub const REVISIONS: &str = "/apis/apps/v1/namespaces/default/controllerrevisions";
@@ -107,13 +107,22 @@ impl Cluster {
 
     /// The requests that the controller made, by method.
     pub fn requests(&self, method: &str) -> u64 {
+        self.figures("rest_client_requests_total{", &format!(r#"method="{method}""#)).iter().sum()
+    }
+
+    /// How often the watch of each kind was interrupted.
+    pub fn interruptions(&self) -> Vec<u64> {
+        self.figures("everynode_watch_interruptions_total{", "kind=")
+    }
+
+    /// The figures of the controller under a name, with this among their labels.
+    fn figures(&self, name: &str, label: &str) -> Vec<u64> {
         let metrics = &self.controller.as_ref().expect("a controller runs").metrics;
         let text = metrics.encode();
-        let label = format!(r#"method="{method}""#);
         text.lines()
-            .filter(|line| line.starts_with("rest_client_requests_total{") && line.contains(&label))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-            .sum()
+            .filter(|line| line.starts_with(name) && line.contains(label))
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .collect()
     }
 
     pub async fn add_node(&self, name: &str, labels: Value) {
