@@ -25,20 +25,20 @@ impl Beside {
             "metadata": {"name": "p", "namespace": "default", "uid": Uid(7).to_string(), "generation": 1},
             "spec": with_selector(policy),
         }));
-        beside.tell_policies();
+        beside.observe_policies();
         beside.roll(runs);
         beside
     }
 
-    fn tell_policies(&mut self) {
+    fn observe_policies(&mut self) {
         let policies = self.fleet.cluster.policies.iter().filter_map(PolicyFact::from_json).collect();
         self.conductor.observe(Fact::Policies(policies), self.fleet.cluster.now);
     }
 
     fn step(&mut self) -> usize {
         let cluster = &mut self.fleet.cluster;
-        for told in &cluster.objects.told {
-            told.tell(&mut self.conductor, cluster.now);
+        for observed in &cluster.objects.observed {
+            observed.observe(&mut self.conductor, cluster.now);
         }
         let mut asked = cluster.step();
         for action in self.conductor.decide(cluster.now) {
@@ -62,7 +62,10 @@ impl Beside {
     /// As [`Fleet::roll`], of both.
     fn roll(&mut self, behaviour: impl Fn(&str) -> Image) {
         for _ in 0..10_000 {
-            if self.step() > 0 || !self.fleet.cluster.objects.told.is_empty() || self.fleet.work(&behaviour) {
+            if self.step() > 0
+                || !self.fleet.cluster.objects.observed.is_empty()
+                || self.fleet.work(&behaviour)
+            {
                 continue;
             }
             let cluster = &mut self.fleet.cluster;
@@ -115,7 +118,7 @@ fn in_scope_rollouts_a_halt_writes_the_template_back_when_that_is_asked_for() {
             let hash = beside.fleet.hash();
             beside.fleet.cluster.policies[0]["metadata"]["annotations"] =
                 json!({"everynode.dev/abort": hash});
-            beside.tell_policies();
+            beside.observe_policies();
             beside.roll(none_cannot_be_pulled);
         }
         assert_eq!((beside.fleet.phase(), beside.fleet.pods_with("i:1")), ("Complete", 8), "{action}");
@@ -182,7 +185,7 @@ fn a_template_that_may_not_be_written_is_named_with_what_to_grant() {
     assert_eq!(said.matches("could not be written").count(), 1, "{said}");
     // Another leader goes on trying, and it is granted.
     beside.conductor = conductor(&beside.fleet);
-    beside.tell_policies();
+    beside.observe_policies();
     beside.fleet.cluster.objects.protects_templates = false;
     beside.roll(none_cannot_be_pulled);
     assert_eq!((beside.fleet.phase(), beside.fleet.pods_with("i:1")), ("Complete", 6));
