@@ -97,7 +97,7 @@ impl<'a> Conducted<'a> {
 
     /// Pods are created in waves: it is a first roll-out, and the policy wants that.
     pub fn paces_creations(&self) -> bool {
-        self.policy.spec.paces_creations && self.rollout.last_good.is_none()
+        self.rollout.last_good.is_none() && !self.rollout.is_without_waves
     }
 
     /// How many nodes are taken.
@@ -160,8 +160,7 @@ impl<'a> Conducted<'a> {
     }
 
     fn until(&self) -> String {
-        let bake = self.policy.spec.waves.get(self.rollout.wave - 1).map_or(0, |wave| wave.bake_seconds);
-        let until = self.rollout.wave_done_at.map(|done| done.seconds() + bake);
+        let until = self.rollout.baked_at.map(|until| until.seconds());
         until.map(|until| format!(" until {}", time::format(until))).unwrap_or_default()
     }
 
