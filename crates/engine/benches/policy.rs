@@ -47,7 +47,7 @@ fn measure(nodes: usize, domain: bool) {
 }
 
 /// What has still to be told.
-enum Observed {
+enum Told {
     Finished(ActionId, Outcome),
     Seen(PodState),
     Gone(Uid, u64),
@@ -64,7 +64,7 @@ struct PodState {
 
 struct World {
     engine: Engine,
-    observed: VecDeque<Observed>,
+    told: VecDeque<Told>,
     object: Value,
     version: u64,
     now: Time,
@@ -94,13 +94,13 @@ impl World {
             },
             "status": {},
         });
-        let mut world = World { engine, observed: VecDeque::new(), object, version: 1, now, events: 0 };
+        let mut world = World { engine, told: VecDeque::new(), object, version: 1, now, events: 0 };
         (0..nodes).for_each(|index| world.node(index));
         world.set_image("i:1");
         // The first roll-out is not measured: all at once, and decided in batches.
-        while !world.observed.is_empty() || world.decide() > 0 {
-            for observed in std::mem::take(&mut world.observed) {
-                world.observe(observed);
+        while !world.told.is_empty() || world.decide() > 0 {
+            for told in std::mem::take(&mut world.told) {
+                world.tell(told);
             }
         }
         let mut policy = json!({
@@ -116,9 +116,9 @@ impl World {
                 json!({"label": "topology.kubernetes.io/zone", "maxUnavailable": "10%"});
         }
         world.engine.observe(Fact::Policies(PolicyFact::from_json(&policy).into_iter().collect()), world.now);
-        while !world.observed.is_empty() || world.decide() > 0 {
-            for observed in std::mem::take(&mut world.observed) {
-                world.observe(observed);
+        while !world.told.is_empty() || world.decide() > 0 {
+            for told in std::mem::take(&mut world.told) {
+                world.tell(told);
             }
         }
         world
@@ -144,8 +144,8 @@ impl World {
 
     /// One event after the other, each with its decision; whether the roll-out came to its end.
     fn roll(&mut self, until: Instant) -> bool {
-        while let Some(observed) = self.observed.pop_front() {
-            self.observe(observed);
+        while let Some(told) = self.told.pop_front() {
+            self.tell(told);
             self.now = self.now.plus_millis(1);
             self.decide();
             if self.events.is_multiple_of(64) && Instant::now() > until {
@@ -172,15 +172,15 @@ impl World {
                 let uid = Uid(1 << 64 | u128::from(version));
                 let (node, hash) = (new.node.to_string(), new.hash.to_string());
                 let pod = PodState { uid, version, node, hash, ready: false };
-                self.observed.push_back(Observed::Seen(pod.clone()));
+                self.told.push_back(Told::Seen(pod.clone()));
                 let version = self.next_version();
-                self.observed.push_back(Observed::Seen(PodState { version, ready: true, ..pod }));
+                self.told.push_back(Told::Seen(PodState { version, ready: true, ..pod }));
                 let name = format!("agent-{}", uid.0);
                 Outcome::PodCreated { name, uid, resource_version: version - 1 }
             }
             Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } => {
                 let version = self.next_version();
-                self.observed.push_back(Observed::Gone(pod.uid, version));
+                self.told.push_back(Told::Gone(pod.uid, version));
                 Outcome::Done
             }
             Work::CreateRevision(new) => {
@@ -201,7 +201,7 @@ impl World {
             Work::WriteStatus { .. } => Outcome::StatusWritten { resource_version: self.version },
             _ => Outcome::Done,
         };
-        self.observed.push_front(Observed::Finished(id, outcome));
+        self.told.push_front(Told::Finished(id, outcome));
     }
 
     fn next_version(&mut self) -> u64 {
@@ -209,14 +209,14 @@ impl World {
         self.version
     }
 
-    fn observe(&mut self, observed: Observed) {
+    fn tell(&mut self, told: Told) {
         self.events += 1;
-        match observed {
-            Observed::Finished(id, outcome) => self.engine.observe(Fact::Finished { id, outcome }, self.now),
-            Observed::Gone(uid, resource_version) => {
+        match told {
+            Told::Finished(id, outcome) => self.engine.observe(Fact::Finished { id, outcome }, self.now),
+            Told::Gone(uid, resource_version) => {
                 self.engine.observe(Fact::PodGone { uid, resource_version }, self.now);
             }
-            Observed::Seen(pod) => {
+            Told::Seen(pod) => {
                 let name = format!("agent-{}", pod.uid.0);
                 let labels = [("app", "agent"), (HASH_LABEL, pod.hash.as_str())];
                 let fact = PodFact {

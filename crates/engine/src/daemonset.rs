@@ -42,6 +42,15 @@ pub(crate) struct Spec {
 pub(crate) struct Current {
     pub uid: Uid,
     pub hash: Arc<str>,
+    /// The hashes of other revisions of the same template, of which another controller is yet to make one.
+    pub equal_hashes: Vec<Arc<str>>,
+}
+
+impl Current {
+    /// Whether a pod that carries this hash was made from the current template.
+    pub fn has(&self, hash: &str) -> bool {
+        !hash.is_empty() && (*self.hash == *hash || self.equal_hashes.iter().any(|one| **one == *hash))
+    }
 }
 
 /// How the creations of a batch have ended so far.
@@ -111,13 +120,13 @@ pub(crate) struct DaemonSetState {
     pub current: Option<Current>,
     /// The templates that it was seen with, the newest last.
     pub templates: Vec<DataDigest>,
-    /// The hash that the assignments' marks were computed with.
-    pub marked_hash: Option<Arc<str>>,
     /// A revision of the right data that is used although it is not claimed ([J7](crate::spec#j7)).
     pub borrowed: Option<Uid>,
     /// The name for a new revision is taken by other data ([J7](crate::spec#j7)).
     pub collision: bool,
     pub history_dirty: bool,
+    /// The revision with which the assignments were last looked at.
+    pub marked_with: Option<Current>,
     /// When a revision is to be adopted or released whose claim was refused; the rest does not wait for it.
     pub claim_at: Option<Time>,
     /// A revision came with this as its owner: no reason to look at the history ([A9](crate::spec#a9)), until
@@ -163,10 +172,10 @@ impl DaemonSetState {
             unselected: BTreeSet::new(),
             current: None,
             templates: Vec::new(),
-            marked_hash: None,
             borrowed: None,
             collision: false,
             history_dirty: true,
+            marked_with: None,
             claim_at: None,
             has_new_revision: false,
             cleanup_dirty: true,
@@ -273,8 +282,7 @@ impl DaemonSetState {
     /// Whether pods with these labels are made from the current template ([F1](crate::spec#f1)).
     pub fn is_updated(&self, labels: &crate::labels::LabelSets, set: LabelSetId) -> bool {
         let Some(spec) = &self.spec else { return false };
-        let hash = self.current.as_ref().map_or("", |current| &*current.hash);
-        (!hash.is_empty() && labels.hash(set) == hash)
+        self.current.as_ref().is_some_and(|current| current.has(labels.hash(set)))
             || (spec.generation_text.is_some() && labels.generation(set) == spec.generation_text.as_deref())
     }
 
@@ -307,9 +315,8 @@ impl DaemonSetState {
 
     /// Takes a revision for that of the current template, or none yet; assignments depend on its hash.
     pub fn use_revision(&mut self, current: Option<Current>) {
-        let hash = current.as_ref().map(|current| current.hash.clone());
-        if self.marked_hash != hash {
-            self.marked_hash = hash;
+        if self.marked_with != current {
+            self.marked_with.clone_from(&current);
             self.touch_all();
         }
         self.current = current;

@@ -64,8 +64,6 @@ pub struct Rollout<'a> {
     pub is_without_waves: bool,
     /// When the wave under way was complete, if it is: its bake time counts from then.
     pub wave_done_at: Option<Time>,
-    /// When that bake time ends.
-    pub baked_at: Option<Time>,
     /// Its numbers of nodes.
     pub figures: RolloutFigures,
     /// Nodes that failed.
@@ -107,7 +105,6 @@ fn figures<'a>((daemonset, rollout): (&'a DaemonSetState, &'a RolloutState)) -> 
         last_good: rollout.last_good.as_deref(),
         is_without_waves: rollout.needs_no_waves(),
         wave_done_at: rollout.wave_done_at,
-        baked_at: rollout.baked_at(),
         figures: rollout.figures,
         failed: rollout.notes.failed().len(),
         started_at: rollout.started_at,

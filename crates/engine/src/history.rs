@@ -116,7 +116,9 @@ impl Tables {
         }
     }
 
-    /// Takes the revision for the current template as another controller has established it, if it has.
+    /// Takes the revision for the current template as another controller has established it, if it has. Of several it
+    /// makes one when it looks at them again ([J8](crate::spec#j8)), and gives the pods of the others the hash of that
+    /// one: until it has, the hashes of all of them are of the current template.
     pub(crate) fn follow_revision(&mut self, daemonset: &mut DaemonSetState) {
         if !std::mem::take(&mut daemonset.history_dirty) {
             return;
@@ -126,14 +128,18 @@ impl Tables {
             daemonset.borrowed = self.revision_by_name(daemonset);
             self.newest_match(daemonset)
         });
-        daemonset.use_revision(
-            newest.map(|one| Current { uid: one.reference.uid, hash: one.hash.as_str().into() }),
-        );
+        daemonset.use_revision(newest);
     }
 
-    fn newest_match(&self, daemonset: &DaemonSetState) -> Option<Claimed> {
-        let claimed = self.claimed_revisions(daemonset);
-        claimed.into_iter().rfind(|one| one.matches && !one.hash.is_empty())
+    fn newest_match(&self, daemonset: &DaemonSetState) -> Option<Current> {
+        let mut claimed = self.claimed_revisions(daemonset);
+        claimed.retain(|one| one.matches && !one.hash.is_empty());
+        let newest = claimed.pop()?;
+        Some(Current {
+            uid: newest.reference.uid,
+            hash: newest.hash.as_str().into(),
+            equal_hashes: claimed.into_iter().map(|one| one.hash.into()).collect(),
+        })
     }
 
     /// The revision that a controller finds when it wants to create one for the current template
@@ -169,7 +175,8 @@ impl Tables {
                 Work::UpdateRevision { revision: keep.reference.clone(), number: Some(number), hash: None };
             return Step::Write(vec![(work, RevisionWrite::Update(keep.reference.uid))]);
         }
-        Step::Established(Current { uid: keep.reference.uid, hash: keep.hash.as_str().into() })
+        let hash = keep.hash.as_str().into();
+        Step::Established(Current { uid: keep.reference.uid, hash, equal_hashes: Vec::new() })
     }
 
     /// What is to be adopted or released, and when.

@@ -36,7 +36,7 @@ impl Tables {
                 if !self.may_delete(daemonset, now) {
                     break;
                 }
-                self.note_why(daemonset, node, pod, why, now);
+                self.tell_why(daemonset, node, pod, why, now);
                 self.delete(daemonset, pod);
             }
             self.evaluate(daemonset, rollout.as_deref_mut(), node, now);
@@ -76,7 +76,7 @@ impl Tables {
     }
 
     /// The event for a pod that ended ([L2](crate::spec#l2)), and the node's backoff ([D6](crate::spec#d6)).
-    fn note_why(&mut self, daemonset: &mut DaemonSetState, node: NodeId, pod: PodId, why: Why, now: Time) {
+    fn tell_why(&mut self, daemonset: &mut DaemonSetState, node: NodeId, pod: PodId, why: Why, now: Time) {
         let Some(row) = self.pods.get(pod) else { return };
         let place = format!("{}/{} on node {}", daemonset.key.namespace, row.name, self.nodes.name(node));
         match why {

@@ -11,18 +11,18 @@ use crate::placement::Taint;
 #[error("it has no proper {0}")]
 pub struct Lacks(pub &'static str);
 
-/// Hands the fact about a node to `observe`.
+/// Hands the fact about a node to `tell`.
 ///
 /// # Errors
-/// [`Lacks`]; `observe` was not called.
-pub fn node(node: &NodePlacement<'_>, observe: impl FnOnce(NodeFact<'_>)) -> Result<(), Lacks> {
+/// [`Lacks`]; `tell` was not called.
+pub fn node(node: &NodePlacement<'_>, tell: impl FnOnce(NodeFact<'_>)) -> Result<(), Lacks> {
     if node.name.is_empty() {
         return Err(Lacks("name"));
     }
     let labels: Vec<(&str, &str)> = node.labels.iter().collect();
     let taints: Vec<Taint<'_>> = node.taints.iter().map(|one| one.taint()).collect();
     let since = not_ready_since(node.taints.iter().map(|one| (one.taint(), one.added_seconds())));
-    observe(NodeFact {
+    tell(NodeFact {
         name: &node.name,
         labels: &labels,
         taints: &taints,
@@ -31,18 +31,18 @@ pub fn node(node: &NodePlacement<'_>, observe: impl FnOnce(NodeFact<'_>)) -> Res
     Ok(())
 }
 
-/// Hands the fact about a pod to `observe`.
+/// Hands the fact about a pod to `tell`.
 ///
 /// # Errors
-/// [`Lacks`]; `observe` was not called.
-pub fn pod(pod: &Pod<'_>, observe: impl FnOnce(PodFact<'_>)) -> Result<(), Lacks> {
+/// [`Lacks`]; `tell` was not called.
+pub fn pod(pod: &Pod<'_>, tell: impl FnOnce(PodFact<'_>)) -> Result<(), Lacks> {
     let metadata = &pod.metadata;
     if metadata.name.is_empty() || metadata.namespace.is_empty() {
         return Err(Lacks("name or namespace"));
     }
     let target = pod.target_node();
     let labels: Vec<(&str, &str)> = metadata.labels.iter().collect();
-    observe(PodFact {
+    tell(PodFact {
         namespace: &metadata.namespace,
         name: &metadata.name,
         uid: uid(metadata)?,

@@ -64,7 +64,7 @@ fn g8_an_adoption_that_fails_is_repeated_and_holds_up_its_own_node_only() {
     let orphan = cluster.add_pod(uid, "n000", |pod| pod.controller = PodController::Nobody);
     let mut created = Vec::new();
     for _ in 0..10 {
-        cluster.observe();
+        cluster.tell();
         for action in cluster.engine.decide(cluster.now) {
             let outcome = match &action.work {
                 Work::AdoptPod(_) => refused("not now"),
@@ -91,11 +91,11 @@ fn g4_nothing_is_adopted_for_a_daemonset_that_is_gone_on_the_server() {
     cluster.settle();
     // The watch is late: the server says no when it is asked about the DaemonSet itself.
     cluster.objects.change_daemonset(uid, true, |one| one.deleting = true);
-    let late = cluster.objects.observed.pop_back();
+    let late = cluster.objects.told.pop_back();
     let orphan = cluster.add_pod(uid, "n000", |pod| pod.controller = PodController::Nobody);
     cluster.settle();
     assert_eq!(cluster.objects.pods[&orphan].controller, PodController::Nobody);
-    cluster.objects.observed.extend(late);
+    cluster.objects.told.extend(late);
     cluster.settle();
     assert_eq!(cluster.objects.pods[&orphan].controller, PodController::Nobody);
 }

@@ -124,7 +124,7 @@ fn j7_a_taken_name_with_equal_data_is_used() {
     let taken = twin(&mut cluster, uid, &hash, 1);
     cluster.objects.put_revision(taken);
     // The watch is late.
-    cluster.objects.observed.pop_back();
+    cluster.objects.told.pop_back();
     cluster.settle();
     assert_eq!((cluster.objects.revisions.len(), cluster.objects.pods.len()), (1, 1));
     assert_eq!(cluster.daemonset(uid).status.collision_count, None);
@@ -246,7 +246,7 @@ fn j6_a_new_revision_is_named_labelled_and_annotated_after_its_daemonset() {
         object["metadata"]["annotations"]["kubernetes.io/change-cause"] = "why".into();
         object["spec"]["template"]["metadata"]["labels"][HASH_LABEL] = "mine".into();
     });
-    cluster.observe();
+    cluster.tell();
     let actions = cluster.engine.decide(cluster.now);
     let [everynode_engine::Action { work: everynode_engine::Work::CreateRevision(new), .. }] = &actions[..]
     else {

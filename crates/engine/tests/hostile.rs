@@ -81,7 +81,7 @@ fn a_way_back_that_no_status_tells_of_is_one_that_the_leader_has_seen() {
         // The policy is made anew, and so has no status.
         fleet.cluster.policies[0]["metadata"]["uid"] = json!("00000000-0000-4000-8000-00000000ffff");
         fleet.cluster.policies[0]["status"] = json!(null);
-        fleet.cluster.observe_policies();
+        fleet.cluster.tell_policies();
         if fails_over {
             fleet.fail_over();
         }

@@ -49,7 +49,7 @@ fn a_list_of_nodes_that_breaks_off_creates_and_deletes_nothing() {
     let (mut cluster, _) = saturated(4, plain);
     for _ in 0..10 {
         cluster.engine.observe(Fact::RelistBegun(Kind::Node), cluster.now);
-        common::Observed::Node(plain_node(0)).observe(&mut cluster.engine, cluster.now);
+        common::Told::Node(plain_node(0)).tell(&mut cluster.engine, cluster.now);
         assert_eq!(cluster.run(), (0, 0));
     }
     assert!(cluster.objects.pods.values().all(|pod| pod.node.is_some()));
@@ -102,13 +102,10 @@ fn restarted(objects: &Objects, now: Time) -> Engine {
         engine.observe(Fact::RelistBegun(kind), now);
         match kind {
             Kind::Node => {
-                objects
-                    .nodes
-                    .values()
-                    .for_each(|one| common::Observed::Node(one.clone()).observe(&mut engine, now));
+                objects.nodes.values().for_each(|one| common::Told::Node(one.clone()).tell(&mut engine, now));
             }
             Kind::DaemonSet => objects.daemonsets.values().for_each(|one| {
-                common::Observed::DaemonSet(one.clone()).observe(&mut engine, now);
+                common::Told::DaemonSet(one.clone()).tell(&mut engine, now);
             }),
             _ => {
                 objects.list(kind, &mut engine, now);
@@ -131,7 +128,7 @@ fn a_late_creation_of_a_former_leader_leaves_one_pod() {
             }
         });
         cluster.step();
-        cluster.observe();
+        cluster.tell();
         let actions = cluster.engine.decide(cluster.now);
         let late = actions.into_iter().find(|one| matches!(one.work, Work::CreatePod(_))).unwrap();
         cluster.engine = restarted(&cluster.objects, cluster.now);
@@ -209,7 +206,7 @@ fn a_pod_that_was_gone_already_stops_nothing() {
     let pod = *cluster.objects.pods.keys().next().unwrap();
     cluster.objects.remove_pod(pod);
     // The watch has not shown the end of the pod when another node joins.
-    cluster.objects.observed.pop_back();
+    cluster.objects.told.pop_back();
     cluster.objects.set_node(plain_node(2));
     cluster.settle_now();
     assert_eq!((cluster.creates, cluster.deletes), (3, 1));
@@ -425,10 +422,10 @@ fn a_patch_of_a_pod_that_is_gone_holds_nothing_up() {
     let mut cluster = Cluster::new(2);
     let uid = cluster.add("ds", plain);
     let orphan = cluster.add_pod(uid, "n000", |pod| pod.controller = PodController::Nobody);
-    cluster.observe();
+    cluster.tell();
     let adoption = cluster.engine.decide(cluster.now);
     cluster.objects.remove_pod(orphan);
-    cluster.objects.observed.clear();
+    cluster.objects.told.clear();
     for action in adoption {
         let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
         cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
@@ -447,7 +444,7 @@ fn a_daemonset_that_a_write_found_gone_is_left_alone() {
     let (mut cluster, uid) = saturated(3, rolling(1, 0));
     let fact = cluster.objects.daemonsets[&uid].clone();
     cluster.objects.remove_daemonset(uid);
-    cluster.objects.observed.clear();
+    cluster.objects.told.clear();
     // A kubelet's report makes the controller write status, which answers that there is none.
     let pod = *cluster.objects.pods.keys().next().unwrap();
     cluster.objects.change_pod(pod, |pod| pod.ready = false);
@@ -471,7 +468,7 @@ fn a_creation_that_timed_out_and_was_not_carried_out_is_made_after_a_list() {
     let mut cluster = Cluster::new(1);
     cluster.add("ds", plain);
     cluster.step();
-    cluster.observe();
+    cluster.tell();
     for action in cluster.engine.decide(cluster.now) {
         let outcome = match action.work {
             Work::CreatePod(_) => {

@@ -156,8 +156,8 @@ fn d6_failed_pods_wait_longer_each_time() {
         assert!(!cluster.objects.pods.contains_key(&next), "{seconds} s are over");
     }
     cluster.settle();
-    let observed = cluster.events.iter().filter(|(reason, _)| *reason == "FailedDaemonPod").count();
-    assert_eq!((observed, cluster.daemonset(uid).status.current_number_scheduled), (5, 1));
+    let told = cluster.events.iter().filter(|(reason, _)| *reason == "FailedDaemonPod").count();
+    assert_eq!((told, cluster.daemonset(uid).status.current_number_scheduled), (5, 1));
 }
 
 /// Statements L1, L2.
@@ -399,7 +399,7 @@ fn c10_a_pod_that_is_gone_already_is_no_failure() {
     // The server has lost them, and the watch is late.
     let pods: Vec<Uid> = cluster.objects.pods.keys().copied().collect();
     pods.into_iter().for_each(|pod| cluster.objects.remove_pod(pod));
-    cluster.objects.observed.retain(|observed| observed.kind() != everynode_engine::Kind::Pod);
+    cluster.objects.told.retain(|told| told.kind() != everynode_engine::Kind::Pod);
     assert_eq!(cluster.run(), (0, 2), "each is deleted once, both at a time");
     assert!(cluster.events.iter().all(|(reason, _)| !reason.ends_with("Delete")), "{:?}", cluster.events);
 }
@@ -508,14 +508,14 @@ fn d10_with_surge_no_pod_is_created_while_a_deletion_is_not_confirmed() {
         cluster.objects.change_daemonset(uid, true, |one| {
             one.template = common::with_image(&one.template, image);
         });
-        cluster.observe();
+        cluster.tell();
     };
     // The first pod is not ready: it has a successor at once, beside which it goes (D11). Its deletion is under way
     // when the template changes back, so that the successor is the old one.
     change_image(&mut cluster, "i:2");
     let mut deletion = None;
     while deletion.is_none() {
-        cluster.observe();
+        cluster.tell();
         for action in cluster.engine.decide(cluster.now) {
             if matches!(action.work, everynode_engine::Work::DeletePod(_)) {
                 deletion = Some(action);

@@ -9,7 +9,7 @@ mod naive;
 
 use std::collections::VecDeque;
 
-use common::{Node, Objects, Observed, Pod, daemonset, node_name, refused};
+use common::{Node, Objects, Pod, Told, daemonset, node_name, refused};
 use everynode_engine::placement::Effect;
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::{
@@ -38,7 +38,7 @@ struct World {
     follower: Engine,
     naive: Naive,
     now: Time,
-    watches: [VecDeque<Observed>; 4],
+    watches: [VecDeque<Told>; 4],
     writes: Vec<Write>,
 }
 
@@ -85,8 +85,8 @@ impl World {
             _ if self.random.bool() => self.relist(Kind::DaemonSet),
             _ => self.relist(Kind::Revision),
         }
-        while let Some(observed) = self.objects.observed.pop_front() {
-            self.watches[observed.kind() as usize].push_back(observed);
+        while let Some(told) = self.objects.told.pop_front() {
+            self.watches[told.kind() as usize].push_back(told);
         }
     }
 
@@ -319,21 +319,21 @@ impl World {
     fn deliver(&mut self) {
         let kind = self.random.usize(0..4);
         for _ in 0..self.random.usize(1..6) {
-            let Some(observed) = self.watches[kind].pop_front() else { return };
-            self.observe(&observed);
+            let Some(told) = self.watches[kind].pop_front() else { return };
+            self.tell(&told);
         }
     }
 
-    fn observe(&mut self, observed: &Observed) {
-        observed.observe(&mut self.engine, self.now);
-        observed.observe(&mut self.follower, self.now);
-        self.naive.observe(observed, self.now);
+    fn tell(&mut self, told: &Told) {
+        told.tell(&mut self.engine, self.now);
+        told.tell(&mut self.follower, self.now);
+        self.naive.tell(told, self.now);
     }
 
     /// A watch broke, or a list was asked for: it starts again with a complete list.
     fn relist(&mut self, kind: Kind) {
-        while let Some(observed) = self.objects.observed.pop_front() {
-            self.watches[observed.kind() as usize].push_back(observed);
+        while let Some(told) = self.objects.told.pop_front() {
+            self.watches[told.kind() as usize].push_back(told);
         }
         self.watches[kind as usize].clear();
         self.objects.list(kind, &mut self.engine, self.now);
@@ -385,12 +385,12 @@ impl World {
     fn heal(&mut self) -> Result<(), String> {
         self.objects.refusing.clear();
         for _ in 0..3000 {
-            while let Some(observed) = self.objects.observed.pop_front() {
-                self.watches[observed.kind() as usize].push_back(observed);
+            while let Some(told) = self.objects.told.pop_front() {
+                self.watches[told.kind() as usize].push_back(told);
             }
             for kind in KINDS {
-                while let Some(observed) = self.watches[kind as usize].pop_front() {
-                    self.observe(&observed);
+                while let Some(told) = self.watches[kind as usize].pop_front() {
+                    self.tell(&told);
                 }
             }
             let writes = std::mem::take(&mut self.writes);
@@ -404,7 +404,7 @@ impl World {
                 self.finish(write, outcome);
             }
             let asked = self.decide()?;
-            if is_idle && asked == 0 && self.objects.observed.is_empty() {
+            if is_idle && asked == 0 && self.objects.told.is_empty() {
                 self.free_names();
                 match self.engine.next_deadline() {
                     Some(at) if at.millis_since(self.now) < 600_000 => self.now = self.now.max(at),

@@ -46,7 +46,7 @@ fn first_creation(edit: impl FnOnce(&mut Value)) -> (Cluster, Uid, Action) {
     let mut cluster = Cluster::new(1);
     let uid = cluster.add("ds", edit);
     cluster.step();
-    cluster.observe();
+    cluster.tell();
     let (action, _) = creation(decide(&mut cluster)).unwrap();
     (cluster, uid, action)
 }
@@ -102,11 +102,11 @@ fn a_pod_is_not_created_while_its_predecessor_of_the_same_name_is_terminating() 
         (pod.phase, pod.deleting) = (everynode_engine::Phase::Succeeded, true);
     });
     fail(&mut cluster, &action, Failure::Unknown);
-    cluster.observe();
+    cluster.tell();
     cluster.now = cluster.now.plus_millis(60_000);
     assert!(creation(decide(&mut cluster)).is_none());
     cluster.objects.remove_pod(uid);
-    cluster.observe();
+    cluster.tell();
     assert!(creation(decide(&mut cluster)).is_some());
 }
 
@@ -147,7 +147,7 @@ fn a_creation_without_an_answer_is_not_repeated_under_another_name() {
         one.pod_names = everynode_engine::PodNames::Random;
         one.annotations.clear();
     });
-    cluster.observe();
+    cluster.tell();
     cluster.now = cluster.now.plus_millis(1000);
     assert!(creation(decide(&mut cluster)).is_none());
     cluster.now = cluster.now.plus_millis(60_000);
@@ -165,7 +165,7 @@ fn a_creation_whose_repetition_was_carried_out_may_still_come_and_no_other_name_
     let (again, _) = creation(decide(&mut cluster)).unwrap();
     let outcome = cluster.objects.carry_out(&again.daemonset, &again.work, cluster.now);
     cluster.engine.observe(Fact::Finished { id: again.id, outcome }, cluster.now);
-    cluster.observe();
+    cluster.tell();
     // Its pod is taken away, and pods have other names: the first request would make a second pod.
     let pod = *cluster.objects.pods.keys().next().unwrap();
     cluster.objects.remove_pod(pod);
@@ -175,7 +175,7 @@ fn a_creation_whose_repetition_was_carried_out_may_still_come_and_no_other_name_
             max_surge: IntOrPercent::Int(1),
         };
     });
-    cluster.observe();
+    cluster.tell();
     assert!(creation(decide(&mut cluster)).is_none());
     cluster.now = cluster.now.plus_millis(60_000);
     assert!(creation(decide(&mut cluster)).is_none(), "not because time has passed");
@@ -191,7 +191,7 @@ fn an_answer_that_comes_after_its_daemonset_went_leaves_nothing_to_wait_for() {
     cluster.now = cluster.now.plus_millis(5);
     let (again, pod) = creation(decide(&mut cluster)).unwrap();
     cluster.objects.remove_daemonset(uid);
-    cluster.observe();
+    cluster.tell();
     let name = pod.name.unwrap().to_string();
     let outcome = Outcome::PodCreated { name, uid: Uid(7), resource_version: cluster.objects.bump() };
     cluster.engine.observe(Fact::Finished { id: again.id, outcome }, cluster.now);

@@ -243,7 +243,7 @@ fn a_paused_roll_out_replaces_nothing_and_goes_on_when_it_is_not_paused() {
     fleet.roll(runs);
     assert_eq!((fleet.pods_with("i:2"), fleet.cluster.deletes), (0, 0));
     fleet.cluster.policies[0]["spec"]["paused"] = false.into();
-    fleet.cluster.observe_policies();
+    fleet.cluster.tell_policies();
     fleet.roll(runs);
     assert_eq!((fleet.pods_with("i:2"), fleet.phase()), (5, "Complete"));
 }
@@ -337,7 +337,7 @@ fn of_two_policies_none_acts_and_both_say_so() {
         assert_eq!(policy["status"]["phase"], "Conflict", "{policy:#}");
     }
     fleet.cluster.policies.pop();
-    fleet.cluster.observe_policies();
+    fleet.cluster.tell_policies();
     fleet.roll(runs);
     assert_eq!((fleet.pods_with("i:2"), fleet.phase()), (3, "Complete"));
 }
@@ -378,7 +378,7 @@ fn without_its_policy_a_roll_out_goes_on_as_the_daemonset_says() {
     fleet.roll(runs);
     assert_eq!(fleet.pods_with("i:2"), 1);
     fleet.cluster.policies.clear();
-    fleet.cluster.observe_policies();
+    fleet.cluster.tell_policies();
     fleet.cluster.policies.push(json!({}));
     fleet.roll(runs);
     assert_eq!(fleet.pods_with("i:2"), 5);

@@ -25,20 +25,20 @@ impl Beside {
             "metadata": {"name": "p", "namespace": "default", "uid": Uid(7).to_string(), "generation": 1},
             "spec": with_selector(policy),
         }));
-        beside.observe_policies();
+        beside.tell_policies();
         beside.roll(runs);
         beside
     }
 
-    fn observe_policies(&mut self) {
+    fn tell_policies(&mut self) {
         let policies = self.fleet.cluster.policies.iter().filter_map(PolicyFact::from_json).collect();
         self.conductor.observe(Fact::Policies(policies), self.fleet.cluster.now);
     }
 
     fn step(&mut self) -> usize {
         let cluster = &mut self.fleet.cluster;
-        for observed in &cluster.objects.observed {
-            observed.observe(&mut self.conductor, cluster.now);
+        for told in &cluster.objects.told {
+            told.tell(&mut self.conductor, cluster.now);
         }
         let mut asked = cluster.step();
         for action in self.conductor.decide(cluster.now) {
@@ -62,10 +62,7 @@ impl Beside {
     /// As [`Fleet::roll`], of both.
     fn roll(&mut self, behaviour: impl Fn(&str) -> Image) {
         for _ in 0..10_000 {
-            if self.step() > 0
-                || !self.fleet.cluster.objects.observed.is_empty()
-                || self.fleet.work(&behaviour)
-            {
+            if self.step() > 0 || !self.fleet.cluster.objects.told.is_empty() || self.fleet.work(&behaviour) {
                 continue;
             }
             let cluster = &mut self.fleet.cluster;
@@ -118,7 +115,7 @@ fn in_scope_rollouts_a_halt_writes_the_template_back_when_that_is_asked_for() {
             let hash = beside.fleet.hash();
             beside.fleet.cluster.policies[0]["metadata"]["annotations"] =
                 json!({"everynode.dev/abort": hash});
-            beside.observe_policies();
+            beside.tell_policies();
             beside.roll(none_cannot_be_pulled);
         }
         assert_eq!((beside.fleet.phase(), beside.fleet.pods_with("i:1")), ("Complete", 8), "{action}");
@@ -185,7 +182,7 @@ fn a_template_that_may_not_be_written_is_named_with_what_to_grant() {
     assert_eq!(said.matches("could not be written").count(), 1, "{said}");
     // Another leader goes on trying, and it is granted.
     beside.conductor = conductor(&beside.fleet);
-    beside.observe_policies();
+    beside.tell_policies();
     beside.fleet.cluster.objects.protects_templates = false;
     beside.roll(none_cannot_be_pulled);
     assert_eq!((beside.fleet.phase(), beside.fleet.pods_with("i:1")), ("Complete", 6));
@@ -227,4 +224,28 @@ fn in_scope_rollouts_only_daemonsets_with_on_delete_are_conducted() {
     fleet.cluster.objects.change_daemonset(uid, true, |one| one.strategy = Strategy::OnDelete);
     fleet.cluster.settle();
     assert_eq!(fleet.phase(), "Complete");
+}
+
+#[test]
+fn pods_of_an_equal_revision_are_of_the_current_template_until_the_other_controller_has_made_one_of_both() {
+    let mut beside = Beside::new(4, json!({"maxUnavailable": 4}));
+    let before: Vec<Uid> = beside.fleet.cluster.objects.pods.keys().copied().collect();
+    let objects = &mut beside.fleet.cluster.objects;
+    let mut twin = objects.revisions.values().next().unwrap().clone();
+    twin.uid = objects.new_uid();
+    twin.name = "twin".to_owned();
+    twin.revision += 1;
+    let hash = twin.labels.iter_mut().find(|(key, _)| key == "controller-revision-hash").unwrap();
+    hash.1 = "twin".into();
+    objects.put_revision(twin);
+    // A leader that begins before the other controller has given the pods the hash of the one that stays.
+    beside.conductor = conductor(&beside.fleet);
+    beside.tell_policies();
+    beside.roll(runs);
+    let pods = |beside: &Beside| beside.fleet.cluster.objects.pods.keys().copied().collect::<Vec<Uid>>();
+    assert_eq!((&before, beside.fleet.phase()), (&pods(&beside), "Complete"));
+    // It looks at its revisions again with the next change, and the twin is the one that stays.
+    change_image(&mut beside.fleet.cluster, beside.fleet.uid, "i:2");
+    beside.roll(runs);
+    assert_eq!((beside.fleet.phase(), beside.fleet.pods_with("i:2")), ("Complete", 4));
 }

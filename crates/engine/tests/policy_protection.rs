@@ -31,7 +31,7 @@ impl Fleet {
 
     fn pause(&mut self, is_paused: bool) {
         self.cluster.policies[0]["spec"]["paused"] = is_paused.into();
-        self.cluster.observe_policies();
+        self.cluster.tell_policies();
     }
 
     /// Until the status says what is known; it is not written more often than twice a second.

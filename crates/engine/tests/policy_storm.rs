@@ -12,7 +12,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use common::{Node, Objects, Observed, Pod, daemonset, merge, node_name, plain_node, refused, with_image};
+use common::{Node, Objects, Pod, Told, daemonset, merge, node_name, plain_node, refused, with_image};
 use everynode_engine::placement::Effect;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
@@ -42,7 +42,7 @@ struct World {
     policy: Value,
     uid: Uid,
     now: Time,
-    watches: [VecDeque<Observed>; 4],
+    watches: [VecDeque<Told>; 4],
     /// Nodes that the controller knows, and whether they are well.
     known: BTreeMap<String, bool>,
     /// Pods as the controller knows them, and those that it has deleted.
@@ -160,7 +160,7 @@ impl World {
         if self.policy["status"]["daemonSets"]["ds"].is_null() {
             self.taken.clear();
         }
-        self.objects.observed.clear();
+        self.objects.told.clear();
         for kind in KINDS {
             self.watches[kind as usize].clear();
             self.objects.list(kind, &mut self.engine, self.now);
@@ -168,10 +168,10 @@ impl World {
         self.known_pods = self.objects.pods.clone();
         let nodes = self.objects.nodes.values();
         self.known = nodes.map(|node| (node.name.clone(), node.taints.is_empty())).collect();
-        self.observe_policy();
+        self.tell_policy();
     }
 
-    fn observe_policy(&mut self) {
+    fn tell_policy(&mut self) {
         let policies = PolicyFact::from_json(&self.policy).into_iter().collect();
         self.engine.observe(Fact::Policies(policies), self.now);
     }
@@ -194,8 +194,8 @@ impl World {
     }
 
     fn queue(&mut self) {
-        while let Some(observed) = self.objects.observed.pop_front() {
-            self.watches[observed.kind() as usize].push_back(observed);
+        while let Some(told) = self.objects.told.pop_front() {
+            self.watches[told.kind() as usize].push_back(told);
         }
     }
 
@@ -219,7 +219,7 @@ impl World {
             0 => {
                 let is_paused = self.policy["spec"]["paused"] == true;
                 self.policy["spec"]["paused"] = (!is_paused).into();
-                return self.observe_policy();
+                return self.tell_policy();
             }
             1 => json!({"everynode.dev/abort": hash}),
             2 => {
@@ -230,7 +230,7 @@ impl World {
             _ => json!({"everynode.dev/promote": format!("{hash}/{}", entry["wave"])}),
         };
         self.policy["metadata"]["annotations"] = command;
-        self.observe_policy();
+        self.tell_policy();
     }
 
     fn node_happens(&mut self) {
@@ -424,21 +424,21 @@ impl World {
     fn deliver(&mut self) {
         let kind = self.random.usize(0..4);
         for _ in 0..self.random.usize(1..6) {
-            let Some(observed) = self.watches[kind].pop_front() else { return };
-            self.observe(&observed);
+            let Some(told) = self.watches[kind].pop_front() else { return };
+            self.tell(&told);
         }
     }
 
-    fn observe(&mut self, observed: &Observed) {
-        self.trace(|| format!("told: {observed:?}"));
-        match observed {
-            Observed::Node(node) => drop(self.known.insert(node.name.clone(), node.taints.is_empty())),
-            Observed::NodeGone(name) => drop(self.known.remove(name)),
-            Observed::Pod(pod) => drop(self.known_pods.insert(pod.uid, pod.clone())),
-            Observed::PodGone(uid, _) => drop(self.known_pods.remove(uid)),
+    fn tell(&mut self, told: &Told) {
+        self.trace(|| format!("told: {told:?}"));
+        match told {
+            Told::Node(node) => drop(self.known.insert(node.name.clone(), node.taints.is_empty())),
+            Told::NodeGone(name) => drop(self.known.remove(name)),
+            Told::Pod(pod) => drop(self.known_pods.insert(pod.uid, pod.clone())),
+            Told::PodGone(uid, _) => drop(self.known_pods.remove(uid)),
             _ => {}
         }
-        observed.observe(&mut self.engine, self.now);
+        told.tell(&mut self.engine, self.now);
     }
 
     fn decide(&mut self) -> Result<usize, String> {
@@ -559,12 +559,12 @@ impl World {
         let image = format!("i:{}", self.images);
         self.objects.change_daemonset(self.uid, true, |one| one.template = with_image(&one.template, &image));
         self.policy["spec"]["paused"] = false.into();
-        self.observe_policy();
+        self.tell_policy();
         for _ in 0..5_000 {
             self.queue();
             for kind in KINDS {
-                while let Some(observed) = self.watches[kind as usize].pop_front() {
-                    self.observe(&observed);
+                while let Some(told) = self.watches[kind as usize].pop_front() {
+                    self.tell(&told);
                 }
             }
             let mut acted = false;
@@ -574,7 +574,7 @@ impl World {
                 self.engine.observe(Fact::Finished { id: write.id, outcome }, self.now);
             }
             acted |= self.decide()? > 0;
-            if acted || !self.objects.observed.is_empty() {
+            if acted || !self.objects.told.is_empty() {
                 continue;
             }
             for uid in self.objects.pods.keys().copied().collect::<Vec<_>>() {
@@ -586,7 +586,7 @@ impl World {
                 let annotations = json!({"everynode.dev/promote": text});
                 if self.policy["metadata"]["annotations"] != annotations {
                     self.policy["metadata"]["annotations"] = annotations;
-                    self.observe_policy();
+                    self.tell_policy();
                     acted = true;
                 }
             }

@@ -141,16 +141,16 @@ fn for_many(check: impl Fn(&Placement, &TestNode)) {
 fn the_verdict_is_the_conjunction_of_the_predicates() {
     let seen = std::cell::Cell::new([0; 3]);
     for_many(|placement, node| {
-        let observed = placement.checks(node).fold(Verdict::RUN, |verdict, check| verdict.and(check.allows));
-        assert_eq!(observed, placement.verdict(node));
-        assert_eq!(observed, verdict(placement, node));
+        let told = placement.checks(node).fold(Verdict::RUN, |verdict, check| verdict.and(check.allows));
+        assert_eq!(told, placement.verdict(node));
+        assert_eq!(told, verdict(placement, node));
         let reason = placement.reason(node);
-        assert_eq!(reason == Reason::Eligible, observed == Verdict::RUN);
+        assert_eq!(reason == Reason::Eligible, told == Verdict::RUN);
         let failed = placement.checks(node).filter(|check| !check.holds());
         let reasons: Vec<Reason> = failed.map(|check| Reason::from(check.predicate)).collect();
         assert!(reason == Reason::Eligible || reasons.contains(&reason));
         let mut counts = seen.get();
-        counts[usize::from(observed.should_run) + usize::from(observed.should_continue)] += 1;
+        counts[usize::from(told.should_run) + usize::from(told.should_continue)] += 1;
         seen.set(counts);
     });
     assert!(seen.get().iter().all(|count| *count > 100), "every verdict occurs: {:?}", seen.get());

@@ -23,7 +23,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use common::{Objects, Observed, Pod, daemonset, node_name, plain_node, with_image};
+use common::{Objects, Pod, Told, daemonset, node_name, plain_node, with_image};
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::{
     Action, Engine, Fact, Failure, Kind, Limits, Outcome, POD_NAMES, Phase, Time, Uid, Work,
@@ -74,7 +74,7 @@ struct World {
     setup: Setup,
     engine: Engine,
     objects: Objects,
-    watches: [VecDeque<Observed>; 3],
+    watches: [VecDeque<Told>; 3],
     writes: Vec<Action>,
     /// Writes that were carried out and whose answer is on its way.
     answers: Vec<(Action, Outcome)>,
@@ -96,11 +96,8 @@ fn listed(objects: &Objects, now: Time) -> Engine {
     let mut engine = Engine::new(limits);
     for kind in [Kind::Node, Kind::DaemonSet] {
         engine.observe(Fact::RelistBegun(kind), now);
-        objects.nodes.values().for_each(|one| Observed::Node(one.clone()).observe(&mut engine, now));
-        objects
-            .daemonsets
-            .values()
-            .for_each(|one| Observed::DaemonSet(one.clone()).observe(&mut engine, now));
+        objects.nodes.values().for_each(|one| Told::Node(one.clone()).tell(&mut engine, now));
+        objects.daemonsets.values().for_each(|one| Told::DaemonSet(one.clone()).tell(&mut engine, now));
         engine.observe(Fact::RelistEnded { kind, resource_version: objects.version }, now);
     }
     objects.list(Kind::Pod, &mut engine, now);
@@ -121,7 +118,7 @@ impl World {
                 object["metadata"]["annotations"][POD_NAMES] = "node".into();
             }
         }));
-        objects.observed.clear();
+        objects.told.clear();
         let now = Time::from_seconds(1_000_000);
         let mut world = World {
             setup,
@@ -146,10 +143,10 @@ impl World {
     /// The driver asks after every fact; what is not of interest is carried out at once.
     fn decide(&mut self) -> Result<(), String> {
         for _ in 0..50 {
-            while let Some(observed) = self.objects.observed.pop_front() {
-                match WATCHES.iter().position(|kind| *kind == observed.kind()) {
-                    Some(watch) => self.watches[watch].push_back(observed),
-                    None => observed.observe(&mut self.engine, self.now),
+            while let Some(told) = self.objects.told.pop_front() {
+                match WATCHES.iter().position(|kind| *kind == told.kind()) {
+                    Some(watch) => self.watches[watch].push_back(told),
+                    None => told.tell(&mut self.engine, self.now),
                 }
             }
             let actions = self.engine.decide(self.now);
@@ -167,9 +164,9 @@ impl World {
         match action.work {
             Work::CreatePod(_) => self.writes.push(action),
             Work::DeletePod(ref pod) => {
-                let observed = (0..self.setup.nodes)
+                let told = (0..self.setup.nodes)
                     .filter_map(|index| self.engine.explain("default", "ds", &node_name(index), self.now));
-                let mut known = observed.flat_map(|observed| observed.pods);
+                let mut known = told.flat_map(|told| told.pods);
                 if known.any(|one| one.uid == pod.uid && one.ready) {
                     self.known_ready.insert(pod.uid);
                 }
@@ -186,7 +183,7 @@ impl World {
     fn list(&mut self, kind: Kind) {
         if kind == Kind::Pod {
             self.watches[2].clear();
-            self.objects.observed.retain(|observed| observed.kind() != kind);
+            self.objects.told.retain(|told| told.kind() != kind);
         }
         self.objects.list(kind, &mut self.engine, self.now);
     }
@@ -246,8 +243,8 @@ impl World {
             }
             Step::Deliver(kind) => {
                 let watch = WATCHES.iter().position(|one| *one == kind).unwrap();
-                if let Some(observed) = self.watches[watch].pop_front() {
-                    observed.observe(&mut self.engine, self.now);
+                if let Some(told) = self.watches[watch].pop_front() {
+                    told.tell(&mut self.engine, self.now);
                 }
             }
             Step::Kubelet(uid) => self.kubelet(uid),
@@ -314,7 +311,7 @@ impl World {
             self.late.extend(writes);
         }
         self.answers.clear();
-        self.objects.observed.clear();
+        self.objects.told.clear();
         self.watches.iter_mut().for_each(VecDeque::clear);
         self.engine = listed(&self.objects, self.now);
     }
@@ -398,9 +395,9 @@ impl World {
         let mut in_order: Vec<_> = self.objects.pods.values().map(|pod| (&pod.node, pod.uid)).collect();
         in_order.sort();
         let mut uids: Vec<Uid> = in_order.into_iter().map(|(_, uid)| uid).collect();
-        uids.extend(self.watches[2].iter().filter_map(|observed| match observed {
-            Observed::Pod(pod) => Some(pod.uid),
-            Observed::PodGone(uid, _) => Some(*uid),
+        uids.extend(self.watches[2].iter().filter_map(|told| match told {
+            Told::Pod(pod) => Some(pod.uid),
+            Told::PodGone(uid, _) => Some(*uid),
             _ => None,
         }));
         let mut numbers = BTreeMap::new();
@@ -431,25 +428,20 @@ impl World {
             Outcome::PodCreated { uid, .. } => format!("{} made {}", work(action), number(*uid)),
             other => format!("{} ended {other:?}", work(action)),
         };
-        let observed = |observed: &Observed| match observed {
-            Observed::Pod(one) => pod(one),
-            Observed::PodGone(uid, _) => format!("gone {}", number(*uid)),
-            Observed::DaemonSet(one) => format!("{} {:?}", one.generation, one.status),
+        let told = |told: &Told| match told {
+            Told::Pod(one) => pod(one),
+            Told::PodGone(uid, _) => format!("gone {}", number(*uid)),
+            Told::DaemonSet(one) => format!("{} {:?}", one.generation, one.status),
             other => format!("{other:?}"),
         };
         let known = |index: usize| {
-            let observed = self.engine.explain("default", "ds", &node_name(index), self.now)?;
-            let pods = observed.pods.iter().map(|one| {
+            let told = self.engine.explain("default", "ds", &node_name(index), self.now)?;
+            let pods = told.pods.iter().map(|one| {
                 let flags = (one.ready, one.updated, one.terminating, one.delete_requested, one.bound);
                 format!("{} {flags:?}", number(one.uid))
             });
             let pods: Vec<String> = pods.collect();
-            Some(format!(
-                "{:?} {} {:?} {pods:?}",
-                observed.standing,
-                observed.creating,
-                after(observed.retry_at)
-            ))
+            Some(format!("{:?} {} {:?} {pods:?}", told.standing, told.creating, after(told.retry_at)))
         };
         let mut writes: Vec<String> = self.writes.iter().map(work).collect();
         writes.extend(self.late.iter().map(|action| format!("late {}", work(action))));
@@ -460,7 +452,7 @@ impl World {
         self.objects.nodes.keys().collect::<Vec<_>>().hash(&mut hasher);
         (&self.taken, self.image, self.faults_left, self.edits_left, writes).hash(&mut hasher);
         for watch in &self.watches {
-            watch.iter().map(observed).collect::<Vec<_>>().hash(&mut hasher);
+            watch.iter().map(told).collect::<Vec<_>>().hash(&mut hasher);
         }
         (0..self.setup.nodes).map(known).collect::<Vec<_>>().hash(&mut hasher);
         format!("{:?}{:?}", self.engine.footprint(), after(self.engine.next_deadline())).hash(&mut hasher);

@@ -141,7 +141,7 @@ fn i6_the_generation_is_not_observed_while_history_fails() {
     let uid = cluster.add("ds", plain);
     let mut statuses = 0;
     for _ in 0..20 {
-        cluster.observe();
+        cluster.tell();
         for Action { id, daemonset, work } in cluster.engine.decide(cluster.now) {
             statuses += usize::from(matches!(work, Work::WriteStatus { .. }));
             let outcome = match work {
@@ -210,14 +210,14 @@ fn h2_status_follows_while_own_writes_are_not_visible() {
     cluster.settle();
     let template = with_image(&cluster.daemonset(uid).template.clone(), "i:2");
     cluster.objects.change_daemonset(uid, true, |one| one.template = template);
-    cluster.observe();
+    cluster.tell();
     // The revision is made, then one pod is deleted; the watch of pods shows nothing of that.
     for _ in 0..4 {
         for Action { id, daemonset, work } in cluster.engine.decide(cluster.now) {
             let outcome = cluster.objects.carry_out(&daemonset, &work, cluster.now);
             cluster.engine.observe(Fact::Finished { id, outcome }, cluster.now);
         }
-        cluster.objects.observed.retain(|observed| observed.kind() == everynode_engine::Kind::Pod);
+        cluster.objects.told.retain(|told| told.kind() == everynode_engine::Kind::Pod);
         cluster.now = cluster.now.plus_millis(200);
     }
     assert_eq!(cluster.objects.pods.len(), 1, "one is gone, and no second one as long as that is not seen");

@@ -57,10 +57,10 @@ fn a6_a_change_of_a_daemonset_is_acted_on_and_its_own_status_write_leads_to_noth
 fn a7_a_daemonset_of_the_same_name_and_another_uid_is_another_one() {
     for watch_collapses_both in [true, false] {
         let (mut cluster, old) = saturated(2);
-        let observed_before = cluster.objects.observed.len();
+        let told_before = cluster.objects.told.len();
         cluster.objects.remove_daemonset(old);
         if watch_collapses_both {
-            cluster.objects.observed.truncate(observed_before);
+            cluster.objects.told.truncate(told_before);
         }
         let new = cluster.add("ds", plain);
         cluster.settle();
@@ -153,7 +153,7 @@ fn a13_a_state_of_a_pod_that_was_told_before_is_nothing_new() {
     let (mut cluster, uid) = saturated(1);
     let pod = cluster.objects.pods.values().next().unwrap().clone();
     let known = Pod { ready: false, ..pod.clone() };
-    common::Observed::Pod(known).observe(&mut cluster.engine, cluster.now);
+    common::Told::Pod(known).tell(&mut cluster.engine, cluster.now);
     assert_eq!((cluster.run(), cluster.daemonset(uid).status.number_ready), ((0, 0), 1));
     cluster.objects.change_pod(pod.uid, |pod| pod.ready = false);
     assert_eq!((cluster.run(), cluster.daemonset(uid).status.number_ready), ((0, 0), 0));
@@ -226,7 +226,7 @@ fn a17_a18_a_node_counts_by_its_labels_and_taints() {
     cluster.settle();
     let statuses = cluster.statuses;
     cluster.objects.set_node(plain_node(1));
-    cluster.observe();
+    cluster.tell();
     assert!(cluster.engine.decide(cluster.now).is_empty(), "a heartbeat changes neither");
     assert_eq!(cluster.statuses, statuses);
     cluster.objects.set_node(Node { taints: taint("x", Effect::NoExecute), ..plain_node(1) });
@@ -259,7 +259,7 @@ fn a20_a_failure_is_tried_again_and_forgotten_after_success() {
     let mut wait_after = |pod: usize, failures: usize| {
         let node = Node { taints: taint("x", Effect::NoExecute), ..plain_node(pod) };
         cluster.objects.set_node(node);
-        cluster.observe();
+        cluster.tell();
         let mut failed_at = cluster.now;
         for _ in 0..failures {
             let action = loop {

@@ -7,7 +7,7 @@ mod common;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use common::{Cluster, Observed, refused};
+use common::{Cluster, Told, refused};
 use everynode_engine::{Action, Fact, Failure, Kind, Outcome, POD_NAMES, Time, Work};
 use everynode_testkit::set_number;
 
@@ -18,9 +18,9 @@ struct World {
     random: fastrand::Rng,
     cluster: Cluster,
     /// What a list of pods that is arriving has still to name, and its version.
-    list: Option<(Vec<Observed>, u64)>,
+    list: Option<(Vec<Told>, u64)>,
     /// What the pods' watch has still to tell after that.
-    watch: VecDeque<Observed>,
+    watch: VecDeque<Told>,
     writes: Vec<Action>,
     /// Writes without an answer that are still carried out.
     late: Vec<(Time, Action)>,
@@ -67,10 +67,10 @@ impl World {
 
     /// The watches of other kinds tell at once.
     fn sort_events(&mut self) {
-        while let Some(observed) = self.cluster.objects.observed.pop_front() {
-            match observed.kind() {
-                Kind::Pod => self.watch.push_back(observed),
-                _ => observed.observe(&mut self.cluster.engine, self.cluster.now),
+        while let Some(told) = self.cluster.objects.told.pop_front() {
+            match told.kind() {
+                Kind::Pod => self.watch.push_back(told),
+                _ => told.tell(&mut self.cluster.engine, self.cluster.now),
             }
         }
     }
@@ -137,7 +137,7 @@ impl World {
         self.sort_events();
         self.watch.clear();
         let objects = &self.cluster.objects;
-        let mut named: Vec<Observed> = objects.pods.values().map(|pod| Observed::Pod(pod.clone())).collect();
+        let mut named: Vec<Told> = objects.pods.values().map(|pod| Told::Pod(pod.clone())).collect();
         self.random.shuffle(&mut named);
         self.list = Some((named, objects.version));
         self.cluster.engine.observe(Fact::RelistBegun(Kind::Pod), self.cluster.now);
@@ -148,7 +148,7 @@ impl World {
         let Cluster { engine, now, .. } = &mut self.cluster;
         match &mut self.list {
             Some((named, version)) => match named.pop() {
-                Some(observed) => observed.observe(engine, *now),
+                Some(told) => told.tell(engine, *now),
                 None => {
                     let ended = Fact::RelistEnded { kind: Kind::Pod, resource_version: *version };
                     engine.observe(ended, *now);
@@ -156,8 +156,8 @@ impl World {
                 }
             },
             None => {
-                if let Some(observed) = self.watch.pop_front() {
-                    observed.observe(engine, *now);
+                if let Some(told) = self.watch.pop_front() {
+                    told.tell(engine, *now);
                 }
             }
         }

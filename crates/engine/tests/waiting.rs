@@ -15,7 +15,7 @@ fn first_creation(nodes: usize) -> (Cluster, Action) {
     let mut cluster = Cluster::new(nodes);
     cluster.add("ds", plain);
     cluster.step();
-    cluster.observe();
+    cluster.tell();
     let actions = cluster.engine.decide(cluster.now);
     let creation = actions.into_iter().find(|one| matches!(one.work, Work::CreatePod(_)));
     (cluster, creation.unwrap())
@@ -32,8 +32,8 @@ fn a5_nothing_is_decided_before_every_kind_was_listed() {
     let now = Time::from_seconds(1);
     let mut source = Cluster::new(2);
     source.add("ds", plain);
-    for observed in source.objects.observed.drain(..) {
-        observed.observe(&mut engine, now);
+    for told in source.objects.told.drain(..) {
+        told.tell(&mut engine, now);
     }
     for kind in [Kind::Node, Kind::DaemonSet, Kind::Pod] {
         engine.observe(Fact::RelistEnded { kind, resource_version: 0 }, now);
@@ -51,7 +51,7 @@ fn h3_a_node_is_left_alone_until_the_created_pod_is_seen() {
     cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
     // The watch is late; the pod is deleted before it comes.
     assert_eq!(creations(&mut cluster), 0);
-    cluster.observe();
+    cluster.tell();
     assert_eq!(creations(&mut cluster), 0, "it is there");
 }
 
@@ -135,18 +135,18 @@ fn h3_a_list_says_nothing_before_it_is_complete() {
     let (mut cluster, action) = first_creation(2);
     let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
     cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
-    let created = cluster.objects.observed.pop_back().unwrap();
+    let created = cluster.objects.told.pop_back().unwrap();
     let stray = cluster.objects.new_uid();
     cluster.add_pod(stray, "elsewhere", |_| {});
     cluster.engine.observe(Fact::RelistBegun(Kind::Pod), cluster.now);
     // Lists come by name: the first that is named may be newer than the pod that is still to come.
-    cluster.observe();
+    cluster.tell();
     let actions = cluster.engine.decide(cluster.now);
     let first = &action.work;
     let Work::CreatePod(first) = first else { unreachable!() };
     let again = |one: &Action| matches!(&one.work, Work::CreatePod(new) if new.node == first.node);
     assert!(!actions.iter().any(again), "the pod that was created is still to come");
-    created.observe(&mut cluster.engine, cluster.now);
+    created.tell(&mut cluster.engine, cluster.now);
     let resource_version = cluster.objects.version;
     cluster.engine.observe(Fact::RelistEnded { kind: Kind::Pod, resource_version }, cluster.now);
     assert!(!cluster.engine.decide(cluster.now).iter().any(again));
@@ -173,12 +173,12 @@ fn a_creation_without_an_answer_ends_with_the_pod_that_it_made() {
     cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
     let outcome = Outcome::Failed { failure: Failure::Unknown, message: "timeout".to_owned() };
     cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
-    cluster.observe();
+    cluster.tell();
     cluster.now = cluster.now.plus_millis(60_000);
     assert_eq!(asked(&mut cluster), (0, 0));
     let uid = *cluster.objects.pods.keys().next().unwrap();
     cluster.objects.remove_pod(uid);
-    cluster.observe();
+    cluster.tell();
     assert_eq!(asked(&mut cluster), (1, 0));
 }
 
@@ -190,12 +190,12 @@ fn h1_a_deletion_that_is_never_seen_is_repeated_after_a_list_has_shown_the_pod()
     cluster.make_ready();
     let pod = cluster.objects.pods.values().next().unwrap().clone();
     cluster.objects.remove_node(&node_name(0));
-    cluster.observe();
+    cluster.tell();
     cluster.objects.set_node(common::Node {
         taints: vec![("full".to_owned(), String::new(), everynode_engine::placement::Effect::NoExecute)],
         ..common::plain_node(0)
     });
-    cluster.observe();
+    cluster.tell();
     let deletes = |cluster: &mut Cluster| {
         let actions = cluster.engine.decide(cluster.now);
         actions.into_iter().find(|one| matches!(one.work, Work::DeletePod(_)))
@@ -263,7 +263,7 @@ fn a_list_takes_away_what_it_does_not_name() {
     cluster.settle();
     cluster.engine.observe(Fact::RelistBegun(Kind::Node), cluster.now);
     for index in 0..2 {
-        common::Observed::Node(common::plain_node(index)).observe(&mut cluster.engine, cluster.now);
+        common::Told::Node(common::plain_node(index)).tell(&mut cluster.engine, cluster.now);
     }
     cluster.engine.observe(Fact::RelistEnded { kind: Kind::Node, resource_version: 0 }, cluster.now);
     cluster.settle();
@@ -315,7 +315,7 @@ fn its_figures_are_those_of_the_counters() {
     });
     cluster.settle();
     cluster.make_ready();
-    cluster.observe();
+    cluster.tell();
     cluster.engine.decide(cluster.now);
     let figures: Vec<_> = cluster.engine.daemonsets().collect();
     let [one] = figures[..] else { panic!("{figures:?}") };
@@ -339,7 +339,7 @@ fn it_counts_what_it_passes_over_because_an_own_write_is_not_visible() {
     cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
     cluster.engine.decide(cluster.now);
     assert_eq!(cluster.engine.stale_skips().pods, before + 1);
-    cluster.observe();
+    cluster.tell();
     cluster.engine.decide(cluster.now);
     assert_eq!(cluster.engine.stale_skips().pods, before + 1, "it is visible");
 }
@@ -373,7 +373,7 @@ fn h1_a_pod_whose_deletion_has_no_answer_counts_as_leaving_until_a_list_decides(
         .change_daemonset(uid, true, |one| one.template = common::with_image(&one.template, "i:2"));
     let mut deletions = 0;
     for _ in 0..100 {
-        cluster.observe();
+        cluster.tell();
         for action in cluster.engine.decide(cluster.now) {
             let outcome = match &action.work {
                 Work::DeletePod(_) => {

@@ -160,9 +160,9 @@ impl RolloutState {
             (self.phase, self.wave_done_at, self.reason) = (RolloutPhase::Stalled, None, reason);
             return Some(None);
         }
-        self.wave_done_at.get_or_insert(now);
-        let baked_at = self.baked_at().filter(|at| now < *at);
-        if let Some(baked_at) = baked_at.filter(|_| !is_empty) {
+        let done_at = *self.wave_done_at.get_or_insert(now);
+        let baked_at = done_at.plus_millis(wave.bake_seconds * 1000);
+        if now < baked_at && !is_empty {
             self.phase = RolloutPhase::Baking;
             self.reason = RolloutReason::Baking { wave: wave.name, seconds: wave.bake_seconds };
             return Some(Some(baked_at));
@@ -173,12 +173,6 @@ impl RolloutState {
             return Some(None);
         }
         None
-    }
-
-    /// When the wave under way has been watched for long enough, once it is complete.
-    pub fn baked_at(&self) -> Option<Time> {
-        let bake_seconds = self.policy.spec.waves.get(self.wave).map_or(0, |wave| wave.bake_seconds);
-        Some(self.wave_done_at?.plus_millis(bake_seconds * 1000))
     }
 
     /// A wave says something about the revision only when it serves somewhere: what to say when no node of the wave

@@ -99,7 +99,7 @@ impl Fleet {
         for _ in 0..50_000 {
             let asked = self.cluster.step();
             self.check_budget();
-            if asked > 0 || !self.cluster.objects.observed.is_empty() || self.work(&behaviour) {
+            if asked > 0 || !self.cluster.objects.told.is_empty() || self.work(&behaviour) {
                 continue;
             }
             match self.cluster.engine.next_deadline() {
@@ -163,7 +163,7 @@ impl Fleet {
 
     /// Lets the engine decide, and carries out all but what is held back.
     pub fn step_without(&mut self, held: impl Fn(&Work) -> bool) -> Vec<(ActionId, Work)> {
-        self.cluster.observe();
+        self.cluster.tell();
         let mut left = Vec::new();
         for action in self.cluster.engine.decide(self.cluster.now) {
             if held(&action.work) {
@@ -182,7 +182,7 @@ impl Fleet {
     pub fn annotate(&mut self, command: &str, value: String) {
         self.cluster.policies[0]["metadata"]["annotations"] =
             json!({format!("everynode.dev/{command}"): value});
-        self.cluster.observe_policies();
+        self.cluster.tell_policies();
     }
 
     pub fn promote(&mut self, wave: usize) {
@@ -193,12 +193,12 @@ impl Fleet {
     pub fn fail_over(&mut self) {
         let config = EngineConfig { waits_for_policies: true, ..EngineConfig::default() };
         self.cluster.engine = Engine::new(config);
-        self.cluster.objects.observed.clear();
+        self.cluster.objects.told.clear();
         for kind in [Kind::Node, Kind::DaemonSet, Kind::Pod, Kind::Revision] {
             self.cluster.objects.list(kind, &mut self.cluster.engine, self.cluster.now);
         }
         assert_eq!(self.cluster.engine.decide(self.cluster.now).len(), 0, "policies are not known yet");
-        self.cluster.observe_policies();
+        self.cluster.tell_policies();
     }
 }
 

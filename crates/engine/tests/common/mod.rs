@@ -57,7 +57,7 @@ impl Pod {
 
 /// What a watch tells, owning its text.
 #[derive(Clone, Debug)]
-pub enum Observed {
+pub enum Told {
     Node(Node),
     NodeGone(String),
     DaemonSet(DaemonSetFact),
@@ -68,21 +68,21 @@ pub enum Observed {
     RevisionGone(Uid),
 }
 
-impl Observed {
+impl Told {
     /// The kind whose watch tells it.
     pub fn kind(&self) -> Kind {
         match self {
-            Observed::Node(_) | Observed::NodeGone(_) => Kind::Node,
-            Observed::DaemonSet(_) | Observed::DaemonSetGone(_) => Kind::DaemonSet,
-            Observed::Pod(_) | Observed::PodGone(..) => Kind::Pod,
-            Observed::Revision(_) | Observed::RevisionGone(_) => Kind::Revision,
+            Told::Node(_) | Told::NodeGone(_) => Kind::Node,
+            Told::DaemonSet(_) | Told::DaemonSetGone(_) => Kind::DaemonSet,
+            Told::Pod(_) | Told::PodGone(..) => Kind::Pod,
+            Told::Revision(_) | Told::RevisionGone(_) => Kind::Revision,
         }
     }
 
     /// Tells an engine.
-    pub fn observe(&self, engine: &mut Engine, now: Time) {
+    pub fn tell(&self, engine: &mut Engine, now: Time) {
         match self {
-            Observed::Node(node) => {
+            Told::Node(node) => {
                 let labels = pairs(&node.labels);
                 let taints: Vec<Taint<'_>> = node
                     .taints
@@ -97,10 +97,10 @@ impl Observed {
                 };
                 engine.observe(Fact::Node(fact), now);
             }
-            Observed::NodeGone(name) => engine.observe(Fact::NodeGone(name), now),
-            Observed::DaemonSet(fact) => engine.observe(Fact::DaemonSet(Box::new(fact.clone())), now),
-            Observed::DaemonSetGone(uid) => engine.observe(Fact::DaemonSetGone(*uid), now),
-            Observed::Pod(pod) => {
+            Told::NodeGone(name) => engine.observe(Fact::NodeGone(name), now),
+            Told::DaemonSet(fact) => engine.observe(Fact::DaemonSet(Box::new(fact.clone())), now),
+            Told::DaemonSetGone(uid) => engine.observe(Fact::DaemonSetGone(*uid), now),
+            Told::Pod(pod) => {
                 let labels = pairs(&pod.labels);
                 let fact = PodFact {
                     namespace: &pod.namespace,
@@ -120,11 +120,11 @@ impl Observed {
                 };
                 engine.observe(Fact::Pod(fact), now);
             }
-            Observed::PodGone(uid, version) => {
+            Told::PodGone(uid, version) => {
                 engine.observe(Fact::PodGone { uid: *uid, resource_version: *version }, now);
             }
-            Observed::Revision(fact) => engine.observe(Fact::Revision(Box::new(fact.clone())), now),
-            Observed::RevisionGone(uid) => engine.observe(Fact::RevisionGone(*uid), now),
+            Told::Revision(fact) => engine.observe(Fact::Revision(Box::new(fact.clone())), now),
+            Told::RevisionGone(uid) => engine.observe(Fact::RevisionGone(*uid), now),
         }
     }
 }
@@ -142,7 +142,7 @@ pub struct Objects {
     pub daemonsets: BTreeMap<Uid, DaemonSetFact>,
     pub pods: BTreeMap<Uid, Pod>,
     pub revisions: BTreeMap<Uid, RevisionFact>,
-    pub observed: VecDeque<Observed>,
+    pub told: VecDeque<Told>,
     /// Deleted pods stay, terminating, until somebody removes them.
     pub graceful: bool,
     /// The images of all pods that were created, in the order of their creation.
@@ -163,17 +163,13 @@ impl Objects {
     pub fn list(&self, kind: Kind, engine: &mut Engine, now: Time) {
         engine.observe(Fact::RelistBegun(kind), now);
         match kind {
-            Kind::Pod => self.pods.values().for_each(|one| Observed::Pod(one.clone()).observe(engine, now)),
+            Kind::Pod => self.pods.values().for_each(|one| Told::Pod(one.clone()).tell(engine, now)),
             Kind::DaemonSet => {
-                self.daemonsets
-                    .values()
-                    .for_each(|one| Observed::DaemonSet(one.clone()).observe(engine, now));
+                self.daemonsets.values().for_each(|one| Told::DaemonSet(one.clone()).tell(engine, now));
             }
-            Kind::Node => {
-                self.nodes.values().for_each(|one| Observed::Node(one.clone()).observe(engine, now))
-            }
+            Kind::Node => self.nodes.values().for_each(|one| Told::Node(one.clone()).tell(engine, now)),
             Kind::Revision => {
-                self.revisions.values().for_each(|one| Observed::Revision(one.clone()).observe(engine, now))
+                self.revisions.values().for_each(|one| Told::Revision(one.clone()).tell(engine, now))
             }
         }
         engine.observe(Fact::RelistEnded { kind, resource_version: self.version }, now);
@@ -203,13 +199,13 @@ impl Objects {
     pub fn set_node(&mut self, node: Node) {
         self.bump();
         self.nodes.insert(node.name.clone(), node.clone());
-        self.observed.push_back(Observed::Node(node));
+        self.told.push_back(Told::Node(node));
     }
 
     pub fn remove_node(&mut self, name: &str) {
         if self.nodes.remove(name).is_some() {
             self.bump();
-            self.observed.push_back(Observed::NodeGone(name.to_owned()));
+            self.told.push_back(Told::NodeGone(name.to_owned()));
         }
     }
 
@@ -225,21 +221,21 @@ impl Objects {
             let generation = daemonset.template_generation.unwrap_or(0) + 1;
             daemonset.template_generation = Some(generation);
         }
-        self.observed.push_back(Observed::DaemonSet(daemonset.clone()));
+        self.told.push_back(Told::DaemonSet(daemonset.clone()));
     }
 
     pub fn add_daemonset(&mut self, mut fact: DaemonSetFact) -> Uid {
         fact.resource_version = self.bump();
         let uid = fact.uid;
         self.daemonsets.insert(uid, fact.clone());
-        self.observed.push_back(Observed::DaemonSet(fact));
+        self.told.push_back(Told::DaemonSet(fact));
         uid
     }
 
     pub fn remove_daemonset(&mut self, uid: Uid) {
         if self.daemonsets.remove(&uid).is_some() {
             self.bump();
-            self.observed.push_back(Observed::DaemonSetGone(uid));
+            self.told.push_back(Told::DaemonSetGone(uid));
         }
     }
 
@@ -248,7 +244,7 @@ impl Objects {
         let Some(pod) = self.pods.get_mut(&uid) else { return };
         change(pod);
         pod.resource_version = version;
-        self.observed.push_back(Observed::Pod(pod.clone()));
+        self.told.push_back(Told::Pod(pod.clone()));
     }
 
     pub fn add_pod(&mut self, mut pod: Pod) -> Uid {
@@ -256,28 +252,28 @@ impl Objects {
         pod.labels.sort();
         let uid = pod.uid;
         self.pods.insert(uid, pod.clone());
-        self.observed.push_back(Observed::Pod(pod));
+        self.told.push_back(Told::Pod(pod));
         uid
     }
 
     pub fn remove_pod(&mut self, uid: Uid) {
         if self.pods.remove(&uid).is_some() {
             let version = self.bump();
-            self.observed.push_back(Observed::PodGone(uid, version));
+            self.told.push_back(Told::PodGone(uid, version));
         }
     }
 
     pub fn put_revision(&mut self, mut fact: RevisionFact) -> RevisionFact {
         fact.resource_version = self.bump();
         self.revisions.insert(fact.uid, fact.clone());
-        self.observed.push_back(Observed::Revision(fact.clone()));
+        self.told.push_back(Told::Revision(fact.clone()));
         fact
     }
 
     pub fn remove_revision(&mut self, uid: Uid) {
         if self.revisions.remove(&uid).is_some() {
             self.bump();
-            self.observed.push_back(Observed::RevisionGone(uid));
+            self.told.push_back(Told::RevisionGone(uid));
         }
     }
 
@@ -570,15 +566,15 @@ impl Cluster {
     }
 
     /// Tells what the watches have to tell.
-    pub fn observe(&mut self) {
-        while let Some(observed) = self.objects.observed.pop_front() {
-            observed.observe(&mut self.engine, self.now);
+    pub fn tell(&mut self) {
+        while let Some(told) = self.objects.told.pop_front() {
+            told.tell(&mut self.engine, self.now);
         }
     }
 
     /// Lets the engine decide once and carries out what it asks; how much that was.
     pub fn step(&mut self) -> usize {
-        self.observe();
+        self.tell();
         let actions = self.engine.decide(self.now);
         let count = actions.len();
         for action in actions {
@@ -603,11 +599,11 @@ impl Cluster {
             "metadata": {"name": name, "namespace": "default", "uid": uid.to_string(), "generation": 1},
             "spec": spec,
         }));
-        self.observe_policies();
+        self.tell_policies();
     }
 
     /// Tells the engine all policies.
-    pub fn observe_policies(&mut self) {
+    pub fn tell_policies(&mut self) {
         let policies = self.policies.iter().filter_map(PolicyFact::from_json).collect();
         self.engine.observe(Fact::Policies(policies), self.now);
     }
@@ -617,7 +613,7 @@ impl Cluster {
             return Outcome::Gone;
         };
         merge(&mut policy["status"], status);
-        self.observe_policies();
+        self.tell_policies();
         Outcome::Done
     }
 
@@ -634,7 +630,7 @@ impl Cluster {
     /// Steps at one moment until nothing is asked for any more.
     pub fn settle_now(&mut self) {
         for _ in 0..10_000 {
-            if self.step() == 0 && self.objects.observed.is_empty() {
+            if self.step() == 0 && self.objects.told.is_empty() {
                 return;
             }
         }

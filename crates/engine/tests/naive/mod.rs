@@ -18,7 +18,7 @@ use everynode_engine::{
     revision,
 };
 
-use crate::common::{Node, Observed, Pod};
+use crate::common::{Node, Pod, Told};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Retry {
@@ -188,22 +188,22 @@ impl Naive {
         }
     }
 
-    pub fn observe(&mut self, observed: &Observed, now: Time) {
-        match observed {
-            Observed::Node(node) => drop(self.nodes.insert(node.name.clone(), node.clone())),
-            Observed::NodeGone(name) => drop(self.nodes.remove(name)),
-            Observed::DaemonSet(fact) => self.daemonset(fact),
-            Observed::DaemonSetGone(uid) => drop(self.sets.remove(uid)),
-            Observed::Pod(pod) => self.pod(pod, now),
-            Observed::PodGone(uid, version) => {
+    pub fn tell(&mut self, told: &Told, now: Time) {
+        match told {
+            Told::Node(node) => drop(self.nodes.insert(node.name.clone(), node.clone())),
+            Told::NodeGone(name) => drop(self.nodes.remove(name)),
+            Told::DaemonSet(fact) => self.daemonset(fact),
+            Told::DaemonSetGone(uid) => drop(self.sets.remove(uid)),
+            Told::Pod(pod) => self.pod(pod, now),
+            Told::PodGone(uid, version) => {
                 self.saw(*uid, *version);
                 self.pods.remove(uid);
             }
-            Observed::Revision(fact) => {
+            Told::Revision(fact) => {
                 self.revisions_seen = self.revisions_seen.max(fact.resource_version);
                 self.revision(fact.clone());
             }
-            Observed::RevisionGone(uid) => drop(self.revisions.remove(uid)),
+            Told::RevisionGone(uid) => drop(self.revisions.remove(uid)),
         }
     }
 
