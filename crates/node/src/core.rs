@@ -126,9 +126,7 @@ impl FleetCore {
         }
         match (ran_pods, runs_pods) {
             (true, false) => self.forget_pods_of(index),
-            (false, true) if std::mem::take(&mut self.nodes[index].missed_pods) => {
-                self.owe(Task::ListPods(index));
-            }
+            (false, true) if self.nodes[index].missed_pods => self.owe(Task::ListPods(index)),
             _ => {}
         }
         if !was_present || ran_pods != runs_pods {

@@ -178,6 +178,25 @@ fn a_silent_node_does_nothing_until_it_speaks_again() {
 }
 
 #[test]
+fn a_node_that_stops_before_its_list_was_answered_asks_again_when_it_goes_on() {
+    let mut bench = Bench::ready();
+    let list = "GET /api/v1/pods?fieldSelector=spec.nodeName%3Da";
+    bench.node("a", "True", json!({"simulate.everynode.dev/silent": "true"}));
+    bench.pod("p", "a", json!({}));
+    let node = json!({"metadata": {"name": "a", "uid": "n"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    bench.core.node_applied(&serde_json::from_str(&node.to_string()).unwrap(), bench.now);
+    let asked =
+        std::iter::from_fn(|| bench.core.next_write(bench.now)).find(|write| write.method == Method::GET);
+    bench.core.done(asked.unwrap().task, Err(Error::TimedOut(Duration::from_secs(1))), bench.now);
+    bench.core.node_deleted("a", bench.now);
+    bench.at(100);
+    bench.check_untouched(&["spec.nodeName"]);
+    bench.writes.clear();
+    bench.node("a", "True", json!({}));
+    assert!(bench.writes.iter().any(|write| write == list), "{:?}", bench.writes);
+}
+
+#[test]
 fn a_list_that_is_older_than_the_watch_changes_nothing() {
     let pod = |ready: &str| {
         let text = json!({

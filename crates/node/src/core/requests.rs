@@ -72,7 +72,8 @@ impl FleetCore {
                 )
             }
             Task::ListPods(index) => {
-                let agent = self.nodes.get(index).filter(|agent| agent.runs_pods())?;
+                let agent = self.nodes.get_mut(index).filter(|agent| agent.runs_pods())?;
+                agent.missed_pods = false;
                 let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{}", agent.spec.name);
                 (Method::GET, path, content_type::JSON, Vec::new())
             }
@@ -129,7 +130,13 @@ impl FleetCore {
                 self.node_answered(&body, now);
             }
             (Task::Register(_), Err(error)) if error.is_already_exists() => {}
-            (Task::ListPods(_), Ok(body)) => self.pods_answered(&body, now),
+            (Task::ListPods(_), Ok(body)) => {
+                self.pods_answered(&body, now);
+                // Pods that were shown while the answer was on its way, to an agent that ran none again.
+                if self.nodes[index].missed_pods && self.nodes[index].runs_pods() {
+                    self.owe(task);
+                }
+            }
             (Task::CreateLease(_), Ok(_)) => self.nodes[index].lease_exists = true,
             (Task::CreateLease(_), Err(error)) if error.is_already_exists() => {
                 self.nodes[index].lease_exists = true
@@ -143,6 +150,8 @@ impl FleetCore {
             (_, Ok(_)) => {}
             (_, Err(error)) => {
                 tracing::warn!(node = %self.nodes[index].spec.name, ?task, %error, "request failed");
+                // Should the agent stop before it is tried again, it asks when it goes on.
+                self.nodes[index].missed_pods |= matches!(task, Task::ListPods(_));
                 self.nodes[index].failures += 1;
                 let at = now.millis + millis(BACKOFF.jittered(self.nodes[index].failures, &mut self.random));
                 self.timers.push(Reverse((at, Timer::Retry(task))));
