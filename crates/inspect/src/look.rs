@@ -69,7 +69,7 @@ pub struct Answer {
 }
 
 impl<'a> Look<'a> {
-    /// Has an engine observe all of a fleet. What is young or overdue is so at `now`.
+    /// Tells an engine all of a fleet. What is young or overdue is so at `now`.
     pub fn of(fleet: &'a Fleet, now: Time) -> Look<'a> {
         let config = EngineConfig { scope: Scope::Nothing, ..EngineConfig::default() };
         let mut look = Look {
@@ -86,7 +86,7 @@ impl<'a> Look<'a> {
                 look.pod_nodes.entry(owner).or_default().insert(node);
             }
         }
-        observe(fleet, &mut |fact| look.engine.observe(fact, now));
+        told(fleet, &mut |fact| look.engine.observe(fact, now));
         let _ = look.engine.decide(now);
         look
     }
@@ -146,35 +146,33 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Hands to `observe` what the engine observes of a fleet. Nothing is kept of versions.
-pub fn observe(fleet: &Fleet, observe: &mut Observe<'_>) {
-    list(Watched::Node, observe, |observe| {
-        fleet.nodes.iter().for_each(|node| node.observe(|fact| observe(Fact::Node(fact))))
+/// Hands to `tell` what the engine is told of a fleet. Nothing is kept of versions.
+pub fn told(fleet: &Fleet, tell: &mut Tell<'_>) {
+    list(Watched::Node, tell, |tell| {
+        fleet.nodes.iter().for_each(|node| node.tell(|fact| tell(Fact::Node(fact))))
     });
-    list(Watched::DaemonSet, observe, |observe| {
+    list(Watched::DaemonSet, tell, |tell| {
         for fact in fleet.daemonsets.iter().filter_map(DaemonSetFact::from_json) {
-            observe(Fact::DaemonSet(Box::new(fact)));
+            tell(Fact::DaemonSet(Box::new(fact)));
         }
     });
-    list(Watched::Revision, observe, |observe| {
+    list(Watched::Revision, tell, |tell| {
         let controlled = fleet.revisions.iter().filter(|one| !one.daemon_set.is_empty());
         for fact in controlled.filter_map(|one| one.fact(0)) {
-            observe(Fact::Revision(Box::new(fact)));
+            tell(Fact::Revision(Box::new(fact)));
         }
     });
-    list(Watched::Pod, observe, |observe| {
-        fleet.pods.iter().for_each(|pod| pod.observe(|fact| observe(Fact::Pod(fact))))
-    });
-    observe(Fact::Policies(fleet.policies.clone()));
+    list(Watched::Pod, tell, |tell| fleet.pods.iter().for_each(|pod| pod.tell(|fact| tell(Fact::Pod(fact)))));
+    tell(Fact::Policies(fleet.policies.clone()));
 }
 
-/// Who observes facts.
-pub type Observe<'a> = dyn FnMut(Fact<'_>) + 'a;
+/// Who is told facts.
+pub type Tell<'a> = dyn FnMut(Fact<'_>) + 'a;
 
-fn list(kind: Watched, observe: &mut Observe<'_>, objects: impl FnOnce(&mut Observe<'_>)) {
-    observe(Fact::RelistBegun(kind));
-    objects(observe);
-    observe(Fact::RelistEnded { kind, resource_version: 0 });
+fn list(kind: Watched, tell: &mut Tell<'_>, objects: impl FnOnce(&mut Tell<'_>)) {
+    tell(Fact::RelistBegun(kind));
+    objects(tell);
+    tell(Fact::RelistEnded { kind, resource_version: 0 });
 }
 
 impl<'a> Set<'a> {

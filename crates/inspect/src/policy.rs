@@ -97,7 +97,7 @@ impl<'a> Conducted<'a> {
 
     /// Pods are created in waves: it is a first roll-out, and the policy wants that.
     pub fn paces_creations(&self) -> bool {
-        self.rollout.last_good.is_none() && !self.rollout.is_without_waves
+        self.policy.spec.paces_creations && self.rollout.last_good.is_none()
     }
 
     /// How many nodes are taken.
@@ -160,7 +160,8 @@ impl<'a> Conducted<'a> {
     }
 
     fn until(&self) -> String {
-        let until = self.rollout.baked_at.map(|until| until.seconds());
+        let bake = self.policy.spec.waves.get(self.rollout.wave - 1).map_or(0, |wave| wave.bake_seconds);
+        let until = self.rollout.wave_done_at.map(|done| done.seconds() + bake);
         until.map(|until| format!(" until {}", time::format(until))).unwrap_or_default()
     }
 

@@ -74,12 +74,12 @@ impl Node {
         not_ready_since(taints).map(Time::from_seconds)
     }
 
-    /// Hands to `observe` what the engine observes of it.
-    pub fn observe(&self, observe: impl FnOnce(NodeFact<'_>)) {
+    /// Hands to `tell` what the engine is told of it.
+    pub fn tell(&self, tell: impl FnOnce(NodeFact<'_>)) {
         let labels = pairs(&self.labels);
         let taints: Vec<_> = self.taints.iter().map(Taint::taint).collect();
         let not_ready_since = self.not_ready_since();
-        observe(NodeFact { name: &self.name, labels: &labels, taints: &taints, not_ready_since });
+        tell(NodeFact { name: &self.name, labels: &labels, taints: &taints, not_ready_since });
     }
 }
 
@@ -167,15 +167,15 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Hands to `observe` what the engine observes of it; nothing when its uid is none.
-    pub fn observe(&self, observe: impl FnOnce(PodFact<'_>)) {
+    /// Hands to `tell` what the engine is told of it; nothing when its uid is none.
+    pub fn tell(&self, tell: impl FnOnce(PodFact<'_>)) {
         let labels = pairs(&self.labels);
         if let Some(fact) = self.fact(&labels) {
-            observe(fact);
+            tell(fact);
         }
     }
 
-    /// What the engine observes of it, with the labels borrowed; `None` when its uid is none. Of its version nothing is
+    /// What the engine is told of it, with the labels borrowed; `None` when its uid is none. Of its version nothing is
     /// kept.
     pub(crate) fn fact<'a>(&'a self, labels: &'a [(&'a str, &'a str)]) -> Option<PodFact<'a>> {
         Some(PodFact {

@@ -71,9 +71,9 @@ impl Run {
         all
     }
 
-    /// Hands to `observe` what the engine of a run observes before anything happens.
-    pub fn observe(model: &Model, observe: &mut dyn FnMut(Fact<'_>)) {
-        World::new(model, 0).list_all(observe);
+    /// Hands to `tell` what the engine of a run is told before anything happens.
+    pub fn told(model: &Model, tell: &mut dyn FnMut(Fact<'_>)) {
+        World::new(model, 0).list_all(tell);
     }
 
     /// Runs the change with a seed.
@@ -172,10 +172,10 @@ fn why_left(model: &Model, world: &World<'_>, index: usize, pods: &[PodState], i
 /// Lets the engine decide until it asks for nothing more at this instant.
 fn settle(engine: &mut Engine, world: &mut World<'_>) {
     for _ in 0..TURNS_AT_ONCE {
-        let has_news = world.observe(engine);
+        let told = world.tell(engine);
         let actions = engine.decide(world.now);
         world.note_rollout(engine);
-        if actions.is_empty() && !has_news {
+        if actions.is_empty() && !told {
             return;
         }
         for action in actions {

@@ -120,8 +120,8 @@ enum Event {
     Gone(u32),
 }
 
-/// Who observes facts.
-pub(crate) type Observe<'a> = dyn FnMut(Fact<'_>) + 'a;
+/// Who is told facts.
+pub(crate) type Tell<'a> = dyn FnMut(Fact<'_>) + 'a;
 
 /// The fleet.
 #[derive(Debug)]
@@ -140,8 +140,8 @@ pub(crate) struct World<'a> {
     pub policies: Vec<PolicyFact>,
     policies_changed: bool,
     events: BinaryHeap<Reverse<(i64, u64, Event)>>,
-    changed_pods: Vec<u32>,
-    changed_revisions: Vec<Uid>,
+    told: Vec<u32>,
+    told_revisions: Vec<Uid>,
     version: u64,
     last_uid: u128,
     sequence: u64,
@@ -178,8 +178,8 @@ impl<'a> World<'a> {
             policies: model.policies.clone(),
             policies_changed: false,
             events: BinaryHeap::new(),
-            changed_pods: Vec::new(),
-            changed_revisions: Vec::new(),
+            told: Vec::new(),
+            told_revisions: Vec::new(),
             version: 1,
             last_uid: 1 << 64,
             sequence: 0,
@@ -262,53 +262,51 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Has the engine observe everything, as its first lists do.
-    pub fn list_all(&self, observe: &mut Observe<'_>) {
-        observe(Fact::RelistBegun(Kind::Node));
+    /// Tells the engine everything, as its first lists do.
+    pub fn list_all(&self, tell: &mut Tell<'_>) {
+        tell(Fact::RelistBegun(Kind::Node));
         for node in &self.model.nodes {
             let labels: Vec<(&str, &str)> = pairs(&node.labels);
             let taints: Vec<_> = everynode_engine::placement::NodeView::taints(node).collect();
             let not_ready_since = node.not_ready_since;
-            observe(Fact::Node(NodeFact {
+            tell(Fact::Node(NodeFact {
                 name: &node.name,
                 labels: &labels,
                 taints: &taints,
                 not_ready_since,
             }));
         }
-        observe(Fact::RelistEnded { kind: Kind::Node, resource_version: self.version });
-        observe(Fact::RelistBegun(Kind::DaemonSet));
+        tell(Fact::RelistEnded { kind: Kind::Node, resource_version: self.version });
+        tell(Fact::RelistBegun(Kind::DaemonSet));
         if let Some(before) = &self.model.before {
-            observe(Fact::DaemonSet(Box::new(DaemonSetFact { resource_version: 0, ..before.clone() })));
+            tell(Fact::DaemonSet(Box::new(DaemonSetFact { resource_version: 0, ..before.clone() })));
         }
-        observe(Fact::DaemonSet(Box::new(self.daemonset.clone())));
-        observe(Fact::RelistEnded { kind: Kind::DaemonSet, resource_version: self.version });
-        self.list(Kind::Revision, observe);
-        self.list(Kind::Pod, observe);
-        self.observe_policies(observe);
+        tell(Fact::DaemonSet(Box::new(self.daemonset.clone())));
+        tell(Fact::RelistEnded { kind: Kind::DaemonSet, resource_version: self.version });
+        self.list(Kind::Revision, tell);
+        self.list(Kind::Pod, tell);
+        self.tell_policies(tell);
     }
 
-    /// Has the engine observe all objects of a kind.
-    pub fn list(&self, kind: Kind, observe: &mut Observe<'_>) {
-        observe(Fact::RelistBegun(kind));
+    /// Tells the engine all objects of a kind.
+    pub fn list(&self, kind: Kind, tell: &mut Tell<'_>) {
+        tell(Fact::RelistBegun(kind));
         match kind {
-            Kind::Pod => {
-                self.pods.iter().filter(|pod| !pod.is_gone).for_each(|pod| self.observe_pod(pod, observe))
-            }
+            Kind::Pod => self.pods.iter().filter(|pod| !pod.is_gone).for_each(|pod| self.tell_pod(pod, tell)),
             Kind::Revision => {
                 for revision in self.revisions.values() {
-                    observe(Fact::Revision(Box::new(revision.clone())));
+                    tell(Fact::Revision(Box::new(revision.clone())));
                 }
             }
             Kind::Node | Kind::DaemonSet => {}
         }
-        observe(Fact::RelistEnded { kind, resource_version: self.version });
+        tell(Fact::RelistEnded { kind, resource_version: self.version });
     }
 
-    fn observe_pod(&self, pod: &PodState, observe: &mut Observe<'_>) {
+    fn tell_pod(&self, pod: &PodState, tell: &mut Tell<'_>) {
         let labels = pairs(pod.labels.pairs());
         let node = pod.node.map(|node| self.model.nodes[node as usize].name.as_str());
-        observe(Fact::Pod(PodFact {
+        tell(Fact::Pod(PodFact {
             namespace: &self.daemonset.namespace,
             name: &pod.name,
             uid: pod.uid,
@@ -326,31 +324,31 @@ impl<'a> World<'a> {
         }));
     }
 
-    /// Has the engine observe what has changed; false when nothing has.
-    pub fn observe(&mut self, engine: &mut Engine) -> bool {
-        let pods = std::mem::take(&mut self.changed_pods);
-        let revisions = std::mem::take(&mut self.changed_revisions);
-        let any = !pods.is_empty() || !revisions.is_empty() || self.daemonset_changed;
+    /// Tells the engine what has changed; false when nothing has.
+    pub fn tell(&mut self, engine: &mut Engine) -> bool {
+        let told = std::mem::take(&mut self.told);
+        let revisions = std::mem::take(&mut self.told_revisions);
+        let any = !told.is_empty() || !revisions.is_empty() || self.daemonset_changed;
         let now = self.now;
-        let observe = &mut |fact: Fact<'_>| engine.observe(fact, now);
-        for index in pods {
+        let tell = &mut |fact: Fact<'_>| engine.observe(fact, now);
+        for index in told {
             let pod = &self.pods[index as usize];
             match pod.is_gone {
-                true => observe(Fact::PodGone { uid: pod.uid, resource_version: pod.version }),
-                false => self.observe_pod(pod, observe),
+                true => tell(Fact::PodGone { uid: pod.uid, resource_version: pod.version }),
+                false => self.tell_pod(pod, tell),
             }
         }
         for uid in revisions {
             match self.revisions.get(&uid) {
-                Some(revision) => observe(Fact::Revision(Box::new(revision.clone()))),
-                None => observe(Fact::RevisionGone(uid)),
+                Some(revision) => tell(Fact::Revision(Box::new(revision.clone()))),
+                None => tell(Fact::RevisionGone(uid)),
             }
         }
         if std::mem::take(&mut self.daemonset_changed) {
-            observe(Fact::DaemonSet(Box::new(self.daemonset.clone())));
+            tell(Fact::DaemonSet(Box::new(self.daemonset.clone())));
         }
         if std::mem::take(&mut self.policies_changed) {
-            self.observe_policies(observe);
+            self.tell_policies(tell);
             return true;
         }
         any
@@ -401,7 +399,7 @@ impl<'a> World<'a> {
     fn changed(&mut self, index: u32) {
         self.version += 1;
         self.pods[index as usize].version = self.version;
-        self.changed_pods.push(index);
+        self.told.push(index);
     }
 
     fn start(&mut self, index: u32) {

@@ -276,7 +276,7 @@ async fn observed_by_controller(client: &Client) -> Observed {
 
 fn observed_by_inspect(fleet: &Fleet) -> Observed {
     let mut observed = Observed::new();
-    everynode_inspect::look::observe(fleet, &mut |fact| note(&mut observed, &fact));
+    everynode_inspect::look::told(fleet, &mut |fact| note(&mut observed, &fact));
     observed
 }
 
@@ -291,7 +291,7 @@ fn observed_by_plan(fleet: &Fleet, daemonset: &str) -> Observed {
     };
     let model = Model::new(fleet, &change, assumptions).unwrap();
     let mut observed = Observed::new();
-    Run::observe(&model, &mut |fact| note(&mut observed, &fact));
+    Run::told(&model, &mut |fact| note(&mut observed, &fact));
     observed
 }
 

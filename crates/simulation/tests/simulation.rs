@@ -59,7 +59,7 @@ fn whatever_a_namespace_user_writes_templates_are_the_daemonsets_own_and_creatio
 }
 
 /// Seeds that have found something.
-const FINDERS: [u64; 15] = [
+const FINDERS: [u64; 19] = [
     124,
     1408,
     1751,
@@ -75,9 +75,13 @@ const FINDERS: [u64; 15] = [
     142_116_057_777_561,
     54_171_365_836_702,
     8_851_188_443_045,
+    233_260_276_110_482,
+    6_553_264_576_151,
+    22_890_636_569_878,
+    245_507_386_879_412,
 ];
 /// ... and under policies.
-const FINDERS_UNDER_POLICIES: [u64; 12] = [
+const FINDERS_UNDER_POLICIES: [u64; 13] = [
     14,
     169,
     578,
@@ -90,6 +94,7 @@ const FINDERS_UNDER_POLICIES: [u64; 12] = [
     154_518_643_069_216,
     22_848_971_138_904,
     194_827_868_824_064,
+    113_548_075_721_495,
 ];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
 const HOSTILE_FINDERS: [u64; 11] = [

@@ -1,15 +1,15 @@
-//! Roll-out policies in a run: what the engine observes of them and writes to them, and how they go on.
+//! Roll-out policies in a run: what the engine is told of them and writes to them, and how they go on.
 
 use everynode_api::{Command, PolicyStatus};
 use everynode_engine::policy::{PolicyRef, RolloutPhase};
 use everynode_engine::{Engine, Fact, Outcome};
 use serde_json::Value;
 
-use super::{Observe, Step, World};
+use super::{Step, Tell, World};
 
 impl World<'_> {
-    pub(super) fn observe_policies(&self, observe: &mut Observe<'_>) {
-        observe(Fact::Policies(self.policies.clone()));
+    pub(super) fn tell_policies(&self, tell: &mut Tell<'_>) {
+        tell(Fact::Policies(self.policies.clone()));
     }
 
     pub(super) fn write_policy_status(&mut self, policy: &PolicyRef, status: &Value) -> Outcome {

@@ -220,7 +220,7 @@ impl World<'_> {
         };
         self.version += 1;
         fact.resource_version = self.version;
-        self.changed_revisions.push(fact.uid);
+        self.told_revisions.push(fact.uid);
         if !is_kept {
             return Outcome::Done;
         }

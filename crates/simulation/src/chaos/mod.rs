@@ -479,6 +479,22 @@ impl Chaos {
         }
     }
 
+    /// Pods that a controller which was behind has made of a template that was put right meanwhile: under OnDelete
+    /// nobody replaces them.
+    pub(crate) fn delete_stuck_pods_under_on_delete(&self, cluster: &Cluster) {
+        let daemonsets = cluster.keys(Kind::DaemonSet).into_iter().filter_map(|key| cluster.get(&key));
+        let kept: Vec<Arc<Value>> =
+            daemonsets.filter(|one| one["spec"]["updateStrategy"]["type"] == "OnDelete").collect();
+        for key in cluster.keys(Kind::Pod) {
+            let Some(pod) = cluster.get(&key) else { continue };
+            let owner = controller_uid(&pod);
+            let is_kept = owner.is_some_and(|(_, owner)| kept.iter().any(|one| uid(one) == owner));
+            if is_kept && crate::naive::image(&pod["spec"]) == BAD_IMAGE {
+                cluster.delete(&key, &json!({"preconditions": {"uid": uid(&pod)}}));
+            }
+        }
+    }
+
     /// Pods that cannot start, and that nobody would replace: OnDelete, or of nobody.
     fn delete_stuck_pods(&mut self, cluster: &Cluster) {
         for key in cluster.keys(Kind::Pod) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use everynode_model::Value;
 
 use crate::model::{Change, Moved, Store, name, namespace};
-use crate::naive::{conducting, has_revision, scaled};
+use crate::naive::{conducting, has_revision, place, scaled};
 
 /// One version of a DaemonSet, with the policies that select it.
 pub(super) struct Law<'a> {
@@ -17,6 +17,11 @@ impl<'a> Law<'a> {
     pub(super) fn new(daemonset: &'a Value, policies: &'a [Arc<Value>], is_beside: bool) -> Law<'a> {
         let policies = conducting(daemonset, policies.iter().map(|policy| &**policy), is_beside);
         Law { daemonset, policies }
+    }
+
+    /// Whether the DaemonSet wants a pod on a node.
+    pub(super) fn wants(&self, node: &Value) -> bool {
+        place(&self.daemonset["spec"]["template"], node).should_run
     }
 
     fn policy(&self) -> Option<&'a Value> {

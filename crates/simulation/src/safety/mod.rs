@@ -481,9 +481,10 @@ impl Safety {
             return Some(format!("deletes the available pod of {}, and nothing may be taken", name(node)));
         }
         let taken_at = |one: &Value| removed.get(&(owner.to_owned(), name(one).to_owned())).copied();
-        // One without pods that was not eligible a moment ago does not count yet (F7).
+        // One without pods that was not eligible a moment ago, or is not by what a controller may go by, does not count
+        // yet (F7).
         let is_open = |one: &&&Arc<Value>| {
-            place(&newest["spec"]["template"], one).should_run
+            laws.iter().all(|law| law.wants(one))
                 && !self.is_recent(self.nodes.get(name(one)), now)
                 && taken_at(one).is_some()
         };

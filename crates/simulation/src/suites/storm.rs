@@ -13,6 +13,8 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(1_200);
 /// ... and for this time nothing is written.
 const STAYS_FOR: Duration = Duration::from_secs(240);
 
+/// A controller that was behind has seen by then what was put right.
+const CATCHES_UP_WITHIN: Duration = Duration::from_secs(10);
 /// So long nobody does anything before the last roll-out under a policy: what the faults did to nodes is over.
 const RESTS_FOR: Duration = Duration::from_secs(120);
 
@@ -120,6 +122,8 @@ async fn live(
         cluster.pass(RESTS_FOR).await;
         chaos.roll_out_well(cluster);
     }
+    cluster.pass(CATCHES_UP_WITHIN).await;
+    chaos.delete_stuck_pods_under_on_delete(cluster);
     cluster.settle(SETTLES_WITHIN).await?;
     cluster.stay(STAYS_FOR).await
 }
