@@ -144,12 +144,12 @@ mod tests {
             let random = &mut fastrand::Rng::with_seed(seed);
             let mut changed = token.clone().into_bytes();
             for _ in 0..random.usize(1..4) {
-                let at = random.usize(0..changed.len());
+                let at = random.usize(0..=changed.len());
                 match random.u32(0..4) {
-                    0 => drop(changed.remove(at)),
+                    0 => drop(changed.drain(at..(at + 1).min(changed.len()))),
                     1 => changed.insert(at, random.u8(b' '..=b'~')),
-                    2 => changed[at] = random.u8(b' '..=b'~'),
-                    _ => changed.truncate(at.max(1)),
+                    2 => changed.iter_mut().skip(at).take(1).for_each(|byte| *byte = random.u8(b' '..=b'~')),
+                    _ => changed.truncate(at),
                 }
             }
             let changed = String::from_utf8(changed).unwrap();
