@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::audit::Audit;
-use crate::authn::{self, ANONYMOUS, Connection, User};
+use crate::authn::{self, ANONYMOUS, Client, Connection, User};
 use crate::authz;
 use crate::http::attributes::Attributes;
 use crate::http::body::{self, Body};
@@ -62,7 +62,10 @@ impl Api {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let answered = match self.admit(user, attributes) {
-            Ok(user) => contained_request(self.router.route(connection.own, user, request)).await,
+            Ok(user) => {
+                let client = Client { user, own: connection.own };
+                contained_request(self.router.route(client, request)).await
+            }
             Err(refused) => Err(refused),
         };
         answered.unwrap_or_else(|status| refuse(&status))
@@ -74,7 +77,7 @@ impl Api {
             return Ok(user.unwrap_or_else(|| Arc::new(ANONYMOUS.clone())));
         }
         let user = user.ok_or_else(Status::unauthorized)?;
-        authz::authorize(&user, attributes)?;
+        authz::authorize(&self.state, &user, attributes)?;
         Ok(user)
     }
 }

@@ -29,13 +29,6 @@ const GROUP_ORDER: &[&str] = &[
     "discovery.k8s.io",
 ];
 
-/// Reviews are answered without a row in the resource table: group, plural, kind, whether namespaced.
-pub const REVIEWS: &[(&str, &str, &str, bool)] = &[
-    ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", false),
-    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
-    ("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
-];
-
 fn object(fields: Vec<(&str, Value)>) -> Value {
     Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
@@ -46,8 +39,7 @@ fn texts<T: AsRef<str>>(list: &[T]) -> Value {
 
 /// The groups, in their order.
 pub fn groups(registry: &Registry) -> Vec<&str> {
-    let mut groups: Vec<&str> =
-        registry.resources().map(|r| &*r.group).chain(REVIEWS.iter().map(|r| r.0)).collect();
+    let mut groups: Vec<&str> = registry.resources().map(|r| &*r.group).collect();
     groups.sort_unstable();
     groups.dedup();
     groups.sort_by_key(|group| GROUP_ORDER.iter().position(|known| known == group).unwrap_or(usize::MAX));
@@ -58,9 +50,6 @@ pub fn groups(registry: &Registry) -> Vec<&str> {
 pub fn versions<'a>(registry: &'a Registry, group: &str) -> Vec<&'a str> {
     let mut versions: Vec<&'a str> =
         registry.resources().filter(|r| r.group == group).map(|r| &*r.version).collect();
-    if versions.is_empty() && REVIEWS.iter().any(|review| review.0 == group) {
-        versions.push("v1");
-    }
     versions.sort_unstable_by(|a, b| version_rank(b).cmp(&version_rank(a)).then_with(|| a.cmp(b)));
     versions.dedup();
     versions
@@ -124,9 +113,6 @@ pub fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<
             rows.push((name.clone(), subresource_row(resource, subresource, name)));
         }
     }
-    for (_, plural, kind, namespaced) in REVIEWS.iter().filter(|review| review.0 == group) {
-        rows.push(((*plural).to_owned(), review_row(plural, kind, *namespaced)));
-    }
     rows.sort_by(|a, b| a.0.cmp(&b.0));
     let mut fields = vec![("kind", "APIResourceList".into())];
     if !group.is_empty() {
@@ -169,16 +155,6 @@ fn subresource_row(resource: &Resource, subresource: &Subresource, name: String)
     object(fields)
 }
 
-fn review_row(plural: &str, kind: &str, namespaced: bool) -> Value {
-    object(vec![
-        ("name", plural.into()),
-        ("singularName", kind.to_lowercase().into()),
-        ("namespaced", namespaced.into()),
-        ("kind", kind.into()),
-        ("verbs", texts(&["create"])),
-    ])
-}
-
 /// Aggregated discovery of the core group (`/api`) or of all others (`/apis`).
 pub fn aggregated(registry: &Registry, core: bool) -> Value {
     let groups = groups(registry).into_iter().filter(|group| group.is_empty() == core).map(|group| {
@@ -204,9 +180,6 @@ fn aggregated_version(registry: &Registry, group: &str, version: &str) -> Value 
         .filter(|r| r.group == group && r.version == version)
         .map(|resource| (&*resource.plural, aggregated_resource(resource)))
         .collect();
-    for (_, plural, kind, namespaced) in REVIEWS.iter().filter(|review| review.0 == group) {
-        rows.push((plural, aggregated_review(plural, kind, *namespaced)));
-    }
     rows.sort_by_key(|(plural, _)| *plural);
     object(vec![
         ("version", version.into()),
@@ -253,16 +226,6 @@ fn aggregated_resource(resource: &Resource) -> Value {
         fields.push(("subresources", Value::Array(subresources)));
     }
     object(fields)
-}
-
-fn aggregated_review(plural: &str, kind: &str, namespaced: bool) -> Value {
-    object(vec![
-        ("resource", plural.into()),
-        ("responseKind", kind_of("", "", kind)),
-        ("scope", scope(namespaced)),
-        ("singularResource", kind.to_lowercase().into()),
-        ("verbs", texts(&["create"])),
-    ])
 }
 
 /// The entity tag of a document: the same text has the same tag.

@@ -63,7 +63,6 @@ mod patch;
 mod pki;
 pub mod private;
 mod protobuf;
-mod reviews;
 mod router;
 mod selection;
 mod serve;

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use everynode_apimachinery::status::Status;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::audit::Audit;
-use crate::authn::User;
+use crate::authn::{Client, User};
 use crate::gate::Gate;
 use crate::guide::Guide;
-use crate::handlers::{self, Call};
+use crate::handlers::{self, Call, NO_TABLE};
 use crate::http::accept::Form;
 use crate::http::body::{self, Body, header_text};
 use crate::http::query::Query;
@@ -20,7 +20,7 @@ use crate::http::verb::Verb;
 use crate::metrics::RequestLabels;
 use crate::state::State;
 use crate::store::TableId;
-use crate::{discovery, reviews, tokens};
+use crate::tokens;
 
 /// Bytes of bodies, or of an object to be changed, from which a request is worked on apart.
 const HEAVY_BYTES: usize = 32 << 10;
@@ -43,31 +43,23 @@ impl Router {
         Router { state, audit, gate, guide: Guide::new(address) }
     }
 
-    /// Answers a request that its user may make. `own` are those of this process itself.
+    /// Answers a request that its client may make.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn route(
-        &self,
-        own: bool,
-        user: Arc<User>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Status> {
+    pub async fn route(&self, client: Client, request: Request<Incoming>) -> Result<Response<Body>, Status> {
         let segments = target::segments(request.uri().path());
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
         match parts.as_slice() {
             ["livez" | "readyz" | "healthz", ..] => Ok(body::text(200, "ok")),
             ["metrics"] => Ok(body::text(200, self.metrics())),
-            ["apis", group, "v1", plural] if is_review(group, plural) => {
-                self.review(&user, request, group, plural).await
-            }
             ["api", version, _, ..] => {
                 let at = GroupVersion { group: "", version };
-                self.resource(own, request, at, &segments[2..]).await
+                self.resource(client, request, at, &segments[2..]).await
             }
             ["apis", group, version, _, ..] => {
                 let at = GroupVersion { group, version };
-                self.resource(own, request, at, &segments[3..]).await
+                self.resource(client, request, at, &segments[3..]).await
             }
             [".well-known", "openid-configuration"] => {
                 Ok(body::json(200, &tokens::discovery(self.guide.url())))
@@ -82,26 +74,10 @@ impl Router {
         self.state.metrics.text(&self.state.store, &registry, self.audit.as_ref().map(Audit::counters))
     }
 
-    async fn review(
-        &self,
-        user: &User,
-        request: Request<Incoming>,
-        group: &str,
-        plural: &str,
-    ) -> Result<Response<Body>, Status> {
-        if request.method() != Method::POST {
-            return Err(Status::method_not_allowed());
-        }
-        let received = self.gate.receive(request.into_body()).await?;
-        let answer =
-            reviews::review(group, plural, received.bytes(), user).ok_or_else(Status::unknown_path)?;
-        Ok(body::json(201, &answer))
-    }
-
     /// Answers a request about a resource, and counts it.
     async fn resource(
         &self,
-        own: bool,
+        client: Client,
         request: Request<Incoming>,
         at: GroupVersion<'_>,
         rest: &[String],
@@ -115,7 +91,7 @@ impl Router {
         let verb = Verb::allowed(request.method(), &target, &query)?;
         let (resource, subresource) =
             (target.resource.clone(), target.subresource.clone().unwrap_or_default());
-        let answered = self.carry_out(own, request, target, query, verb).await;
+        let answered = self.carry_out(client, request, target, query, verb).await;
         let code = answered.as_ref().map_or_else(Status::code, |response| response.status().as_u16());
         self.state.metrics.count(&RequestLabels {
             verb: verb.name(),
@@ -130,7 +106,7 @@ impl Router {
 
     async fn carry_out(
         &self,
-        own: bool,
+        client: Client,
         request: Request<Incoming>,
         target: Target,
         query: Query,
@@ -139,17 +115,17 @@ impl Router {
         let mut head = Head::read(request.headers(), target, query)?;
         let is_audited = self.audit.is_some();
         if verb == Verb::Watch {
-            return handlers::watch(&head.into_call(&self.state, is_audited));
+            return handlers::watch(&head.into_call(&self.state, client.user, is_audited));
         }
         // The body first: a slow one keeps no place that others wait for.
         let received = self.gate.receive(request.into_body()).await?;
-        let place = self.gate.place(own)?;
+        let place = self.gate.place(client.own)?;
         let is_heavy = head.is_heavy(&self.state, received.bytes().len());
         let state = self.state.clone();
         let work = async move {
             let _place = place;
             let subresource = head.target.subresource.take();
-            let mut call = head.into_call(&state, is_audited);
+            let mut call = head.into_call(&state, client.user, is_audited);
             handlers::answer(&mut call, verb, subresource.as_deref(), received.bytes()).await
         };
         self.gate.work(is_heavy, work).await
@@ -170,13 +146,14 @@ impl Head {
         let form = Form::negotiate(header_text(headers, header::ACCEPT))?;
         let content_type = header_text(headers, header::CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
-        let table = target.table.ok_or_else(Status::unknown_path)?;
+        let table = target.table.unwrap_or(NO_TABLE);
         Ok(Head { target, table, query, form, content_type })
     }
 
-    fn into_call(self, state: &State, is_audited: bool) -> Call<'_> {
+    fn into_call(self, state: &State, user: Arc<User>, is_audited: bool) -> Call<'_> {
         Call {
             state,
+            user,
             is_audited,
             now: state.now(),
             warnings: self.target.resource.deprecation.iter().cloned().collect(),
@@ -201,8 +178,4 @@ impl Head {
         let is_json_patch = self.content_type == "application/json-patch+json";
         all >= HEAVY_BYTES || (is_json_patch && body_bytes >= HEAVY_JSON_PATCH_BYTES)
     }
-}
-
-fn is_review(group: &str, plural: &str) -> bool {
-    discovery::REVIEWS.iter().any(|review| review.0 == group && review.1 == plural)
 }

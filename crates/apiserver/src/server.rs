@@ -22,7 +22,7 @@ use crate::state::{State, unix_seconds};
 use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
 use crate::tokens::Key;
 use crate::upkeep::definitions::Definitions;
-use crate::upkeep::{bootstrap, quotas, sweeper, token_secrets};
+use crate::upkeep::{aggregation, bootstrap, quotas, sweeper, token_secrets};
 use crate::{serve, tls};
 
 /// Why a server could not start.
@@ -122,6 +122,7 @@ impl Server {
             tokio::spawn(sweeper::run(state.clone(), stopped.clone())),
             tokio::spawn(quotas::run(state.clone(), stopped.clone())),
             tokio::spawn(token_secrets::run(state.clone(), stopped.clone())),
+            tokio::spawn(aggregation::run(state.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
         Ok(Server { address, pki, own, state, audit, left_out: None, stop, tasks, notes: Vec::new() })

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::admission::ledger::SharedLedger;
 use crate::authn::Credentials;
+use crate::authz::Rbac;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -22,6 +23,8 @@ pub struct State {
     pub store: Store,
     /// What clients are known by.
     pub credentials: Credentials,
+    /// Who may do what, by roles.
+    pub rbac: Rbac,
     /// What pods take of quotas.
     pub ledger: SharedLedger,
     /// The counters.
@@ -40,7 +43,8 @@ impl State {
         stop: watch::Receiver<bool>,
     ) -> State {
         let (ledger, metrics) = (SharedLedger::default(), Metrics::default());
-        State { config, catalog, store, credentials, ledger, metrics, stop }
+        let rbac = Rbac::new(&catalog, store.clone());
+        State { config, catalog, store, credentials, rbac, ledger, metrics, stop }
     }
 
     /// Unix time in seconds.

@@ -26,6 +26,7 @@ mod policy;
 mod print;
 mod quota;
 mod rbac;
+mod review;
 mod row;
 mod scheduling;
 mod service;
@@ -57,6 +58,7 @@ static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
         policy::RESOURCES,
         quota::RESOURCES,
         rbac::RESOURCES,
+        review::RESOURCES,
         scheduling::RESOURCES,
         service::RESOURCES,
         service_account::RESOURCES,

@@ -167,6 +167,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../schema/apiextensions.v1.schema"),
     include_str!("../../schema/apps.v1.schema"),
     include_str!("../../schema/authentication.v1.schema"),
+    include_str!("../../schema/authorization.v1.schema"),
     include_str!("../../schema/autoscaling.v1.schema"),
     include_str!("../../schema/autoscaling.v2.schema"),
     include_str!("../../schema/batch.v1.schema"),

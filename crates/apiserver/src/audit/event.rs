@@ -74,7 +74,7 @@ struct ObjectRef {
 
 impl From<Resource> for ObjectRef {
     fn from(resource: Resource) -> ObjectRef {
-        let Resource { group, version, resource, subresource, namespace, name } = resource;
+        let Resource { group, version, resource, subresource, namespace, name, .. } = resource;
         let (uid, resource_version) = (String::new(), String::new());
         ObjectRef {
             resource,

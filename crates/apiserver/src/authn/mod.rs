@@ -39,6 +39,15 @@ pub struct Connection {
     pub peer: IpAddr,
 }
 
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The user.
+    pub user: Arc<User>,
+    /// Whether it is this process itself.
+    pub own: bool,
+}
+
 /// Whom a certificate in DER stands for that the cluster's authority has signed: its common name, in the groups of its
 /// organizations. Nobody when it has no common name.
 pub fn user_of_certificate(der: &[u8]) -> Option<User> {

@@ -1,34 +1,61 @@
-//! Who may do what.
+//! Who may do what: everybody in `system:masters` everything, kubelets what their own nodes and pods need, and all what
+//! the roles that are bound to them allow.
+
+pub mod node;
+mod policy;
+mod rbac;
+mod rule;
 
 use everynode_apimachinery::status::Status;
 use everynode_model::go_quote;
 
+pub use rbac::{GROUP, Rbac};
+pub use rule::Rule;
+
 use crate::authn::{MASTERS, User};
 use crate::http::attributes::Attributes;
+use crate::state::State;
+
+/// Whether somebody may do something, and why; the reason may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    Allowed(String),
+    /// No.
+    Denied(String),
+}
+
+/// Decides whether a user may do what is asked.
+pub fn decide(state: &State, user: &User, asked: &Attributes) -> Decision {
+    let is_allowed =
+        user.is_in(MASTERS) || node::of(user).is_some_and(|node| node::allows(state, node, asked));
+    if is_allowed { Decision::Allowed(String::new()) } else { state.rbac.decide(user, asked) }
+}
 
 /// Lets a user do what a request asks for.
 ///
 /// # Errors
 /// The refusal, in the words of the API.
-pub fn authorize(user: &User, attributes: &Attributes) -> Result<(), Status> {
-    if user.is_in(MASTERS) { Ok(()) } else { Err(refusal(user, attributes)) }
+pub fn authorize(state: &State, user: &User, asked: &Attributes) -> Result<(), Status> {
+    match decide(state, user, asked) {
+        Decision::Allowed(_) => Ok(()),
+        Decision::Denied(reason) => Err(refusal(user, asked, &reason)),
+    }
 }
 
-fn refusal(user: &User, attributes: &Attributes) -> Status {
+fn refusal(user: &User, attributes: &Attributes, reason: &str) -> Status {
     let (who, verb) = (go_quote(&user.name), &attributes.verb);
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let Some(asked) = &attributes.resource else {
-        let why = format!("User {who} cannot {verb} path {}", go_quote(&attributes.path));
+        let why = format!("User {who} cannot {verb} path {}{because}", go_quote(&attributes.path));
         return Status::forbidden("", "", "", &why);
     };
-    let slash = if asked.subresource.is_empty() { "" } else { "/" };
-    let resource = go_quote(&format!("{}{slash}{}", asked.resource, asked.subresource));
+    let resource = go_quote(&asked.whole_name());
+    let group = go_quote(&asked.group);
     let place = match asked.namespace.as_str() {
         "" => "at the cluster scope".to_owned(),
         namespace => format!("in the namespace {}", go_quote(namespace)),
     };
-    let why = format!(
-        "User {who} cannot {verb} resource {resource} in API group {} {place}",
-        go_quote(&asked.group)
-    );
+    let why = format!("User {who} cannot {verb} resource {resource} in API group {group} {place}{because}");
     Status::forbidden(&asked.group, &asked.resource, &asked.name, &why)
 }

@@ -14,6 +14,7 @@ use everynode_model::{Value, encode};
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::audit::Subject;
+use crate::authn::User;
 use crate::decode::{AsType, body_as_json, model_of};
 use crate::http::accept::Form;
 use crate::http::body::{self, Body};
@@ -24,10 +25,15 @@ use crate::state::State;
 use crate::store::{Stored, TableId};
 use crate::view::{self, Shape};
 
+/// Where nothing lies: the table of resources that keep nothing.
+pub const NO_TABLE: TableId = TableId(u32::MAX);
+
 /// One request about a resource, on its way through a handler.
 pub struct Call<'a> {
     /// What the server knows.
     pub state: &'a State,
+    /// Who asks.
+    pub user: Arc<User>,
     /// The audit log wants to know what answers are about.
     pub is_audited: bool,
     /// The resource.

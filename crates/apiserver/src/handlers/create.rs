@@ -6,6 +6,7 @@ use everynode_model::Value;
 use http::Response;
 
 use super::Call;
+use crate::authz::node;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
@@ -20,6 +21,7 @@ pub async fn create(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>,
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let mut object = call.read_object(bytes, options.field_validation)?;
     ensure_namespace(&mut object, &call.resource, &call.namespace)?;
+    node::check_created(&call.user, &call.resource, &object)?;
     store(call, object, options.dry_run).await
 }
 

@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod list;
 mod pods;
+mod reviews;
 mod scale;
 mod token;
 mod watch;
@@ -13,7 +14,7 @@ mod watch;
 use everynode_apimachinery::status::Status;
 use http::Response;
 
-pub use call::Call;
+pub use call::{Call, NO_TABLE};
 pub use watch::watch;
 
 use crate::http::body::Body;
@@ -28,6 +29,7 @@ pub async fn answer(
     bytes: &[u8],
 ) -> Result<Response<Body>, Status> {
     let part = match subresource {
+        None if call.table == NO_TABLE && verb == Verb::Create => return reviews::create(call, bytes),
         None => Part::Main,
         Some("status") => Part::Status,
         Some("finalize") => Part::Finalize,

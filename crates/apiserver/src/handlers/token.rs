@@ -5,6 +5,7 @@ use http::Response;
 
 use super::Call;
 use super::pods::expected;
+use crate::authz::node;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::{meta, tokens};
@@ -18,6 +19,7 @@ pub fn create(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Statu
     if !own.is_empty() && own != call.namespace {
         return Err(Status::bad_request(super::create::OTHER_NAMESPACE));
     }
+    node::check_token(call.state, &call.user, &call.namespace, &call.name, &request)?;
     let answer = tokens::request(call.state, &call.namespace, &call.name, request)?;
     Ok(call.answer_other(201, expected.ty, answer))
 }

@@ -32,6 +32,16 @@ pub struct Resource {
     pub namespace: String,
     /// Name of the object.
     pub name: String,
+    /// What a list or watch is limited to.
+    pub fields: FieldSelector,
+}
+
+impl Resource {
+    /// The resource with its subresource, such as `pods/log`.
+    pub fn whole_name(&self) -> String {
+        let slash = if self.subresource.is_empty() { "" } else { "/" };
+        format!("{}{slash}{}", self.resource, self.subresource)
+    }
 }
 
 impl Attributes {
@@ -45,7 +55,10 @@ impl Attributes {
             && resource.name.is_empty()
             && matches!(verb.as_str(), "list" | "watch")
         {
-            resource.name = selected_name(&query);
+            let selector = query.get("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
+            resource.fields = selector.unwrap_or_default();
+            // A list of one name may be granted as its object is.
+            resource.name = resource.fields.exact("metadata.name").unwrap_or_default().to_owned();
         }
         let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
         Attributes { verb, path, resource }
@@ -75,6 +88,7 @@ fn resource(segments: &[String]) -> Option<Resource> {
         subresource: part(2),
         namespace: namespace.to_owned(),
         name: part(1),
+        fields: FieldSelector::default(),
     })
 }
 
@@ -95,12 +109,6 @@ fn verb(method: &Method, resource: Option<&Resource>, query: &Query) -> String {
     verb.to_owned()
 }
 
-/// The one name that a field selector allows, by which a list may be granted as its object is.
-fn selected_name(query: &Query) -> String {
-    let selector = query.get("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
-    selector.and_then(|selector| selector.exact("metadata.name").map(str::to_owned)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,9 +118,7 @@ mod tests {
         let Attributes { verb, resource, .. } =
             Attributes::of(&Method::from_bytes(method.as_bytes()).unwrap(), path, query);
         let about = resource.map_or_else(String::new, |o| {
-            let slash = if o.subresource.is_empty() { "" } else { "/" };
-            let resource = format!("{}{slash}{}", o.resource, o.subresource);
-            format!("{}:{}:{resource}:{}:{}", o.group, o.version, o.namespace, o.name)
+            format!("{}:{}:{}:{}:{}", o.group, o.version, o.whole_name(), o.namespace, o.name)
         });
         assert_eq!(format!("{verb} {about}").trim_end(), expected, "{method} {uri}");
     }

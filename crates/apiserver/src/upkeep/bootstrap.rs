@@ -6,6 +6,8 @@ use everynode_apimachinery::status::{Reason, Status};
 use everynode_model::{Object, Value, encode};
 use serde_json::json;
 
+use super::{aggregation, roles};
+use crate::authz::GROUP;
 use crate::decode::model_of;
 use crate::objects::create;
 use crate::pki::SERVICE_ADDRESS;
@@ -37,10 +39,16 @@ pub async fn run(state: &State) -> Result<(), Status> {
         class["description"] = (*description).into();
         (("scheduling.k8s.io", "priorityclasses"), class)
     });
+    let roles = roles::cluster_roles().map(|role| ((GROUP, "clusterroles"), role));
+    let bindings = roles::cluster_role_bindings().map(|binding| ((GROUP, "clusterrolebindings"), binding));
     // All at once, so that a durable store commits them together.
-    let made =
-        namespaces.chain(classes).map(|((group, plural), object)| ensure(state, group, plural, object));
+    let made = namespaces
+        .chain(classes)
+        .chain(roles)
+        .chain(bindings)
+        .map(|((group, plural), object)| ensure(state, group, plural, object));
     futures::future::try_join_all(made).await?;
+    aggregation::settle(state).await;
     ensure(state, "", "services", own_service()).await?;
     ensure(state, "", "endpoints", own_endpoints()).await?;
     ensure(state, "discovery.k8s.io", "endpointslices", own_endpoint_slice()).await

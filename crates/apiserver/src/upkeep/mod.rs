@@ -1,7 +1,9 @@
 //! What the server does by itself, beside requests.
 
+pub mod aggregation;
 pub mod bootstrap;
 pub mod definitions;
 pub mod quotas;
+mod roles;
 pub mod sweeper;
 pub mod token_secrets;
