@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::kubelet::KubeletConnector;
+
 /// Where objects live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Storage {
@@ -44,6 +46,10 @@ pub struct Config {
     pub body_limit_bytes: usize,
     /// How long a request, watches excepted, may take.
     pub request_timeout: Duration,
+    /// How connections to kubelets are opened.
+    pub kubelet_connector: KubeletConnector,
+    /// Streams to kubelets (logs, exec, port-forward) that are open at the same time; others get 429.
+    pub kubelet_streams: usize,
     /// Where every request is taken down, one line of JSON each; `None` takes nothing down.
     pub audit_log: Option<PathBuf>,
     /// Limits of the store.
@@ -67,6 +73,8 @@ impl Default for Config {
             requests_in_flight: 800,
             body_limit_bytes: 3 << 20,
             request_timeout: Duration::from_secs(60),
+            kubelet_connector: KubeletConnector::default(),
+            kubelet_streams: 1_000,
             audit_log: None,
             store_limits: crate::store::Limits::default(),
         }

@@ -54,6 +54,7 @@ mod gate;
 mod guide;
 mod handlers;
 mod http;
+mod kubelet;
 mod meta;
 mod metrics;
 mod objects;
@@ -77,7 +78,8 @@ mod x509;
 
 pub use config::{Config, Storage};
 pub use http::read_head;
+pub use kubelet::{KubeletConnector, KubeletStream, Opening};
 pub use pki::PkiError;
-pub use server::{Error, Server};
+pub use server::{Error, NodeCredentials, Server};
 pub use store::{BackendError, LeftOut, OnDamage};
 pub use tokens::read_token;

@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use serde::{Deserialize, Serialize};
 
-use crate::authn::MASTERS;
+use crate::authn::{MASTERS, NODE_PREFIX, NODES};
 use crate::private;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -31,6 +31,9 @@ const BACKDATE_SECONDS: i64 = 3_600;
 
 /// The name of the user that the client certificate stands for.
 pub const ADMIN_USER: &str = "kubernetes-admin";
+
+/// The name of the server towards kubelets.
+const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 
 /// The names by which the server is reached.
 const SERVING_NAMES: &[&str] = &[
@@ -158,16 +161,35 @@ impl Pki {
         make_admin(&self.authority, now)
     }
 
-    /// A kubeconfig for the admin with one of its certificates, and the server's address.
-    pub fn kubeconfig(&self, server: &str, admin: &Pair) -> String {
+    /// What the server shows to kubelets.
+    pub fn kubelet_client(&self, now: i64) -> Result<Pair, PkiError> {
+        make_client(&self.authority, KUBELET_CLIENT, MASTERS, now)
+    }
+
+    /// What the kubelet of a node shows to the server.
+    pub fn node_client(&self, node: &str, now: i64) -> Result<Pair, PkiError> {
+        make_client(&self.authority, &format!("{NODE_PREFIX}{node}"), NODES, now)
+    }
+
+    /// What the endpoint of a node shows, which is reached by the node's name and at these addresses.
+    pub fn node_serving(&self, node: &str, addresses: &[IpAddr], now: i64) -> Result<Pair, PkiError> {
+        let mut params = CertificateParams::new(vec![node.to_owned()])?;
+        params.subject_alt_names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
+        params.distinguished_name = name(&format!("{NODE_PREFIX}{node}"), Some(NODES));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        sign(params, &self.authority, now)
+    }
+
+    /// A kubeconfig with a client certificate, and the server's address.
+    pub fn kubeconfig(&self, server: &str, client: &Pair) -> String {
         format!(
             "apiVersion: v1\nkind: Config\nclusters:\n- name: everynode\n  cluster:\n    server: {server}\n    \
              certificate-authority-data: {ca}\nusers:\n- name: {ADMIN_USER}\n  user:\n    \
              client-certificate-data: {certificate}\n    client-key-data: {key}\ncontexts:\n- name: everynode\n  \
              context:\n    cluster: everynode\n    user: {ADMIN_USER}\ncurrent-context: everynode\n",
             ca = STANDARD.encode(&self.authority.certificate),
-            certificate = STANDARD.encode(&admin.certificate),
-            key = STANDARD.encode(&admin.key),
+            certificate = STANDARD.encode(&client.certificate),
+            key = STANDARD.encode(&client.key),
         )
     }
 }
@@ -207,8 +229,12 @@ fn names_all(serving: &Pair) -> Result<bool, PkiError> {
 }
 
 fn make_admin(authority: &Pair, now: i64) -> Result<Pair, PkiError> {
+    make_client(authority, ADMIN_USER, MASTERS, now)
+}
+
+fn make_client(authority: &Pair, user: &str, group: &str, now: i64) -> Result<Pair, PkiError> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = name(ADMIN_USER, Some(MASTERS));
+    params.distinguished_name = name(user, Some(group));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     sign(params, authority, now)
 }

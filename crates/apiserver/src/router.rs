@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use everynode_apimachinery::status::Status;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response, Version, header};
 use hyper::body::Incoming;
 
 use crate::audit::Audit;
 use crate::authn::{Client, User};
 use crate::gate::Gate;
 use crate::guide::Guide;
+use crate::handlers::connect::{self, Passed, Way};
 use crate::handlers::{self, Call, NO_TABLE};
 use crate::http::accept::Form;
 use crate::http::body::{self, Body, header_text};
@@ -114,6 +116,9 @@ impl Router {
     ) -> Result<Response<Body>, Status> {
         let mut head = Head::read(request.headers(), target, query)?;
         let is_audited = self.audit.is_some();
+        if let Some(way) = Way::of(&head.target) {
+            return self.connect(client, request, head, way).await;
+        }
         if verb == Verb::Watch {
             return handlers::watch(&head.into_call(&self.state, client.user, is_audited));
         }
@@ -129,6 +134,39 @@ impl Router {
             handlers::answer(&mut call, verb, subresource.as_deref(), received.bytes()).await
         };
         self.gate.work(is_heavy, work).await
+    }
+
+    /// Passes a request on to a kubelet. It has a place only until the answer begins: streams have places of their own.
+    async fn connect(
+        &self,
+        client: Client,
+        mut request: Request<Incoming>,
+        head: Head,
+        way: Way,
+    ) -> Result<Response<Body>, Status> {
+        let wants_upgrade =
+            request.version() == Version::HTTP_11 && request.headers().contains_key(header::UPGRADE);
+        let upgrade = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        let received = match upgrade {
+            Some(_) => None,
+            None => Some(self.gate.receive(body).await?),
+        };
+        let place = self.gate.place(client.own)?;
+        let passed = Passed {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers,
+            upgrade,
+            body: received.map(|received| Bytes::copy_from_slice(received.bytes())).unwrap_or_default(),
+        };
+        let (state, is_audited) = (self.state.clone(), self.audit.is_some());
+        let work = async move {
+            let _place = place;
+            connect::connect(&head.into_call(&state, client.user, is_audited), way, passed).await
+        };
+        self.gate.work(false, work).await
     }
 }
 

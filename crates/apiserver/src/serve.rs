@@ -203,7 +203,7 @@ async fn connection(
             async move { Ok::<_, std::convert::Infallible>(api.serve(&connection, user, request).await) }
         })
     };
-    let serving = builder().serve_connection(TokioIo::new(stream), service).into_owned();
+    let serving = builder().serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     tokio::select! {
         served = watcher.watch(serving) => {
             if let Err(error) = served {

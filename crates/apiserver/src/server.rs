@@ -1,7 +1,7 @@
 //! Starting and stopping.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::audit::Audit;
 use crate::authn::Credentials;
 use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
+use crate::kubelet::Kubelets;
 use crate::pki::{Pair, Pki, PkiError};
 use crate::private::{self, PrivateError};
 use crate::router::Router;
@@ -49,6 +50,19 @@ pub enum Error {
     /// The objects that every cluster has could not be made.
     #[error("cannot prepare the cluster: {0}")]
     Bootstrap(String),
+}
+
+/// The credentials of a node, all in PEM but the kubeconfig.
+#[derive(Debug, Clone)]
+pub struct NodeCredentials {
+    /// By which its kubelet is `system:node:NAME` in `system:nodes`.
+    pub kubeconfig: String,
+    /// What its endpoint shows.
+    pub serving_certificate: String,
+    /// The key of that.
+    pub serving_key: String,
+    /// The cluster's authority, by whose client certificates the API server is known.
+    pub authority_certificate: String,
 }
 
 /// A running API server.
@@ -108,7 +122,11 @@ impl Server {
             key: Key::from_pem(&pki.account_key)?,
             authority_certificate: pki.authority.certificate.clone(),
         };
-        let state = Arc::new(State::new(config, catalog, store, credentials, stopped.clone()));
+        let kubelet_client = pki.kubelet_client(now)?;
+        let connector = config.kubelet_connector.clone();
+        let kubelets = Kubelets::new(connector, &pki, &kubelet_client, config.kubelet_streams)?;
+        let state = State::new(config, catalog, store, credentials, kubelets, stopped.clone());
+        let state = Arc::new(state);
         bootstrap::run(&state).await.map_err(|status| Error::Bootstrap(status.message))?;
         let mut definitions = Definitions::new(state.clone());
         if let Some(definitions) = &mut definitions {
@@ -147,6 +165,23 @@ impl Server {
     /// requests are known and have places of their own.
     pub fn own_kubeconfig(&self) -> String {
         self.pki.kubeconfig(&self.url(), &self.own)
+    }
+
+    /// What an agent needs that runs pods as the node of a name: its identity towards the API, and a certificate for its own
+    /// endpoint, which is reached at these addresses.
+    ///
+    /// # Errors
+    /// The authority cannot be read.
+    pub fn node_credentials(&self, node: &str, addresses: &[IpAddr]) -> Result<NodeCredentials, PkiError> {
+        let now = unix_seconds();
+        let serving = self.pki.node_serving(node, addresses, now)?;
+        let client = self.pki.node_client(node, now)?;
+        Ok(NodeCredentials {
+            kubeconfig: self.pki.kubeconfig(&self.url(), &client),
+            serving_certificate: serving.certificate,
+            serving_key: serving.key,
+            authority_certificate: self.pki.authority.certificate.clone(),
+        })
     }
 
     /// The admin's bearer token.

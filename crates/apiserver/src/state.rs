@@ -9,6 +9,7 @@ use crate::authn::Credentials;
 use crate::authz::Rbac;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -25,6 +26,8 @@ pub struct State {
     pub credentials: Credentials,
     /// Who may do what, by roles.
     pub rbac: Rbac,
+    /// The way to nodes.
+    pub kubelets: Kubelets,
     /// What pods take of quotas.
     pub ledger: SharedLedger,
     /// The counters.
@@ -40,11 +43,12 @@ impl State {
         catalog: Catalog,
         store: Store,
         credentials: Credentials,
+        kubelets: Kubelets,
         stop: watch::Receiver<bool>,
     ) -> State {
         let (ledger, metrics) = (SharedLedger::default(), Metrics::default());
         let rbac = Rbac::new(&catalog, store.clone());
-        State { config, catalog, store, credentials, rbac, ledger, metrics, stop }
+        State { config, catalog, store, credentials, rbac, kubelets, ledger, metrics, stop }
     }
 
     /// Unix time in seconds.

@@ -84,7 +84,6 @@ pub(crate) fn node_object(spec: &NodeSpec, index: usize, now: Timestamp) -> Valu
             "allocatable": resources(adopted, "/status/allocatable"),
             "conditions": conditions(adopted, spec.mode, now),
             "addresses": node_addresses(adopted, &spec.name, index),
-            "daemonEndpoints": { "kubeletEndpoint": { "Port": 10250 } },
             "nodeInfo": node_info(adopted, &spec.name, os, arch),
         },
     })

@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::authn::User;
 use crate::http::attributes::Attributes;
-use crate::http::body::Body;
+use crate::http::body::{Body, BodyError};
 use event::{Event, Stage};
 
 /// Lines that wait for the file at most.
@@ -224,7 +224,7 @@ struct Followed {
 
 impl hyper::body::Body for Followed {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest as _, Sha256};
 
-pub use user::{ANONYMOUS, CREDENTIAL_ID, MASTERS, User, service_account_name};
+pub use user::{ANONYMOUS, CREDENTIAL_ID, MASTERS, NODE_PREFIX, NODES, User, service_account_name};
 
 use crate::pki::ADMIN_USER;
 use crate::state::State;

@@ -11,6 +11,10 @@ pub const AUTHENTICATED: &str = "system:authenticated";
 /// The group that may do everything.
 pub const MASTERS: &str = "system:masters";
 
+/// The group of kubelets, and what their names begin with.
+pub const NODES: &str = "system:nodes";
+pub const NODE_PREFIX: &str = "system:node:";
+
 /// What the names of service accounts begin with.
 const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
 

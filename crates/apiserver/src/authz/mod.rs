@@ -37,10 +37,21 @@ pub fn decide(state: &State, user: &User, asked: &Attributes) -> Decision {
 /// # Errors
 /// The refusal, in the words of the API.
 pub fn authorize(state: &State, user: &User, asked: &Attributes) -> Result<(), Status> {
-    match decide(state, user, asked) {
-        Decision::Allowed(_) => Ok(()),
-        Decision::Denied(reason) => Err(refusal(user, asked, &reason)),
+    for asked in [Some(asked.clone()), as_creation(asked)].into_iter().flatten() {
+        if let Decision::Denied(reason) = decide(state, user, &asked) {
+            return Err(refusal(user, &asked, &reason));
+        }
     }
+    Ok(())
+}
+
+/// A stream into a pod is a creation, whichever method the protocol begins with: a WebSocket begins with GET, which
+/// roles that only let read would let pass.
+fn as_creation(asked: &Attributes) -> Option<Attributes> {
+    let resource = asked.resource.as_ref()?;
+    let is_stream = matches!(resource.subresource.as_str(), "exec" | "attach" | "portforward");
+    let is_read = asked.verb == "get" && resource.resource == "pods" && is_stream;
+    is_read.then(|| Attributes { verb: "create".into(), ..asked.clone() })
 }
 
 fn refusal(user: &User, attributes: &Attributes, reason: &str) -> Status {

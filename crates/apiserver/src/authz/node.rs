@@ -11,14 +11,10 @@ use everynode_model::access::Read as _;
 use serde_json::json;
 
 use super::rule::Rule;
-use crate::authn::User;
+use crate::authn::{NODE_PREFIX, NODES, User};
 use crate::http::attributes::{Attributes, Resource};
 use crate::meta;
 use crate::state::State;
-
-/// The group of kubelets, and what their names begin with.
-const NODES: &str = "system:nodes";
-const PREFIX: &str = "system:node:";
 
 /// The namespace of the leases of nodes.
 const LEASES: &str = "kube-node-lease";
@@ -48,7 +44,7 @@ static SHARED_RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
 
 /// The node whose kubelet a user is.
 pub fn of(user: &User) -> Option<&str> {
-    let node = user.name.strip_prefix(PREFIX).filter(|node| !node.is_empty())?;
+    let node = user.name.strip_prefix(NODE_PREFIX).filter(|node| !node.is_empty())?;
     user.is_in(NODES).then_some(node)
 }
 

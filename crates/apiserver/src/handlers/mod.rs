@@ -2,6 +2,7 @@
 
 mod call;
 mod change;
+pub mod connect;
 mod create;
 mod delete;
 mod list;

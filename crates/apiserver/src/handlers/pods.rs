@@ -27,10 +27,6 @@ pub async fn subresource(
     match (&*call.resource.plural, name, verb) {
         ("pods", "binding", Verb::Create) => bind(call, bytes).await,
         ("pods", "eviction", Verb::Create) => evict(call, bytes).await,
-        ("pods", "log", Verb::Get) => {
-            call.find()?;
-            Ok(body::text(200, "(this pod runs on a simulated node, which keeps no logs)\n"))
-        }
         ("pods", "ephemeralcontainers" | "resize", Verb::Get) => {
             call.find().map(|stored| call.answer_stored(200, &stored))
         }
@@ -39,8 +35,7 @@ pub async fn subresource(
 }
 
 fn not_served(call: &Call<'_>, name: &str) -> Status {
-    let why =
-        format!("{}/{name} is not served: the nodes of this cluster are simulated", &call.resource.plural);
+    let why = format!("{}/{name} is not served", &call.resource.plural);
     Status::new(everynode_apimachinery::status::Reason::Other(501), why)
 }
 

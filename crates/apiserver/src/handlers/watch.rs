@@ -1,7 +1,6 @@
 //! Following a collection.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tokio::time::Instant;
 
 use super::Call;
 use crate::http::accept::View;
-use crate::http::body::Body;
+use crate::http::body::{Body, BodyError};
 use crate::http::query::{ListOptions, bad_version};
 use crate::panics::contained_async;
 use crate::selection::Selection;
@@ -81,7 +80,7 @@ pub fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     });
     let frames = stream::unfold(receiver, |mut receiver| async move {
         let bytes = receiver.recv().await?;
-        Some((Ok::<_, Infallible>(Frame::data(bytes)), receiver))
+        Some((Ok::<_, BodyError>(Frame::data(bytes)), receiver))
     });
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     let headers = response.headers_mut();

@@ -1,22 +1,23 @@
 //! Headers and bodies.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use everynode_model::{Value, encode};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 
-/// A response body: whole, or a stream of watch events.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// A response body: whole, or a stream, which may break off.
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a body broke off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The media type of everything that is not asked for in another form.
 pub const JSON: &str = "application/json";
 
 /// A body that is there already.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A response with a whole body.
