@@ -50,7 +50,9 @@ pub type Opening = BoxFuture<'static, io::Result<Box<dyn KubeletStream>>>;
 /// How connections to kubelets are opened: by TCP, unless nodes are reached in another way, such as through network
 /// namespaces of their own.
 #[derive(Clone)]
-pub struct KubeletConnector(Arc<dyn Fn(&str, SocketAddr) -> Opening + Send + Sync>);
+pub struct KubeletConnector(Arc<Open>);
+
+type Open = dyn Fn(&str, SocketAddr) -> Opening + Send + Sync;
 
 impl KubeletConnector {
     /// Opens connections by a function of a node's name and of the address of its kubelet.

@@ -48,6 +48,7 @@ mod authn;
 mod authz;
 mod catalog;
 mod config;
+mod credentials;
 mod decode;
 mod discovery;
 mod gate;

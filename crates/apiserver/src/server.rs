@@ -12,9 +12,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
 use crate::audit::Audit;
-use crate::authn::Credentials;
 use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
+use crate::credentials::Credentials;
 use crate::kubelet::Kubelets;
 use crate::pki::{Pair, Pki, PkiError};
 use crate::private::{self, PrivateError};

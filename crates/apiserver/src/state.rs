@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 use crate::admission::ledger::SharedLedger;
-use crate::authn::Credentials;
 use crate::authz::Rbac;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::credentials::Credentials;
 use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
 use crate::store::Store;

@@ -12,21 +12,11 @@ use sha2::{Digest as _, Sha256};
 
 pub use user::{ANONYMOUS, CREDENTIAL_ID, MASTERS, NODE_PREFIX, NODES, User, service_account_name};
 
+use crate::credentials::same;
 use crate::pki::ADMIN_USER;
 use crate::state::State;
 use crate::tokens::{self, TokenError};
 use crate::x509;
-
-/// What clients are known by.
-#[derive(Debug)]
-pub struct Credentials {
-    /// The admin's bearer token.
-    pub admin_token: String,
-    /// The key that signs the tokens of service accounts.
-    pub key: tokens::Key,
-    /// The certificate of the cluster's authority, in PEM.
-    pub authority_certificate: String,
-}
 
 /// What the transport says about the other end.
 #[derive(Debug, Clone)]
@@ -104,11 +94,6 @@ pub fn is_public(path: &str) -> bool {
     matches!(first, "livez" | "readyz" | "healthz" | "version")
 }
 
-/// Compares in a time that depends on the lengths only.
-pub fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0_u8, |difference, (x, y)| difference | (x ^ y)) == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,16 +113,6 @@ mod tests {
         check(Some("Bearer "), None);
         check(Some("Bearer"), None);
         check(Some("Basic secret"), None);
-    }
-
-    #[test]
-    fn texts_are_the_same_only_as_a_whole() {
-        let check =
-            |given: &str, expected| assert_eq!(same(given.as_bytes(), b"secret"), expected, "{given}");
-        check("secret", true);
-        check("secres", false);
-        check("secret2", false);
-        check("", false);
     }
 
     #[test]

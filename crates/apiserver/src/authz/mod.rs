@@ -9,21 +9,12 @@ mod rule;
 use everynode_apimachinery::status::Status;
 use everynode_model::go_quote;
 
-pub use rbac::{GROUP, Rbac};
+pub use rbac::{Decision, GROUP, Rbac};
 pub use rule::Rule;
 
 use crate::authn::{MASTERS, User};
 use crate::http::attributes::Attributes;
 use crate::state::State;
-
-/// Whether somebody may do something, and why; the reason may be empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Yes.
-    Allowed(String),
-    /// No.
-    Denied(String),
-}
 
 /// Decides whether a user may do what is asked.
 pub fn decide(state: &State, user: &User, asked: &Attributes) -> Decision {

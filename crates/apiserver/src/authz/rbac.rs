@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Decision;
 use super::policy::{Policy, Seen};
 use super::rule::Rule;
 use crate::authn::User;
@@ -11,7 +10,17 @@ use crate::catalog::Catalog;
 use crate::http::attributes::Attributes;
 use crate::store::{Change, Store, TableId, Watcher};
 
+/// The group of roles and bindings.
 pub const GROUP: &str = "rbac.authorization.k8s.io";
+
+/// Whether somebody may do something, and why; the reason may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    Allowed(String),
+    /// No.
+    Denied(String),
+}
 
 /// Missing roles that a refusal names at most.
 const NAMED_ROLES: usize = 8;

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ISSUER, SECRET_ISSUER};
+/// Who issues the tokens of a cluster, and the audience of those that are meant for its API.
+pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// Who issues the tokens in secrets.
+pub const SECRET_ISSUER: &str = "kubernetes/serviceaccount";
 
 /// What a token says.
 #[derive(Debug)]

@@ -12,21 +12,16 @@ use everynode_model::access::Read as _;
 use everynode_model::{Value, time};
 use serde_json::json;
 
-pub use claims::{Bound, Claims, Reference, SecretClaims};
+pub use claims::{Bound, Claims, ISSUER, Reference, SECRET_ISSUER, SecretClaims};
 pub use key::Key;
 pub use request::request;
 
 use claims::Content;
 
-use crate::authn::{self, CREDENTIAL_ID, User, service_account_name};
+use crate::authn::{CREDENTIAL_ID, User, service_account_name};
+use crate::credentials::same;
 use crate::meta;
 use crate::state::State;
-
-/// Who issues the tokens of a cluster, and the audience of those that are meant for its API.
-pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
-
-/// Who issues the tokens in secrets.
-pub const SECRET_ISSUER: &str = "kubernetes/serviceaccount";
 
 /// The type of secrets that hold a token.
 pub const SECRET_TYPE: &str = "kubernetes.io/service-account-token";
@@ -129,7 +124,7 @@ fn user_of_secret(state: &State, claims: &SecretClaims, token: &str) -> Result<U
     let secret_gone = || TokenError::Gone(format!("Secret {namespace}/{secret}"));
     let found = find(state, Kind::Secret, namespace, secret).ok_or_else(secret_gone)?;
     let kept = STANDARD.decode(found.text("data.token")).unwrap_or_default();
-    if meta::has(&found, "deletionTimestamp") || !authn::same(&kept, token.as_bytes()) {
+    if meta::has(&found, "deletionTimestamp") || !same(&kept, token.as_bytes()) {
         return Err(secret_gone());
     }
     let found = find(state, Kind::ServiceAccount, namespace, account);

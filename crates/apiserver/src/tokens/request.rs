@@ -5,9 +5,9 @@ use everynode_model::access::Read as _;
 use everynode_model::{Value, encode, time};
 use serde_json::json;
 
-use super::claims::{Bound, Claims, Reference};
+use super::claims::{Bound, Claims, ISSUER, Reference};
 use super::key::TOKEN_BYTES;
-use super::{ISSUER, Kind, find};
+use super::{Kind, find};
 use crate::authn::service_account_name;
 use crate::meta;
 use crate::state::State;
