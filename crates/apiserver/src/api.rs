@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everynode_apimachinery::status::Status;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::audit::Audit;
@@ -61,7 +61,7 @@ impl Api {
         attributes: &Attributes,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let answered = match self.admit(user, attributes) {
+        let answered = match self.admit(user, attributes, request.headers()) {
             Ok(user) => {
                 let client = Client { user, own: connection.own };
                 contained_request(self.router.route(client, request)).await
@@ -72,11 +72,17 @@ impl Api {
     }
 
     /// Lets a request pass that its user may make; what is public anybody may ask for.
-    fn admit(&self, user: Option<Arc<User>>, attributes: &Attributes) -> Result<Arc<User>, Status> {
+    fn admit(
+        &self,
+        user: Option<Arc<User>>,
+        attributes: &Attributes,
+        headers: &HeaderMap,
+    ) -> Result<Arc<User>, Status> {
         if authn::is_public(&attributes.path) {
             return Ok(user.unwrap_or_else(|| Arc::new(ANONYMOUS.clone())));
         }
         let user = user.ok_or_else(Status::unauthorized)?;
+        let user = authn::impersonated(&self.state, user, headers)?;
         authz::authorize(&self.state, &user, attributes)?;
         Ok(user)
     }

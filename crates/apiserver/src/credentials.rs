@@ -1,5 +1,6 @@
 //! What clients are known by.
 
+use crate::pki::Pair;
 use crate::tokens::Key;
 
 /// What clients are known by.
@@ -9,8 +10,8 @@ pub struct Credentials {
     pub admin_token: String,
     /// The key that signs the tokens of service accounts.
     pub key: Key,
-    /// The certificate of the cluster's authority, in PEM.
-    pub authority_certificate: String,
+    /// The cluster's authority.
+    pub authority: Pair,
 }
 
 /// Compares in a time that depends on the lengths only.

@@ -47,6 +47,7 @@ mod audit;
 mod authn;
 mod authz;
 mod catalog;
+mod certificates;
 mod config;
 mod credentials;
 mod decode;
@@ -77,6 +78,7 @@ mod upkeep;
 mod view;
 mod x509;
 
+pub use certificates::read_certificate_request;
 pub use config::{Config, Storage};
 pub use http::read_head;
 pub use kubelet::{KubeletConnector, KubeletStream, Opening};

@@ -270,12 +270,18 @@ fn set_life(params: &mut CertificateParams, now: i64, days: i64) {
 }
 
 fn random_token() -> Result<String, PkiError> {
-    let mut bytes = [0_u8; 32];
-    rustls::crypto::ring::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| PkiError::Certificate("no randomness".into()))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    Ok(URL_SAFE_NO_PAD.encode(random_bytes::<32>()?))
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Errors
+/// There is no randomness.
+pub fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT], PkiError> {
+    let mut bytes = [0; COUNT];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| PkiError::Certificate("no randomness".into()))?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::state::{State, unix_seconds};
 use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
 use crate::tokens::Key;
 use crate::upkeep::definitions::Definitions;
-use crate::upkeep::{aggregation, bootstrap, quotas, sweeper, token_secrets};
+use crate::upkeep::{aggregation, bootstrap, certificates, quotas, sweeper, token_secrets};
 use crate::{serve, tls};
 
 /// Why a server could not start.
@@ -120,7 +120,7 @@ impl Server {
         let credentials = Credentials {
             admin_token: pki.token.clone(),
             key: Key::from_pem(&pki.account_key)?,
-            authority_certificate: pki.authority.certificate.clone(),
+            authority: pki.authority.clone(),
         };
         let kubelet_client = pki.kubelet_client(now)?;
         let connector = config.kubelet_connector.clone();
@@ -141,6 +141,7 @@ impl Server {
             tokio::spawn(quotas::run(state.clone(), stopped.clone())),
             tokio::spawn(token_secrets::run(state.clone(), stopped.clone())),
             tokio::spawn(aggregation::run(state.clone(), stopped.clone())),
+            tokio::spawn(certificates::run(state.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
         Ok(Server { address, pki, own, state, audit, left_out: None, stop, tasks, notes: Vec::new() })

@@ -28,15 +28,25 @@ pub struct Subject {
 /// # Errors
 /// The bytes are no certificate.
 pub fn subject_of_certificate(der: &[u8]) -> ASN1Result<Subject> {
+    subject(&subject_der(der)?)
+}
+
+/// The same, in DER.
+///
+/// # Errors
+/// The bytes are no certificate.
+pub fn subject_der(der: &[u8]) -> ASN1Result<Vec<u8>> {
     let certificate = elements(der)?;
     let body = elements(certificate.first().ok_or_else(missing)?)?;
     let has_version = body.first().is_some_and(|first| first.first() == Some(&VERSION_TAG));
-    let name = body.get(BEFORE_SUBJECT + usize::from(has_version)).ok_or_else(missing)?;
-    subject(name)
+    body.into_iter().nth(BEFORE_SUBJECT + usize::from(has_version)).ok_or_else(missing)
 }
 
-/// A name in DER.
-fn subject(der: &[u8]) -> ASN1Result<Subject> {
+/// Whom a name in DER means.
+///
+/// # Errors
+/// The bytes are no name.
+pub fn subject(der: &[u8]) -> ASN1Result<Subject> {
     let parts = parse_der(der, |reader| {
         reader.collect_sequence_of(|reader| {
             reader.collect_set_of(|reader| {
@@ -63,10 +73,14 @@ fn is(kind: &ObjectIdentifier, numbers: &[u64]) -> bool {
 }
 
 /// The elements of a sequence, each in DER.
-fn elements(der: &[u8]) -> ASN1Result<Vec<Vec<u8>>> {
+///
+/// # Errors
+/// The bytes are no sequence.
+pub fn elements(der: &[u8]) -> ASN1Result<Vec<Vec<u8>>> {
     parse_der(der, |reader| reader.collect_sequence_of(|reader| reader.read_der()))
 }
 
-fn missing() -> ASN1Error {
+/// Something that should be there is not.
+pub fn missing() -> ASN1Error {
     ASN1Error::new(ASN1ErrorKind::Eof)
 }

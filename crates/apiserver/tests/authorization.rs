@@ -222,6 +222,44 @@ async fn reviews_of_access_say_what_roles_say() {
 }
 
 #[tokio::test]
+async fn who_may_impersonate_somebody_is_taken_for_them() {
+    let (server, admin, client) = start_with_account().await;
+    let who = async |client: &Client, headers: &[(&str, &str)]| {
+        let json = [headers, &[("Content-Type", "application/json")]].concat();
+        let answer =
+            client.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", &json, "{}").await;
+        match answer.status.as_u16() {
+            201 => answer.json()["status"]["userInfo"].to_string(),
+            code => format!("{code} {}", answer.json()["message"].as_str().unwrap()),
+        }
+    };
+    let bob = [("Impersonate-User", "bob"), ("Impersonate-Group", "g"), ("Impersonate-Group", "h")];
+    assert_eq!(who(&admin, &bob).await, r#"{"username":"bob","groups":["g","h","system:authenticated"]}"#);
+    let account = [("Impersonate-User", "system:serviceaccount:n:s")];
+    assert_eq!(
+        who(&admin, &account).await,
+        r#"{"username":"system:serviceaccount:n:s","groups":["system:serviceaccounts","system:serviceaccounts:n","system:authenticated"]}"#
+    );
+    let pods = admin.request("GET", PODS, &[("Impersonate-User", "bob")], "").await;
+    assert_eq!(pods.status, 403, "the rights are those of bob");
+    const REFUSED: &str = "User \"system:serviceaccount:default:a\" cannot impersonate resource";
+    assert_eq!(
+        who(&client, &bob).await,
+        format!("403 users \"bob\" is forbidden: {REFUSED} \"users\" in API group \"\" at the cluster scope")
+    );
+    make(&admin, &format!("{RBAC}/clusterroles"), role(&["impersonate"], &["users"])).await;
+    make(&admin, &format!("{RBAC}/clusterrolebindings"), binding("ClusterRole", "r")).await;
+    assert!(who(&client, &bob[..1]).await.contains("bob"));
+    assert_eq!(
+        who(&client, &bob[..2]).await,
+        format!("403 groups \"g\" is forbidden: {REFUSED} \"groups\" in API group \"\" at the cluster scope")
+    );
+    assert!(who(&client, &bob[1..]).await.starts_with("400 "));
+    assert!(who(&admin, &[("Impersonate-User", "bob"), ("Impersonate-Uid", "1")]).await.starts_with("400 "));
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_review_of_a_token_says_whose_it_is() {
     let (server, admin, client) = start_with_account().await;
     let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";

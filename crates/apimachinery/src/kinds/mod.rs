@@ -10,6 +10,7 @@ mod admission;
 mod autoscaling;
 mod batch;
 mod binding;
+mod certificate;
 mod config;
 mod controller_revision;
 mod custom_resource_definition;
@@ -44,6 +45,7 @@ static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
         autoscaling::RESOURCES,
         batch::RESOURCES,
         binding::RESOURCES,
+        certificate::RESOURCES,
         config::RESOURCES,
         controller_revision::RESOURCES,
         custom_resource_definition::RESOURCES,

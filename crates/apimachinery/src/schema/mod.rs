@@ -171,6 +171,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../schema/autoscaling.v1.schema"),
     include_str!("../../schema/autoscaling.v2.schema"),
     include_str!("../../schema/batch.v1.schema"),
+    include_str!("../../schema/certificates.v1.schema"),
     include_str!("../../schema/coordination.v1.schema"),
     include_str!("../../schema/core.v1.schema"),
     include_str!("../../schema/discovery.v1.schema"),

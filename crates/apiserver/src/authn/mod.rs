@@ -1,6 +1,7 @@
 //! Who asks: by a client certificate of the cluster's own authority, by the admin's token, or by the token of a
 //! service account.
 
+mod impersonation;
 mod user;
 
 use std::net::IpAddr;
@@ -10,7 +11,11 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest as _, Sha256};
 
-pub use user::{ANONYMOUS, CREDENTIAL_ID, MASTERS, NODE_PREFIX, NODES, User, service_account_name};
+pub use impersonation::impersonated;
+pub use user::{
+    ANONYMOUS, AUTHENTICATED, CREDENTIAL_ID, MASTERS, NODE_PREFIX, NODES, User, service_account_name,
+    split_service_account,
+};
 
 use crate::credentials::same;
 use crate::pki::ADMIN_USER;

@@ -68,6 +68,12 @@ pub fn service_account_name(namespace: &str, name: &str) -> String {
     format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}")
 }
 
+/// Namespace and name of the service account that has a user name.
+pub fn split_service_account(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')?;
+    (!namespace.is_empty() && !name.is_empty()).then_some((namespace, name))
+}
+
 /// Whoever shows no credentials.
 pub static ANONYMOUS: LazyLock<User> = LazyLock::new(|| User {
     name: "system:anonymous".into(),

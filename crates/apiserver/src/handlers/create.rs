@@ -7,6 +7,7 @@ use http::Response;
 
 use super::Call;
 use crate::authz::node;
+use crate::certificates;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
@@ -22,6 +23,7 @@ pub async fn create(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>,
     let mut object = call.read_object(bytes, options.field_validation)?;
     ensure_namespace(&mut object, &call.resource, &call.namespace)?;
     node::check_created(&call.user, &call.resource, &object)?;
+    certificates::prepare(&call.user, &call.resource, &mut object)?;
     store(call, object, options.dry_run).await
 }
 

@@ -18,6 +18,7 @@ use http::Response;
 pub use call::{Call, NO_TABLE};
 pub use watch::watch;
 
+use crate::certificates;
 use crate::http::body::Body;
 use crate::http::verb::Verb;
 use crate::objects::change::Part;
@@ -34,10 +35,14 @@ pub async fn answer(
         None => Part::Main,
         Some("status") => Part::Status,
         Some("finalize") => Part::Finalize,
+        Some("approval") => Part::Approval,
         Some("scale") => return scale::subresource(call, verb, bytes).await,
         Some("token") => return token::create(call, bytes),
         Some(name) => return pods::subresource(call, verb, name, bytes).await,
     };
+    if let Some(right) = certificates::right_for(&call.resource, part).filter(|_| verb != Verb::Get) {
+        certificates::check_signer(call.state, &call.user, right, &call.find()?.value())?;
+    }
     match verb {
         Verb::Get => call.find().map(|stored| call.answer_stored(200, &stored)),
         Verb::Update => change::update(call, part, bytes).await,

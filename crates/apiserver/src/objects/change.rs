@@ -25,6 +25,8 @@ pub enum Part {
     Status,
     /// The finalizers of a namespace's spec.
     Finalize,
+    /// The conditions of a request for a certificate.
+    Approval,
     /// Anything; for the server's own changes, which are not checked again.
     Anything,
 }
@@ -155,6 +157,7 @@ fn complete(
     match part {
         Part::Status => resource.rules.prepare_status_update(new, old),
         Part::Finalize => keep_all_but_finalizers(new, old),
+        Part::Approval => keep_all_but_conditions(new, old),
         Part::Main | Part::Anything => resource.rules.prepare_update(new, old),
     }
     if meta::text(new, "uid").is_empty() {
@@ -195,6 +198,16 @@ fn keep_all_but_finalizers(new: &mut Value, old: &Value) {
     match finalizers {
         Some(finalizers) => spec.insert("finalizers".into(), finalizers),
         None => spec.shift_remove("finalizers"),
+    };
+}
+
+fn keep_all_but_conditions(new: &mut Value, old: &Value) {
+    let conditions = new.pointer("/status/conditions").cloned();
+    *new = old.clone();
+    let Some(status) = new.get_mut("status").and_then(Value::as_object_mut) else { return };
+    match conditions {
+        Some(conditions) => status.insert("conditions".into(), conditions),
+        None => status.shift_remove("conditions"),
     };
 }
 

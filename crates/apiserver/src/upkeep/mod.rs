@@ -2,6 +2,7 @@
 
 pub mod aggregation;
 pub mod bootstrap;
+pub mod certificates;
 pub mod definitions;
 pub mod quotas;
 mod roles;

@@ -117,7 +117,7 @@ fn complete(state: &State, secret: &Value, account: &Value) -> Result<Value, Sta
         present => present.to_owned(),
     };
     let namespace = STANDARD.encode(meta::text(&secret, "namespace"));
-    let authority = STANDARD.encode(&state.credentials.authority_certificate);
+    let authority = STANDARD.encode(&state.credentials.authority.certificate);
     let Some(top) = secret.as_object_mut() else { return Ok(secret) };
     let data = top.entry("data").or_insert_with(|| Value::Object(Object::new()));
     if data.is_null() {

@@ -11,8 +11,9 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -37,6 +38,18 @@ impl Answer {
     }
 }
 
+/// TLS by which the server is to be certified by its own authority.
+fn tls(server: &Server) -> rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert> {
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(server.authority_certificate().as_bytes()).unwrap();
+    roots.add(authority).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+}
+
 /// A client that opens a connection per request.
 #[derive(Clone)]
 pub struct Client {
@@ -49,15 +62,7 @@ pub struct Client {
 
 impl Client {
     pub fn new(server: &Server) -> Client {
-        let mut roots = rustls::RootCertStore::empty();
-        let authority = CertificateDer::from_pem_slice(server.authority_certificate().as_bytes()).unwrap();
-        roots.add(authority).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = tls(server).with_no_client_auth();
         Client {
             address: server.address(),
             connector: TlsConnector::from(Arc::new(config)),
@@ -74,6 +79,15 @@ impl Client {
     pub fn with_token(mut self, token: &str) -> Client {
         token.clone_into(&mut self.token);
         self
+    }
+
+    /// Shows a certificate instead of the token.
+    pub fn with_certificate(mut self, server: &Server, certificate: &str, key: &str) -> Client {
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let config = tls(server).with_client_auth_cert(vec![certificate], key).unwrap();
+        self.connector = TlsConnector::from(Arc::new(config));
+        self.without_token()
     }
 
     pub fn by_name(mut self, name: &'static str) -> Client {

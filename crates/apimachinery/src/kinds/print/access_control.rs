@@ -1,9 +1,9 @@
-//! Role bindings.
+//! Role bindings, and requests for certificates.
 
-use everynode_model::Value;
 use everynode_model::access::Read;
+use everynode_model::{Value, time};
 
-use super::cell::{AGE, NAME, age, name, text, wide};
+use super::cell::{AGE, NAME, NONE, age, name, or, text, wide};
 use crate::rules::Column;
 
 pub(in crate::kinds) const BINDING: &[Column] = &[
@@ -35,4 +35,46 @@ pub(in crate::kinds) fn binding(object: &Value, now: i64) -> Vec<Value> {
         subjects("Group"),
         subjects("ServiceAccount"),
     ]
+}
+
+pub(in crate::kinds) const CERTIFICATE: &[Column] = &[
+    NAME,
+    AGE,
+    text("SignerName", "Who is asked to sign."),
+    text("Requestor", "Who asks."),
+    text("RequestedDuration", "How long the certificate is to be valid."),
+    text("Condition", "Whether it was approved, denied or issued."),
+];
+
+pub(in crate::kinds) fn certificate(object: &Value, now: i64) -> Vec<Value> {
+    let seconds = object.number_opt("spec.expirationSeconds");
+    let duration = seconds.map_or_else(|| NONE.to_owned(), time::human_duration);
+    vec![
+        name(object),
+        age(object, now),
+        or(object.text("spec.signerName"), NONE).into(),
+        object.text("spec.username").into(),
+        duration.into(),
+        state(object).into(),
+    ]
+}
+
+/// The conditions of a request for a certificate, and whether there is one.
+fn state(request: &Value) -> String {
+    let has = |kind| request.items("status.conditions").iter().any(|one| one.text("type") == kind);
+    let first = if has("Denied") {
+        "Denied"
+    } else if has("Approved") {
+        "Approved"
+    } else {
+        "Pending"
+    };
+    let mut state = first.to_owned();
+    if has("Failed") {
+        state.push_str(",Failed");
+    }
+    if !request.text("status.certificate").is_empty() {
+        state.push_str(",Issued");
+    }
+    state
 }
