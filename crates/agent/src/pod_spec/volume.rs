@@ -204,3 +204,13 @@ pub struct TokenSource {
     /// The file, relative to the volume.
     pub path: String,
 }
+
+/// How long a token holds where nobody says.
+const TOKEN_SECONDS: i64 = 3_600;
+
+impl TokenSource {
+    /// For how long the token is to hold, in seconds.
+    pub fn seconds(&self) -> i64 {
+        self.expiration_seconds.unwrap_or(TOKEN_SECONDS)
+    }
+}

@@ -1,0 +1,10 @@
+//! What a pod's volumes hold, and the folders that its containers see.
+//!
+//! Everything here is called from threads that may block. Names of files come from what users of a namespace write: a
+//! path that leaves its volume is refused, and links in a volume lead nowhere outside it.
+
+mod atomic;
+mod payload;
+
+pub use atomic::{WriteError, write_atomically};
+pub use payload::{Ingredients, Payload, PayloadError, PayloadFile, Tokens, payload};
