@@ -1,10 +1,29 @@
 //! Node agent: makes the pods of one node real containers, by the Container Runtime Interface.
 //!
 //! What decides is without clock and I/O, as in the simulated kubelets of `everynode-node`: [`machine`] is the life of
-//! one pod. It is told what the runtime has, and says the next step; after a restart it goes on from what runs.
+//! one pod. It is told what the runtime has, and says the next step; after a restart it goes on from what runs. A task
+//! for each pod carries the steps out ([`run`]); what a step makes is worked out by functions of the pod and the
+//! objects that it refers to: [`mod@env`], [`fields`], [`runtime`], [`volumes`].
 
+mod agent;
+mod ask;
+mod context;
 pub mod env;
+mod events;
 pub mod fields;
+mod images;
+mod layout;
 pub mod machine;
+mod node;
+mod objects;
 pub mod pod_spec;
+mod report;
+pub mod runtime;
+mod steps;
 pub mod volumes;
+mod worker;
+
+pub use agent::{AgentConfig, AgentError, run};
+pub use layout::Layout;
+pub use node::Registration;
+pub use runtime::Names;

@@ -39,6 +39,7 @@ const FACTS: &[Fact] = &[
             ("model/src/condition.rs", "its home"),
             ("apimachinery/src/kinds/print/", "columns of tables, in words of kubectl"),
             ("agent/src/machine/status.rs", "agents of nodes write it"),
+            ("agent/src/node.rs", "agents of nodes write it"),
             ("local/src/lifecycle/", "the node lifecycle writes the conditions of nodes and pods"),
             ("local/src/up/nodes.rs", "the Node objects of a small cluster"),
             ("node/src/identity.rs", "simulated kubelets write it"),
@@ -69,6 +70,7 @@ const FACTS: &[Fact] = &[
         allowed: &[
             ("model/src/", "its home"),
             ("agent/src/machine/status.rs", "agents of nodes write it"),
+            ("agent/src/report.rs", "agents of nodes write it"),
             ("apimachinery/src/kinds/print/", "columns of tables, in words of kubectl"),
             ("node/src/status.rs", "simulated kubelets write it"),
         ],

@@ -139,6 +139,8 @@ pub struct PodSpec {
 pub struct ShownStatus {
     /// Phase.
     pub phase: String,
+    /// How it is treated when the node runs short.
+    pub qos_class: String,
     /// Why it is over.
     pub reason: String,
     /// A sentence about it.

@@ -4,7 +4,11 @@
 //! path that leaves its volume is refused, and links in a volume lead nowhere outside it.
 
 mod atomic;
+mod host_path;
+mod mounts;
 mod payload;
 
 pub use atomic::{WriteError, write_atomically};
+pub use host_path::HostPathError;
+pub use mounts::{MountError, make_file, make_folder, mounts, path_of, remove};
 pub use payload::{Ingredients, Payload, PayloadError, PayloadFile, Tokens, payload};

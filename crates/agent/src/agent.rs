@@ -1,0 +1,232 @@
+//! The agent of one node: it follows the pods that are bound to the node, and has a task for each.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_client::{Client, Event, ListWatch};
+use everynode_cri::{CriError, Endpoint, Runtime};
+use futures::StreamExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{Context, NodeFacts};
+use crate::events::{self, Events};
+use crate::layout::Layout;
+use crate::node::{self, Registration};
+use crate::pod_spec::Pod;
+use crate::runtime::{Lister, Listing, Names};
+use crate::worker::{Shown, Worker};
+
+/// How an agent is set up.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The node's name.
+    pub node_name: String,
+    /// Its addresses, the first of each family.
+    pub node_ips: Vec<String>,
+    /// Where the container runtime listens.
+    pub runtime: Endpoint,
+    /// The folder of volumes.
+    pub root_dir: PathBuf,
+    /// The folder of logs.
+    pub logs_dir: PathBuf,
+    /// The cgroup below which everything runs; empty: the root.
+    pub cgroup_root: String,
+    /// Where names are looked up.
+    pub names: Names,
+    /// What is said of the node.
+    pub registration: Registration,
+}
+
+/// Why an agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The container runtime cannot be asked.
+    #[error("the container runtime at {endpoint} cannot be used: {cause}")]
+    Runtime {
+        /// Where it should listen.
+        endpoint: Endpoint,
+        /// What went wrong.
+        cause: CriError,
+    },
+}
+
+/// Between two looks at what the runtime has, for what happens by itself: containers of 1.6 tell nobody.
+const LIST_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the runtime may take to answer the first questions.
+const FIRST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs the agent of a node until it is cancelled. Containers go on after that, and a later agent goes on with them.
+///
+/// # Errors
+/// When the container runtime does not answer in the beginning. Later it is waited for.
+pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken) -> Result<(), AgentError> {
+    let runtime = everynode_cri::Client::new(config.runtime.clone());
+    let abilities = Runtime::ask(&runtime, FIRST_DEADLINE).await;
+    let abilities =
+        abilities.map_err(|cause| AgentError::Runtime { endpoint: config.runtime.clone(), cause })?;
+    let layout = Layout::new(&config.root_dir, &config.logs_dir);
+    let (events, writing) = Events::new(api.clone(), &config.node_name);
+    let context = Arc::new(Context {
+        node: NodeFacts {
+            name: config.node_name.clone(),
+            ips: config.node_ips.clone(),
+            allocatable: node::capacity(config.registration.max_pods, &config.root_dir),
+            memory_bytes: node::memory_bytes(),
+            cgroup_root: config.cgroup_root.clone(),
+        },
+        lister: Arc::new(Lister::new(runtime.clone(), &config.node_name, layout.clone())),
+        api,
+        runtime,
+        abilities,
+        layout,
+        names: config.names.clone(),
+        events,
+        started: Instant::now(),
+    });
+    let (listed, listings) = watch::channel(Arc::new(Listing::default()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(events::run(writing, cancelled.clone()));
+    tasks.spawn(node::keep(context.clone(), config.registration, cancelled.clone()));
+    tasks.spawn(keep_listing(context.clone(), listed, cancelled.clone()));
+    let mut pods = Pods { context, listings, cancelled, known: HashMap::new(), workers: JoinSet::new() };
+    pods.run().await;
+    pods.workers.join_all().await;
+    tasks.join_all().await;
+    Ok(())
+}
+
+/// Looks at what the runtime has, again and again.
+async fn keep_listing(
+    context: Arc<Context>,
+    listed: watch::Sender<Arc<Listing>>,
+    cancelled: CancellationToken,
+) {
+    let mut ticks = interval(LIST_INTERVAL);
+    loop {
+        tokio::select! {
+            () = cancelled.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match context.lister.list(None).await {
+            Ok(listing) => drop(listed.send_replace(Arc::new(listing))),
+            Err(error) => tracing::warn!(%error, "the container runtime does not answer"),
+        }
+    }
+}
+
+/// The tasks of all pods of the node.
+struct Pods {
+    context: Arc<Context>,
+    listings: watch::Receiver<Arc<Listing>>,
+    cancelled: CancellationToken,
+    known: HashMap<String, Known>,
+    workers: JoinSet<String>,
+}
+
+/// A pod that has a task.
+struct Known {
+    shown: watch::Sender<Shown>,
+    /// It came with the list that is being read.
+    is_listed: bool,
+}
+
+impl Pods {
+    async fn run(&mut self) {
+        let query = format!("fieldSelector=spec.nodeName%3D{}", self.context.node.name);
+        let mut pods = ListWatch::new("/api/v1/pods").query(query).run(self.context.api.clone());
+        let cancelled = self.cancelled.clone();
+        let mut is_complete = false;
+        loop {
+            tokio::select! {
+                () = cancelled.cancelled() => return,
+                Some(uid) = self.workers.join_next() => self.ended(uid),
+                event = pods.next() => is_complete |= self.take(event),
+                // What nobody else knows any more is ended, once everybody who does has spoken.
+                Ok(()) = self.listings.changed(), if is_complete => self.end_strangers(),
+            }
+        }
+    }
+
+    /// Takes an event; true when all pods of the node have been shown.
+    fn take(&mut self, event: Option<Event>) -> bool {
+        match event {
+            Some(Event::InitialObject(object) | Event::Applied(object)) => {
+                match serde_json::from_slice(&object) {
+                    Ok(pod) => self.shown(pod),
+                    Err(error) => tracing::error!(%error, "a pod cannot be read, and is left as it is"),
+                }
+            }
+            Some(Event::Deleted(object)) => {
+                if let Ok(pod) = serde_json::from_slice::<Pod>(&object) {
+                    self.gone(&pod.metadata.uid);
+                }
+            }
+            Some(Event::Restarted) => self.known.values_mut().for_each(|known| known.is_listed = false),
+            Some(Event::InitialDone(_)) => {
+                let gone: Vec<String> = self
+                    .known
+                    .iter()
+                    .filter(|(_, known)| !known.is_listed)
+                    .map(|(uid, _)| uid.clone())
+                    .collect();
+                gone.iter().for_each(|uid| self.gone(uid));
+                return true;
+            }
+            Some(Event::Interrupted(error)) => tracing::warn!(%error, "the watch of pods was interrupted"),
+            Some(Event::Bookmark(_)) | None => {}
+        }
+        false
+    }
+
+    fn shown(&mut self, pod: Pod) {
+        let uid = pod.metadata.uid.clone();
+        let pod = Arc::new(pod);
+        match self.known.get_mut(&uid) {
+            Some(known) => {
+                known.is_listed = true;
+                known.shown.send_replace(Shown::Pod(pod));
+            }
+            None => self.begin(pod.clone(), Shown::Pod(pod)),
+        }
+    }
+
+    fn gone(&mut self, uid: &str) {
+        if let Some(known) = self.known.get(uid) {
+            known.shown.send_replace(Shown::Gone);
+        }
+    }
+
+    fn begin(&mut self, pod: Arc<Pod>, shown: Shown) {
+        let uid = pod.metadata.uid.clone();
+        let (shown, receiver) = watch::channel(shown);
+        self.known.insert(uid.clone(), Known { shown, is_listed: true });
+        let worker = Worker::new(self.context.clone(), pod, receiver, self.listings.clone());
+        let cancelled = self.cancelled.clone();
+        self.workers.spawn(async move {
+            worker.run(cancelled).await;
+            uid
+        });
+    }
+
+    fn ended(&mut self, uid: Result<String, tokio::task::JoinError>) {
+        match uid {
+            Ok(uid) => drop(self.known.remove(&uid)),
+            Err(error) => tracing::error!(%error, "the task of a pod ended"),
+        }
+    }
+
+    /// Pods of this node that the runtime has and the API has not.
+    fn end_strangers(&mut self) {
+        let listing = self.listings.borrow_and_update().clone();
+        for (uid, owner) in &listing.owners {
+            if !self.known.contains_key(uid) {
+                self.begin(Arc::new(owner.clone()), Shown::Gone);
+            }
+        }
+    }
+}

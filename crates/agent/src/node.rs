@@ -1,0 +1,273 @@
+//! The node itself: what it is, its object in the API, and the sign of life that others go by.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_client::{Backoff, Client, Error, content_type};
+use everynode_cri::messages::StatusRequest;
+use everynode_model::quantity::{Format, Quantity};
+use everynode_model::{Value, time};
+use serde_json::json;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+
+/// The version of Kubernetes whose kubelet this agent stands in for.
+const KUBELET_VERSION: &str = "v1.36.2";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+/// Between two signs of life, and how long the last one holds.
+const LEASE_INTERVAL: Duration = Duration::from_secs(10);
+const LEASE_SECONDS: i64 = 40;
+/// Between two looks at the node, and between two writes of what has not changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const STATUS_INTERVAL: Duration = Duration::from_secs(300);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What somebody says of the node when it is registered.
+#[derive(Debug, Clone, Default)]
+pub struct Registration {
+    /// Labels beside those of every node.
+    pub labels: BTreeMap<String, String>,
+    /// Taints, as the API has them.
+    pub taints: Vec<Value>,
+    /// How many pods it takes.
+    pub max_pods: u32,
+    /// The port of its kubelet endpoint; 0: it has none.
+    pub kubelet_port: u16,
+}
+
+/// What the machine has, by resource.
+pub fn capacity(max_pods: u32, disk: &std::path::Path) -> BTreeMap<String, Quantity> {
+    let units =
+        |count: u64| Quantity::from_units(i64::try_from(count).unwrap_or(i64::MAX), Format::DecimalSi);
+    let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let memory = Quantity::from_units(memory_bytes() / 1_024 * 1_024, Format::BinarySi);
+    let mut found: BTreeMap<String, Quantity> = [
+        ("cpu".to_owned(), units(cpus)),
+        ("memory".to_owned(), memory),
+        ("pods".to_owned(), units(max_pods.into())),
+    ]
+    .into();
+    if let Ok(disk) = rustix::fs::statvfs(disk) {
+        let bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
+        found.insert("ephemeral-storage".to_owned(), units(bytes));
+    }
+    found
+}
+
+/// The memory of the machine in bytes.
+pub fn memory_bytes() -> i64 {
+    let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = table.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kibibytes: Option<i64> = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
+    kibibytes.unwrap_or(0).saturating_mul(1_024)
+}
+
+/// Keeps the node's object and its lease until it is cancelled.
+pub async fn keep(context: Arc<Context>, registration: Registration, cancelled: CancellationToken) {
+    tokio::select! {
+        () = cancelled.cancelled() => {}
+        () = keep_status(&context, &registration) => {}
+        () = keep_lease(&context) => {}
+    }
+}
+
+/// Registers the node, and brings its object up to date whenever something about the node changes.
+async fn keep_status(context: &Context, registration: &Registration) {
+    let (mut failures, mut written, mut written_at) = (0, None, Instant::now());
+    let mut since = Since::default();
+    loop {
+        let status = status(context, registration, &mut since).await;
+        let is_due = written.as_ref() != Some(&status) || written_at.elapsed() >= STATUS_INTERVAL;
+        let pause = match is_due {
+            false => LOOK_INTERVAL,
+            true => match write(context, registration, &status).await {
+                Ok(()) => {
+                    (failures, written, written_at) = (0, Some(status), Instant::now());
+                    LOOK_INTERVAL
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, "the node's object was not written");
+                    PAUSES.after(failures)
+                }
+            },
+        };
+        sleep(pause).await;
+    }
+}
+
+/// Since when each condition is what it is, in seconds since 1970.
+#[derive(Debug, Default)]
+struct Since(BTreeMap<&'static str, (bool, i64)>);
+
+async fn write(context: &Context, registration: &Registration, status: &Value) -> Result<(), Error> {
+    let now = time::format(context.now().wall_seconds());
+    let mut status = status.clone();
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        condition["lastHeartbeatTime"] = now.as_str().into();
+    }
+    let path = format!("/api/v1/nodes/{}/status", context.node.name);
+    let patch = json!({ "status": status }).to_string();
+    match context.api.patch(&path, content_type::STRATEGIC_MERGE_PATCH, patch).await {
+        Err(error) if error.is_not_found() => register(context, registration, &status).await,
+        other => other.map(drop),
+    }
+}
+
+async fn register(context: &Context, registration: &Registration, status: &Value) -> Result<(), Error> {
+    let name = &context.node.name;
+    let arch = arch();
+    let mut labels = registration.labels.clone();
+    for (key, value) in [
+        ("beta.kubernetes.io/arch", arch),
+        ("beta.kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", arch),
+        ("kubernetes.io/hostname", name),
+        ("kubernetes.io/os", "linux"),
+    ] {
+        labels.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    let node = json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": name, "labels": labels },
+        "spec": { "taints": registration.taints },
+        "status": status,
+    });
+    match context.api.post("/api/v1/nodes", node.to_string()).await {
+        Err(error) if error.is_already_exists() => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// As Go names architectures.
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+async fn status(context: &Context, registration: &Registration, since: &mut Since) -> Value {
+    let now_seconds = context.now().wall_seconds();
+    let (is_ready, reason, message) = ready(context).await;
+    let mut condition = |kind: &'static str, is_true: bool, reason: &str, message: &str| {
+        let entry = since.0.entry(kind).or_insert((is_true, now_seconds));
+        if entry.0 != is_true {
+            *entry = (is_true, now_seconds);
+        }
+        json!({
+            "type": kind,
+            "status": if is_true { "True" } else { "False" },
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": time::format(entry.1),
+        })
+    };
+    let conditions = [
+        condition(
+            "MemoryPressure",
+            false,
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        condition("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        condition("Ready", is_ready, reason, &message),
+    ];
+    let addresses = context.node.ips.iter().map(|ip| json!({ "type": "InternalIP", "address": ip }));
+    let name = json!({ "type": "Hostname", "address": context.node.name });
+    let mut status = json!({
+        "capacity": context.node.allocatable,
+        "allocatable": context.node.allocatable,
+        "conditions": conditions,
+        "addresses": addresses.chain([name]).collect::<Vec<_>>(),
+        "nodeInfo": info(context),
+    });
+    if registration.kubelet_port != 0 {
+        status["daemonEndpoints"] = json!({ "kubeletEndpoint": { "Port": registration.kubelet_port } });
+    }
+    status
+}
+
+/// Whether the node can run pods: whether its container runtime is well and has a network for pods.
+async fn ready(context: &Context) -> (bool, &'static str, String) {
+    let not_ready = |message: String| (false, "KubeletNotReady", message);
+    match context.runtime.call(StatusRequest::default(), DEADLINE).await {
+        Err(error) => not_ready(format!("container runtime is down: {error}")),
+        Ok(answer) => {
+            let conditions = answer.status.unwrap_or_default().conditions;
+            match conditions.iter().find(|one| !one.status) {
+                Some(bad) => not_ready(format!(
+                    "container runtime {} not ready: {} reason:{} message:{}",
+                    if bad.r#type == "NetworkReady" { "network" } else { "status" },
+                    bad.r#type,
+                    bad.reason,
+                    bad.message
+                )),
+                None => (true, "KubeletReady", "kubelet is posting ready status".to_owned()),
+            }
+        }
+    }
+}
+
+fn info(context: &Context) -> Value {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let release = read("/etc/os-release");
+    let os = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("Linux");
+    let version = &context.abilities.version;
+    json!({
+        "machineID": read("/etc/machine-id"),
+        "systemUUID": read("/sys/class/dmi/id/product_uuid"),
+        "bootID": read("/proc/sys/kernel/random/boot_id"),
+        "kernelVersion": read("/proc/sys/kernel/osrelease"),
+        "osImage": os.trim_matches('"'),
+        "containerRuntimeVersion": format!("{}://{}", version.runtime_name, version.runtime_version),
+        "kubeletVersion": KUBELET_VERSION,
+        "kubeProxyVersion": "",
+        "operatingSystem": "linux",
+        "architecture": arch(),
+    })
+}
+
+/// Renews the node's lease, and makes it where it is not there.
+async fn keep_lease(context: &Context) {
+    let mut failures = 0;
+    loop {
+        let next = Instant::now() + LEASE_INTERVAL;
+        match renew(&context.api, &context.node.name, context).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, "the node's lease was not renewed");
+            }
+        }
+        match failures {
+            0 => sleep_until(next).await,
+            failures => sleep(PAUSES.after(failures).min(LEASE_INTERVAL)).await,
+        }
+    }
+}
+
+async fn renew(api: &Client, name: &str, context: &Context) -> Result<(), Error> {
+    let renewed = time::format_micros(context.now().wall_nanos / 1_000);
+    let spec = json!({ "holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": renewed });
+    let patch = json!({ "spec": spec }).to_string();
+    match api.patch(&format!("{LEASES}/{name}"), content_type::MERGE_PATCH, patch).await {
+        Err(error) if error.is_not_found() => {
+            let lease = json!({
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": { "name": name, "namespace": "kube-node-lease" },
+                "spec": spec,
+            });
+            api.post(LEASES, lease.to_string()).await.map(drop)
+        }
+        other => other.map(drop),
+    }
+}

@@ -1,0 +1,378 @@
+//! The task of one pod: it asks the machine for the next step, carries it out, and writes what is to be shown.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_client::{Backoff, Error, content_type};
+use everynode_model::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::ask;
+use crate::context::Context;
+use crate::events::PodEvent;
+use crate::machine::{DueProbe, Next, PodMachine, PodView, ProbeAnswer, ProbeKind, Step, StepOutcome};
+use crate::pod_spec::Pod;
+use crate::report;
+use crate::runtime::Listing;
+use crate::steps;
+
+/// Between two looks at the objects that volumes are made from.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Pauses after a status that could not be written.
+const REPORT_PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+/// Pauses after the runtime did not answer.
+const LIST_PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// What the API shows of a pod.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// The pod.
+    Pod(Arc<Pod>),
+    /// It is gone.
+    Gone,
+}
+
+/// What came of a step, and what the runtime has after it.
+type Done = (Option<(Step, StepOutcome)>, u64, PodView);
+type UnderWay = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// The task of one pod.
+pub struct Worker {
+    context: Arc<Context>,
+    machine: PodMachine,
+    shown: watch::Receiver<Shown>,
+    listings: watch::Receiver<Arc<Listing>>,
+    view: PodView,
+    /// The number of the listing that the view is of.
+    number: u64,
+    /// The step, so that it can be dropped, and what is under way.
+    step: Option<Step>,
+    under_way: Option<UnderWay>,
+    probes: JoinSet<(DueProbe, ask::Answer)>,
+    reports: JoinSet<(Value, Result<bytes::Bytes, Error>)>,
+    written: Option<Value>,
+    report_failures: u32,
+    report_at: Instant,
+    refresh_at: Instant,
+    refreshes: JoinSet<Result<(), String>>,
+}
+
+impl Worker {
+    /// Of a pod as the API shows it, or one that only the runtime knows.
+    pub fn new(
+        context: Arc<Context>,
+        pod: Arc<Pod>,
+        shown: watch::Receiver<Shown>,
+        listings: watch::Receiver<Arc<Listing>>,
+    ) -> Worker {
+        let is_prepared = context.layout.pod(&pod.metadata.uid).exists();
+        let machine = PodMachine::new(pod, is_prepared, context.now());
+        let now = Instant::now();
+        Worker {
+            context,
+            machine,
+            shown,
+            listings,
+            view: PodView::default(),
+            number: 0,
+            step: None,
+            under_way: None,
+            probes: JoinSet::new(),
+            reports: JoinSet::new(),
+            written: None,
+            report_failures: 0,
+            report_at: now,
+            refresh_at: now + REFRESH,
+            refreshes: JoinSet::new(),
+        }
+    }
+
+    /// Goes on until nothing of the pod is left, or until it is cancelled: then the pod's containers go on alone.
+    pub async fn run(mut self, cancelled: CancellationToken) {
+        self.take_shown();
+        // What the runtime has comes first: nothing is made before that is known.
+        self.list();
+        while let Some(wake) = self.decide() {
+            tokio::select! {
+                () = cancelled.cancelled() => return,
+                done = under_way(&mut self.under_way) => self.done(done),
+                Some(Ok((probe, answer))) = self.probes.join_next() => self.answered(&probe, answer),
+                Some(Ok((body, result))) = self.reports.join_next() => self.reported(body, &result),
+                Some(Ok(result)) = self.refreshes.join_next() => self.refreshed(result),
+                Ok(()) = self.shown.changed() => self.take_shown(),
+                Ok(()) = self.listings.changed() => self.take_listing(),
+                () = sleep_until(wake) => {}
+            }
+        }
+        self.finish(&cancelled).await;
+    }
+
+    /// Begins what is to be done now. Returns when to look again; nothing when the pod is gone.
+    fn decide(&mut self) -> Option<Instant> {
+        let context = self.context.clone();
+        let now = context.now();
+        let mut waits = vec![];
+        match &self.step {
+            Some(step) if self.machine.drops(step) => {
+                self.step = None;
+                self.list();
+            }
+            None if self.under_way.is_none() => match self.machine.next(&self.view, now) {
+                Next::Do(step) => self.begin(step),
+                Next::Wait(at) => waits.extend(at.map(|at| context.instant(at))),
+                Next::Gone => return None,
+            },
+            _ => {}
+        }
+        self.report();
+        self.refresh();
+        for probe in self.machine.due_probes(&self.view, now) {
+            self.ask(probe);
+        }
+        let later = [self.machine.next_probe_millis(&self.view), self.machine.next_status_millis(now)];
+        waits.extend(later.into_iter().flatten().map(|at| context.instant(at)));
+        waits.extend([self.refresh_at].into_iter().filter(|_| self.refreshes.is_empty()));
+        waits.extend([self.report_at].into_iter().filter(|at| *at > Instant::now()));
+        Some(waits.into_iter().min().unwrap_or_else(|| Instant::now() + REFRESH))
+    }
+
+    fn begin(&mut self, step: Step) {
+        let (context, pod, view) = (self.context.clone(), self.machine.pod().clone(), self.view.clone());
+        self.step = Some(step.clone());
+        self.under_way = Some(Box::pin(async move {
+            let outcome = steps::carry_out(&context, &pod, &view, &step).await;
+            let (number, view) = list(&context, &pod.metadata.uid).await;
+            (Some((step, outcome)), number, view)
+        }));
+    }
+
+    /// Asks the runtime what it has, and does nothing before that is known.
+    fn list(&mut self) {
+        let (context, uid) = (self.context.clone(), self.machine.pod().metadata.uid.clone());
+        self.under_way = Some(Box::pin(async move {
+            let (number, view) = list(&context, &uid).await;
+            (None, number, view)
+        }));
+    }
+
+    fn done(&mut self, (step, number, view): Done) {
+        self.under_way = None;
+        self.step = None;
+        if number > self.number {
+            (self.number, self.view) = (number, view);
+        }
+        if let Some((step, outcome)) = step {
+            self.machine.finish(&step, outcome, self.context.now());
+        }
+    }
+
+    fn take_shown(&mut self) {
+        let shown = self.shown.borrow_and_update().clone();
+        let now = self.context.now();
+        match shown {
+            Shown::Pod(pod) => {
+                if pod.metadata.labels != self.machine.pod().metadata.labels
+                    || pod.metadata.annotations != self.machine.pod().metadata.annotations
+                {
+                    self.refresh_at = Instant::now();
+                }
+                self.machine.observe_pod(pod, now);
+            }
+            Shown::Gone => self.machine.observe_pod_gone(now),
+        }
+    }
+
+    fn take_listing(&mut self) {
+        let listing = self.listings.borrow_and_update().clone();
+        if listing.number > self.number {
+            self.number = listing.number;
+            self.view = listing.pods.get(&self.machine.pod().metadata.uid).cloned().unwrap_or_default();
+        }
+    }
+
+    fn ask(&mut self, due: DueProbe) {
+        let pod = self.machine.pod().clone();
+        let (context, address) = (self.context.clone(), self.context.address(&self.view));
+        self.probes.spawn(async move {
+            let answer = match pod.spec.container(&due.container) {
+                Some(container) => {
+                    let probe = match due.kind {
+                        ProbeKind::Startup => &container.startup_probe,
+                        ProbeKind::Liveness => &container.liveness_probe,
+                        ProbeKind::Readiness => &container.readiness_probe,
+                    };
+                    match probe {
+                        Some(probe) => ask::probe(&context, probe, container, &due.id, &address).await,
+                        None => (ProbeAnswer::Unknown, String::new()),
+                    }
+                }
+                None => (ProbeAnswer::Unknown, String::new()),
+            };
+            (due, answer)
+        });
+    }
+
+    fn answered(&mut self, probe: &DueProbe, (answer, message): ask::Answer) {
+        if answer == ProbeAnswer::Failure {
+            let message = format!("{} probe failed: {message}", probe.kind.name());
+            let event = PodEvent {
+                container: &probe.container,
+                is_warning: true,
+                reason: "Unhealthy",
+                message: &message,
+            };
+            self.context.events.tell(self.machine.pod(), event);
+        }
+        self.machine.answer(probe, answer, self.context.now());
+    }
+
+    /// Writes what is to be shown, if that is not what was written last.
+    fn report(&mut self) {
+        if !self.reports.is_empty() || self.report_at > Instant::now() {
+            return;
+        }
+        let Some(body) = self.owed() else { return };
+        let pod = &self.machine.pod().metadata;
+        let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name);
+        let api = self.context.api.clone();
+        self.reports.spawn(async move {
+            let text = body.to_string();
+            let result = api.patch(&path, content_type::STRATEGIC_MERGE_PATCH, text).await;
+            (body, result)
+        });
+    }
+
+    fn owed(&mut self) -> Option<Value> {
+        if matches!(*self.shown.borrow(), Shown::Gone) {
+            return None;
+        }
+        let status = self.machine.status(&self.view, self.context.now())?;
+        let body = report::patch(self.machine.pod(), &status, &self.context.node.ips);
+        (self.written.as_ref() != Some(&body)).then_some(body)
+    }
+
+    fn reported(&mut self, body: Value, result: &Result<bytes::Bytes, Error>) {
+        match result {
+            Ok(_) => {
+                self.report_failures = 0;
+                self.written = Some(body);
+            }
+            // The pod is gone, or another one has its name: the watch will tell.
+            Err(error) if error.is_not_found() || error.is_conflict() => self.written = Some(body),
+            Err(error) => {
+                tracing::warn!(pod = %self.machine.pod().metadata.name, %error, "a status was not written");
+                self.report_failures = self.report_failures.saturating_add(1);
+                self.report_at = Instant::now() + REPORT_PAUSES.after(self.report_failures);
+            }
+        }
+    }
+
+    /// Brings files that are made from objects up to date.
+    fn refresh(&mut self) {
+        let runs = self.view.running().next().is_some() && self.step.is_none();
+        if self.refresh_at > Instant::now() || !self.refreshes.is_empty() || !runs {
+            if self.refresh_at <= Instant::now() {
+                self.refresh_at = Instant::now() + REFRESH;
+            }
+            return;
+        }
+        let (context, pod, view) = (self.context.clone(), self.machine.pod().clone(), self.view.clone());
+        self.refreshes.spawn(async move { steps::fill_volumes(&context, &pod, &view).await });
+    }
+
+    fn refreshed(&mut self, result: Result<(), String>) {
+        self.refresh_at = Instant::now() + REFRESH;
+        if let Err(message) = result {
+            tracing::warn!(pod = %self.machine.pod().metadata.name, message, "volumes are not up to date");
+        }
+    }
+
+    /// Writes how the pod ended, and then deletes its object, as whoever asked for its deletion waits for.
+    async fn finish(mut self, cancelled: &CancellationToken) {
+        self.reports.shutdown().await;
+        let context = self.context.clone();
+        let logs = context.layout.logs(self.machine.pod());
+        // Logs go with the pod; that they stay does no harm.
+        let _ = tokio::fs::remove_dir_all(logs).await;
+        let mut failures = 0;
+        loop {
+            if matches!(*self.shown.borrow_and_update(), Shown::Gone) {
+                return;
+            }
+            let result = match self.owed() {
+                Some(body) => self.write_last(body).await,
+                None => self.delete().await,
+            };
+            let pause = match result {
+                Ok(true) => return,
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::warn!(pod = %self.machine.pod().metadata.name, %error, "a pod was not deleted");
+                    failures += 1;
+                    REPORT_PAUSES.after(failures)
+                }
+            };
+            tokio::select! {
+                () = cancelled.cancelled() => return,
+                Ok(()) = self.shown.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn write_last(&mut self, body: Value) -> Result<bool, Error> {
+        let pod = &self.machine.pod().metadata;
+        let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name);
+        match self.context.api.patch(&path, content_type::STRATEGIC_MERGE_PATCH, body.to_string()).await {
+            Ok(_) => {
+                self.written = Some(body);
+                Ok(false)
+            }
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete(&mut self) -> Result<bool, Error> {
+        let pod = &self.machine.pod().metadata;
+        let path = format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name);
+        let options = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": 0,
+            "preconditions": { "uid": pod.uid },
+        });
+        match self.context.api.delete(&path, options.to_string()).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What is under way; for ever, where nothing is.
+async fn under_way(under_way: &mut Option<UnderWay>) -> Done {
+    match under_way {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the runtime has of a pod, once it answers.
+async fn list(context: &Context, uid: &str) -> (u64, PodView) {
+    let mut failures = 0;
+    loop {
+        match context.lister.list(Some(uid)).await {
+            Ok(mut listing) => return (listing.number, listing.pods.remove(uid).unwrap_or_default()),
+            Err(error) => {
+                tracing::warn!(%error, "the container runtime does not answer");
+                failures += 1;
+                tokio::time::sleep(LIST_PAUSES.after(failures)).await;
+            }
+        }
+    }
+}
