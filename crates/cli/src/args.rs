@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::agent::AgentArgs;
 use crate::completion::CompletionArgs;
 use crate::controller::ControllerArgs;
 use crate::install::{InstallArgs, UninstallArgs};
@@ -38,6 +39,11 @@ pub enum Command {
     Up(UpArgs),
     /// Join simulated nodes to any cluster
     Nodes(NodesArgs),
+    /// Make this machine a node of any cluster: its pods are real containers, by containerd or CRI-O
+    ///
+    /// What the kubelet has too is called as there. Containers go on when the agent is stopped, and the next one goes
+    /// on with them. Needs Linux, root and a container runtime.
+    Agent(AgentArgs),
     /// Run the DaemonSet controller against a cluster
     ///
     /// The cluster's own DaemonSet controller must be off for --scope all (kube-controller-manager

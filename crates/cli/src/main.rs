@@ -1,5 +1,6 @@
 //! The everynode command: reads the command line and starts what the other crates hold.
 
+mod agent;
 mod args;
 mod completion;
 mod controller;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         match args.command {
             Command::Up(args) => up::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
+            Command::Agent(args) => agent::run(args).await,
             Command::Controller(args) => controller::run(args).await,
             Command::Snapshot(args) => snapshot::run(args).await,
             Command::Plan(given) => plan::run(given, colour).await,
