@@ -5,6 +5,7 @@
 //! taken the oldest of them goes; so they can keep nobody out.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -50,14 +51,30 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long open requests get to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What all connections share.
-struct Host {
+/// What all connections share, whichever listener they came by.
+pub struct Host {
     tls: TlsAcceptor,
     api: Arc<Api>,
     /// The certificate that this process itself shows.
     own: CertificateDer<'static>,
     /// Places of known clients.
     places: Arc<Semaphore>,
+    /// Newcomers that each listener may have at the same time.
+    newcomers: usize,
+}
+
+impl Host {
+    /// Serves by TLS what `api` answers. `own` is the certificate that this process shows itself.
+    pub fn new(tls: TlsAcceptor, api: Arc<Api>, own: CertificateDer<'static>) -> Host {
+        let (known, newcomers) = limits(getrlimit(Resource::Nofile).current);
+        Host { tls, api, own, places: Arc::new(Semaphore::new(known)), newcomers }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Host")
+    }
 }
 
 /// What is known of who is on the other end of a connection; its place, unless it is one of our own.
@@ -110,18 +127,10 @@ fn limits(files: Option<u64>) -> (usize, usize) {
     (size(known), size(newcomers))
 }
 
-/// Serves until `stop` turns true. `own` is the certificate that this process shows itself.
-pub async fn run(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    api: Arc<Api>,
-    own: CertificateDer<'static>,
-    mut stop: watch::Receiver<bool>,
-) {
+/// Serves who connects to a listener, until `stop` turns true.
+pub async fn run(listener: TcpListener, host: Arc<Host>, mut stop: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
-    let (known, newcomers) = limits(getrlimit(Resource::Nofile).current);
-    let host = Arc::new(Host { tls, api, own, places: Arc::new(Semaphore::new(known)) });
-    let mut newcomers = Newcomers { list: VecDeque::new(), limit: newcomers };
+    let mut newcomers = Newcomers { list: VecDeque::new(), limit: host.newcomers };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -19,12 +19,13 @@ use crate::kubelet::Kubelets;
 use crate::pki::{Pair, Pki, PkiError};
 use crate::private::{self, PrivateError};
 use crate::router::Router;
+use crate::serve::{self, Host};
 use crate::state::{State, unix_seconds};
 use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
+use crate::tls;
 use crate::tokens::Key;
 use crate::upkeep::definitions::Definitions;
 use crate::upkeep::{aggregation, bootstrap, certificates, quotas, sweeper, token_secrets};
-use crate::{serve, tls};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,7 @@ pub struct Server {
     pki: Pki,
     own: Pair,
     state: Arc<State>,
+    host: Arc<Host>,
     audit: Option<Audit>,
     left_out: Option<LeftOut>,
     stop: watch::Sender<bool>,
@@ -135,8 +137,9 @@ impl Server {
         }
         let router = Router::new(state.clone(), audit.clone(), address);
         let api = Api::new(state.clone(), router, audit.clone());
+        let host = Arc::new(Host::new(tls, Arc::new(api), shown));
         let mut tasks = vec![
-            tokio::spawn(serve::run(listener, tls, Arc::new(api), shown, stopped.clone())),
+            tokio::spawn(serve::run(listener, host.clone(), stopped.clone())),
             tokio::spawn(sweeper::run(state.clone(), stopped.clone())),
             tokio::spawn(quotas::run(state.clone(), stopped.clone())),
             tokio::spawn(token_secrets::run(state.clone(), stopped.clone())),
@@ -144,7 +147,7 @@ impl Server {
             tokio::spawn(certificates::run(state.clone(), stopped.clone())),
         ];
         tasks.extend(definitions.map(|definitions| tokio::spawn(definitions.run(stopped))));
-        Ok(Server { address, pki, own, state, audit, left_out: None, stop, tasks, notes: Vec::new() })
+        Ok(Server { address, pki, own, state, host, audit, left_out: None, stop, tasks, notes: Vec::new() })
     }
 
     /// Where it listens.
@@ -166,6 +169,13 @@ impl Server {
     /// requests are known and have places of their own.
     pub fn own_kubeconfig(&self) -> String {
         self.pki.kubeconfig(&self.url(), &self.own)
+    }
+
+    /// Serves who connects to another listener too, until the server stops: one in the network namespace of a node, at the
+    /// address of the service `kubernetes`, by which its pods reach the API.
+    pub fn listen_also(&mut self, listener: TcpListener) {
+        let stopped = self.stop.subscribe();
+        self.tasks.push(tokio::spawn(serve::run(listener, self.host.clone(), stopped)));
     }
 
     /// What an agent needs that runs pods as the node of a name: its identity towards the API, and a certificate for its own
@@ -220,7 +230,7 @@ impl Server {
             audit.close().await;
         }
         let store = self.state.store.clone();
-        drop(self.state);
+        drop((self.host, self.state));
         store.close().await;
     }
 }

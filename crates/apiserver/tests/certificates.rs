@@ -116,6 +116,22 @@ async fn a_kubelet_gets_its_identity_and_renews_it_by_itself() {
     assert_eq!(who["status"]["userInfo"]["groups"], json!(["system:nodes", "system:authenticated"]));
     make(&kubelet, "/api/v1/nodes", json!({"metadata": {"name": "n"}})).await;
     assert_eq!(kubelet.post("/api/v1/nodes", r#"{"metadata":{"name":"m"}}"#).await.status, 403);
+    let label = r#"{"metadata":{"labels":{"node-restriction.kubernetes.io/a":"b"}}}"#;
+    let taint = r#"{"spec":{"taints":[]}}"#;
+    for (part, change, code) in [
+        ("", label, 403),
+        ("/status", label, 403),
+        ("", taint, 403),
+        ("/status", taint, 200),
+        ("", r#"{"metadata":{"labels":{"a":"b"}}}"#, 200),
+        ("/status", r#"{"status":{"phase":"Running"}}"#, 200),
+    ] {
+        let answer = kubelet.merge(&format!("/api/v1/nodes/n{part}"), change).await;
+        assert_eq!(answer.status, code, "{part} {change}");
+    }
+    let node = admin.get("/api/v1/nodes/n").await.json();
+    assert_eq!(node["metadata"]["labels"], json!({"a": "b"}));
+    assert_eq!(node["spec"]["taints"][0]["key"], "node.kubernetes.io/not-ready");
     // Nobody has said yet that kubelets may renew theirs.
     make(&kubelet, REQUESTS, request("second", KUBELET_CLIENT, &asked, &usages)).await;
     let other = pem("system:node:m", "system:nodes", &[], &key);

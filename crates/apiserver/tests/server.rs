@@ -228,6 +228,18 @@ async fn every_cluster_has_the_service_of_its_api_with_endpoints_and_a_certifica
 }
 
 #[tokio::test]
+async fn whoever_connects_to_another_listener_is_served_too() {
+    let (mut server, client) = start(Config::default()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other = client.clone().at(listener.local_addr().unwrap());
+    server.listen_also(listener);
+    assert_eq!(other.get("/api/v1/pods").await.status, 200);
+    assert_eq!(other.by_name("10.96.0.1").without_token().get("/api/v1/pods").await.status, 401);
+    assert_eq!(client.get("/api/v1/pods").await.status, 200);
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn pods_get_the_token_of_their_account_or_are_refused_without_one() {
     let (server, client) = start(Config::default()).await;
     let pods = "/api/v1/namespaces/default/pods";

@@ -1,6 +1,7 @@
 //! What a kubelet may do, beyond what roles allow: with the objects of its own node, with the pods that are bound to
 //! it, and with what those refer to. (A kube-apiserver has this in its Node authorizer and NodeRestriction admission.)
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use everynode_admission::forbid;
@@ -170,6 +171,7 @@ fn needs_volume(state: &State, node: &str, name: &str) -> bool {
 /// The refusal.
 pub fn check_created(user: &User, row: &Row, object: &Value) -> Result<(), Status> {
     let Some(node) = of(user) else { return Ok(()) };
+    check_labels(user, row, object, None)?;
     let is_own = || meta::text(object, "name") == node;
     let refuse = |why: &str| Err(forbid(row, object, why));
     match (&*row.group, &*row.plural) {
@@ -190,6 +192,45 @@ pub fn check_created(user: &User, row: &Row, object: &Value) -> Result<(), Statu
         }
         _ => Ok(()),
     }
+}
+
+/// What begins the names of labels that say to a scheduler what a node may be trusted with.
+const RESTRICTED: &str = "node-restriction.kubernetes.io/";
+
+/// Refuses a kubelet a change of its node by which it would draw pods to itself that are not meant for it: of labels under
+/// `node-restriction.kubernetes.io/`. A new node has none before.
+///
+/// # Errors
+/// The refusal.
+pub fn check_labels(user: &User, row: &Row, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    let Some(node) = changes_node(user, row) else { return Ok(()) };
+    let restricted = |node: &Value| -> BTreeMap<String, Value> {
+        let labels = node.entries("metadata.labels").filter(|(name, _)| name.starts_with(RESTRICTED));
+        labels.map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    };
+    if restricted(new) == old.map(restricted).unwrap_or_default() {
+        return Ok(());
+    }
+    let why = format!("node \"{node}\" is not allowed to modify labels under {RESTRICTED}");
+    Err(forbid(row, new, &why))
+}
+
+/// Refuses a kubelet a change of the taints of its node.
+///
+/// # Errors
+/// The refusal.
+pub fn check_taints(user: &User, row: &Row, new: &Value, old: &Value) -> Result<(), Status> {
+    match changes_node(user, row) {
+        Some(node) if old.items("spec.taints") != new.items("spec.taints") => {
+            Err(forbid(row, new, &format!("node \"{node}\" is not allowed to modify taints")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The node of a kubelet that changes a node.
+fn changes_node<'a>(user: &'a User, row: &Row) -> Option<&'a str> {
+    of(user).filter(|_| (&*row.group, &*row.plural) == ("", "nodes"))
 }
 
 /// Refuses a kubelet a token that is not bound to a pod of its node.

@@ -7,6 +7,8 @@ use everynode_model::Value;
 use http::Response;
 
 use super::{Call, create};
+use crate::authn::User;
+use crate::authz::node;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
@@ -24,6 +26,7 @@ pub async fn update(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Res
     }
     let mut change = |old: &Value| {
         precondition_uid(&call.resource, &call.namespace, &object, old)?;
+        check_kubelet(&call.user, &call.resource, part, &object, old)?;
         Ok(object.clone())
     };
     let mut warnings = Vec::new();
@@ -39,6 +42,7 @@ pub async fn patch(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Resp
     let options = WriteOptions::parse(&call.query, "PatchOptions")?;
     let patch = Patch::read(&call.content_type, bytes)?;
     let (resource, namespace, name) = (call.resource.clone(), call.namespace.clone(), call.name.clone());
+    let user = call.user.clone();
     let mut unknown = Vec::new();
     let mut change = |old: &Value| {
         let patched = patch.apply(&resource, old, options.field_validation)?;
@@ -47,6 +51,7 @@ pub async fn patch(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Resp
         convert_and_default(&resource, &mut object)?;
         same_name(&mut object, &name)?;
         create::ensure_namespace(&mut object, &resource, &namespace)?;
+        check_kubelet(&user, &resource, part, &object, old)?;
         Ok(object)
     };
     let mut warnings = Vec::new();
@@ -55,6 +60,21 @@ pub async fn patch(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Resp
     call.warnings.append(&mut unknown);
     call.warnings.append(&mut warnings);
     Ok(answer(call, changed))
+}
+
+/// Refuses what a kubelet may not change of its node. What a change of the status says of the spec is not taken anyway.
+fn check_kubelet(
+    user: &User,
+    resource: &Resource,
+    part: Part,
+    new: &Value,
+    old: &Value,
+) -> Result<(), Status> {
+    node::check_labels(user, resource, new, Some(old))?;
+    match part {
+        Part::Main => node::check_taints(user, resource, new, old),
+        _ => Ok(()),
+    }
 }
 
 fn answer(call: &Call<'_>, changed: Changed) -> Response<Body> {

@@ -90,6 +90,11 @@ impl Client {
         self.without_token()
     }
 
+    pub fn at(mut self, address: std::net::SocketAddr) -> Client {
+        self.address = address;
+        self
+    }
+
     pub fn by_name(mut self, name: &'static str) -> Client {
         self.name = ServerName::try_from(name).unwrap();
         self

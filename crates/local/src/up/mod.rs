@@ -13,7 +13,7 @@ mod remove;
 mod sources;
 mod views;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +24,13 @@ use everynode_client::Client;
 use everynode_controller::{Controller, ControllerConfig, Election, LeaseConfig};
 use everynode_model::Value;
 use everynode_node::{Fleet, FleetConfig, Mode, NodeSpec};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use apply::{Applied, Outcome, apply};
-pub use everynode_apiserver::{LeftOut, Storage};
+pub use everynode_apiserver::{LeftOut, NodeCredentials, Storage};
 pub use nodes::wanted as simulated_nodes;
 pub use remove::{Removed, live, remove};
 pub use sources::{Document, SourceError, parse};
@@ -170,6 +171,19 @@ impl Up {
             parts,
             cancel,
         })
+    }
+
+    /// What an agent needs that runs pods as the node of a name, whose endpoint is reached at these addresses.
+    ///
+    /// # Errors
+    /// The cluster's authority cannot be read.
+    pub fn node_credentials(&self, node: &str, addresses: &[IpAddr]) -> Result<NodeCredentials, UpError> {
+        Ok(self.server.node_credentials(node, addresses).map_err(apiserver::Error::from)?)
+    }
+
+    /// Serves the API to who connects to this listener too, such as one in the network namespace of a node.
+    pub fn listen_also(&mut self, listener: TcpListener) {
+        self.server.listen_also(listener);
     }
 
     /// Address of the API, such as `https://127.0.0.1:7443`.
