@@ -58,7 +58,12 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
 /// Brings all such secrets into line; false when there are none.
 async fn settle(state: &State, resource: &Resource, table: TableId) -> bool {
     let mut is_any = false;
+    // The type can be selected by, so that other secrets need not be read.
+    let at = resource.selectable_fields.iter().position(|field| field == "type");
     for (key, stored) in state.store.list(table, None).items {
+        if at.and_then(|at| stored.facts.fields.get(at)).is_some_and(|kind| **kind != *SECRET_TYPE) {
+            continue;
+        }
         let secret = stored.value();
         if secret.text("type") != SECRET_TYPE || meta::has(&secret, "deletionTimestamp") {
             continue;
