@@ -15,7 +15,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tonic::body::Body;
 use tonic_prost::ProstCodec;
 
@@ -31,6 +31,9 @@ pub const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Headers of an answer, in bytes. A runtime's words about a failure are among them.
 const HEADER_LIMIT_BYTES: u32 = 256 << 10;
+
+/// How long a call waits for its answer after its connection has ended.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How often a request is tried that did not leave because the connection had just been closed.
 const TRIES: usize = 2;
@@ -53,7 +56,15 @@ pub struct Client {
 
 struct Connection {
     connect: Connect,
-    sender: Mutex<Option<SendRequest<Body>>>,
+    live: Mutex<Option<Live>>,
+}
+
+/// An open connection.
+#[derive(Clone)]
+struct Live {
+    sender: SendRequest<Body>,
+    /// Changes when the connection has ended.
+    ended: watch::Receiver<()>,
 }
 
 impl Client {
@@ -71,7 +82,7 @@ impl Client {
 
     /// A client whose connections are made by a function.
     pub(crate) fn over(connect: Connect) -> Client {
-        Client { connection: Arc::new(Connection { connect, sender: Mutex::new(None) }) }
+        Client { connection: Arc::new(Connection { connect, live: Mutex::new(None) }) }
     }
 
     /// Sends a request and waits for its answer, for as long as `deadline`, which the runtime is told. Whoever drops
@@ -117,11 +128,12 @@ impl Connection {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut sender = self.sender().await?;
+            let Live { mut sender, ended } = self.live().await?;
             was_sent.store(true, Ordering::Relaxed);
-            let mut error = match sender.try_send_request(request).await {
-                Ok(answer) => return Ok(answer.map(|body| body.map_err(lost as fn(_) -> _))),
-                Err(error) => error,
+            let mut error = match until_end(sender.try_send_request(request), ended).await {
+                Some(Ok(answer)) => return Ok(answer.map(|body| body.map_err(lost as fn(_) -> _))),
+                Some(Err(error)) => error,
+                None => return Err(Broken { was_sent: true, words: "the connection ended".to_owned() }),
             };
             let kept = error.take_message();
             was_sent.store(kept.is_none(), Ordering::Relaxed);
@@ -133,10 +145,10 @@ impl Connection {
     }
 
     /// The open connection, or a new one.
-    async fn sender(&self) -> Result<SendRequest<Body>, Broken> {
-        let mut slot = self.sender.lock().await;
-        if let Some(sender) = slot.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(sender.clone());
+    async fn live(&self) -> Result<Live, Broken> {
+        let mut slot = self.live.lock().await;
+        if let Some(live) = slot.as_ref().filter(|live| !live.sender.is_closed()) {
+            return Ok(live.clone());
         }
         let stream = TokioIo::new((self.connect)().await?);
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -144,10 +156,27 @@ impl Connection {
         let (sender, connection) =
             builder.handshake(stream).await.map_err(|error| Broken::by(false, &error))?;
         // It ends with the last sender, or when the other side closes; each call on it is told why.
-        tokio::spawn(connection);
-        *slot = Some(sender.clone());
-        Ok(sender)
+        let (alive, ended) = watch::channel(());
+        tokio::spawn(async move {
+            let _ = connection.await;
+            drop(alive);
+        });
+        let live = Live { sender, ended };
+        *slot = Some(live.clone());
+        Ok(live)
     }
+}
+
+/// Waits for an answer; nothing where the connection has ended without one.
+async fn until_end<T>(answer: impl Future<Output = T>, mut ended: watch::Receiver<()>) -> Option<T> {
+    tokio::pin!(answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => return Some(answer),
+        _ = ended.changed() => {}
+    }
+    // Most calls are told why. One that was handed over just then may never be.
+    tokio::time::timeout(LAST_WORDS, answer).await.ok()
 }
 
 /// The connection broke while an answer was read.
