@@ -420,7 +420,9 @@ impl Safety {
         let (least, most) = (min_ready().min().unwrap_or(0), min_ready().max().unwrap_or(0));
         // Under a policy a pod that is ready counts, for how long ever it is.
         let counts_from = if laws.iter().all(Law::has_policy) { 0 } else { most };
-        if !self.knows_time || !is_available_at(pod, counts_from, seconds(clock)) {
+        // What was asked for a moment ago was decided by the time of then.
+        let asked_millis = clock.unix_millis().saturating_sub_unsigned(now.saturating_sub(self.horizon(now)));
+        if !self.knows_time || !is_available_at(pod, counts_from, asked_millis.div_euclid(1_000)) {
             return None;
         }
         // What it was a moment ago may be all that is known: an old pod that is not available goes at any time (F5).
