@@ -17,6 +17,7 @@ use crate::context::{Context, NodeFacts};
 use crate::events::{self, Events};
 use crate::layout::Layout;
 use crate::node::{self, Registration};
+use crate::objects::TokenCache;
 use crate::pod_spec::Pod;
 use crate::runtime::{Lister, Listing, Names};
 use crate::worker::{Shown, Worker};
@@ -85,6 +86,7 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
         abilities,
         layout,
         names: config.names.clone(),
+        tokens: TokenCache::default(),
         events,
         started: Instant::now(),
     });

@@ -10,6 +10,7 @@ use crate::events::Events;
 use crate::fields::Surroundings;
 use crate::layout::Layout;
 use crate::machine::{Now, PodView};
+use crate::objects::TokenCache;
 use crate::runtime::{Lister, Names};
 
 /// What is known of the node.
@@ -44,6 +45,8 @@ pub struct Context {
     pub layout: Layout,
     /// Where names are looked up.
     pub names: Names,
+    /// The tokens of pods.
+    pub tokens: TokenCache,
     /// What people are told.
     pub events: Events,
     /// When the agent was started.

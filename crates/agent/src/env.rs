@@ -10,8 +10,9 @@ use crate::pod_spec::{Container, EnvVar, EnvVarSource, KeyRef, Pod};
 /// The data of a ConfigMap or a Secret.
 pub type Data = BTreeMap<String, Vec<u8>>;
 
-/// The objects that a pod refers to, as far as they are there: by name, each kind for itself.
-#[derive(Debug, Clone, Default)]
+/// The objects that a pod refers to, as far as they are there: by name, each kind for itself. They hold secrets, and are
+/// not to be printed.
+#[derive(Clone, Default)]
 pub struct Objects {
     /// ConfigMaps.
     pub config_maps: BTreeMap<String, Data>,

@@ -1,6 +1,7 @@
 //! The objects of the API that a pod refers to, read when they are needed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::env::{Data, Objects};
-use crate::pod_spec::{Container, EnvVarSource, Pod, ProjectedSource, TokenSource, VolumeSource};
+use crate::pod_spec::{
+    Container, EnvVarSource, Pod, ProjectedSource, TokenSource, VolumeSource, bounded_seconds,
+};
 use crate::volumes::Tokens;
 
 /// Names of the objects that something refers to.
@@ -60,7 +63,7 @@ impl References {
 }
 
 /// A ConfigMap or a Secret, as far as it is data.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Holder {
     #[serde(rename = "type")]
@@ -253,33 +256,85 @@ pub fn tokens_of(pod: &Pod) -> impl Iterator<Item = &TokenSource> {
     })
 }
 
-/// Asks for the tokens of a pod, each bound to the pod.
-///
-/// # Errors
-/// When the API does not answer, or refuses.
-pub async fn request_tokens(client: &Client, pod: &Pod) -> Result<Tokens, everynode_client::Error> {
+/// Tokens of pods, and when each is to be asked for anew.
+#[derive(Default)]
+pub struct TokenCache(Mutex<BTreeMap<String, Renewals>>);
+
+/// Tokens by audience and term, with the time from which a new one is asked for, in milliseconds.
+type Renewals = BTreeMap<(String, i64), (String, u64)>;
+
+/// A token that holds for longer is asked for anew after a day all the same.
+const TOKEN_AGE_LIMIT_SECONDS: i64 = 24 * 60 * 60;
+
+impl TokenCache {
+    /// The tokens that a pod's volumes ask for, each bound to the pod. One is asked for anew when four fifths of its
+    /// term are over.
+    ///
+    /// # Errors
+    /// When the API does not answer, or refuses.
+    pub async fn of(
+        &self,
+        client: &Client,
+        pod: &Pod,
+        now_millis: u64,
+    ) -> Result<Tokens, everynode_client::Error> {
+        let mut tokens = Tokens::new();
+        for wanted in tokens_of(pod) {
+            let key = (wanted.audience.clone(), wanted.seconds());
+            let held = self.lock().get(&pod.metadata.uid).and_then(|of_pod| of_pod.get(&key).cloned());
+            let token = match held.filter(|(_, renew_at)| *renew_at > now_millis) {
+                Some((token, _)) => token,
+                None => {
+                    let token = request_token(client, pod, wanted).await?;
+                    let age_seconds = (wanted.seconds() / 5 * 4).clamp(1, TOKEN_AGE_LIMIT_SECONDS);
+                    let age_millis = u64::from(bounded_seconds(age_seconds)) * 1_000;
+                    let entry = (token.clone(), now_millis.saturating_add(age_millis));
+                    self.lock().entry(pod.metadata.uid.clone()).or_default().insert(key.clone(), entry);
+                    token
+                }
+            };
+            tokens.insert(key, token);
+        }
+        Ok(tokens)
+    }
+
+    /// The pod is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Renewals>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenCache").finish_non_exhaustive()
+    }
+}
+
+async fn request_token(
+    client: &Client,
+    pod: &Pod,
+    wanted: &TokenSource,
+) -> Result<String, everynode_client::Error> {
     let (metadata, account) = (&pod.metadata, &pod.spec.service_account_name);
     let account = if account.is_empty() { "default" } else { account };
     let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}/token", metadata.namespace);
-    let mut tokens = Tokens::new();
-    for wanted in tokens_of(pod) {
-        let audiences: Vec<&str> =
-            [wanted.audience.as_str()].into_iter().filter(|one| !one.is_empty()).collect();
-        let request = json!({
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {
-                "audiences": audiences,
-                "expirationSeconds": wanted.seconds(),
-                "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": metadata.name, "uid": metadata.uid },
-            },
-        });
-        let answer = client.post(&path, request.to_string()).await?;
-        let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-        let token = answer["status"]["token"].as_str().unwrap_or_default().to_owned();
-        tokens.insert((wanted.audience.clone(), wanted.seconds()), token);
-    }
-    Ok(tokens)
+    let audiences: Vec<&str> = [wanted.audience.as_str()].into_iter().filter(|one| !one.is_empty()).collect();
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {
+            "audiences": audiences,
+            "expirationSeconds": wanted.seconds(),
+            "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": metadata.name, "uid": metadata.uid },
+        },
+    });
+    let answer = client.post(&path, request.to_string()).await?;
+    let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    Ok(answer["status"]["token"].as_str().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ pub async fn fill_volumes(context: &Context, pod: &Pod, view: &PodView) -> Resul
     }
     let said = |error: everynode_client::Error| error.to_string();
     let objects = objects::read(&context.api, &pod.metadata.namespace, &wanted).await.map_err(said)?;
-    let tokens = objects::request_tokens(&context.api, pod).await.map_err(said)?;
+    let tokens = context.tokens.of(&context.api, pod, context.now().millis).await.map_err(said)?;
     let around = context.around(&ips(view));
     let (layout, pod) = (context.layout.clone(), pod.clone());
     let version = context.now().wall_nanos.to_string();
@@ -376,6 +376,7 @@ async fn stop_one(context: &Context, pod: &Pod, view: &PodView, one: &StopContai
 
 /// Takes away what the pod has on the node.
 async fn clean_up(context: &Context, pod: &Pod) -> Done {
+    context.tokens.forget(&pod.metadata.uid);
     let (layout, uid, cgroup) = (context.layout.clone(), pod.metadata.uid.clone(), cgroup_of(context, pod));
     let removed = tokio::task::spawn_blocking(move || {
         runtime::remove_cgroup(&cgroup);

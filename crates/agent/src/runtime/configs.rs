@@ -124,8 +124,8 @@ fn port_mappings(pod: &Pod) -> Vec<PortMapping> {
     ports.map(mapping).collect()
 }
 
-/// What was worked out for a container before it is made.
-#[derive(Debug, Clone, Default)]
+/// What was worked out for a container before it is made. Its environment may be secret, and is not to be printed.
+#[derive(Clone, Default)]
 pub struct ContainerPlan {
     /// How often it was started again.
     pub attempt: u32,

@@ -11,8 +11,8 @@ use crate::pod_spec::{
 /// Files by their path within the volume.
 pub type Payload = BTreeMap<String, PayloadFile>;
 
-/// A file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A file. It may be secret, and is not to be printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PayloadFile {
     /// What is in it.
     pub bytes: Vec<u8>,
