@@ -281,7 +281,12 @@ async fn streams_that_cannot_be_are_refused() {
     let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
     refused("p/exec?command=ls", &[], "400 Upgrade request required").await;
     refused("q/exec?command=ls", &upgrade, "400 pod q does not have a host assigned").await;
-    refused("s/exec?command=ls", &upgrade, "501 pods/exec is not served: the node is simulated").await;
+    refused(
+        "s/exec?command=ls",
+        &upgrade,
+        "501 pods/exec is not served: the node is simulated, or its agent has no kubelet endpoint",
+    )
+    .await;
     refused("lost/exec?command=ls", &upgrade, "404 nodes \"gone\" not found").await;
     let held = client.send("GET", &format!("{PODS}/p/log?follow=true"), &[], "").await;
     refused("p/log", &[], "429 Too many open streams, please try again later.").await;
@@ -302,7 +307,10 @@ async fn what_is_below_a_node_is_asked_of_its_kubelet() {
     let posted = client.post(&format!("{nodes}/run"), "{}").await;
     assert_eq!(posted.text(), "POST /run content-type host content-length");
     let simulated = client.get("/api/v1/nodes/simulated/proxy/metrics").await;
-    assert_eq!(message(&simulated), "501 nodes/proxy is not served: the node is simulated");
+    assert_eq!(
+        message(&simulated),
+        "501 nodes/proxy is not served: the node is simulated, or its agent has no kubelet endpoint"
+    );
     server.shutdown().await;
 }
 

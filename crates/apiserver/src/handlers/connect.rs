@@ -118,7 +118,7 @@ pub async fn connect(call: &Call<'_>, way: Way, passed: Passed) -> Result<Respon
                     None => {
                         return Ok(body::text(
                             200,
-                            "(this pod runs on a simulated node, which keeps no logs)\n",
+                            "(the node of this pod serves no logs: it is simulated, or its agent has no kubelet endpoint)\n",
                         ));
                     }
                 },
@@ -159,7 +159,10 @@ pub async fn connect(call: &Call<'_>, way: Way, passed: Passed) -> Result<Respon
 
 /// Nodes without a kubelet run nothing that could be asked.
 fn not_served(call: &Call<'_>, name: &str) -> Status {
-    let why = format!("{}/{name} is not served: the node is simulated", &call.resource.plural);
+    let why = format!(
+        "{}/{name} is not served: the node is simulated, or its agent has no kubelet endpoint",
+        &call.resource.plural
+    );
     Status::new(Reason::Other(501), why)
 }
 
