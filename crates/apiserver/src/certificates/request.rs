@@ -4,9 +4,9 @@ use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject as _;
 use yasna::models::{ObjectIdentifier, TaggedDerValue};
 use yasna::tags::TAG_SEQUENCE;
-use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, Tag, TagClass, parse_der};
+use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, Tag, TagClass};
 
-use crate::x509::{Subject, elements, missing, subject};
+use crate::x509::{Subject, elements, missing, read, subject};
 
 /// The attribute that asks for extensions, and the extension of further names.
 const EXTENSION_REQUEST: &[u64] = &[1, 2, 840, 113_549, 1, 9, 14];
@@ -112,7 +112,7 @@ fn check_signature(info: &[u8], key: &[u8], algorithm: &[u8], signature: &[u8]) 
 
 /// What is in a sequence.
 fn content(der: &[u8]) -> ASN1Result<Vec<u8>> {
-    let value = parse_der(der, |reader| reader.read_tagged_der())?;
+    let value = read(der, |reader| reader.read_tagged_der())?;
     if value.tag() == TAG_SEQUENCE {
         Ok(value.value().to_vec())
     } else {
@@ -122,7 +122,7 @@ fn content(der: &[u8]) -> ASN1Result<Vec<u8>> {
 
 /// A string of bits that are whole bytes.
 fn bits(der: &[u8]) -> ASN1Result<Vec<u8>> {
-    let (bytes, count) = parse_der(der, |reader| reader.read_bitvec_bytes())?;
+    let (bytes, count) = read(der, |reader| reader.read_bitvec_bytes())?;
     if count == bytes.len() * 8 { Ok(bytes) } else { Err(ASN1Error::new(ASN1ErrorKind::Invalid)) }
 }
 
@@ -130,21 +130,21 @@ fn bits(der: &[u8]) -> ASN1Result<Vec<u8>> {
 fn names(attributes: &[u8]) -> ASN1Result<Names> {
     let mut found = Names::default();
     let all = |reader: BERReader<'_, '_>| reader.collect_set_of(|reader| reader.read_der());
-    let attributes = parse_der(attributes, |reader| reader.read_tagged_implicit(Tag::context(0), all))?;
+    let attributes = read(attributes, |reader| reader.read_tagged_implicit(Tag::context(0), all))?;
     for attribute in attributes {
         let attribute = elements(&attribute)?;
         let [kind, values] = attribute.as_slice() else { return Err(missing()) };
         if oid(kind)? != EXTENSION_REQUEST {
             continue;
         }
-        for extensions in parse_der(values, all)? {
+        for extensions in read(values, all)? {
             for extension in elements(&extensions)? {
                 let extension = elements(&extension)?;
                 let (Some(kind), Some(value)) = (extension.first(), extension.last()) else {
                     return Err(missing());
                 };
                 if oid(kind)? == ALTERNATIVE_NAMES {
-                    let value = parse_der(value, |reader| reader.read_bytes())?;
+                    let value = read(value, |reader| reader.read_bytes())?;
                     found = general_names(&value)?;
                 }
             }
@@ -156,7 +156,7 @@ fn names(attributes: &[u8]) -> ASN1Result<Names> {
 fn general_names(der: &[u8]) -> ASN1Result<Names> {
     let mut names = Names { der: Some(der.to_vec()), ..Names::default() };
     let all: Vec<TaggedDerValue> =
-        parse_der(der, |reader| reader.collect_sequence_of(|reader| reader.read_tagged_der()))?;
+        read(der, |reader| reader.collect_sequence_of(|reader| reader.read_tagged_der()))?;
     for name in all {
         let tag = name.tag();
         match (tag.tag_class, tag.tag_number, std::str::from_utf8(name.value())) {
@@ -169,5 +169,5 @@ fn general_names(der: &[u8]) -> ASN1Result<Names> {
 }
 
 fn oid(der: &[u8]) -> ASN1Result<Vec<u64>> {
-    parse_der(der, |reader| reader.read_oid()).map(ObjectIdentifier::into_components)
+    read(der, |reader| reader.read_oid()).map(ObjectIdentifier::into_components)
 }
