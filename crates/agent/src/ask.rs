@@ -2,7 +2,7 @@
 //! life.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -92,7 +92,7 @@ pub async fn request(get: &HttpAction, container: &Container, ip: &str) -> Answe
             let host = if get.host.is_empty() { ip } else { &get.host };
             let name = ServerName::try_from(host.to_owned());
             let name = name.unwrap_or(ServerName::IpAddress(IpAddr::from([127, 0, 0, 1]).into()));
-            let connector = tokio_rustls::TlsConnector::from(Arc::new(any_certificate()));
+            let connector = tokio_rustls::TlsConnector::from(ANY_CERTIFICATE.clone());
             match connector.connect(name, stream).await {
                 Ok(stream) => exchange(stream, get, container, ip).await,
                 Err(error) => Err(error.to_string()),
@@ -147,13 +147,14 @@ async fn exchange(
 }
 
 /// Probes are of pods on this node, whose certificates nobody signs for them: they are not verified, as by the kubelet.
-fn any_certificate() -> ClientConfig {
+static ANY_CERTIFICATE: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     everynode_client::ensure_crypto_provider();
-    ClientConfig::builder()
+    let config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth()
-}
+        .with_no_client_auth();
+    Arc::new(config)
+});
 
 #[derive(Debug)]
 struct AnyCertificate;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::machine::ConditionTimes;
 
 /// The version of Kubernetes whose kubelet this agent stands in for.
 const KUBELET_VERSION: &str = "v1.36.2";
@@ -78,9 +79,9 @@ pub async fn keep(context: Arc<Context>, registration: Registration, cancelled: 
 /// Registers the node, and brings its object up to date whenever something about the node changes.
 async fn keep_status(context: &Context, registration: &Registration) {
     let (mut failures, mut written, mut written_at) = (0, None, Instant::now());
-    let mut since = Since::default();
+    let (info, mut times) = (info(context), ConditionTimes::default());
     loop {
-        let status = status(context, registration, &mut since).await;
+        let status = status(context, registration, &info, &mut times).await;
         let is_due = written.as_ref() != Some(&status) || written_at.elapsed() >= STATUS_INTERVAL;
         let pause = match is_due {
             false => LOOK_INTERVAL,
@@ -99,10 +100,6 @@ async fn keep_status(context: &Context, registration: &Registration) {
         sleep(pause).await;
     }
 }
-
-/// Since when each condition is what it is, in seconds since 1970.
-#[derive(Debug, Default)]
-struct Since(BTreeMap<&'static str, (bool, i64)>);
 
 async fn write(context: &Context, registration: &Registration, status: &Value) -> Result<(), Error> {
     let now = time::format(context.now().wall_seconds());
@@ -153,20 +150,21 @@ fn arch() -> &'static str {
     }
 }
 
-async fn status(context: &Context, registration: &Registration, since: &mut Since) -> Value {
+async fn status(
+    context: &Context,
+    registration: &Registration,
+    info: &Value,
+    times: &mut ConditionTimes,
+) -> Value {
     let now_seconds = context.now().wall_seconds();
     let (is_ready, reason, message) = ready(context).await;
-    let mut condition = |kind: &'static str, is_true: bool, reason: &str, message: &str| {
-        let entry = since.0.entry(kind).or_insert((is_true, now_seconds));
-        if entry.0 != is_true {
-            *entry = (is_true, now_seconds);
-        }
+    let mut condition = |kind: &str, is_true: bool, reason: &str, message: &str| {
         json!({
             "type": kind,
             "status": if is_true { "True" } else { "False" },
             "reason": reason,
             "message": message,
-            "lastTransitionTime": time::format(entry.1),
+            "lastTransitionTime": time::format(times.since(kind, is_true, now_seconds)),
         })
     };
     let conditions = [
@@ -187,7 +185,7 @@ async fn status(context: &Context, registration: &Registration, since: &mut Sinc
         "allocatable": context.node.allocatable,
         "conditions": conditions,
         "addresses": addresses.chain([name]).collect::<Vec<_>>(),
-        "nodeInfo": info(context),
+        "nodeInfo": info,
     });
     if registration.kubelet_port != 0 {
         status["daemonEndpoints"] = json!({ "kubeletEndpoint": { "Port": registration.kubelet_port } });
@@ -216,6 +214,7 @@ async fn ready(context: &Context) -> (bool, &'static str, String) {
     }
 }
 
+/// What does not change while the agent runs.
 fn info(context: &Context) -> Value {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let release = read("/etc/os-release");

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_client::{Backoff, Error, content_type};
+use everynode_client::{Backoff, Client, Error, content_type};
 use everynode_model::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ask;
 use crate::context::Context;
 use crate::events::PodEvent;
-use crate::machine::{DueProbe, Next, PodMachine, PodView, ProbeAnswer, ProbeKind, Step, StepOutcome};
+use crate::machine::{DueProbe, Next, PodMachine, PodView, ProbeAnswer, Step, StepOutcome, probe_of};
 use crate::pod_spec::Pod;
 use crate::report;
 use crate::runtime::Listing;
@@ -198,18 +198,10 @@ impl Worker {
         let pod = self.machine.pod().clone();
         let (context, address) = (self.context.clone(), self.context.address(&self.view));
         self.probes.spawn(async move {
-            let answer = match pod.spec.container(&due.container) {
-                Some(container) => {
-                    let probe = match due.kind {
-                        ProbeKind::Startup => &container.startup_probe,
-                        ProbeKind::Liveness => &container.liveness_probe,
-                        ProbeKind::Readiness => &container.readiness_probe,
-                    };
-                    match probe {
-                        Some(probe) => ask::probe(&context, probe, container, &due.id, &address).await,
-                        None => (ProbeAnswer::Unknown, String::new()),
-                    }
-                }
+            let container = pod.spec.container(&due.container);
+            let asked = container.and_then(|container| Some((container, probe_of(container, due.kind)?)));
+            let answer = match asked {
+                Some((container, probe)) => ask::probe(&context, probe, container, &due.id, &address).await,
                 None => (ProbeAnswer::Unknown, String::new()),
             };
             (due, answer)
@@ -230,18 +222,21 @@ impl Worker {
         self.machine.answer(probe, answer, self.context.now());
     }
 
+    /// Where the pod's object is.
+    fn path(&self) -> String {
+        let pod = &self.machine.pod().metadata;
+        format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name)
+    }
+
     /// Writes what is to be shown, if that is not what was written last.
     fn report(&mut self) {
         if !self.reports.is_empty() || self.report_at > Instant::now() {
             return;
         }
         let Some(body) = self.owed() else { return };
-        let pod = &self.machine.pod().metadata;
-        let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name);
-        let api = self.context.api.clone();
+        let (api, path) = (self.context.api.clone(), self.path());
         self.reports.spawn(async move {
-            let text = body.to_string();
-            let result = api.patch(&path, content_type::STRATEGIC_MERGE_PATCH, text).await;
+            let result = write_status(&api, &path, &body).await;
             (body, result)
         });
     }
@@ -273,11 +268,12 @@ impl Worker {
 
     /// Brings files that are made from objects up to date.
     fn refresh(&mut self) {
+        if self.refresh_at > Instant::now() {
+            return;
+        }
+        self.refresh_at = Instant::now() + REFRESH;
         let runs = self.view.running().next().is_some() && self.step.is_none();
-        if self.refresh_at > Instant::now() || !self.refreshes.is_empty() || !runs {
-            if self.refresh_at <= Instant::now() {
-                self.refresh_at = Instant::now() + REFRESH;
-            }
+        if !self.refreshes.is_empty() || !runs {
             return;
         }
         let (context, pod, view) = (self.context.clone(), self.machine.pod().clone(), self.view.clone());
@@ -325,9 +321,8 @@ impl Worker {
     }
 
     async fn write_last(&mut self, body: Value) -> Result<bool, Error> {
-        let pod = &self.machine.pod().metadata;
-        let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name);
-        match self.context.api.patch(&path, content_type::STRATEGIC_MERGE_PATCH, body.to_string()).await {
+        let path = self.path();
+        match write_status(&self.context.api, &path, &body).await {
             Ok(_) => {
                 self.written = Some(body);
                 Ok(false)
@@ -338,13 +333,12 @@ impl Worker {
     }
 
     async fn delete(&mut self) -> Result<bool, Error> {
-        let pod = &self.machine.pod().metadata;
-        let path = format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name);
+        let path = self.path();
         let options = serde_json::json!({
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "gracePeriodSeconds": 0,
-            "preconditions": { "uid": pod.uid },
+            "preconditions": { "uid": self.machine.pod().metadata.uid },
         });
         match self.context.api.delete(&path, options.to_string()).await {
             Ok(_) => Ok(true),
@@ -352,6 +346,10 @@ impl Worker {
             Err(error) => Err(error),
         }
     }
+}
+
+async fn write_status(api: &Client, path: &str, body: &Value) -> Result<bytes::Bytes, Error> {
+    api.patch(&format!("{path}/status"), content_type::STRATEGIC_MERGE_PATCH, body.to_string()).await
 }
 
 /// What is under way; for ever, where nothing is.

@@ -230,7 +230,7 @@ fn first_state(kind: ProbeKind, due_millis: u64, shown: Option<&ShownContainer>,
 }
 
 /// The probe of a container for a purpose.
-pub(super) fn probe_of(spec: &Container, kind: ProbeKind) -> Option<&Probe> {
+pub(crate) fn probe_of(spec: &Container, kind: ProbeKind) -> Option<&Probe> {
     match kind {
         ProbeKind::Startup => spec.startup_probe.as_ref(),
         ProbeKind::Liveness => spec.liveness_probe.as_ref(),

@@ -27,6 +27,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use clock::Now;
+pub(crate) use memory::probe_of;
+pub(crate) use pod_status::ConditionTimes;
 pub use pod_status::{ConditionStatus, ContainerStatus, PodStatus, StateStatus};
 pub use probe::{ProbeAnswer, ProbeKind};
 pub use probes::DueProbe;
@@ -37,14 +39,13 @@ pub use view::{ContainerState, ContainerView, Exit, PodView, SandboxView};
 use crate::pod_spec::{Pod, bounded_seconds};
 use end::{End, Stop};
 use memory::{Hook, Retry};
-use pod_status::Conditions;
 
 impl PodMachine {
     /// Takes a pod as the API shows it. `is_prepared` where its folders and volumes are there from before.
     pub fn new(pod: Arc<Pod>, is_prepared: bool, now: Now) -> PodMachine {
         let shown_start = pod.status.start_time.as_deref();
         let accepted_seconds = shown_start.and_then(|text| everynode_model::time::parse(text).ok());
-        let conditions = Conditions::shown(&pod.status.conditions);
+        let conditions = ConditionTimes::shown(&pod.status.conditions);
         let mut machine = PodMachine {
             pod: pod.clone(),
             accepted_seconds: accepted_seconds.unwrap_or(now.wall_seconds()),

@@ -85,22 +85,23 @@ pub enum StateStatus {
     Terminated(Exit),
 }
 
-/// Since when each condition is what it is.
+/// Since when each condition of a pod or a node is what it is, in seconds since 1970.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Conditions(BTreeMap<String, (bool, i64)>);
+pub(crate) struct ConditionTimes(BTreeMap<String, (bool, i64)>);
 
-impl Conditions {
+impl ConditionTimes {
     /// As they were last written.
-    pub(super) fn shown(shown: &[ShownCondition]) -> Conditions {
+    pub(super) fn shown(shown: &[ShownCondition]) -> ConditionTimes {
         let since = |one: &ShownCondition| {
             let at =
                 one.last_transition_time.as_deref().and_then(|text| everynode_model::time::parse(text).ok());
             Some((one.kind.clone(), (one.status == "True", at?)))
         };
-        Conditions(shown.iter().filter_map(since).collect())
+        ConditionTimes(shown.iter().filter_map(since).collect())
     }
 
-    pub(super) fn since(&mut self, kind: &str, is_true: bool, now_seconds: i64) -> i64 {
+    /// Since when a condition is that, if it is so now.
+    pub(crate) fn since(&mut self, kind: &str, is_true: bool, now_seconds: i64) -> i64 {
         let entry = self.0.entry(kind.to_owned()).or_insert((is_true, now_seconds));
         if entry.0 != is_true {
             *entry = (is_true, now_seconds);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::clock::Now;
 use super::end::{End, Stop};
 use super::memory::{ContainerMemory, Hook, Retry};
-use super::pod_status::{Conditions, PodStatus};
+use super::pod_status::{ConditionTimes, PodStatus};
 use super::probe::ProbeKind;
 use super::view::{ContainerView, Exit, PodView};
 use crate::pod_spec::{Container, Pod, RestartPolicy, ShownContainer};
@@ -25,7 +25,7 @@ pub struct PodMachine {
     pub(super) sandboxing: Retry,
     pub(super) stopping: Retry,
     pub(super) containers: BTreeMap<String, ContainerMemory>,
-    pub(super) conditions: Conditions,
+    pub(super) conditions: ConditionTimes,
     /// What is shown once the containers have ended: what is left of them is then taken away.
     pub(super) last_status: Option<PodStatus>,
 }
