@@ -59,6 +59,11 @@ impl KubeletConnector {
     pub fn new(open: impl Fn(&str, SocketAddr) -> Opening + Send + Sync + 'static) -> KubeletConnector {
         KubeletConnector(Arc::new(open))
     }
+
+    /// Opens a connection to the kubelet of a node at an address.
+    pub fn open(&self, node: &str, address: SocketAddr) -> Opening {
+        (self.0)(node, address)
+    }
 }
 
 impl Default for KubeletConnector {
@@ -201,7 +206,7 @@ impl Kubelets {
         let connect = |source| KubeletError::Connect { node: node.clone(), address: *address, source };
         let answer = |source| KubeletError::Answer { node: node.clone(), source };
         let stream = timeout(CONNECT_TIMEOUT, async {
-            let stream = (self.connector.0)(node, *address).await?;
+            let stream = self.connector.open(node, *address).await?;
             TlsConnector::from(self.tls.clone()).connect(ServerName::from(address.ip()), stream).await
         });
         let stream = stream.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(connect)?;

@@ -82,7 +82,7 @@ pub use certificates::read_certificate_request;
 pub use config::{Config, Storage};
 pub use http::read_head;
 pub use kubelet::{KubeletConnector, KubeletStream, Opening};
-pub use pki::PkiError;
+pub use pki::{PkiError, SERVICE_ADDRESS};
 pub use server::{Error, NodeCredentials, Server};
 pub use store::{BackendError, LeftOut, OnDamage};
 pub use tokens::read_token;

@@ -178,17 +178,22 @@ impl Server {
         self.tasks.push(tokio::spawn(serve::run(listener, self.host.clone(), stopped)));
     }
 
-    /// What an agent needs that runs pods as the node of a name: its identity towards the API, and a certificate for its own
-    /// endpoint, which is reached at these addresses.
+    /// What an agent needs that runs pods as the node of a name: its identity towards the API, which it reaches at `api`,
+    /// and a certificate for its own endpoint, which is reached at these addresses.
     ///
     /// # Errors
     /// The authority cannot be read.
-    pub fn node_credentials(&self, node: &str, addresses: &[IpAddr]) -> Result<NodeCredentials, PkiError> {
+    pub fn node_credentials(
+        &self,
+        node: &str,
+        addresses: &[IpAddr],
+        api: SocketAddr,
+    ) -> Result<NodeCredentials, PkiError> {
         let now = unix_seconds();
         let serving = self.pki.node_serving(node, addresses, now)?;
         let client = self.pki.node_client(node, now)?;
         Ok(NodeCredentials {
-            kubeconfig: self.pki.kubeconfig(&self.url(), &client),
+            kubeconfig: self.pki.kubeconfig(&format!("https://{api}"), &client),
             serving_certificate: serving.certificate,
             serving_key: serving.key,
             authority_certificate: self.pki.authority.certificate.clone(),

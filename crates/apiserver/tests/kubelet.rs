@@ -4,7 +4,7 @@
 mod support;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,6 +29,8 @@ use tokio_rustls::TlsAcceptor;
 const PODS: &str = "/api/v1/namespaces/default/pods";
 /// Where the node says that its kubelet is; the connector leads elsewhere.
 const ADDRESS: [u8; 4] = [10, 9, 9, 9];
+/// Where the node would find the API.
+const API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)), 443);
 
 /// A server whose connections to the kubelet of node `n` lead to a listener, with pods `p` on it and `q` on none.
 async fn start_with_node(config: Config) -> (Server, Client, TcpListener) {
@@ -110,7 +112,7 @@ fn serve(
 }
 
 fn credentials(server: &Server) -> NodeCredentials {
-    server.node_credentials("n", &[IpAddr::from(ADDRESS)]).unwrap()
+    server.node_credentials("n", &[IpAddr::from(ADDRESS)], API).unwrap()
 }
 
 /// What was asked of the kubelet, as text.
@@ -318,7 +320,7 @@ async fn what_is_below_a_node_is_asked_of_its_kubelet() {
 async fn a_kubelet_that_is_not_there_or_is_another_ones_is_said_to_be() {
     let (server, client, listener) = start_with_node(Config::default()).await;
     // A certificate of the cluster's authority for another address is that of another node.
-    let others = server.node_credentials("m", &[IpAddr::from([10, 9, 9, 8])]).unwrap();
+    let others = server.node_credentials("m", &[IpAddr::from([10, 9, 9, 8])], API).unwrap();
     serve(listener, &others, echo);
     let answer = client.get(&format!("{PODS}/p/log")).await;
     assert_eq!(answer.status, 500);
