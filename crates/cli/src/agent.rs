@@ -99,6 +99,12 @@ pub async fn run(args: AgentArgs) -> Result<ExitCode, Failure> {
     }
 }
 
+/// Is a node of namespaces until standard input ends.
+pub async fn run_in_namespaces() -> Result<ExitCode, Failure> {
+    everynode_realnodes::inside::run().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The machine's name, as nodes are named.
 fn machine_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().to_lowercase()

@@ -32,6 +32,9 @@ pub struct Args {
     pub command: Command,
 }
 
+/// The command by which `up` makes a process a real node.
+pub const REAL_NODE_COMMAND: &str = "real-node";
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -44,6 +47,9 @@ pub enum Command {
     /// What the kubelet has too is called as there. Containers go on when the agent is stopped, and the next one goes
     /// on with them. Needs Linux, root and a container runtime.
     Agent(AgentArgs),
+    /// Be a node of namespaces, as `up --real-nodes` says on standard input
+    #[command(name = REAL_NODE_COMMAND, hide = true)]
+    RealNode,
     /// Run the DaemonSet controller against a cluster
     ///
     /// The cluster's own DaemonSet controller must be off for --scope all (kube-controller-manager

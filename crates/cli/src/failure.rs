@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use everynode_apiserver::private::PrivateError;
 use everynode_apiserver::{BackendError, Error as ServerError};
 use everynode_inspect::rollout::{PoliciesError, Refused};
-use everynode_local::up::UpError;
+use everynode_local::up::{RealNodesError, UpError};
 
 use crate::plain;
 
@@ -37,6 +37,9 @@ fn hint<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
     if let Some(UpError::Server(error)) = error.downcast_ref() {
         return hint_of_server(error);
     }
+    if let Some(UpError::RealNodes(error)) = error.downcast_ref() {
+        return Some(hint_of_real_nodes(error));
+    }
     if let Some(UpError::Kubeconfig { .. }) = error.downcast_ref() {
         return Some("make its directory, make room, or name another file with --kubeconfig");
     }
@@ -51,6 +54,25 @@ fn hint<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
             "name a kubeconfig with --kubeconfig FILE or the variable KUBECONFIG, and a context with --context",
         ),
         _ => None,
+    }
+}
+
+fn hint_of_real_nodes(error: &RealNodesError) -> &'static str {
+    match error {
+        RealNodesError::NotRoot => {
+            "run it with sudo, or leave --real-nodes out: simulated nodes need no rights"
+        }
+        RealNodesError::Missing { .. } => {
+            "Debian and Ubuntu: apt-get install containerd runc iproute2; or leave --real-nodes out: simulated nodes \
+             need none of it"
+        }
+        RealNodesError::Network(_) => {
+            "the kernel needs network namespaces, veth and bridge, and we the right to use them; simulated nodes need \
+             none of it"
+        }
+        RealNodesError::Folder { .. } | RealNodesError::Start { .. } => {
+            "make room or mend it, and start again; simulated nodes need no disk"
+        }
     }
 }
 

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             Command::Up(args) => up::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
             Command::Agent(args) => agent::run(args).await,
+            Command::RealNode => agent::run_in_namespaces().await,
             Command::Controller(args) => controller::run(args).await,
             Command::Snapshot(args) => snapshot::run(args).await,
             Command::Plan(given) => plan::run(given, colour).await,

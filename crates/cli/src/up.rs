@@ -2,14 +2,15 @@
 
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use everynode_local::up::{NodesWanted, Storage, Tally, Up, UpConfig};
+use everynode_local::up::{NodesWanted, RealNodesConfig, RealNodesWanted, Storage, Tally, Up, UpConfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::args::REAL_NODE_COMMAND;
 use crate::failure::Failure;
 use crate::logging;
 use crate::plain;
@@ -23,18 +24,36 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// How often the live view is drawn at most.
 const FRAME: Duration = Duration::from_millis(100);
 
+/// Real nodes on one machine at most.
+const REAL_NODES_LIMIT: i64 = 250;
+
+/// How many nodes are simulated where nobody says.
+const SIMULATED_NODES: u32 = 3;
+
+/// Where real nodes of a cluster without data directory keep their files while they live: on a disk, and root's alone.
+const REAL_NODES_FOLDER: &str = "/var/lib/everynode";
+
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
 pub struct UpArgs {
     /// Apply this manifest, the manifests of this directory, or those on standard input with `-` (repeatable)
     #[arg(short, long = "filename", value_name = "FILE|DIR")]
     pub files: Vec<PathBuf>,
-    /// Number of simulated nodes; simulated nodes of an earlier start come back in any case
-    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "fleet", value_parser = node_count())]
-    pub nodes: u32,
+    /// Number of simulated nodes; those of an earlier start come back in any case
+    /// [default: 3, or none beside real nodes]
+    #[arg(long, value_name = "N", conflicts_with = "fleet", value_parser = node_count())]
+    pub nodes: Option<u32>,
     /// Simulate these nodes: Node objects as `kubectl get nodes -o yaml` of a real cluster prints them
     #[arg(long, value_name = "FILE")]
     pub fleet: Option<PathBuf>,
+    /// Number of real nodes: made of namespaces, each with a containerd of its own, so that pods are real containers.
+    /// Needs Linux, root, containerd and runc
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=REAL_NODES_LIMIT))]
+    pub real_nodes: u16,
+    /// Images for real nodes: OCI layouts, and archives as `docker save` and `everynode image` write them
+    /// [default: images in the data directory]
+    #[arg(long, value_name = "DIR", requires = "real_nodes")]
+    pub images: Option<PathBuf>,
     /// Loopback address of the API server; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443", value_parser = loopback)]
     pub listen: SocketAddr,
@@ -117,10 +136,14 @@ fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
     };
     let nodes = match &args.fleet {
         Some(file) => NodesWanted::Fleet(file.clone()),
-        None => NodesWanted::Count { count: args.nodes, prefix: "node-".into() },
+        None => {
+            let unsaid = if args.real_nodes > 0 { 0 } else { SIMULATED_NODES };
+            NodesWanted::Count { count: args.nodes.unwrap_or(unsaid), prefix: "node-".into() }
+        }
     };
     Ok(UpConfig {
         listen: args.listen,
+        real_nodes: real_nodes(args, &storage)?,
         storage,
         skip_damaged: args.skip_damaged,
         kubeconfig: args.kubeconfig.clone(),
@@ -129,6 +152,30 @@ fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
         audit_log: args.audit_log.clone(),
         controller: !args.no_controller,
     })
+}
+
+fn real_nodes(args: &UpArgs, storage: &Storage) -> Result<Option<RealNodesWanted>, Failure> {
+    if args.real_nodes == 0 {
+        return Ok(None);
+    }
+    let folder = match storage {
+        Storage::Directory(folder) => folder,
+        Storage::Ephemeral => Path::new(REAL_NODES_FOLDER),
+    };
+    let images = match &args.images {
+        Some(images) => images.clone(),
+        None => {
+            let images = folder.join("images");
+            std::fs::create_dir_all(&images)?;
+            images
+        }
+    };
+    let config = RealNodesConfig {
+        program: std::env::current_exe()?,
+        arguments: [REAL_NODE_COMMAND, "--verbose"].map(str::to_owned).into(),
+        folder: folder.join("real-nodes"),
+    };
+    Ok(Some(RealNodesWanted { count: args.real_nodes, images, config }))
 }
 
 fn default_data_dir() -> Result<PathBuf, Failure> {
@@ -163,7 +210,8 @@ async fn wait_until_available(
     let deadline = Instant::now() + timeout;
     loop {
         let snapshot = plain::snapshot(&snapshots.borrow_and_update());
-        let available = snapshot.all_available(up.healthy_nodes());
+        let ready = up.healthy_nodes();
+        let available = snapshot.all_available(ready + up.real_nodes(), ready);
         let over = stop.is_cancelled() || Instant::now() >= deadline;
         tokio::select! {
             () = stop.cancelled(), if !over => continue,

@@ -9,11 +9,12 @@ pub mod model;
 mod apply;
 mod files;
 mod nodes;
+mod real_nodes;
 mod remove;
 mod sources;
 mod views;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,19 +25,22 @@ use everynode_client::Client;
 use everynode_controller::{Controller, ControllerConfig, Election, LeaseConfig};
 use everynode_model::Value;
 use everynode_node::{Fleet, FleetConfig, Mode, NodeSpec};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use apply::{Applied, Outcome, apply};
-pub use everynode_apiserver::{LeftOut, NodeCredentials, Storage};
+pub use everynode_apiserver::{LeftOut, Storage};
+pub use everynode_realnodes::RealNodesError;
+pub use everynode_registry::StoreError as ImagesError;
 pub use nodes::wanted as simulated_nodes;
+pub use real_nodes::{RealNodesConfig, RealNodesWanted};
 pub use remove::{Removed, live, remove};
 pub use sources::{Document, SourceError, parse};
 
 use crate::LoopsConfig;
 use model::Snapshot;
+use real_nodes::RealFleet;
 
 /// How long the parts may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -57,6 +61,8 @@ pub struct UpConfig {
     pub kubeconfig: Option<PathBuf>,
     /// Which nodes to simulate.
     pub nodes: NodesWanted,
+    /// Which nodes beside them are real.
+    pub real_nodes: Option<RealNodesWanted>,
     /// How long a pod takes from being bound to being ready.
     pub pod_start: Duration,
     /// Where every request to the API is taken down; `None` takes nothing down.
@@ -99,6 +105,15 @@ pub enum UpError {
     /// The definition of RolloutPolicy was refused.
     #[error("cannot define RolloutPolicy: {0}")]
     Definition(SourceError),
+    /// There can be no real nodes.
+    #[error(transparent)]
+    RealNodes(#[from] RealNodesError),
+    /// The folder of images cannot be read.
+    #[error(transparent)]
+    Images(#[from] ImagesError),
+    /// What real nodes connect to cannot be served.
+    #[error("real nodes cannot be served: {0}")]
+    Listener(std::io::Error),
     /// The server does not answer.
     #[error(transparent)]
     Client(#[from] everynode_client::Error),
@@ -132,6 +147,7 @@ pub struct Up {
     kubeconfig: files::Kubeconfig,
     storage: Storage,
     healthy_nodes: usize,
+    real: Option<RealFleet>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     parts: JoinSet<()>,
     cancel: CancellationToken,
@@ -144,7 +160,11 @@ impl Up {
     /// [`UpError`]; nothing is left running then.
     pub async fn start(config: UpConfig) -> Result<Up, UpError> {
         let wanted = nodes::wanted(&config.nodes).map_err(UpError::Fleet)?;
-        let server = apiserver::Server::start(server_config(&config)).await?;
+        let real = match config.real_nodes.clone() {
+            Some(wanted) => Some(RealFleet::prepare(wanted).await?),
+            None => None,
+        };
+        let mut server = apiserver::Server::start(server_config(&config, real.as_ref())).await?;
         let text = server.kubeconfig();
         let kubeconfig = files::Kubeconfig::write(&config, &text)
             .map_err(|(path, source)| UpError::Kubeconfig { path: path.display().to_string(), source })?;
@@ -159,31 +179,14 @@ impl Up {
         if config.controller {
             parts.spawn(control(client.clone().with_user_agent("everynode-controller"), cancel.clone()));
         }
+        let real = match real {
+            Some(fleet) => Some(fleet.start(&mut server, &mut parts, &cancel).await?),
+            None => None,
+        };
         let snapshots =
             views::follow(&mut parts, client.clone().with_user_agent("everynode-view"), cancel.clone());
-        Ok(Up {
-            server,
-            client,
-            kubeconfig,
-            storage: config.storage,
-            healthy_nodes,
-            snapshots,
-            parts,
-            cancel,
-        })
-    }
-
-    /// What an agent needs that runs pods as the node of a name, whose endpoint is reached at these addresses.
-    ///
-    /// # Errors
-    /// The cluster's authority cannot be read.
-    pub fn node_credentials(&self, node: &str, addresses: &[IpAddr]) -> Result<NodeCredentials, UpError> {
-        Ok(self.server.node_credentials(node, addresses).map_err(apiserver::Error::from)?)
-    }
-
-    /// Serves the API to who connects to this listener too, such as one in the network namespace of a node.
-    pub fn listen_also(&mut self, listener: TcpListener) {
-        self.server.listen_also(listener);
+        let storage = config.storage;
+        Ok(Up { server, client, kubeconfig, storage, healthy_nodes, real, snapshots, parts, cancel })
     }
 
     /// Address of the API, such as `https://127.0.0.1:7443`.
@@ -209,6 +212,11 @@ impl Up {
     /// How many of the simulated nodes are meant to become ready.
     pub fn healthy_nodes(&self) -> usize {
         self.healthy_nodes
+    }
+
+    /// How many nodes are real. They are ready once a network plugin has come.
+    pub fn real_nodes(&self) -> usize {
+        self.real.as_ref().map_or(0, RealFleet::count)
     }
 
     /// Why the store takes no more writes, when it does not: the disk is full, for example.
@@ -270,6 +278,9 @@ impl Up {
     /// Stops all parts, then the server. What was acknowledged is kept.
     pub async fn stop(mut self) {
         self.cancel.cancel();
+        if let Some(real) = self.real {
+            real.stop().await;
+        }
         let all = async { while self.parts.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_LIMIT, all).await.is_err() {
             tracing::warn!("some parts did not end in {STOP_LIMIT:?} and are aborted");
@@ -287,7 +298,7 @@ async fn define_policies(client: &Client) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn server_config(config: &UpConfig) -> apiserver::Config {
+fn server_config(config: &UpConfig, real: Option<&RealFleet>) -> apiserver::Config {
     apiserver::Config {
         listen: config.listen,
         storage: config.storage.clone(),
@@ -297,6 +308,7 @@ fn server_config(config: &UpConfig) -> apiserver::Config {
             apiserver::OnDamage::Refuse
         },
         audit_log: config.audit_log.clone(),
+        kubelet_connector: real.map(RealFleet::connector).unwrap_or_default(),
         ..apiserver::Config::default()
     }
 }

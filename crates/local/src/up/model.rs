@@ -28,10 +28,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether `nodes` nodes are ready, and there is a DaemonSet, and each is fully available.
-    pub fn all_available(&self, nodes: usize) -> bool {
-        let ready = self.nodes.iter().filter(|cell| cell.state != NodeState::NotReady).count();
-        ready >= nodes
+    /// Whether `nodes` nodes are there and `ready` of them are ready, and there is a DaemonSet, and each is fully
+    /// available.
+    pub fn all_available(&self, nodes: usize, ready: usize) -> bool {
+        let are_ready = self.nodes.iter().filter(|cell| cell.state != NodeState::NotReady).count();
+        self.nodes.len() >= nodes
+            && are_ready >= ready
             && !self.daemonsets.is_empty()
             && self.daemonsets.iter().all(DaemonSetRow::is_available)
     }
@@ -454,7 +456,7 @@ mod tests {
             {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]});
         apply(&mut model, Followed::Pods, pod("p2", "b", pulling));
         let snapshot = model.snapshot();
-        assert!(!snapshot.all_available(3));
+        assert!(!snapshot.all_available(3, 3));
         assert_eq!(snapshot.daemonsets[0].reasons, ["1 pod: ImagePullBackOff, for example on b"]);
     }
 
@@ -464,8 +466,8 @@ mod tests {
         let status = json!({"observedGeneration": 2});
         let metadata = json!({"name": "agent", "namespace": "n", "uid": "d", "generation": 2});
         apply(&mut model, Followed::DaemonSets, json!({"metadata": metadata, "status": status}));
-        assert!(model.snapshot().all_available(3), "nothing is desired, and the ready nodes are there");
-        assert!(!model.snapshot().all_available(4), "a node that is to come may want a pod");
+        assert!(model.snapshot().all_available(3, 3), "nothing is desired, and the ready nodes are there");
+        assert!(!model.snapshot().all_available(4, 3), "a node that is to come may want a pod");
     }
 
     #[test]

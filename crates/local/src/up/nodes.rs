@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use everynode_client::{Client, Error};
 use everynode_model::Value;
+use everynode_model::access::Read as _;
 use everynode_node::{Mode, NodeSpec};
 use serde_json::json;
 
@@ -64,8 +65,8 @@ fn read_fleet(file: &PathBuf) -> Result<Vec<NodeSpec>, SourceError> {
     documents.into_iter().map(node).collect()
 }
 
-/// The wanted nodes and all others that the API knows: every node of this cluster is a simulated one, also when
-/// it was made by an earlier start. Those come back healthy.
+/// The wanted nodes and all others that the API knows and that no kubelet speaks for: simulated ones of an earlier start,
+/// which come back healthy.
 pub async fn with_known(mut wanted: Vec<NodeSpec>, client: &Client) -> Result<Vec<NodeSpec>, Error> {
     let list = client.get("/api/v1/nodes").await?;
     let mut list: Value = serde_json::from_slice(&list).map_err(|error| Error::Decode(error.to_string()))?;
@@ -73,10 +74,15 @@ pub async fn with_known(mut wanted: Vec<NodeSpec>, client: &Client) -> Result<Ve
     let names: HashSet<String> = wanted.iter().map(|node| node.name.clone()).collect();
     for mut object in known {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        if !names.contains(&name) {
+        if !names.contains(&name) && !has_kubelet(&object) {
             object["kind"] = "Node".into();
             wanted.push(NodeSpec { name, adopted: Some(object), mode: Mode::Healthy });
         }
     }
     Ok(wanted)
+}
+
+/// Whether the node says where its kubelet listens, which a simulated one has not.
+fn has_kubelet(node: &Value) -> bool {
+    node.number("status.daemonEndpoints.kubeletEndpoint.Port") > 0
 }
