@@ -229,8 +229,10 @@ impl Case<'_> {
             format!(", the last end {} ago", human(self.now.millis_since(Time::from_seconds(at)).max(0)))
         });
         let again = if container.waiting.is_empty() { "" } else { ", waits for the next" };
+        let words = container.ended.as_ref().map(|ended| ended.last_words.as_str()).unwrap_or_default();
+        let said = if words.is_empty() { String::new() } else { format!("; its last words: {words}") };
         Reason::new(Kind::Crashing, format!("{what} {name} crashes{how}"))
-            .detail(format!("{restarts}{}{again}", last.unwrap_or_default()))
+            .detail(format!("{restarts}{}{again}{said}", last.unwrap_or_default()))
             .changed_by(format!(
                 "a container that goes on: kubectl -n {} logs {} -c {name} --previous tells what it said",
                 self.pod.namespace, self.pod.name

@@ -70,6 +70,9 @@ pub struct Terminated<'a> {
     /// A word for programs, such as `OOMKilled`.
     #[serde(borrow)]
     pub reason: Text<'a>,
+    /// What it left in its termination message.
+    #[serde(borrow)]
+    pub message: Text<'a>,
     /// When.
     #[serde(borrow)]
     pub finished_at: Option<Text<'a>>,
@@ -79,6 +82,11 @@ impl Terminated<'_> {
     /// When it ended, in Unix seconds.
     pub fn at_seconds(&self) -> Option<i64> {
         time::seconds(self.finished_at.as_ref())
+    }
+
+    /// The last line of what it left, if it left any.
+    pub fn last_words(&self) -> Option<&str> {
+        self.message.lines().map(str::trim).rfind(|line| !line.is_empty())
     }
 }
 

@@ -277,7 +277,7 @@ pub struct Container {
     pub ended: Option<Ended>,
 }
 
-/// How a container ended. What it wrote is not kept.
+/// How a container ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Ended {
@@ -289,6 +289,9 @@ pub struct Ended {
     /// finishedAt, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<i64>,
+    /// The last line of its termination message. Snapshots do not have it: it may hold a secret.
+    #[serde(skip)]
+    pub last_words: String,
 }
 
 /// What pods need of their node.

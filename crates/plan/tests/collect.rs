@@ -63,7 +63,10 @@ fn pod(index: usize, node: &str, owner: Value) -> Value {
         "status": {
             "phase": "Running",
             "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:20Z"}],
-            "containerStatuses": [{"restartCount": 0, "state": {"running": {}}}],
+            "containerStatuses": [{
+                "restartCount": 0, "state": {"running": {}},
+                "lastState": {"terminated": {"exitCode": 1, "message": "secret"}},
+            }],
         },
     })
 }

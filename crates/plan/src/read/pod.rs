@@ -113,6 +113,7 @@ fn container(status: &ContainerStatus<'_>, init: bool) -> Container {
             exit_code: ended.exit_code,
             reason: ended.reason.to_string(),
             at: ended.at_seconds(),
+            last_words: ended.last_words().map(shortened).unwrap_or_default(),
         }),
     }
 }
