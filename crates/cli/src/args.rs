@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::agent::AgentArgs;
 use crate::completion::CompletionArgs;
 use crate::controller::ControllerArgs;
+use crate::image::ImageArgs;
 use crate::install::{InstallArgs, UninstallArgs};
 use crate::logging::LoggingArgs;
 use crate::nodes::NodesArgs;
@@ -50,6 +51,10 @@ pub enum Command {
     /// Be a node of namespaces, as `up --real-nodes` says on standard input
     #[command(name = REAL_NODE_COMMAND, hide = true)]
     RealNode,
+    /// Make a container image out of packages and files, without Docker and without a network
+    ///
+    /// The same files and options give the same image. Times of files are 0, or SOURCE_DATE_EPOCH.
+    Image(ImageArgs),
     /// Run the DaemonSet controller against a cluster
     ///
     /// The cluster's own DaemonSet controller must be off for --scope all (kube-controller-manager

@@ -5,6 +5,7 @@ mod args;
 mod completion;
 mod controller;
 mod failure;
+mod image;
 mod install;
 mod logging;
 mod nodes;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             Command::Nodes(args) => nodes::run(args).await,
             Command::Agent(args) => agent::run(args).await,
             Command::RealNode => agent::run_in_namespaces().await,
+            Command::Image(args) => image::run(args).await,
             Command::Controller(args) => controller::run(args).await,
             Command::Snapshot(args) => snapshot::run(args).await,
             Command::Plan(given) => plan::run(given, colour).await,

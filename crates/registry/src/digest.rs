@@ -93,6 +93,11 @@ impl<T> Hashing<T> {
         Digest(self.hasher.clone().finalize().into())
     }
 
+    /// What it reads from or writes to.
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
+    }
+
     fn count(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;

@@ -8,6 +8,7 @@
 //! `docker save`.
 
 mod archive;
+pub mod build;
 mod digest;
 mod docker;
 mod document;

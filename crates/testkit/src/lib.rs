@@ -44,10 +44,12 @@ pub enum Need {
     ControllerManager,
     /// The rights of root, and in the path containerd with `ctr`, runc, a static busybox, `unshare` and `setpriv`.
     Containerd,
+    /// `dpkg-deb`, which reads packages of Debian.
+    Dpkg,
 }
 
 impl Need {
-    const ALL: [Need; 10] = [
+    const ALL: [Need; 11] = [
         Need::Golden,
         Need::Kubectl,
         Need::Bash,
@@ -58,6 +60,7 @@ impl Need {
         Need::RolloutPolicies,
         Need::ControllerManager,
         Need::Containerd,
+        Need::Dpkg,
     ];
 
     /// As `EVERYNODE_REQUIRE` names it.
@@ -73,6 +76,7 @@ impl Need {
             Need::RolloutPolicies => "rollout-policies",
             Need::ControllerManager => "controller-manager",
             Need::Containerd => "containerd",
+            Need::Dpkg => "dpkg",
         }
     }
 }
@@ -189,7 +193,7 @@ mod tests {
             ("golden, kubectl", "golden kubectl"),
             (
                 "all",
-                "golden kubectl bash terminal root full-disk audit-log rollout-policies controller-manager containerd",
+                "golden kubectl bash terminal root full-disk audit-log rollout-policies controller-manager containerd dpkg",
             ),
         ] {
             let named: Vec<&str> =

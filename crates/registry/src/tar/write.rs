@@ -1,6 +1,6 @@
 //! Writing of archives.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use super::{BLOCK_BYTES, Kind};
 
@@ -67,6 +67,28 @@ impl<W: Write> Writer<W> {
         self.fill(1)?;
         io::copy(&mut io::repeat(0).take(2 * BLOCK_BYTES), &mut self.output)?;
         Ok(self.output)
+    }
+}
+
+impl<W: Write + Seek> Writer<W> {
+    /// Begins an entry of which nothing is known before its content is written; gives where.
+    pub(crate) fn begin(&mut self) -> io::Result<u64> {
+        let start = self.output.stream_position()?;
+        self.output.write_all(&[0; BLOCK_BYTES as usize])?;
+        Ok(start)
+    }
+
+    /// Where the content of such an entry is written to.
+    pub(crate) fn output(&mut self) -> &mut W {
+        &mut self.output
+    }
+
+    /// Completes such an entry.
+    pub(crate) fn complete(&mut self, start: u64, header: &Header<'_>) -> io::Result<()> {
+        self.fill(header.size)?;
+        self.output.seek(SeekFrom::Start(start))?;
+        self.output.write_all(&header_block(header)?)?;
+        self.output.seek(SeekFrom::End(0)).map(drop)
     }
 }
 
