@@ -76,7 +76,6 @@ mod tls;
 mod tokens;
 mod upkeep;
 mod view;
-mod x509;
 
 pub use certificates::read_certificate_request;
 pub use config::{Config, Storage};

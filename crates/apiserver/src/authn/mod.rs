@@ -21,7 +21,6 @@ use crate::credentials::same;
 use crate::pki::ADMIN_USER;
 use crate::state::State;
 use crate::tokens::{self, TokenError};
-use crate::x509;
 
 /// What the transport says about the other end.
 #[derive(Debug, Clone)]
@@ -46,7 +45,7 @@ pub struct Client {
 /// Whom a certificate in DER stands for that the cluster's authority has signed: its common name, in the groups of its
 /// organizations. Nobody when it has no common name.
 pub fn user_of_certificate(der: &[u8]) -> Option<User> {
-    let subject = x509::subject_of_certificate(der).ok()?;
+    let subject = everynode_x509::subject_of_certificate(der).ok()?;
     if subject.common_name.is_empty() {
         return None;
     }

@@ -123,7 +123,7 @@ pub fn request_of(object: &Value) -> Result<Request, String> {
 /// Reads a request in DER, and a certificate, as the server does. For fuzzing.
 pub fn read_certificate_request(der: &[u8]) {
     let _ = Request::read_der(der);
-    let _ = crate::x509::subject_of_certificate(der);
+    let _ = everynode_x509::subject_of_certificate(der);
 }
 
 /// What the request asks to be used for.

@@ -1,12 +1,11 @@
 //! Requests for certificates as they are sent (PKCS #10, RFC 2986).
 
+use everynode_x509::{Subject, elements, missing, read, subject};
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject as _;
 use yasna::models::{ObjectIdentifier, TaggedDerValue};
 use yasna::tags::TAG_SEQUENCE;
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, Tag, TagClass};
-
-use crate::x509::{Subject, elements, missing, read, subject};
 
 /// The attribute that asks for extensions, and the extension of further names.
 const EXTENSION_REQUEST: &[u64] = &[1, 2, 840, 113_549, 1, 9, 14];

@@ -3,13 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use everynode_model::time;
+use everynode_x509 as x509;
 use rcgen::{KeyPair, SigningKey as _};
 use yasna::models::ObjectIdentifier;
 use yasna::{ASN1Error, DERWriter, DERWriterSeq, Tag, construct_der};
 
 use super::request::Request;
 use crate::pki::{Pair, PkiError, random_bytes};
-use crate::x509;
 
 /// How far back certificates are valid, against clocks that differ.
 const BACKDATE_SECONDS: i64 = 300;
@@ -145,13 +145,13 @@ fn pem(der: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use everynode_x509::elements;
     use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
     use rustls::pki_types::pem::PemObject as _;
 
     use super::*;
     use crate::authn::user_of_certificate;
     use crate::pki::Pki;
-    use crate::x509::elements;
 
     const NOW: i64 = 1_800_000_000;
 

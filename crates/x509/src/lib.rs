@@ -1,4 +1,4 @@
-//! What X.509 structures say, as far as the server asks: who a certificate stands for.
+//! What X.509 structures say, as far as those ask who know clients by certificates: whom one names.
 
 use yasna::models::ObjectIdentifier;
 use yasna::tags::{TAG_IA5STRING, TAG_PRINTABLESTRING, TAG_UTF8STRING};
