@@ -1,10 +1,12 @@
 //! The agent of one node: it follows the pods that are bound to the node, and has a task for each.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use everynode_client::{Client, Event, ListWatch};
 use everynode_cri::{CriError, Endpoint, Runtime};
 use futures::StreamExt;
@@ -13,14 +15,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::bound::BoundPods;
 use crate::context::{Context, NodeFacts};
 use crate::events::{self, Events};
+use crate::kubelet::{Kubelet, ListenError, Server};
 use crate::layout::Layout;
 use crate::node::{self, Registration};
 use crate::objects::TokenCache;
 use crate::pod_spec::Pod;
 use crate::runtime::{Lister, Listing, Names};
 use crate::worker::{Shown, Worker};
+
+/// The port on which kubelets listen.
+pub const KUBELET_PORT: u16 = 10_250;
 
 /// How an agent is set up.
 #[derive(Debug, Clone)]
@@ -31,6 +38,8 @@ pub struct AgentConfig {
     pub node_ips: Vec<String>,
     /// Where the container runtime listens.
     pub runtime: Endpoint,
+    /// Where its kubelet endpoint listens, on any free port where that is 0; nothing: it has no endpoint.
+    pub kubelet: Option<SocketAddr>,
     /// The folder of volumes.
     pub root_dir: PathBuf,
     /// The folder of logs.
@@ -54,6 +63,14 @@ pub enum AgentError {
         /// What went wrong.
         cause: CriError,
     },
+    /// The kubelet endpoint cannot listen.
+    #[error("the kubelet endpoint cannot listen on {address}: {cause}")]
+    Kubelet {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// Why not.
+        cause: ListenError,
+    },
 }
 
 /// Between two looks at what the runtime has, for what happens by itself: containers of 1.6 tell nobody.
@@ -64,12 +81,14 @@ const FIRST_DEADLINE: Duration = Duration::from_secs(10);
 /// Runs the agent of a node until it is cancelled. Containers go on after that, and a later agent goes on with them.
 ///
 /// # Errors
-/// When the container runtime does not answer in the beginning. Later it is waited for.
+/// When the container runtime does not answer in the beginning (later it is waited for), or the kubelet endpoint cannot
+/// listen.
 pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken) -> Result<(), AgentError> {
     let runtime = everynode_cri::Client::new(config.runtime.clone());
     let abilities = Runtime::ask(&runtime, FIRST_DEADLINE).await;
     let abilities =
         abilities.map_err(|cause| AgentError::Runtime { endpoint: config.runtime.clone(), cause })?;
+    let server = bind(&api, &config).await?;
     let layout = Layout::new(&config.root_dir, &config.logs_dir);
     let (events, writing) = Events::new(api.clone(), &config.node_name);
     let context = Arc::new(Context {
@@ -77,6 +96,7 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
             name: config.node_name.clone(),
             ips: config.node_ips.clone(),
             allocatable: node::capacity(config.registration.max_pods, &config.root_dir),
+            kubelet_port: server.as_ref().map_or(0, Server::port),
             memory_bytes: node::memory_bytes(),
             cgroup_root: config.cgroup_root.clone(),
         },
@@ -87,6 +107,7 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
         layout,
         names: config.names.clone(),
         tokens: TokenCache::default(),
+        bound: BoundPods::default(),
         events,
         started: Instant::now(),
     });
@@ -95,11 +116,24 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
     tasks.spawn(events::run(writing, cancelled.clone()));
     tasks.spawn(node::keep(context.clone(), config.registration, cancelled.clone()));
     tasks.spawn(keep_listing(context.clone(), listed, cancelled.clone()));
+    if let Some(server) = server {
+        let kubelet = Kubelet::new(context.clone(), listings.clone(), cancelled.clone());
+        tasks.spawn(server.run(Arc::new(kubelet)));
+    }
     let mut pods = Pods { context, listings, cancelled, known: HashMap::new(), workers: JoinSet::new() };
     pods.run().await;
     pods.workers.join_all().await;
     tasks.join_all().await;
     Ok(())
+}
+
+/// Has the kubelet endpoint listen, where there is to be one.
+async fn bind(api: &Client, config: &AgentConfig) -> Result<Option<Server>, AgentError> {
+    let Some(address) = config.kubelet else { return Ok(None) };
+    let ips: Vec<IpAddr> = config.node_ips.iter().filter_map(|ip| ip.parse().ok()).collect();
+    let now_seconds = api.clock().unix_millis() / 1_000;
+    let bound = Server::bind(address, &config.node_name, &ips, api.authorities(), now_seconds).await;
+    bound.map(Some).map_err(|cause| AgentError::Kubelet { address, cause })
 }
 
 /// Looks at what the runtime has, again and again.
@@ -159,7 +193,7 @@ impl Pods {
         match event {
             Some(Event::InitialObject(object) | Event::Applied(object)) => {
                 match serde_json::from_slice(&object) {
-                    Ok(pod) => self.shown(pod),
+                    Ok(pod) => self.shown(pod, object),
                     Err(error) => tracing::error!(%error, "a pod cannot be read, and is left as it is"),
                 }
             }
@@ -185,9 +219,10 @@ impl Pods {
         false
     }
 
-    fn shown(&mut self, pod: Pod) {
+    fn shown(&mut self, pod: Pod, object: Bytes) {
         let uid = pod.metadata.uid.clone();
         let pod = Arc::new(pod);
+        self.context.bound.shown(pod.clone(), object);
         match self.known.get_mut(&uid) {
             Some(known) => {
                 known.is_listed = true;
@@ -198,6 +233,7 @@ impl Pods {
     }
 
     fn gone(&mut self, uid: &str) {
+        self.context.bound.gone(uid);
         if let Some(known) = self.known.get(uid) {
             known.shown.send_replace(Shown::Gone);
         }

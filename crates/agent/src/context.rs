@@ -6,6 +6,7 @@ use std::sync::Arc;
 use everynode_model::quantity::Quantity;
 use tokio::time::Instant;
 
+use crate::bound::BoundPods;
 use crate::events::Events;
 use crate::fields::Surroundings;
 use crate::layout::Layout;
@@ -22,6 +23,8 @@ pub struct NodeFacts {
     pub ips: Vec<String>,
     /// What it gives to pods, by resource.
     pub allocatable: BTreeMap<String, Quantity>,
+    /// The port of its kubelet endpoint; 0: it has none.
+    pub kubelet_port: u16,
     /// Its memory in bytes.
     pub memory_bytes: i64,
     /// The cgroup below which all that it runs is; empty: the root.
@@ -47,6 +50,8 @@ pub struct Context {
     pub names: Names,
     /// The tokens of pods.
     pub tokens: TokenCache,
+    /// The pods of the node.
+    pub bound: BoundPods,
     /// What people are told.
     pub events: Events,
     /// When the agent was started.

@@ -7,12 +7,15 @@
 
 mod agent;
 mod ask;
+mod bound;
 mod context;
 pub mod env;
 mod events;
 pub mod fields;
 mod images;
+mod kubelet;
 mod layout;
+mod logs;
 pub mod machine;
 mod node;
 mod objects;
@@ -23,7 +26,7 @@ mod steps;
 pub mod volumes;
 mod worker;
 
-pub use agent::{AgentConfig, AgentError, run};
+pub use agent::{AgentConfig, AgentError, KUBELET_PORT, run};
 pub use layout::Layout;
 pub use node::Registration;
 pub use runtime::Names;

@@ -36,8 +36,6 @@ pub struct Registration {
     pub taints: Vec<Value>,
     /// How many pods it takes.
     pub max_pods: u32,
-    /// The port of its kubelet endpoint; 0: it has none.
-    pub kubelet_port: u16,
 }
 
 /// What the machine has, by resource.
@@ -81,7 +79,7 @@ async fn keep_status(context: &Context, registration: &Registration) {
     let (mut failures, mut written, mut written_at) = (0, None, Instant::now());
     let (info, mut times) = (info(context), ConditionTimes::default());
     loop {
-        let status = status(context, registration, &info, &mut times).await;
+        let status = status(context, &info, &mut times).await;
         let is_due = written.as_ref() != Some(&status) || written_at.elapsed() >= STATUS_INTERVAL;
         let pause = match is_due {
             false => LOOK_INTERVAL,
@@ -150,12 +148,7 @@ fn arch() -> &'static str {
     }
 }
 
-async fn status(
-    context: &Context,
-    registration: &Registration,
-    info: &Value,
-    times: &mut ConditionTimes,
-) -> Value {
+async fn status(context: &Context, info: &Value, times: &mut ConditionTimes) -> Value {
     let now_seconds = context.now().wall_seconds();
     let (is_ready, reason, message) = ready(context).await;
     let mut condition = |kind: &str, is_true: bool, reason: &str, message: &str| {
@@ -187,8 +180,8 @@ async fn status(
         "addresses": addresses.chain([name]).collect::<Vec<_>>(),
         "nodeInfo": info,
     });
-    if registration.kubelet_port != 0 {
-        status["daemonEndpoints"] = json!({ "kubeletEndpoint": { "Port": registration.kubelet_port } });
+    if context.node.kubelet_port != 0 {
+        status["daemonEndpoints"] = json!({ "kubeletEndpoint": { "Port": context.node.kubelet_port } });
     }
     status
 }

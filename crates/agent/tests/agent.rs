@@ -1,128 +1,16 @@
 //! An agent between a real API server and a runtime in memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
-use std::path::Path;
-use std::time::Duration;
+mod support;
 
-use everynode_agent::{AgentConfig, Names, Registration};
+use std::path::Path;
+
 use everynode_cri::ErrorKind;
 use everynode_cri::messages::{CreateContainerRequest, RunPodSandboxRequest, StartContainerRequest};
-use everynode_cri::testing::{End, FakeRuntime, Fault, Generation, How, Listening, When};
+use everynode_cri::testing::{End, Fault, How, When};
 use everynode_model::Value;
-use everynode_testkit::cluster::Cluster;
-use everynode_testkit::wait::eventually;
 use serde_json::json;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-const PODS: &str = "/api/v1/namespaces/default/pods";
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A cluster with one node, whose agent can be stopped and started again.
-struct Stage {
-    cluster: Cluster,
-    runtime: FakeRuntime,
-    folder: tempfile::TempDir,
-    _listening: Listening,
-    agent: Option<(CancellationToken, JoinHandle<()>)>,
-}
-
-impl Stage {
-    async fn start() -> Stage {
-        let mut cluster = Cluster::start(everynode_apiserver::Config::default()).await;
-        cluster.run_loops(|_| {});
-        cluster
-            .until("/api/v1/namespaces/default/serviceaccounts/default", "an account", |one| !one.is_null())
-            .await;
-        let folder = tempfile::tempdir().unwrap();
-        let now = cluster.client.clock().unix_millis() * 1_000_000;
-        let runtime = FakeRuntime::new(Generation::Old, now);
-        runtime.offer_image("example.com/daemon:1");
-        let listening = runtime.listen(&folder.path().join("runtime.sock")).unwrap();
-        let mut stage = Stage { cluster, runtime, folder, _listening: listening, agent: None };
-        stage.start_agent();
-        stage.cluster.until("/api/v1/nodes/real", "the node", |node| !node.is_null()).await;
-        stage
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn start_agent(&mut self) {
-        let config = AgentConfig {
-            node_name: "real".to_owned(),
-            node_ips: vec!["127.0.0.1".to_owned()],
-            runtime: self.path("runtime.sock").to_string_lossy().parse().unwrap(),
-            root_dir: self.path("root"),
-            logs_dir: self.path("logs"),
-            cgroup_root: "/everynode-test".to_owned(),
-            names: Names::default(),
-            registration: Registration { max_pods: 10, ..Registration::default() },
-        };
-        std::fs::create_dir_all(&config.root_dir).unwrap();
-        let cancelled = CancellationToken::new();
-        let running = everynode_agent::run(self.cluster.client.clone(), config, cancelled.clone());
-        self.agent = Some((cancelled, tokio::spawn(async move { running.await.unwrap() })));
-    }
-
-    async fn stop_agent(&mut self) {
-        let (cancelled, running) = self.agent.take().unwrap();
-        cancelled.cancel();
-        running.await.unwrap();
-    }
-
-    async fn create(&self, name: &str, more: Value) {
-        let mut spec = json!({
-            "nodeName": "real",
-            "hostNetwork": true,
-            "automountServiceAccountToken": false,
-            "terminationGracePeriodSeconds": 1,
-            "containers": [{"name": "c", "image": "example.com/daemon:1"}],
-        });
-        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
-        self.cluster.create(PODS, pod).await;
-    }
-
-    async fn until(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        self.cluster.until(&format!("{PODS}/{name}"), what, wanted).await
-    }
-
-    async fn delete(&self, name: &str) {
-        self.cluster.client.delete(&format!("{PODS}/{name}"), "").await.unwrap();
-    }
-
-    /// Nothing of any pod is left on the node.
-    async fn until_empty(&self) {
-        eventually("nothing is left", LIMIT, async || {
-            let (sandboxes, containers) = (self.runtime.sandboxes().len(), self.runtime.containers().len());
-            let folders = [count(&self.path("root/pods")), count(&self.path("logs"))];
-            match (sandboxes, containers, folders) {
-                (0, 0, [0, 0]) => Ok(()),
-                left => Err(format!("{left:?}")),
-            }
-        })
-        .await;
-    }
-
-    async fn stop(mut self) {
-        self.stop_agent().await;
-        self.cluster.stop().await;
-    }
-}
-
-fn count(folder: &Path) -> usize {
-    std::fs::read_dir(folder).map_or(0, Iterator::count)
-}
-
-fn container(pod: &Value) -> &Value {
-    &pod["status"]["containerStatuses"][0]
-}
-
-fn is_ready(pod: &Value) -> bool {
-    everynode_model::Phase::of(pod) == everynode_model::Phase::Running && container(pod)["ready"] == true
-}
+use support::{PODS, Stage, container, is_ready};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_runs_goes_on_without_its_agent_and_leaves_nothing() {
@@ -149,7 +37,7 @@ async fn a_pod_runs_goes_on_without_its_agent_and_leaves_nothing() {
     assert_eq!(std::fs::read_to_string(Path::new(&conf.host_path).join("k")).unwrap(), "v");
 
     stage.stop_agent().await;
-    stage.start_agent();
+    stage.start_agent().await;
     let ended = stage.runtime.containers()[0].id.clone();
     assert!(stage.runtime.end(&ended, End::Exited(3)));
     let again = stage
@@ -192,7 +80,7 @@ async fn pods_that_were_deleted_while_nobody_looked_are_ended() {
     stage.stop_agent().await;
     let options = json!({"gracePeriodSeconds": 0});
     stage.cluster.client.delete(&format!("{PODS}/p"), options.to_string()).await.unwrap();
-    stage.start_agent();
+    stage.start_agent().await;
     stage.until_empty().await;
     stage.stop().await;
 }

@@ -1,10 +1,10 @@
 //! `everynode agent`: this machine as a node, with real containers.
 
-use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use everynode_agent::{AgentConfig, Names, Registration};
+use everynode_agent::{AgentConfig, AgentError, KUBELET_PORT, Names, Registration};
 use everynode_cri::Endpoint;
 use everynode_model::Value;
 use serde_json::json;
@@ -35,6 +35,12 @@ pub struct AgentArgs {
     /// Taints of the node when it is registered
     #[arg(long, value_name = "KEY=VALUE:EFFECT", value_delimiter = ',', value_parser = taint)]
     pub register_with_taints: Vec<Value>,
+    /// Address on which the kubelet endpoint listens
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    pub address: IpAddr,
+    /// Port of the kubelet endpoint: logs, exec, port-forward, figures; 0: none
+    #[arg(long, value_name = "PORT", default_value_t = KUBELET_PORT)]
+    pub port: u16,
     /// Folder of volumes
     #[arg(long, value_name = "DIR", default_value = "/var/lib/kubelet")]
     pub root_dir: PathBuf,
@@ -75,6 +81,7 @@ pub async fn run(args: AgentArgs) -> Result<ExitCode, Failure> {
         node_name: name,
         node_ips: vec![ip.to_string()],
         runtime: args.container_runtime_endpoint,
+        kubelet: (args.port != 0).then(|| SocketAddr::new(args.address, args.port)),
         root_dir: args.root_dir,
         logs_dir: args.pod_logs_dir,
         cgroup_root: args.cgroup_root,
@@ -87,15 +94,21 @@ pub async fn run(args: AgentArgs) -> Result<ExitCode, Failure> {
             labels: args.node_labels.into_iter().collect(),
             taints: args.register_with_taints,
             max_pods: args.max_pods,
-            kubelet_port: 0,
         },
     };
     match everynode_agent::run(client, config, stop).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::with_hint(
-            error,
-            "start containerd or CRI-O, or name its socket by --container-runtime-endpoint; simulated nodes need none",
-        )),
+        Err(error) => {
+            let hint = match &error {
+                AgentError::Runtime { .. } => {
+                    "start containerd or CRI-O, or name its socket by --container-runtime-endpoint; simulated nodes need none"
+                }
+                AgentError::Kubelet { .. } => {
+                    "name another port by --port if another kubelet or agent runs here; --port 0 has no endpoint"
+                }
+            };
+            Err(Failure::with_hint(error, hint))
+        }
     }
 }
 

@@ -218,6 +218,11 @@ impl Client {
         &self.default_namespace
     }
 
+    /// The certificates by which the server is known, in DER: those of the authority that the configuration names.
+    pub fn authorities(&self) -> Vec<Vec<u8>> {
+        self.config.as_ref().and_then(|config| config.root_cert.clone()).unwrap_or_default()
+    }
+
     /// Sends one request and returns the body of the answer. `content_type` may be empty when `body` is.
     ///
     /// # Errors

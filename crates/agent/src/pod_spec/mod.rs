@@ -183,6 +183,37 @@ pub struct ShownContainer {
     pub started: Option<bool>,
     /// How often it was started again.
     pub restart_count: u32,
+    /// What it does.
+    pub state: ShownState,
+    /// How it ended before.
+    pub last_state: ShownState,
+}
+
+/// What a container was last said to do. Nothing of this: it runs.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ShownState {
+    /// It waits.
+    pub waiting: Option<ShownWaiting>,
+    /// It has ended.
+    pub terminated: Option<ShownTerminated>,
+}
+
+/// A container that waits.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ShownWaiting {
+    /// The word for what it waits for.
+    pub reason: String,
+}
+
+/// A container that has ended.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ShownTerminated {
+    /// The runtime's identifier, with its kind before `://`.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
 }
 
 /// Whether containers are started again.

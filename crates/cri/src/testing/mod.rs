@@ -157,6 +157,11 @@ impl FakeRuntime {
         lock(&self.shared.state).behaviours.insert(container.to_owned(), behaviour);
     }
 
+    /// Says where streams are served from now on, such as `http://127.0.0.1:1234`: it serves none itself.
+    pub fn set_streams(&self, url: &str) {
+        url.clone_into(&mut lock(&self.shared.state).streams);
+    }
+
     /// Has the next call of `C` fail. Several are used up one by one.
     pub fn fail_next<C: Call>(&self, fault: Fault) {
         lock(&self.shared.faults).entry(C::NAME).or_default().push_back(fault);

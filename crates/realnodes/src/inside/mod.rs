@@ -8,7 +8,7 @@ mod root;
 use std::io::{self, BufRead as _, Write as _};
 use std::time::Duration;
 
-use everynode_agent::{AgentConfig, AgentError, Names, Registration};
+use everynode_agent::{AgentConfig, KUBELET_PORT, Names, Registration};
 use everynode_client::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -94,6 +94,7 @@ async fn run_agent(client: Client, setup: &NodeSetup) {
         node_name: setup.name.clone(),
         node_ips: vec![setup.address.to_string()],
         runtime: containerd::endpoint(),
+        kubelet: Some((setup.address, KUBELET_PORT).into()),
         root_dir: root::KUBELET.into(),
         logs_dir: root::POD_LOGS.into(),
         cgroup_root: setup.cgroup.clone(),
@@ -102,8 +103,8 @@ async fn run_agent(client: Client, setup: &NodeSetup) {
     };
     loop {
         let ended = everynode_agent::run(client.clone(), config.clone(), CancellationToken::new()).await;
-        if let Err(error @ AgentError::Runtime { .. }) = ended {
-            tracing::debug!(%error, "containerd is waited for");
+        if let Err(error) = ended {
+            tracing::debug!(%error, "what the agent needs is waited for");
         }
         tokio::time::sleep(CONTAINERD_PAUSE).await;
     }

@@ -111,6 +111,7 @@ impl World {
                 ready: one.is_ready,
                 started: Some(one.is_started),
                 restart_count: one.restart_count,
+                ..ShownContainer::default()
             };
             pod.status.phase = last.phase.name().to_owned();
             pod.status.container_statuses = last.containers.iter().map(shown).collect();

@@ -27,6 +27,8 @@ pub(super) struct State {
     /// Images that can be pulled.
     pub(super) registry: BTreeSet<String>,
     pub(super) behaviours: HashMap<String, Behaviour>,
+    /// Where streams are served, by nobody unless somebody says where.
+    pub(super) streams: String,
 }
 
 pub(super) struct Sandbox {
@@ -72,6 +74,7 @@ impl State {
             images: BTreeMap::new(),
             registry: BTreeSet::new(),
             behaviours: HashMap::new(),
+            streams: "http://127.0.0.1:0".to_owned(),
         }
     }
 

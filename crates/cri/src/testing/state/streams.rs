@@ -57,9 +57,10 @@ impl State {
         Ok(PortForwardResponse { url: self.url("portforward") })
     }
 
-    /// An address at which nobody listens.
+    /// Where a new stream is served.
     fn url(&mut self, what: &str) -> String {
-        format!("http://127.0.0.1:0/{what}/{}", self.new_id())
+        let id = self.new_id();
+        format!("{}/{what}/{id}", self.streams)
     }
 
     pub(in crate::testing) fn reopen_container_log(
