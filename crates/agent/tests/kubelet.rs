@@ -10,7 +10,9 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use everynode_client::Error;
-use everynode_cri::testing::End;
+use everynode_cri::ErrorKind;
+use everynode_cri::messages::ListPodSandboxStatsRequest;
+use everynode_cri::testing::{End, Fault, How, When};
 use everynode_model::Value;
 use everynode_testkit::wait::eventually;
 use futures::StreamExt as _;
@@ -185,9 +187,40 @@ async fn everybody_has_to_be_known_and_to_be_allowed_what_they_ask_for() {
     check(Some(&admin), &format!("{log}?tailLines=x"), 400, "tailLines=x is no number").await;
     assert_eq!(ask(port, "POST", log, Some(&admin)).await.code, 405);
 
+    check(Some(&collector), "/metrics/resource", 200, "node_cpu_usage_seconds_total ").await;
+
     // By way of the API server the server itself asks, with its certificate.
     let proxied = stage.cluster.client.get(&format!("{NODE}/proxy/healthz")).await.unwrap();
     assert_eq!(proxied, "ok");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_are_those_of_the_node_and_of_what_runs_on_it() {
+    let stage = running("p").await;
+    let labels = r#"{container="c",namespace="default",pod="p"}"#;
+    let wanted = [
+        "node_memory_working_set_bytes ".to_owned(),
+        format!("container_memory_working_set_bytes{labels} 1048576 "),
+        format!("container_cpu_usage_seconds_total{labels} "),
+        format!("container_start_time_seconds{labels} "),
+        "resource_scrape_error 0\n".to_owned(),
+    ];
+    let path = format!("{NODE}/proxy/metrics/resource");
+    eventually("all figures", LIMIT, async || {
+        let text = stage.cluster.client.get(&path).await.map_err(|error| error.to_string())?;
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        match wanted.iter().all(|figure| text.contains(figure)) {
+            true => Ok(()),
+            false => Err(text),
+        }
+    })
+    .await;
+    let refused = Fault { when: When::Before, how: How::Refuse(ErrorKind::Failed) };
+    stage.runtime.fail_next::<ListPodSandboxStatsRequest>(refused);
+    let text = stage.cluster.client.get(&path).await.unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(text.contains("resource_scrape_error 1\n") && !text.contains("container_cpu"), "{text}");
     stage.stop().await;
 }
 

@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod answers;
+mod figures;
 mod log;
 mod query;
 mod route;
@@ -86,6 +87,7 @@ impl Kubelet {
         match route {
             Route::Healthz => Ok(whole("text/plain; charset=utf-8", "ok")),
             Route::Pods => Ok(self.pods()),
+            Route::ResourceMetrics => Ok(figures::resource_metrics(self).await),
             Route::ContainerLogs(target) => log::container_logs(self, &target, &query).await,
             Route::Stream(kind, target) => {
                 streams::stream(self, &connection, kind, &target, &query, request).await

@@ -10,6 +10,8 @@ pub enum Route {
     Healthz,
     /// The pods of the node.
     Pods,
+    /// What the node, its pods and its containers use.
+    ResourceMetrics,
     /// The log of a container.
     ContainerLogs(Target),
     /// Something that goes on both ways.
@@ -48,6 +50,7 @@ impl Route {
         match parts.as_slice() {
             ["healthz"] => Some(Route::Healthz),
             ["pods"] => Some(Route::Pods),
+            ["metrics", "resource"] => Some(Route::ResourceMetrics),
             ["containerLogs", target @ ..] if target.len() == 3 => {
                 Some(Route::ContainerLogs(container(target)?))
             }
@@ -61,7 +64,7 @@ impl Route {
     /// The methods by which it is asked for.
     pub fn methods(&self) -> &'static [Method] {
         match self {
-            Route::Healthz | Route::Pods | Route::ContainerLogs(_) => &[Method::GET],
+            Route::Healthz | Route::Pods | Route::ResourceMetrics | Route::ContainerLogs(_) => &[Method::GET],
             Route::Stream(..) => &[Method::GET, Method::POST],
         }
     }
@@ -122,6 +125,8 @@ mod tests {
         let check = |path: &str, expected: Option<Route>| assert_eq!(Route::of(path), expected, "{path}");
         check("/healthz", Some(Route::Healthz));
         check("/pods/", Some(Route::Pods));
+        check("/metrics/resource", Some(Route::ResourceMetrics));
+        check("/metrics", None);
         check("/containerLogs/n/p/c", Some(Route::ContainerLogs(target(None, "c"))));
         check("/containerLogs/n/p/%63", Some(Route::ContainerLogs(target(None, "c"))));
         check("/containerLogs/n/p", None);

@@ -52,7 +52,8 @@ impl Stage {
 
     pub async fn start_agent(&mut self) {
         // An agent has no more rights than its node.
-        let credentials = self.cluster.server.node_credentials("real", &[], self.cluster.server.address()).unwrap();
+        let credentials =
+            self.cluster.server.node_credentials("real", &[], self.cluster.server.address()).unwrap();
         let client = Client::from_kubeconfig_text(&credentials.kubeconfig).await.unwrap();
         let config = AgentConfig {
             node_name: "real".to_owned(),

@@ -1,0 +1,271 @@
+//! `/metrics/resource`: what the node, its pods and its containers use, under the kubelet's names, for collectors such as
+//! metrics-server. Figures carry the time at which they were taken, which the workspace's library of metrics cannot
+//! write.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use everynode_cri::messages::{
+    CpuUsage, ListPodSandboxStatsRequest, MemoryUsage, PodSandboxStats, PodSandboxStatsFilter,
+};
+use http::Response;
+
+use super::Kubelet;
+use super::answer::{Body, whole};
+use crate::machine::ContainerState;
+use crate::runtime::label;
+
+/// How long the runtime may take to tell.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// What the kernel counts time in for programs, on all machines that Linux runs on today.
+const TICKS_PER_SECOND: f64 = 100.0;
+const NANOS_PER_SECOND: f64 = 1e9;
+const NANOS_PER_MILLI: i64 = 1_000_000;
+
+/// Answers with the figures of now. Where the runtime does not tell, those of the node come alone, with
+/// `resource_scrape_error` 1.
+pub async fn resource_metrics(kubelet: &Kubelet) -> Response<Body> {
+    let context = &kubelet.context;
+    let selector = [(label::NODE.to_owned(), context.node.name.clone())].into();
+    let filter = PodSandboxStatsFilter { label_selector: selector, ..PodSandboxStatsFilter::default() };
+    let request = ListPodSandboxStatsRequest { filter: Some(filter) };
+    let told = context.runtime.call(request, DEADLINE).await;
+    if let Err(error) = &told {
+        tracing::warn!(%error, "the container runtime does not tell what pods use");
+    }
+    let is_told = told.is_ok();
+    let listing = kubelet.listings.borrow().clone();
+    let containers = listing.pods.values().flat_map(|view| view.containers());
+    let started = containers.filter_map(|one| match one.state {
+        ContainerState::Running { started_nanos } => Some((one.id.as_str(), started_nanos)),
+        _ => None,
+    });
+    let mut figures = Figures::default();
+    figures.add_node(&NodeUsage::now(), context.now().wall_nanos);
+    figures.add_pods(&told.unwrap_or_default().stats, &started.collect());
+    figures.resource_scrape_error.push(String::new(), f64::from(u8::from(!is_told)), None);
+    whole("text/plain; version=0.0.4; charset=utf-8", figures.text())
+}
+
+/// What the whole machine uses.
+#[derive(Debug, Default, PartialEq)]
+struct NodeUsage {
+    cpu_seconds: Option<f64>,
+    working_set_bytes: Option<u64>,
+}
+
+impl NodeUsage {
+    fn now() -> NodeUsage {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        NodeUsage::read(&read("/proc/stat"), &read("/proc/meminfo"))
+    }
+
+    /// From the kernel's tables. What can be taken from files at any time is not counted as used, as with the kubelet.
+    fn read(stat: &str, meminfo: &str) -> NodeUsage {
+        // user nice system idle iowait irq softirq steal; the time of guests is part of user's.
+        let ticks = stat.lines().find_map(|line| line.strip_prefix("cpu ")).map(|line| {
+            line.split_whitespace()
+                .take(8)
+                .enumerate()
+                .filter(|(at, _)| !matches!(at, 3 | 4))
+                .filter_map(|(_, number)| number.parse::<f64>().ok())
+                .sum::<f64>()
+        });
+        let kibibytes = |key: &str| -> Option<u64> {
+            let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
+            line.trim().trim_end_matches(" kB").parse().ok()
+        };
+        let (all, free) = (kibibytes("MemTotal:"), kibibytes("MemFree:"));
+        let inactive = kibibytes("Inactive(file):").unwrap_or(0);
+        let used = all.zip(free).map(|(all, free)| all.saturating_sub(free).saturating_sub(inactive));
+        NodeUsage {
+            cpu_seconds: ticks.map(|ticks| ticks / TICKS_PER_SECOND),
+            working_set_bytes: used.map(|used| used.saturating_mul(1_024)),
+        }
+    }
+}
+
+/// The samples of one figure.
+struct Family {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    samples: String,
+}
+
+impl Family {
+    /// Labels as they stand between braces; the time of a sample in nanoseconds since 1970.
+    fn push(&mut self, labels: String, value: f64, at_nanos: Option<i64>) {
+        let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+        let _ = write!(self.samples, "{}{labels} {value}", self.name);
+        if let Some(at) = at_nanos.filter(|at| *at > 0) {
+            let _ = write!(self.samples, " {}", at / NANOS_PER_MILLI);
+        }
+        self.samples.push('\n');
+    }
+
+    fn push_cpu(&mut self, labels: String, cpu: Option<&CpuUsage>) {
+        if let Some((cpu, nanos)) =
+            cpu.and_then(|cpu| Some((cpu, cpu.usage_core_nano_seconds.as_ref()?.value)))
+        {
+            self.push(labels, nanos as f64 / NANOS_PER_SECOND, Some(cpu.timestamp));
+        }
+    }
+
+    fn push_memory(&mut self, labels: String, memory: Option<&MemoryUsage>) {
+        if let Some((memory, bytes)) = memory.and_then(|it| Some((it, it.working_set_bytes.as_ref()?.value)))
+        {
+            self.push(labels, bytes as f64, Some(memory.timestamp));
+        }
+    }
+}
+
+/// Names, kinds and helps of the figures, and the fields that hold them.
+macro_rules! figures {
+    ($($name:ident: $kind:literal, $help:literal;)*) => {
+        struct Figures { $($name: Family,)* }
+
+        impl Default for Figures {
+            fn default() -> Figures {
+                Figures { $($name: Family {
+                    name: stringify!($name), kind: $kind, help: $help, samples: String::new(),
+                },)* }
+            }
+        }
+
+        impl Figures {
+            fn all(&self) -> [&Family; [$($kind),*].len()] {
+                [$(&self.$name),*]
+            }
+        }
+    };
+}
+
+figures! {
+    container_cpu_usage_seconds_total: "counter", "CPU time that the container has used, in core-seconds";
+    container_memory_working_set_bytes: "gauge", "Memory that the container works with, in bytes";
+    container_start_time_seconds: "gauge", "When the container was started, in seconds since 1970";
+    node_cpu_usage_seconds_total: "counter", "CPU time that the node has used, in core-seconds";
+    node_memory_working_set_bytes: "gauge", "Memory that the node works with, in bytes";
+    pod_cpu_usage_seconds_total: "counter", "CPU time that the pod has used, in core-seconds";
+    pod_memory_working_set_bytes: "gauge", "Memory that the pod works with, in bytes";
+    resource_scrape_error: "gauge", "1 if the container runtime did not tell its figures, 0 otherwise";
+}
+
+impl Figures {
+    fn add_node(&mut self, node: &NodeUsage, at_nanos: i64) {
+        if let Some(seconds) = node.cpu_seconds {
+            self.node_cpu_usage_seconds_total.push(String::new(), seconds, Some(at_nanos));
+        }
+        if let Some(bytes) = node.working_set_bytes {
+            self.node_memory_working_set_bytes.push(String::new(), bytes as f64, Some(at_nanos));
+        }
+    }
+
+    /// `started` says when containers were started, by their identifiers.
+    fn add_pods(&mut self, stats: &[PodSandboxStats], started: &HashMap<&str, i64>) {
+        for pod in stats {
+            let (Some(attributes), Some(used)) = (&pod.attributes, &pod.linux) else { continue };
+            let of = |key: &str| attributes.labels.get(key).map(String::as_str).unwrap_or_default();
+            let labels = format!(
+                "namespace=\"{}\",pod=\"{}\"",
+                escaped(of(label::POD_NAMESPACE)),
+                escaped(of(label::POD_NAME))
+            );
+            self.pod_cpu_usage_seconds_total.push_cpu(labels.clone(), used.cpu.as_ref());
+            self.pod_memory_working_set_bytes.push_memory(labels.clone(), used.memory.as_ref());
+            for container in &used.containers {
+                let Some(attributes) = &container.attributes else { continue };
+                let name = attributes.metadata.as_ref().map(|metadata| escaped(&metadata.name));
+                let labels = format!("container=\"{}\",{labels}", name.unwrap_or_default());
+                self.container_cpu_usage_seconds_total.push_cpu(labels.clone(), container.cpu.as_ref());
+                self.container_memory_working_set_bytes
+                    .push_memory(labels.clone(), container.memory.as_ref());
+                if let Some(nanos) = started.get(attributes.id.as_str()) {
+                    let seconds = *nanos as f64 / NANOS_PER_SECOND;
+                    self.container_start_time_seconds.push(labels, seconds, None);
+                }
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for Family { name, kind, help, samples } in
+            self.all().into_iter().filter(|one| !one.samples.is_empty())
+        {
+            let _ = write!(text, "# HELP {name} [STABLE] {help}\n# TYPE {name} {kind}\n{samples}");
+        }
+        text
+    }
+}
+
+/// The value of a label: names of pods have nothing to escape, but who knows what a runtime says.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use everynode_cri::messages::{
+        ContainerAttributes, ContainerMetadata, ContainerStats, LinuxPodSandboxStats, PodSandboxAttributes,
+        UInt64Value,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_a_machine_uses_is_read_from_the_kernels_tables() {
+        let stat = "cpu  100 20 30 9999 888 4 5 6 7 8\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        let meminfo = "MemTotal:        1000 kB\nMemFree:          300 kB\nInactive(anon):    50 kB\nInactive(file):   100 kB\n";
+        let expected = NodeUsage { cpu_seconds: Some(1.65), working_set_bytes: Some(600 * 1_024) };
+        assert_eq!(NodeUsage::read(stat, meminfo), expected);
+        assert_eq!(NodeUsage::read("", ""), NodeUsage::default());
+    }
+
+    #[test]
+    fn figures_are_written_as_collectors_read_them() {
+        let value = |value| Some(UInt64Value { value });
+        let cpu = |nanos| CpuUsage {
+            timestamp: 5_000_000_000,
+            usage_core_nano_seconds: value(nanos),
+            ..CpuUsage::default()
+        };
+        let memory =
+            MemoryUsage { timestamp: 5_000_000_000, working_set_bytes: value(7), ..MemoryUsage::default() };
+        let metadata = Some(ContainerMetadata { name: "c".to_owned(), attempt: 0 });
+        let container = ContainerStats {
+            attributes: Some(ContainerAttributes { id: "1".to_owned(), metadata, ..Default::default() }),
+            cpu: Some(cpu(1_500_000_000)),
+            // What is not known is not said.
+            memory: None,
+            ..ContainerStats::default()
+        };
+        let labels = [(label::POD_NAME, "p\"q"), (label::POD_NAMESPACE, "n")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let pod = PodSandboxStats {
+            attributes: Some(PodSandboxAttributes { labels, ..Default::default() }),
+            linux: Some(LinuxPodSandboxStats {
+                cpu: Some(cpu(2_000_000_000)),
+                memory: Some(memory),
+                containers: vec![container],
+                ..Default::default()
+            }),
+        };
+        let mut figures = Figures::default();
+        figures.add_pods(&[pod, PodSandboxStats::default()], &[("1", 3_250_000_000)].into());
+        let samples: String = figures
+            .text()
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .fold(String::new(), |all, line| all + line + "\n");
+        let expected = r#"container_cpu_usage_seconds_total{container="c",namespace="n",pod="p\"q"} 1.5 5000
+container_start_time_seconds{container="c",namespace="n",pod="p\"q"} 3.25
+pod_cpu_usage_seconds_total{namespace="n",pod="p\"q"} 2 5000
+pod_memory_working_set_bytes{namespace="n",pod="p\"q"} 7 5000
+"#;
+        assert_eq!(samples, expected);
+        assert!(figures.text().contains("# TYPE pod_cpu_usage_seconds_total counter\n"));
+    }
+}
