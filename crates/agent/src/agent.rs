@@ -20,6 +20,7 @@ use crate::context::{Context, NodeFacts};
 use crate::events::{self, Events};
 use crate::kubelet::{Kubelet, ListenError, Server};
 use crate::layout::Layout;
+use crate::log_keeper;
 use crate::node::{self, Registration};
 use crate::objects::TokenCache;
 use crate::pod_spec::Pod;
@@ -116,6 +117,7 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
     tasks.spawn(events::run(writing, cancelled.clone()));
     tasks.spawn(node::keep(context.clone(), config.registration, cancelled.clone()));
     tasks.spawn(keep_listing(context.clone(), listed, cancelled.clone()));
+    tasks.spawn(log_keeper::keep(context.clone(), listings.clone(), cancelled.clone()));
     if let Some(server) = server {
         let kubelet = Kubelet::new(context.clone(), listings.clone(), cancelled.clone());
         tasks.spawn(server.run(Arc::new(kubelet)));

@@ -15,6 +15,7 @@ pub mod fields;
 mod images;
 mod kubelet;
 mod layout;
+mod log_keeper;
 mod logs;
 pub mod machine;
 mod node;

@@ -14,6 +14,8 @@ use crate::context::Context;
 use crate::env;
 use crate::events::PodEvent;
 use crate::images;
+use crate::layout::log_path;
+use crate::logs;
 use crate::machine::{FailureReason, PodView, ProbeAnswer, Step, StepOutcome, StopCause, StopContainer};
 use crate::objects::{self, References};
 use crate::pod_spec::{Container, LifecycleHandler, Pod};
@@ -62,10 +64,7 @@ pub async fn carry_out(context: &Context, pod: &Pod, view: &PodView, step: &Step
             let request = StopPodSandboxRequest { pod_sandbox_id: id.clone() };
             end(context, request, FailureReason::KillPodSandboxError).await
         }
-        Step::RemoveContainer { id } => {
-            let request = RemoveContainerRequest { container_id: id.clone() };
-            end(context, request, FailureReason::CleanUpError).await
-        }
+        Step::RemoveContainer { id } => remove(context, pod, view, id).await,
         Step::RemoveSandbox { id } => {
             let request = RemovePodSandboxRequest { pod_sandbox_id: id.clone() };
             end(context, request, FailureReason::CleanUpError).await
@@ -372,6 +371,18 @@ async fn stop_one(context: &Context, pod: &Pod, view: &PodView, one: &StopContai
         Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(FailureReason::KillContainerError)(error.to_string())),
     }
+}
+
+/// Removes a container, and its log.
+async fn remove(context: &Context, pod: &Pod, view: &PodView, id: &str) -> Done {
+    let request = RemoveContainerRequest { container_id: id.to_owned() };
+    end(context, request, FailureReason::CleanUpError).await?;
+    if let Some(one) = view.containers().iter().find(|one| one.id == id) {
+        let log = context.layout.logs(pod).join(log_path(&one.name, one.attempt));
+        // What stays goes with the pod.
+        let _ = tokio::task::spawn_blocking(move || logs::remove(&log)).await;
+    }
+    Ok(())
 }
 
 /// Takes away what the pod has on the node.

@@ -196,6 +196,30 @@ async fn everybody_has_to_be_known_and_to_be_allowed_what_they_ask_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_container_that_failed_stands_in_for_its_last_words_and_goes_with_it() {
+    let stage = Stage::start().await;
+    let spec = json!({"name": "c", "image": "example.com/daemon:1", "terminationMessagePolicy": "FallbackToLogsOnError"});
+    stage.create("p", json!({"containers": [spec]})).await;
+    stage.until("p", "the pod runs", is_ready).await;
+    let first = log(&stage, 0);
+    write(&first, &["it is broken"]);
+    assert!(stage.runtime.end(&stage.runtime.containers()[0].id, End::Exited(3)));
+    let restarted = |count: u32| move |pod: &Value| is_ready(pod) && container(pod)["restartCount"] == count;
+    let pod = stage.until("p", "it runs again", restarted(1)).await;
+    assert_eq!(container(&pod)["lastState"]["terminated"]["message"], "it is broken\n");
+    write(&log(&stage, 1), &["this time it is not"]);
+    assert!(stage.runtime.end(&stage.runtime.containers()[1].id, End::Exited(0)));
+    let pod = stage.until("p", "it runs once more", restarted(2)).await;
+    assert!(container(&pod)["lastState"]["terminated"]["message"].is_null(), "it has not failed");
+    eventually("the log of the first one is gone", LIMIT, async || match first.exists() {
+        true => Err(first.display().to_string()),
+        false => Ok(()),
+    })
+    .await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn figures_are_those_of_the_node_and_of_what_runs_on_it() {
     let stage = running("p").await;
     let labels = r#"{container="c",namespace="default",pod="p"}"#;

@@ -13,7 +13,7 @@ use super::names::Names;
 use super::security::{self, ImageUser, UserError};
 use crate::env::{Env, expand};
 use crate::layout::log_path;
-use crate::pod_spec::{Container, Pod};
+use crate::pod_spec::{Container, MessagePolicy, Pod};
 
 /// The longest name of a host.
 const HOSTNAME_LIMIT: usize = 63;
@@ -158,6 +158,10 @@ pub fn container_config(
     let expanded = |texts: &[String]| texts.iter().map(|text| expand(text, value)).collect();
     let mut labels = labels(pod, node);
     labels.insert(label::CONTAINER_NAME.to_owned(), container.name.clone());
+    let mut annotations = BTreeMap::from([(label::IMAGE.to_owned(), container.image.clone())]);
+    if container.termination_message_policy == MessagePolicy::FallbackToLogsOnError {
+        annotations.insert(label::MESSAGE_POLICY.to_owned(), label::FALLBACK_TO_LOGS.to_owned());
+    }
     Ok(ContainerConfig {
         metadata: Some(ContainerMetadata { name: container.name.clone(), attempt: plan.attempt }),
         image: Some(ImageSpec { image: plan.image_ref.clone(), ..ImageSpec::default() }),
@@ -171,7 +175,7 @@ pub fn container_config(
             .collect(),
         mounts: plan.mounts.clone(),
         labels,
-        annotations: [(label::IMAGE.to_owned(), container.image.clone())].into(),
+        annotations,
         log_path: log_path(&container.name, plan.attempt),
         stdin: container.stdin,
         stdin_once: container.stdin_once,

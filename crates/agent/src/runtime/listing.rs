@@ -18,6 +18,7 @@ use everynode_cri::{Client, CriError, ErrorKind};
 
 use super::label;
 use crate::layout::Layout;
+use crate::logs;
 use crate::machine::{ContainerState, ContainerView, Exit, PodView, SandboxView};
 use crate::pod_spec::{Metadata, Pod, PodSpec};
 
@@ -161,11 +162,11 @@ impl Lister {
             State::Running => ContainerState::Running { started_nanos: status.started_at },
             State::Exited => {
                 let uid = container.labels.get(label::POD_UID).map(String::as_str).unwrap_or_default();
-                let words = last_words(&self.layout.last_words(uid, &metadata.name, metadata.attempt));
+                let file = self.layout.last_words(uid, &metadata.name, metadata.attempt);
                 ContainerState::Exited(Exit {
                     code: status.exit_code,
                     reason: status.reason.clone(),
-                    message: if words.is_empty() { status.message.clone() } else { words },
+                    message: message(&file, container, status),
                     started_nanos: status.started_at,
                     finished_nanos: status.finished_at,
                 })
@@ -199,6 +200,18 @@ fn owner(sandbox: &PodSandbox) -> Pod {
         spec: PodSpec { termination_grace_period_seconds: grace, ..PodSpec::default() },
         ..Pod::default()
     }
+}
+
+/// What is shown of why a container ended: what it wrote into its file; where it has failed, wrote nothing there and
+/// wants it so, the end of its log; or what the runtime says.
+fn message(file: &Path, container: &Container, status: &ContainerStatus) -> String {
+    let mut words = last_words(file);
+    let policy = container.annotations.get(label::MESSAGE_POLICY).map(String::as_str);
+    if words.is_empty() && status.exit_code != 0 && policy == Some(label::FALLBACK_TO_LOGS) {
+        let log = logs::last_words(Path::new(&status.log_path));
+        words = String::from_utf8_lossy(&log.unwrap_or_default()).into_owned();
+    }
+    if words.is_empty() { status.message.clone() } else { words }
 }
 
 /// What a container wrote into its file before it ended: the end of it, where it is longer than what is shown.

@@ -28,6 +28,10 @@ pub mod label {
     pub const NODE: &str = "everynode.dev/node";
     /// The image as the pod named it; an annotation, since an image's name may be longer than a label's value.
     pub const IMAGE: &str = "everynode.dev/image";
+    /// Where a container's last words come from, unless from its file alone; an annotation, and the kubelet's.
+    pub const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
+    /// The one that takes them from the log of a container that failed.
+    pub const FALLBACK_TO_LOGS: &str = "FallbackToLogsOnError";
     /// How long containers may take to end, in seconds; an annotation.
     pub const GRACE_SECONDS: &str = "everynode.dev/grace-seconds";
 }
