@@ -13,6 +13,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use common::{Cluster, everynode};
+use everynode_testkit::repository;
 
 /// Longer than `up` takes to find out that nothing will come, and far less than it would wait.
 const AT_ONCE: Duration = Duration::from_secs(60);
@@ -151,4 +152,24 @@ fn a_bare_pod_waits_for_the_account_of_its_namespace() {
     let output = up(here.path(), &["--ephemeral", "--nodes", "1", "--timeout", "0s", "-f", "pods.yaml"]);
     assert!(!text(&output).contains("error: pods.yaml"), "{}", text(&output));
     assert_eq!(text(&output).matches("pod/a created").count(), 20, "{}", text(&output));
+}
+
+#[test]
+fn daemons_for_real_nodes_are_taken_and_their_images_are_those_that_the_page_makes() {
+    let directory = repository().join("examples/real").canonicalize().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let path = directory.to_str().unwrap();
+    let output = up(home.path(), &["--ephemeral", "--nodes", "1", "--timeout", WAIT, "-f", path]);
+    assert!(output.status.success(), "{}", text(&output));
+    let page = std::fs::read_to_string(directory.join("README.md")).unwrap();
+    let files = std::fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
+    let mut images = 0;
+    for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
+        for line in std::fs::read_to_string(&file).unwrap().lines() {
+            let Some(image) = line.trim().strip_prefix("image: ") else { continue };
+            assert!(page.contains(&format!("--name {image} ")), "{}: {image}", file.display());
+            images += 1;
+        }
+    }
+    assert!(images >= 5, "{images}");
 }

@@ -42,7 +42,7 @@ pub enum Need {
     RolloutPolicies,
     /// A kube-controller-manager.
     ControllerManager,
-    /// The rights of root, and in the path containerd with `ctr`, runc, a static busybox, `unshare` and `setpriv`.
+    /// The rights of root, and in the path containerd, runc, a static busybox, `unshare` and `setpriv`.
     Containerd,
     /// `dpkg-deb`, which reads packages of Debian.
     Dpkg,

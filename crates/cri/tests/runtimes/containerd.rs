@@ -7,13 +7,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use everynode_cri::messages::VersionRequest;
+use everynode_cri::messages::{ImageSpec, PullImageRequest, VersionRequest};
 use everynode_cri::{Client, Endpoint};
+use everynode_registry::ImageStore;
 use everynode_testkit::wait::eventually;
 use everynode_testkit::{Need, skip};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::image::{PAUSE, archive};
+use crate::image::{self, IMAGE, PAUSE};
 
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -23,12 +26,14 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 const SCRIPT: &str = "mount --make-rprivate / && mount --make-rshared / && mount -t tmpfs tmpfs /run \
     && exec containerd --config \"$0\"";
 
-const PROGRAMS: [&str; 6] = ["containerd", "containerd-shim-runc-v2", "runc", "ctr", "unshare", "setpriv"];
+const PROGRAMS: [&str; 5] = ["containerd", "containerd-shim-runc-v2", "runc", "unshare", "setpriv"];
 
 pub struct Containerd {
     child: Child,
     folder: Option<TempDir>,
     cgroup: String,
+    /// Its registry ends with it.
+    _registry: DropGuard,
 }
 
 /// A program in the path.
@@ -72,6 +77,8 @@ address = "{folder}/containerd.sock"
 sandbox_image = "{PAUSE}"
 disable_tcp_service = true
 restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{folder}/registries"
 [plugins."io.containerd.grpc.v1.cri".cni]
 conf_dir = "{folder}/cni"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
@@ -80,6 +87,25 @@ runtime_type = "io.containerd.runc.v2"
 SystemdCgroup = false
 "#
     )
+}
+
+/// Serves the images of this test, in the place of all registries.
+async fn serve_images(folder: &Path) -> DropGuard {
+    let images = folder.join("images");
+    fs::create_dir(&images).unwrap();
+    image::write(&static_busybox().unwrap(), &images.join("busybox.tar"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let registries = folder.join("registries/_default");
+    fs::create_dir_all(&registries).unwrap();
+    let hosts = format!(
+        "server = \"http://{address}\"\n[host.\"http://{address}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
+    );
+    fs::write(registries.join("hosts.toml"), hosts).unwrap();
+    let stop = CancellationToken::new();
+    let store = ImageStore::open(images).unwrap();
+    tokio::spawn(everynode_registry::serve(listener, store.into(), stop.clone()));
+    stop.drop_guard()
 }
 
 impl Containerd {
@@ -91,6 +117,7 @@ impl Containerd {
             return None;
         }
         let folder = TempDir::new().unwrap();
+        let registry = serve_images(folder.path()).await;
         let file = folder.path().join("config.toml");
         fs::write(&file, config(folder.path())).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
@@ -114,14 +141,15 @@ impl Containerd {
             .unwrap();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let cgroup = format!("/everynode-test-{}-{number}", std::process::id());
-        let containerd = Containerd { child, folder: Some(folder), cgroup };
+        let containerd = Containerd { child, folder: Some(folder), cgroup, _registry: registry };
         let client = containerd.client();
         eventually("a containerd", LIMIT, async || {
             let answer = client.call(VersionRequest::default(), LIMIT).await;
             answer.map_err(|error| format!("{error}; {}", containerd.log()))
         })
         .await;
-        containerd.import();
+        let image = Some(ImageSpec { image: IMAGE.to_owned(), ..Default::default() });
+        client.call(PullImageRequest { image, ..Default::default() }, LIMIT).await.unwrap();
         Some(containerd)
     }
 
@@ -145,19 +173,6 @@ impl Containerd {
     /// What containerd has written.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder().join("log")).unwrap_or_default()
-    }
-
-    fn import(&self) {
-        let file = self.folder().join("images.tar");
-        fs::write(&file, archive(&static_busybox().unwrap())).unwrap();
-        let output = Command::new("ctr")
-            .args(["--namespace", "k8s.io", "--address"])
-            .arg(self.socket())
-            .args(["images", "import"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// What would be left of it if it ended now.
