@@ -29,8 +29,16 @@ use crate::document::Document;
 use crate::name::{ImageName, Reference};
 use crate::store::{ImageStore, StoreError};
 
-/// Connections that are open at the same time; others wait.
-const CONNECTIONS: usize = 256;
+/// What connections may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How many are open at the same time; others wait.
+    pub(crate) connections: usize,
+    /// How long one is open. Clients go on where a content broke off.
+    pub(crate) life: Duration,
+}
+
+const LIMITS: Limits = Limits { connections: 256, life: Duration::from_secs(15 * 60) };
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const HEADER_LIMIT_BYTES: usize = 64 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -45,8 +53,18 @@ type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Serves the images of a store to whoever connects, until it is told to stop. Everybody who can connect can read them.
 pub async fn serve(listener: TcpListener, store: Arc<ImageStore>, stop: CancellationToken) {
+    serve_within(LIMITS, listener, store, stop).await;
+}
+
+/// Serves within other limits.
+pub(crate) async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    store: Arc<ImageStore>,
+    stop: CancellationToken,
+) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(limits.connections));
     while let Some(place) = stop.run_until_cancelled(places.clone().acquire_owned()).await {
         let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else { break };
         let stream = match accepted {
@@ -67,8 +85,10 @@ pub async fn serve(listener: TcpListener, store: Arc<ImageStore>, stop: Cancella
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_LIMIT_BYTES);
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended badly");
+            match tokio::time::timeout(limits.life, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
+                Err(_) => tracing::debug!("a connection was open for too long"),
             }
             drop(place);
         });

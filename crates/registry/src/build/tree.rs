@@ -14,6 +14,8 @@ use super::error::BuildError;
 const NODES_LIMIT: usize = 100_000;
 /// The mode of directories that nobody has named.
 const DIRECTORY_MODE: u32 = 0o755;
+/// Links that are followed for one path.
+const LINKS_LIMIT: usize = 16;
 /// A file of which the whole content is looked at.
 const LOOK_LIMIT_BYTES: u64 = 1 << 30;
 
@@ -175,29 +177,36 @@ impl Tree {
 
     /// The file that a path leads to, links followed; `None` when there is none in the image.
     pub(crate) fn resolve(&self, path: &str) -> Option<&Content> {
-        let mut place = path.to_owned();
-        for _ in 0..16 {
-            match self.get(&place)? {
-                Node::File(_, content) => return Some(content),
-                Node::Symlink(target) => place = join(&place, target)?,
-                Node::Directory(_) => return None,
+        let mut open: Vec<&str> = path.rsplit('/').collect();
+        let mut place: Vec<&str> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = open.pop() {
+            match part {
+                "" | "." => continue,
+                ".." => {
+                    place.pop();
+                    continue;
+                }
+                part => place.push(part),
+            }
+            match self.nodes.get(&place.join("/"))? {
+                Node::Directory(_) => {}
+                Node::File(_, content) => return open.is_empty().then_some(content),
+                Node::Symlink(target) => {
+                    links += 1;
+                    place.pop();
+                    if target.starts_with('/') {
+                        place.clear();
+                    }
+                    open.extend(target.rsplit('/'));
+                }
+            }
+            if links > LINKS_LIMIT {
+                return None;
             }
         }
         None
     }
-}
-
-/// Where a link at a place leads.
-fn join(place: &str, target: &str) -> Option<String> {
-    let mut parts: Vec<&str> = if target.starts_with('/') { Vec::new() } else { place.split('/').collect() };
-    parts.pop();
-    for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        match part {
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 fn mode(found: &Metadata) -> u32 {

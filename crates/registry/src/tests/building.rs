@@ -134,6 +134,29 @@ fn a_path_in_an_image_stays_in_it() {
 }
 
 #[test]
+fn a_path_in_an_image_leads_through_its_links() {
+    let mut tree = Tree::default();
+    tree.insert("/usr/bin/agent", file("program")).unwrap();
+    for (path, target) in
+        [("/bin", "usr/bin"), ("/opt/a", "../bin/./agent"), ("/abs", "/bin/agent"), ("/circle", "circle")]
+    {
+        tree.insert(path, Node::Symlink(target.to_owned())).unwrap();
+    }
+    for (path, expected) in [
+        ("/usr/bin/agent", true),
+        ("bin/agent", true),
+        ("/opt/a", true),
+        ("/abs", true),
+        ("/circle", false),
+        ("/bin", false),
+        ("/bin/other", false),
+        ("/usr/bin/agent/x", false),
+    ] {
+        assert_eq!(tree.has(path), expected, "{path}");
+    }
+}
+
+#[test]
 fn programs_bring_the_libraries_that_they_need() {
     let own = std::env::current_exe().unwrap();
     let mut tree = Tree::default();

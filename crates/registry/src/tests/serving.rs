@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -9,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Digest, ImageStore, serve};
+use crate::serve::{Limits, serve_within};
+use crate::{Digest, ImageStore};
 
 /// A layout in a directory, with one image of one layer; gives the digests of manifest and layer.
 fn write_layout(dir: &Path, name: &str, layer: &[u8]) -> (Digest, Digest) {
@@ -65,11 +67,15 @@ impl Answer {
 
 impl Registry {
     async fn start() -> Registry {
+        Registry::within(Limits { connections: 16, life: Duration::from_secs(60) }).await
+    }
+
+    async fn within(limits: Limits) -> Registry {
         let dir = TempDir::new().unwrap();
         let store = Arc::new(ImageStore::open(dir.path()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let served = tokio::spawn(serve(listener, store, stop.clone()));
+        let served = tokio::spawn(serve_within(limits, listener, store, stop.clone()));
         Registry { dir, address, stop, served }
     }
 
@@ -195,6 +201,15 @@ async fn sandboxes_have_their_image_without_an_archive() {
     let (manifest, _) = write_layout(&registry.dir.path().join("a"), "registry.k8s.io/pause:3.10", b"files");
     let answer = registry.get("/v2/pause/manifests/3.10?ns=registry.k8s.io").await;
     assert_eq!(Digest::of(&answer.body), manifest);
+}
+
+#[tokio::test]
+async fn who_holds_the_last_place_does_not_hold_it_for_ever() {
+    let limits = Limits { connections: 1, life: Duration::from_millis(20) };
+    let registry = Registry::within(limits).await;
+    let mut idle = TcpStream::connect(registry.address).await.unwrap();
+    assert_eq!(registry.get("/v2/").await.status, 200);
+    assert_eq!(idle.read(&mut [0]).await.unwrap(), 0);
 }
 
 #[tokio::test]
