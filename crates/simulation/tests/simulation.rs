@@ -59,7 +59,7 @@ fn whatever_a_namespace_user_writes_templates_are_the_daemonsets_own_and_creatio
 }
 
 /// Seeds that have found something.
-const FINDERS: [u64; 20] = [
+const FINDERS: [u64; 21] = [
     124,
     1408,
     1751,
@@ -80,6 +80,7 @@ const FINDERS: [u64; 20] = [
     22_890_636_569_878,
     245_507_386_879_412,
     226_229_107_329_044,
+    262_078_731_228_008,
 ];
 /// ... and under policies.
 const FINDERS_UNDER_POLICIES: [u64; 13] = [

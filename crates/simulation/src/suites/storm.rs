@@ -13,8 +13,9 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(1_200);
 /// ... and for this time nothing is written.
 const STAYS_FOR: Duration = Duration::from_secs(240);
 
-/// A controller that was behind has seen by then what was put right.
-const CATCHES_UP_WITHIN: Duration = Duration::from_secs(10);
+/// A controller that was behind has seen by then what was put right: a watch that is silent is given up after 150 s,
+/// and the pause before the next one is at most 30 s.
+const CATCHES_UP_WITHIN: Duration = Duration::from_secs(200);
 /// So long nobody does anything before the last roll-out under a policy: what the faults did to nodes is over.
 const RESTS_FOR: Duration = Duration::from_secs(120);
 
