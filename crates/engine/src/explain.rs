@@ -63,6 +63,8 @@ pub struct PodState {
     pub ready: bool,
     /// Ready for minReadySeconds.
     pub available: bool,
+    /// When it will be, if it stays ready.
+    pub available_at: Option<Time>,
     /// Made from the current template ([F1](crate::spec#f1)).
     pub updated: bool,
     /// metadata.deletionTimestamp is set.
@@ -139,13 +141,15 @@ impl Engine {
             last_millis,
             now,
         );
+        let (available, available_at) = availability(row, min_ready_seconds, now);
         PodState {
             name: row.name.to_string(),
             uid: row.uid,
             phase: row.phase,
             bound: row.bound,
             ready: row.ready,
-            available: availability(row, min_ready_seconds, now).0,
+            available,
+            available_at,
             updated: daemonset.is_updated(&self.tables.labels, row.labels),
             terminating: row.deleting,
             delete_requested: row.delete_sent,

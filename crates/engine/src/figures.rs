@@ -7,7 +7,7 @@ use crate::base::{Time, Uid};
 use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
 use crate::facts::Status;
-use crate::policy::{NodeFailure, NodeState, RolloutFigures, RolloutPhase, RolloutState};
+use crate::policy::{NodeFailure, NodeState, RolloutFigures, RolloutPhase, RolloutState, Unwell};
 use crate::status::live;
 
 /// One DaemonSet as the engine sees it now.
@@ -62,8 +62,12 @@ pub struct Rollout<'a> {
     pub last_good: Option<&'a str>,
     /// It has no waves: a first roll-out at once, or the way back to what was good before.
     pub is_without_waves: bool,
-    /// When the wave under way was complete, if it is: its bake time counts from then.
+    /// It leads back to the last good revision.
+    pub is_return: bool,
+    /// When the wave under way was complete, if it is.
     pub wave_done_at: Option<Time>,
+    /// When it will have been watched for long enough then.
+    pub baked_at: Option<Time>,
     /// Its numbers of nodes.
     pub figures: RolloutFigures,
     /// Nodes that failed.
@@ -85,6 +89,8 @@ pub struct RolloutNode {
     pub is_disrupted: bool,
     /// It was not well when its turn came: it costs nothing, blocks nothing and cannot fail.
     pub is_exempt: bool,
+    /// What is wrong with it now.
+    pub unwell: Option<Unwell>,
     /// No pod is created on it for now.
     pub is_held: bool,
     /// It was well and failed with its new pod.
@@ -104,7 +110,9 @@ fn figures<'a>((daemonset, rollout): (&'a DaemonSetState, &'a RolloutState)) -> 
         revision: rollout.hash.as_deref(),
         last_good: rollout.last_good.as_deref(),
         is_without_waves: rollout.needs_no_waves(),
+        is_return: rollout.is_return(),
         wave_done_at: rollout.wave_done_at,
+        baked_at: rollout.baked_at(),
         figures: rollout.figures,
         failed: rollout.notes.failed().len(),
         started_at: rollout.started_at,
@@ -136,6 +144,7 @@ impl Engine {
                 wave: waves.iter().position(|members| members[index]).map(|wave| wave + 1),
                 is_disrupted: noted.is_disrupted,
                 is_exempt: noted.is_exempt,
+                unwell: state.unwell(),
                 is_held: rollout.holds(state.node),
                 failure: rollout.notes.failed().get(state.name()).cloned(),
             }

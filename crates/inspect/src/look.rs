@@ -268,6 +268,7 @@ impl<'a> Set<'a> {
             node: self.look.node(node),
             nodes_seen: self.look.nodes_seen(),
             daemonset: self.value,
+            available_at: state.available_at,
             now: self.look.now,
         };
         Some(case.reason())

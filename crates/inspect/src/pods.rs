@@ -32,6 +32,8 @@ pub struct Case<'a> {
     pub nodes_seen: bool,
     /// The DaemonSet.
     pub daemonset: &'a Value,
+    /// When it will be available, if it stays ready.
+    pub available_at: Option<Time>,
     /// Now.
     pub now: Time,
 }
@@ -127,10 +129,7 @@ impl Case<'_> {
     fn young(&self) -> Reason {
         let min_ready = self.daemonset["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
         let text = format!("ready, and not yet for minReadySeconds ({min_ready}s)");
-        let at = self.pod.ready_since.map(|since| Time::from_seconds(since + min_ready));
-        let detail = at
-            .filter(|at| *at > self.now)
-            .map(|at| format!("available in {}", human(at.millis_since(self.now))));
+        let detail = self.available_at.map(|at| format!("available in {}", human(at.millis_since(self.now))));
         Reason::new(Kind::MinReadySeconds, text)
             .since(self.pod.ready_since)
             .detail(detail.unwrap_or_default())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use everynode_engine::policy::{Gate, PolicyFact, RolloutPhase};
-use everynode_engine::{Rollout, RolloutNode};
+use everynode_engine::{Rollout, RolloutNode, Time};
 use everynode_model::time;
 use everynode_plan::some;
 use serde::Serialize;
@@ -160,8 +160,7 @@ impl<'a> Conducted<'a> {
     }
 
     fn until(&self) -> String {
-        let bake = self.policy.spec.waves.get(self.rollout.wave - 1).map_or(0, |wave| wave.bake_seconds);
-        let until = self.rollout.wave_done_at.map(|done| done.seconds() + bake);
+        let until = self.rollout.baked_at.map(Time::seconds);
         until.map(|until| format!(" until {}", time::format(until))).unwrap_or_default()
     }
 

@@ -1,16 +1,12 @@
 //! What a roll-out policy makes of a plan: its waves, whom it spares, and how it ends.
 
 use everynode_api::{FailedNode, RolloutStatus};
-use everynode_engine::policy::{Gate, OnFailure, PolicyFact, RolloutPhase};
-use everynode_engine::{CORDONED_TAINT, NOT_READY_TAINTS};
+use everynode_engine::policy::{Gate, OnFailure, PolicyFact, RolloutPhase, Unwell};
 use serde::Serialize;
 
-use crate::model::{Model, ModelNode};
+use crate::model::Model;
 use crate::run::Run;
 use crate::words::NodeReason;
-
-/// Why a node is exempt whose daemon may be ready.
-pub(crate) const CORDONED: &str = "the node is cordoned";
 
 /// A roll-out that a policy conducts.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +63,10 @@ impl Conducted {
     pub(crate) fn of(model: &Model, run: &Run) -> Option<Conducted> {
         let [policy] = run.policies.as_slice() else { return None };
         let said = said(model, policy).cloned().unwrap_or_default();
+        let exempt = |(node, unwell): &(String, Unwell)| NodeReason {
+            node: node.clone(),
+            reason: unwell_text(*unwell).to_owned(),
+        };
         let reason = |one: FailedNode| NodeReason { node: one.node, reason: one.reason };
         let last = run.tally.steps.iter().rev().find(|step| step.phase != RolloutPhase::Complete);
         let is_without_waves = last.is_some_and(|step| step.is_without_waves);
@@ -83,9 +83,9 @@ impl Conducted {
             },
             paused: policy.spec.paused,
             waves: (1..=waves).map(|number| wave(model, policy, run, number)).collect(),
-            is_return: is_without_waves && model.pods.iter().any(|pod| !pod.pod.deleting),
+            is_return: last.is_some_and(|step| step.is_return),
             failed: said.failed_nodes.into_iter().map(reason).collect(),
-            exempt: exempt(model),
+            exempt: run.tally.unwell.iter().flatten().map(exempt).collect(),
         })
     }
 }
@@ -123,33 +123,10 @@ fn wave(model: &Model, policy: &PolicyFact, run: &Run, number: usize) -> PolicyW
     }
 }
 
-/// The eligible nodes that are not well before they are touched.
-fn exempt(model: &Model) -> Vec<NodeReason> {
-    let without_ready = without_ready_pod(model);
-    let eligible = model.nodes.iter().zip(without_ready).filter(|(node, _)| node.verdict.should_run);
-    let unwell = eligible.filter_map(|(node, is_without)| {
-        let reason = unwell(node, is_without)?;
-        Some(NodeReason { node: node.name.clone(), reason: reason.to_owned() })
-    });
-    unwell.collect()
-}
-
-/// For each node whether it has pods, of which none is ready or about to be.
-fn without_ready_pod(model: &Model) -> Vec<bool> {
-    let mut found = vec![None; model.nodes.len()];
-    for pod in model.pods.iter().filter(|pod| !pod.pod.deleting) {
-        let Some(node) = pod.node.and_then(|node| found.get_mut(node as usize)) else { continue };
-        let is_late = !pod.pod.ready && !pod.is_starting;
-        *node = Some(node.is_none_or(|all_late| all_late) && is_late);
-    }
-    found.into_iter().map(|all_late| all_late == Some(true)).collect()
-}
-
-fn unwell(node: &ModelNode, is_without_ready_pod: bool) -> Option<&'static str> {
-    let has = |keys: &[&str]| node.taints.iter().any(|(key, ..)| keys.contains(&key.as_str()));
-    match () {
-        () if node.not_ready_since.is_some() || has(&NOT_READY_TAINTS) => Some("the node is not ready"),
-        () if has(&[CORDONED_TAINT]) => Some(CORDONED),
-        () => is_without_ready_pod.then_some("its pod is not ready"),
+fn unwell_text(unwell: Unwell) -> &'static str {
+    match unwell {
+        Unwell::NotReady => "the node is not ready",
+        Unwell::Cordoned => "the node is cordoned",
+        Unwell::NoReadyPod => "its pod is not ready",
     }
 }

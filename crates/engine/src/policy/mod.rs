@@ -30,6 +30,7 @@ pub use spec::{PolicyFact, PolicyRef};
 pub(crate) use digest::DataDigest;
 pub use digest::data_digest;
 pub(crate) use node_state::NodeState;
+pub use node_state::Unwell;
 pub use notes::StoredNotes;
 pub(crate) use policies::Policies;
 pub use rollout::RolloutFigures;

@@ -52,6 +52,8 @@ pub(crate) struct NodeState {
     pub new: Option<Daemon>,
     /// A pod of another revision.
     pub old: Option<Daemon>,
+    /// It has pods, those that are to go among them, and none of them is ready.
+    pub lacks_ready_pod: bool,
     /// A pod is terminating, or was asked for and has not been seen.
     pub is_busy: bool,
     /// Something comes before any roll-out here ([F0](crate::spec#f0), [G3](crate::spec#g3)): a pod is to be
@@ -65,7 +67,28 @@ pub(crate) struct NodeState {
     pub due: Option<Time>,
 }
 
+/// What is wrong with a node before a roll-out has touched it. Such a node costs nothing and blocks nothing when its
+/// turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwell {
+    /// Its kubelet does not report.
+    NotReady,
+    /// People keep new pods away from it.
+    Cordoned,
+    /// It has pods, and none of them is ready.
+    NoReadyPod,
+}
+
 impl NodeState {
+    /// What is wrong with it, if anything is.
+    pub fn unwell(&self) -> Option<Unwell> {
+        match self.health {
+            Health::NotReady(_) => Some(Unwell::NotReady),
+            Health::Cordoned => Some(Unwell::Cordoned),
+            Health::Well => self.lacks_ready_pod.then_some(Unwell::NoReadyPod),
+        }
+    }
+
     /// metadata.name of the node.
     pub fn name(&self) -> &Arc<str> {
         &self.turn.name

@@ -79,6 +79,8 @@ impl Tables {
             health: self.health(node),
             new,
             old,
+            lacks_ready_pod: !members.claimed.is_empty()
+                && !members.claimed.iter().any(|member| member.ready),
             is_busy,
             is_unsettled,
             domain: spec.domain.as_ref().map_or_else(Box::default, |domain| text(&domain.label)),

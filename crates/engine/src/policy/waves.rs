@@ -84,8 +84,14 @@ impl RolloutState {
     pub fn needs_no_waves(&self) -> bool {
         match &self.last_good {
             None => !self.policy.spec.paces_creations,
-            good => *good == self.hash,
+            Some(_) => self.is_return(),
         }
+    }
+
+    /// When the wave under way has been watched for long enough; none before it is complete.
+    pub fn baked_at(&self) -> Option<Time> {
+        let wave = self.policy.spec.waves.get(self.wave)?;
+        Some(self.wave_done_at?.plus_millis(wave.bake_seconds * 1000))
     }
 
     fn is_promoted(&self) -> bool {
@@ -160,12 +166,12 @@ impl RolloutState {
             (self.phase, self.wave_done_at, self.reason) = (RolloutPhase::Stalled, None, reason);
             return Some(None);
         }
-        let done_at = *self.wave_done_at.get_or_insert(now);
-        let baked_at = done_at.plus_millis(wave.bake_seconds * 1000);
-        if now < baked_at && !is_empty {
+        self.wave_done_at.get_or_insert(now);
+        let bakes_until = self.baked_at().filter(|baked_at| now < *baked_at && !is_empty);
+        if bakes_until.is_some() {
             self.phase = RolloutPhase::Baking;
             self.reason = RolloutReason::Baking { wave: wave.name, seconds: wave.bake_seconds };
-            return Some(Some(baked_at));
+            return Some(bakes_until);
         }
         if wave.gate == Gate::Manual && self.wave + 1 < waves && !self.is_promoted() {
             self.phase = RolloutPhase::WaitingForPromotion;

@@ -1,9 +1,9 @@
 //! What somebody should know of a roll-out that a policy conducts.
 
-use everynode_engine::policy::{PolicyFact, RolloutPhase, Wave};
+use everynode_engine::policy::{PolicyFact, RolloutPhase, Unwell, Wave};
 
 use super::finding::{Finding, FindingKind, Severity, finding};
-use crate::conducted::{CORDONED, Conducted, end, said};
+use crate::conducted::{Conducted, end, said};
 use crate::model::{Model, ModelNode};
 use crate::run::Run;
 use crate::spread::human;
@@ -135,8 +135,8 @@ fn excess(model: &Model, policy: &PolicyFact, runs: &[Run]) -> Option<Finding> {
     let allowed = u32::try_from(said(model, policy)?.max_unavailable).ok()?;
     let worst = runs.iter().max_by_key(|run| run.tally.worst_unserved)?;
     let (most, before) = (worst.tally.worst_unserved, worst.unserved_before);
-    let exempt = Conducted::of(model, worst).map(|conducted| conducted.exempt).unwrap_or_default();
-    let cordoned = exempt.iter().filter(|one| one.reason == CORDONED).count();
+    let cordoned =
+        worst.tally.unwell.iter().flatten().filter(|(_, unwell)| *unwell == Unwell::Cordoned).count();
     let cordoned = u32::try_from(cordoned).unwrap_or(u32::MAX);
     (most > allowed.saturating_add(before).saturating_add(cordoned)).then(|| {
         let message = format!(

@@ -1,6 +1,6 @@
 //! What a run counts.
 
-use everynode_engine::policy::RolloutPhase;
+use everynode_engine::policy::{RolloutPhase, Unwell};
 
 /// One replacement: when, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Step {
     pub wave: usize,
     /// There are no waves: a first roll-out at once, or the way back to what was good before.
     pub is_without_waves: bool,
+    /// It leads back to the last good revision.
+    pub is_return: bool,
 }
 
 /// Why something was not created.
@@ -73,6 +75,8 @@ pub struct Tally {
     pub progress: u64,
     /// What the status of a policy said of it last.
     pub message: String,
+    /// Eligible nodes that are not well before a policy's roll-out touches any; none without a policy.
+    pub unwell: Option<Vec<(String, Unwell)>>,
     /// How a policy's roll-out went.
     pub steps: Vec<Step>,
 }
