@@ -11,8 +11,8 @@ use everynode_cri::messages::{
 };
 use http::Response;
 
-use super::Kubelet;
 use super::answer::{Body, whole};
+use super::state::Kubelet;
 use crate::machine::ContainerState;
 use crate::runtime::label;
 

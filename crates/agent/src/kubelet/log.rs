@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Kubelet;
 use super::answer::{Body, BodyError, Refusal};
 use super::query::Query;
 use super::route::Target;
+use super::state::Kubelet;
 use crate::layout::log_path;
 use crate::logs::{LogOptions, LogReader, Stream};
 use crate::pod_spec::{Pod, ShownContainer};

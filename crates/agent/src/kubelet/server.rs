@@ -12,8 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use super::serve::serve;
+use super::state::{Connection, Kubelet};
+use super::tls;
 use super::user::User;
-use super::{Connection, Kubelet, tls};
 
 /// Connections that are open at the same time, streams that they turned into among them; others wait.
 const CONNECTIONS: usize = 512;
@@ -119,7 +121,7 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, kubelet: Arc<Kubelet>, 
     let connection = Connection { user, place: Arc::new(place) };
     let service = service_fn(move |request| {
         let (kubelet, connection) = (kubelet.clone(), connection.clone());
-        async move { Ok::<_, std::convert::Infallible>(kubelet.serve(connection, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(serve(&kubelet, connection, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::answer::{Body, BodyError, Refusal, full};
 use super::query::Query;
 use super::route::{StreamKind, Target};
-use super::{Connection, Kubelet};
+use super::state::{Connection, Kubelet};
 use crate::bound::BoundPod;
 
 /// How long the runtime may take to prepare a stream, and to begin it.
