@@ -1,5 +1,5 @@
 //! `everynode image`, as its user sees it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod common;
 
