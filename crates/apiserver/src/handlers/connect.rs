@@ -152,7 +152,8 @@ pub async fn connect(call: &Call<'_>, way: Way, passed: Passed) -> Result<Respon
         Some(upgrade) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             Ok(switch(answer, upgrade, place, call.state.stop.clone()))
         }
-        _ if way == Way::Log && !answer.status().is_success() => Err(refusal(answer).await),
+        // kubectl takes a sentence with a colon for an object without a message.
+        _ if way != Way::Node && !answer.status().is_success() => Err(refusal(answer).await),
         _ => Ok(pass_back(answer, place, call.state.stop.clone())),
     }
 }
