@@ -260,6 +260,13 @@ fn a_halted_roll_out_goes_on_when_it_is_tried_again_and_back_when_it_is_aborted(
     fleet.roll(runs);
     assert_eq!((fleet.phase(), fleet.pods_with("i:2")), ("Complete", 5));
 
+    change_image(&mut fleet.cluster, fleet.uid, "i:3");
+    fleet.roll(|image| if image == "i:3" { Image::NeverReady } else { Image::Runs });
+    assert_eq!((fleet.phase(), fleet.pods_with("i:3")), ("Halted", 1));
+    fleet.annotate("abort", fleet.hash());
+    fleet.roll(runs);
+    assert_eq!((fleet.phase(), fleet.pods_with("i:2")), ("RolledBack", 5));
+
     let waves = json!([{"nodes": 2, "gate": "Manual"}, {"nodes": "100%"}]);
     let mut fleet = Fleet::new(5, rolling(1, 0)).with_policy(json!({"waves": waves}));
     change_image(&mut fleet.cluster, fleet.uid, "i:2");

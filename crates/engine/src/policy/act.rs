@@ -82,10 +82,16 @@ impl Tables {
                 format!("Policy {} begins with revision {hash}", policy.key.name),
             );
         }
+        let was_aborted = rollout.aborted;
         rollout.obey(now);
+        let is_aborted_now = rollout.aborted && !was_aborted;
         let found = self.look(daemonset, rollout, now);
         self.end_first_rollout(daemonset, rollout, now);
         let wake = match rollout.phase {
+            RolloutPhase::Halted if is_aborted_now => {
+                self.halt(daemonset, rollout, rollout.failure_budget());
+                None
+            }
             RolloutPhase::Halted => None,
             phase if phase.is_back() => {
                 self.note_rollback(daemonset, rollout);
