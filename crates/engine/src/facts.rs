@@ -259,11 +259,11 @@ pub enum Outcome {
         /// The pod's new resource version.
         resource_version: u64,
     },
-    /// DeletePod, ReleasePod, DeleteRevision, ReleaseRevision, RecordEvent: done.
+    /// DeletePod, ReleasePod, DeleteRevision, RecordEvent: done.
     Done,
     /// The object is not there, or is another one of the same name (404, or 409 or 422 because of the uid).
     Gone,
-    /// CreateRevision, UpdateRevision, AdoptRevision: the revision as it now is.
+    /// CreateRevision, UpdateRevision, AdoptRevision, ReleaseRevision: the revision as it now is.
     Revision(Box<RevisionFact>),
     /// CreateRevision: the name is taken, by this revision ([J7](crate::spec#j7)).
     RevisionExists(Box<RevisionFact>),

@@ -310,11 +310,6 @@ impl Tables {
         match (write, outcome) {
             (_, Outcome::Revision(fact)) => self.take_revision(daemonset, *fact),
             (RevisionWrite::Create, Outcome::RevisionExists(fact)) => self.name_is_taken(daemonset, *fact),
-            (RevisionWrite::Release(uid), Outcome::Done) => {
-                if let Some(row) = self.revision_mut(daemonset, uid) {
-                    row.fact.controller = PodController::Nobody;
-                }
-            }
             (RevisionWrite::Collision, Outcome::CollisionCount { count, resource_version }) => {
                 daemonset.stored.collision_count = Some(count);
                 daemonset.resource_version = daemonset.resource_version.max(resource_version);

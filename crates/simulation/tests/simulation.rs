@@ -99,7 +99,7 @@ const FINDERS_UNDER_POLICIES: [u64; 13] = [
     113_548_075_721_495,
 ];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
-const HOSTILE_FINDERS: [u64; 11] = [
+const HOSTILE_FINDERS: [u64; 12] = [
     5000000012,
     62255117925910,
     50841521403997,
@@ -111,6 +111,7 @@ const HOSTILE_FINDERS: [u64; 11] = [
     28658930341231,
     56823704921751,
     194827866803629,
+    54635743758711,
 ];
 
 #[test]

@@ -193,11 +193,7 @@ impl Executor {
             Work::ReleaseRevision(revision) => {
                 let (path, body) =
                     (revision_path(daemonset, &revision.name), body::release(daemonset, revision.uid));
-                self.api
-                    .strategic_patch_for_metadata(&path, body)
-                    .await
-                    .map_err(released)
-                    .map(|_| Outcome::Done)
+                revision_outcome(&self.api.strategic_patch(&path, body).await.map_err(released)?)
             }
             Work::WriteStatus { status } => self.write_status(daemonset, status).await,
             Work::BumpCollisionCount { expected, next } => {

@@ -459,8 +459,7 @@ impl Objects {
                 let adopt = matches!(work, Work::AdoptRevision(_));
                 fact.controller =
                     if adopt { PodController::DaemonSet(daemonset.uid) } else { PodController::Nobody };
-                let fact = self.put_revision(fact);
-                if adopt { Outcome::Revision(Box::new(fact)) } else { Outcome::Done }
+                Outcome::Revision(Box::new(self.put_revision(fact)))
             }
             Work::DeleteRevision(revision) => {
                 if !self.revisions.contains_key(&revision.uid) {

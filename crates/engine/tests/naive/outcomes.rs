@@ -231,11 +231,6 @@ impl Naive {
                     self.written(*fact);
                 }
             }
-            (Work::ReleaseRevision(one), Outcome::Done) => {
-                if let Some(row) = self.revisions.get_mut(&one.uid) {
-                    row.fact.controller = PodController::Nobody;
-                }
-            }
             (_, Outcome::CollisionCount { count, resource_version }) => {
                 if let Some(set) = self.sets.get_mut(&uid) {
                     set.stored.collision_count = Some(count);

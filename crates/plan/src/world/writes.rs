@@ -207,13 +207,16 @@ impl World<'_> {
                 }
                 (fact, true)
             }
-            Work::DeleteRevision(revision) | Work::ReleaseRevision(revision) => {
+            Work::DeleteRevision(revision) => {
                 let Some(fact) = self.revisions.remove(&revision.uid) else { return Outcome::Gone };
                 (fact, false)
             }
-            Work::AdoptRevision(revision) => {
+            Work::AdoptRevision(revision) | Work::ReleaseRevision(revision) => {
                 let Some(mut fact) = self.revisions.get(&revision.uid).cloned() else { return Outcome::Gone };
-                fact.controller = PodController::DaemonSet(daemonset.uid);
+                fact.controller = match work {
+                    Work::AdoptRevision(_) => PodController::DaemonSet(daemonset.uid),
+                    _ => PodController::Nobody,
+                };
                 (fact, true)
             }
             _ => return Outcome::Done,
