@@ -117,7 +117,8 @@ impl Router {
         let mut head = Head::read(request.headers(), target, query)?;
         let is_audited = self.audit.is_some();
         if let Some(way) = Way::of(&head.target) {
-            return self.connect(client, request, head, way).await;
+            // Seldom, and with TLS large: all other requests would carry the room for it.
+            return Box::pin(self.connect(client, request, head, way)).await;
         }
         if verb == Verb::Watch {
             return handlers::watch(&head.into_call(&self.state, client.user, is_audited));
