@@ -102,7 +102,18 @@ pub async fn collect<S: std::error::Error + 'static>(
     namespace: Option<&str>,
     sink: &mut (dyn FnMut(Record) -> Result<(), S> + Send),
 ) -> Result<Vec<Unseen>, CollectError<S>> {
-    collect_parts(client, mask, namespace, true, sink).await
+    let mut without_words = |mut record: Record| {
+        forget_last_words(&mut record);
+        sink(record)
+    };
+    collect_parts(client, mask, namespace, true, &mut without_words).await
+}
+
+/// What containers wrote may hold a secret: it is told, and not kept.
+fn forget_last_words(record: &mut Record) {
+    let Record::Pod(pod) = record else { return };
+    let containers = pod.detail.iter_mut().flat_map(|detail| &mut detail.containers);
+    containers.filter_map(|one| one.ended.as_mut()).for_each(|ended| ended.last_words.clear());
 }
 
 /// As [`collect`]; whether nothing can be said without the nodes is told.

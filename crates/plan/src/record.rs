@@ -289,8 +289,8 @@ pub struct Ended {
     /// finishedAt, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<i64>,
-    /// The last line of its termination message. Snapshots do not have it: it may hold a secret.
-    #[serde(skip)]
+    /// The last line of its termination message.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub last_words: String,
 }
 
