@@ -6,6 +6,7 @@
 
 #[cfg(feature = "cluster")]
 pub mod cluster;
+pub mod containers;
 #[cfg(feature = "fleets")]
 pub mod fleets;
 #[cfg(feature = "proxy")]
@@ -42,7 +43,7 @@ pub enum Need {
     RolloutPolicies,
     /// A kube-controller-manager.
     ControllerManager,
-    /// The rights of root, and in the path containerd, runc, a static busybox, `unshare` and `setpriv`.
+    /// The rights of root, and in the path containerd, runc, a static busybox, `ip`, `unshare` and `setpriv`.
     Containerd,
     /// `dpkg-deb`, which reads packages of Debian.
     Dpkg,

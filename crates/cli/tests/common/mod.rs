@@ -9,6 +9,7 @@ pub mod doubles;
 pub mod native;
 pub mod over;
 pub mod permissions;
+pub mod real;
 pub mod watch;
 
 use std::io::{BufRead, BufReader};

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use everynode_cri::messages::{ImageSpec, PullImageRequest, VersionRequest};
 use everynode_cri::{Client, Endpoint};
 use everynode_registry::ImageStore;
+use everynode_testkit::containers::{have_containerd, static_busybox};
 use everynode_testkit::wait::eventually;
-use everynode_testkit::{Need, skip};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,42 +26,12 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 const SCRIPT: &str = "mount --make-rprivate / && mount --make-rshared / && mount -t tmpfs tmpfs /run \
     && exec containerd --config \"$0\"";
 
-const PROGRAMS: [&str; 5] = ["containerd", "containerd-shim-runc-v2", "runc", "unshare", "setpriv"];
-
 pub struct Containerd {
     child: Child,
     folder: Option<TempDir>,
     cgroup: String,
     /// Its registry ends with it.
     _registry: DropGuard,
-}
-
-/// A program in the path.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
-/// A busybox that needs no library.
-fn static_busybox() -> Option<PathBuf> {
-    let busybox = find("busybox")?;
-    // A program that is not static names its loader.
-    let is_static = !fs::read(&busybox).ok()?.windows(4).any(|window| window == b"/ld-");
-    is_static.then_some(busybox)
-}
-
-/// What is missing, if anything is.
-fn missing() -> Option<String> {
-    let absent = PROGRAMS.into_iter().find(|program| find(program).is_none());
-    if let Some(program) = absent {
-        return Some(format!("{program} is not here"));
-    }
-    if static_busybox().is_none() {
-        return Some("a static busybox is not here".to_owned());
-    }
-    let is_root =
-        Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|it| it.status.success());
-    (!is_root).then(|| "root's rights are needed".to_owned())
 }
 
 fn config(folder: &Path) -> String {
@@ -112,8 +82,7 @@ impl Containerd {
     /// Starts one that has the images of this test; says so where that is not possible.
     pub async fn start() -> Option<Containerd> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        if let Some(missing) = missing() {
-            skip(Need::Containerd, &missing);
+        if !have_containerd() {
             return None;
         }
         let folder = TempDir::new().unwrap();

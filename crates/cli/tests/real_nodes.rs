@@ -1,0 +1,173 @@
+//! Real nodes of `everynode up`: daemons that really run, and nothing that stays when they end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop and speak"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use common::real::{RealCluster, command, family, fetch, launch, node_exporter, prepare, shell};
+use common::{LIMIT, eventually, everynode, get};
+use serde_json::json;
+
+/// Waits until of these processes none is left, nor a mount of these files.
+async fn ended(processes: &BTreeSet<(u32, String)>, files: &Path) {
+    eventually("all processes and mounts go", LIMIT, async || {
+        let left: Vec<String> = processes
+            .iter()
+            .filter(|one| family(one.0).contains(one) && Path::new(&format!("/proc/{}", one.0)).exists())
+            .map(|(pid, _)| format!("{pid}: {}", command(*pid)))
+            .collect();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter(|line| line.contains(files.to_str().unwrap())).map(str::to_owned);
+        let left: Vec<String> = left.into_iter().chain(mounts).collect();
+        if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
+    })
+    .await;
+}
+
+/// Folders of cgroups of nodes whose files are here, in any hierarchy.
+fn cgroups(of: &BTreeSet<String>) -> Vec<String> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
+    let folders =
+        hierarchies.chain([root.to_owned()]).flat_map(|folder| of.iter().map(move |name| folder.join(name)));
+    folders.filter(|folder| folder.exists()).map(|folder| folder.display().to_string()).collect()
+}
+
+/// The cgroups of clusters that processes are in, by their names.
+fn cgroups_of(processes: &BTreeSet<(u32, String)>) -> BTreeSet<String> {
+    let read = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let lines: Vec<String> = processes
+        .iter()
+        .flat_map(|(pid, _)| read(pid).lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    lines
+        .iter()
+        .filter_map(|line| line.rsplit(':').next()?.trim_start_matches('/').split('/').next())
+        .filter(|name| name.starts_with("everynode-"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_real_node_is_a_machine_to_its_daemons_and_leaves_nothing() {
+    let Some(mut cluster) = RealCluster::start(2, 2).await else { return };
+    let written = Path::new("/etc").join(format!("everynode-test-{}", std::process::id()));
+    let script = format!(
+        "touch /host{}; mkdir /www; hostname > /www/index.html; exec busybox httpd -f -p 9100 -h /www",
+        written.display()
+    );
+    let mut container = shell(&script);
+    container["readinessProbe"] = json!({"httpGet": {"port": 9100, "path": "/"}, "periodSeconds": 1});
+    container["volumeMounts"] =
+        json!([{"name": "root", "mountPath": "/host", "mountPropagation": "HostToContainer"}]);
+    let root = json!([{"name": "root", "hostPath": {"path": "/"}}]);
+    cluster.run(container, json!({"hostPID": true, "volumes": root})).await;
+    cluster.available(4).await;
+
+    let nodes = cluster.nodes();
+    let answers: BTreeSet<String> =
+        nodes.iter().map(|node| fetch(*node, "http://127.0.0.1:9100/").unwrap().trim().to_owned()).collect();
+    assert_eq!(answers, ["real-1", "real-2"].map(str::to_owned).into(), "each has port 9100 and a name");
+    let other = fetch(nodes[0], "http://172.18.0.3:9100/").unwrap();
+    assert_eq!(other.trim(), "real-2", "nodes see each other");
+    assert!(!written.exists(), "what is written to the host's path stays in the node");
+
+    let processes = family(cluster.process.id());
+    let cgroups_before = cgroups_of(&processes);
+    assert!(!cgroups_before.is_empty() && !cgroups(&cgroups_before).is_empty(), "{processes:?}");
+    cluster.stop();
+    ended(&processes, &cluster.files()).await;
+    assert_eq!(cgroups(&cgroups_before), [""; 0]);
+    assert!(!cluster.files().exists(), "files of nodes go with them");
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_killed_takes_its_nodes_along_and_the_next_start_tidies_up() {
+    let Some(mut cluster) = RealCluster::start(1, 0).await else { return };
+    cluster.run(shell("exec busybox sleep 100000"), json!({})).await;
+    cluster.available(1).await;
+    let processes = family(cluster.process.id());
+    assert!(processes.len() >= 6, "up, unshare, the agent, containerd, a shim, the daemon: {processes:?}");
+
+    cluster.process.kill().unwrap();
+    cluster.process.wait().unwrap();
+    ended(&processes, &cluster.files()).await;
+    let old = cluster.files().join("real-1/log");
+    let old_cgroups = cgroups_of(&processes);
+    assert!(old.exists(), "nobody was left to remove it");
+    fs::write(cluster.files().join("left"), "").unwrap();
+
+    let (process, client) = launch(cluster.directory.path(), 1, 0).await;
+    (cluster.process, cluster.agent.client) = (process, client);
+    cluster.available(1).await;
+    assert!(!cluster.files().join("left").exists(), "the next start removes what was left");
+    cluster.stop();
+    assert_eq!(cgroups(&old_cgroups), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_revision_that_really_crashes_goes_back_and_its_last_words_are_told() {
+    let Some(mut cluster) = RealCluster::start(2, 0).await else { return };
+    // To a policy a node that is not Ready is down.
+    cluster.network().await;
+    cluster.run(shell("exec busybox sleep 100000"), json!({})).await;
+    cluster.available(2).await;
+    let spec = json!({
+        "selector": {"matchLabels": {"app": "agent"}},
+        "maxUnavailable": 1,
+        "waves": [{"name": "canary", "nodes": 1, "bakeSeconds": 30}, {"name": "rest", "nodes": "100%"}],
+        "failure": {"budget": 1, "action": "Pause"},
+    });
+    cluster.agent.policy("careful", spec).await;
+    cluster.agent.phase("careful", "Complete").await;
+
+    let bad = shell("echo 'no such device: /dev/x' > /dev/termination-log; exit 3");
+    let patch = json!({"spec": {"template": {"spec": {"containers": [bad]}}}});
+    cluster.agent.merge(&cluster.agent.daemonset(), patch).await;
+    let entry = cluster.agent.phase("careful", "Halted").await;
+    assert_eq!(entry["failedNodes"][0]["node"], "real-1", "{entry}");
+    let kubeconfig = cluster.directory.path().join("data/kubeconfig");
+    let everynode = |arguments: &[&str]| {
+        let mut command = everynode();
+        let output =
+            command.args(arguments).args(["-n", "default", "--kubeconfig"]).arg(&kubeconfig).output();
+        let output = output.unwrap();
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert!(output.status.success(), "{arguments:?}: {out}{err}");
+        out
+    };
+    let why = everynode(&["why", "daemonset/agent", "node/real-1"]);
+    let pods = async || get(cluster.client(), &cluster.agent.pods()).await["items"].to_string();
+    assert!(why.contains("its last words: no such device: /dev/x"), "{why}\n{}", pods().await);
+    everynode(&["rollout", "abort", "daemonset/agent"]);
+    cluster.agent.phase("careful", "RolledBack").await;
+    eventually("all nodes are back", LIMIT, async || {
+        let status = get(cluster.client(), &cluster.agent.daemonset()).await["status"].clone();
+        if status["numberAvailable"] == 2 { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    cluster.stop();
+}
+
+#[tokio::test]
+async fn a_node_exporter_tells_of_its_node() {
+    let Some(directory) = prepare() else { return };
+    let Some((container, more)) = node_exporter(directory.path()) else { return };
+    let mut cluster = RealCluster::start_in(directory, 1, 0).await;
+    cluster.run(container, more).await;
+    cluster.available(1).await;
+    let metrics = fetch(cluster.nodes()[0], "http://127.0.0.1:9100/metrics").unwrap();
+    assert!(metrics.contains("nodename=\"real-1\""), "{metrics}");
+    assert!(metrics.contains("node_network_up{device=\"eth0\"} 1"), "the node's own network");
+    cluster.stop();
+}
