@@ -12,6 +12,7 @@ mod context;
 pub mod env;
 mod events;
 pub mod fields;
+mod hosts;
 mod images;
 mod kubelet;
 mod layout;

@@ -13,6 +13,7 @@ use crate::ask;
 use crate::context::Context;
 use crate::env;
 use crate::events::PodEvent;
+use crate::hosts;
 use crate::images;
 use crate::layout::log_path;
 use crate::logs;
@@ -198,7 +199,7 @@ async fn create(
     let refused = |error: CriError| failed(FailureReason::CreateContainerError)(error.to_string());
     let image = images::status(context, image_ref).await.map_err(refused)?.unwrap_or_default();
     let env = environment(context, pod, view, container).await.map_err(wrong)?;
-    let mounts = mounts(context, pod, container, attempt, &env).await.map_err(wrong)?;
+    let mounts = mounts(context, pod, view, container, attempt, &env).await.map_err(wrong)?;
     let plan = ContainerPlan {
         attempt,
         image_ref: image_ref.to_owned(),
@@ -246,15 +247,17 @@ async fn environment(
     env::environment(pod, container, &objects, &services, &around).map_err(|error| error.to_string())
 }
 
-/// What a container sees of the volumes, and the file for its last words.
+/// What a container sees of the volumes, the file for its last words, and a hosts file where it wants one.
 async fn mounts(
     context: &Context,
     pod: &Pod,
+    view: &PodView,
     container: &Container,
     attempt: u32,
     env: &env::Env,
 ) -> Result<Vec<Mount>, String> {
     let (layout, pod, container, env) = (context.layout.clone(), pod.clone(), container.clone(), env.clone());
+    let ips = view.sandbox().map(|sandbox| sandbox.ips.clone()).unwrap_or_default();
     let made = tokio::task::spawn_blocking(move || {
         let mut mounts =
             volumes::mounts(&layout, &pod, &container, &env).map_err(|error| error.to_string())?;
@@ -269,6 +272,17 @@ async fn mounts(
             host_path: words.to_string_lossy().into_owned(),
             ..Mount::default()
         });
+        let has_own = mounts.iter().any(|mount| mount.container_path == hosts::PATH);
+        let of_node = std::fs::read_to_string(hosts::PATH).unwrap_or_default();
+        if let Some(content) = hosts::content(&pod, &of_node, &ips).filter(|_| !has_own) {
+            let file = layout.hosts(&pod.metadata.uid);
+            std::fs::write(&file, content).map_err(|error| format!("{}: {error}", file.display()))?;
+            mounts.push(Mount {
+                container_path: hosts::PATH.to_owned(),
+                host_path: file.to_string_lossy().into_owned(),
+                ..Mount::default()
+            });
+        }
         Ok(mounts)
     });
     made.await.unwrap_or_else(|error| Err(error.to_string()))

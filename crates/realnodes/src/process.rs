@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -177,6 +178,8 @@ fn command(start: &Start, log: File) -> Command {
         .args(&start.arguments)
         .env_clear()
         .envs(["PATH", "EVERYNODE_LOG"].into_iter().filter_map(|key| Some((key, std::env::var_os(key)?))))
+        // A terminal's Ctrl-C is for us: we end the node.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log);

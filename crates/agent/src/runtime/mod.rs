@@ -8,7 +8,7 @@ mod resources;
 mod security;
 
 pub use cgroup::remove_cgroup;
-pub use configs::{ContainerPlan, container_config, sandbox_config};
+pub use configs::{ContainerPlan, container_config, hostname, sandbox_config};
 pub use listing::{Lister, Listing};
 pub use names::Names;
 pub use resources::{QosClass, cgroup_parent, container_resources};

@@ -467,7 +467,8 @@ mod tests {
         let metadata = json!({"name": "agent", "namespace": "n", "uid": "d", "generation": 2});
         apply(&mut model, Followed::DaemonSets, json!({"metadata": metadata, "status": status}));
         assert!(model.snapshot().all_available(3, 3), "nothing is desired, and the ready nodes are there");
-        assert!(!model.snapshot().all_available(4, 3), "a node that is to come may want a pod");
+        assert!(!model.snapshot().all_available(4, 4), "a node that is to be ready may want a pod");
+        assert!(!model.snapshot().all_available(5, 3), "a node that is to come may want a pod");
     }
 
     #[test]
