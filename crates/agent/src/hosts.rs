@@ -10,11 +10,11 @@ pub const PATH: &str = "/etc/hosts";
 
 /// The hosts file of a pod with `hostAliases`: what the node's says, the pod itself, and the lines that it wants; `None`
 /// where the file that the runtime makes serves.
-pub fn content(pod: &Pod, of_node: &str, pod_ips: &[String]) -> Option<String> {
+pub fn content(pod: &Pod, of_node: impl FnOnce() -> String, pod_ips: &[String]) -> Option<String> {
     if pod.spec.host_aliases.is_empty() {
         return None;
     }
-    let mut text = of_node.to_owned();
+    let mut text = of_node();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -41,7 +41,7 @@ mod tests {
                 "spec": {"hostNetwork": host_network, "hostAliases": aliases},
             });
             let pod: Pod = serde_json::from_value(pod).unwrap();
-            let found = content(&pod, "127.0.0.1 localhost", &["10.0.0.7".to_owned()]);
+            let found = content(&pod, || "127.0.0.1 localhost".to_owned(), &["10.0.0.7".to_owned()]);
             assert_eq!(found.as_deref(), expected);
         };
         let aliases = serde_json::json!([{"ip": "192.0.2.1", "hostnames": ["a", "b.example.com"]}]);

@@ -60,9 +60,14 @@ pub fn capacity(max_pods: u32, disk: &std::path::Path) -> BTreeMap<String, Quant
 /// The memory of the machine in bytes.
 pub fn memory_bytes() -> i64 {
     let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = table.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kibibytes: Option<i64> = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
-    kibibytes.unwrap_or(0).saturating_mul(1_024)
+    meminfo_bytes(&table, "MemTotal").and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(0)
+}
+
+/// A figure of the kernel's table of memory, in bytes.
+pub fn meminfo_bytes(table: &str, key: &str) -> Option<u64> {
+    let rest = table.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let kibibytes: u64 = rest.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes.saturating_mul(1_024))
 }
 
 /// Keeps the node's object and its lease until it is cancelled.

@@ -273,8 +273,8 @@ async fn mounts(
             ..Mount::default()
         });
         let has_own = mounts.iter().any(|mount| mount.container_path == hosts::PATH);
-        let of_node = std::fs::read_to_string(hosts::PATH).unwrap_or_default();
-        if let Some(content) = hosts::content(&pod, &of_node, &ips).filter(|_| !has_own) {
+        let of_node = || std::fs::read_to_string(hosts::PATH).unwrap_or_default();
+        if let Some(content) = hosts::content(&pod, of_node, &ips).filter(|_| !has_own) {
             let file = layout.hosts(&pod.metadata.uid);
             std::fs::write(&file, content).map_err(|error| format!("{}: {error}", file.display()))?;
             mounts.push(Mount {

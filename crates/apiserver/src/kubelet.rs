@@ -205,13 +205,11 @@ impl Kubelets {
         let Endpoint { node, address } = endpoint;
         let connect = |source| KubeletError::Connect { node: node.clone(), address: *address, source };
         let answer = |source| KubeletError::Answer { node: node.clone(), source };
-        let (opening, tls) = (self.connector.open(node, *address), TlsConnector::from(self.tls.clone()));
-        let name = ServerName::from(address.ip());
-        // In a task of its own: a handshake on top of the stack that a request has by here would be too much for it.
-        let stream =
-            tokio::spawn(timeout(CONNECT_TIMEOUT, async move { tls.connect(name, opening.await?).await }));
-        let stream = stream.await.map_err(io::Error::other).map_err(connect)?;
-        let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(connect)?;
+        let stream = timeout(CONNECT_TIMEOUT, async {
+            let stream = self.connector.open(node, *address).await?;
+            TlsConnector::from(self.tls.clone()).connect(ServerName::from(address.ip()), stream).await
+        });
+        let stream = stream.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(connect)?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(answer)?;
         // It ends with the answer, or with the tunnel that the connection turns into.

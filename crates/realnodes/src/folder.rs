@@ -4,21 +4,24 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use crate::cgroups;
+use everynode_agent::runtime::remove_cgroup;
+
 use crate::error::RealNodesError;
 
 /// A file that its run holds locked, beside the folder of the same name.
 const LOCK: &str = "lock";
 /// How many names are tried.
 const ATTEMPTS: u32 = 1_000;
+/// How long the last process of a cgroup may take to leave it, and between two looks.
+const LEAVING: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The folder of one run. It goes with its owner; where that was killed, the next run removes it.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Of nodes' pods: the same name for all, so that it is known after the run was killed.
-    cgroup: String,
     /// Held for as long as the run lives.
     _lock: File,
 }
@@ -47,13 +50,13 @@ impl RunFolder {
 
     /// The cgroup below which a node's pods are.
     pub fn cgroup_of(&self, node: &str) -> String {
-        format!("{}/{node}", self.cgroup)
+        format!("{}/{node}", cgroup_of(&self.path))
     }
 }
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        remove(&self.path, &self.cgroup);
+        remove(&self.path);
     }
 }
 
@@ -69,10 +72,10 @@ fn take(base: &Path, number: u32) -> io::Result<Option<RunFolder>> {
     if lock.try_lock().is_err() || !path.join(LOCK).exists() {
         return Ok(None);
     }
-    Ok(Some(RunFolder { cgroup: cgroup_of(&path), path, _lock: lock }))
+    Ok(Some(RunFolder { path, _lock: lock }))
 }
 
-/// The cgroup of a run: known by the folder alone.
+/// The cgroup of a run: known by the folder alone, so that the next run knows it too.
 fn cgroup_of(path: &Path) -> String {
     let text = path.display().to_string();
     format!(
@@ -88,13 +91,17 @@ fn remove_left(base: &Path) {
         let Ok(lock) = File::open(path.join(LOCK)) else { continue };
         if lock.try_lock().is_ok() {
             tracing::info!(path = %path.display(), "removing what an earlier run left");
-            remove(&path, &cgroup_of(&path));
+            remove(&path);
         }
     }
 }
 
-fn remove(path: &Path, cgroup: &str) {
-    cgroups::remove(cgroup);
+/// Removes what a run has: its cgroup, once the last process has left it, and its files.
+fn remove(path: &Path) {
+    let (cgroup, deadline) = (cgroup_of(path), Instant::now() + LEAVING);
+    while !remove_cgroup(&cgroup) && Instant::now() < deadline {
+        std::thread::sleep(PAUSE);
+    }
     if let Err(error) = fs::remove_dir_all(path) {
         tracing::warn!(path = %path.display(), %error, "files of real nodes stay");
     }

@@ -7,7 +7,6 @@
 //!
 //! [`RealNodes`] is the side of the process that has the API; [`inside`] is what the first process of a node does.
 
-mod cgroups;
 mod error;
 mod folder;
 pub mod inside;

@@ -109,39 +109,41 @@ fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs the node until it is to end.
+/// Runs the node until it is to end. Whoever waits for the first start is told of it; where that fails nothing more is
+/// tried.
 fn keep(
     lan: &Lan,
     start: &Start,
     running: &Mutex<Running>,
     started: &mpsc::Sender<Result<(), RealNodesError>>,
 ) {
-    let name = &start.setup.name;
+    let (outcome, mut begun) = match begin(lan, start, running) {
+        Ok(child) => (Ok(()), Some(child)),
+        Err(error) => (Err(error), None),
+    };
+    // Nobody may wait for it.
+    let _ = started.send(outcome);
+    if begun.is_none() {
+        return;
+    }
     let mut failures = 0;
     loop {
-        let outcome = begin(lan, start, running);
-        let (child, told) = match outcome {
-            Ok(child) => (Some(child), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
-        if let Err(error) = &told {
-            tracing::error!(node = %name, %error, "a real node did not start");
-        }
-        // Only the first start has somebody who waits for it.
-        let is_first = started.send(told).is_ok() && failures == 0;
-        match child {
-            Some(mut child) => drop(child.wait()),
-            None if is_first => return,
-            None => {}
+        if let Some(mut child) = begun.take() {
+            drop(child.wait());
         }
         if lock(running).is_ending {
             return;
         }
         failures += 1;
+        let name = &start.setup.name;
         tracing::error!(node = %name, log = %last_lines(&log_of(&start.setup.folder)), "a real node ended");
         thread::park_timeout(PAUSES.after(failures));
         if lock(running).is_ending {
             return;
+        }
+        match begin(lan, start, running) {
+            Ok(child) => begun = Some(child),
+            Err(error) => tracing::error!(node = %name, %error, "a real node did not start"),
         }
     }
 }
@@ -160,9 +162,8 @@ fn begin(lan: &Lan, start: &Start, running: &Mutex<Running>) -> Result<Child, Re
         drop(child.wait());
         return Err(error);
     }
-    let process = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let mut running = lock(running);
-    running.process = process.and_then(|process| pidfd_open(process, PidfdFlags::empty()).ok());
+    running.process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
     running.input = child.stdin.take().filter(|_| !running.is_ending);
     Ok(child)
 }

@@ -108,6 +108,11 @@ pub(crate) fn read_document(content: &mut dyn Read, size: u64) -> io::Result<Byt
     if size > DOCUMENT_LIMIT_BYTES {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a document of it has more than 4 MiB"));
     }
+    read_whole(content, size)
+}
+
+/// Reads a content of this size, which somebody has held against a limit.
+pub(crate) fn read_whole(content: &mut dyn Read, size: u64) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     content.take(size).read_to_end(&mut bytes)?;
     if (bytes.len() as u64) < size { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes.into()) }

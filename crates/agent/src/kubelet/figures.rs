@@ -14,6 +14,7 @@ use http::Response;
 use super::answer::{Body, whole};
 use super::state::Kubelet;
 use crate::machine::ContainerState;
+use crate::node::meminfo_bytes;
 use crate::runtime::label;
 
 /// How long the runtime may take to tell.
@@ -72,17 +73,11 @@ impl NodeUsage {
                 .filter_map(|(_, number)| number.parse::<f64>().ok())
                 .sum::<f64>()
         });
-        let kibibytes = |key: &str| -> Option<u64> {
-            let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-            line.trim().trim_end_matches(" kB").parse().ok()
-        };
-        let (all, free) = (kibibytes("MemTotal:"), kibibytes("MemFree:"));
-        let inactive = kibibytes("Inactive(file):").unwrap_or(0);
+        let bytes = |key: &str| meminfo_bytes(meminfo, key);
+        let (all, free) = (bytes("MemTotal"), bytes("MemFree"));
+        let inactive = bytes("Inactive(file)").unwrap_or(0);
         let used = all.zip(free).map(|(all, free)| all.saturating_sub(free).saturating_sub(inactive));
-        NodeUsage {
-            cpu_seconds: ticks.map(|ticks| ticks / TICKS_PER_SECOND),
-            working_set_bytes: used.map(|used| used.saturating_mul(1_024)),
-        }
+        NodeUsage { cpu_seconds: ticks.map(|ticks| ticks / TICKS_PER_SECOND), working_set_bytes: used }
     }
 }
 

@@ -8,17 +8,17 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 /// No cgroup of ours is nested deeper.
 const DEPTH_LIMIT: u32 = 8;
 
-/// Removes an empty cgroup with those below it, in the one hierarchy of cgroups v2 or in each one of v1. Folders with
-/// processes stay: the kernel refuses to remove them.
-pub fn remove_cgroup(path: &str) {
+/// Removes an empty cgroup with those below it, in the one hierarchy of cgroups v2 or in each one of v1; says whether
+/// none of it is left. Folders with processes stay: the kernel refuses to remove them.
+pub fn remove_cgroup(path: &str) -> bool {
     let path = path.trim_start_matches('/');
     // Slices are systemd's to remove.
     if path.is_empty() || path.contains("..") || path.ends_with(".slice") {
-        return;
+        return false;
     }
-    for hierarchy in hierarchies() {
-        remove(&hierarchy.join(path), DEPTH_LIMIT);
-    }
+    let folders: Vec<PathBuf> = hierarchies().into_iter().map(|hierarchy| hierarchy.join(path)).collect();
+    folders.iter().for_each(|folder| remove(folder, DEPTH_LIMIT));
+    !folders.iter().any(|folder| folder.exists())
 }
 
 fn hierarchies() -> Vec<PathBuf> {

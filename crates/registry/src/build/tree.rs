@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::error::BuildError;
+use crate::archive::read_whole;
 
 /// Files, directories and links of one image.
 const NODES_LIMIT: usize = 100_000;
@@ -217,11 +218,5 @@ fn mode(found: &Metadata) -> u32 {
 pub(crate) fn read_within(content: &mut dyn Read, size: u64, left: &mut u64) -> io::Result<Option<Bytes>> {
     let Some(rest) = left.checked_sub(size) else { return Ok(None) };
     *left = rest;
-    let mut bytes = Vec::new();
-    content.take(size).read_to_end(&mut bytes)?;
-    if (bytes.len() as u64) < size {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    } else {
-        Ok(Some(bytes.into()))
-    }
+    read_whole(content, size).map(Some)
 }
