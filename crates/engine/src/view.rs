@@ -172,7 +172,8 @@ impl View {
         !self.creating && !self.adopting
     }
 
-    /// A second pod may be created: none that the server has not confirmed to be terminating could be a third.
+    /// No deletion is under way whose effect has not been seen: a second pod would be no third, and the one that stays
+    /// is known.
     fn has_room(&self) -> bool {
         !self.pods.iter().any(|pod| pod.may_stay)
     }
@@ -300,8 +301,10 @@ impl View {
         }
     }
 
+    /// A roll-out deletes one pod of a node at a time, as expectations have it
+    /// ([H2](crate::spec#h2)): when another one is about to go, this may be the one that stays.
     fn when_settled(&self, marks: u32) -> u32 {
-        if self.is_settled() { marks } else { 0 }
+        if self.is_settled() && self.has_room() { marks } else { 0 }
     }
 
     /// The one old pod of the assignment, for the marks that ask for its deletion.

@@ -6,7 +6,7 @@ mod common;
 use common::{Cluster, change_image, node_name, rolling, saturated};
 use everynode_engine::placement::Effect;
 use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
-use everynode_engine::{IntOrPercent, Phase, Strategy, Uid};
+use everynode_engine::{Fact, IntOrPercent, Phase, PodRef, Strategy, Uid, Work};
 use serde_json::{Value, json};
 
 /// How many pods carry the hash of the newest revision.
@@ -67,6 +67,55 @@ fn f5_all_pods_go_at_once_when_none_is_available() {
     cluster.settle();
     change_image(&mut cluster, uid, "i:2");
     assert_eq!(cluster.run(), (5, 5));
+}
+
+/// An old pod that came back is the older one, so that manage deletes the new one beside it (D8). Both deletions at once
+/// may arrive in the other order, and would take the pod that stays first.
+#[test]
+fn h2_one_pod_of_a_node_goes_at_a_time() {
+    let (mut cluster, uid) = saturated(1, rolling(1, 0));
+    let old = *cluster.objects.pods.keys().next().unwrap();
+    change_image(&mut cluster, uid, "i:2");
+    cluster.objects.change_pod(old, |pod| pod.labels.retain(|(key, _)| key != "app"));
+    cluster.settle();
+    cluster.make_ready();
+    cluster.settle();
+    assert_eq!(cluster.objects.pods.len(), 2, "one of them is not the DaemonSet's");
+    cluster.objects.change_pod(old, |pod| pod.labels.push(("app".to_owned(), "ds".to_owned())));
+    cluster.tell();
+    let writes = deletions_until_one_is_seen(&mut cluster);
+    assert!(writes.len() == 1 && writes[0].uid != old, "{writes:?}");
+    assert_eq!(
+        (cluster.run().1, updated(&cluster)),
+        (1, 1),
+        "the old one goes when the other one is seen to"
+    );
+}
+
+/// Has all writes carried out but deletions, until some are asked for; they are carried out too, and not seen yet.
+fn deletions_until_one_is_seen(cluster: &mut Cluster) -> Vec<PodRef> {
+    for _ in 0..10 {
+        let actions = cluster.engine.decide(cluster.now);
+        let mut deleted = Vec::new();
+        for action in actions {
+            if let Work::DeletePod(pod) = &action.work {
+                deleted.push(pod.clone());
+            }
+            let outcome = cluster.objects.carry_out(&action.daemonset, &action.work, cluster.now);
+            cluster.engine.observe(Fact::Finished { id: action.id, outcome }, cluster.now);
+        }
+        if !deleted.is_empty() {
+            let more = cluster.engine.decide(cluster.now);
+            deleted.extend(more.into_iter().filter_map(|action| match action.work {
+                Work::DeletePod(pod) => Some(pod),
+                _ => None,
+            }));
+            return deleted;
+        }
+        cluster.tell();
+        cluster.now = cluster.now.plus_millis(1000);
+    }
+    panic!("nothing is deleted");
 }
 
 #[test]

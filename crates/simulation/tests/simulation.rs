@@ -59,7 +59,7 @@ fn whatever_a_namespace_user_writes_templates_are_the_daemonsets_own_and_creatio
 }
 
 /// Seeds that have found something.
-const FINDERS: [u64; 21] = [
+const FINDERS: [u64; 22] = [
     124,
     1408,
     1751,
@@ -81,6 +81,7 @@ const FINDERS: [u64; 21] = [
     245_507_386_879_412,
     226_229_107_329_044,
     262_078_731_228_008,
+    33_101_923_650_086,
 ];
 /// ... and under policies.
 const FINDERS_UNDER_POLICIES: [u64; 13] = [

@@ -66,7 +66,7 @@ impl RealCluster {
         self.client().post(&self.agent.daemonsets(), daemonset.to_string()).await.unwrap();
     }
 
-    /// Has a network plugin make all nodes Ready.
+    /// Has a network plugin make all nodes Ready, to those too who go by taints, which are taken away a moment later.
     pub async fn network(&self) {
         let config = r#"{"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "loopback"}]}"#;
         let mut container =
@@ -79,7 +79,9 @@ impl RealCluster {
             let nodes = get(self.client(), "/api/v1/nodes").await;
             let is_ready = |node: &Value| {
                 let conditions = node["status"]["conditions"].as_array().into_iter().flatten();
-                conditions.clone().any(|one| one["type"] == "Ready" && one["status"] == "True")
+                let taints = node["spec"]["taints"].as_array();
+                taints.is_none_or(Vec::is_empty)
+                    && conditions.clone().any(|one| one["type"] == "Ready" && one["status"] == "True")
             };
             let are_ready = nodes["items"].as_array().unwrap().iter().all(is_ready);
             if are_ready { Ok(()) } else { Err(nodes["items"].to_string()) }
