@@ -143,9 +143,12 @@ impl Worker {
     fn begin(&mut self, step: Step) {
         let (context, pod, view) = (self.context.clone(), self.machine.pod().clone(), self.view.clone());
         self.step = Some(step.clone());
+        let begun = Instant::now();
         self.under_way = Some(Box::pin(async move {
             let outcome = steps::carry_out(&context, &pod, &view, &step).await;
+            let done = begun.elapsed();
             let (number, view) = list(&context, &pod.metadata.uid).await;
+            tracing::debug!(pod = %pod.metadata.name, ?step, ?outcome, ?done, listed = ?begun.elapsed());
             (Some((step, outcome)), number, view)
         }));
     }
@@ -209,7 +212,8 @@ impl Worker {
     }
 
     fn answered(&mut self, probe: &DueProbe, (answer, message): ask::Answer) {
-        if answer == ProbeAnswer::Failure {
+        tracing::debug!(pod = %self.machine.pod().metadata.name, ?probe, ?answer, message);
+        if answer == ProbeAnswer::Failure && !probe.is_early {
             let message = format!("{} probe failed: {message}", probe.kind.name());
             let event = PodEvent {
                 container: &probe.container,
@@ -253,6 +257,7 @@ impl Worker {
     fn reported(&mut self, body: Value, result: &Result<bytes::Bytes, Error>) {
         match result {
             Ok(_) => {
+                tracing::debug!(pod = %self.machine.pod().metadata.name, "its status is written");
                 self.report_failures = 0;
                 self.written = Some(body);
             }

@@ -205,11 +205,9 @@ impl ContainerMemory {
         self.probes[kind as usize].as_ref()?.due()
     }
 
-    /// A probe is asked from now on.
-    pub(super) fn ask(&mut self, kind: ProbeKind) {
-        if let Some(state) = &mut self.probes[kind as usize] {
-            state.ask();
-        }
+    /// A probe is asked from now on. Returns whether it comes before its period says.
+    pub(super) fn ask(&mut self, kind: ProbeKind, now_millis: u64) -> bool {
+        self.probes[kind as usize].as_mut().is_some_and(|state| state.ask(now_millis))
     }
 
     /// The probe of this container, if it is still about it.

@@ -17,6 +17,8 @@ pub struct DueProbe {
     pub id: String,
     /// What it is for.
     pub kind: ProbeKind,
+    /// It comes before its period says: a failure says nothing yet.
+    pub is_early: bool,
 }
 
 impl PodMachine {
@@ -29,8 +31,8 @@ impl PodMachine {
                 let Some(id) = self.asks(spec, kind, view) else { continue };
                 let memory = self.containers.entry(spec.name.clone()).or_default();
                 if memory.probe_due(kind).is_some_and(|at| at <= now.millis) {
-                    memory.ask(kind);
-                    due.push(DueProbe { container: spec.name.clone(), id, kind });
+                    let is_early = memory.ask(kind, now.millis);
+                    due.push(DueProbe { container: spec.name.clone(), id, kind, is_early });
                 }
             }
         }
@@ -50,7 +52,7 @@ impl PodMachine {
         let Some(asked) = probe_of(spec, probe.kind) else { return false };
         let Some(memory) = self.containers.get_mut(&probe.container) else { return false };
         let Some(state) = memory.probe_mut(&probe.id, probe.kind) else { return false };
-        let changed = state.answer(asked, answer, now.millis);
+        let changed = state.answer(asked, answer, probe.is_early, now.millis);
         let is_unwell = state.verdict() == Some(false);
         if changed && is_unwell && probe.kind != ProbeKind::Readiness {
             memory.kill = Some(StopCause::Probe(probe.kind));

@@ -65,6 +65,22 @@ fn a_pod_runs_and_its_readiness_is_probed() {
 }
 
 #[test]
+fn a_container_that_comes_up_is_ready_soon_and_not_killed_sooner() {
+    let well_after = |millis| [("c", Behaviour { well_after: millis, ..Behaviour::default() })];
+    let ready = r#"{"containers":[{"name":"c","readinessProbe":{"periodSeconds":60}}]}"#;
+    let mut world = World::new(pod(ready), &well_after(100));
+    world.run_until(200);
+    assert_eq!(shown(&mut world), "Running: c running!");
+
+    let started = r#"{"containers":[{"name":"c","startupProbe":{"periodSeconds":2,"failureThreshold":3}}]}"#;
+    let mut world = World::new(pod(started), &well_after(60 * SECOND));
+    world.run_until(3_900);
+    assert_eq!(world.starts.len(), 1);
+    world.run_until(4 * SECOND);
+    assert_eq!(world.starts.len(), 2, "killed by the third asking of the period");
+}
+
+#[test]
 fn a_container_that_ends_is_started_again_with_pauses() {
     check(
         r#"{"containers":[{"name":"c"}]}"#,
