@@ -1,6 +1,8 @@
 //! Questions to containers: commands, requests and connections, for probes and for what is done around a container's
 //! life.
 
+mod health;
+
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -20,10 +22,12 @@ use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::machine::ProbeAnswer;
-use crate::pod_spec::{Container, HttpAction, PortName, Probe};
+use crate::pod_spec::{Container, GrpcAction, HttpAction, PortName, Probe};
 
 /// The longest answer that is read; of a longer one the beginning.
 const ANSWER_LIMIT_BYTES: usize = 10 << 10;
+/// As probes call themselves.
+const PROBER: &str = "kube-probe/1.36";
 
 /// An answer, and a sentence about it.
 pub type Answer = (ProbeAnswer, String);
@@ -47,13 +51,13 @@ pub async fn probe(context: &Context, probe: &Probe, container: &Container, id: 
         if let Some(get) = &probe.http_get {
             return request(get, container, ip).await;
         }
-        let (host, port) = match (&probe.tcp_socket, &probe.grpc) {
-            (Some(tcp), _) => (tcp.host.as_str(), tcp.port.clone()),
-            (None, Some(grpc)) => ("", PortName::Number(grpc.port)),
+        let answer = match (&probe.tcp_socket, &probe.grpc) {
+            (Some(tcp), _) => connect(&tcp.host, ip, &tcp.port, container).await.map(drop),
+            (None, Some(grpc)) => healthy(grpc, container, ip, limit).await,
             (None, None) => return unknown("the probe asks nothing"),
         };
-        match connect(host, ip, &port, container).await {
-            Ok(_) => (ProbeAnswer::Success, String::new()),
+        match answer {
+            Ok(()) => (ProbeAnswer::Success, String::new()),
             Err(message) => failure(message),
         }
     };
@@ -112,6 +116,11 @@ async fn connect(host: &str, ip: &str, port: &PortName, container: &Container) -
     TcpStream::connect((host, port)).await.map_err(|error| format!("dial tcp {host}:{port}: {error}"))
 }
 
+async fn healthy(grpc: &GrpcAction, container: &Container, ip: &str, limit: Duration) -> Result<(), String> {
+    let stream = connect("", ip, &PortName::Number(grpc.port), container).await?;
+    health::check(stream, grpc.service.as_deref().unwrap_or_default(), limit).await
+}
+
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     get: &HttpAction,
@@ -128,7 +137,7 @@ async fn exchange(
     let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let mut request = http::Request::get(path)
         .header(HOST, host)
-        .header(USER_AGENT, "kube-probe/1.36")
+        .header(USER_AGENT, PROBER)
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     for header in &get.http_headers {
