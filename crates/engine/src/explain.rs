@@ -29,6 +29,8 @@ pub struct Explanation {
     /// The node counts against the budget of the roll-out: maxUnavailable ([F4](crate::spec#f4)) or maxSurge
     /// ([F8](crate::spec#f8), [F11](crate::spec#f11)).
     pub uses_budget: bool,
+    /// What the old pod of the node waits for; `None` when it has none.
+    pub waiting: Option<Waiting>,
     /// Writes of the DaemonSet that failed, or the creation on this node, are not repeated before this time.
     pub retry_at: Option<Time>,
 }
@@ -46,6 +48,25 @@ pub enum Standing {
     SelectsEverything,
     /// The revision for the template is not established yet, so nothing is decided.
     WaitingForRevision,
+}
+
+/// What an old pod waits for, the first that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// The new pod beside it is to become available.
+    NewPod,
+    /// Several policies select the DaemonSet: none is followed.
+    Conflict,
+    /// Its policy says when it goes: [`crate::Engine::rollout_nodes`].
+    Policy,
+    /// Somebody is to delete it ([F15](crate::spec#f15)).
+    Deletion,
+    /// Other nodes get what they lack, and lose what is too much, first ([F0](crate::spec#f0)).
+    OtherNodes,
+    /// As many nodes as may be are without an available pod, or have two.
+    Budget,
+    /// It goes next, or after others by name.
+    Turn,
 }
 
 /// One pod.
@@ -75,6 +96,18 @@ pub struct PodState {
     pub backoff_until: Option<Time>,
 }
 
+impl Standing {
+    /// How a DaemonSet stands on the nodes that there are.
+    pub(crate) fn of(daemonset: &DaemonSetState) -> Standing {
+        match &daemonset.spec {
+            Some(spec) if spec.fact.selector == LabelSelector::Everything => Standing::SelectsEverything,
+            Some(spec) if spec.fact.deleting => Standing::Deleting,
+            _ if daemonset.current.is_none() => Standing::WaitingForRevision,
+            _ => Standing::Known,
+        }
+    }
+}
+
 impl Engine {
     /// Why the DaemonSet is, or is not, on the node; `None` when there is no such DaemonSet.
     pub fn explain(&self, namespace: &str, name: &str, node: &str, now: Time) -> Option<Explanation> {
@@ -83,24 +116,19 @@ impl Engine {
         let node = self.tables.nodes.find(node);
         let present = node.filter(|node| self.tables.nodes.is_present(*node));
         let placement = spec.fact.template.placement();
-        let standing = match present {
-            None => Standing::NodeMissing,
-            Some(_) if spec.fact.selector == LabelSelector::Everything => Standing::SelectsEverything,
-            Some(_) if spec.fact.deleting => Standing::Deleting,
-            Some(_) if daemonset.current.is_none() => Standing::WaitingForRevision,
-            Some(_) => Standing::Known,
-        };
         let retries = &daemonset.retries;
         let blocked =
             [retries.creates, retries.deletes, retries.patches, retries.history].map(|one| one.blocked(now));
         let refused = node.and_then(|node| daemonset.refused.get(&node)).map(|refusal| refusal.until);
         let braked = node.and_then(|node| self.tables.braked_until(daemonset, node, now));
         let refused = refused.filter(|until| *until > now).max(braked);
+        let pods = node.map(|node| self.pod_states(daemonset, node, now)).unwrap_or_default();
         Some(Explanation {
-            standing,
+            standing: present.map_or(Standing::NodeMissing, |_| Standing::of(daemonset)),
             verdict: present.map_or(Verdict::AWAY, |node| placement.verdict(&self.tables.nodes.view(node))),
             reason: present.map(|node| placement.reason(&self.tables.nodes.view(node))),
-            pods: node.map(|node| self.pod_states(daemonset, node, now)).unwrap_or_default(),
+            waiting: self.waiting(daemonset, &pods),
+            pods,
             creating: node.is_some_and(|node| daemonset.creating.contains_key(&node)),
             uses_budget: node
                 .and_then(|node| daemonset.assignments.get(&node))
@@ -114,11 +142,24 @@ impl Engine {
     pub fn budget(&self, namespace: &str, name: &str) -> Option<(Budget, i32)> {
         let daemonset = self.daemonset(namespace, name)?;
         let budget = Budget::of(daemonset)?;
-        let used = match budget {
-            Budget::Unavailable(_) => daemonset.count(mark::UNAVAILABLE),
-            Budget::Surge(_) => daemonset.count(mark::SURGING),
-        };
-        Some((budget, used))
+        Some((budget, budget.used_by(daemonset)))
+    }
+
+    fn waiting(&self, daemonset: &DaemonSetState, pods: &[PodState]) -> Option<Waiting> {
+        let staying = || pods.iter().filter(|pod| !pod.terminating);
+        if staying().all(|pod| pod.updated) {
+            return None;
+        }
+        let comes_first = |queue| !daemonset.queue(queue).is_empty();
+        Some(match Budget::of(daemonset) {
+            _ if staying().any(|pod| pod.updated) => Waiting::NewPod,
+            _ if daemonset.is_contested => Waiting::Conflict,
+            _ if self.daemonsets.rollout(daemonset.id).is_some() => Waiting::Policy,
+            None => Waiting::Deletion,
+            Some(_) if comes_first(mark::CREATE) || comes_first(mark::DELETE) => Waiting::OtherNodes,
+            Some(budget) if budget.used_by(daemonset) >= budget.nodes() => Waiting::Budget,
+            Some(_) => Waiting::Turn,
+        })
     }
 
     fn pod_states(&self, daemonset: &DaemonSetState, node: NodeId, now: Time) -> Vec<PodState> {

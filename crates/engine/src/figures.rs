@@ -6,8 +6,11 @@ use std::sync::Arc;
 use crate::base::{Time, Uid};
 use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
+use crate::explain::Standing;
 use crate::facts::Status;
-use crate::policy::{NodeFailure, NodeState, RolloutFigures, RolloutPhase, RolloutState, Unwell};
+use crate::policy::{
+    NodeFailure, NodeState, RolloutFigures, RolloutPhase, RolloutReason, RolloutState, Unwell,
+};
 use crate::status::live;
 
 /// One DaemonSet as the engine sees it now.
@@ -25,6 +28,8 @@ pub struct Figures<'a> {
     pub created: Option<Time>,
     /// metadata.deletionTimestamp is set.
     pub deleting: bool,
+    /// What is decided for it at all.
+    pub standing: Standing,
     /// The numbers as they are now, which may be ahead of those that the API server has. observedGeneration and
     /// collisionCount are the API server's.
     pub status: Status,
@@ -48,8 +53,8 @@ pub struct Rollout<'a> {
     pub policy: &'a str,
     /// How far it has come.
     pub phase: RolloutPhase,
-    /// What it does or waits for, in words.
-    pub reason: String,
+    /// What it does or waits for; as text a clause.
+    pub reason: &'a RolloutReason,
     /// The same with what would have it go on, as its status has it.
     pub message: String,
     /// The wave under way, from 1.
@@ -103,7 +108,7 @@ fn figures<'a>((daemonset, rollout): (&'a DaemonSetState, &'a RolloutState)) -> 
         daemonset: &daemonset.key.name,
         policy: &rollout.policy.key.name,
         phase: rollout.phase,
-        reason: rollout.reason.to_string(),
+        reason: &rollout.reason,
         message: rollout.message(),
         wave: rollout.wave + 1,
         waves: rollout.policy.spec.waves.len(),
@@ -175,6 +180,7 @@ impl Engine {
             generation: fact.generation,
             created: fact.created,
             deleting: fact.deleting,
+            standing: Standing::of(daemonset),
             status,
             revision: revision.map(|row| row.fact.name.as_str()),
             hash: current.map(|current| &*current.hash),

@@ -88,7 +88,7 @@ pub use base::{Time, Uid};
 pub use config::{EngineConfig, Limits, Scope};
 pub use engine::{Engine, Footprint};
 pub use everynode_model::{IntOrPercent, LabelSelector, spec};
-pub use explain::{Explanation, PodState, Standing};
+pub use explain::{Explanation, PodState, Standing, Waiting};
 pub use facts::{
     CORDONED_TAINT, DaemonSetFact, Fact, Failure, Kind, NOT_READY_TAINTS, NodeFact, Outcome, Phase,
     PodController, PodFact, RevisionFact, Status, Strategy, Trouble,
@@ -100,3 +100,4 @@ pub use pod_name::{POD_NAMES, PodNames, pod_name};
 pub use rollout::Budget;
 pub use tables::StaleSkips;
 pub use template::{Template, pod_placement};
+pub use view::available_at;

@@ -30,6 +30,21 @@ impl Budget {
         Budget::for_nodes(daemonset.spec.as_ref()?.fact.strategy, daemonset.count(mark::DESIRED))
     }
 
+    /// How many nodes may use it.
+    pub fn nodes(self) -> i32 {
+        match self {
+            Budget::Unavailable(nodes) | Budget::Surge(nodes) => nodes,
+        }
+    }
+
+    /// How many nodes of a DaemonSet use it.
+    pub(crate) fn used_by(self, daemonset: &DaemonSetState) -> i32 {
+        match self {
+            Budget::Unavailable(_) => daemonset.count(mark::UNAVAILABLE),
+            Budget::Surge(_) => daemonset.count(mark::SURGING),
+        }
+    }
+
     /// The budget that a strategy gives for so many nodes; `None` when it does not roll.
     pub fn for_nodes(strategy: Strategy, desired: i32) -> Option<Self> {
         let Strategy::RollingUpdate { max_unavailable, max_surge } = strategy else { return None };

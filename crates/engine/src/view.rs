@@ -70,19 +70,20 @@ enum Roll<'a> {
     Both(&'a Member, &'a Member),
 }
 
-/// Ready for minReadySeconds ([F3](crate::spec#f3)), or when it will be.
+/// When a pod is available ([F3](crate::spec#f3)) that is ready, since then if that is known; `None` when it takes time,
+/// and nobody knows since when.
+pub fn available_at(ready_since: Option<Time>, min_ready_seconds: i32) -> Option<Time> {
+    match min_ready_seconds {
+        0 => Some(NEVER),
+        seconds => ready_since.map(|since| since.plus_millis(i64::from(seconds) * 1000)),
+    }
+}
+
+/// Whether a pod is available, or when it will be.
 pub(crate) fn availability(pod: &PodRow, min_ready_seconds: i32, now: Time) -> (bool, Option<Time>) {
-    if !pod.ready {
-        return (false, None);
-    }
-    if min_ready_seconds == 0 {
-        return (true, None);
-    }
-    if pod.ready_since == NEVER {
-        return (false, None);
-    }
-    let at = pod.ready_since.plus_millis(i64::from(min_ready_seconds) * 1000);
-    (at <= now, Some(at).filter(|at| *at > now))
+    let ready_since = Some(pod.ready_since).filter(|since| *since != NEVER);
+    let at = available_at(ready_since, min_ready_seconds).filter(|_| pod.ready);
+    (at.is_some_and(|at| at <= now), at.filter(|at| *at > now))
 }
 
 /// When the next failed pod of a node may be deleted, if that is not now ([D6](crate::spec#d6)).

@@ -6,7 +6,7 @@ use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
-    PodState, Scope, Strategy, Time, Uid, revision,
+    PodState, Scope, Standing, Strategy, Time, Uid, Waiting, revision,
 };
 use everynode_plan::record::{Node, Pod};
 use everynode_plan::{Fleet, some};
@@ -62,6 +62,8 @@ pub struct Answer {
     pub pods: Vec<(PodState, Option<Reason>)>,
     /// It counts against the budget of the roll-out.
     pub uses_budget: bool,
+    /// What the old pod waits for.
+    pub waiting: Option<Waiting>,
     /// A pod of the current template is available here.
     pub is_done: bool,
     /// A pod of the current template is here.
@@ -211,7 +213,8 @@ impl<'a> Set<'a> {
             Some(conducted) => conducted.nodes.get(node).is_some_and(|node| node.is_disrupted),
             None => explained.uses_budget,
         };
-        Some(Answer { node: node.to_owned(), class, reason, pods, uses_budget, is_done, is_updated })
+        let waiting = explained.waiting;
+        Some(Answer { node: node.to_owned(), class, reason, pods, uses_budget, waiting, is_done, is_updated })
     }
 
     /// What its policy makes of a roll-out that is under way.
@@ -285,7 +288,7 @@ impl<'a> Set<'a> {
 
     /// Why the ControllerRevision of the current template cannot be made: its name is that of the DaemonSet and a hash.
     fn refused_revision(&self) -> Option<Reason> {
-        if self.figures.revision.is_some() || !self.revisions_seen() {
+        if self.figures.standing != Standing::WaitingForRevision || !self.revisions_seen() {
             return None;
         }
         let data = revision::data(self.fact.template.value());
@@ -319,7 +322,7 @@ impl<'a> Set<'a> {
     /// Nothing is done for the DaemonSet at all.
     pub(crate) fn standstill(&self) -> Option<Reason> {
         let (generation, observed) = (self.fact.generation, self.fact.status.observed_generation);
-        if self.fact.deleting {
+        if self.figures.standing == Standing::Deleting {
             return Some(Reason::new(Kind::DaemonSetDeleted, "the DaemonSet is being deleted"));
         }
         if let Some(reason) = self.refused_revision() {
@@ -332,7 +335,7 @@ impl<'a> Set<'a> {
                 Reason::new(Kind::WaitsForController, text).changed_by("a DaemonSet controller that runs"),
             );
         }
-        if self.figures.revision.is_none() && self.revisions_seen() {
+        if self.figures.standing == Standing::WaitingForRevision && self.revisions_seen() {
             let text = "there is no ControllerRevision for the current template yet";
             return Some(
                 Reason::new(Kind::WaitsForController, text).changed_by("a DaemonSet controller that runs"),
@@ -368,33 +371,43 @@ impl<'a> Set<'a> {
         if let Some(reason) = self.standstill() {
             return reason;
         }
-        let newer = answer.pods.iter().find(|(state, _)| state.updated && !state.terminating);
-        if let Some((_, trouble)) = newer {
-            let why = trouble.as_ref().map_or("not available yet", |reason| reason.text.as_str());
-            return Reason::new(Kind::WaitsForNewPod, "the old pod stays until the new one is available")
-                .since(trouble.as_ref().and_then(|reason| reason.since))
-                .detail(why);
-        }
-        if self.policies.len() > 1 {
-            return conflict(&self.policies);
-        }
-        if let Some(conducted) = self.under_way() {
-            return self.turn(conducted, answer, users);
-        }
-        let Some((budget, used)) = self.budget else {
-            return Reason::new(
+        match answer.waiting {
+            Some(Waiting::NewPod) => {
+                let newer = answer.pods.iter().find(|(state, _)| state.updated && !state.terminating);
+                let trouble = newer.and_then(|(_, trouble)| trouble.as_ref());
+                Reason::new(Kind::WaitsForNewPod, "the old pod stays until the new one is available")
+                    .since(trouble.and_then(|reason| reason.since))
+                    .detail(trouble.map_or("not available yet", |reason| reason.text.as_str()))
+            }
+            Some(Waiting::Conflict) => conflict(&self.policies),
+            Some(Waiting::Policy) => match &self.conducted {
+                Some(conducted) => self.turn(conducted, answer, users),
+                None => self.in_line(place),
+            },
+            Some(Waiting::Deletion) => Reason::new(
                 Kind::WaitsForSomebody,
                 "updateStrategy is OnDelete: somebody has to delete the pod",
             )
-            .changed_by("kubectl delete pod, or updateStrategy RollingUpdate");
-        };
-        if !missing.is_empty() {
-            let text = "other nodes get their missing pods first".to_owned();
-            return Reason::new(Kind::WaitsForPods, text).detail(some(missing));
+            .changed_by("kubectl delete pod, or updateStrategy RollingUpdate"),
+            Some(Waiting::OtherNodes) => {
+                let text = "other nodes get their missing pods first".to_owned();
+                Reason::new(Kind::WaitsForPods, text).detail(some(missing))
+            }
+            // Of how many nodes the budget is a part, the engine does not know without them.
+            Some(Waiting::Budget | Waiting::Turn) if !self.look.nodes_seen() => match self.has_room() {
+                true => self.in_line(place),
+                false => self.used_up(users),
+            },
+            Some(Waiting::Budget) => self.used_up(users),
+            Some(Waiting::Turn) | None => self.in_line(place),
         }
-        if used >= amount(budget) {
-            return self.used_up(users);
-        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.budget.is_some_and(|(budget, used)| used < budget.nodes())
+    }
+
+    fn in_line(&self, place: &mut usize) -> Reason {
         *place += 1;
         Reason::new(Kind::WaitsForTurn, "waits for its turn: the roll-out has room").detail(format!(
             "number {place} of those that wait, by node name, which is the order of everynode"
@@ -414,7 +427,7 @@ impl<'a> Set<'a> {
             return reason;
         }
         match self.budget {
-            Some((budget, used)) if used >= amount(budget) && used > 0 => self.used_up(users),
+            Some((budget, used)) if used >= budget.nodes() && used > 0 => self.used_up(users),
             _ => Reason::new(Kind::WaitsForTurn, "waits for its turn: its wave is under way")
                 .detail(conducted.text()),
         }
@@ -439,16 +452,9 @@ impl<'a> Set<'a> {
             Budget::Surge(_) => ("maxSurge", max_surge),
         };
         Some(match written {
-            IntOrPercent::Int(_) => format!("{name} {}", amount(budget)),
-            IntOrPercent::Percent(percent) => format!("{name} {} ({percent}%)", amount(budget)),
+            IntOrPercent::Int(_) => format!("{name} {}", budget.nodes()),
+            IntOrPercent::Percent(percent) => format!("{name} {} ({percent}%)", budget.nodes()),
         })
-    }
-}
-
-/// The number of a budget.
-pub fn amount(budget: Budget) -> i32 {
-    match budget {
-        Budget::Unavailable(number) | Budget::Surge(number) => number,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use everynode_engine::policy::{Gate, PolicyFact, RolloutPhase};
+use everynode_engine::policy::{Gate, PolicyFact, RolloutPhase, RolloutReason};
 use everynode_engine::{Rollout, RolloutNode, Time};
 use everynode_model::time;
 use everynode_plan::some;
@@ -135,28 +135,18 @@ impl<'a> Conducted<'a> {
             RolloutPhase::RollingBack => format!("goes back to {}; {}", self.last_good(), halted()),
             RolloutPhase::RolledBack => format!("has gone back to {}; {}", self.last_good(), halted()),
             _ if self.policy.spec.paused => format!("paused in {wave}"),
-            RolloutPhase::Progressing if self.rollout.figures.max_unavailable == 0 => {
-                "stalls: maxUnavailable is 0".to_owned()
-            }
             RolloutPhase::Progressing => format!("{wave} is under way"),
             RolloutPhase::Baking => format!("{wave} is complete and watched{}", self.until()),
             RolloutPhase::WaitingForPromotion => format!("{wave} is complete and waits for promotion"),
-            RolloutPhase::Stalled => format!("stalls in {wave}: {}", self.stall()),
+            RolloutPhase::Stalled if *self.rollout.reason == RolloutReason::NoBudget => {
+                "stalls: maxUnavailable is 0".to_owned()
+            }
+            RolloutPhase::Stalled => format!("stalls in {wave}: {}", self.rollout.reason),
         }
     }
 
     fn last_good(&self) -> String {
         format!("revision {}", self.rollout.last_good.unwrap_or("(none)"))
-    }
-
-    /// Why it does not go on.
-    fn stall(&self) -> &str {
-        &self.rollout.reason
-    }
-
-    /// The last wave is under way, and not all nodes are in it.
-    fn leaves_nodes_out(&self) -> bool {
-        self.nodes.values().any(|node| node.wave.is_none()) && self.rollout.wave == self.rollout.waves
     }
 
     fn until(&self) -> String {
@@ -208,17 +198,12 @@ impl<'a> Conducted<'a> {
             }
             RolloutPhase::Stalled => {
                 let reason = Reason::new(Kind::RolloutStalled, format!("policy {policy} {text}"));
-                return Some(match () {
-                    () if self.rollout.figures.max_unavailable == 0 => {
-                        reason.changed_by("maxUnavailable above 0")
-                    }
-                    () if self.leaves_nodes_out() => reason.changed_by("a last wave with nodes: \"100%\""),
-                    () => reason.changed_by(command("promote")).changed_by("the waves of the policy"),
+                return Some(match self.rollout.reason {
+                    RolloutReason::NoBudget => reason.changed_by("maxUnavailable above 0"),
+                    RolloutReason::LeavesOut { .. } => reason.changed_by("a last wave with nodes: \"100%\""),
+                    RolloutReason::ServesNowhere => reason.changed_by("a new template"),
+                    _ => reason.changed_by(command("promote")).changed_by("the waves of the policy"),
                 });
-            }
-            _ if self.rollout.figures.max_unavailable == 0 => {
-                let reason = Reason::new(Kind::RolloutStalled, format!("policy {policy} {text}"));
-                return Some(reason.changed_by("maxUnavailable above 0"));
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::estimate::Estimate;
 use crate::events::{EventLine, Subject};
-use crate::look::{Answer, Look, Set, amount};
+use crate::look::{Answer, Look, Set};
 use crate::outlook::Outlook;
 use crate::policy::PolicyState;
 use crate::reason::{Class, Kind, Reason};
@@ -328,7 +328,7 @@ pub(crate) fn spent(set: &Set<'_>, answers: &[Answer]) -> Option<Spent> {
         }
     };
     let users: Vec<Answer> = users.map(cause).collect();
-    Some(Spent { text: set.budget_text()?, allowed: amount(budget), used, used_by: groups(users.iter()) })
+    Some(Spent { text: set.budget_text()?, allowed: budget.nodes(), used, used_by: groups(users.iter()) })
 }
 
 /// Causes that differ in nothing but what the nodes have are told apart up to so many.

@@ -6,7 +6,7 @@ mod standing;
 
 use everynode_engine::fit::MisfitReason;
 use everynode_engine::pod_body::GENERATION_LABEL;
-use everynode_engine::{Budget, IntOrPercent, Strategy, Time};
+use everynode_engine::{Budget, IntOrPercent, Strategy, Time, available_at};
 use everynode_model::time;
 
 use crate::model::{Model, ModelNode};
@@ -268,9 +268,10 @@ fn excess(model: &Model, runs: &[Run]) -> Option<Finding> {
 
 /// Pods that are Ready, but not yet for minReadySeconds.
 fn young_pods(model: &Model) -> usize {
-    let is_young = |since: i64| Time::from_seconds(since).plus_millis(model.min_ready_millis()) > model.begin;
+    let min_ready_seconds = model.daemonset.min_ready_seconds;
+    let available_at = |since: Option<i64>| available_at(since.map(Time::from_seconds), min_ready_seconds);
     let pods = model.pods.iter().filter(|pod| pod.pod.ready && !pod.pod.deleting);
-    pods.filter(|pod| pod.pod.ready_since.is_some_and(is_young)).count()
+    pods.filter(|pod| available_at(pod.pod.ready_since).is_some_and(|at| at > model.begin)).count()
 }
 
 fn notes(model: &Model, run: &Run) -> Vec<Finding> {

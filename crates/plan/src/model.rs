@@ -328,11 +328,6 @@ impl Model {
         self.nodes.iter().filter(|node| node.verdict.should_run).count()
     }
 
-    /// minReadySeconds, in milliseconds.
-    pub fn min_ready_millis(&self) -> i64 {
-        i64::from(self.daemonset.min_ready_seconds) * 1000
-    }
-
     /// The time of a pod's Ready transition as the API would tell it.
     pub(crate) fn api_time(time: Time) -> Time {
         time.second()

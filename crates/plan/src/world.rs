@@ -16,7 +16,7 @@ use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     DaemonSetFact, Engine, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Trouble,
-    Uid, revision,
+    Uid, available_at, revision,
 };
 
 use crate::made::Made;
@@ -445,11 +445,10 @@ impl<'a> World<'a> {
 
     /// A ready pod is available after minReadySeconds.
     fn await_availability(&mut self, index: u32) {
-        let min_ready = self.model.min_ready_millis();
-        match self.pods[index as usize].ready_since {
-            _ if min_ready == 0 => self.becomes_available(index),
-            Some(since) if since.plus_millis(min_ready) <= self.now => self.becomes_available(index),
-            Some(since) => self.at(since.plus_millis(min_ready), Event::Available(index)),
+        let ready_since = self.pods[index as usize].ready_since;
+        match available_at(ready_since, self.model.daemonset.min_ready_seconds) {
+            Some(at) if at <= self.now => self.becomes_available(index),
+            Some(at) => self.at(at, Event::Available(index)),
             None => {}
         }
     }

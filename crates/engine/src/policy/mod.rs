@@ -33,6 +33,7 @@ pub(crate) use node_state::NodeState;
 pub use node_state::Unwell;
 pub use notes::StoredNotes;
 pub(crate) use policies::Policies;
+pub use reason::{Cause, RolloutReason, Way};
 pub use rollout::RolloutFigures;
 pub(crate) use rollout::RolloutState;
 

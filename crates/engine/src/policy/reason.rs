@@ -7,62 +7,83 @@ use super::NodeFailure;
 
 /// What a roll-out does or waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RolloutReason {
+pub enum RolloutReason {
     /// As the status of another leader has it; nothing before the first look.
     Said(String),
+    /// There is no node to roll.
     NoEligibleNode,
     /// All nodes get the revision, without waves.
     AtOnce,
     /// Nodes that are led back to what is good have not all got it.
     Returning {
+        /// The hash of its revision.
         hash: Arc<str>,
     },
+    /// Nodes of a wave get the revision.
     WaveUnderWay {
+        /// Which wave, from 1.
         number: usize,
+        /// How many waves there are.
         of: usize,
+        /// What it is called.
         name: String,
     },
     /// The wave is complete and watched.
     Baking {
+        /// What it is called.
         wave: String,
+        /// For how long in all.
         seconds: i64,
     },
     /// The wave is complete, and the next one waits for somebody.
     AwaitsPromotion {
+        /// What it is called.
         wave: String,
     },
     /// The wave's selector matches no further node.
     WaveIsEmpty {
+        /// What it is called.
         wave: String,
     },
     /// Nodes whose wave has not come and which serve nobody use the budget up.
     BudgetUsedUp {
+        /// How many.
         nodes: usize,
     },
     /// No node of the wave serves the revision, though none of them is waited for.
     WaveServesNowhere {
+        /// What it is called.
         wave: String,
+        /// How many nodes it has.
         nodes: usize,
     },
     /// It is the last wave, and no node at all serves the revision.
     ServesNowhere,
     /// The waves are over and leave nodes out.
     LeavesOut {
+        /// How many.
         nodes: usize,
     },
     /// Nothing holds it up any more; so many nodes lack the revision.
     Complete {
+        /// ... because they are down.
         down: usize,
+        /// ... because something else is wrong with them.
         unwell: usize,
     },
+    /// It goes no further.
     Halted {
+        /// Why.
         cause: Cause,
+        /// Where nodes go now.
         way: Way,
     },
     /// What was good is not there any more, or not what it was.
     LostGood {
+        /// The hash of that revision.
         good: Arc<str>,
     },
+    /// spec.paused is set.
     Paused,
     /// maxUnavailable is 0.
     NoBudget,
@@ -70,35 +91,52 @@ pub(crate) enum RolloutReason {
 
 /// Why a roll-out was halted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
+    /// Somebody aborted it.
     Aborted,
     /// The nodes of a wave have all failed, of which this is the first.
     WaveFailed {
+        /// Which wave, from 1.
         number: usize,
+        /// The first node that failed.
         node: Arc<str>,
+        /// How.
         failure: NodeFailure,
     },
     /// So many nodes have failed, and so many halt it.
     Failures {
+        /// How many failed.
         failed: usize,
+        /// How many halt it.
         budget: usize,
+        /// The first node that failed.
         node: Arc<str>,
+        /// How.
         failure: NodeFailure,
     },
+    /// As the status says, which does not name them.
     Unknown,
 }
 
 /// Where nodes go when a roll-out was halted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     /// They stay as they are.
     Stay,
     /// They would go back, and there is no revision to go back to.
     None,
     /// They go back. `template_stays` says that the template would have been written back in scope rollouts only.
-    Back { good: Arc<str>, template_stays: bool },
+    Back {
+        /// The hash of the revision that they go back to.
+        good: Arc<str>,
+        /// The template stays although the policy says otherwise.
+        template_stays: bool,
+    },
     /// The template is written back, and another controller leads them.
-    Template { good: Arc<str> },
+    Template {
+        /// The hash of the revision that has it.
+        good: Arc<str>,
+    },
     /// Another controller makes the pods, and may not be led back.
     NotOurs,
 }
