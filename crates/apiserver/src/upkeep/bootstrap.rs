@@ -42,16 +42,34 @@ pub async fn run(state: &State) -> Result<(), Status> {
     let roles = roles::cluster_roles().map(|role| ((GROUP, "clusterroles"), role));
     let bindings = roles::cluster_role_bindings().map(|binding| ((GROUP, "clusterrolebindings"), binding));
     // All at once, so that a durable store commits them together.
-    let made = namespaces
-        .chain(classes)
-        .chain(roles)
-        .chain(bindings)
-        .map(|((group, plural), object)| ensure(state, group, plural, object));
-    futures::future::try_join_all(made).await?;
+    ensure_all(state, namespaces.chain(classes).chain(roles).chain(bindings)).await?;
     aggregation::settle(state).await;
-    ensure(state, "", "services", own_service()).await?;
-    ensure(state, "", "endpoints", own_endpoints()).await?;
-    ensure(state, "discovery.k8s.io", "endpointslices", own_endpoint_slice()).await
+    let in_namespaces = [
+        (("", "services"), own_service()),
+        (("", "endpoints"), own_endpoints()),
+        (("discovery.k8s.io", "endpointslices"), own_endpoint_slice()),
+        (("", "configmaps"), authentication(state)),
+        ((GROUP, "roles"), roles::authentication_reader()),
+        ((GROUP, "rolebindings"), roles::authentication_reader_binding()),
+    ];
+    ensure_all(state, in_namespaces.into_iter()).await
+}
+
+/// Creates what is not there, each with its group and the name of its resource.
+async fn ensure_all(
+    state: &State,
+    objects: impl Iterator<Item = ((&'static str, &'static str), Value)>,
+) -> Result<(), Status> {
+    let made = objects.map(|((group, plural), object)| ensure(state, group, plural, object));
+    futures::future::try_join_all(made).await.map(drop)
+}
+
+/// How the API tells clients apart, for programs that let it say who their own clients are.
+fn authentication(state: &State) -> Value {
+    json!({
+        "metadata": { "name": roles::AUTHENTICATION, "namespace": "kube-system" },
+        "data": { "client-ca-file": state.credentials.authority.certificate },
+    })
 }
 
 fn named(name: &str) -> Value {

@@ -1,204 +1,81 @@
-//! The roles and bindings that every cluster has: of those of Kubernetes the ones that concern what is served here, under
-//! their names there. One that is there already is left as it is.
+//! The roles and bindings that every cluster has. One that is there already is left as it is.
 
 use everynode_model::Value;
 use serde_json::json;
 
 use crate::authz::GROUP;
 
-/// A rule.
-enum Rule {
-    /// Verbs, API group, resources.
-    On(&'static str, &'static str, &'static str),
-    /// Verbs, API group, resources, names of objects.
-    Named(&'static str, &'static str, &'static str, &'static str),
-    /// Verbs, paths.
-    Paths(&'static str, &'static str),
-}
-
-use Rule::{Named, On, Paths};
-
-/// A role: its name, the role to which it is added, and its rules.
-type Role = (&'static str, &'static str, &'static [Rule]);
-
-const READ: &str = "get list watch";
-const WRITE: &str = "create delete deletecollection patch update";
-const CERTIFICATES: &str = "certificates.k8s.io";
-
-const ROLES: &[Role] = &[
-    ("cluster-admin", "", &[On("*", "*", "*"), Paths("*", "*")]),
-    (
-        "system:discovery",
-        "",
-        &[Paths(
-            "get",
-            "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",
-        )],
-    ),
-    ("system:public-info-viewer", "", &[Paths("get", "/healthz /livez /readyz /version /version/")]),
-    (
-        "system:basic-user",
-        "",
-        &[
-            On("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
-            On("create", "authentication.k8s.io", "selfsubjectreviews"),
-        ],
-    ),
-    (
-        "system:auth-delegator",
-        "",
-        &[
-            On("create", "authentication.k8s.io", "tokenreviews"),
-            On("create", "authorization.k8s.io", "subjectaccessreviews"),
-        ],
-    ),
-    (
-        "system:service-account-issuer-discovery",
-        "",
-        &[Paths(
-            "get",
-            "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
-        )],
-    ),
-    (
-        "system:monitoring",
-        "",
-        &[
-            Paths("get", "/healthz /healthz/* /livez /livez/* /metrics /readyz /readyz/*"),
-            On("get", "", "nodes/metrics"),
-        ],
-    ),
-    (
-        "system:kubelet-api-admin",
-        "",
-        &[
-            On(READ, "", "nodes"),
-            On("proxy", "", "nodes"),
-            On(
-                "*",
-                "",
-                "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
-            ),
-        ],
-    ),
-    (
-        "system:node-proxier",
-        "",
-        &[
-            On("list watch", "", "endpoints services"),
-            On(READ, "", "nodes"),
-            On("create patch update", "", "events"),
-            On("create patch update", "events.k8s.io", "events"),
-            On("list watch", "discovery.k8s.io", "endpointslices"),
-        ],
-    ),
-    (
-        "system:node-bootstrapper",
-        "",
-        &[On("create get list watch", CERTIFICATES, "certificatesigningrequests")],
-    ),
-    (
-        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-        "",
-        &[On("create", CERTIFICATES, "certificatesigningrequests/nodeclient")],
-    ),
-    (
-        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-        "",
-        &[On("create", CERTIFICATES, "certificatesigningrequests/selfnodeclient")],
-    ),
-    (
-        "system:certificates.k8s.io:kube-apiserver-client-approver",
-        "",
-        &[Named("approve", CERTIFICATES, "signers", "kubernetes.io/kube-apiserver-client")],
-    ),
-    (
-        "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver",
-        "",
-        &[Named("approve", CERTIFICATES, "signers", "kubernetes.io/kube-apiserver-client-kubelet")],
-    ),
-    (
-        "system:certificates.k8s.io:kubelet-serving-approver",
-        "",
-        &[Named("approve", CERTIFICATES, "signers", "kubernetes.io/kubelet-serving")],
-    ),
-    (
-        "system:aggregate-to-view",
-        "view",
-        &[
-            On(
-                READ,
-                "",
-                "bindings configmaps endpoints events limitranges namespaces namespaces/status persistentvolumeclaims persistentvolumeclaims/status pods pods/log pods/status replicationcontrollers replicationcontrollers/scale replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts services services/status",
-            ),
-            On(READ, "events.k8s.io", "events"),
-            On(READ, "discovery.k8s.io", "endpointslices"),
-            On(
-                READ,
-                "apps",
-                "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
-            ),
-            On(READ, "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status"),
-            On(READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
-            On(READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
-            On(READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
-        ],
-    ),
-    (
-        "system:aggregate-to-edit",
-        "edit",
-        &[
-            On(READ, "", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
-            On("impersonate", "", "serviceaccounts"),
-            On(
-                WRITE,
-                "",
-                "configmaps events persistentvolumeclaims pods pods/attach pods/exec pods/portforward pods/proxy replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy",
-            ),
-            On("create", "", "pods/eviction serviceaccounts/token"),
-            On(WRITE, "events.k8s.io", "events"),
-            On(
-                WRITE,
-                "apps",
-                "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale",
-            ),
-            On(WRITE, "autoscaling", "horizontalpodautoscalers"),
-            On(WRITE, "batch", "cronjobs jobs"),
-            On(WRITE, "policy", "poddisruptionbudgets"),
-            On(WRITE, "networking.k8s.io", "ingresses networkpolicies"),
-            On("create delete deletecollection get list patch update watch", "coordination.k8s.io", "leases"),
-        ],
-    ),
-    (
-        "system:aggregate-to-admin",
-        "admin",
-        &[
-            On("create", "authorization.k8s.io", "localsubjectaccessreviews"),
-            On("create delete deletecollection get list patch update watch", GROUP, "rolebindings roles"),
-        ],
-    ),
-];
+/// The cluster roles, as the file itself says.
+const TABLE: &str = include_str!("roles.txt");
 
 /// The roles that are put together of others, and the one to which each is added.
 const AGGREGATED: &[(&str, &str)] = &[("admin", ""), ("edit", "admin"), ("view", "edit")];
 
-/// A binding to the role of its name: kinds and names of its subjects.
-const BINDINGS: &[(&str, &[(&str, &str)])] = &[
-    ("cluster-admin", &[("Group", "system:masters")]),
-    ("system:basic-user", &[("Group", "system:authenticated")]),
-    ("system:discovery", &[("Group", "system:authenticated")]),
-    ("system:public-info-viewer", &[("Group", "system:authenticated"), ("Group", "system:unauthenticated")]),
-    ("system:service-account-issuer-discovery", &[("Group", "system:serviceaccounts")]),
-    ("system:monitoring", &[("Group", "system:monitoring")]),
-    ("system:node-proxier", &[("User", "system:kube-proxy")]),
-];
+/// What programs read that let the API say who their clients are.
+pub const AUTHENTICATION: &str = "extension-apiserver-authentication";
+
+/// A role of the table.
+struct Role {
+    name: &'static str,
+    added_to: &'static str,
+    subjects: Vec<Value>,
+    rules: Vec<Value>,
+}
+
+fn table() -> Vec<Role> {
+    let mut roles: Vec<Role> = Vec::new();
+    for line in TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match (line.strip_prefix("  "), roles.last_mut()) {
+            (Some(line), Some(role)) => role.rules.push(rule(line)),
+            _ => roles.push(role(line)),
+        }
+    }
+    roles
+}
+
+fn role(line: &'static str) -> Role {
+    let mut words = line.split(' ');
+    let name = words.next().unwrap_or_default();
+    let (mut added_to, mut subjects) = ("", Vec::new());
+    for word in words {
+        match word.split_once(':') {
+            Some((kind, name)) => subjects.push(subject(kind, name)),
+            None => added_to = word.trim_start_matches('+'),
+        }
+    }
+    Role { name, added_to, subjects, rules: Vec::new() }
+}
+
+fn subject(kind: &str, name: &str) -> Value {
+    match kind {
+        "ServiceAccount" => json!({ "kind": kind, "name": name, "namespace": "kube-system" }),
+        _ => json!({ "kind": kind, "apiGroup": GROUP, "name": name }),
+    }
+}
+
+fn rule(line: &str) -> Value {
+    let mut words = line.split(' ');
+    let (groups, what) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let verbs: Vec<&str> = words.collect();
+    let list = |text: &str| -> Vec<String> { text.split(',').map(str::to_owned).collect() };
+    if groups == "paths" {
+        return json!({ "verbs": verbs, "nonResourceURLs": list(what) });
+    }
+    let groups: Vec<&str> = groups.split(',').map(|group| if group == "core" { "" } else { group }).collect();
+    let (resources, names) = what.trim_end_matches(']').split_once('[').unwrap_or((what, ""));
+    let mut rule = json!({ "verbs": verbs, "apiGroups": groups, "resources": list(resources) });
+    if !names.is_empty() {
+        rule["resourceNames"] = list(names).into();
+    }
+    rule
+}
 
 /// The cluster roles.
 pub fn cluster_roles() -> impl Iterator<Item = Value> {
-    let own = ROLES.iter().map(|(name, added_to, rules)| {
-        let mut role = named(name, added_to);
-        role["rules"] = rules.iter().map(rule).collect();
-        role
+    let own = table().into_iter().map(|role| {
+        let mut object = named(role.name, role.added_to);
+        object["rules"] = role.rules.into();
+        object
     });
     let aggregated = AGGREGATED.iter().map(|(name, added_to)| {
         let mut role = named(name, added_to);
@@ -208,15 +85,36 @@ pub fn cluster_roles() -> impl Iterator<Item = Value> {
     own.chain(aggregated)
 }
 
-/// The cluster role bindings.
+/// The cluster role bindings, each to the role of its name.
 pub fn cluster_role_bindings() -> impl Iterator<Item = Value> {
-    BINDINGS.iter().map(|(name, subjects)| {
-        let mut binding = named(name, "");
-        let subject = |(kind, name): &(&str, &str)| json!({ "kind": kind, "apiGroup": GROUP, "name": name });
-        binding["subjects"] = subjects.iter().map(subject).collect();
-        binding["roleRef"] = json!({ "apiGroup": GROUP, "kind": "ClusterRole", "name": name });
+    table().into_iter().filter(|role| !role.subjects.is_empty()).map(|role| {
+        let mut binding = named(role.name, "");
+        binding["subjects"] = role.subjects.into();
+        binding["roleRef"] = json!({ "apiGroup": GROUP, "kind": "ClusterRole", "name": role.name });
         binding
     })
+}
+
+/// The role in kube-system by which programs read how the API tells clients apart.
+pub fn authentication_reader() -> Value {
+    let mut role = named(&reader(), "");
+    role["metadata"]["namespace"] = "kube-system".into();
+    role["rules"] = json!([rule(&format!("core configmaps[{AUTHENTICATION}] get list watch"))]);
+    role
+}
+
+/// ... and who has it.
+pub fn authentication_reader_binding() -> Value {
+    let mut binding = named(&format!("system::{}", reader()), "");
+    binding["metadata"]["namespace"] = "kube-system".into();
+    binding["subjects"] =
+        json!([subject("User", "system:kube-controller-manager"), subject("User", "system:kube-scheduler")]);
+    binding["roleRef"] = json!({ "apiGroup": GROUP, "kind": "Role", "name": reader() });
+    binding
+}
+
+fn reader() -> String {
+    format!("{AUTHENTICATION}-reader")
 }
 
 fn named(name: &str, added_to: &str) -> Value {
@@ -233,18 +131,24 @@ fn added_label(role: &str) -> Value {
     json!({ (format!("rbac.authorization.k8s.io/aggregate-to-{role}")): "true" })
 }
 
-fn rule(rule: &Rule) -> Value {
-    let words = |text: &str| -> Value { text.split(' ').map(Value::from).collect() };
-    match rule {
-        On(verbs, group, resources) => {
-            json!({ "verbs": words(verbs), "apiGroups": [group], "resources": words(resources) })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_is_a_role_or_a_rule_with_verbs() {
+        let roles = table();
+        let names: std::collections::HashSet<&str> = roles.iter().map(|role| role.name).collect();
+        assert_eq!(names.len(), roles.len(), "a role is named once");
+        for role in &roles {
+            let is_added =
+                role.added_to.is_empty() || AGGREGATED.iter().any(|(name, _)| *name == role.added_to);
+            assert!(is_added && !role.rules.is_empty(), "{}", role.name);
+            for rule in &role.rules {
+                let is_whole = rule["verbs"].as_array().is_some_and(|verbs| !verbs.is_empty())
+                    && (rule["nonResourceURLs"].is_array() || rule["resources"][0] != "");
+                assert!(is_whole, "{}: {rule}", role.name);
+            }
         }
-        Named(verbs, group, resources, names) => json!({
-            "verbs": words(verbs),
-            "apiGroups": [group],
-            "resources": words(resources),
-            "resourceNames": words(names),
-        }),
-        Paths(verbs, paths) => json!({ "verbs": words(verbs), "nonResourceURLs": words(paths) }),
     }
 }
