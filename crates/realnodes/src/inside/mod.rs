@@ -6,7 +6,7 @@ mod network;
 mod root;
 
 use std::io::{self, BufRead as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use everynode_agent::{AgentConfig, KUBELET_PORT, Names, Registration};
 use everynode_client::Client;
@@ -18,6 +18,8 @@ use crate::setup::{NodeSetup, READY};
 const MAX_PODS: u32 = 110;
 /// Between two looks whether containerd answers.
 const CONTAINERD_PAUSE: Duration = Duration::from_millis(10);
+/// For so long it is waited for without a word.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a node did not come to be.
 #[derive(Debug, thiserror::Error)]
@@ -101,11 +103,47 @@ async fn run_agent(client: Client, setup: &NodeSetup) {
         names: Names::new(&names, Vec::new(), "cluster.local"),
         registration: Registration { max_pods: MAX_PODS, ..Registration::default() },
     };
+    let mut patience = Patience::new(Instant::now());
     loop {
         let ended = everynode_agent::run(client.clone(), config.clone(), CancellationToken::new()).await;
         if let Err(error) = ended {
-            tracing::debug!(%error, "what the agent needs is waited for");
+            match patience.ends(Instant::now()) {
+                true => tracing::warn!(%error, "the node has no agent yet"),
+                false => tracing::debug!(%error, "what the agent needs is waited for"),
+            }
         }
         tokio::time::sleep(CONTAINERD_PAUSE).await;
+    }
+}
+
+/// Says once that something has been waited for too long.
+struct Patience {
+    since: Instant,
+    has_ended: bool,
+}
+
+impl Patience {
+    fn new(now: Instant) -> Patience {
+        Patience { since: now, has_ended: false }
+    }
+
+    /// Whether it ends now.
+    fn ends(&mut self, now: Instant) -> bool {
+        let ends = !self.has_ended && now.duration_since(self.since) >= PATIENCE;
+        self.has_ended |= ends;
+        ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_come_is_told_once() {
+        let begin = Instant::now();
+        let mut patience = Patience::new(begin);
+        let told = [0, 9, 10, 11, 100].map(|seconds| patience.ends(begin + Duration::from_secs(seconds)));
+        assert_eq!(told, [false, false, true, false, false]);
     }
 }
