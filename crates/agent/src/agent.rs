@@ -18,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 use crate::bound::BoundPods;
 use crate::context::{Context, NodeFacts};
 use crate::events::{self, Events};
+use crate::image_gc::{self, ImageGc, ImageKeeper};
 use crate::kubelet::{Kubelet, ListenError, Server};
 use crate::layout::Layout;
 use crate::log_keeper;
 use crate::node::{self, Registration};
 use crate::objects::TokenCache;
 use crate::pod_spec::Pod;
+use crate::readings::Meter;
 use crate::runtime::{Lister, Listing, Names};
 use crate::worker::{Shown, Worker};
 
@@ -51,6 +53,10 @@ pub struct AgentConfig {
     pub names: Names,
     /// What is said of the node.
     pub registration: Registration,
+    /// What says what the machine has left.
+    pub meter: Meter,
+    /// When images that nobody uses are taken away.
+    pub image_gc: ImageGc,
 }
 
 /// Why an agent cannot run.
@@ -107,6 +113,8 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
         abilities,
         layout,
         names: config.names.clone(),
+        meter: config.meter.clone(),
+        images: ImageKeeper::new(config.image_gc),
         tokens: TokenCache::default(),
         bound: BoundPods::default(),
         events,
@@ -118,6 +126,7 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
     tasks.spawn(node::keep(context.clone(), config.registration, cancelled.clone()));
     tasks.spawn(keep_listing(context.clone(), listed, cancelled.clone()));
     tasks.spawn(log_keeper::keep(context.clone(), listings.clone(), cancelled.clone()));
+    tasks.spawn(image_gc::keep(context.clone(), cancelled.clone()));
     if let Some(server) = server {
         let kubelet = Kubelet::new(context.clone(), listings.clone(), cancelled.clone());
         tasks.spawn(server.run(Arc::new(kubelet)));

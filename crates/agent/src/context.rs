@@ -9,9 +9,11 @@ use tokio::time::Instant;
 use crate::bound::BoundPods;
 use crate::events::Events;
 use crate::fields::Surroundings;
+use crate::image_gc::ImageKeeper;
 use crate::layout::Layout;
 use crate::machine::{Now, PodView};
 use crate::objects::TokenCache;
+use crate::readings::Meter;
 use crate::runtime::{Lister, Names};
 
 /// What is known of the node.
@@ -48,6 +50,10 @@ pub struct Context {
     pub layout: Layout,
     /// Where names are looked up.
     pub names: Names,
+    /// What says what the machine has left.
+    pub meter: Meter,
+    /// The images of the runtime.
+    pub images: ImageKeeper,
     /// The tokens of pods.
     pub tokens: TokenCache,
     /// The pods of the node.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use everynode_agent::{AgentConfig, AgentError, KUBELET_PORT, Names, Registration};
+use everynode_agent::{AgentConfig, AgentError, ImageGc, KUBELET_PORT, Meter, Names, Registration};
 use everynode_cri::Endpoint;
 use everynode_model::Value;
 use serde_json::json;
@@ -59,6 +59,12 @@ pub struct AgentArgs {
     /// How many pods the node takes
     #[arg(long, value_name = "N", default_value_t = 110, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_pods: u32,
+    /// Images that nobody uses are removed from so many percent of their disk in use on; 100: never
+    #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_high_threshold: u8,
+    /// Until so many percent are in use
+    #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_low_threshold: u8,
 }
 
 /// Runs the agent until it is told to stop. The containers go on after that.
@@ -94,6 +100,12 @@ pub async fn run(args: AgentArgs) -> Result<ExitCode, Failure> {
             labels: args.node_labels.into_iter().collect(),
             taints: args.register_with_taints,
             max_pods: args.max_pods,
+        },
+        meter: Meter::default(),
+        image_gc: ImageGc {
+            high_percent: args.image_gc_high_threshold,
+            low_percent: args.image_gc_low_threshold,
+            ..ImageGc::default()
         },
     };
     match everynode_agent::run(client, config, stop).await {

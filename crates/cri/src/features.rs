@@ -40,6 +40,13 @@ impl fmt::Display for Feature {
     }
 }
 
+/// What containerd tells of its configuration, as far as it is read.
+#[derive(Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ToldConfig {
+    sandbox_image: String,
+}
+
 /// What a runtime says of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Runtime {
@@ -49,6 +56,8 @@ pub struct Runtime {
     pub conditions: Vec<RuntimeCondition>,
     /// How cgroups are made; nothing from runtimes that have no `RuntimeConfig`, and then a setting must say it.
     pub cgroup_driver: Option<CgroupDriver>,
+    /// The image of its sandboxes, where it says so: containerd before 2.0 does, and does not pin that image.
+    pub sandbox_image: Option<String>,
     /// Handlers of runtime classes by name, "" being the default one; none from runtimes before containerd 2.0.
     handlers: BTreeMap<String, RuntimeHandlerFeatures>,
     features: RuntimeFeatures,
@@ -61,7 +70,7 @@ impl Runtime {
     /// When a call fails; a runtime need not know `RuntimeConfig`.
     pub async fn ask(client: &Client, deadline: Duration) -> Result<Runtime, CriError> {
         let version = client.call(VersionRequest::default(), deadline).await?;
-        let status = client.call(StatusRequest::default(), deadline).await?;
+        let status = client.call(StatusRequest { verbose: true }, deadline).await?;
         let config = match client.call(RuntimeConfigRequest::default(), deadline).await {
             Ok(config) => config,
             Err(error) if error.kind == ErrorKind::Unimplemented => RuntimeConfigResponse::default(),
@@ -71,12 +80,14 @@ impl Runtime {
     }
 
     fn read(version: VersionResponse, status: StatusResponse, config: &RuntimeConfigResponse) -> Runtime {
+        let told = status.info.get("config").and_then(|text| serde_json::from_str::<ToldConfig>(text).ok());
         let handlers = status.runtime_handlers.into_iter();
         let driver = config.linux.as_ref().map(|linux| linux.cgroup_driver);
         Runtime {
             version,
             conditions: status.status.unwrap_or_default().conditions,
             cgroup_driver: driver.and_then(|driver| CgroupDriver::try_from(driver).ok()),
+            sandbox_image: told.map(|told| told.sandbox_image).filter(|image| !image.is_empty()),
             handlers: handlers.map(|one| (one.name, one.features.unwrap_or_default())).collect(),
             features: status.features.unwrap_or_default(),
         }

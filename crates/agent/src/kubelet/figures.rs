@@ -14,13 +14,11 @@ use http::Response;
 use super::answer::{Body, whole};
 use super::state::Kubelet;
 use crate::machine::ContainerState;
-use crate::node::meminfo_bytes;
+use crate::readings::NodeUsage;
 use crate::runtime::label;
 
 /// How long the runtime may take to tell.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What the kernel counts time in for programs, on all machines that Linux runs on today.
-const TICKS_PER_SECOND: f64 = 100.0;
 const NANOS_PER_SECOND: f64 = 1e9;
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
@@ -47,38 +45,6 @@ pub async fn resource_metrics(kubelet: &Kubelet) -> Response<Body> {
     figures.add_pods(&told.unwrap_or_default().stats, &started.collect());
     figures.resource_scrape_error.push(String::new(), f64::from(u8::from(!is_told)), None);
     whole("text/plain; version=0.0.4; charset=utf-8", figures.text())
-}
-
-/// What the whole machine uses.
-#[derive(Debug, Default, PartialEq)]
-struct NodeUsage {
-    cpu_seconds: Option<f64>,
-    working_set_bytes: Option<u64>,
-}
-
-impl NodeUsage {
-    fn now() -> NodeUsage {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        NodeUsage::read(&read("/proc/stat"), &read("/proc/meminfo"))
-    }
-
-    /// From the kernel's tables. What can be taken from files at any time is not counted as used, as with the kubelet.
-    fn read(stat: &str, meminfo: &str) -> NodeUsage {
-        // user nice system idle iowait irq softirq steal; the time of guests is part of user's.
-        let ticks = stat.lines().find_map(|line| line.strip_prefix("cpu ")).map(|line| {
-            line.split_whitespace()
-                .take(8)
-                .enumerate()
-                .filter(|(at, _)| !matches!(at, 3 | 4))
-                .filter_map(|(_, number)| number.parse::<f64>().ok())
-                .sum::<f64>()
-        });
-        let bytes = |key: &str| meminfo_bytes(meminfo, key);
-        let (all, free) = (bytes("MemTotal"), bytes("MemFree"));
-        let inactive = bytes("Inactive(file)").unwrap_or(0);
-        let used = all.zip(free).map(|(all, free)| all.saturating_sub(free).saturating_sub(inactive));
-        NodeUsage { cpu_seconds: ticks.map(|ticks| ticks / TICKS_PER_SECOND), working_set_bytes: used }
-    }
 }
 
 /// The samples of one figure.
@@ -150,7 +116,8 @@ figures! {
 
 impl Figures {
     fn add_node(&mut self, node: &NodeUsage, at_nanos: i64) {
-        if let Some(seconds) = node.cpu_seconds {
+        if let Some(nanos) = node.cpu_nanos {
+            let seconds = nanos as f64 / NANOS_PER_SECOND;
             self.node_cpu_usage_seconds_total.push(String::new(), seconds, Some(at_nanos));
         }
         if let Some(bytes) = node.working_set_bytes {
@@ -209,15 +176,6 @@ mod tests {
     };
 
     use super::*;
-
-    #[test]
-    fn what_a_machine_uses_is_read_from_the_kernels_tables() {
-        let stat = "cpu  100 20 30 9999 888 4 5 6 7 8\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-        let meminfo = "MemTotal:        1000 kB\nMemFree:          300 kB\nInactive(anon):    50 kB\nInactive(file):   100 kB\n";
-        let expected = NodeUsage { cpu_seconds: Some(1.65), working_set_bytes: Some(600 * 1_024) };
-        assert_eq!(NodeUsage::read(stat, meminfo), expected);
-        assert_eq!(NodeUsage::read("", ""), NodeUsage::default());
-    }
 
     #[test]
     fn figures_are_written_as_collectors_read_them() {

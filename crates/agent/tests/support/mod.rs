@@ -4,9 +4,10 @@
 pub mod direct;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use everynode_agent::{AgentConfig, Names, Registration};
+use everynode_agent::{AgentConfig, ImageGc, Meter, Names, Readings, Registration, Room, Signal};
 use everynode_client::Client;
 use everynode_cri::testing::{FakeRuntime, Generation, Listening};
 use everynode_model::Value;
@@ -23,6 +24,8 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub struct Stage {
     pub cluster: Cluster,
     pub runtime: FakeRuntime,
+    /// What the machine has left; by itself nothing is known.
+    pub readings: Arc<Mutex<Readings>>,
     folder: tempfile::TempDir,
     _listening: Listening,
     pub agent: Option<(CancellationToken, JoinHandle<()>)>,
@@ -40,7 +43,8 @@ impl Stage {
         let runtime = FakeRuntime::new(Generation::Old, now);
         runtime.offer_image("example.com/daemon:1");
         let listening = runtime.listen(&folder.path().join("runtime.sock")).unwrap();
-        let mut stage = Stage { cluster, runtime, folder, _listening: listening, agent: None };
+        let mut stage =
+            Stage { cluster, runtime, readings: Arc::default(), folder, _listening: listening, agent: None };
         stage.start_agent().await;
         stage.cluster.until("/api/v1/nodes/real", "the node", |node| !node.is_null()).await;
         stage
@@ -55,6 +59,7 @@ impl Stage {
         let credentials =
             self.cluster.server.node_credentials("real", &[], self.cluster.server.address()).unwrap();
         let client = Client::from_kubeconfig_text(&credentials.kubeconfig).await.unwrap();
+        let readings = self.readings.clone();
         let config = AgentConfig {
             node_name: "real".to_owned(),
             node_ips: vec!["127.0.0.1".to_owned()],
@@ -65,6 +70,8 @@ impl Stage {
             cgroup_root: "/everynode-test".to_owned(),
             names: Names::default(),
             registration: Registration { max_pods: 10, ..Registration::default() },
+            meter: Meter::new(move |_| readings.lock().unwrap().clone()),
+            image_gc: ImageGc { least_age: Duration::ZERO, ..ImageGc::default() },
         };
         std::fs::create_dir_all(&config.root_dir).unwrap();
         let cancelled = CancellationToken::new();
@@ -110,6 +117,11 @@ impl Stage {
             }
         })
         .await;
+    }
+
+    /// From now on the machine has so much left of something, in percent.
+    pub fn leave(&self, signal: Signal, percent: u64) {
+        self.readings.lock().unwrap().insert(signal, Room { capacity: 100 << 30, available: percent << 30 });
     }
 
     pub async fn stop(mut self) {

@@ -11,6 +11,7 @@ use everynode_cri::{ErrorKind, Fate, Feature, Runtime};
 use everynode_testkit::wait::eventually;
 
 use crate::containerd::{Containerd, LIMIT, remove_cgroups, wait_until_gone};
+use crate::image::PAUSE;
 use crate::on;
 use crate::stage::{Pod, Program, Stage, namespaces};
 
@@ -209,6 +210,11 @@ async fn what_a_containerd_lacks_is_known_before_it_ignores_it() {
     assert_eq!(runtime.version.runtime_name, "containerd");
     let ready = runtime.conditions.iter().find(|condition| condition.r#type == "RuntimeReady");
     assert!(ready.unwrap().status);
+    let is_pinned = async || {
+        let images = stage.call(ListImagesRequest::default()).await.unwrap().images;
+        images.iter().any(|image| image.pinned && image.repo_tags.iter().any(|name| name == PAUSE))
+    };
+    assert!(runtime.sandbox_image.as_deref() == Some(PAUSE) || is_pinned().await, "{runtime:?}");
     let mut config = stage.pod_config("users", 0);
     let range = IdMapping { host_id: 100_000, container_id: 0, length: 65_536 };
     let users =

@@ -105,7 +105,10 @@ async fn a_container_lives_once(stage: &Stage) {
     assert!(status.started_at >= status.created_at);
     assert!(status.log_path.ends_with("/lives/waits.log"), "{}", status.log_path);
     assert_eq!(status.labels["container"], "waits");
-    assert!(!status.image_ref.is_empty());
+    let images = stage.call(ListImagesRequest::default()).await.unwrap().images;
+    let listed = stage.call(ListContainersRequest::default()).await.unwrap().containers;
+    let image_ref = &listed.iter().find(|one| one.id == id).unwrap().image_ref;
+    assert!(images.iter().any(|image| image.id == *image_ref), "who uses an image is told: {image_ref}");
     let start = StartContainerRequest { container_id: id.clone() };
     assert_eq!(refused(stage.call(start.clone()).await), ErrorKind::Failed, "it runs");
 

@@ -8,7 +8,7 @@ mod root;
 use std::io::{self, BufRead as _, Write as _};
 use std::time::{Duration, Instant};
 
-use everynode_agent::{AgentConfig, KUBELET_PORT, Names, Registration};
+use everynode_agent::{AgentConfig, ImageGc, KUBELET_PORT, Meter, Names, Registration};
 use everynode_client::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +102,9 @@ async fn run_agent(client: Client, setup: &NodeSetup) {
         cgroup_root: setup.cgroup.clone(),
         names: Names::new(&names, Vec::new(), "cluster.local"),
         registration: Registration { max_pods: MAX_PODS, ..Registration::default() },
+        meter: Meter::default(),
+        // The disk is that of the machine, and who uses it sees to it.
+        image_gc: ImageGc::NEVER,
     };
     let mut patience = Patience::new(Instant::now());
     loop {
