@@ -1,6 +1,6 @@
 //! The agent of one node: it follows the pods that are bound to the node, and has a task for each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use everynode_client::{Client, Event, ListWatch};
 use everynode_cri::{CriError, Endpoint, Runtime};
 use futures::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bound::BoundPods;
 use crate::context::{Context, NodeFacts};
 use crate::events::{self, Events};
+use crate::eviction::{self, Eviction, Thresholds};
 use crate::image_gc::{self, ImageGc, ImageKeeper};
 use crate::kubelet::{Kubelet, ListenError, Server};
 use crate::layout::Layout;
@@ -27,7 +28,7 @@ use crate::objects::TokenCache;
 use crate::pod_spec::Pod;
 use crate::readings::Meter;
 use crate::runtime::{Lister, Listing, Names};
-use crate::worker::{Shown, Worker};
+use crate::worker::{Shown, Told, Worker};
 
 /// The port on which kubelets listen.
 pub const KUBELET_PORT: u16 = 10_250;
@@ -57,6 +58,8 @@ pub struct AgentConfig {
     pub meter: Meter,
     /// When images that nobody uses are taken away.
     pub image_gc: ImageGc,
+    /// From when on the machine is short of something, and pods have to go.
+    pub eviction_hard: Thresholds,
 }
 
 /// Why an agent cannot run.
@@ -97,6 +100,7 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
         abilities.map_err(|cause| AgentError::Runtime { endpoint: config.runtime.clone(), cause })?;
     let server = bind(&api, &config).await?;
     let layout = Layout::new(&config.root_dir, &config.logs_dir);
+    let (pressed, pressures) = watch::channel(BTreeSet::new());
     let (events, writing) = Events::new(api.clone(), &config.node_name);
     let context = Arc::new(Context {
         node: NodeFacts {
@@ -114,6 +118,7 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
         layout,
         names: config.names.clone(),
         meter: config.meter.clone(),
+        pressures,
         images: ImageKeeper::new(config.image_gc),
         tokens: TokenCache::default(),
         bound: BoundPods::default(),
@@ -126,12 +131,22 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
     tasks.spawn(node::keep(context.clone(), config.registration, cancelled.clone()));
     tasks.spawn(keep_listing(context.clone(), listed, cancelled.clone()));
     tasks.spawn(log_keeper::keep(context.clone(), listings.clone(), cancelled.clone()));
+    let (evicting, evictions) = mpsc::channel(1);
+    tasks.spawn(eviction::keep(
+        context.clone(),
+        config.eviction_hard,
+        listings.clone(),
+        pressed,
+        evicting,
+        cancelled.clone(),
+    ));
     tasks.spawn(image_gc::keep(context.clone(), cancelled.clone()));
     if let Some(server) = server {
         let kubelet = Kubelet::new(context.clone(), listings.clone(), cancelled.clone());
         tasks.spawn(server.run(Arc::new(kubelet)));
     }
-    let mut pods = Pods { context, listings, cancelled, known: HashMap::new(), workers: JoinSet::new() };
+    let (known, workers) = (HashMap::new(), JoinSet::new());
+    let mut pods = Pods { context, listings, evictions, cancelled, known, workers };
     pods.run().await;
     pods.workers.join_all().await;
     tasks.join_all().await;
@@ -170,6 +185,7 @@ async fn keep_listing(
 struct Pods {
     context: Arc<Context>,
     listings: watch::Receiver<Arc<Listing>>,
+    evictions: mpsc::Receiver<Eviction>,
     cancelled: CancellationToken,
     known: HashMap<String, Known>,
     workers: JoinSet<String>,
@@ -177,7 +193,7 @@ struct Pods {
 
 /// A pod that has a task.
 struct Known {
-    shown: watch::Sender<Shown>,
+    told: watch::Sender<Told>,
     /// It came with the list that is being read.
     is_listed: bool,
 }
@@ -192,6 +208,7 @@ impl Pods {
             tokio::select! {
                 () = cancelled.cancelled() => return,
                 Some(uid) = self.workers.join_next() => self.ended(uid),
+                Some(eviction) = self.evictions.recv() => self.evict(eviction),
                 event = pods.next() => is_complete |= self.take(event),
                 // What nobody else knows any more is ended, once everybody who does has spoken.
                 Ok(()) = self.listings.changed(), if is_complete => self.end_strangers(),
@@ -237,7 +254,7 @@ impl Pods {
         match self.known.get_mut(&uid) {
             Some(known) => {
                 known.is_listed = true;
-                known.shown.send_replace(Shown::Pod(pod));
+                known.told.send_modify(|told| told.shown = Shown::Pod(pod));
             }
             None => self.begin(pod.clone(), Shown::Pod(pod)),
         }
@@ -246,14 +263,20 @@ impl Pods {
     fn gone(&mut self, uid: &str) {
         self.context.bound.gone(uid);
         if let Some(known) = self.known.get(uid) {
-            known.shown.send_replace(Shown::Gone);
+            known.told.send_modify(|told| told.shown = Shown::Gone);
+        }
+    }
+
+    fn evict(&mut self, eviction: Eviction) {
+        if let Some(known) = self.known.get(&eviction.uid) {
+            known.told.send_modify(|told| told.eviction = Some(eviction.message));
         }
     }
 
     fn begin(&mut self, pod: Arc<Pod>, shown: Shown) {
         let uid = pod.metadata.uid.clone();
-        let (shown, receiver) = watch::channel(shown);
-        self.known.insert(uid.clone(), Known { shown, is_listed: true });
+        let (told, receiver) = watch::channel(Told { shown, eviction: None });
+        self.known.insert(uid.clone(), Known { told, is_listed: true });
         let worker = Worker::new(self.context.clone(), pod, receiver, self.listings.clone());
         let cancelled = self.cancelled.clone();
         self.workers.spawn(async move {

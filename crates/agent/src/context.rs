@@ -1,13 +1,15 @@
 //! What everything that an agent does for its pods has at hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use everynode_model::quantity::Quantity;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::bound::BoundPods;
 use crate::events::Events;
+use crate::eviction::Pressure;
 use crate::fields::Surroundings;
 use crate::image_gc::ImageKeeper;
 use crate::layout::Layout;
@@ -54,6 +56,8 @@ pub struct Context {
     pub meter: Meter,
     /// The images of the runtime.
     pub images: ImageKeeper,
+    /// What the node is short of.
+    pub pressures: watch::Receiver<BTreeSet<Pressure>>,
     /// The tokens of pods.
     pub tokens: TokenCache,
     /// The pods of the node.

@@ -13,7 +13,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::readings::{self, Signal};
+use crate::measure;
+use crate::readings::Signal;
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -134,7 +135,7 @@ impl ImageKeeper {
 
     /// Removes images where their file system is too full, and takes in which are used.
     async fn look(&self, context: &Context) -> Result<(), CriError> {
-        let readings = readings::now(context).await;
+        let readings = measure::now(context).await;
         let room = readings.get(&Signal::ImageFsAvailable).filter(|room| {
             self.rules.high_percent < 100 && room.used_percent() >= u64::from(self.rules.high_percent)
         });

@@ -13,7 +13,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::eviction::Pressure;
 use crate::machine::ConditionTimes;
+use crate::readings::NodeUsage;
 
 /// The version of Kubernetes whose kubelet this agent stands in for.
 const KUBELET_VERSION: &str = "v1.36.2";
@@ -59,15 +61,7 @@ pub fn capacity(max_pods: u32, disk: &std::path::Path) -> BTreeMap<String, Quant
 
 /// The memory of the machine in bytes.
 pub fn memory_bytes() -> i64 {
-    let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    meminfo_bytes(&table, "MemTotal").and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(0)
-}
-
-/// A figure of the kernel's table of memory, in bytes.
-pub fn meminfo_bytes(table: &str, key: &str) -> Option<u64> {
-    let rest = table.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-    let kibibytes: u64 = rest.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kibibytes.saturating_mul(1_024))
+    NodeUsage::now().memory_bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(0)
 }
 
 /// Keeps the node's object and its lease until it is cancelled.
@@ -83,6 +77,7 @@ pub async fn keep(context: Arc<Context>, registration: Registration, cancelled: 
 async fn keep_status(context: &Context, registration: &Registration) {
     let (mut failures, mut written, mut written_at) = (0, None, Instant::now());
     let (info, mut times) = (info(context), ConditionTimes::default());
+    let mut pressures = context.pressures.clone();
     loop {
         let status = status(context, &info, &mut times).await;
         let is_due = written.as_ref() != Some(&status) || written_at.elapsed() >= STATUS_INTERVAL;
@@ -100,7 +95,10 @@ async fn keep_status(context: &Context, registration: &Registration) {
                 }
             },
         };
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            Ok(()) = pressures.changed() => {}
+        }
     }
 }
 
@@ -165,17 +163,14 @@ async fn status(context: &Context, info: &Value, times: &mut ConditionTimes) -> 
             "lastTransitionTime": time::format(times.since(kind, is_true, now_seconds)),
         })
     };
-    let conditions = [
-        condition(
-            "MemoryPressure",
-            false,
-            "KubeletHasSufficientMemory",
-            "kubelet has sufficient memory available",
-        ),
-        condition("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        condition("Ready", is_ready, reason, &message),
-    ];
+    let pressures = context.pressures.borrow().clone();
+    let mut conditions: Vec<Value> = Vec::new();
+    for pressure in Pressure::ALL {
+        let is_short = pressures.contains(&pressure);
+        let (reason, message) = pressure.words(is_short);
+        conditions.push(condition(pressure.condition(), is_short, reason, message));
+    }
+    conditions.push(condition("Ready", is_ready, reason, &message));
     let addresses = context.node.ips.iter().map(|ip| json!({ "type": "InternalIP", "address": ip }));
     let name = json!({ "type": "Hostname", "address": context.node.name });
     let mut status = json!({

@@ -3,15 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use everynode_cri::messages::ImageFsInfoRequest;
-
-use crate::context::Context;
-use crate::node::meminfo_bytes;
-
-/// How long the runtime may take to say where images are.
-const DEADLINE: Duration = Duration::from_secs(10);
 /// What the kernel counts time in for programs, on all machines that Linux runs on today.
 const NANOS_PER_TICK: u64 = 10_000_000;
 
@@ -107,20 +99,11 @@ impl Meter {
     pub fn new(read: impl Fn(&Places) -> Readings + Send + Sync + 'static) -> Meter {
         Meter(Arc::new(read))
     }
-}
 
-/// What is left now.
-pub async fn now(context: &Context) -> Readings {
-    let places = Places { volumes: context.layout.root().to_owned(), images: image_folder(context).await };
-    let meter = context.meter.clone();
-    // A file system may be slow to say how full it is.
-    tokio::task::spawn_blocking(move || (meter.0)(&places)).await.unwrap_or_default()
-}
-
-async fn image_folder(context: &Context) -> Option<PathBuf> {
-    let told = context.runtime.call(ImageFsInfoRequest {}, DEADLINE).await.ok()?;
-    let first = told.image_filesystems.into_iter().next()?;
-    first.fs_id.map(|id| id.mountpoint.into())
+    /// What is left now. A file system may be slow to say how full it is.
+    pub fn read(&self, places: &Places) -> Readings {
+        (self.0)(places)
+    }
 }
 
 /// What the whole machine uses.
@@ -165,6 +148,13 @@ impl NodeUsage {
         let (capacity, used) = self.memory_bytes.zip(self.working_set_bytes)?;
         Some(Room { capacity, available: capacity.saturating_sub(used) })
     }
+}
+
+/// A figure of the kernel's table of memory, in bytes.
+fn meminfo_bytes(table: &str, key: &str) -> Option<u64> {
+    let rest = table.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let kibibytes: u64 = rest.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes.saturating_mul(1_024))
 }
 
 fn of_machine(places: &Places) -> Readings {

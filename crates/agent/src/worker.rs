@@ -14,12 +14,15 @@ use tokio_util::sync::CancellationToken;
 use crate::ask;
 use crate::context::Context;
 use crate::events::PodEvent;
+use crate::eviction;
 use crate::machine::{DueProbe, Next, PodMachine, PodView, ProbeAnswer, Step, StepOutcome, probe_of};
 use crate::pod_spec::Pod;
 use crate::report;
 use crate::runtime::Listing;
 use crate::steps;
 
+/// How long containers may take to end that have to go because the node runs short.
+const EVICTION_GRACE_MILLIS: u64 = 1_000;
 /// Between two looks at the objects that volumes are made from.
 const REFRESH: Duration = Duration::from_secs(60);
 /// Pauses after a status that could not be written.
@@ -36,6 +39,15 @@ pub enum Shown {
     Gone,
 }
 
+/// What the task of a pod is told.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What the API shows of it.
+    pub shown: Shown,
+    /// Why it has to go, where the node needs the room.
+    pub eviction: Option<Arc<str>>,
+}
+
 /// What came of a step, and what the runtime has after it.
 type Done = (Option<(Step, StepOutcome)>, u64, PodView);
 type UnderWay = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -44,8 +56,10 @@ type UnderWay = Pin<Box<dyn Future<Output = Done> + Send>>;
 pub struct Worker {
     context: Arc<Context>,
     machine: PodMachine,
-    shown: watch::Receiver<Shown>,
+    told: watch::Receiver<Told>,
     listings: watch::Receiver<Arc<Listing>>,
+    /// The node has taken the pod, or refused to.
+    is_admitted: bool,
     view: PodView,
     /// The number of the listing that the view is of.
     number: u64,
@@ -66,17 +80,19 @@ impl Worker {
     pub fn new(
         context: Arc<Context>,
         pod: Arc<Pod>,
-        shown: watch::Receiver<Shown>,
+        told: watch::Receiver<Told>,
         listings: watch::Receiver<Arc<Listing>>,
     ) -> Worker {
         let is_prepared = context.layout.pod(&pod.metadata.uid).exists();
+        let is_admitted = pod.status.start_time.is_some();
         let machine = PodMachine::new(pod, is_prepared, context.now());
         let now = Instant::now();
         Worker {
             context,
             machine,
-            shown,
+            told,
             listings,
+            is_admitted,
             view: PodView::default(),
             number: 0,
             step: None,
@@ -93,7 +109,7 @@ impl Worker {
 
     /// Goes on until nothing of the pod is left, or until it is cancelled: then the pod's containers go on alone.
     pub async fn run(mut self, cancelled: CancellationToken) {
-        self.take_shown();
+        self.take_told();
         // What the runtime has comes first: nothing is made before that is known.
         self.list();
         while let Some(wake) = self.decide() {
@@ -103,7 +119,7 @@ impl Worker {
                 Some(Ok((probe, answer))) = self.probes.join_next() => self.answered(&probe, answer),
                 Some(Ok((body, result))) = self.reports.join_next() => self.reported(body, &result),
                 Some(Ok(result)) = self.refreshes.join_next() => self.refreshed(result),
-                Ok(()) = self.shown.changed() => self.take_shown(),
+                Ok(()) = self.told.changed() => self.take_told(),
                 Ok(()) = self.listings.changed() => self.take_listing(),
                 () = sleep_until(wake) => {}
             }
@@ -116,6 +132,7 @@ impl Worker {
         let context = self.context.clone();
         let now = context.now();
         let mut waits = vec![];
+        self.admit();
         match &self.step {
             Some(step) if self.machine.drops(step) => {
                 self.step = None;
@@ -173,9 +190,12 @@ impl Worker {
         }
     }
 
-    fn take_shown(&mut self) {
-        let shown = self.shown.borrow_and_update().clone();
+    fn take_told(&mut self) {
+        let Told { shown, eviction } = self.told.borrow_and_update().clone();
         let now = self.context.now();
+        if let Some(message) = eviction {
+            self.evict(&message);
+        }
         match shown {
             Shown::Pod(pod) => {
                 if pod.metadata.labels != self.machine.pod().metadata.labels
@@ -187,6 +207,26 @@ impl Worker {
             }
             Shown::Gone => self.machine.observe_pod_gone(now),
         }
+    }
+
+    /// A pod of which nothing is here yet is refused where the node is short of something. That is asked once.
+    fn admit(&mut self) {
+        if self.is_admitted || self.under_way.is_some() {
+            return;
+        }
+        self.is_admitted = true;
+        let refusal = eviction::refusal(&self.context.pressures.borrow(), self.machine.pod());
+        if let Some(message) = refusal.filter(|_| self.view.sandboxes().is_empty()) {
+            self.evict(&message);
+        }
+    }
+
+    fn evict(&mut self, message: &str) {
+        if !self.machine.evict(message, EVICTION_GRACE_MILLIS, self.context.now()) {
+            return;
+        }
+        let event = PodEvent { container: "", is_warning: true, reason: "Evicted", message };
+        self.context.events.tell(self.machine.pod(), event);
     }
 
     fn take_listing(&mut self) {
@@ -246,7 +286,7 @@ impl Worker {
     }
 
     fn owed(&mut self) -> Option<Value> {
-        if matches!(*self.shown.borrow(), Shown::Gone) {
+        if matches!(self.told.borrow().shown, Shown::Gone) {
             return None;
         }
         let status = self.machine.status(&self.view, self.context.now())?;
@@ -301,7 +341,7 @@ impl Worker {
         let _ = tokio::fs::remove_dir_all(logs).await;
         let mut failures = 0;
         loop {
-            if matches!(*self.shown.borrow_and_update(), Shown::Gone) {
+            if matches!(self.told.borrow_and_update().shown, Shown::Gone) {
                 return;
             }
             let result = match self.owed() {
@@ -319,7 +359,7 @@ impl Worker {
             };
             tokio::select! {
                 () = cancelled.cancelled() => return,
-                Ok(()) = self.shown.changed() => {}
+                Ok(()) = self.told.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }

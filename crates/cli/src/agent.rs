@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use everynode_agent::{AgentConfig, AgentError, ImageGc, KUBELET_PORT, Meter, Names, Registration};
+use everynode_agent::{
+    AgentConfig, AgentError, ImageGc, KUBELET_PORT, Meter, Names, Registration, Thresholds,
+};
 use everynode_cri::Endpoint;
 use everynode_model::Value;
 use serde_json::json;
@@ -65,6 +67,13 @@ pub struct AgentArgs {
     /// Until so many percent are in use
     #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub image_gc_low_threshold: u8,
+    /// From when on the node is short of something, and ends pods; empty: never
+    #[arg(
+        long,
+        value_name = "SIGNAL<AMOUNT,...",
+        default_value = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%"
+    )]
+    pub eviction_hard: Thresholds,
 }
 
 /// Runs the agent until it is told to stop. The containers go on after that.
@@ -107,6 +116,7 @@ pub async fn run(args: AgentArgs) -> Result<ExitCode, Failure> {
             low_percent: args.image_gc_low_threshold,
             ..ImageGc::default()
         },
+        eviction_hard: args.eviction_hard,
     };
     match everynode_agent::run(client, config, stop).await {
         Ok(()) => Ok(ExitCode::SUCCESS),

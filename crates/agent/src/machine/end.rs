@@ -18,9 +18,28 @@ pub(super) enum End {
     /// Its containers are done, or it is deleted: how they ended says how the pod did.
     Containers,
     /// It has failed, whatever its containers say.
-    Failed { reason: String, message: String },
+    Failed { cause: FailCause, message: String },
     /// It was shown to be over before the agent was started: that stays.
     Shown,
+}
+
+/// Why a pod has failed, whatever its containers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailCause {
+    /// It was active for as long as it may be.
+    DeadlineExceeded,
+    /// The node ran short of something.
+    Evicted,
+}
+
+impl FailCause {
+    /// The word for programs.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            FailCause::DeadlineExceeded => "DeadlineExceeded",
+            FailCause::Evicted => "Evicted",
+        }
+    }
 }
 
 impl End {

@@ -37,7 +37,7 @@ pub use step::{FailureReason, Next, Step, StepOutcome, StopCause, StopContainer}
 pub use view::{ContainerState, ContainerView, Exit, PodView, SandboxView};
 
 use crate::pod_spec::{Pod, bounded_seconds};
-use end::{End, Stop};
+use end::{End, FailCause, Stop};
 use memory::{Hook, Retry};
 
 impl PodMachine {
@@ -85,10 +85,12 @@ impl PodMachine {
         self.stop_within(End::Containers, u64::from(self.pod.spec.grace_seconds()) * 1_000, now);
     }
 
-    /// The node has to be rid of the pod, for this reason and with this sentence.
-    pub fn evict(&mut self, reason: &str, message: &str, grace_millis: u64, now: Now) {
-        let end = End::Failed { reason: reason.to_owned(), message: message.to_owned() };
+    /// The node has to be rid of the pod, for this sentence. Returns whether that is why it ends.
+    pub fn evict(&mut self, message: &str, grace_millis: u64, now: Now) -> bool {
+        let ends_already = self.stop.is_some();
+        let end = End::Failed { cause: FailCause::Evicted, message: message.to_owned() };
         self.stop_within(end, grace_millis, now);
+        !ends_already
     }
 
     /// What is to be done next. The step that it names is under way from then on; `next` is not called again before

@@ -35,7 +35,7 @@ pub struct ConditionStatus {
     pub kind: &'static str,
     /// Whether it holds.
     pub is_true: bool,
-    /// A word for programs about why it does not.
+    /// A word for programs about why that is so.
     pub reason: &'static str,
     /// A sentence for people.
     pub message: String,

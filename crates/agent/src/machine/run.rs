@@ -1,7 +1,7 @@
 //! What is to be done for a pod that is to run.
 
 use super::clock::Now;
-use super::end::{End, Stop};
+use super::end::{End, FailCause, Stop};
 use super::memory::{Hook, probe_of};
 use super::state::{PodMachine, containers_of, shown};
 use super::step::{Next, Step, StopCause, StopContainer};
@@ -61,7 +61,7 @@ impl PodMachine {
         let grace_millis = u64::from(self.pod.spec.grace_seconds()) * 1_000;
         if self.deadline_millis(now).is_some_and(|at| at <= now.millis) {
             let message = "Pod was active on the node longer than the specified deadline".to_owned();
-            let end = End::Failed { reason: "DeadlineExceeded".to_owned(), message };
+            let end = End::Failed { cause: FailCause::DeadlineExceeded, message };
             self.stop_within(end, grace_millis, now);
         } else if self.is_done(view) {
             self.stop = Some(Stop::new(End::Containers, now.millis.saturating_add(grace_millis)));

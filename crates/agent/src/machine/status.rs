@@ -3,7 +3,7 @@
 use everynode_model::{Phase, duration};
 
 use super::clock::Now;
-use super::end::End;
+use super::end::{End, FailCause};
 use super::memory::{ContainerMemory, Hook};
 use super::pod_status::{ConditionStatus, ContainerStatus, PodStatus, StateStatus};
 use super::state::{PodMachine, shown};
@@ -39,11 +39,12 @@ impl PodMachine {
         let containers: Vec<ContainerStatus> =
             spec.containers.iter().map(|one| self.container_status(one, false, view, now)).collect();
         let (reason, message) = match self.stop.as_ref().map(|stop| &stop.end) {
-            Some(End::Failed { reason, message }) => (reason.clone(), message.clone()),
+            Some(End::Failed { cause, message }) => (cause.name().to_owned(), message.clone()),
             _ => Default::default(),
         };
         let phase = self.phase(&init_containers, &containers, view);
-        let conditions = self.conditions_of(phase, &init_containers, &containers, view, now);
+        let mut conditions = self.conditions_of(phase, &init_containers, &containers, view, now);
+        conditions.extend(self.disruption(now));
         PodStatus {
             phase,
             reason,
@@ -231,6 +232,17 @@ impl PodMachine {
             ConditionStatus { kind, is_true, reason, message, since_seconds }
         })
         .into()
+    }
+
+    /// That the node, and not the pod itself, is why it ended.
+    fn disruption(&mut self, now: Now) -> Option<ConditionStatus> {
+        let message = match self.stop.as_ref().map(|stop| &stop.end) {
+            Some(End::Failed { cause: FailCause::Evicted, message }) => message.clone(),
+            _ => return None,
+        };
+        let (kind, reason) = ("DisruptionTarget", "TerminationByKubelet");
+        let since_seconds = self.conditions.since(kind, true, now.wall_seconds());
+        Some(ConditionStatus { kind, is_true: true, reason, message, since_seconds })
     }
 
     /// A condition that others set and without which the pod is not ready.

@@ -1,6 +1,7 @@
 //! What is to be done for a pod that is to stop.
 
 use super::clock::Now;
+use super::end::{End, FailCause};
 use super::state::PodMachine;
 use super::step::{Next, Step, StopCause, StopContainer};
 use super::view::{ContainerView, PodView};
@@ -17,6 +18,11 @@ impl PodMachine {
             None if self.is_deleted => Next::Gone,
             None => Next::Wait(None),
         }
+    }
+
+    fn is_evicted(&self) -> bool {
+        let end = self.stop.as_ref().map(|stop| &stop.end);
+        matches!(end, Some(End::Failed { cause: FailCause::Evicted, .. }))
     }
 
     /// First the containers all at once, then the sidecars from the last to the first, then the sandbox.
@@ -40,12 +46,12 @@ impl PodMachine {
         Some(Step::StopSandbox { id: sandbox.id.clone() })
     }
 
-    /// What the pod had goes; what is left in the runtime, and with it the logs, only with the pod.
+    /// What the pod had goes; what is left in the runtime only with the pod, unless the node needs the room.
     fn step_of_end(&self, view: &PodView) -> Option<Step> {
         if self.is_prepared {
             return Some(Step::CleanUp);
         }
-        let sandbox = view.sandboxes().first().filter(|_| self.is_deleted)?;
+        let sandbox = view.sandboxes().first().filter(|_| self.is_deleted || self.is_evicted())?;
         Some(Step::RemoveSandbox { id: sandbox.id.clone() })
     }
 }

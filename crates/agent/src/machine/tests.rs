@@ -176,6 +176,30 @@ fn a_pod_that_is_deleted_ends_within_its_grace_period() {
 }
 
 #[test]
+fn a_pod_that_has_to_go_fails_and_leaves_nothing_but_its_status() {
+    let spec = r#"{"containers":[{"name":"c"},{"name":"d"}]}"#;
+    let mut world =
+        World::new(pod(spec), &[("d", Behaviour { ends_after: 60 * SECOND, ..Behaviour::default() })]);
+    world.run_until(SECOND);
+    assert!(world.machine.evict("low", SECOND, world.now));
+    assert!(!world.machine.evict("lower", SECOND, world.now), "it goes for the first reason");
+    world.run_until(3 * SECOND);
+    assert_eq!(shown(&mut world), "Failed: c exit 0, d exit 137");
+    assert!(world.is_empty() && !world.is_gone, "the object is for others to delete");
+    let status = world.status().unwrap();
+    assert_eq!((&*status.reason, &*status.message), ("Evicted", "low"));
+    let target = status.conditions.iter().find(|one| one.kind == "DisruptionTarget").unwrap();
+    assert_eq!((target.is_true, target.reason), (true, "TerminationByKubelet"));
+
+    // One that the node does not even take.
+    let mut world = World::new(pod(spec), &[]);
+    assert!(world.machine.evict("low", SECOND, world.now));
+    world.run_until(SECOND);
+    assert_eq!(shown(&mut world), "Failed: c ContainerCreating, d ContainerCreating");
+    assert!(world.starts.is_empty());
+}
+
+#[test]
 fn a_shorter_grace_period_counts_at_once() {
     let mut world = World::new(
         pod(r#"{"containers":[{"name":"c"}]}"#),

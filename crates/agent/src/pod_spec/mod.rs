@@ -123,6 +123,8 @@ pub struct PodSpec {
     pub priority: i32,
     /// The class of that.
     pub priority_class_name: String,
+    /// Taints of nodes that it tolerates.
+    pub tolerations: Vec<serde_json::Value>,
     /// What it takes beside its containers.
     pub overhead: BTreeMap<String, Amount>,
     /// What it asks for as a whole.
@@ -278,6 +280,16 @@ pub struct ReadinessGate {
 
 /// An amount of a resource, as the API serves it.
 pub type Amount = everynode_model::quantity::Quantity;
+
+/// Pods of this priority and above are the cluster's own.
+pub const CRITICAL_PRIORITY: i32 = 2_000_000_000;
+
+impl Pod {
+    /// Nodes do not go on well without it: it is not ended when the node runs short.
+    pub fn is_critical(&self) -> bool {
+        self.spec.priority >= CRITICAL_PRIORITY
+    }
+}
 
 impl PodSpec {
     /// A container of the pod by its name.

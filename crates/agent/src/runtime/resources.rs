@@ -89,9 +89,7 @@ fn quota(milli_cpu: i64) -> i64 {
 
 /// As the kubelet chooses it: what has less of its memory for sure goes first; critical pods go last.
 fn oom_score_adj(pod: &Pod, container: &Container, node_memory_bytes: i64) -> i64 {
-    /// Pods of this priority and above are the node's own.
-    const CRITICAL: i32 = 2_000_000_000;
-    if pod.spec.priority >= CRITICAL {
+    if pod.is_critical() {
         return -997;
     }
     match QosClass::parse(&pod.status.qos_class) {

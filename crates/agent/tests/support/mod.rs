@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use everynode_agent::{AgentConfig, ImageGc, Meter, Names, Readings, Registration, Room, Signal};
+use everynode_agent::{AgentConfig, ImageGc, Meter, Names, Readings, Registration, Room, Signal, Thresholds};
 use everynode_client::Client;
 use everynode_cri::testing::{FakeRuntime, Generation, Listening};
 use everynode_model::Value;
@@ -72,6 +72,7 @@ impl Stage {
             registration: Registration { max_pods: 10, ..Registration::default() },
             meter: Meter::new(move |_| readings.lock().unwrap().clone()),
             image_gc: ImageGc { least_age: Duration::ZERO, ..ImageGc::default() },
+            eviction_hard: Thresholds::default(),
         };
         std::fs::create_dir_all(&config.root_dir).unwrap();
         let cancelled = CancellationToken::new();

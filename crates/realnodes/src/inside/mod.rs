@@ -8,7 +8,7 @@ mod root;
 use std::io::{self, BufRead as _, Write as _};
 use std::time::{Duration, Instant};
 
-use everynode_agent::{AgentConfig, ImageGc, KUBELET_PORT, Meter, Names, Registration};
+use everynode_agent::{AgentConfig, ImageGc, KUBELET_PORT, Meter, Names, Registration, Thresholds};
 use everynode_client::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -103,8 +103,9 @@ async fn run_agent(client: Client, setup: &NodeSetup) {
         names: Names::new(&names, Vec::new(), "cluster.local"),
         registration: Registration { max_pods: MAX_PODS, ..Registration::default() },
         meter: Meter::default(),
-        // The disk is that of the machine, and who uses it sees to it.
+        // Disk and memory are those of the machine, and who uses it sees to them.
         image_gc: ImageGc::NEVER,
+        eviction_hard: Thresholds::none(),
     };
     let mut patience = Patience::new(Instant::now());
     loop {

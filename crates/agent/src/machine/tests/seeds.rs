@@ -18,6 +18,7 @@ struct Drawn {
     behaviours: Vec<(&'static str, Behaviour)>,
     policy: &'static str,
     is_deleted: bool,
+    has_to_go: bool,
 }
 
 fn draw(random: &mut fastrand::Rng) -> Drawn {
@@ -57,7 +58,7 @@ fn draw(random: &mut fastrand::Rng) -> Drawn {
         init.join(","),
         apps.join(",")
     );
-    Drawn { spec, behaviours, policy, is_deleted: random.bool() }
+    Drawn { spec, behaviours, policy, is_deleted: random.bool(), has_to_go: random.u8(0..4) == 0 }
 }
 
 fn fault(random: &mut fastrand::Rng) -> Option<Fault> {
@@ -90,6 +91,7 @@ fn run(seed: u64) {
         world.run_until((world.now.millis + step).min(WEATHER));
     }
     world.faults.clear();
+    let is_evicted = drawn.has_to_go && world.machine.evict("low", SECOND, world.now);
     if drawn.is_deleted {
         world.delete(i64::from(random.u8(0..30)));
     }
@@ -103,6 +105,11 @@ fn run(seed: u64) {
             world.view(),
             world.machine
         );
+    }
+    if is_evicted && !drawn.is_deleted {
+        let phase = world.status().map(|status| status.phase);
+        assert_eq!((phase, world.is_empty()), (Some(Phase::Failed), true), "a pod that had to go");
+        return;
     }
     check_end(&mut world, &drawn, sandboxes_lost);
 }

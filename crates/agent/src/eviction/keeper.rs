@@ -1,0 +1,119 @@
+//! The task that sees to it that a node does not run out of anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::pressure::{Pressure, Pressures};
+use super::thresholds::{Shortage, Thresholds};
+use super::{rank, usage};
+use crate::context::Context;
+use crate::measure;
+use crate::runtime::Listing;
+
+/// Between two looks, and between two while something is short.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+const SHORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the end of a pod is waited for before another one has to go.
+const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// A pod that has to go.
+#[derive(Debug, Clone)]
+pub struct Eviction {
+    /// Its uid.
+    pub uid: String,
+    /// Why, for its status.
+    pub message: Arc<str>,
+}
+
+/// Looks again and again until it is cancelled: says in `told` what the node is short of, and in `evictions` who has to
+/// go.
+pub async fn keep(
+    context: Arc<Context>,
+    thresholds: Thresholds,
+    listings: watch::Receiver<Arc<Listing>>,
+    told: watch::Sender<BTreeSet<Pressure>>,
+    evictions: mpsc::Sender<Eviction>,
+    cancelled: CancellationToken,
+) {
+    let mut keeper = Keeper { context, listings, told, evictions, pressures: Pressures::new(thresholds) };
+    let looking = async {
+        loop {
+            let is_short = keeper.look().await;
+            sleep(if is_short { SHORT_INTERVAL } else { LOOK_INTERVAL }).await;
+        }
+    };
+    tokio::select! {
+        () = cancelled.cancelled() => {}
+        () = looking => {}
+    }
+}
+
+struct Keeper {
+    context: Arc<Context>,
+    listings: watch::Receiver<Arc<Listing>>,
+    told: watch::Sender<BTreeSet<Pressure>>,
+    evictions: mpsc::Sender<Eviction>,
+    pressures: Pressures,
+}
+
+impl Keeper {
+    /// Looks once, and does what is to be done. Returns whether something is short.
+    async fn look(&mut self) -> bool {
+        let Some(mut shortage) = self.read().await else { return false };
+        if Pressure::of(shortage.signal) == Pressure::Disk {
+            // What nobody uses goes before what runs.
+            if let Err(error) = self.context.images.free(&self.context, u64::MAX).await {
+                tracing::warn!(%error, "images that nobody uses are not removed");
+            }
+            match self.read().await {
+                Some(still) => shortage = still,
+                None => return false,
+            }
+        }
+        self.evict(shortage).await;
+        true
+    }
+
+    /// What is short now, and is to be seen to first.
+    async fn read(&mut self) -> Option<Shortage> {
+        let readings = measure::now(&self.context).await;
+        let short = self.pressures.observe(&readings, self.context.now().millis);
+        let told = self.pressures.told();
+        self.told.send_if_modified(|before| {
+            let is_new = *before != told;
+            *before = told;
+            is_new
+        });
+        short.first().copied()
+    }
+
+    /// Has one pod go, and waits until it has ended.
+    async fn evict(&mut self, shortage: Shortage) {
+        let listing = self.listings.borrow().clone();
+        let candidates = usage::candidates(&self.context, &listing, shortage.signal).await;
+        let Some(pod) = rank::first(candidates) else {
+            tracing::warn!(
+                signal = shortage.signal.name(),
+                available = shortage.available,
+                "the node runs short, and no pod can go"
+            );
+            return;
+        };
+        let uid = pod.uid.clone();
+        tracing::warn!(?shortage, ?pod, "a pod has to go");
+        let eviction = Eviction { uid: pod.uid, message: shortage.message().into() };
+        if self.evictions.send(eviction).await.is_err() {
+            return;
+        }
+        let has_ended = |listing: &Arc<Listing>| {
+            listing.pods.get(&uid).is_none_or(|view| view.running().next().is_none())
+        };
+        // One that takes longer is not waited for.
+        let _ = timeout(END_LIMIT, self.listings.wait_for(has_ended)).await;
+    }
+}
