@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{Time, Uid};
 use crate::config::Limits;
+use crate::coverage::Service;
 use crate::ids::PodId;
 use crate::timers::doubled;
 
@@ -18,11 +19,22 @@ pub(crate) struct Assignment {
     pub wake: Time,
     /// It is in the list of assignments to evaluate.
     pub dirty: bool,
+    /// What the node was at the last look.
+    pub service: Option<Service>,
+    /// A roll-out took the pod, or takes it, and no other one is ready yet.
+    pub is_rolled: bool,
 }
 
 impl Default for Assignment {
     fn default() -> Self {
-        Assignment { first: PodId::NONE, marks: 0, wake: Time(i64::MAX), dirty: false }
+        Assignment {
+            first: PodId::NONE,
+            marks: 0,
+            wake: Time(i64::MAX),
+            dirty: false,
+            service: None,
+            is_rolled: false,
+        }
     }
 }
 

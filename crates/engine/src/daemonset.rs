@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use crate::actions::DaemonSetRef;
 use crate::assignment::{Assignment, Churn, Creating, FailedBackoff, Refusal, Unanswered};
 use crate::base::{Time, Uid};
+use crate::coverage::{Coverage, Lost};
 use crate::facts::{DaemonSetFact, Status};
 use crate::ids::{DaemonSetId, LabelSetId, NamespaceId, NodeId, PodId};
 use crate::mark;
@@ -112,6 +113,10 @@ pub(crate) struct DaemonSetState {
     pub unanswered: HashMap<NodeId, Unanswered>,
     pub failed: HashMap<NodeId, FailedBackoff>,
     pub refused: HashMap<NodeId, Refusal>,
+    /// How long nodes were served.
+    pub coverage: Coverage,
+    /// Nodes that were served and are not.
+    pub lost: HashMap<NodeId, Lost>,
     /// Nodes on which a pod was created since one was ready there.
     pub churn: HashMap<NodeId, Churn>,
     pub live: HashMap<LabelSetId, u32>,
@@ -166,6 +171,8 @@ impl DaemonSetState {
             unanswered: HashMap::new(),
             failed: HashMap::new(),
             refused: HashMap::new(),
+            coverage: Coverage::default(),
+            lost: HashMap::new(),
             churn: HashMap::new(),
             live: HashMap::new(),
             adopting: BTreeSet::new(),

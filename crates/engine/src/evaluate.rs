@@ -50,6 +50,7 @@ impl Tables {
         let view = self.view(daemonset, node, now);
         let strategy = daemonset.spec.as_ref().map(|spec| spec.fact.strategy);
         let mut marks = strategy.filter(|_| node != NodeId::NONE).map_or(0, |strategy| view.marks(strategy));
+        let wants_pod = marks & mark::CREATE != 0;
         if let Some(rollout) = rollout {
             rollout.nodes.touch(node);
             marks &= if rollout.holds(node) { !mark::CREATES } else { u32::MAX };
@@ -62,6 +63,7 @@ impl Tables {
         let (marks, refused) = self.refused_marks(daemonset, node, marks, now);
         let (marks, braked) = self.braked_marks(daemonset, node, marks, &view, now);
         daemonset.set_marks(&self.nodes, node, marks);
+        self.note_service(daemonset, node, &view, wants_pod && marks & mark::CREATE == 0, now);
         let forget = daemonset.failed.get(&node).map(|entry| entry.updated.plus_millis(forget_millis + 1));
         let taken = match daemonset.creating.get(&node) {
             Some(Creating::Taken { until }) => Some(*until),

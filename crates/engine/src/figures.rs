@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::base::{Time, Uid};
+use crate::coverage::Coverage;
 use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
 use crate::explain::Standing;
@@ -37,6 +38,8 @@ pub struct Figures<'a> {
     pub revision: Option<&'a str>,
     /// The value of the label `controller-revision-hash` of pods made from the current template.
     pub hash: Option<&'a str>,
+    /// How long its nodes were served, since this engine looks.
+    pub coverage: &'a Coverage,
     /// A node that should run a pod has none of the current template, or the current generation was not looked at
     /// yet.
     pub is_rolling: bool,
@@ -182,6 +185,7 @@ impl Engine {
             deleting: fact.deleting,
             standing: Standing::of(daemonset),
             status,
+            coverage: &daemonset.coverage,
             revision: revision.map(|row| row.fact.name.as_str()),
             hash: current.map(|current| &*current.hash),
             is_rolling: status.observed_generation < fact.generation

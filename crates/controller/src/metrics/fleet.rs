@@ -7,12 +7,19 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::coverage::Accounts;
 use super::rollouts;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DaemonSetLabels {
-    namespace: String,
-    daemonset: String,
+pub(super) struct DaemonSetLabels {
+    pub namespace: String,
+    pub daemonset: String,
+}
+
+impl DaemonSetLabels {
+    pub fn of(figures: &Figures<'_>) -> DaemonSetLabels {
+        DaemonSetLabels { namespace: figures.namespace.to_owned(), daemonset: figures.name.to_owned() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,8 +66,7 @@ const GAUGES: [(&str, &str, Read); 12] = [
 pub(crate) fn encode(engine: &Engine, now: Time) -> String {
     let gauges: Vec<Family<DaemonSetLabels, Gauge>> = GAUGES.iter().map(|_| Family::default()).collect();
     for figures in engine.daemonsets() {
-        let labels =
-            DaemonSetLabels { namespace: figures.namespace.to_owned(), daemonset: figures.name.to_owned() };
+        let labels = DaemonSetLabels::of(&figures);
         for ((_, _, read), gauge) in GAUGES.iter().zip(&gauges) {
             if let Some(value) = read(&figures) {
                 gauge.get_or_create(&labels).set(value);
@@ -77,6 +83,7 @@ pub(crate) fn encode(engine: &Engine, now: Time) -> String {
         stale_skips(engine.stale_skips()),
     );
     rollouts::register(engine, now, &mut all);
+    all.register_collector(Box::new(Accounts::of(engine, now)));
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = prometheus_client::encoding::text::encode_registry(&mut text, &all);
@@ -122,6 +129,9 @@ mod tests {
             r#"kube_daemonset_status_observed_generation{namespace="ns",daemonset="agent"} 2"#,
             r#"kube_daemonset_status_desired_number_scheduled{namespace="ns",daemonset="agent"} 0"#,
             r#"everynode_daemonset_rolling{namespace="ns",daemonset="agent"} 1"#,
+            r#"everynode_daemonset_nodes{namespace="ns",daemonset="agent",state="served"} 0"#,
+            r#"everynode_daemonset_node_seconds_total{namespace="ns",daemonset="agent",state="nodeDown"} 0.0"#,
+            r#"everynode_rollout_unserved_seconds_bucket{le="+Inf",namespace="ns",daemonset="agent"} 0"#,
             r#"daemonset_controller_stale_sync_skips_total{group="",resource="pods"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");

@@ -1,5 +1,6 @@
 //! Figures of the controller, under the names that the field uses.
 
+mod coverage;
 pub(crate) mod fleet;
 mod rollouts;
 
