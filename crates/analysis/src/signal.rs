@@ -1,0 +1,109 @@
+//! What is watched of a node, and what counts as worse there.
+
+use crate::amounts::{Rise, Share};
+
+/// What is taken off, in times of what is tolerated.
+const MARGIN: f64 = 1.1;
+
+/// Something that is measured or counted on each node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// What the daemon's pod takes of the CPU.
+    Cpu,
+    /// What it takes of the memory.
+    Memory,
+    /// From the start of its containers until it is ready.
+    TimeToReady,
+    /// Its containers that ended.
+    Restarts,
+    /// Its containers that were ended because memory ran out.
+    OomKills,
+    /// How often it ceased to be ready.
+    ReadinessFlaps,
+}
+
+/// Which nodes a signal is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controls {
+    /// Those whose pod was not touched.
+    Untouched,
+    /// Those that got a fresh pod of the old revision: what depends on a pod's age says nothing about old pods.
+    Restarted,
+}
+
+impl Signal {
+    /// All of them.
+    pub const ALL: [Signal; 6] = [
+        Signal::Cpu,
+        Signal::Memory,
+        Signal::TimeToReady,
+        Signal::Restarts,
+        Signal::OomKills,
+        Signal::ReadinessFlaps,
+    ];
+
+    /// Its place in a node's readings.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Which nodes it is compared with.
+    pub fn controls(self) -> Controls {
+        match self {
+            Signal::Memory | Signal::TimeToReady => Controls::Restarted,
+            Signal::Cpu | Signal::Restarts | Signal::OomKills | Signal::ReadinessFlaps => Controls::Untouched,
+        }
+    }
+
+    /// What counts as worse where nobody says otherwise.
+    pub fn default_rule(self) -> Rule {
+        let rise = |percent: f64| Rise::from_log((percent / 100.0).ln_1p());
+        let level = |worse_by, harm, no_worse| {
+            Rule::Level(LevelRule { worse_by: rise(worse_by), harm: rise(harm), no_worse: rise(no_worse) })
+        };
+        match self {
+            Signal::Cpu | Signal::Memory => level(10.0, 50.0, 25.0),
+            Signal::TimeToReady => level(50.0, 200.0, 100.0),
+            Signal::Restarts | Signal::OomKills | Signal::ReadinessFlaps => {
+                Rule::Count(CountRule { worse_by: rise(100.0), no_worse: Share::from_fraction(0.1) })
+            }
+        }
+    }
+}
+
+/// What counts as worse.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// For what has a level, such as CPU.
+    Level(LevelRule),
+    /// For what happens so many times, such as restarts.
+    Count(CountRule),
+}
+
+/// What counts as worse of a level.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LevelRule {
+    /// A rise by so much on every node is tolerated.
+    pub worse_by: Rise,
+    /// A rise by so much more than that on some nodes is harm to these, and is looked for by itself.
+    pub harm: Rise,
+    /// What is shown not to have risen by so much is no worse.
+    pub no_worse: Rise,
+}
+
+impl LevelRule {
+    /// What is taken off the updated nodes. Exactly the tolerated rise is to be within what is tolerated, not on its
+    /// edge, where nothing but the bound on false halts is in its favour.
+    pub(crate) fn log_tolerated(&self) -> f64 {
+        MARGIN * self.worse_by.log()
+    }
+}
+
+/// What counts as worse of a count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CountRule {
+    /// That the odds of it rise by so much is tolerated: 100 % for twice as often.
+    pub worse_by: Rise,
+    /// What is shown to happen on fewer nodes than that is no worse.
+    pub no_worse: Share,
+}
