@@ -5,9 +5,9 @@
 
 use crate::amounts::Share;
 use crate::block::Sides;
-use crate::evidence::{LANES, Lanes, NO_WORSE, TESTS, Test};
+use crate::evidence::{LANES, Lanes, NO_WORSE, TESTS, Test, log_marks};
 use crate::signal::CountRule;
-use crate::subsets::{log_mean_of_marked, log_sum};
+use crate::subsets::log_sum;
 
 /// The tests, with tilts on top of the one that is tolerated: by the nodes on which it happened three times, by those
 /// on which it happened again twice.
@@ -47,11 +47,9 @@ impl CountGroup {
     /// One test. What happens twice as often happens again four times as often.
     fn log_ratio(&self, test: usize, log_tolerated: f64) -> f64 {
         let (times, tolerated) = if test < AGAIN { (1.0, log_tolerated) } else { (2.0, 2.0 * log_tolerated) };
-        let tilt = COUNT_TESTS[test].tilt;
         let (ours, others) = (marked(&self.updated, times), marked(&self.others, times));
-        let (n, all) = (self.updated.len(), self.updated.len() + self.others.len());
-        let log_mean = |tilt: f64| log_mean_of_marked(tilt, ours + others, all, n);
-        tilt * ours as f64 - log_mean(tolerated + tilt) + log_mean(tolerated)
+        let all = self.updated.len() + self.others.len();
+        log_marks(COUNT_TESTS[test].tilt, tolerated, ours, ours + others, self.updated.len(), all)
     }
 }
 

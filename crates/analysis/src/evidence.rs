@@ -34,6 +34,20 @@ pub(crate) fn log_mean(tilt: f64, scores: &[f64], updated: usize) -> f64 {
     subsets::log_mean(&log_weights, updated)
 }
 
+/// The logarithm of the evidence that marks are more likely on updated nodes than the odds that are tolerated: `ours`
+/// of `n` updated nodes are marked, and `marked` of all. If nothing changes, its mean is 1 or less.
+pub(crate) fn log_marks(
+    tilt: f64,
+    log_tolerated: f64,
+    ours: usize,
+    marked: usize,
+    n: usize,
+    all: usize,
+) -> f64 {
+    let log_mean = |tilt: f64| subsets::log_mean_of_marked(tilt, marked, all, n);
+    tilt * ours as f64 - log_mean(log_tolerated + tilt) + log_mean(log_tolerated)
+}
+
 /// The logarithm of what tests say together, each with its weight.
 pub(crate) fn log_mixture(tests: &[Test], logs: &[f64]) -> f64 {
     let parts = tests.iter().zip(logs).map(|(test, log)| test.weight.ln() + log);

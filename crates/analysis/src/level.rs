@@ -2,11 +2,11 @@
 
 use crate::amounts::{Change, Rise};
 use crate::block::{Sides, Turn};
-use crate::evidence::{LANES, Lanes, NO_WORSE, STRICTER, TESTS, Test, log_mean, log_mixture};
+use crate::evidence::{LANES, Lanes, NO_WORSE, STRICTER, TESTS, Test, log_marks, log_mean, log_mixture};
 use crate::reading::{Reading, Shown};
 use crate::scores::{Ranked, Scores, hash, ranks};
 use crate::signal::LevelRule;
-use crate::subsets::{log_mean_of_marked, log_sum};
+use crate::subsets::log_sum;
 use crate::verdict::Harmed;
 
 /// Tests by ranks: two by normal scores, one by Savage scores.
@@ -14,11 +14,11 @@ pub(crate) const RANKED: usize = 3;
 
 /// The tests: normal scores twice, Savage scores, nodes that are harmed twice.
 pub(crate) const LEVEL_TESTS: [Test; TESTS] = [
-    Test { tilt: 0.7, weight: 0.2 },
-    Test { tilt: 1.5, weight: 0.25 },
+    Test { tilt: 0.5, weight: 0.2 },
+    Test { tilt: 1.2, weight: 0.25 },
     Test { tilt: 0.7, weight: 0.15 },
-    Test { tilt: 2.0, weight: 0.2 },
-    Test { tilt: 3.0, weight: 0.2 },
+    Test { tilt: 1.5, weight: 0.2 },
+    Test { tilt: 2.5, weight: 0.2 },
 ];
 
 /// The stricter tolerance is a rise by so much on top of the one that is tolerated.
@@ -161,7 +161,7 @@ impl<'a> Level<'a> {
     fn log_harm(&self, group: &LevelGroup, tilt: f64) -> f64 {
         let harmed = group.harmed(self.rule);
         let (marked, all) = (harmed.updated + harmed.others, harmed.nodes + harmed.controls);
-        tilt * harmed.updated as f64 - log_mean_of_marked(tilt, marked, all, harmed.nodes)
+        log_marks(tilt, 0.0, harmed.updated, marked, harmed.nodes, all)
     }
 
     fn log_stricter(&self) -> f64 {

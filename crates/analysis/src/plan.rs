@@ -4,6 +4,10 @@ use crate::amounts::FalseHalts;
 use crate::signal::{Rule, Signal};
 use crate::verdict::Basis;
 
+/// So many times more evidence is asked for than the bound on false halts needs. Whoever was halted for nothing does
+/// not listen the next time, and a regression that is one shows it a few nodes later.
+const CAUTION: f64 = 10.0;
+
 /// A signal that is watched, by which rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Watch {
@@ -52,7 +56,7 @@ impl Plan {
 
     /// What the logarithm of a signal's evidence has to reach to be worse.
     pub(crate) fn log_worse(&self) -> f64 {
-        self.false_halts.log_threshold(self.watches.len())
+        self.false_halts.log_threshold(self.watches.len()) + CAUTION.ln()
     }
 
     /// What it has to reach to be no worse: all signals must, so that each may be wrong as often as one alone.

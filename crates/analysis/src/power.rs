@@ -1,12 +1,11 @@
 //! What a roll-out could find, before it is made.
 
 use crate::amounts::{Rise, Share};
-use crate::evidence::{TESTS, log_mean, log_mixture};
+use crate::evidence::{TESTS, log_marks, log_mean, log_mixture};
 use crate::level::{LEVEL_TESTS, RANKED};
 use crate::plan::Plan;
 use crate::scores::{Scores, normal_distribution};
 use crate::signal::LevelRule;
-use crate::subsets::log_mean_of_marked;
 
 /// The part of the whole that the test has which sees a change of all nodes best: what the others cost.
 const BEST_TEST: f64 = 0.25;
@@ -84,7 +83,7 @@ fn log_strongest(updated: usize, others: usize) -> f64 {
             let scores = scores.of(test);
             tilt * scores[others..].iter().sum::<f64>() - log_mean(tilt, scores, updated)
         } else {
-            tilt * updated as f64 - log_mean_of_marked(tilt, updated, updated + others, updated)
+            log_marks(tilt, 0.0, updated, updated, updated, updated + others)
         }
     });
     log_mixture(&LEVEL_TESTS, &logs)

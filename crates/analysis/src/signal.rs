@@ -3,7 +3,7 @@
 use crate::amounts::{Rise, Share};
 
 /// What is taken off, in times of what is tolerated.
-const MARGIN: f64 = 1.1;
+const MARGIN: f64 = 1.2;
 
 /// Something that is measured or counted on each node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +65,7 @@ impl Signal {
             Signal::Cpu | Signal::Memory => level(10.0, 50.0, 25.0),
             Signal::TimeToReady => level(50.0, 200.0, 100.0),
             Signal::Restarts | Signal::OomKills | Signal::ReadinessFlaps => {
-                Rule::Count(CountRule { worse_by: rise(100.0), no_worse: Share::from_fraction(0.1) })
+                Rule::Count(CountRule { worse_by: rise(50.0), no_worse: Share::from_fraction(0.1) })
             }
         }
     }
@@ -102,7 +102,7 @@ impl LevelRule {
 /// What counts as worse of a count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CountRule {
-    /// That the odds of it rise by so much is tolerated: 100 % for twice as often.
+    /// That the odds of it rise by so much is tolerated: 100 % for twice as likely.
     pub worse_by: Rise,
     /// What is shown to happen on fewer nodes than that is no worse.
     pub no_worse: Share,

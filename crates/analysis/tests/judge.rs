@@ -49,7 +49,7 @@ fn twice_the_cpu_is_worse_and_the_sentence_says_by_how_much_and_how_surely() {
     let Figures::Level { change, at_least: Some(rise) } = signal.figures else { panic!("{signal:?}") };
     assert!((change.percent() - 100.0).abs() < 10.0, "{change:?}");
     assert!(rise.percent() > 10.0 && rise.percent() < change.percent(), "{rise:?}");
-    assert!(signal.chance.rolls() >= 20, "{signal:?}");
+    assert!(signal.chance.rolls() >= 200, "{signal:?}");
     let sentence = signal.to_string();
     assert!(sentence.starts_with("cpu is higher by "), "{sentence}");
     assert!(sentence.contains(" on 10 updated nodes than on 90 others; by chance 1 in "), "{sentence}");
@@ -270,7 +270,7 @@ fn restarts_that_happen_everywhere_are_nobodys_fault_and_those_of_updated_nodes_
         only(&Judge::new(plan).close(&Block { frontier: Turn(100), groups }))
     };
     assert_eq!(judge(60, 60).verdict, Verdict::Undecided, "the API was away");
-    assert_eq!(judge(2, 1).verdict, Verdict::NoWorse, "twice as often is tolerated");
+    assert_eq!(judge(2, 1).verdict, Verdict::NoWorse);
     let worse = judge(20, 1);
     assert_eq!(worse.verdict, Verdict::Worse);
     let sentence = worse.to_string();

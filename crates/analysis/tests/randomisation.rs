@@ -157,6 +157,63 @@ fn blocks_may_be_multiplied_when_each_is_of_controls_of_the_one_before_and_not_w
     assert!(overlapping != ONE, "windows that overlap: {}", overlapping.value());
 }
 
+/// How a roll-out is looked at: early, or when a block closes, and by how many nodes.
+type Looks = [(bool, usize)];
+
+/// The mean, over all orders of a few nodes, of what the judge has multiplied each lane by after some looks, when all
+/// updated nodes rise by just what is taken off.
+fn mean_over_orders(levels: &[f64], looks: &Looks) -> [f64; 7] {
+    let Rule::Level(rule) = Signal::Cpu.default_rule() else { panic!("CPU is a level") };
+    let factor = (1.2 * rule.worse_by.log()).exp();
+    let orders = orders(levels.len());
+    let mut sums = [0.0; 7];
+    for order in &orders {
+        let node = |turn: usize, is_updated: bool| {
+            let level = levels[order[turn]] * if is_updated { factor } else { 1.0 };
+            Node::new(Turn(turn as u64)).with(Signal::Cpu, Reading::of_single(1.0, level, 0.01))
+        };
+        let mut judge = Judge::new(plan(Signal::Cpu));
+        let mut begin = 0;
+        for (is_last, end) in looks {
+            let updated = (begin..*end).map(|turn| node(turn, true)).collect();
+            let untouched = (*end..levels.len()).map(|turn| node(turn, false)).collect();
+            let groups = vec![Group { updated, untouched, restarted: Vec::new() }];
+            let block = Block { frontier: Turn(*end as u64), groups };
+            if *is_last {
+                judge.close(&block);
+                begin = *end;
+            } else {
+                judge.look(&block);
+            }
+        }
+        for (sum, log) in sums.iter_mut().zip(&judge.memory().signals()[0].numbers()) {
+            *sum += log.exp();
+        }
+    }
+    sums.map(|sum| sum / orders.len() as f64)
+}
+
+#[test]
+fn over_all_orders_blocks_and_looks_of_the_judge_have_a_mean_of_1() {
+    let seed = number("EVERYNODE_SEED", fastrand::u64(..1 << 40));
+    println!("EVERYNODE_SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    let levels: Vec<f64> = (0..7).map(|_| (3.0 * random.f64() - 1.0).exp()).collect();
+    let courses: [&Looks; 4] = [
+        &[(true, 2), (true, 4)],
+        &[(true, 1), (true, 2), (true, 3), (true, 5)],
+        &[(false, 1), (true, 3)],
+        &[(true, 1), (false, 2), (false, 3), (true, 4), (true, 6)],
+    ];
+    for looks in courses {
+        let means = mean_over_orders(&levels, looks);
+        for (test, mean) in means.iter().take(5).enumerate() {
+            assert!((mean - 1.0).abs() < 1e-9, "test {test} after {looks:?}: {mean}");
+        }
+        assert!(means[5] <= 1.0 + 1e-9, "stricter after {looks:?}: {}", means[5]);
+    }
+}
+
 /// Watches one signal.
 fn plan(signal: Signal) -> Plan {
     let watch = Watch { signal, rule: signal.default_rule() };
@@ -240,8 +297,8 @@ fn what_is_taken_off_has_a_mean_of_exactly_1_and_what_is_less_has_less() {
     println!("EVERYNODE_SEED={seed}");
     let mut random = Rng::with_seed(seed);
     let Rule::Level(rule) = Signal::Cpu.default_rule() else { panic!("CPU is a level") };
-    // The tolerated rise is taken off with a margin of a tenth.
-    for share in [1.1, 1.0, 0.5, 0.0, -3.0] {
+    // The tolerated rise is taken off with a margin of a fifth.
+    for share in [1.2, 1.0, 0.5, 0.0, -3.0] {
         for _ in 0..10 {
             let (all, n) = (random.usize(4..9), random.usize(1..4));
             let levels: Vec<[f64; 2]> = (0..all).map(|_| [0.5 + random.f64(), 0.5 + random.f64()]).collect();
@@ -265,7 +322,7 @@ fn what_is_taken_off_has_a_mean_of_exactly_1_and_what_is_less_has_less() {
             for (test, sum) in sums.iter().take(6).enumerate() {
                 let mean = sum / choices;
                 assert!(mean <= 1.0 + 1e-9, "test {test}, a share of {share}: {mean}");
-                if share == 1.1 && test < 5 {
+                if share == 1.2 && test < 5 {
                     assert!((mean - 1.0).abs() < 1e-9, "test {test}: {mean}");
                 }
             }

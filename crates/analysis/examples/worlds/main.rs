@@ -1,7 +1,7 @@
 //! Our judge and the rules of others on synthetic fleets: worlds in which we win, and worlds in which we lose.
 //!
 //! `cargo run --release -p everynode-analysis --example worlds -- --runs 1000`. Seeds are new each time and printed;
-//! `--seed N` runs the same worlds again; words narrow it to tables: `good found restarts fresh small lost`.
+//! `--seed N` runs the same worlds again; words narrow it to tables: `good tolerated found restarts fresh small lost`.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "an example reports, and may panic")]
 
 mod ports;
@@ -44,8 +44,9 @@ impl Asked {
 fn main() {
     let asked = Asked::from_arguments();
     println!("{} roll-outs of each world: --runs {} --seed {}", asked.runs, asked.runs, asked.seed);
-    let tables: [(&str, Table); 6] = [
+    let tables: [(&str, Table); 7] = [
         ("good", tables::good),
+        ("tolerated", tables::tolerated),
         ("found", tables::found),
         ("restarts", tables::restarts),
         ("fresh", tables::fresh),

@@ -169,13 +169,13 @@ impl Gathered {
         let was: Vec<u32> = ours.iter().map(|windows| windows.restarts_before).collect();
         let is: Vec<u32> = ours.iter().map(|windows| windows.restarts).collect();
         let [any, two, three_times] = restart_thresholds(&was, &is);
-        let high = |judge: CanaryJudge| {
-            is_wave_over && judge.classify(&self.control_points, &self.canary_points) == Class::High
-        };
+        let is_high =
+            |judge: CanaryJudge| judge.classify(&self.control_points, &self.canary_points) == Class::High;
+        let by_default = is_wave_over && is_high(CanaryJudge::DEFAULT);
         [
             is_wave_over && is_above_before(&self.before, &self.after),
-            high(CanaryJudge::DEFAULT),
-            high(CanaryJudge::RATIO),
+            by_default,
+            by_default && is_high(CanaryJudge::RATIO),
             is_higher_by_t(&self.changes, &self.other_changes),
             any,
             two,

@@ -3,11 +3,11 @@
 use everynode_analysis::{Reading, Signal};
 use fastrand::Rng;
 
-/// Samples of a window: 12.5 minutes, one each 15 seconds.
-pub const SAMPLES: usize = 50;
+/// Samples of a window: 12.5 minutes, one each 30 seconds.
+pub const SAMPLES: usize = 25;
 
 /// How much of its deviation a node's level keeps from one sample to the next: 10 minutes are its memory.
-const KEPT: f64 = 0.975_31;
+const KEPT: f64 = 0.951_229;
 
 /// Below this no CPU is told from another.
 pub const CPU_FLOOR: f64 = 0.02;
@@ -55,6 +55,13 @@ pub struct Revision {
 }
 
 pub const GOOD: Revision = Revision { cpu: 0.0, share: 1.0, memory: 0.0, restarts: 0.0, from: 0 };
+
+impl Revision {
+    /// Whether it does no more than is tolerated.
+    pub fn is_good(&self) -> bool {
+        self.cpu <= 0.096 && self.memory <= 0.0 && self.restarts <= 0.0
+    }
+}
 
 /// What a node is like.
 #[derive(Clone, Copy, Debug)]
@@ -155,8 +162,8 @@ impl Fleet {
         let is_hit = is_updated && node.is_sensitive && turn >= self.revision.from;
         let mut after = self.weather.load + shocks.zones[node.zone];
         if self.random.f64() < self.weather.jumps {
-            // Heavy tails: one jump of ten is a factor of three or more.
-            after += 0.3 * self.normal() / self.random.f64().max(0.01).sqrt();
+            // Heavy tails: one jump of twelve is a factor of two or more.
+            after += 0.2 * self.normal() / self.random.f64().max(0.01).sqrt();
         }
         after += if shocks.is_outage { 0.26 } else { 0.0 };
         after += if is_hit { self.revision.cpu } else { 0.0 };
