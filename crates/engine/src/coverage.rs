@@ -8,11 +8,6 @@
 //! between two leaders, is nobody's.
 
 use crate::base::Time;
-use crate::daemonset::DaemonSetState;
-use crate::facts::Trouble;
-use crate::ids::NodeId;
-use crate::tables::Tables;
-use crate::view::View;
 
 /// What an eligible node is to a DaemonSet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,17 +101,20 @@ impl Coverage {
         &self.unserved
     }
 
-    fn enters(&mut self, state: Service, now: Time) {
+    /// A node comes into a state.
+    pub(crate) fn enters(&mut self, state: Service, now: Time) {
         self.nodes[state as usize] += 1;
         self.offset_millis[state as usize] -= i128::from(now.0);
     }
 
-    fn leaves(&mut self, state: Service, now: Time) {
+    /// A node leaves a state.
+    pub(crate) fn leaves(&mut self, state: Service, now: Time) {
         self.nodes[state as usize] -= 1;
         self.offset_millis[state as usize] += i128::from(now.0);
     }
 
-    fn is_served_again(&mut self, lost: Lost, now: Time) {
+    /// A node from which a roll-out took the ready pod has one again.
+    pub(crate) fn is_served_again(&mut self, lost: Lost, now: Time) {
         let millis = u64::try_from(now.millis_since(lost.at)).unwrap_or(0);
         let fits = |bound: &u32| millis <= u64::from(*bound) * 1000;
         let bucket = UNSERVED_SECONDS.iter().position(fits).unwrap_or(UNSERVED_SECONDS.len());
@@ -131,101 +129,4 @@ pub(crate) struct Lost {
     pub at: Time,
     /// A roll-out took the pod.
     pub to_rollout: bool,
-}
-
-impl DaemonSetState {
-    /// Notes the state of a node.
-    fn note_service(&mut self, node: NodeId, state: Option<Service>, now: Time) {
-        let Some(assignment) = self.assignments.get_mut(&node) else { return };
-        let (before, is_rolled) = (assignment.service, assignment.is_rolled);
-        if before == state {
-            return;
-        }
-        assignment.service = state;
-        before.inspect(|before| self.coverage.leaves(*before, now));
-        state.inspect(|state| self.coverage.enters(*state, now));
-        match (before, state) {
-            (_, None) => drop(self.lost.remove(&node)),
-            (_, Some(Service::Served)) => {
-                if let Some(lost) = self.lost.remove(&node).filter(|lost| lost.to_rollout) {
-                    self.coverage.is_served_again(lost, now);
-                }
-            }
-            (Some(Service::Served), Some(_)) => {
-                self.lost.insert(node, Lost { at: now, to_rollout: is_rolled });
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Tables {
-    /// Notes what a node is to a DaemonSet. `is_held`: it lacks a pod, and none is created for now.
-    pub(crate) fn note_service(
-        &self,
-        daemonset: &mut DaemonSetState,
-        node: NodeId,
-        view: &View,
-        is_held: bool,
-        now: Time,
-    ) {
-        if let Some(assignment) = daemonset.assignments.get_mut(&node) {
-            let goes = view.pods.iter().any(|pod| pod.leaving && !pod.updated);
-            let is_served = view.pods.iter().any(|pod| pod.ready && !pod.leaving);
-            assignment.is_rolled = goes || assignment.is_rolled && !is_served;
-        }
-        let state = self.service(daemonset, node, view, is_held);
-        daemonset.note_service(node, state, now);
-    }
-
-    fn service(
-        &self,
-        daemonset: &DaemonSetState,
-        node: NodeId,
-        view: &View,
-        is_held: bool,
-    ) -> Option<Service> {
-        if daemonset.rests() || !view.verdict.is_some_and(|verdict| verdict.should_run) {
-            return None;
-        }
-        if view.pods.iter().any(|pod| pod.ready) {
-            return Some(Service::Served);
-        }
-        if self.nodes.not_ready_since(node).is_some() {
-            return Some(Service::NodeDown);
-        }
-        let assignment = daemonset.assignments.get(&node)?;
-        let staying = view.pods.iter().find(|pod| !pod.leaving);
-        let row = staying.and_then(|pod| self.pods.get(pod.id));
-        // The pod was there when the node was last served: it has lost its readiness.
-        let lost = daemonset.lost.get(&node).map(|lost| lost.at);
-        let has_lost_it = || match assignment.service {
-            Some(Service::Served) => true,
-            _ => row.zip(lost).is_some_and(|(row, lost)| row.created < lost),
-        };
-        Some(match (staying, row.and_then(|row| row.trouble)) {
-            (_, Some(trouble)) => of_trouble(trouble),
-            (Some(pod), None) if pod.phase.is_terminal() => Service::Crashing,
-            (Some(pod), None) if !pod.bound => Service::Unschedulable,
-            _ if assignment.is_rolled => Service::Rollout,
-            (Some(_), None) if has_lost_it() => Service::Crashing,
-            (Some(_), None) => Service::Starting,
-            (None, None) if view.creating => Service::Starting,
-            (None, None) if is_held => Service::Held,
-            (None, None) => Service::Missing,
-        })
-    }
-}
-
-fn of_trouble(trouble: Trouble) -> Service {
-    match trouble {
-        Trouble::ImagePullBackOff
-        | Trouble::ErrImagePull
-        | Trouble::InvalidImageName
-        | Trouble::ErrImageNeverPull => Service::ImagePull,
-        Trouble::CrashLoopBackOff
-        | Trouble::CreateContainerConfigError
-        | Trouble::CreateContainerError
-        | Trouble::RunContainerError => Service::Crashing,
-    }
 }

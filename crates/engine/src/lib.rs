@@ -77,6 +77,7 @@ pub mod read;
 mod refused;
 pub mod revision;
 mod rollout;
+mod service;
 mod status;
 mod sync;
 mod tables;
