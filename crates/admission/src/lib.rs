@@ -11,6 +11,7 @@ mod priority;
 mod quota;
 mod runtime_class;
 mod service_account;
+mod static_pod;
 mod view;
 
 use everynode_apimachinery::resource::Resource;
@@ -22,6 +23,7 @@ use everynode_model::access::Read;
 pub use pod::{create_pod, label_with_topology, pod_resource};
 pub use priority::default_class;
 pub use quota::{Charge, Quotas};
+pub use static_pod::static_pod;
 pub use view::{Kind, View};
 
 /// What is done with an object once it is decoded: it is converted, and gets its defaults.

@@ -28,6 +28,7 @@ use crate::objects::TokenCache;
 use crate::pod_spec::Pod;
 use crate::readings::Meter;
 use crate::runtime::{Lister, Listing, Names};
+use crate::static_pods::{self, StaticPods, Wanted};
 use crate::worker::{Shown, Told, Worker};
 
 /// The port on which kubelets listen.
@@ -54,6 +55,8 @@ pub struct AgentConfig {
     pub names: Names,
     /// What is said of the node.
     pub registration: Registration,
+    /// Pods that run without being asked for by the API.
+    pub static_pods: Option<StaticPods>,
     /// What says what the machine has left.
     pub meter: Meter,
     /// When images that nobody uses are taken away.
@@ -145,8 +148,19 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
         let kubelet = Kubelet::new(context.clone(), listings.clone(), cancelled.clone());
         tasks.spawn(server.run(Arc::new(kubelet)));
     }
-    let (known, workers) = (HashMap::new(), JoinSet::new());
-    let mut pods = Pods { context, listings, evictions, cancelled, known, workers };
+    let node = context.node.name.clone();
+    let (statics, following) = static_pods::follow(config.static_pods, node, cancelled.clone()).await;
+    tasks.spawn(following);
+    let mut pods = Pods {
+        context,
+        listings,
+        statics,
+        evictions,
+        cancelled,
+        known: HashMap::new(),
+        mirrors: HashMap::new(),
+        workers: JoinSet::new(),
+    };
     pods.run().await;
     pods.workers.join_all().await;
     tasks.join_all().await;
@@ -185,14 +199,28 @@ async fn keep_listing(
 struct Pods {
     context: Arc<Context>,
     listings: watch::Receiver<Arc<Listing>>,
+    /// What the node's own files ask for.
+    statics: watch::Receiver<Wanted>,
     evictions: mpsc::Receiver<Eviction>,
     cancelled: CancellationToken,
+    /// By uid.
     known: HashMap<String, Known>,
+    /// What the API shows of static pods, by the mirrors' uids.
+    mirrors: HashMap<String, Mirror>,
     workers: JoinSet<String>,
+}
+
+/// An object that shows a static pod.
+struct Mirror {
+    pod: Arc<Pod>,
+    /// It came with the list that is being read.
+    is_listed: bool,
 }
 
 /// A pod that has a task.
 struct Known {
+    /// As it was first known: its name never changes.
+    pod: Arc<Pod>,
     told: watch::Sender<Told>,
     /// It came with the list that is being read.
     is_listed: bool,
@@ -207,11 +235,20 @@ impl Pods {
         loop {
             tokio::select! {
                 () = cancelled.cancelled() => return,
-                Some(uid) = self.workers.join_next() => self.ended(uid),
+                Some(uid) = self.workers.join_next() => {
+                    self.ended(uid);
+                    self.keep_static();
+                }
+                Ok(()) = self.statics.changed() => self.keep_static(),
                 Some(eviction) = self.evictions.recv() => self.evict(eviction),
                 event = pods.next() => is_complete |= self.take(event),
                 // What nobody else knows any more is ended, once everybody who does has spoken.
-                Ok(()) = self.listings.changed(), if is_complete => self.end_strangers(),
+                Ok(()) = self.listings.changed() => {
+                    self.keep_static();
+                    if is_complete {
+                        self.end_strangers();
+                    }
+                }
             }
         }
     }
@@ -230,14 +267,16 @@ impl Pods {
                     self.gone(&pod.metadata.uid);
                 }
             }
-            Some(Event::Restarted) => self.known.values_mut().for_each(|known| known.is_listed = false),
+            Some(Event::Restarted) => {
+                self.known.values_mut().for_each(|known| known.is_listed = false);
+                self.mirrors.values_mut().for_each(|mirror| mirror.is_listed = false);
+            }
             Some(Event::InitialDone(_)) => {
-                let gone: Vec<String> = self
-                    .known
-                    .iter()
-                    .filter(|(_, known)| !known.is_listed)
-                    .map(|(uid, _)| uid.clone())
-                    .collect();
+                let known = self.known.iter();
+                let known = known.filter(|(_, known)| !known.is_listed && !known.pod.is_static());
+                let mirrors = self.mirrors.iter().filter(|(_, mirror)| !mirror.is_listed);
+                let gone = known.map(|(uid, _)| uid).chain(mirrors.map(|(uid, _)| uid));
+                let gone: Vec<String> = gone.cloned().collect();
                 gone.iter().for_each(|uid| self.gone(uid));
                 return true;
             }
@@ -248,6 +287,9 @@ impl Pods {
     }
 
     fn shown(&mut self, pod: Pod, object: Bytes) {
+        if pod.mirrors().is_some() {
+            return self.mirror_shown(pod, object);
+        }
         let uid = pod.metadata.uid.clone();
         let pod = Arc::new(pod);
         self.context.bound.shown(pod.clone(), object);
@@ -265,6 +307,64 @@ impl Pods {
         if let Some(known) = self.known.get(uid) {
             known.told.send_modify(|told| told.shown = Shown::Gone);
         }
+        if let Some(Mirror { pod, .. }) = self.mirrors.remove(uid) {
+            self.context.bound.gone(pod.mirrors().unwrap_or_default());
+            self.tell_mirror(&pod);
+        }
+    }
+
+    /// The API shows a static pod. One that nobody wants goes, as if it had been deleted.
+    fn mirror_shown(&mut self, mirror: Pod, object: Bytes) {
+        let uid = mirror.mirrors().unwrap_or_default().to_owned();
+        let mut pod = mirror.clone();
+        pod.metadata.uid.clone_from(&uid);
+        let (mirror, pod) = (Arc::new(mirror), Arc::new(pod));
+        self.context.bound.shown(pod.clone(), object);
+        let entry = Mirror { pod: mirror.clone(), is_listed: true };
+        self.mirrors.insert(mirror.metadata.uid.clone(), entry);
+        let is_wanted = self.statics.borrow().values().any(|wanted| wanted.has_name_of(&mirror));
+        if !is_wanted && !self.known.contains_key(&uid) {
+            self.begin(pod, Shown::Gone);
+        }
+        self.tell_mirror(&mirror);
+    }
+
+    /// Tells the tasks of pods of this name what the API shows of them.
+    fn tell_mirror(&self, pod: &Pod) {
+        let mirror = self.mirror_of(pod);
+        for known in self.known.values().filter(|known| known.pod.has_name_of(pod)) {
+            known.told.send_modify(|told| told.mirror.clone_from(&mirror));
+        }
+    }
+
+    fn mirror_of(&self, pod: &Pod) -> Option<Arc<Pod>> {
+        let mut mirrors = self.mirrors.values().map(|mirror| &mirror.pod);
+        mirrors.find(|mirror| mirror.has_name_of(pod)).cloned()
+    }
+
+    /// Begins the static pods that are to run, each when the one of its name before it has ended, and ends the others.
+    fn keep_static(&mut self) {
+        let wanted = self.statics.borrow_and_update().clone();
+        let listing = self.listings.borrow().clone();
+        // Who ran before is known once the runtime has told.
+        if listing.number == 0 {
+            return;
+        }
+        let gone =
+            self.known.iter().filter(|(uid, known)| known.pod.is_static() && !wanted.contains_key(*uid));
+        let gone: Vec<String> = gone.map(|(uid, _)| uid.clone()).collect();
+        gone.iter().for_each(|uid| self.gone(uid));
+        for (uid, pod) in wanted.iter().filter(|(uid, _)| !self.known.contains_key(*uid)).collect::<Vec<_>>()
+        {
+            for (other, owner) in &listing.owners {
+                if other != uid && owner.has_name_of(pod) && !self.known.contains_key(other) {
+                    self.begin(Arc::new(owner.clone()), Shown::Gone);
+                }
+            }
+            if !self.known.values().any(|known| known.pod.has_name_of(pod)) {
+                self.begin(pod.clone(), Shown::Pod(pod.clone()));
+            }
+        }
     }
 
     fn evict(&mut self, eviction: Eviction) {
@@ -275,8 +375,9 @@ impl Pods {
 
     fn begin(&mut self, pod: Arc<Pod>, shown: Shown) {
         let uid = pod.metadata.uid.clone();
-        let (told, receiver) = watch::channel(Told { shown, eviction: None });
-        self.known.insert(uid.clone(), Known { told, is_listed: true });
+        let mirror = self.mirror_of(&pod);
+        let (told, receiver) = watch::channel(Told { shown, eviction: None, mirror });
+        self.known.insert(uid.clone(), Known { pod: pod.clone(), told, is_listed: true });
         let worker = Worker::new(self.context.clone(), pod, receiver, self.listings.clone());
         let cancelled = self.cancelled.clone();
         self.workers.spawn(async move {

@@ -24,7 +24,7 @@ impl BoundPods {
     /// The API shows a pod. One that had its name before is gone.
     pub fn shown(&self, pod: Arc<Pod>, object: Bytes) {
         let mut pods = self.lock();
-        pods.retain(|_, known| !has_name(&known.pod, &pod.metadata.namespace, &pod.metadata.name));
+        pods.retain(|_, known| !known.pod.has_name_of(&pod));
         pods.insert(pod.metadata.uid.clone(), BoundPod { pod, object });
     }
 

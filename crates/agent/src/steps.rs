@@ -242,7 +242,11 @@ async fn environment(
     let wanted = References::of_container(container);
     let objects = objects::read(&context.api, &pod.metadata.namespace, &wanted).await;
     let objects = objects.map_err(|error| error.to_string())?;
-    let services = objects::service_variables(&context.api, pod).await.map_err(|error| error.to_string())?;
+    // A static pod runs without an API, and knows nothing of its services.
+    let services = match pod.is_static() {
+        true => env::Env::default(),
+        false => objects::service_variables(&context.api, pod).await.map_err(|error| error.to_string())?,
+    };
     let around = context.around(&ips(view));
     env::environment(pod, container, &objects, &services, &around).map_err(|error| error.to_string())
 }

@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::events::PodEvent;
 use crate::eviction;
 use crate::machine::{DueProbe, Next, PodMachine, PodView, ProbeAnswer, Step, StepOutcome, probe_of};
+use crate::mirror;
 use crate::pod_spec::Pod;
 use crate::report;
 use crate::runtime::Listing;
@@ -46,6 +47,8 @@ pub struct Told {
     pub shown: Shown,
     /// Why it has to go, where the node needs the room.
     pub eviction: Option<Arc<str>>,
+    /// The object that the API has under the name of a static pod: its own mirror, or one of another pod.
+    pub mirror: Option<Arc<Pod>>,
 }
 
 /// What came of a step, and what the runtime has after it.
@@ -71,6 +74,9 @@ pub struct Worker {
     written: Option<Value>,
     report_failures: u32,
     report_at: Instant,
+    mirroring: JoinSet<Result<(), Error>>,
+    mirror_failures: u32,
+    mirror_at: Instant,
     refresh_at: Instant,
     refreshes: JoinSet<Result<(), String>>,
 }
@@ -102,6 +108,9 @@ impl Worker {
             written: None,
             report_failures: 0,
             report_at: now,
+            mirroring: JoinSet::new(),
+            mirror_failures: 0,
+            mirror_at: now,
             refresh_at: now + REFRESH,
             refreshes: JoinSet::new(),
         }
@@ -118,6 +127,7 @@ impl Worker {
                 done = under_way(&mut self.under_way) => self.done(done),
                 Some(Ok((probe, answer))) = self.probes.join_next() => self.answered(&probe, answer),
                 Some(Ok((body, result))) = self.reports.join_next() => self.reported(body, &result),
+                Some(Ok(result)) = self.mirroring.join_next() => self.mirrored(&result),
                 Some(Ok(result)) = self.refreshes.join_next() => self.refreshed(result),
                 Ok(()) = self.told.changed() => self.take_told(),
                 Ok(()) = self.listings.changed() => self.take_listing(),
@@ -145,6 +155,7 @@ impl Worker {
             },
             _ => {}
         }
+        self.keep_mirror();
         self.report();
         self.refresh();
         for probe in self.machine.due_probes(&self.view, now) {
@@ -153,7 +164,7 @@ impl Worker {
         let later = [self.machine.next_probe_millis(&self.view), self.machine.next_status_millis(now)];
         waits.extend(later.into_iter().flatten().map(|at| context.instant(at)));
         waits.extend([self.refresh_at].into_iter().filter(|_| self.refreshes.is_empty()));
-        waits.extend([self.report_at].into_iter().filter(|at| *at > Instant::now()));
+        waits.extend([self.report_at, self.mirror_at].into_iter().filter(|at| *at > Instant::now()));
         Some(waits.into_iter().min().unwrap_or_else(|| Instant::now() + REFRESH))
     }
 
@@ -191,7 +202,7 @@ impl Worker {
     }
 
     fn take_told(&mut self) {
-        let Told { shown, eviction } = self.told.borrow_and_update().clone();
+        let Told { shown, eviction, .. } = self.told.borrow_and_update().clone();
         let now = self.context.now();
         if let Some(message) = eviction {
             self.evict(&message);
@@ -289,8 +300,13 @@ impl Worker {
         if matches!(self.told.borrow().shown, Shown::Gone) {
             return None;
         }
+        let mirror = match self.machine.pod().is_static() {
+            true => Some(self.own_mirror()?),
+            false => None,
+        };
         let status = self.machine.status(&self.view, self.context.now())?;
-        let body = report::patch(self.machine.pod(), &status, &self.context.node.ips);
+        let shown = mirror.as_ref().unwrap_or(self.machine.pod());
+        let body = report::patch(shown, &status, &self.context.node.ips);
         (self.written.as_ref() != Some(&body)).then_some(body)
     }
 
@@ -309,6 +325,42 @@ impl Worker {
                 self.report_at = Instant::now() + REPORT_PAUSES.after(self.report_failures);
             }
         }
+    }
+
+    /// The object by which the API shows this static pod.
+    fn own_mirror(&self) -> Option<Arc<Pod>> {
+        let mirror = self.told.borrow().mirror.clone();
+        mirror.filter(|mirror| mirror.mirrors() == Some(&*self.machine.pod().metadata.uid))
+    }
+
+    /// Sees that the API shows a static pod: as it is, and again when somebody has deleted that.
+    fn keep_mirror(&mut self) {
+        let Some(object) = self.machine.pod().file.clone() else { return };
+        let is_gone = matches!(self.told.borrow().shown, Shown::Gone);
+        if is_gone || !self.mirroring.is_empty() || self.mirror_at > Instant::now() {
+            return;
+        }
+        let context = self.context.clone();
+        match (self.own_mirror(), self.told.borrow().mirror.clone()) {
+            (Some(own), _) if own.metadata.deletion_timestamp.is_none() => {}
+            (_, Some(other)) => {
+                let (path, uid) = (self.path(), other.metadata.uid.clone());
+                self.mirroring.spawn(async move { delete(&context.api, &path, &uid).await });
+            }
+            (_, None) => drop(self.mirroring.spawn(async move { mirror::create(&context, &object).await })),
+        }
+    }
+
+    fn mirrored(&mut self, result: &Result<(), Error>) {
+        self.mirror_failures = match result {
+            Ok(()) => 0,
+            Err(error) => {
+                tracing::warn!(pod = %self.machine.pod().metadata.name, %error, "the mirror of a static pod is not kept");
+                self.mirror_failures.saturating_add(1)
+            }
+        };
+        // The watch shows it meanwhile.
+        self.mirror_at = Instant::now() + REPORT_PAUSES.after(self.mirror_failures.max(1));
     }
 
     /// Brings files that are made from objects up to date.
@@ -341,12 +393,18 @@ impl Worker {
         let _ = tokio::fs::remove_dir_all(logs).await;
         let mut failures = 0;
         loop {
-            if matches!(self.told.borrow_and_update().shown, Shown::Gone) {
-                return;
-            }
-            let result = match self.owed() {
-                Some(body) => self.write_last(body).await,
-                None => self.delete().await,
+            let is_gone = matches!(self.told.borrow_and_update().shown, Shown::Gone);
+            let result = match (is_gone, self.own_mirror()) {
+                (true, None) => return,
+                (true, Some(mirror)) => {
+                    delete(&context.api, &self.path(), &mirror.metadata.uid).await.map(|()| true)
+                }
+                (false, _) => match self.owed() {
+                    Some(body) => self.write_last(body).await,
+                    None => delete(&context.api, &self.path(), &self.machine.pod().metadata.uid)
+                        .await
+                        .map(|()| true),
+                },
             };
             let pause = match result {
                 Ok(true) => return,
@@ -376,20 +434,19 @@ impl Worker {
             Err(error) => Err(error),
         }
     }
+}
 
-    async fn delete(&mut self) -> Result<bool, Error> {
-        let path = self.path();
-        let options = serde_json::json!({
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "gracePeriodSeconds": 0,
-            "preconditions": { "uid": self.machine.pod().metadata.uid },
-        });
-        match self.context.api.delete(&path, options.to_string()).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(true),
-            Err(error) => Err(error),
-        }
+/// Deletes a pod's object at once, if it is still the one of this uid.
+async fn delete(api: &Client, path: &str, uid: &str) -> Result<(), Error> {
+    let options = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "gracePeriodSeconds": 0,
+        "preconditions": { "uid": uid },
+    });
+    match api.delete(path, options.to_string()).await {
+        Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+        other => other.map(drop),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use everynode_agent::{
-    AgentConfig, AgentError, ImageGc, KUBELET_PORT, Meter, Names, Registration, Thresholds,
+    AgentConfig, AgentError, ImageGc, KUBELET_PORT, Meter, Names, Registration, StaticPods, Thresholds,
 };
 use everynode_cri::Endpoint;
 use everynode_model::Value;
@@ -61,6 +61,9 @@ pub struct AgentArgs {
     /// How many pods the node takes
     #[arg(long, value_name = "N", default_value_t = 110, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_pods: u32,
+    /// Folder of manifests of static pods, which run without being asked for by the API
+    #[arg(long, value_name = "DIR")]
+    pub pod_manifest_path: Option<PathBuf>,
     /// Images that nobody uses are removed from so many percent of their disk in use on; 100: never
     #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub image_gc_high_threshold: u8,
@@ -110,6 +113,11 @@ pub async fn run(args: AgentArgs) -> Result<ExitCode, Failure> {
             taints: args.register_with_taints,
             max_pods: args.max_pods,
         },
+        static_pods: args.pod_manifest_path.map(|folder| {
+            StaticPods::new(folder, |manifest, node| {
+                everynode_admission::static_pod(manifest, node).map_err(|refusal| refusal.message)
+            })
+        }),
         meter: Meter::default(),
         image_gc: ImageGc {
             high_percent: args.image_gc_high_threshold,

@@ -10,6 +10,7 @@ mod security;
 mod volume;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -36,6 +37,9 @@ pub struct Pod {
     pub spec: PodSpec,
     /// What was last written of how it is.
     pub status: ShownStatus,
+    /// The object that its node's file says, where it comes from one.
+    #[serde(skip)]
+    pub file: Option<Arc<serde_json::Value>>,
 }
 
 /// Who a pod is.
@@ -287,7 +291,13 @@ pub const CRITICAL_PRIORITY: i32 = 2_000_000_000;
 impl Pod {
     /// Nodes do not go on well without it: it is not ended when the node runs short.
     pub fn is_critical(&self) -> bool {
-        self.spec.priority >= CRITICAL_PRIORITY
+        self.spec.priority >= CRITICAL_PRIORITY || self.is_static() || self.mirrors().is_some()
+    }
+
+    /// Whether another pod has the same name.
+    pub fn has_name_of(&self, other: &Pod) -> bool {
+        let (own, other) = (&self.metadata, &other.metadata);
+        own.namespace == other.namespace && own.name == other.name
     }
 }
 

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use everynode_agent::{AgentConfig, ImageGc, Meter, Names, Readings, Registration, Room, Signal, Thresholds};
+use everynode_agent::{
+    AgentConfig, ImageGc, Meter, Names, Readings, Registration, Room, Signal, StaticPods, Thresholds,
+};
 use everynode_client::Client;
 use everynode_cri::testing::{FakeRuntime, Generation, Listening};
 use everynode_model::Value;
@@ -70,6 +72,9 @@ impl Stage {
             cgroup_root: "/everynode-test".to_owned(),
             names: Names::default(),
             registration: Registration { max_pods: 10, ..Registration::default() },
+            static_pods: Some(StaticPods::new(self.path("manifests"), |manifest, node| {
+                everynode_admission::static_pod(manifest, node).map_err(|refusal| refusal.message)
+            })),
             meter: Meter::new(move |_| readings.lock().unwrap().clone()),
             image_gc: ImageGc { least_age: Duration::ZERO, ..ImageGc::default() },
             eviction_hard: Thresholds::default(),

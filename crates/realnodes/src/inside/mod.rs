@@ -102,6 +102,7 @@ async fn run_agent(client: Client, setup: &NodeSetup) {
         cgroup_root: setup.cgroup.clone(),
         names: Names::new(&names, Vec::new(), "cluster.local"),
         registration: Registration { max_pods: MAX_PODS, ..Registration::default() },
+        static_pods: None,
         meter: Meter::default(),
         // Disk and memory are those of the machine, and who uses it sees to them.
         image_gc: ImageGc::NEVER,
