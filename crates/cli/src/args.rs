@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::agent::AgentArgs;
 use crate::completion::CompletionArgs;
 use crate::controller::ControllerArgs;
+use crate::coverage::CoverageArgs;
 use crate::image::ImageArgs;
 use crate::install::{InstallArgs, UninstallArgs};
 use crate::logging::LoggingArgs;
@@ -84,6 +85,12 @@ pub enum Command {
     ///
     /// Exit status: 0 shown, however the DaemonSets stand; 1 error; 2 wrong command line.
     Status(StatusArgs),
+    /// Show on how many nodes DaemonSets have a ready pod now, and what keeps the others from it
+    ///
+    /// Reads only. How that was over time, the controller's metrics say.
+    ///
+    /// Exit status: 0 shown, however many there are; 1 error; 2 wrong command line.
+    Coverage(CoverageArgs),
     /// Show and steer roll-outs under a RolloutPolicy: status, pause, resume, promote, abort, retry, history
     ///
     /// Exit status: 0 done, or shown; 1 error, such as a command that would have no effect now; 2 wrong command line.

@@ -4,6 +4,7 @@ mod agent;
 mod args;
 mod completion;
 mod controller;
+mod coverage;
 mod failure;
 mod image;
 mod install;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
             Command::Plan(given) => plan::run(given, colour).await,
             Command::Why(given) => why::run(given, colour).await,
             Command::Status(given) => status::run(given, colour).await,
+            Command::Coverage(given) => coverage::run(given, colour).await,
             Command::Rollout(given) => rollout::run(given, colour).await,
             Command::Completion(given) => completion::run(&given, program::command()),
             Command::Install(args) => install::run(args).await,

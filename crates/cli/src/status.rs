@@ -72,7 +72,8 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
         output: args.output,
     };
     let mut status = shown.status(&fleet, fleet.taken_at_millis);
-    shown.check_names(&status, &fleet)?;
+    let is_shown = |name: &str| status.daemonsets.iter().any(|row| row.name == name);
+    check_names(&shown.filter, is_shown, &fleet)?;
     if let Source::Cluster(client) = &source
         && args.watch
     {
@@ -163,32 +164,12 @@ impl Shown {
         Table { text, fingerprint: format!("{}{}", status.fingerprint(), live.interrupted().is_some()) }
     }
 
-    /// A name of which there is no DaemonSet is a mistake.
-    fn check_names(&self, status: &Status, fleet: &Fleet) -> Result<(), Failure> {
-        let is_shown = |name: &&String| status.daemonsets.iter().any(|row| row.name == **name);
-        let Some(missing) = self.filter.names.iter().find(|name| !is_shown(name)) else { return Ok(()) };
-        let text = |value: &serde_json::Value, key: &str| {
-            value["metadata"][key].as_str().unwrap_or_default().to_owned()
-        };
-        let is_same = |value: &&serde_json::Value| text(value, "name") == *missing;
-        let elsewhere = fleet.daemonsets.iter().find(is_same);
-        let names: Vec<String> = fleet.daemonsets.iter().map(|value| text(value, "name")).collect();
-        let near = near(missing, names.iter().map(String::as_str));
-        let hint = match elsewhere {
-            Some(value) => format!("there is one in namespace {0}: add -n {0}", text(value, "namespace")),
-            None if near.is_empty() => "without names all are shown".to_owned(),
-            None => format!("there is {}", any_of(&near)),
-        };
-        let place = self.filter.namespace.as_ref().map(|ns| format!(" in namespace {ns}"));
-        Err(Failure::with_hint(format!("there is no DaemonSet {missing}{}", place.unwrap_or_default()), hint))
-    }
-
     fn text(&self, status: &Status, fleet: &Fleet, paint: &Paint) -> String {
         if let Some(text) = serde_json::to_value(status).ok().and_then(|value| self.output.of(&value)) {
             return text;
         }
         if status.daemonsets.is_empty() {
-            return self.nothing(status);
+            return nothing(&self.filter, status.elsewhere);
         }
         let mut text = status.to_text(paint);
         if let Some(label) = &self.grid_by {
@@ -199,14 +180,32 @@ impl Shown {
         }
         text
     }
+}
 
-    fn nothing(&self, status: &Status) -> String {
-        let place =
-            self.filter.namespace.as_ref().map(|ns| format!(" in namespace {ns}")).unwrap_or_default();
-        match status.elsewhere {
-            0 => format!("There is no DaemonSet{place}.\n"),
-            1 => format!("There is no DaemonSet{place}, and 1 elsewhere: -A shows it.\n"),
-            more => format!("There is no DaemonSet{place}, and {more} elsewhere: -A shows them.\n"),
-        }
+/// A name of which there is no DaemonSet is a mistake.
+pub fn check_names(filter: &Filter, is_shown: impl Fn(&str) -> bool, fleet: &Fleet) -> Result<(), Failure> {
+    let Some(missing) = filter.names.iter().find(|name| !is_shown(name)) else { return Ok(()) };
+    let text =
+        |value: &serde_json::Value, key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let is_same = |value: &&serde_json::Value| text(value, "name") == *missing;
+    let elsewhere = fleet.daemonsets.iter().find(is_same);
+    let names: Vec<String> = fleet.daemonsets.iter().map(|value| text(value, "name")).collect();
+    let near = near(missing, names.iter().map(String::as_str));
+    let hint = match elsewhere {
+        Some(value) => format!("there is one in namespace {0}: add -n {0}", text(value, "namespace")),
+        None if near.is_empty() => "without names all are shown".to_owned(),
+        None => format!("there is {}", any_of(&near)),
+    };
+    let place = filter.namespace.as_ref().map(|ns| format!(" in namespace {ns}"));
+    Err(Failure::with_hint(format!("there is no DaemonSet {missing}{}", place.unwrap_or_default()), hint))
+}
+
+/// `There is no DaemonSet`, and where some are: so many in other namespaces.
+pub fn nothing(filter: &Filter, elsewhere: usize) -> String {
+    let place = filter.namespace.as_ref().map(|ns| format!(" in namespace {ns}")).unwrap_or_default();
+    match elsewhere {
+        0 => format!("There is no DaemonSet{place}.\n"),
+        1 => format!("There is no DaemonSet{place}, and 1 elsewhere: -A shows it.\n"),
+        more => format!("There is no DaemonSet{place}, and {more} elsewhere: -A shows them.\n"),
     }
 }

@@ -3,6 +3,7 @@
 use everynode_model::LabelSelector;
 
 use crate::base::{Time, Uid};
+use crate::coverage::Service;
 use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
 use crate::facts::Phase;
@@ -29,6 +30,8 @@ pub struct Explanation {
     /// The node counts against the budget of the roll-out: maxUnavailable ([F4](crate::spec#f4)) or maxSurge
     /// ([F8](crate::spec#f8), [F11](crate::spec#f11)).
     pub uses_budget: bool,
+    /// What the node is to the DaemonSet, as of the latest decision; `None` when it should not run a pod.
+    pub service: Option<Service>,
     /// What the old pod of the node waits for; `None` when it has none.
     pub waiting: Option<Waiting>,
     /// Writes of the DaemonSet that failed, or the creation on this node, are not repeated before this time.
@@ -122,6 +125,7 @@ impl Engine {
         let refused = node.and_then(|node| daemonset.refused.get(&node)).map(|refusal| refusal.until);
         let braked = node.and_then(|node| self.tables.braked_until(daemonset, node, now));
         let refused = refused.filter(|until| *until > now).max(braked);
+        let assignment = node.and_then(|node| daemonset.assignments.get(&node));
         let pods = node.map(|node| self.pod_states(daemonset, node, now)).unwrap_or_default();
         Some(Explanation {
             standing: present.map_or(Standing::NodeMissing, |_| Standing::of(daemonset)),
@@ -130,9 +134,9 @@ impl Engine {
             waiting: self.waiting(daemonset, &pods),
             pods,
             creating: node.is_some_and(|node| daemonset.creating.contains_key(&node)),
-            uses_budget: node
-                .and_then(|node| daemonset.assignments.get(&node))
+            uses_budget: assignment
                 .is_some_and(|assignment| assignment.marks & (mark::UNAVAILABLE | mark::SURGING) != 0),
+            service: assignment.and_then(|assignment| assignment.service),
             retry_at: blocked.into_iter().flatten().chain(refused).max(),
         })
     }

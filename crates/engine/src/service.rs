@@ -5,6 +5,7 @@ use crate::coverage::{Lost, Service};
 use crate::daemonset::DaemonSetState;
 use crate::facts::Trouble;
 use crate::ids::NodeId;
+use crate::policy::Health;
 use crate::tables::Tables;
 use crate::view::View;
 
@@ -60,13 +61,17 @@ impl Tables {
         view: &View,
         is_held: bool,
     ) -> Option<Service> {
-        if daemonset.rests() || !view.verdict.is_some_and(|verdict| verdict.should_run) {
+        let verdict = view.verdict.filter(|_| !daemonset.rests())?;
+        let is_down = matches!(self.health(node), Health::NotReady(_));
+        // The taints of a node that is down keep new pods away; one that has its daemon is to be served all the same.
+        let has_daemon = is_down && verdict.should_continue && !view.pods.is_empty();
+        if !verdict.should_run && !has_daemon {
             return None;
         }
         if view.pods.iter().any(|pod| pod.ready) {
             return Some(Service::Served);
         }
-        if self.nodes.not_ready_since(node).is_some() {
+        if is_down {
             return Some(Service::NodeDown);
         }
         let assignment = daemonset.assignments.get(&node)?;

@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Cluster, Node, Pod, change_image, node_name, plain_node, rolling, saturated};
+use everynode_engine::placement::Effect;
 use everynode_engine::{Coverage, Phase, Service, Trouble, Uid};
 use everynode_testkit::set_number;
 
@@ -18,6 +19,10 @@ fn states(cluster: &Cluster) -> Vec<(&'static str, u32)> {
     let coverage = coverage(cluster);
     let all = Service::ALL.map(|state| (state.name(), coverage.nodes(state)));
     all.into_iter().filter(|(_, nodes)| *nodes > 0).collect()
+}
+
+fn pod_on(cluster: &Cluster, node: &str) -> Uid {
+    cluster.objects.pods.values().find(|pod| pod.node.as_deref() == Some(node)).unwrap().uid
 }
 
 fn first_pod(cluster: &Cluster) -> Uid {
@@ -66,17 +71,21 @@ fn a_node_is_served_or_the_cause_is_named() {
         let new = cluster.objects.pods.values().find(|pod| !pod.bound).unwrap().uid;
         cluster.objects.change_pod(new, |pod| pod.bound = true);
     });
-    check("the node is down", &one_is("nodeDown"), &|cluster| {
-        let since = cluster.now;
-        cluster.objects.set_node(Node { not_ready_since: Some(since), ..plain_node(0) });
-        let on_it = |pod: &&Pod| pod.node.as_deref() == Some("n000");
-        let pod = cluster.objects.pods.values().find(on_it).unwrap().uid;
-        cluster.objects.change_pod(pod, |pod| pod.ready = false);
-    });
+    let goes_down = |taints: &'static [&'static str]| {
+        move |cluster: &mut Cluster| {
+            let taint = |key: &&str| ((*key).to_owned(), String::new(), Effect::NoSchedule);
+            let taints: Vec<_> = taints.iter().map(taint).collect();
+            let not_ready_since = Some(cluster.now).filter(|_| taints.is_empty());
+            cluster.objects.set_node(Node { taints, not_ready_since, ..plain_node(0) });
+            let pod = pod_on(cluster, "n000");
+            cluster.objects.change_pod(pod, |pod| pod.ready = false);
+        }
+    };
+    check("the node is down", &one_is("nodeDown"), &goes_down(&[]));
+    check("... and takes no pods", &one_is("nodeDown"), &goes_down(&["node.kubernetes.io/unreachable"]));
     check("its pod is refused", &one_is("held"), &|cluster| {
         cluster.objects.refusing.push(node_name(0));
-        let on_it = |pod: &&Pod| pod.node.as_deref() == Some("n000");
-        let pod = cluster.objects.pods.values().find(on_it).unwrap().uid;
+        let pod = pod_on(cluster, "n000");
         cluster.objects.remove_pod(pod);
     });
     check("a node that is gone is nobody's", &[("served", 2)], &|cluster| {

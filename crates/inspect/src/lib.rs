@@ -3,6 +3,7 @@
 //! A [`Look`] tells an engine, the same one as the controller's, all of a [`everynode_plan::Fleet`], and asks it about
 //! every node. [`why`] and [`status`] put the answers together, for people and for programs; [`live`] follows a cluster.
 
+pub mod coverage;
 mod estimate;
 pub mod events;
 pub mod grid;

@@ -6,7 +6,7 @@ use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
-    PodState, Scope, Standing, Strategy, Time, Uid, Waiting, revision,
+    PodState, Scope, Service, Standing, Strategy, Time, Uid, Waiting, revision,
 };
 use everynode_plan::record::{Node, Pod};
 use everynode_plan::{Fleet, some};
@@ -182,6 +182,13 @@ impl<'a> Set<'a> {
     pub fn node_names(&self) -> BTreeSet<&'a str> {
         let named = self.look.pod_nodes.get(&self.fact.uid).into_iter().flatten().copied();
         self.look.fleet.nodes.iter().map(|node| node.name.as_str()).chain(named).collect()
+    }
+
+    /// What a node is to it: served, or the cause why not; `None` where it should not run.
+    pub fn service(&self, node: &str) -> Option<Service> {
+        let explained =
+            self.look.engine.explain(&self.fact.namespace, &self.fact.name, node, self.look.now)?;
+        explained.service
     }
 
     /// Every node, by name.

@@ -26,6 +26,17 @@ pub struct Filter {
     pub names: Vec<String>,
 }
 
+impl Filter {
+    /// The DaemonSet is asked for.
+    pub fn selects(&self, set: &Set<'_>) -> bool {
+        self.is_of_namespace(set) && (self.names.is_empty() || self.names.contains(&set.fact.name))
+    }
+
+    fn is_of_namespace(&self, set: &Set<'_>) -> bool {
+        self.namespace.as_ref().is_none_or(|namespace| *namespace == set.fact.namespace)
+    }
+}
+
 /// The DaemonSets of a fleet. Its JSON form is documented in `docs/why-status.md`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -163,11 +174,9 @@ pub struct Group {
 impl Status {
     /// Looks at all DaemonSets that are asked for.
     pub fn of(look: &Look<'_>, filter: &Filter) -> Status {
-        let is_here = |set: &Set<'_>| filter.namespace.as_ref().is_none_or(|ns| *ns == set.fact.namespace);
-        let is_named = |set: &Set<'_>| filter.names.is_empty() || filter.names.contains(&set.fact.name);
         let sets = look.sets();
-        let elsewhere = sets.iter().filter(|set| !is_here(set)).count();
-        let shown = sets.iter().filter(|set| is_here(set) && is_named(set));
+        let elsewhere = sets.iter().filter(|set| !filter.is_of_namespace(set)).count();
+        let shown = sets.iter().filter(|set| filter.selects(set));
         Status {
             taken_at_seconds: look.fleet.taken_at_millis.div_euclid(1000),
             daemonsets: shown.map(|set| Row::of(look, set)).collect(),

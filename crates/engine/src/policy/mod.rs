@@ -29,8 +29,8 @@ pub use spec::{PolicyFact, PolicyRef};
 
 pub(crate) use digest::DataDigest;
 pub use digest::data_digest;
-pub(crate) use node_state::NodeState;
 pub use node_state::Unwell;
+pub(crate) use node_state::{Health, NodeState};
 pub use notes::StoredNotes;
 pub(crate) use policies::Policies;
 pub use reason::{Cause, RolloutReason, Way};

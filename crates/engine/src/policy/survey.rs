@@ -89,7 +89,7 @@ impl Tables {
         })
     }
 
-    fn health(&self, node: NodeId) -> Health {
+    pub(crate) fn health(&self, node: NodeId) -> Health {
         let view = self.nodes.view(node);
         let has = |keys: &[&str]| view.taints().any(|taint| keys.contains(&taint.key));
         match self.nodes.not_ready_since(node) {
