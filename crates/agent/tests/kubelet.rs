@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 
 use bytes::Bytes;
+use everynode_agent::Signal;
 use everynode_client::Error;
 use everynode_cri::ErrorKind;
 use everynode_cri::messages::ListPodSandboxStatsRequest;
@@ -188,6 +189,8 @@ async fn everybody_has_to_be_known_and_to_be_allowed_what_they_ask_for() {
     assert_eq!(ask(port, "POST", log, Some(&admin)).await.code, 405);
 
     check(Some(&collector), "/metrics/resource", 200, "node_cpu_usage_seconds_total ").await;
+    check(Some(&collector), "/metrics", 200, "kubelet_running_pods ").await;
+    check(Some(&collector), "/stats/summary", 403, "subresource(s)=[stats]").await;
 
     // By way of the API server the server itself asks, with its certificate.
     let proxied = stage.cluster.client.get(&format!("{NODE}/proxy/healthz")).await.unwrap();
@@ -380,5 +383,41 @@ async fn streams_that_cannot_be_are_refused_with_the_reason() {
     assert_eq!((answer.code, answer.body.as_str()), (404, "container not found (\"d\")"));
     let answer = ask(port, "POST", "/exec/default/p/c?output=1", Some(&admin)).await;
     assert_eq!((answer.code, answer.body.as_str()), (400, "Upgrade request required"));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_summary_tells_what_everything_uses() {
+    let stage = running("p").await;
+    stage.leave(Signal::NodeFsAvailable, 60);
+    let pod = stage.until("p", "the pod runs", is_ready).await;
+    let reader = token(&stage, "reader-of-stats", "get", "stats").await;
+    let port = port(&stage).await;
+    let summary = async || {
+        let Answer { code, body } = ask(port, "GET", "/stats/summary", Some(&reader)).await;
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    let first = summary().await;
+    assert_eq!(first["node"]["nodeName"], "real");
+    assert_eq!(first["node"]["fs"]["usedBytes"], 40_u64 << 30);
+    assert!(first["node"]["memory"]["workingSetBytes"].as_u64().unwrap() > 0);
+    let of_pod = &first["pods"][0];
+    assert_eq!(of_pod["podRef"], json!({"name": "p", "namespace": "default", "uid": pod["metadata"]["uid"]}));
+    let container = &of_pod["containers"][0];
+    assert_eq!(
+        (&container["name"], &container["memory"]["workingSetBytes"]),
+        (&json!("c"), &json!(1_048_576))
+    );
+    assert!(container["cpu"]["usageCoreNanoSeconds"].as_u64().unwrap() > 0);
+    // A container of this runtime uses one core for as long as it runs.
+    eventually("a rate", LIMIT, async || {
+        let cpu = summary().await["pods"][0]["containers"][0]["cpu"].clone();
+        match cpu["usageNanoCores"].as_u64() {
+            Some(900_000_000..=1_100_000_000) => Ok(()),
+            _ => Err(cpu.to_string()),
+        }
+    })
+    .await;
     stage.stop().await;
 }

@@ -10,3 +10,4 @@ mod usage;
 pub use keeper::{Eviction, keep};
 pub use pressure::{Pressure, refusal};
 pub use thresholds::{ThresholdError, Thresholds};
+pub use usage::{FolderUse, folder_use, stats};

@@ -35,7 +35,7 @@ pub struct FolderUse {
 
 impl FolderUse {
     /// Both together.
-    fn with(self, other: FolderUse) -> FolderUse {
+    pub fn with(self, other: FolderUse) -> FolderUse {
         FolderUse {
             bytes: self.bytes.saturating_add(other.bytes),
             inodes: self.inodes.saturating_add(other.inodes),

@@ -1,24 +1,20 @@
 //! `/metrics/resource`: what the node, its pods and its containers use, under the kubelet's names, for collectors such as
-//! metrics-server. Figures carry the time at which they were taken, which the workspace's library of metrics cannot
+//! metrics-server; `/metrics`: what the agent has to do. Figures carry the time at which they were taken, which the workspace's library of metrics cannot
 //! write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use everynode_cri::messages::{
-    CpuUsage, ListPodSandboxStatsRequest, MemoryUsage, PodSandboxStats, PodSandboxStatsFilter,
-};
+use everynode_cri::messages::{CpuUsage, MemoryUsage, PodSandboxStats};
 use http::Response;
 
 use super::answer::{Body, whole};
 use super::state::Kubelet;
-use crate::machine::ContainerState;
+use crate::eviction::stats;
+use crate::machine::{ContainerState, PodView};
 use crate::readings::NodeUsage;
 use crate::runtime::label;
 
-/// How long the runtime may take to tell.
-const DEADLINE: Duration = Duration::from_secs(10);
 const NANOS_PER_SECOND: f64 = 1e9;
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
@@ -26,10 +22,7 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 /// `resource_scrape_error` 1.
 pub async fn resource_metrics(kubelet: &Kubelet) -> Response<Body> {
     let context = &kubelet.context;
-    let selector = [(label::NODE.to_owned(), context.node.name.clone())].into();
-    let filter = PodSandboxStatsFilter { label_selector: selector, ..PodSandboxStatsFilter::default() };
-    let request = ListPodSandboxStatsRequest { filter: Some(filter) };
-    let told = context.runtime.call(request, DEADLINE).await;
+    let told = stats(context).await;
     if let Err(error) = &told {
         tracing::warn!(%error, "the container runtime does not tell what pods use");
     }
@@ -42,8 +35,18 @@ pub async fn resource_metrics(kubelet: &Kubelet) -> Response<Body> {
     });
     let mut figures = Figures::default();
     figures.add_node(&NodeUsage::now(), context.now().wall_nanos);
-    figures.add_pods(&told.unwrap_or_default().stats, &started.collect());
+    figures.add_pods(&told.unwrap_or_default(), &started.collect());
     figures.resource_scrape_error.push(String::new(), f64::from(u8::from(!is_told)), None);
+    whole("text/plain; version=0.0.4; charset=utf-8", figures.text())
+}
+
+/// Answers with figures of the agent itself, under the kubelet's names: what it has to do here.
+pub fn metrics(kubelet: &Kubelet) -> Response<Body> {
+    let listing = kubelet.listings.borrow().clone();
+    let mut figures = Figures::default();
+    let name = format!("node=\"{}\"", escaped(&kubelet.context.node.name));
+    figures.kubelet_node_name.push(name, 1.0, None);
+    figures.add_running(listing.pods.values());
     whole("text/plain; version=0.0.4; charset=utf-8", figures.text())
 }
 
@@ -104,14 +107,17 @@ macro_rules! figures {
 }
 
 figures! {
-    container_cpu_usage_seconds_total: "counter", "CPU time that the container has used, in core-seconds";
-    container_memory_working_set_bytes: "gauge", "Memory that the container works with, in bytes";
-    container_start_time_seconds: "gauge", "When the container was started, in seconds since 1970";
-    node_cpu_usage_seconds_total: "counter", "CPU time that the node has used, in core-seconds";
-    node_memory_working_set_bytes: "gauge", "Memory that the node works with, in bytes";
-    pod_cpu_usage_seconds_total: "counter", "CPU time that the pod has used, in core-seconds";
-    pod_memory_working_set_bytes: "gauge", "Memory that the pod works with, in bytes";
-    resource_scrape_error: "gauge", "1 if the container runtime did not tell its figures, 0 otherwise";
+    container_cpu_usage_seconds_total: "counter", "[STABLE] CPU time that the container has used, in core-seconds";
+    container_memory_working_set_bytes: "gauge", "[STABLE] Memory that the container works with, in bytes";
+    container_start_time_seconds: "gauge", "[STABLE] When the container was started, in seconds since 1970";
+    kubelet_node_name: "gauge", "The node's name";
+    kubelet_running_containers: "gauge", "Containers by their state";
+    kubelet_running_pods: "gauge", "Pods that have a sandbox which is ready";
+    node_cpu_usage_seconds_total: "counter", "[STABLE] CPU time that the node has used, in core-seconds";
+    node_memory_working_set_bytes: "gauge", "[STABLE] Memory that the node works with, in bytes";
+    pod_cpu_usage_seconds_total: "counter", "[STABLE] CPU time that the pod has used, in core-seconds";
+    pod_memory_working_set_bytes: "gauge", "[STABLE] Memory that the pod works with, in bytes";
+    resource_scrape_error: "gauge", "[STABLE] 1 if the container runtime did not tell its figures, 0 otherwise";
 }
 
 impl Figures {
@@ -122,6 +128,29 @@ impl Figures {
         }
         if let Some(bytes) = node.working_set_bytes {
             self.node_memory_working_set_bytes.push(String::new(), bytes as f64, Some(at_nanos));
+        }
+    }
+
+    fn add_running<'a>(&mut self, pods: impl Iterator<Item = &'a PodView>) {
+        let mut running = 0_u32;
+        let mut states =
+            BTreeMap::from(["created", "exited", "running", "unknown"].map(|name| (name, 0_u32)));
+        for view in pods {
+            running += u32::from(view.sandbox().is_some());
+            for container in view.containers() {
+                let name = match container.state {
+                    ContainerState::Created => "created",
+                    ContainerState::Running { .. } => "running",
+                    ContainerState::Exited(_) => "exited",
+                    ContainerState::Unknown => "unknown",
+                };
+                *states.entry(name).or_default() += 1;
+            }
+        }
+        self.kubelet_running_pods.push(String::new(), running.into(), None);
+        for (name, count) in states {
+            let labels = format!("container_state=\"{name}\"");
+            self.kubelet_running_containers.push(labels, count.into(), None);
         }
     }
 
@@ -157,7 +186,7 @@ impl Figures {
         for Family { name, kind, help, samples } in
             self.all().into_iter().filter(|one| !one.samples.is_empty())
         {
-            let _ = write!(text, "# HELP {name} [STABLE] {help}\n# TYPE {name} {kind}\n{samples}");
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{samples}");
         }
         text
     }

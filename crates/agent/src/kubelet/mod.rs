@@ -15,6 +15,7 @@ mod serve;
 mod server;
 mod state;
 mod streams;
+mod summary;
 mod tls;
 mod user;
 

@@ -12,6 +12,10 @@ pub enum Route {
     Pods,
     /// What the node, its pods and its containers use.
     ResourceMetrics,
+    /// What the agent has to do.
+    Metrics,
+    /// What the node, its pods and its containers use, with disks and networks.
+    StatsSummary,
     /// The log of a container.
     ContainerLogs(Target),
     /// Something that goes on both ways.
@@ -51,6 +55,8 @@ impl Route {
             ["healthz"] => Some(Route::Healthz),
             ["pods"] => Some(Route::Pods),
             ["metrics", "resource"] => Some(Route::ResourceMetrics),
+            ["metrics"] => Some(Route::Metrics),
+            ["stats", "summary"] => Some(Route::StatsSummary),
             ["containerLogs", target @ ..] if target.len() == 3 => {
                 Some(Route::ContainerLogs(container(target)?))
             }
@@ -64,7 +70,12 @@ impl Route {
     /// The methods by which it is asked for.
     pub fn methods(&self) -> &'static [Method] {
         match self {
-            Route::Healthz | Route::Pods | Route::ResourceMetrics | Route::ContainerLogs(_) => &[Method::GET],
+            Route::Healthz
+            | Route::Pods
+            | Route::ResourceMetrics
+            | Route::Metrics
+            | Route::StatsSummary
+            | Route::ContainerLogs(_) => &[Method::GET],
             Route::Stream(..) => &[Method::GET, Method::POST],
         }
     }
@@ -126,7 +137,10 @@ mod tests {
         check("/healthz", Some(Route::Healthz));
         check("/pods/", Some(Route::Pods));
         check("/metrics/resource", Some(Route::ResourceMetrics));
-        check("/metrics", None);
+        check("/metrics", Some(Route::Metrics));
+        check("/metrics/cadvisor", None);
+        check("/stats/summary", Some(Route::StatsSummary));
+        check("/stats", None);
         check("/containerLogs/n/p/c", Some(Route::ContainerLogs(target(None, "c"))));
         check("/containerLogs/n/p/%63", Some(Route::ContainerLogs(target(None, "c"))));
         check("/containerLogs/n/p", None);
@@ -150,6 +164,7 @@ mod tests {
         check("/healthz", &["healthz", "proxy"]);
         check("//pods", &["pods", "proxy"]);
         check("/metrics/resource", &["metrics"]);
+        check("/stats/summary", &["stats"]);
         check("/metricsx", &["proxy"]);
         check("/containerLogs/n/p/c", &["proxy"]);
         check("/exec/n/p/c", &["proxy"]);

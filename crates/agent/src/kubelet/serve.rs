@@ -7,7 +7,7 @@ use super::answer::{Body, Refusal, whole};
 use super::query::Query;
 use super::route::{self, Route};
 use super::state::{Connection, Kubelet};
-use super::{figures, log, streams};
+use super::{figures, log, streams, summary};
 
 /// Answers a request.
 pub async fn serve(kubelet: &Kubelet, connection: Connection, request: Request<Incoming>) -> Response<Body> {
@@ -34,6 +34,8 @@ async fn answer(
         Route::Healthz => Ok(whole("text/plain; charset=utf-8", "ok")),
         Route::Pods => Ok(pods(kubelet)),
         Route::ResourceMetrics => Ok(figures::resource_metrics(kubelet).await),
+        Route::Metrics => Ok(figures::metrics(kubelet)),
+        Route::StatsSummary => summary::summary(kubelet).await,
         Route::ContainerLogs(target) => log::container_logs(kubelet, &target, &query).await,
         Route::Stream(kind, target) => {
             streams::stream(kubelet, &connection, kind, &target, &query, request).await

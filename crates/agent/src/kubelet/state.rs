@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::Access;
+use super::summary::Memory;
 use super::user::User;
 use crate::context::Context;
 use crate::runtime::Listing;
@@ -20,6 +21,8 @@ pub struct Kubelet {
     pub(super) listings: watch::Receiver<Arc<Listing>>,
     /// Who may do what.
     pub(super) access: Access,
+    /// What is remembered between two summaries.
+    pub(super) summaries: Memory,
     /// The agent ends.
     pub(super) cancelled: CancellationToken,
     /// Connections, and streams that they turned into.
@@ -43,6 +46,13 @@ impl Kubelet {
         cancelled: CancellationToken,
     ) -> Kubelet {
         let access = Access::new(context.api.clone(), &context.node.name);
-        Kubelet { context, listings, access, cancelled, tasks: TaskTracker::new() }
+        Kubelet {
+            context,
+            listings,
+            access,
+            summaries: Memory::default(),
+            cancelled,
+            tasks: TaskTracker::new(),
+        }
     }
 }
