@@ -50,6 +50,10 @@ small-worlds:
 simulate *args:
     cargo run --release -p everynode-simulation -- {{ args }}
 
+# How well a new revision is judged, on synthetic fleets, beside the rules of others (docs/analysis.md).
+worlds *args:
+    cargo run --release -p everynode-analysis --example worlds -- {{ args }}
+
 # What is published: a static binary for Linux, its SHA-256, and the list of what it is made of (CycloneDX), in
 # target/release-files. Needs rustup, the musl C compiler (Debian: musl-tools), and cargo-cyclonedx.
 release target="x86_64-unknown-linux-musl":

@@ -7,33 +7,35 @@ use std::time::{Duration, Instant};
 
 use everynode_analysis::{Basis, Block, FalseHalts, Group, Judge, Node, Plan, Reading, Signal, Turn};
 
-/// Each figure is the median of so many.
+/// Of so many the median and the shortest are told: others use the machine too.
 const DECISIONS: usize = 31;
 
 fn main() {
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return;
     }
-    println!("| fleet | updated in the block | restarted | groups | decision |\n|---|---|---|---|---|");
+    println!(
+        "| fleet | updated in the block | restarted | groups | median | shortest |\n|---|---|---|---|---|---|"
+    );
     for (fleet, updated, restarted, groups) in [
         (1_000, 10, 20, 1),
         (1_000, 50, 20, 1),
         (1_000, 200, 20, 1),
         (100_000, 10, 20, 1),
         (100_000, 64, 20, 1),
-        (100_000, 64, 20, 20),
+        (100_000, 64, 400, 20),
         (100_000, 1_000, 500, 1),
         (100_000, 20_000, 500, 1),
     ] {
         let block = block(fleet, updated, restarted, groups);
         let mut took: Vec<Duration> = (0..DECISIONS).map(|_| decide(&block)).collect();
         took.sort_unstable();
-        let millis = took[DECISIONS / 2].as_secs_f64() * 1e3;
-        println!("| {fleet} | {updated} | {restarted} | {groups} | {millis:.2} ms |");
+        let [median, shortest] = [DECISIONS / 2, 0].map(|place| took[place].as_secs_f64() * 1e3);
+        println!("| {fleet} | {updated} | {restarted} | {groups} | {median:.2} ms | {shortest:.2} ms |");
     }
 }
 
-/// One decision, by a judge that has closed one block before.
+/// One decision.
 fn decide(block: &Block) -> Duration {
     let five = FalseHalts::from_percent(5.0).expect("5 % is a chance");
     let mut judge = Judge::new(Plan::usual(five, Basis::Randomised));

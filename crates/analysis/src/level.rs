@@ -4,22 +4,25 @@ use crate::amounts::{Change, Rise};
 use crate::block::{Sides, Turn};
 use crate::evidence::{LANES, Lanes, NO_WORSE, STRICTER, TESTS, Test, log_marks, log_mean, log_mixture};
 use crate::reading::{Reading, Shown};
-use crate::scores::{Ranked, Scores, hash, ranks};
+use crate::scores::{Ranked, hash, normal_scores, ranks};
 use crate::signal::LevelRule;
 use crate::subsets::log_sum;
 use crate::verdict::Harmed;
 
-/// Tests by ranks: two by normal scores, one by Savage scores.
+/// Tests by ranks.
 pub(crate) const RANKED: usize = 3;
 
-/// The tests: normal scores twice, Savage scores, nodes that are harmed twice.
+/// The tests: by ranks for a change of all nodes, small to great, and by nodes that are harmed.
 pub(crate) const LEVEL_TESTS: [Test; TESTS] = [
     Test { tilt: 0.5, weight: 0.2 },
-    Test { tilt: 1.2, weight: 0.25 },
-    Test { tilt: 0.7, weight: 0.15 },
+    Test { tilt: 1.2, weight: 0.2 },
+    Test { tilt: 2.5, weight: 0.2 },
     Test { tilt: 1.5, weight: 0.2 },
     Test { tilt: 2.5, weight: 0.2 },
 ];
+
+/// A node that varies much is harmed only by a rise of so many times that.
+const HARM_NOISES: f64 = 2.5;
 
 /// The stricter tolerance is a rise by so much on top of the one that is tolerated.
 const STRICTER_FACTOR: f64 = 1.15;
@@ -45,16 +48,17 @@ struct LevelGroup {
     updated: Vec<NodeLevel>,
     /// In units of each one's noise, sorted.
     others: Vec<Ranked>,
+    others_harmed: usize,
     /// As they are, sorted.
     other_logs: Vec<f64>,
     updated_logs: Vec<f64>,
-    scores: Scores,
+    scores: Vec<f64>,
     /// What the tests by ranks are divided by.
     log_means: [f64; RANKED],
 }
 
 impl LevelGroup {
-    fn new(sides: &Sides) -> LevelGroup {
+    fn new(sides: &Sides, rule: &LevelRule) -> LevelGroup {
         let read = |(turn, reading): &(Turn, Reading)| match reading.0 {
             Shown::Value { value, noise } => NodeLevel { log: value, noise, tie: hash(turn.0) },
             Shown::Failed | Shown::Missing => NodeLevel { log: f64::INFINITY, noise: 1.0, tie: hash(turn.0) },
@@ -67,12 +71,12 @@ impl LevelGroup {
             logs
         };
         let (updated_logs, other_logs) = (sorted(&updated), sorted(&others));
+        let others_harmed = others.iter().filter(|other| other.is_harmed(0.0, rule)).count();
         let mut others: Vec<Ranked> = others.iter().map(|other| other.ranked(0.0)).collect();
         others.sort_unstable_by(Ranked::cmp);
-        let scores = Scores::new(updated.len() + others.len());
-        let log_means =
-            std::array::from_fn(|test| log_mean(LEVEL_TESTS[test].tilt, scores.of(test), updated.len()));
-        LevelGroup { updated, others, other_logs, updated_logs, scores, log_means }
+        let scores = normal_scores(updated.len() + others.len());
+        let log_means = std::array::from_fn(|test| log_mean(LEVEL_TESTS[test].tilt, &scores, updated.len()));
+        LevelGroup { updated, others, others_harmed, other_logs, updated_logs, scores, log_means }
     }
 
     /// The ranks of the updated nodes, from 0, when a change is taken off them.
@@ -84,30 +88,27 @@ impl LevelGroup {
     fn ranked(&self, log_tolerated: f64) -> [f64; RANKED] {
         let ranks = self.ranks(log_tolerated);
         std::array::from_fn(|test| {
-            let scores = self.scores.of(test);
-            let chosen: f64 = ranks.iter().map(|rank| scores[*rank]).sum();
+            let chosen: f64 = ranks.iter().map(|rank| self.scores[*rank]).sum();
             LEVEL_TESTS[test].tilt * chosen - self.log_means[test]
         })
     }
 
-    /// The tests by normal scores, turned round: evidence that a change is smaller. Normal scores are symmetric, so
-    /// that they are divided by the same.
+    /// The first tests by ranks, turned round: evidence that a change is smaller. Scores are symmetric, so that they
+    /// are divided by the same.
     fn mirrored(&self, log_change: f64) -> [f64; 2] {
         let ranks = self.ranks(log_change);
         std::array::from_fn(|test| {
-            let scores = self.scores.of(test);
-            let chosen: f64 = ranks.iter().map(|rank| -scores[*rank]).sum();
+            let chosen: f64 = ranks.iter().map(|rank| -self.scores[*rank]).sum();
             LEVEL_TESTS[test].tilt * chosen - self.log_means[test]
         })
     }
 
     fn harmed(&self, rule: &LevelRule) -> Harmed {
-        let (beyond, harm) = (rule.log_tolerated() + rule.harm.log(), rule.harm.log());
         Harmed {
-            updated: self.updated.iter().filter(|node| node.log > beyond).count(),
+            updated: self.updated.iter().filter(|node| node.is_harmed(rule.log_tolerated(), rule)).count(),
             nodes: self.updated.len(),
-            others: self.other_logs.len() - self.other_logs.partition_point(|log| *log <= harm),
-            controls: self.other_logs.len(),
+            others: self.others_harmed,
+            controls: self.others.len(),
         }
     }
 
@@ -129,6 +130,12 @@ impl LevelGroup {
 }
 
 impl NodeLevel {
+    /// Whether it has risen by more than is harm, and by more than it varies by itself.
+    fn is_harmed(&self, log_tolerated: f64, rule: &LevelRule) -> bool {
+        let rise = self.log - log_tolerated;
+        rise > rule.harm.log() && rise > HARM_NOISES * self.noise
+    }
+
     fn ranked(&self, log_tolerated: f64) -> Ranked {
         // Adding 0 makes one zero of two.
         Ranked { value: (self.log - log_tolerated) / self.noise + 0.0, tie: self.tie }
@@ -137,7 +144,7 @@ impl NodeLevel {
 
 impl<'a> Level<'a> {
     pub fn new(rule: &'a LevelRule, sides: &[Sides]) -> Level<'a> {
-        Level { rule, groups: sides.iter().map(LevelGroup::new).collect() }
+        Level { rule, groups: sides.iter().map(|sides| LevelGroup::new(sides, rule)).collect() }
     }
 
     /// What the block multiplies each lane by; `past` is what the lanes are before.

@@ -4,11 +4,11 @@ use crate::amounts::{Rise, Share};
 use crate::evidence::{TESTS, log_marks, log_mean, log_mixture};
 use crate::level::{LEVEL_TESTS, RANKED};
 use crate::plan::Plan;
-use crate::scores::{Scores, normal_distribution};
+use crate::scores::{normal_distribution, normal_scores};
 use crate::signal::LevelRule;
 
 /// The part of the whole that the test has which sees a change of all nodes best: what the others cost.
-const BEST_TEST: f64 = 0.25;
+const BEST_TEST: f64 = 0.2;
 
 /// No fleet has more nodes than this.
 const NODES_LIMIT: usize = 10_000_000;
@@ -76,12 +76,11 @@ fn log_strongest(updated: usize, others: usize) -> f64 {
         return 0.0;
     }
     let others = others.min(crate::block::CONTROLS_LIMIT);
-    let scores = Scores::new(updated + others);
+    let scores = normal_scores(updated + others);
     let logs: [f64; TESTS] = std::array::from_fn(|test| {
         let tilt = LEVEL_TESTS[test].tilt;
         if test < RANKED {
-            let scores = scores.of(test);
-            tilt * scores[others..].iter().sum::<f64>() - log_mean(tilt, scores, updated)
+            tilt * scores[others..].iter().sum::<f64>() - log_mean(tilt, &scores, updated)
         } else {
             log_marks(tilt, 0.0, updated, updated, updated, updated + others)
         }

@@ -16,31 +16,9 @@ impl Ranked {
     }
 }
 
-/// For how the values of nodes are spread: each kind of scores sees one kind of change best.
-#[derive(Clone, Debug)]
-pub(crate) struct Scores {
-    /// Quantiles of the normal distribution: for a change of all nodes.
-    pub normal: Vec<f64>,
-    /// Expected waiting times (Savage): for a change that is great on some nodes. Their mean is 0.
-    pub savage: Vec<f64>,
-}
-
-impl Scores {
-    /// For so many values.
-    pub fn new(count: usize) -> Scores {
-        let normal = (0..count).map(|rank| normal_quantile((rank as f64 + 0.5) / count as f64)).collect();
-        let mut sum = -1.0;
-        let savage = (0..count).map(|rank| {
-            sum += 1.0 / (count - rank) as f64;
-            sum
-        });
-        Scores { normal, savage: savage.collect() }
-    }
-
-    /// Those of one of the tests of a level: two by normal scores, then one by Savage scores.
-    pub fn of(&self, test: usize) -> &[f64] {
-        if test < 2 { &self.normal } else { &self.savage }
-    }
+/// Normal scores: quantiles of the normal distribution, for so many values. They are symmetric about 0.
+pub(crate) fn normal_scores(count: usize) -> Vec<f64> {
+    (0..count).map(|rank| normal_quantile((rank as f64 + 0.5) / count as f64)).collect()
 }
 
 /// The ranks, from 0, of some values among these and others that are sorted.
@@ -83,14 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_grow_with_the_rank_and_their_mean_is_0() {
+    fn scores_grow_with_the_rank_and_are_symmetric() {
         for count in [1, 2, 3, 10, 64, 1000, 4000] {
-            let scores = Scores::new(count);
-            for (name, scores) in [("normal", scores.normal), ("savage", scores.savage)] {
-                assert!(scores.is_sorted(), "{name} of {count}");
-                let mean = scores.iter().sum::<f64>() / count as f64;
-                assert!(mean.abs() < 1e-6, "{name} of {count}: {mean}");
-            }
+            let scores = normal_scores(count);
+            assert!(scores.is_sorted(), "{count}");
+            let is_symmetric =
+                scores.iter().zip(scores.iter().rev()).all(|(low, high)| (low + high).abs() < 1e-9);
+            assert!(is_symmetric, "{count}");
         }
     }
 
