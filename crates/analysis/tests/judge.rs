@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 use everynode_analysis::{
-    Assumption, Basis, Block, FalseHalts, Figures, Group, Judge, Memory, MemoryError, Node, Plan, Reading,
-    Report, Rise, Rule, Sight, Signal, SignalMemory, SignalReport, Turn, UPDATED_LIMIT, Verdict, Watch,
+    Assumption, Basis, Block, FalseHalts, Figures, Group, Judge, LevelRule, Memory, MemoryError, Node, Plan,
+    Reading, Report, Rise, Rule, Sight, Signal, SignalMemory, SignalReport, Turn, UPDATED_LIMIT, Verdict,
+    Watch,
 };
 use everynode_testkit::number;
 use fastrand::Rng;
@@ -281,13 +282,54 @@ fn restarts_that_happen_everywhere_are_nobodys_fault_and_those_of_updated_nodes_
 }
 
 #[test]
+fn nodes_are_compared_with_their_like() {
+    let mut random = Rng::with_seed(11);
+    // The updated nodes are mostly of a kind that has more load now; the others mostly are not.
+    let mut group = |updated: std::ops::Range<usize>, untouched: std::ops::Range<usize>, level: f64| Group {
+        updated: updated.map(|place| node(place, level, &mut random)).collect(),
+        untouched: untouched.map(|place| node(place, level, &mut random)).collect(),
+        restarted: Vec::new(),
+    };
+    let (busy, idle) = (group(0..40, 50..100, 1.6), group(40..50, 100..500, 1.0));
+    let judge =
+        |groups: Vec<Group>| Judge::new(cpu_plan()).close(&Block { frontier: Turn(50), groups }).verdict;
+    let all = Group {
+        updated: [busy.updated.clone(), idle.updated.clone()].concat(),
+        untouched: [busy.untouched.clone(), idle.untouched.clone()].concat(),
+        restarted: Vec::new(),
+    };
+    assert_eq!(judge(vec![all]), Verdict::Worse);
+    assert_ne!(judge(vec![busy, idle]), Verdict::Worse);
+}
+
+#[test]
+fn each_verdict_has_its_sentence() {
+    let mut random = Rng::with_seed(12);
+    let check = |report: Report, verdict: Verdict, begin: &str| {
+        let signal = only(&report);
+        assert_eq!(signal.verdict, verdict, "{signal}");
+        assert!(signal.to_string().starts_with(begin), "{signal}");
+    };
+    check(Judge::new(cpu_plan()).report(), Verdict::Undecided, "cpu was not looked at yet");
+    let blind = |groups: Vec<Group>| Judge::new(cpu_plan()).close(&Block { frontier: Turn(1), groups });
+    check(blind(Vec::new()), Verdict::Blind, "cpu cannot be judged: no nodes to compare with");
+    let bare = |turn: u64| vec![Node::new(Turn(turn))];
+    let groups = vec![Group { updated: bare(0), untouched: bare(1), restarted: Vec::new() }];
+    check(blind(groups), Verdict::Blind, "cpu cannot be judged: too few nodes have samples");
+    let one = Judge::new(cpu_plan()).close(&block(0..1, 20, 1.0, &mut random));
+    check(one, Verdict::Undecided, "cpu is undecided: ");
+    let same = Judge::new(cpu_plan()).close(&block(0..50, 500, 1.0, &mut random));
+    check(same, Verdict::NoWorse, "cpu is not higher by 25 %: ");
+}
+
+#[test]
 fn equal_values_are_nobodys_fault() {
     let same =
         |place: u64| Node::new(Turn(place * 7919)).with(Signal::Cpu, Reading::of_single(1.0, 1.0, 0.1));
     let mut judge = Judge::new(Plan::new(
         &[Watch {
             signal: Signal::Cpu,
-            rule: Rule::Level(everynode_analysis::LevelRule {
+            rule: Rule::Level(LevelRule {
                 worse_by: Rise::from_percent(0.0).unwrap(),
                 harm: Rise::from_percent(50.0).unwrap(),
                 no_worse: Rise::from_percent(25.0).unwrap(),
@@ -312,7 +354,7 @@ fn good_roll_outs_are_halted_no_more_often_than_was_asked_for() {
     let mut random = Rng::with_seed(seed);
     let strict = Watch {
         signal: Signal::Cpu,
-        rule: Rule::Level(everynode_analysis::LevelRule {
+        rule: Rule::Level(LevelRule {
             worse_by: Rise::from_percent(0.0).unwrap(),
             harm: Rise::from_percent(20.0).unwrap(),
             no_worse: Rise::from_percent(25.0).unwrap(),
