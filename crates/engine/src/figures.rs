@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::actions::DaemonSetRef;
 use crate::base::{Time, Uid};
 use crate::coverage::Coverage;
 use crate::daemonset::DaemonSetState;
@@ -38,8 +39,6 @@ pub struct Figures<'a> {
     pub revision: Option<&'a str>,
     /// The value of the label `controller-revision-hash` of pods made from the current template.
     pub hash: Option<&'a str>,
-    /// How long its nodes were served, since this engine looks.
-    pub coverage: &'a Coverage,
     /// A node that should run a pod has none of the current template, or the current generation was not looked at
     /// yet.
     pub is_rolling: bool,
@@ -165,6 +164,12 @@ impl Engine {
         Some((daemonset, self.daemonsets.rollout(daemonset.id)?))
     }
 
+    /// How long the nodes of each DaemonSet were served since this engine looks, in no particular order.
+    pub fn coverage(&self) -> impl Iterator<Item = (&DaemonSetRef, &Coverage)> {
+        let known = self.daemonsets.iter().filter(|daemonset| daemonset.spec.is_some());
+        known.map(|daemonset| (&*daemonset.key, &daemonset.coverage))
+    }
+
     /// The figures of all DaemonSets, in no particular order. Nothing is computed but what is told.
     pub fn daemonsets(&self) -> impl Iterator<Item = Figures<'_>> {
         self.daemonsets.iter().filter_map(|daemonset| self.figures(daemonset))
@@ -185,7 +190,6 @@ impl Engine {
             deleting: fact.deleting,
             standing: Standing::of(daemonset),
             status,
-            coverage: &daemonset.coverage,
             revision: revision.map(|row| row.fact.name.as_str()),
             hash: current.map(|current| &*current.hash),
             is_rolling: status.observed_generation < fact.generation

@@ -11,7 +11,7 @@ use everynode_engine::{Coverage, Phase, Service, Trouble, Uid};
 use everynode_testkit::set_number;
 
 fn coverage(cluster: &Cluster) -> Coverage {
-    *cluster.engine.daemonsets().next().unwrap().coverage
+    *cluster.engine.coverage().next().unwrap().1
 }
 
 /// The states that nodes are in, and how many.

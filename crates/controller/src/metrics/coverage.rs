@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use everynode_engine::{Coverage, Engine, Service, Time, UNSERVED_SECONDS};
+use everynode_engine::{Coverage, DaemonSetRef, Engine, Service, Time, UNSERVED_SECONDS};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -25,9 +25,10 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub fn of(engine: &Engine, now: Time) -> Accounts {
-        let accounts =
-            engine.daemonsets().map(|figures| (DaemonSetLabels::of(&figures), *figures.coverage)).collect();
-        Accounts { accounts, now }
+        let account = |(of, coverage): (&DaemonSetRef, &Coverage)| {
+            (DaemonSetLabels { namespace: of.namespace.clone(), daemonset: of.name.clone() }, *coverage)
+        };
+        Accounts { accounts: engine.coverage().map(account).collect(), now }
     }
 
     /// Each account in each state.

@@ -16,12 +16,6 @@ pub(super) struct DaemonSetLabels {
     pub daemonset: String,
 }
 
-impl DaemonSetLabels {
-    pub fn of(figures: &Figures<'_>) -> DaemonSetLabels {
-        DaemonSetLabels { namespace: figures.namespace.to_owned(), daemonset: figures.name.to_owned() }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResourceLabels {
     group: &'static str,
@@ -66,7 +60,8 @@ const GAUGES: [(&str, &str, Read); 12] = [
 pub(crate) fn encode(engine: &Engine, now: Time) -> String {
     let gauges: Vec<Family<DaemonSetLabels, Gauge>> = GAUGES.iter().map(|_| Family::default()).collect();
     for figures in engine.daemonsets() {
-        let labels = DaemonSetLabels::of(&figures);
+        let labels =
+            DaemonSetLabels { namespace: figures.namespace.to_owned(), daemonset: figures.name.to_owned() };
         for ((_, _, read), gauge) in GAUGES.iter().zip(&gauges) {
             if let Some(value) = read(&figures) {
                 gauge.get_or_create(&labels).set(value);
