@@ -47,10 +47,12 @@ pub enum Need {
     Containerd,
     /// `dpkg-deb`, which reads packages of Debian.
     Dpkg,
+    /// `promtool`, which reads rules of Prometheus.
+    Promtool,
 }
 
 impl Need {
-    const ALL: [Need; 11] = [
+    const ALL: [Need; 12] = [
         Need::Golden,
         Need::Kubectl,
         Need::Bash,
@@ -62,6 +64,7 @@ impl Need {
         Need::ControllerManager,
         Need::Containerd,
         Need::Dpkg,
+        Need::Promtool,
     ];
 
     /// As `EVERYNODE_REQUIRE` names it.
@@ -78,6 +81,7 @@ impl Need {
             Need::ControllerManager => "controller-manager",
             Need::Containerd => "containerd",
             Need::Dpkg => "dpkg",
+            Need::Promtool => "promtool",
         }
     }
 }
@@ -161,6 +165,11 @@ pub fn have_bash() -> bool {
 /// Whether `script`, which makes a terminal, is here; says so where it is not.
 pub fn have_terminal() -> bool {
     answers("script", &["--version"], Need::Terminal)
+}
+
+/// Whether promtool is here; says so where it is not.
+pub fn have_promtool() -> bool {
+    answers("promtool", &["--version"], Need::Promtool)
 }
 
 /// The number that an environment variable sets.

@@ -102,10 +102,11 @@ mod tests {
     use everynode_engine::{DaemonSetFact, Fact, Limits};
     use serde_json::json;
 
+    use super::super::fleet;
     use super::*;
 
-    #[test]
-    fn each_rollout_under_a_policy_has_its_figures() {
+    /// One that knows the DaemonSet `ns/agent`, which the policy `careful` selects.
+    fn engine() -> Engine {
         let uid = |digit: u8| format!("00000000-0000-0000-0000-00000000000{digit}");
         let mut engine = Engine::new(Limits::default());
         let metadata = |name: &str, uid: String| json!({"namespace": "ns", "name": name, "uid": uid});
@@ -122,11 +123,12 @@ mod tests {
         assert_eq!(engine.rollouts().count(), 0);
         engine.observe(Fact::Policies(vec![PolicyFact::from_json(&policy).unwrap()]), Time(0));
         assert_eq!(PolicySpec::from_json(&policy["spec"]).waves.len(), 2);
+        engine
+    }
 
-        let mut all = Registry::default();
-        register(&engine, Time(0), &mut all);
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode_registry(&mut text, &all).unwrap();
+    #[test]
+    fn each_rollout_under_a_policy_has_its_figures() {
+        let text = fleet::encode(&engine(), Time(0));
         let labels = r#"namespace="ns",daemonset="agent",policy="careful""#;
         for line in [
             format!(r#"everynode_rollout_phase{{{labels},phase="Progressing"}} 1"#),
@@ -136,6 +138,20 @@ mod tests {
             format!("everynode_rollout_nodes_failed{{{labels}}} 0"),
         ] {
             assert!(text.contains(&line), "{line} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn alerts_ask_for_figures_that_there_are() {
+        let alerts = everynode_testkit::repository().join("deploy/monitoring/alerts.yaml");
+        let alerts = std::fs::read_to_string(alerts).unwrap();
+        let text = fleet::encode(&engine(), Time(0));
+        let words = alerts.split(|one: char| !one.is_ascii_alphanumeric() && !"_:".contains(one));
+        let figures: Vec<&str> = words.filter(|word| word.starts_with("everynode_")).collect();
+        assert!(!figures.is_empty());
+        for figure in figures {
+            let name = figure.trim_end_matches("_total");
+            assert!(text.contains(&format!("# TYPE {name} ")), "{figure} is not in:\n{text}");
         }
     }
 
