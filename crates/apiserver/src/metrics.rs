@@ -108,7 +108,8 @@ impl Metrics {
         );
         let objects = object_counts(store, registry);
         all.register("apiserver_resource_objects", "Stored objects by resource", objects);
-        let revision = Counter::at(store.revision());
+        let revision = Gauge::<i64>::default();
+        revision.set(i64::try_from(store.revision()).unwrap_or(i64::MAX));
         all.register("everynode_store_revision", "The last revision of the store", revision);
         if let Some(audit) = audit {
             let (written, lost) = (Counter::at(audit.written()), Counter::at(audit.lost()));
@@ -181,12 +182,13 @@ mod tests {
             "# TYPE apiserver_resource_objects gauge\n",
             "\napiserver_resource_objects{resource=\"daemonsets.apps\"} 0\n",
             "\napiserver_resource_objects{resource=\"pods\"} 0\n",
-            "# TYPE everynode_store_revision counter\neverynode_store_revision 1\n",
+            "# TYPE everynode_store_revision gauge\neverynode_store_revision 1\n",
             "# TYPE apiserver_audit_event_total counter\napiserver_audit_event_total 0\n",
             "# TYPE apiserver_audit_error_total counter\napiserver_audit_error_total{plugin=\"log\"} 0\n",
         ] {
             assert!(text.contains(lines), "{lines} is missing in:\n{text}");
         }
+        everynode_testkit::check_metrics(&text);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::text::{OPENMETRICS, prometheus};
 use crate::{Health, Metrics};
 
 /// Connections served at a time; a scraper and a kubelet need one each.
@@ -121,13 +122,22 @@ async fn answer<B>(request: &Request<B>, desk: &Desk) -> Response<Full<Bytes>> {
             let Ok(_place) = desk.scrapes.try_acquire() else {
                 return text(StatusCode::SERVICE_UNAVAILABLE, "others are scraping\n".to_owned());
             };
-            let mut response = text(StatusCode::OK, desk.metrics.scrape().await);
-            let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(openmetrics));
-            response
+            figures(request, &desk.metrics.scrape().await)
         }
         _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /healthz and /metrics\n".to_owned()),
     }
+}
+
+/// Figures in the format that is asked for: OpenMetrics, or else the older text format of Prometheus.
+fn figures<B>(request: &Request<B>, openmetrics: &str) -> Response<Full<Bytes>> {
+    let accepted = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (body, format) = match accepted.into_iter().any(|value| value.contains(OPENMETRICS)) {
+        true => (openmetrics.to_owned(), "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        false => (prometheus(openmetrics), "text/plain; version=0.0.4; charset=utf-8"),
+    };
+    let mut response = text(StatusCode::OK, body);
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(format));
+    response
 }
 
 fn verdict(verdict: Result<(), String>) -> Response<Full<Bytes>> {
@@ -171,11 +181,24 @@ mod tests {
         check(&desk, "/readyz", 503, "waiting for the API server").await;
         health.standing_by();
         check(&desk, "/readyz", 200, "ok").await;
-        check(&desk, "/metrics", 200, "# EOF").await;
+        check(&desk, "/metrics", 200, "# TYPE everynode_events_dropped_total counter").await;
         check(&desk, "/", 404, "/readyz").await;
         let _scrapes = desk.scrapes.clone().try_acquire_many_owned(u32::try_from(SCRAPES).unwrap()).unwrap();
         check(&desk, "/metrics", 503, "others are scraping").await;
         check(&desk, "/livez", 200, "ok").await;
+    }
+
+    #[test]
+    fn figures_come_in_the_format_that_is_asked_for() {
+        let check = |accept: Option<&str>, format: &str| {
+            let mut request = Request::new(());
+            request.headers_mut().extend(accept.map(|accept| (ACCEPT, accept.parse().unwrap())));
+            let answer = figures(&request, "# EOF\n");
+            assert!(answer.headers()[CONTENT_TYPE].to_str().unwrap().starts_with(format), "{accept:?}");
+        };
+        check(None, "text/plain; version=0.0.4");
+        check(Some("*/*"), "text/plain; version=0.0.4");
+        check(Some("application/openmetrics-text;version=1.0.0,text/plain;q=0.3"), OPENMETRICS);
     }
 
     /// Sends this and reads to the end of the connection.

@@ -18,7 +18,7 @@ pub mod wait;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const VARIABLE: &str = "EVERYNODE_REQUIRE";
 
@@ -170,6 +170,25 @@ pub fn have_terminal() -> bool {
 /// Whether promtool is here; says so where it is not.
 pub fn have_promtool() -> bool {
     answers("promtool", &["--version"], Need::Promtool)
+}
+
+/// Has promtool look at figures in the text format of Prometheus; says so where it is not here.
+///
+/// # Panics
+/// When promtool finds something.
+pub fn check_metrics(text: &str) {
+    if !have_promtool() {
+        return;
+    }
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = promtool.spawn().expect("promtool answered a moment ago");
+    let mut input = child.stdin.take().expect("its input is a pipe");
+    input.write_all(text.as_bytes()).expect("it reads");
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 /// The number that an environment variable sets.

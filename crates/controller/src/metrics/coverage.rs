@@ -44,13 +44,13 @@ impl Accounts {
 
 impl Collector for Accounts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let help = "Nodes that should run the daemon, by whether a pod is ready there and why not";
+        let help = "Nodes that should run the daemon, by whether a pod is ready there and why not.";
         let mut nodes =
             encoder.encode_descriptor("everynode_daemonset_nodes", help, None, MetricType::Gauge)?;
         for (labels, coverage, state) in self.states() {
             nodes.encode_family(&labels)?.encode_gauge(&i64::from(coverage.nodes(state)))?;
         }
-        let help = "Seconds that nodes have spent in each state since this process looks";
+        let help = "Seconds that nodes have spent in each state since this process looks.";
         let name = "everynode_daemonset_node_seconds";
         let mut seconds = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, coverage, state) in self.states() {
@@ -59,7 +59,7 @@ impl Collector for Accounts {
                 .encode_family(&labels)?
                 .encode_counter::<NoLabelSet, _, f64>(&seconds_of(millis), None)?;
         }
-        let help = "For how long nodes from which a roll-out took the ready pod had none";
+        let help = "For how long nodes from which a roll-out took the ready pod had none.";
         let name = "everynode_rollout_unserved_seconds";
         let mut unserved = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (labels, coverage) in &self.accounts {

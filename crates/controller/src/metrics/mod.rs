@@ -3,6 +3,7 @@
 mod coverage;
 pub(crate) mod fleet;
 mod rollouts;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;

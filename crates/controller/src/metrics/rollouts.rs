@@ -142,6 +142,12 @@ mod tests {
     }
 
     #[test]
+    fn prometheus_has_nothing_to_say_about_the_figures() {
+        let text = fleet::encode(&engine(), Time(0)) + &crate::Metrics::new().encode();
+        everynode_testkit::check_metrics(&super::super::text::prometheus(&text));
+    }
+
+    #[test]
     fn alerts_ask_for_figures_that_there_are() {
         let alerts = everynode_testkit::repository().join("deploy/monitoring/alerts.yaml");
         let alerts = std::fs::read_to_string(alerts).unwrap();
