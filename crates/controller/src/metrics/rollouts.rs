@@ -148,16 +148,18 @@ mod tests {
     }
 
     #[test]
-    fn alerts_ask_for_figures_that_there_are() {
-        let alerts = everynode_testkit::repository().join("deploy/monitoring/alerts.yaml");
-        let alerts = std::fs::read_to_string(alerts).unwrap();
+    fn alerts_and_dashboard_ask_for_figures_that_there_are() {
         let text = fleet::encode(&engine(), Time(0));
-        let words = alerts.split(|one: char| !one.is_ascii_alphanumeric() && !"_:".contains(one));
-        let figures: Vec<&str> = words.filter(|word| word.starts_with("everynode_")).collect();
-        assert!(!figures.is_empty());
-        for figure in figures {
-            let name = figure.trim_end_matches("_total");
-            assert!(text.contains(&format!("# TYPE {name} ")), "{figure} is not in:\n{text}");
+        for file in ["alerts.yaml", "dashboard.json"] {
+            let file = everynode_testkit::repository().join("deploy/monitoring").join(file);
+            let asked = std::fs::read_to_string(file).unwrap();
+            let words = asked.split(|one: char| !one.is_ascii_alphanumeric() && !"_:".contains(one));
+            let figures: Vec<&str> = words.filter(|word| word.starts_with("everynode_")).collect();
+            assert!(!figures.is_empty());
+            for figure in figures {
+                let name = figure.trim_end_matches("_total").trim_end_matches("_bucket");
+                assert!(text.contains(&format!("# TYPE {name} ")), "{figure} is not in:\n{text}");
+            }
         }
     }
 
