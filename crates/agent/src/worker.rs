@@ -355,7 +355,11 @@ impl Worker {
         self.mirror_failures = match result {
             Ok(()) => 0,
             Err(error) => {
-                tracing::warn!(pod = %self.machine.pod().metadata.name, %error, "the mirror of a static pod is not kept");
+                // In the beginning the node may not be registered, or the watch not have shown the mirror yet.
+                if self.mirror_failures > 0 {
+                    let pod = &self.machine.pod().metadata.name;
+                    tracing::warn!(pod, %error, "the mirror of a static pod is not kept");
+                }
                 self.mirror_failures.saturating_add(1)
             }
         };

@@ -40,7 +40,8 @@ pub async fn keep(
     evictions: mpsc::Sender<Eviction>,
     cancelled: CancellationToken,
 ) {
-    let mut keeper = Keeper { context, listings, told, evictions, pressures: Pressures::new(thresholds) };
+    let pressures = Pressures::new(thresholds);
+    let mut keeper = Keeper { context, listings, told, evictions, pressures, is_helpless: false };
     let looking = async {
         loop {
             let is_short = keeper.look().await;
@@ -59,6 +60,8 @@ struct Keeper {
     told: watch::Sender<BTreeSet<Pressure>>,
     evictions: mpsc::Sender<Eviction>,
     pressures: Pressures,
+    /// Nobody could go the last time, which has been told.
+    is_helpless: bool,
 }
 
 impl Keeper {
@@ -97,13 +100,13 @@ impl Keeper {
         let listing = self.listings.borrow().clone();
         let candidates = usage::candidates(&self.context, &listing, shortage.signal).await;
         let Some(pod) = rank::first(candidates) else {
-            tracing::warn!(
-                signal = shortage.signal.name(),
-                available = shortage.available,
-                "the node runs short, and no pod can go"
-            );
+            if !self.is_helpless {
+                tracing::warn!(?shortage, "the node runs short, and no pod can go");
+            }
+            self.is_helpless = true;
             return;
         };
+        self.is_helpless = false;
         let uid = pod.uid.clone();
         tracing::warn!(?shortage, ?pod, "a pod has to go");
         let eviction = Eviction { uid: pod.uid, message: shortage.message().into() };

@@ -255,7 +255,8 @@ fn usage(
     }
     if let Some(memory) = memory {
         let mut one = numbers(&[
-            ("availableBytes", memory.available_bytes.as_ref()),
+            // What has no limit has nothing left of it.
+            ("availableBytes", memory.available_bytes.as_ref().filter(|left| left.value > 0)),
             ("usageBytes", memory.usage_bytes.as_ref()),
             ("workingSetBytes", memory.working_set_bytes.as_ref()),
             ("rssBytes", memory.rss_bytes.as_ref()),
@@ -310,8 +311,12 @@ mod tests {
     #[test]
     fn what_a_pod_uses_is_told_as_far_as_it_is_known() {
         let value = |value| Some(UInt64Value { value });
-        let memory =
-            MemoryUsage { timestamp: 5_000_000_000, working_set_bytes: value(7), ..Default::default() };
+        let memory = MemoryUsage {
+            timestamp: 5_000_000_000,
+            working_set_bytes: value(7),
+            available_bytes: value(0),
+            ..MemoryUsage::default()
+        };
         let told = Value::Object(usage(&Memory::default(), "a", None, Some(&memory)));
         assert_eq!(told, json!({"memory": {"workingSetBytes": 7, "time": "1970-01-01T00:00:05Z"}}));
         let readings = [(Signal::NodeFsAvailable, Room { capacity: 10, available: 4 })].into();
