@@ -15,9 +15,9 @@ use crate::context::Context;
 use crate::measure;
 use crate::runtime::Listing;
 
-/// Between two looks, and between two while something is short.
+/// Between two looks, and after a pod had to go: its memory may be free a moment later.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-const SHORT_INTERVAL: Duration = Duration::from_secs(1);
+const EVICTION_PAUSE: Duration = Duration::from_secs(1);
 /// How long the end of a pod is waited for before another one has to go.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
@@ -43,9 +43,11 @@ pub async fn keep(
     let pressures = Pressures::new(thresholds);
     let mut keeper = Keeper { context, listings, told, evictions, pressures, is_helpless: false };
     let looking = async {
+        // Who could go is known once the runtime has told what it has.
+        let _ = keeper.listings.wait_for(|listing| listing.number > 0).await;
         loop {
-            let is_short = keeper.look().await;
-            sleep(if is_short { SHORT_INTERVAL } else { LOOK_INTERVAL }).await;
+            let has_evicted = keeper.look().await;
+            sleep(if has_evicted { EVICTION_PAUSE } else { LOOK_INTERVAL }).await;
         }
     };
     tokio::select! {
@@ -65,7 +67,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Looks once, and does what is to be done. Returns whether something is short.
+    /// Looks once, and does what is to be done. Returns whether a pod had to go.
     async fn look(&mut self) -> bool {
         let Some(mut shortage) = self.read().await else { return false };
         if Pressure::of(shortage.signal) == Pressure::Disk {
@@ -78,8 +80,7 @@ impl Keeper {
                 None => return false,
             }
         }
-        self.evict(shortage).await;
-        true
+        self.evict(shortage).await
     }
 
     /// What is short now, and is to be seen to first.
@@ -95,8 +96,8 @@ impl Keeper {
         short.first().copied()
     }
 
-    /// Has one pod go, and waits until it has ended.
-    async fn evict(&mut self, shortage: Shortage) {
+    /// Has one pod go, and waits until it has ended. Returns whether there was one.
+    async fn evict(&mut self, shortage: Shortage) -> bool {
         let listing = self.listings.borrow().clone();
         let candidates = usage::candidates(&self.context, &listing, shortage.signal).await;
         let Some(pod) = rank::first(candidates) else {
@@ -104,19 +105,20 @@ impl Keeper {
                 tracing::warn!(?shortage, "the node runs short, and no pod can go");
             }
             self.is_helpless = true;
-            return;
+            return false;
         };
         self.is_helpless = false;
         let uid = pod.uid.clone();
         tracing::warn!(?shortage, ?pod, "a pod has to go");
         let eviction = Eviction { uid: pod.uid, message: shortage.message().into() };
         if self.evictions.send(eviction).await.is_err() {
-            return;
+            return false;
         }
         let has_ended = |listing: &Arc<Listing>| {
             listing.pods.get(&uid).is_none_or(|view| view.running().next().is_none())
         };
         // One that takes longer is not waited for.
         let _ = timeout(END_LIMIT, self.listings.wait_for(has_ended)).await;
+        true
     }
 }
