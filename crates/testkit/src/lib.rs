@@ -176,6 +176,7 @@ pub fn have_promtool() -> bool {
 ///
 /// # Panics
 /// When promtool finds something.
+#[expect(clippy::expect_used, reason = "a test fails by panic")]
 pub fn check_metrics(text: &str) {
     if !have_promtool() {
         return;
