@@ -381,3 +381,57 @@ fn good_roll_outs_are_halted_no_more_often_than_was_asked_for() {
     // At most 5 % are: more than 40 of 400 would happen once in 100,000 runs.
     assert!(halts <= 40, "{halts} of {rolls}");
 }
+
+/// A roll-out of 30 of 120 nodes, ten at a time, of a revision that raises all nodes by so much.
+fn roll(log_change: f64, random: &mut Rng) -> SignalReport {
+    let mut judge = Judge::new(cpu_plan());
+    for end in [10, 20, 30] {
+        let mut node = |place: usize| {
+            let normal = (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
+            let change = 0.1 * normal + if place < end { log_change } else { 0.0 };
+            Node::new(Turn(place as u64)).with(Signal::Cpu, Reading::of_single(1.0, change.exp(), 1e-3))
+        };
+        let updated = (end - 10..end).map(&mut node).collect();
+        let untouched = (end..120).map(&mut node).collect();
+        let groups = vec![Group { updated, untouched, restarted: Vec::new() }];
+        judge.close(&Block { frontier: Turn(end as u64), groups });
+    }
+    only(&judge.report())
+}
+
+#[test]
+fn what_is_said_to_be_the_least_is_hardly_ever_more_than_the_change() {
+    let seed = number("EVERYNODE_SEED", fastrand::u64(..1 << 40));
+    println!("EVERYNODE_SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    for percent in [20.0, 30.0, 60.0] {
+        let (rise, rolls) = (Rise::from_percent(percent).unwrap(), 150);
+        let least: Vec<f64> = (0..rolls)
+            .filter_map(|_| match roll(rise.log(), &mut random).figures {
+                Figures::Level { at_least, .. } => at_least.map(Rise::percent),
+                Figures::Count { .. } => None,
+            })
+            .collect();
+        let too_high = least.iter().filter(|least| **least > percent).count();
+        // At most 1 % are: more than 9 of 150 would happen once in 100,000 runs.
+        assert!(too_high <= 9, "+{percent} %: {too_high} of {rolls}: {least:?}");
+        if percent > 50.0 {
+            let mean = least.iter().sum::<f64>() / least.len() as f64;
+            assert!(least.len() > 140 && mean > 25.0, "{} bounds, {mean} % on average", least.len());
+        }
+    }
+}
+
+#[test]
+fn what_is_just_so_much_worse_is_hardly_ever_called_no_worse() {
+    let seed = number("EVERYNODE_SEED", fastrand::u64(..1 << 40));
+    println!("EVERYNODE_SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    let rise = Rise::from_percent(25.0).unwrap();
+    let rolls = 200;
+    let wrong = (0..rolls).filter(|_| roll(rise.log(), &mut random).verdict == Verdict::NoWorse).count();
+    // At most 5 % are: more than 24 of 200 would happen once in 10,000 runs.
+    assert!(wrong <= 24, "{wrong} of {rolls}");
+    let right = (0..rolls).filter(|_| roll(0.0, &mut random).verdict == Verdict::NoWorse).count();
+    assert!(right > 150, "{right} of {rolls} good ones");
+}

@@ -216,12 +216,12 @@ pub fn lost(asked: &Asked) {
         with("all nodes in one wave, +50 %", rise(50.0, 1.0), |world| {
             world.course = Course { waves: vec![1000], batch: 1000, restarted: 0, ..world.course.clone() };
         }),
-        with("good, the first nodes all of one zone, zone shocks", GOOD, |world| {
-            world.weather = WEATHERS[4];
+        with("good, the first nodes all of one zone, zones shocked by 30 %", GOOD, |world| {
+            world.weather = Weather { zones: 0.3, ..WEATHERS[4] };
             world.course.order = Order::ByZone;
         }),
         with("the same, compared within the zone", GOOD, |world| {
-            world.weather = WEATHERS[4];
+            world.weather = Weather { zones: 0.3, ..WEATHERS[4] };
             world.course.order = Order::WithinZones;
         }),
         with("+30 % on all nodes, updated or not (a backend that all share)", GOOD, |world| {
