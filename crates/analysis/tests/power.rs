@@ -80,14 +80,14 @@ fn as_many_roll_outs_find_a_change_as_was_foreseen() {
     let mut random = Rng::with_seed(seed);
     let deviation = 0.15;
     for (percent, nodes) in [(30.0, 10), (30.0, 20), (30.0, 40), (20.0, 50)] {
-        let rolls = 60;
+        let rolls = 100;
         let found = (0..rolls).filter(|_| is_found(rise(percent), nodes, deviation, &mut random)).count();
         let (found, foreseen) = (
             100.0 * found as f64 / f64::from(rolls),
             power(deviation).chance(rise(percent), nodes).percent(),
         );
         println!("+{percent} % by {nodes} nodes: {foreseen:.0} % foreseen, {found:.0} % found");
-        assert!((found - foreseen).abs() <= 25.0, "+{percent} % by {nodes} nodes");
+        assert!((found - foreseen).abs() <= 30.0, "+{percent} % by {nodes} nodes");
     }
 }
 
