@@ -1,7 +1,7 @@
 //! Our judge and the rules of others on synthetic fleets: worlds in which we win, and worlds in which we lose.
 //!
 //! `cargo run --release -p everynode-analysis --example worlds -- --runs 1000`. Seeds are new each time and printed;
-//! `--seed N` runs the same worlds again; words narrow it to tables: `good tolerated found restarts fresh small lost`.
+//! `--seed N` runs the same worlds again, `--only TEXT` those whose name has the text; words narrow it to tables: `good tolerated found restarts fresh small lost`.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "an example reports, and may panic")]
 
 mod ports;
@@ -18,22 +18,31 @@ pub struct Asked {
     pub runs: u64,
     /// Of the first of them.
     pub seed: u64,
+    /// Only worlds whose name contains this.
+    only: String,
     tables: Vec<String>,
 }
 
 impl Asked {
     fn from_arguments() -> Asked {
-        let mut asked = Asked { runs: 100, seed: fastrand::u64(..1 << 40), tables: Vec::new() };
+        let mut asked =
+            Asked { runs: 100, seed: fastrand::u64(..1 << 40), only: String::new(), tables: Vec::new() };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
-            let mut number = || arguments.next().and_then(|next| next.parse().ok()).expect("a number");
+            let mut next = || arguments.next().expect("a value");
             match argument.as_str() {
-                "--runs" => asked.runs = number(),
-                "--seed" => asked.seed = number(),
+                "--runs" => asked.runs = next().parse().expect("a number"),
+                "--seed" => asked.seed = next().parse().expect("a number"),
+                "--only" => asked.only = next(),
                 _ => asked.tables.push(argument),
             }
         }
         asked
+    }
+
+    /// Whether a world is asked for.
+    pub fn has(&self, world: &str) -> bool {
+        world.contains(&self.only)
     }
 
     fn wants(&self, table: &str) -> bool {

@@ -89,7 +89,7 @@ fn header(title: &str, columns: &[String]) {
 pub fn good(asked: &Asked) {
     let columns = ["everynode, any of 6 signals"].into_iter().chain(PORTS).map(str::to_owned);
     header("Good revisions, 200 of 1,000 nodes: false halts in %", &columns.collect::<Vec<_>>());
-    for weather in WEATHERS {
+    for weather in WEATHERS.into_iter().filter(|weather| asked.has(weather.name)) {
         let world = World { weather, ..world(weather.name, GOOD) };
         let outcomes = world.outcomes(asked);
         let others = (0..PORTS.len()).map(|port| by(&outcomes, 200, |outcome| outcome.ports[port]));
@@ -106,7 +106,7 @@ fn ours(outcomes: &[Outcome], nodes: &[usize]) -> Vec<String> {
 }
 
 fn found_rows(asked: &Asked, worlds: &[World], ports: std::ops::Range<usize>) {
-    for world in worlds {
+    for world in worlds.iter().filter(|world| asked.has(&world.name)) {
         let outcomes = world.outcomes(asked);
         let others = ports.clone().map(|port| {
             let waves =
@@ -175,6 +175,9 @@ pub fn fresh(asked: &Asked) {
                 Course { waves: vec![canaries], batch: canaries, restarted, ports: false, ..course() };
             let name = format!("+{percent} %, {canaries} canaries and {restarted} restarted");
             let world = World { course: waves, ..world(&name, memory(percent)) };
+            if !asked.has(&name) {
+                continue;
+            }
             println!("| {name} | {} |", by(&world.outcomes(asked), canaries, |outcome| outcome.ours));
         }
     }
@@ -193,7 +196,7 @@ pub fn small(asked: &Asked) {
             ("25 % of nodes +100 %", rise(100.0, 0.25)),
             ("restarts on 50 % more of the nodes", Revision { restarts: 0.5, ..GOOD }),
         ];
-        for (name, revision) in revisions {
+        for (name, revision) in revisions.into_iter().filter(|(name, _)| asked.has(name)) {
             let course = Course { waves: waves.to_vec(), batch, restarted: 0, ports: false, ..course() };
             let world = World { nodes, course, ..world(name, revision) };
             println!("| {name} | {} |", ours(&world.outcomes(asked), &waves).join(" | "));
@@ -237,7 +240,7 @@ pub fn lost(asked: &Asked) {
             world.course.missing = 0.1;
         }),
     ];
-    for world in worlds {
+    for world in worlds.into_iter().filter(|world| asked.has(&world.name)) {
         let outcomes = world.outcomes(asked);
         let mut cells = ours(&outcomes, &[10, 50, 200.max(world.nodes)]);
         cells.push(format!("{:.0}", percent(&outcomes, |outcome| outcome.is_blind)));
