@@ -5,10 +5,53 @@ use std::path::PathBuf;
 
 use everynode_client::Client;
 use everynode_inspect::events::{EventLine, Subject};
+use everynode_inspect::status::Filter;
 use everynode_plan::{CollectError, Fleet, Wanted};
 
 use crate::failure::Failure;
 use crate::shared::ClusterArgs;
+
+/// Which DaemonSets a command shows, and from where.
+#[derive(Debug, clap::Args)]
+pub struct DaemonSetsArgs {
+    /// The DaemonSets to show [default: all of the namespace]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// The DaemonSets of all namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// The DaemonSets of this namespace [default: the context's]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Show this snapshot, offline, instead of a cluster
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
+    pub snapshot: Option<PathBuf>,
+    /// The cluster to read.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+impl DaemonSetsArgs {
+    /// Where they are read from, and the namespace of those that name none.
+    pub async fn open(&self, user_agent: &str) -> Result<(Source, String), Failure> {
+        let source = Source::open(self.snapshot.as_ref(), &self.cluster, user_agent).await?;
+        let namespace = self.namespace.clone().unwrap_or_else(|| source.default_namespace().to_owned());
+        Ok((source, namespace))
+    }
+
+    /// What of the fleet has to be read.
+    pub fn wanted<'a>(&self, namespace: &'a str) -> Wanted<'a> {
+        match self.all_namespaces {
+            true => Wanted::All(namespace),
+            false => Wanted::Namespace(namespace),
+        }
+    }
+
+    /// Which of them are shown.
+    pub fn filter(&self, namespace: &str) -> Filter {
+        Filter { namespace: (!self.all_namespaces).then(|| namespace.to_owned()), names: self.names.clone() }
+    }
+}
 
 /// A cluster or a file.
 pub enum Source {

@@ -1,6 +1,5 @@
 //! `everynode status`: how roll-outs stand, once or live.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,23 +10,22 @@ use everynode_inspect::live::Live;
 use everynode_inspect::near::{any_of, near};
 use everynode_inspect::status::{Filter, Status};
 use everynode_inspect::{Look, Paint};
-use everynode_plan::{Fleet, Wanted};
+use everynode_plan::Fleet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::out::{Colour, Output};
-use crate::shared::ClusterArgs;
 use crate::signals::stop_on_signals;
-use crate::source::Source;
+use crate::source::{DaemonSetsArgs, Source};
 use crate::view::tables::{Table, Tables, not_up_to_date};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The DaemonSets to show [default: all of the namespace]
-    #[arg(value_name = "NAME")]
-    pub names: Vec<String>,
+    /// Which, and from where.
+    #[command(flatten)]
+    pub daemonsets: DaemonSetsArgs,
     /// Go on showing what changes, until Ctrl-C
     #[arg(short, long, conflicts_with = "snapshot")]
     pub watch: bool,
@@ -37,18 +35,6 @@ pub struct StatusArgs {
     /// Show the nodes, by this label
     #[arg(long, value_name = "LABEL")]
     pub by: Option<String>,
-    /// The DaemonSets of all namespaces
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
-    pub all_namespaces: bool,
-    /// The DaemonSets of this namespace [default: the context's]
-    #[arg(short, long, value_name = "NAME")]
-    pub namespace: Option<String>,
-    /// Show this snapshot, offline, instead of a cluster
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
-    pub snapshot: Option<PathBuf>,
-    /// The cluster to read.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
     /// Format of the answer
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub output: Output,
@@ -56,18 +42,10 @@ pub struct StatusArgs {
 
 /// Shows the status.
 pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> {
-    let source = Source::open(args.snapshot.as_ref(), &args.cluster, "everynode-status").await?;
-    let namespace = args.namespace.clone().unwrap_or_else(|| source.default_namespace().to_owned());
-    let wanted = match args.all_namespaces {
-        true => Wanted::All(&namespace),
-        false => Wanted::Namespace(&namespace),
-    };
-    let fleet = args.output.fleet(source.part(wanted).await?);
+    let (source, namespace) = args.daemonsets.open("everynode-status").await?;
+    let fleet = args.output.fleet(source.part(args.daemonsets.wanted(&namespace)).await?);
     let shown = Shown {
-        filter: Filter {
-            namespace: (!args.all_namespaces).then(|| namespace.clone()),
-            names: args.names.clone(),
-        },
+        filter: args.daemonsets.filter(&namespace),
         grid_by: args.by.clone().or_else(|| args.nodes.then(|| ZONE.to_owned())),
         output: args.output,
     };
@@ -77,7 +55,7 @@ pub async fn run(args: StatusArgs, colour: Colour) -> Result<ExitCode, Failure> 
     if let Source::Cluster(client) = &source
         && args.watch
     {
-        let followed = (!args.all_namespaces).then_some(namespace.as_str());
+        let followed = (!args.daemonsets.all_namespaces).then_some(namespace.as_str());
         let live = Live::follow(client, fleet, followed, &namespace);
         return watch(client, live, &shown, colour).await;
     }
