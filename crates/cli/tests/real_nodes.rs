@@ -118,7 +118,7 @@ async fn a_cluster_that_is_killed_takes_its_nodes_along_and_the_next_start_tidie
 async fn a_revision_that_really_crashes_goes_back_and_its_last_words_are_told() {
     let Some(mut cluster) = RealCluster::start(2, 0).await else { return };
     // To a policy a node that is not Ready is down.
-    cluster.network().await;
+    cluster.network(2).await;
     cluster.run(shell("exec busybox sleep 100000"), json!({})).await;
     cluster.available(2).await;
     let spec = json!({

@@ -66,8 +66,9 @@ impl RealCluster {
         self.client().post(&self.agent.daemonsets(), daemonset.to_string()).await.unwrap();
     }
 
-    /// Has a network plugin make all nodes Ready, to those too who go by taints, which are taken away a moment later.
-    pub async fn network(&self) {
+    /// Has a network plugin make so many nodes Ready, to those too who go by taints, which are taken away a moment
+    /// later.
+    pub async fn network(&self, count: usize) {
         let config = r#"{"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "loopback"}]}"#;
         let mut container =
             shell(&format!("echo '{config}' > /cni/10-none.conflist; exec busybox sleep 100000"));
@@ -83,7 +84,8 @@ impl RealCluster {
                 taints.is_none_or(Vec::is_empty)
                     && conditions.clone().any(|one| one["type"] == "Ready" && one["status"] == "True")
             };
-            let are_ready = nodes["items"].as_array().unwrap().iter().all(is_ready);
+            let are_ready =
+                nodes["items"].as_array().unwrap().iter().filter(|node| is_ready(node)).count() == count;
             if are_ready { Ok(()) } else { Err(nodes["items"].to_string()) }
         })
         .await;
