@@ -223,7 +223,7 @@ mod tests {
             ("golden, kubectl", "golden kubectl"),
             (
                 "all",
-                "golden kubectl bash terminal root full-disk audit-log rollout-policies controller-manager containerd dpkg",
+                "golden kubectl bash terminal root full-disk audit-log rollout-policies controller-manager containerd dpkg promtool",
             ),
         ] {
             let named: Vec<&str> =
