@@ -197,20 +197,22 @@ impl Naive {
                 continue;
             }
             let settled = cell.settled;
+            // One deletion of a node at a time, as expectations have it (H2).
+            let may_go = settled && cell.has_room();
             let first = old.first().or(new.first());
             available += i32::from(first.is_some_and(is_available));
             match (old.first(), new.first()) {
                 (Some(old), None) if max_surge == 0 => {
                     unavailable += i32::from(!is_available(old));
                     match is_available(old) {
-                        _ if !settled => {}
+                        _ if !may_go => {}
                         true => candidates.push(old.pod.clone()),
                         false => at_once.push(old.pod.clone()),
                     }
                 }
                 (None, Some(new)) => unavailable += i32::from(!is_available(new)),
                 (Some(_), Some(_)) if max_surge == 0 => unavailable += 1,
-                (Some(old), Some(new)) if is_available(new) && settled => at_once.push(old.pod.clone()),
+                (Some(old), Some(new)) if is_available(new) && may_go => at_once.push(old.pod.clone()),
                 (Some(_), None) if cell.verdict.is_none() => missing = true,
                 (Some(old), None) if !run && settled => {
                     if is_available(old) {
