@@ -10,14 +10,11 @@ use crate::tables::Tables;
 use crate::view::View;
 
 impl DaemonSetState {
-    /// Notes the state of a node.
-    fn note_service(&mut self, node: NodeId, state: Option<Service>, now: Time) {
+    /// A node that was in one state is in another.
+    fn change_service(&mut self, node: NodeId, before: Option<Service>, state: Option<Service>, now: Time) {
         let Some(assignment) = self.assignments.get_mut(&node) else { return };
-        let (before, is_rolled) = (assignment.service, assignment.is_rolled);
-        if before == state {
-            return;
-        }
         assignment.service = state;
+        let to_rollout = assignment.is_rolled;
         before.inspect(|before| self.coverage.leaves(*before, now));
         state.inspect(|state| self.coverage.enters(*state, now));
         match (before, state) {
@@ -28,7 +25,7 @@ impl DaemonSetState {
                 }
             }
             (Some(Service::Served), Some(_)) => {
-                self.lost.insert(node, Lost { at: now, to_rollout: is_rolled });
+                self.lost.insert(node, Lost { at: now, to_rollout });
             }
             _ => {}
         }
@@ -45,13 +42,15 @@ impl Tables {
         is_held: bool,
         now: Time,
     ) {
-        if let Some(assignment) = daemonset.assignments.get_mut(&node) {
-            let goes = view.pods.iter().any(|pod| pod.leaving && !pod.updated);
-            let is_served = view.pods.iter().any(|pod| pod.ready && !pod.leaving);
-            assignment.is_rolled = goes || assignment.is_rolled && !is_served;
-        }
+        let Some(assignment) = daemonset.assignments.get_mut(&node) else { return };
+        let goes = view.pods.iter().any(|pod| pod.leaving && !pod.updated);
+        let is_served = view.pods.iter().any(|pod| pod.ready && !pod.leaving);
+        assignment.is_rolled = goes || assignment.is_rolled && !is_served;
+        let before = assignment.service;
         let state = self.service(daemonset, node, view, is_held);
-        daemonset.note_service(node, state, now);
+        if before != state {
+            daemonset.change_service(node, before, state, now);
+        }
     }
 
     fn service(
@@ -62,16 +61,16 @@ impl Tables {
         is_held: bool,
     ) -> Option<Service> {
         let verdict = view.verdict.filter(|_| !daemonset.rests())?;
-        let is_down = matches!(self.health(node), Health::NotReady(_));
+        let is_down = || matches!(self.health(node), Health::NotReady(_));
         // The taints of a node that is down keep new pods away; one that has its daemon is to be served all the same.
-        let has_daemon = is_down && verdict.should_continue && !view.pods.is_empty();
-        if !verdict.should_run && !has_daemon {
+        let has_daemon = || verdict.should_continue && !view.pods.is_empty() && is_down();
+        if !verdict.should_run && !has_daemon() {
             return None;
         }
         if view.pods.iter().any(|pod| pod.ready) {
             return Some(Service::Served);
         }
-        if is_down {
+        if is_down() {
             return Some(Service::NodeDown);
         }
         let assignment = daemonset.assignments.get(&node)?;
