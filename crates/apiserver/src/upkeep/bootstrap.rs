@@ -2,13 +2,14 @@
 
 use everynode_admission::convert_and_default;
 use everynode_apimachinery::decode::Decode as _;
-use everynode_apimachinery::status::{Reason, Status};
+use everynode_apimachinery::status::Status;
 use everynode_model::{Object, Value, encode};
 use serde_json::json;
 
 use super::{aggregation, roles};
 use crate::authz::GROUP;
 use crate::decode::model_of;
+use crate::meta;
 use crate::objects::create;
 use crate::pki::SERVICE_ADDRESS;
 use crate::state::State;
@@ -39,10 +40,9 @@ pub async fn run(state: &State) -> Result<(), Status> {
         class["description"] = (*description).into();
         (("scheduling.k8s.io", "priorityclasses"), class)
     });
-    let roles = roles::cluster_roles().map(|role| ((GROUP, "clusterroles"), role));
-    let bindings = roles::cluster_role_bindings().map(|binding| ((GROUP, "clusterrolebindings"), binding));
+    let roles = roles::of_cluster().into_iter().map(|(plural, object)| ((GROUP, plural), object));
     // All at once, so that a durable store commits them together.
-    ensure_all(state, namespaces.chain(classes).chain(roles).chain(bindings)).await?;
+    ensure_all(state, namespaces.chain(classes).chain(roles)).await?;
     aggregation::settle(state).await;
     let in_namespaces = [
         (("", "services"), own_service()),
@@ -126,6 +126,11 @@ fn own_endpoint_slice() -> Value {
 /// Creates an object when it is not there.
 async fn ensure(state: &State, group: &str, plural: &str, object: Value) -> Result<(), Status> {
     let Some(resource) = everynode_apimachinery::resource_for(group, "v1", plural) else { return Ok(()) };
+    let (namespace, name) = (meta::text(&object, "namespace"), meta::text(&object, "name"));
+    let table = state.catalog.table(resource);
+    if table.is_some_and(|table| state.store.get(table, namespace, name).is_some()) {
+        return Ok(());
+    }
     let mut whole = Object::new();
     whole.insert("kind".into(), (*resource.kind).into());
     whole.insert("apiVersion".into(), resource.api_version().into());
@@ -135,9 +140,5 @@ async fn ensure(state: &State, group: &str, plural: &str, object: Value) -> Resu
     let ty = model_of(resource)?;
     let mut object = ty.decode(&encode::to_vec(&Value::Object(whole))).map_err(Status::internal)?.value;
     convert_and_default(resource, &mut object)?;
-    match create::create(state, resource, object, false, &mut Vec::new()).await {
-        Ok(_) => Ok(()),
-        Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
-        Err(status) => Err(status),
-    }
+    create::create(state, resource, object, false, &mut Vec::new()).await.map(drop)
 }

@@ -70,29 +70,26 @@ fn rule(line: &str) -> Value {
     rule
 }
 
-/// The cluster roles.
-pub fn cluster_roles() -> impl Iterator<Item = Value> {
-    let own = table().into_iter().map(|role| {
-        let mut object = named(role.name, role.added_to);
-        object["rules"] = role.rules.into();
-        object
-    });
-    let aggregated = AGGREGATED.iter().map(|(name, added_to)| {
+/// The cluster roles and their bindings, each with the name of its resource. A binding is to the role of its name.
+pub fn of_cluster() -> Vec<(&'static str, Value)> {
+    let mut objects = Vec::new();
+    for Role { name, added_to, subjects, rules } in table() {
+        let mut role = named(name, added_to);
+        role["rules"] = rules.into();
+        objects.push(("clusterroles", role));
+        if !subjects.is_empty() {
+            let mut binding = named(name, "");
+            binding["subjects"] = subjects.into();
+            binding["roleRef"] = json!({ "apiGroup": GROUP, "kind": "ClusterRole", "name": name });
+            objects.push(("clusterrolebindings", binding));
+        }
+    }
+    objects.extend(AGGREGATED.iter().map(|(name, added_to)| {
         let mut role = named(name, added_to);
         role["aggregationRule"] = json!({ "clusterRoleSelectors": [{ "matchLabels": added_label(name) }] });
-        role
-    });
-    own.chain(aggregated)
-}
-
-/// The cluster role bindings, each to the role of its name.
-pub fn cluster_role_bindings() -> impl Iterator<Item = Value> {
-    table().into_iter().filter(|role| !role.subjects.is_empty()).map(|role| {
-        let mut binding = named(role.name, "");
-        binding["subjects"] = role.subjects.into();
-        binding["roleRef"] = json!({ "apiGroup": GROUP, "kind": "ClusterRole", "name": role.name });
-        binding
-    })
+        ("clusterroles", role)
+    }));
+    objects
 }
 
 /// The role in kube-system by which programs read how the API tells clients apart.
