@@ -144,7 +144,7 @@ impl NodeUsage {
     }
 
     /// What is left of its memory.
-    fn memory(&self) -> Option<Room> {
+    pub fn memory(&self) -> Option<Room> {
         let (capacity, used) = self.memory_bytes.zip(self.working_set_bytes)?;
         Some(Room { capacity, available: capacity.saturating_sub(used) })
     }

@@ -8,8 +8,7 @@ use everynode_inspect::coverage::Coverage;
 
 use crate::failure::Failure;
 use crate::out::{Colour, Output};
-use crate::source::DaemonSetsArgs;
-use crate::status::{check_names, nothing};
+use crate::source::{DaemonSetsArgs, check_names, nothing};
 
 /// Arguments of `coverage`.
 #[derive(Debug, clap::Args)]

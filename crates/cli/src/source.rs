@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use everynode_client::Client;
 use everynode_inspect::events::{EventLine, Subject};
+use everynode_inspect::near::{any_of, near};
 use everynode_inspect::status::Filter;
 use everynode_plan::{CollectError, Fleet, Wanted};
 
@@ -50,6 +51,34 @@ impl DaemonSetsArgs {
     /// Which of them are shown.
     pub fn filter(&self, namespace: &str) -> Filter {
         Filter { namespace: (!self.all_namespaces).then(|| namespace.to_owned()), names: self.names.clone() }
+    }
+}
+
+/// A name of which there is no DaemonSet is a mistake.
+pub fn check_names(filter: &Filter, is_shown: impl Fn(&str) -> bool, fleet: &Fleet) -> Result<(), Failure> {
+    let Some(missing) = filter.names.iter().find(|name| !is_shown(name)) else { return Ok(()) };
+    let text =
+        |value: &serde_json::Value, key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let is_same = |value: &&serde_json::Value| text(value, "name") == *missing;
+    let elsewhere = fleet.daemonsets.iter().find(is_same);
+    let names: Vec<String> = fleet.daemonsets.iter().map(|value| text(value, "name")).collect();
+    let near = near(missing, names.iter().map(String::as_str));
+    let hint = match elsewhere {
+        Some(value) => format!("there is one in namespace {0}: add -n {0}", text(value, "namespace")),
+        None if near.is_empty() => "without names all are shown".to_owned(),
+        None => format!("there is {}", any_of(&near)),
+    };
+    let place = filter.namespace.as_ref().map(|ns| format!(" in namespace {ns}"));
+    Err(Failure::with_hint(format!("there is no DaemonSet {missing}{}", place.unwrap_or_default()), hint))
+}
+
+/// `There is no DaemonSet`, and where some are: so many in other namespaces.
+pub fn nothing(filter: &Filter, elsewhere: usize) -> String {
+    let place = filter.namespace.as_ref().map(|ns| format!(" in namespace {ns}")).unwrap_or_default();
+    match elsewhere {
+        0 => format!("There is no DaemonSet{place}.\n"),
+        1 => format!("There is no DaemonSet{place}, and 1 elsewhere: -A shows it.\n"),
+        more => format!("There is no DaemonSet{place}, and {more} elsewhere: -A shows them.\n"),
     }
 }
 

@@ -199,11 +199,10 @@ fn node(memory: &Memory, name: &str, readings: &Readings, at_nanos: i64) -> Valu
         usage_core_nano_seconds: counted(used.cpu_nanos),
         ..CpuUsage::default()
     };
-    let free = used.memory_bytes.zip(used.working_set_bytes).map(|(all, used)| all.saturating_sub(used));
     let of_memory = MemoryUsage {
         timestamp: at_nanos,
         working_set_bytes: counted(used.working_set_bytes),
-        available_bytes: counted(free),
+        available_bytes: counted(used.memory().map(|room| room.available)),
         ..MemoryUsage::default()
     };
     let mut body = usage(memory, NODE, Some(&cpu), Some(&of_memory));
