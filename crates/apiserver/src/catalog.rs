@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use everynode_apimachinery::kinds::METRICS;
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::resources;
 use everynode_model::Value;
@@ -36,8 +37,8 @@ pub struct Registry {
 
 impl Catalog {
     /// Gives every built-in resource that keeps objects a table. A resource that is a view on another one shares
-    /// its table.
-    pub fn new() -> Catalog {
+    /// its table. What nodes and pods use is served where somebody knows it.
+    pub fn new(serves_usage: bool) -> Catalog {
         let mut tables = HashMap::new();
         for (id, resource) in stored().enumerate() {
             tables.insert((&*resource.group, &*resource.plural), TableId(id as u32));
@@ -47,7 +48,8 @@ impl Catalog {
             let place = resource.stored_as.as_ref().map_or(own, |form| (form.group(), form.plural()));
             Entry { resource: resource.clone(), table: tables.get(&place).copied() }
         };
-        let built_in: Vec<Entry> = resources().iter().map(entry).collect();
+        let served = resources().iter().filter(|resource| serves_usage || resource.group != METRICS);
+        let built_in: Vec<Entry> = served.map(entry).collect();
         let registry = Arc::new(Registry { entries: built_in.clone(), generation: 0 });
         Catalog { built_in, registry: RwLock::new(registry) }
     }

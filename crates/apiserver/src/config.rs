@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kubelet::KubeletConnector;
+use crate::usage::UsageSource;
 
 /// Where objects live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub kubelet_connector: KubeletConnector,
     /// Streams to kubelets (logs, exec, port-forward) that are open at the same time; others get 429.
     pub kubelet_streams: usize,
+    /// Who knows what nodes and pods use; without, `metrics.k8s.io` is not served.
+    pub usage: Option<Arc<dyn UsageSource>>,
     /// Where every request is taken down, one line of JSON each; `None` takes nothing down.
     pub audit_log: Option<PathBuf>,
     /// Limits of the store.
@@ -75,6 +79,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(60),
             kubelet_connector: KubeletConnector::default(),
             kubelet_streams: 1_000,
+            usage: None,
             audit_log: None,
             store_limits: crate::store::Limits::default(),
         }

@@ -75,6 +75,7 @@ pub mod store;
 mod tls;
 mod tokens;
 mod upkeep;
+mod usage;
 mod view;
 
 pub use certificates::read_certificate_request;
@@ -85,3 +86,4 @@ pub use pki::{PkiError, SERVICE_ADDRESS};
 pub use server::{Error, NodeCredentials, Server};
 pub use store::{BackendError, LeftOut, OnDamage};
 pub use tokens::read_token;
+pub use usage::{AskedNode, UsageError, UsageSource};

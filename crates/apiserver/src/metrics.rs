@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn text(metrics: &Metrics) -> String {
-        let catalog = Catalog::new();
+        let catalog = Catalog::new(false);
         let facts = |_, _: &[u8]| None;
         let store = Store::open(Box::new(Memory), catalog.table_specs(), Limits::default(), &facts).unwrap();
         metrics.text(&store, &catalog.registry(), Some(&audit::Counters::default()))

@@ -114,7 +114,7 @@ impl Server {
         })?;
         let address = listener.local_addr().map_err(|error| Error::Listen(config.listen, error))?;
 
-        let catalog = Catalog::new();
+        let catalog = Catalog::new(config.usage.is_some());
         let store = Store::open(backend, catalog.table_specs(), config.store_limits, &|table, bytes| {
             catalog.read_facts(table, bytes)
         })?;

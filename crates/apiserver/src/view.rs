@@ -93,6 +93,24 @@ pub fn list<'a>(
     with_line_feed(encode::to_vec(&shown))
 }
 
+/// A list of items that are not stored, without kind and apiVersion of their own, encoded.
+pub fn unstored_list(resource: &Resource, items: Vec<Value>, shape: Shape) -> Vec<u8> {
+    let metadata = Value::Object(Object::new());
+    let shown = match shape.view {
+        View::Table => table::of_list(resource, metadata, items.iter(), shape.include, shape.now),
+        View::Metadata => table::partial_list(resource, metadata, items.iter()),
+        View::Object => {
+            let mut list = Object::new();
+            list.insert("kind".into(), (*resource.list_kind).into());
+            list.insert("apiVersion".into(), resource.api_version().into());
+            list.insert("metadata".into(), metadata);
+            list.insert("items".into(), items.into());
+            Value::Object(list)
+        }
+    };
+    with_line_feed(encode::to_vec(&shown))
+}
+
 fn plain_list<'a>(
     resource: &Resource,
     items: impl ExactSizeIterator<Item = &'a Stored>,

@@ -108,6 +108,7 @@ fn a_kubectl_user_finds_what_a_cluster_has() {
     target_nodes(&tour);
     drain_and_delete(&tour);
     orphan_and_adopt(&tour);
+    see_what_is_used(&tour);
     lose_a_node(&tour);
 }
 
@@ -140,6 +141,14 @@ fn apply_and_look(tour: &Tour) {
     assert!(tour.run(&["get", "all"]).contains("daemonset.apps/agent"));
     assert!(tour.run(&["explain", "daemonset.spec.updateStrategy"]).contains("rollingUpdate"));
     assert_eq!(tour.run(&["auth", "can-i", "create", "daemonsets"]), "yes\n");
+}
+
+fn see_what_is_used(tour: &Tour) {
+    let nodes = tour.until(&["top", "nodes", "--no-headers"], |printed| printed.lines().count() >= 2);
+    assert!(nodes.lines().all(|line| line.contains("m ") && line.contains("Mi ")), "{nodes}");
+    // A pod has figures once it has run for a window.
+    let pods = ["top", "pods", "-l", "app=agent", "--containers", "--no-headers"];
+    tour.until(&pods, |printed| printed.lines().filter(|line| line.contains(" main ")).count() >= 2);
 }
 
 fn watch(tour: &Tour) {

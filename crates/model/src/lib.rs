@@ -30,6 +30,7 @@ pub mod spec {}
 mod taint;
 mod text;
 pub mod time;
+mod usage;
 mod watch;
 
 pub use condition::{Condition, Conditions, PodConditions};
@@ -50,6 +51,7 @@ pub use taint::{
     UNREACHABLE_TAINT, not_ready_since,
 };
 pub use text::{Labels, Text};
+pub use usage::{ContainerMetrics, ContainerUsage, NodeSample, PodMetrics, Usage};
 pub use watch::{EventKind, WatchEvent, event};
 
 /// A JSON value with its field order kept, the form in which the API server changes objects.

@@ -34,7 +34,7 @@ pub struct NodeSpec<'a> {
 
 /// What a node's kubelet reports.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct NodeStatus<'a> {
     /// What pods can use, by the names of the resources, unread.
     #[serde(borrow)]
@@ -45,6 +45,22 @@ pub struct NodeStatus<'a> {
     /// Where it can be reached.
     #[serde(borrow, deserialize_with = "null_as_default")]
     pub addresses: Vec<Address<'a>>,
+    #[serde(deserialize_with = "null_as_default")]
+    daemon_endpoints: DaemonEndpoints,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct DaemonEndpoints {
+    #[serde(deserialize_with = "null_as_default")]
+    kubelet_endpoint: DaemonEndpoint,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DaemonEndpoint {
+    #[serde(rename = "Port")]
+    port: u16,
 }
 
 /// An address of a node.
@@ -63,6 +79,11 @@ impl<'a> Node<'a> {
     /// The Ready condition: whether its kubelet is well. Of one that has never spoken there is none.
     pub fn ready(&self) -> Option<&Condition<'a>> {
         self.status.conditions.ready()
+    }
+
+    /// The port on which its kubelet listens. A simulated node has none.
+    pub fn kubelet_port(&self) -> Option<u16> {
+        Some(self.status.daemon_endpoints.kubelet_endpoint.port).filter(|port| *port > 0)
     }
 
     /// It has a taint of this key.

@@ -179,6 +179,11 @@ impl Quantity {
         self.scaled(-3)
     }
 
+    /// Billionths, rounded away from zero; capped at the ends of `i64`.
+    pub fn nanos(&self) -> i64 {
+        self.scaled(NANO)
+    }
+
     fn scaled(&self, exponent: i32) -> i64 {
         let shift = self.exponent.saturating_sub(exponent);
         let exact = if shift < 0 {

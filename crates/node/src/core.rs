@@ -13,7 +13,7 @@ use everynode_model::{Node, Pod};
 
 use crate::config::FleetConfig;
 use crate::facts;
-use crate::faults::PodFaults;
+use crate::faults::{OnNode, PodFaults};
 use crate::node::{NodeAgent, Registration};
 use crate::pod::{Effects, Now, PodMachine};
 
@@ -233,7 +233,7 @@ impl FleetCore {
 
     fn pod_admitted(&mut self, node: usize, pod: &Pod<'_>, now: Now) {
         let fault_text = facts::fault_text(&pod.metadata);
-        let (faults, problems) = read_faults(fault_text, &self.nodes[node].labels);
+        let (faults, problems) = read_faults(fault_text, &self.nodes[node]);
         let start_delay = match self.nodes[node].faults.start_delay {
             Some(delay) => delay,
             None => self.draw_start_delay(),
@@ -275,7 +275,7 @@ impl FleetCore {
         let mut problems = Vec::new();
         if *fault_text != *entry.fault_text {
             entry.fault_text = fault_text.into();
-            let (faults, unread) = read_faults(fault_text, &self.nodes[entry.node].labels);
+            let (faults, unread) = read_faults(fault_text, &self.nodes[entry.node]);
             effects.merge(entry.machine.set_faults(faults, now));
             problems = unread;
         }
@@ -442,9 +442,11 @@ impl FleetCore {
     }
 }
 
-fn read_faults(text: &str, labels: &[(String, String)]) -> (PodFaults, Vec<String>) {
+fn read_faults(text: &str, node: &NodeAgent) -> (PodFaults, Vec<String>) {
     match facts::annotations(text) {
-        Ok(annotations) => PodFaults::read(&annotations, labels),
+        Ok(annotations) => {
+            PodFaults::read(&annotations, OnNode { name: &node.spec.name, labels: &node.labels })
+        }
         Err(problem) => (PodFaults::default(), vec![problem]),
     }
 }

@@ -38,8 +38,26 @@ pub(crate) struct ContainerSpec<'a> {
     pub image: Text<'a>,
     #[serde(borrow)]
     pub restart_policy: Text<'a>,
+    #[serde(borrow)]
+    pub resources: Resources<'a>,
     pub readiness_probe: Option<Probe>,
     pub lifecycle: Option<Lifecycle>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Resources<'a> {
+    #[serde(borrow)]
+    pub requests: Requests<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Requests<'a> {
+    #[serde(borrow)]
+    pub cpu: Text<'a>,
+    #[serde(borrow)]
+    pub memory: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]

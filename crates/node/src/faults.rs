@@ -14,7 +14,13 @@
 //! | `termination-delay` | duration | time from deletion to the end, never more than the grace period |
 //! | `honour-prestop` | `true` | termination takes the longest `preStop.sleep` |
 //! | `node-not-ready` | `true`, `after=DURATION` | the node reports NotReady and stops renewing its lease while the pod runs on it |
+//! | `restart-rate` | `5%`, `5%,OOMKilled` | of 100 pods five end in an hour, at random: containers exit with code 1, or are killed for their memory |
+//! | `cpu`, `memory` | quantity | what the pod uses in the middle, instead of half of what it requests |
+//! | `noise` | `15%` | how far CPU strays from that (a standard deviation), 15 % unless given; memory a fifth of it |
+//! | `leak` | quantity | memory that it gains in an hour |
+//! | `step` | `1.5`, `1.5@TIME,1@TIME` | CPU times this, from a time on |
 //! | `fail-on-nodes` | label selector | the other keys count on matching nodes only |
+//! | `fail-on-share` | `20%` | the other keys count on this share of the nodes only, by a hash of their names |
 //!
 //! On a Node:
 //!
@@ -22,6 +28,7 @@
 //! |---|---|---|
 //! | `silent` | `true` | the agent does nothing: no lease, no status, no pods |
 //! | `start-delay` | duration | time from binding to running for pods without their own |
+//! | `step` | as above | the same for all pods of the node |
 //! | `register-again` | `true`, `after=DURATION` | when the Node is deleted the agent registers it again, at once or after that time |
 //!
 //! A value that cannot be read is ignored, and an event on the object says so.
@@ -31,11 +38,13 @@ use std::time::Duration;
 use everynode_model::LabelSelector;
 use everynode_model::Labels;
 
+use crate::load::{self, Load, Step};
+
 /// What all annotation keys start with.
 pub const PREFIX: &str = "simulate.everynode.dev/";
 
 /// What the annotations of a pod ask for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PodFaults {
     /// Time from binding to running.
     pub start_delay: Option<Duration>,
@@ -57,10 +66,23 @@ pub struct PodFaults {
     pub honour_prestop: bool,
     /// The node goes NotReady this long after the start.
     pub node_not_ready_after: Option<Duration>,
+    /// Its containers end now and then.
+    pub restarts: Option<Restarts>,
+    /// What it uses, where something is said of it.
+    pub load: Option<Box<Load>>,
+}
+
+/// Containers that end at random.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Restarts {
+    /// How often in an hour, in the mean.
+    pub per_hour: f64,
+    /// Whether they are killed for their memory, instead of exiting with code 1.
+    pub oom_killed: bool,
 }
 
 /// What the annotations of a Node ask for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NodeFaults {
     /// The agent does nothing.
     pub silent: bool,
@@ -68,21 +90,27 @@ pub struct NodeFaults {
     pub start_delay: Option<Duration>,
     /// Time from the deletion of the Node to its registration; without one the agent stops.
     pub register_again_after: Option<Duration>,
+    /// What all its pods do more, or less.
+    pub steps: Vec<Step>,
+}
+
+/// What limits faults to some nodes reads of one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnNode<'a> {
+    pub name: &'a str,
+    pub labels: &'a [(String, String)],
 }
 
 impl PodFaults {
-    /// Reads a pod's annotations, for a pod on a node with these labels. The second part tells what could not
-    /// be read, a sentence each.
-    pub(crate) fn read(
-        annotations: &Labels<'_>,
-        node_labels: &[(String, String)],
-    ) -> (PodFaults, Vec<String>) {
+    /// Reads a pod's annotations, for a pod on this node. The second part tells what could not be read, a sentence each.
+    pub(crate) fn read(annotations: &Labels<'_>, node: OnNode<'_>) -> (PodFaults, Vec<String>) {
         let mut faults = PodFaults::default();
         let mut problems = Vec::new();
         let mut matches = true;
         for (key, value) in own(annotations) {
             let result = match key {
-                "fail-on-nodes" => matches_nodes(value, node_labels).map(|m| matches = m),
+                "fail-on-nodes" => matches_nodes(value, node.labels).map(|m| matches &= m),
+                "fail-on-share" => share(value).map(|share| matches &= load::is_in_share(node.name, share)),
                 _ => faults.set(key, value),
             };
             problems.extend(result.err().map(|problem| sentence(key, value, &problem)));
@@ -105,6 +133,8 @@ impl PodFaults {
             "termination-delay" => self.termination_delay = Some(duration(value)?),
             "honour-prestop" => self.honour_prestop = boolean(value)?,
             "node-not-ready" => self.node_not_ready_after = moment(value)?,
+            "restart-rate" => self.restarts = Some(restarts(value)?),
+            _ if load::KEYS.contains(&key) => self.load.get_or_insert_default().set(key, value)?,
             _ => return Err("is not a key that simulated nodes know on a pod".into()),
         }
         Ok(())
@@ -121,6 +151,7 @@ impl NodeFaults {
                 "silent" => boolean(value).map(|silent| faults.silent = silent),
                 "start-delay" => duration(value).map(|delay| faults.start_delay = Some(delay)),
                 "register-again" => moment(value).map(|after| faults.register_again_after = after),
+                "step" => load::steps(value).map(|steps| faults.steps = steps),
                 _ => Err("is not a key that simulated nodes know on a Node".into()),
             };
             problems.extend(result.err().map(|problem| sentence(key, value, &problem)));
@@ -149,6 +180,22 @@ fn moment(value: &str) -> Result<Option<Duration>, String> {
         (_, Some(after)) => duration(after).map(Some),
         _ => Err("must be \"true\", \"false\" or \"after=DURATION\", such as \"after=5s\"".into()),
     }
+}
+
+/// Reads `15%` as 0.15.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    let number = number.filter(|number| (0.0..=10_000.0).contains(number));
+    Ok(number.ok_or("must be a percentage such as \"15%\"")? / 100.0)
+}
+
+fn restarts(text: &str) -> Result<Restarts, String> {
+    let (rate, oom_killed) = match text.split_once(',') {
+        Some((rate, "OOMKilled")) => (rate, true),
+        Some(_) => return Err("must be a percentage such as \"5%\", or \"5%,OOMKilled\"".into()),
+        None => (text, false),
+    };
+    Ok(Restarts { per_hour: share(rate)?, oom_killed })
 }
 
 /// Reads a duration such as `500ms`, `2s`, `1m30s` or `1h`.
@@ -197,8 +244,12 @@ mod tests {
         Labels(pairs.collect())
     }
 
+    fn on_node(labels: &[(String, String)]) -> OnNode<'_> {
+        OnNode { name: "n", labels }
+    }
+
     fn check(pairs: &[(&str, &str)], expected: PodFaults) {
-        let (faults, problems) = PodFaults::read(&map(pairs), &[("zone".into(), "a".into())]);
+        let (faults, problems) = PodFaults::read(&map(pairs), on_node(&[("zone".into(), "a".into())]));
         assert_eq!((faults, problems), (expected, vec![]), "{pairs:?}");
     }
 
@@ -232,8 +283,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_pod_uses_and_how_often_it_ends_is_read() {
+        let restarts = |per_hour, oom_killed| PodFaults {
+            restarts: Some(Restarts { per_hour, oom_killed }),
+            ..PodFaults::default()
+        };
+        check(&[("restart-rate", "5%")], restarts(0.05, false));
+        check(&[("restart-rate", "150%,OOMKilled")], restarts(1.5, true));
+        let load = Load {
+            cpu_nanocores: Some(100_000_000),
+            memory_bytes: Some(64 << 20),
+            noise: Some(0.1),
+            leak_bytes_per_hour: 1_000,
+            steps: vec![Step { factor: 2.0, since_seconds: None }],
+        };
+        check(
+            &[("cpu", "100m"), ("memory", "64Mi"), ("noise", "10%"), ("leak", "1k"), ("step", "2")],
+            PodFaults { load: Some(Box::new(load)), ..PodFaults::default() },
+        );
+        for pair in [("cpu", "-1"), ("noise", "0.1"), ("noise", "-1%"), ("restart-rate", "5%,Killed")] {
+            assert_eq!(PodFaults::read(&map(&[pair]), on_node(&[])).1.len(), 1, "{pair:?}");
+        }
+    }
+
+    #[test]
     fn faults_are_limited_to_the_nodes_that_match() {
         check(&[("never-ready", "true"), ("fail-on-nodes", "zone=b")], PodFaults::default());
+        check(&[("never-ready", "true"), ("fail-on-share", "0%")], PodFaults::default());
+        check(
+            &[("never-ready", "true"), ("fail-on-share", "100%")],
+            PodFaults { never_ready: true, ..PodFaults::default() },
+        );
         check(
             &[("never-ready", "true"), ("fail-on-nodes", "zone in (a, b)")],
             PodFaults { never_ready: true, ..PodFaults::default() },
@@ -242,8 +322,10 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_be_read_is_named_and_the_others_count() {
-        let (faults, problems) =
-            PodFaults::read(&map(&[("colour", "red"), ("crash", "maybe"), ("never-ready", "true")]), &[]);
+        let (faults, problems) = PodFaults::read(
+            &map(&[("colour", "red"), ("crash", "maybe"), ("never-ready", "true")]),
+            on_node(&[]),
+        );
         assert!(faults.never_ready);
         assert_eq!(
             problems,

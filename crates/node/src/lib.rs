@@ -14,9 +14,11 @@ mod facts;
 pub mod faults;
 mod fleet;
 mod identity;
+mod load;
 mod node;
 mod pod;
 mod status;
+pub mod usage;
 
 pub use config::{FleetConfig, Mode, NodeSpec};
 pub use fleet::Fleet;

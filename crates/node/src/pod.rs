@@ -9,7 +9,8 @@ use everynode_client::Backoff;
 use everynode_model::{Phase, Pod, duration};
 
 use crate::facts;
-use crate::faults::PodFaults;
+use crate::faults::{PodFaults, Restarts};
+use crate::load::{Draw, uniform};
 use crate::status::{ContainerView, StatusView, Timestamp};
 
 /// The present: for durations, and for time stamps.
@@ -91,6 +92,8 @@ pub(crate) struct PodMachine {
     /// When [`wake`](Self::wake) is to be called, in milliseconds of [`Now`].
     wake_at: Option<u64>,
     restart_count: u32,
+    /// Restarts since one that was so long ago that the next one need not wait.
+    recent_restarts: u32,
     /// The last exit, while the containers run or wait again.
     last_exit: Option<Exit>,
     /// When the node took the pod.
@@ -137,6 +140,7 @@ struct Plan {
     ready_at: Option<u64>,
     exit_at: Option<u64>,
     crash_at: Option<u64>,
+    random_end_at: Option<u64>,
     node_down_at: Option<u64>,
 }
 
@@ -144,9 +148,22 @@ struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exit {
     pub code: u8,
+    pub oom_killed: bool,
     pub started: Timestamp,
     pub finished: Timestamp,
 }
+
+/// Why a container ended that should have run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Error,
+    OomKilled,
+}
+
+/// The exit code of what is killed.
+const OOM_KILLED: u8 = 137;
+/// A container that ran for longer than this is restarted as if it had never ended.
+const BACKOFF_FORGOTTEN_SECONDS: i64 = 600;
 
 /// Crash and pull back-off: 10 s doubling to 300 s.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
@@ -160,12 +177,14 @@ impl PodMachine {
         now: Now,
     ) -> (PodMachine, Effects) {
         let start_time = pod.status.start_time.as_deref().and_then(Timestamp::parse);
+        let restart_count = pod.status.containers().iter().map(|c| c.restart_count).max().unwrap_or(0);
         let mut machine = PodMachine {
             facts: PodFacts::read(pod),
             faults,
             stage: Stage::Starting,
             wake_at: None,
-            restart_count: pod.status.containers().iter().map(|c| c.restart_count).max().unwrap_or(0),
+            restart_count,
+            recent_restarts: restart_count,
             last_exit: None,
             accepted: start_time.unwrap_or(now.wall),
             started: started_at(pod),
@@ -265,6 +284,7 @@ impl PodMachine {
             Stage::Running { .. } => self.follow_plan(now, &mut effects),
             Stage::CrashBackOff => {
                 self.restart_count += 1;
+                self.recent_restarts += 1;
                 self.start(now, &mut effects);
             }
             Stage::Terminating { was_running, .. } => self.end(was_running, now, &mut effects),
@@ -300,6 +320,9 @@ impl PodMachine {
             ready_at: (!faults.never_ready).then(|| now.after(faults.ready_after.unwrap_or(probe))),
             exit_at: faults.exit_code.map(|_| now.after(faults.exit_after)),
             crash_at: faults.crash_after.map(|after| now.after(after)),
+            random_end_at: faults
+                .restarts
+                .map(|restarts| now.after(self.facts.next_end(restarts, self.restart_count))),
             node_down_at: faults.node_not_ready_after.map(|after| now.after(after)),
         }
     }
@@ -313,7 +336,11 @@ impl PodMachine {
             return self.exit(self.faults.exit_code.unwrap_or(0), now, effects);
         }
         if due(&mut plan.crash_at) {
-            return self.crash(now, effects);
+            return self.crash(Cause::Error, now, effects);
+        }
+        if due(&mut plan.random_end_at) {
+            let is_oom = self.faults.restarts.is_some_and(|restarts| restarts.oom_killed);
+            return self.crash(if is_oom { Cause::OomKilled } else { Cause::Error }, now, effects);
         }
         if due(&mut plan.ready_at) && !ready {
             ready = true;
@@ -321,12 +348,15 @@ impl PodMachine {
             effects.report = true;
         }
         self.stage = Stage::Running { ready, plan };
-        self.wake_at =
-            [plan.ready_at, plan.exit_at, plan.crash_at, plan.node_down_at].into_iter().flatten().min();
+        let moments = [plan.ready_at, plan.exit_at, plan.crash_at, plan.random_end_at, plan.node_down_at];
+        self.wake_at = moments.into_iter().flatten().min();
     }
 
     fn exit(&mut self, code: u8, now: Now, effects: &mut Effects) {
-        let exit = self.exit_now(code, now);
+        self.finish(self.exit_now(code, now), now, effects);
+    }
+
+    fn finish(&mut self, exit: Exit, now: Now, effects: &mut Effects) {
         self.stage = Stage::Finished(exit);
         self.ready_changed = now.wall;
         self.wake_at = None;
@@ -334,26 +364,35 @@ impl PodMachine {
     }
 
     fn exit_now(&self, code: u8, now: Now) -> Exit {
-        Exit { code, started: self.started.unwrap_or(now.wall), finished: now.wall }
+        let started = self.started.unwrap_or(now.wall);
+        Exit { code, oom_killed: false, started, finished: now.wall }
     }
 
-    /// The first crash is restarted at once, the following ones after the back-off.
-    fn crash(&mut self, now: Now, effects: &mut Effects) {
+    /// The first crash is restarted at once, as is one after a long time; the following ones after the back-off.
+    fn crash(&mut self, cause: Cause, now: Now, effects: &mut Effects) {
+        let exit = match cause {
+            Cause::Error => self.exit_now(1, now),
+            Cause::OomKilled => Exit { oom_killed: true, ..self.exit_now(OOM_KILLED, now) },
+        };
         if self.facts.restarts == RestartPolicy::Never {
-            return self.exit(1, now, effects);
+            return self.finish(exit, now, effects);
         }
-        self.last_exit = Some(self.exit_now(1, now));
+        self.last_exit = Some(exit);
         self.ready_changed = now.wall;
         effects.report = true;
-        if self.restart_count == 0 {
-            self.restart_count = 1;
-            if self.faults.crash_after.is_some_and(|after| !after.is_zero()) {
+        if exit.finished.0 - exit.started.0 > BACKOFF_FORGOTTEN_SECONDS {
+            self.recent_restarts = 0;
+        }
+        if self.recent_restarts == 0 {
+            self.restart_count += 1;
+            self.recent_restarts = 1;
+            if self.faults.crash_after.is_none_or(|after| !after.is_zero()) {
                 return self.start(now, effects);
             }
         }
         self.stage = Stage::CrashBackOff;
         effects.note = Some(Note::CrashBackOff);
-        self.wake_at = Some(now.after(BACKOFF.after(self.restart_count)));
+        self.wake_at = Some(now.after(BACKOFF.after(self.recent_restarts)));
     }
 
     fn terminate(&mut self, grace: Duration, now: Now, effects: &mut Effects) {
@@ -411,7 +450,7 @@ impl PodMachine {
                 ("Pending", false, waiting("ContainerCreating", String::new()))
             }
             Stage::CrashBackOff => {
-                let pause = BACKOFF.after(self.restart_count);
+                let pause = BACKOFF.after(self.recent_restarts);
                 let message = format!(
                     "back-off {} restarting failed container",
                     duration::format_seconds(pause.as_secs())
@@ -468,6 +507,13 @@ impl PodFacts {
             probe_delay: seconds(probe_delay.map(|probe| probe.initial_delay_seconds).max()),
             prestop: seconds(prestop.map(|sleep| sleep.seconds).max()),
         }
+    }
+
+    /// How long the containers run until they end by chance, after so many restarts.
+    fn next_end(&self, restarts: Restarts, restart_count: u32) -> Duration {
+        let drawn = -uniform(Draw::new("end").of(&self.uid).number(restart_count.into())).ln();
+        let seconds = drawn / restarts.per_hour * 3_600.0;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
     /// The first image that cannot be pulled: one whose tag is `non-existent`.

@@ -281,3 +281,43 @@ fn faults_that_change_count_from_then_on() {
     bench.effects = bench.machine.set_faults(PodFaults::default(), now(2));
     bench.check("Running", true, "running", 0);
 }
+
+/// The moments at which a pod ends in a day, in seconds, when its containers end at random.
+fn random_ends(uid: &str, restarts: Restarts) -> (Vec<u64>, Bench) {
+    let mut object = pod_object();
+    object["metadata"]["uid"] = uid.into();
+    let faults = PodFaults { restarts: Some(restarts), ..PodFaults::default() };
+    let mut bench = Bench::new(object, faults, 0);
+    let (mut ends, mut seen) = (Vec::new(), 0);
+    while let Some(at) = bench.machine.wake_at().filter(|at| *at < 86_400_000) {
+        bench.wake(at / 1_000 + 1);
+        let restarts = bench.status()["containerStatuses"][0]["restartCount"].as_u64().unwrap();
+        if restarts > seen {
+            ends.push(at / 1_000);
+            seen = restarts;
+        }
+    }
+    (ends, bench)
+}
+
+#[test]
+fn containers_end_at_random_as_often_as_asked_and_at_the_same_times_again() {
+    let rate = Restarts { per_hour: 0.5, oom_killed: false };
+    let all: usize = (0..200).map(|pod| random_ends(&format!("u{pod}"), rate).0.len()).sum();
+    // 200 pods for 24 hours: 2,400 are expected.
+    assert!((2_200..2_500).contains(&all), "{all}");
+    assert_eq!(random_ends("u1", rate).0, random_ends("u1", rate).0);
+    assert_ne!(random_ends("u1", rate).0, random_ends("u2", rate).0);
+}
+
+#[test]
+fn a_container_that_ends_at_random_says_how_and_is_restarted_at_once_after_a_long_run() {
+    for (oom_killed, code, reason) in [(false, 1, "Error"), (true, 137, "OOMKilled")] {
+        let (ends, mut bench) = random_ends("u1", Restarts { per_hour: 0.3, oom_killed });
+        let restarts = u64::try_from(ends.len()).unwrap();
+        assert!(restarts > 0);
+        bench.check("Running", true, "running", restarts);
+        let ended = bench.status()["containerStatuses"][0]["lastState"]["terminated"].take();
+        assert_eq!((ended["exitCode"].as_i64(), ended["reason"].as_str()), (Some(code), Some(reason)));
+    }
+}

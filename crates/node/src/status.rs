@@ -236,7 +236,11 @@ struct Terminated<'a> {
 fn terminated<'a>(exit: Exit, container_id: String) -> Terminated<'a> {
     Terminated {
         exit_code: exit.code,
-        reason: if exit.code == 0 { "Completed" } else { "Error" },
+        reason: match exit.code {
+            0 => "Completed",
+            _ if exit.oom_killed => "OOMKilled",
+            _ => "Error",
+        },
         started_at: exit.started,
         finished_at: exit.finished,
         container_id,
@@ -294,7 +298,8 @@ impl StatusView<'_> {
 
     fn init_status<'b>(&'b self, index: usize, container: &'b Container) -> ContainerStatus<'b> {
         let id = container_id(&self.facts.uid, "i", index, 0);
-        let done = Exit { code: 0, started: self.accepted, finished: self.started.unwrap_or(self.accepted) };
+        let finished = self.started.unwrap_or(self.accepted);
+        let done = Exit { code: 0, oom_killed: false, started: self.accepted, finished };
         let (state, ready) = match (&self.containers, self.started) {
             (ContainerView::Waiting { reason, message }, None) => {
                 (self.waiting(container, reason, message), false)

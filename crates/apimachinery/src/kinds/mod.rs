@@ -34,10 +34,12 @@ mod service;
 mod service_account;
 mod spread_keys;
 mod storage;
+mod usage;
 mod volume;
 mod workload;
 
 pub use scheduling::SYSTEM_PRIORITIES;
+pub use usage::METRICS;
 
 static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
     let rows = [
@@ -65,6 +67,7 @@ static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
         service::RESOURCES,
         service_account::RESOURCES,
         storage::RESOURCES,
+        usage::RESOURCES,
         volume::RESOURCES,
         workload::RESOURCES,
     ]

@@ -177,6 +177,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../schema/discovery.v1.schema"),
     include_str!("../../schema/events.v1.schema"),
     include_str!("../../schema/meta.v1.schema"),
+    include_str!("../../schema/metrics.v1beta1.schema"),
     include_str!("../../schema/networking.v1.schema"),
     include_str!("../../schema/node.v1.schema"),
     include_str!("../../schema/policy.v1.schema"),

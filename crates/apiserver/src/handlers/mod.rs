@@ -10,8 +10,10 @@ mod pods;
 mod reviews;
 mod scale;
 mod token;
+mod usage;
 mod watch;
 
+use everynode_apimachinery::kinds::METRICS;
 use everynode_apimachinery::status::Status;
 use http::Response;
 
@@ -32,6 +34,7 @@ pub async fn answer(
 ) -> Result<Response<Body>, Status> {
     let part = match subresource {
         None if call.table == NO_TABLE && verb == Verb::Create => return reviews::create(call, bytes),
+        None if call.resource.group == METRICS => return usage::answer(call, verb).await,
         None => Part::Main,
         Some("status") => Part::Status,
         Some("finalize") => Part::Finalize,

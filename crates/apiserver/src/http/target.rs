@@ -89,7 +89,7 @@ mod tests {
 
     fn check(group: &str, path: &str, expected: &str) {
         let found = match target(
-            &Catalog::new().registry(),
+            &Catalog::new(false).registry(),
             GroupVersion { group, version: "v1" },
             &segments(path),
         ) {

@@ -12,6 +12,7 @@ mod nodes;
 mod real_nodes;
 mod remove;
 mod sources;
+mod usage;
 mod views;
 
 use std::net::SocketAddr;
@@ -309,6 +310,7 @@ fn server_config(config: &UpConfig, real: Option<&RealFleet>) -> apiserver::Conf
         },
         audit_log: config.audit_log.clone(),
         kubelet_connector: real.map(RealFleet::connector).unwrap_or_default(),
+        usage: Some(Arc::new(usage::FleetUsage)),
         ..apiserver::Config::default()
     }
 }

@@ -34,6 +34,13 @@ pub(in crate::kinds) fn secret(object: &Value, now: i64) -> Vec<Value> {
     vec![name(object), object.text("type").into(), keys.into(), age(object, now)]
 }
 
+pub(in crate::kinds) const USAGE: &[Column] = &[
+    NAME,
+    text("cpu", "CPU that is used, as an average over the window"),
+    text("memory", "Memory that is worked with"),
+    text("Window", "How long was measured"),
+];
+
 pub(in crate::kinds) const NAME_AND_AGE: &[Column] = &[NAME, AGE];
 
 pub(in crate::kinds) fn name_and_age(object: &Value, now: i64) -> Vec<Value> {
