@@ -20,6 +20,7 @@ use everynode_apimachinery::validate::meta::validate_metadata_create;
 use everynode_model::Value;
 use everynode_model::access::Read;
 
+pub use limit_range::{check as check_limits, fill_in as fill_in_limits};
 pub use pod::{create_pod, label_with_topology, pod_resource};
 pub use priority::default_class;
 pub use quota::{Charge, Quotas};

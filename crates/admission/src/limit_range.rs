@@ -16,7 +16,7 @@ const ANNOTATION: &str = "kubernetes.io/limit-ranger";
 const CONTAINERS: [(&str, &str); 2] = [("containers", "container"), ("initContainers", "init container")];
 
 /// Gives containers the default requests and limits of their namespace.
-pub(crate) fn fill_in(view: &dyn View, pod: &mut Value) {
+pub fn fill_in(view: &dyn View, pod: &mut Value) {
     for range in ranges(view, pod) {
         let mut told = Vec::new();
         for (list, what) in CONTAINERS {
@@ -61,7 +61,10 @@ fn fill_side(container: &mut Value, side: Side, range: &Value, defaults: &str) -
 }
 
 /// Checks a pod against the limits of its namespace.
-pub(crate) fn check(view: &dyn View, resource: &Resource, pod: &Value) -> Result<(), Status> {
+///
+/// # Errors
+/// 403 with the limits that it breaks.
+pub fn check(view: &dyn View, resource: &Resource, pod: &Value) -> Result<(), Status> {
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     for range in ranges(view, pod) {
         let mut broken = Vec::new();

@@ -81,6 +81,14 @@ impl Charge {
         }
     }
 
+    /// What this takes more than what was taken before.
+    #[must_use]
+    pub fn beyond(mut self, before: &Charge) -> Charge {
+        pod_resources::subtract(&mut self.amounts, &before.amounts);
+        self.amounts.retain(|_, amount| !amount.is_zero() && !amount.is_negative());
+        self
+    }
+
     /// What a pod takes of which only the requests are known: cpu and memory.
     pub fn of_requests(requests: &ResourceList) -> Charge {
         let one = || Quantity::from_units(1, Format::DecimalSi);

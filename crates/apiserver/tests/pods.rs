@@ -132,3 +132,69 @@ async fn a_quota_with_a_scope_counts_only_pods_in_it() {
     used(&client, json!({"pods": "1"})).await;
     server.shutdown().await;
 }
+
+/// Resizes a container of a pod by a patch, and compares the answer.
+async fn resize(client: &Client, name: &str, resources: Value, code: u16, part: &str) -> Value {
+    let patch = json!({"spec": {"containers": [{"name": "main", "resources": resources}]}});
+    let strategic = [("Content-Type", "application/strategic-merge-patch+json")];
+    let path = format!("{PODS}/{name}/resize");
+    let answer = client.request("PATCH", &path, &strategic, patch.to_string()).await;
+    assert_eq!(answer.status, code, "{}", answer.text());
+    assert!(answer.text().contains(part), "{part:?} is not in {}", answer.text());
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_resize_changes_resources_alone_and_raises_the_generation() {
+    let (server, client) = start(Config { service_account_admission: false, ..Config::default() }).await;
+    check(&client, &asking("p", json!({"requests": {"cpu": "100m"}})), 201, "").await;
+    let resized = resize(&client, "p", json!({"requests": {"cpu": "200m"}}), 200, "").await;
+    assert_eq!(resized["spec"]["containers"][0]["resources"], json!({"requests": {"cpu": "200m"}}));
+    assert_eq!(resized["metadata"]["generation"], 2);
+    let mut put = resized.clone();
+    put["spec"]["containers"][0]["image"] = "other:1".into();
+    put["metadata"]["labels"] = json!({"a": "b"});
+    let same = client.put(&format!("{PODS}/p/resize"), &put.to_string()).await.json();
+    assert_eq!(same, resized, "nothing else is taken");
+    let refused = "only cpu and memory resources are mutable";
+    resize(&client, "p", json!({"requests": {"ephemeral-storage": "1Gi"}}), 422, refused).await;
+    let full = json!({"cpu": "200m", "memory": "1Gi"});
+    let class = json!({"requests": full, "limits": full});
+    resize(&client, "p", class, 422, "Pod QOS Class may not change as a result of resizing").await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_resize_stays_within_the_limits_of_the_namespace_its_quotas_and_its_node() {
+    let limit = json!({"type": "Container", "max": {"memory": "2Gi"}});
+    let range = json!({
+        "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "range"}, "spec": {"limits": [limit]},
+    });
+    let (server, client) = with("limitranges", range).await;
+    let node = json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {"kubernetes.io/os": "linux"}},
+        "status": {"allocatable": {"cpu": "2", "memory": "4Gi"}},
+    });
+    assert_eq!(client.post("/api/v1/nodes", &node.to_string()).await.status, 201);
+    let hard = json!({"requests.cpu": "3", "limits.memory": "8Gi"});
+    let few = quota(json!({"hard": hard})).to_string();
+    let made = client.post("/api/v1/namespaces/default/resourcequotas", &few).await;
+    assert_eq!(made.status, 201);
+    let small = json!({"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}});
+    let container = json!({"name": "main", "image": "agent:1", "resources": small});
+    for name in ["p", "q"] {
+        let fields = json!({"nodeName": "n", "containers": [container.clone()]});
+        check(&client, &pod(name, fields), 201, "").await;
+    }
+    let large = "maximum memory usage per Container is 2Gi, but limit is 3Gi";
+    resize(&client, "p", json!({"limits": {"memory": "3Gi"}}), 403, large).await;
+    let room = "node didn't have enough allocatable resources: cpu, requested: 2500, allocatable: 2000";
+    resize(&client, "p", json!({"requests": {"cpu": "2500m"}}), 403, room).await;
+    resize(&client, "p", json!({"requests": {"cpu": "1500m"}}), 200, "1500m").await;
+    let exceeded = "exceeded quota: few, requested: requests.cpu=600m, used: requests.cpu=2500m, limited: requests.cpu=3";
+    resize(&client, "q", json!({"requests": {"cpu": "1600m"}}), 403, exceeded).await;
+    resize(&client, "p", json!({"requests": {"cpu": "500m"}}), 200, "500m").await;
+    resize(&client, "q", json!({"requests": {"cpu": "1600m"}}), 200, "1600m").await;
+    used(&client, json!({"limits.memory": "2Gi", "requests.cpu": "2100m"})).await;
+    server.shutdown().await;
+}

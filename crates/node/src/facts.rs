@@ -39,16 +39,31 @@ pub(crate) struct ContainerSpec<'a> {
     #[serde(borrow)]
     pub restart_policy: Text<'a>,
     #[serde(borrow)]
-    pub resources: Resources<'a>,
+    pub resources: Option<&'a RawValue>,
     pub readiness_probe: Option<Probe>,
     pub lifecycle: Option<Lifecycle>,
 }
 
+/// What a container asks for, as the API shows it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Resources<'a> {
     #[serde(borrow)]
-    pub requests: Requests<'a>,
+    pub requests: Option<&'a RawValue>,
+}
+
+impl<'a> Resources<'a> {
+    /// Cpu and memory.
+    pub fn requests(&self) -> Requests<'a> {
+        self.requests.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
+}
+
+impl<'a> ContainerSpec<'a> {
+    /// What it asks for.
+    pub fn resources(&self) -> Resources<'a> {
+        self.resources.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use everynode_client::Backoff;
 use everynode_model::{Phase, Pod, duration};
+use serde_json::value::RawValue;
 
 use crate::facts;
 use crate::faults::{PodFaults, Restarts};
@@ -30,7 +31,7 @@ impl Now {
     }
 }
 
-/// What does not change while a pod lives.
+/// What does not change while a pod lives, but for the generation and the resources of containers.
 #[derive(Debug)]
 pub(crate) struct PodFacts {
     pub namespace: Box<str>,
@@ -45,12 +46,14 @@ pub(crate) struct PodFacts {
     pub prestop: Duration,
 }
 
-/// One container: its name and image, and whether it is an init container that keeps running.
+/// One container: its name, image and resources, and whether it is an init container that keeps running.
 #[derive(Debug)]
 pub(crate) struct Container {
     pub name: Box<str>,
     pub image: Box<str>,
     pub sidecar: bool,
+    /// As the API shows them; none where they are empty.
+    pub resources: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,7 +237,11 @@ impl PodMachine {
             let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
             self.terminate(grace, now, &mut effects);
         }
-        self.facts.generation = pod.metadata.generation;
+        if self.facts.generation != pod.metadata.generation {
+            self.facts.generation = pod.metadata.generation;
+            let is_resized = self.facts.take_resources(pod);
+            effects.report |= is_resized && matches!(self.stage, Stage::Running { .. });
+        }
         effects
     }
 
@@ -516,6 +523,23 @@ impl PodFacts {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
+    /// Takes over what the containers ask for now: they are given that at once. Returns whether it is something else.
+    fn take_resources(&mut self, pod: &Pod<'_>) -> bool {
+        let mut is_changed = false;
+        for (known, shown) in [
+            (&mut self.init_containers, pod.spec.init_containers),
+            (&mut self.containers, pod.spec.containers),
+        ] {
+            for (known, shown) in known.iter_mut().zip(&facts::containers(shown)) {
+                let resources = Container::read(shown).resources;
+                let before = known.resources.as_deref().map(RawValue::get);
+                is_changed |= before != resources.as_deref().map(RawValue::get);
+                known.resources = resources;
+            }
+        }
+        is_changed
+    }
+
     /// The first image that cannot be pulled: one whose tag is `non-existent`.
     pub(crate) fn cannot_be_pulled(&self) -> Option<&str> {
         let mut images =
@@ -534,6 +558,7 @@ impl Container {
             name: (*spec.name).into(),
             image: (*spec.image).into(),
             sidecar: spec.restart_policy == "Always",
+            resources: spec.resources.filter(|one| one.get() != "{}").map(RawValue::to_owned),
         }
     }
 }

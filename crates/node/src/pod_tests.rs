@@ -321,3 +321,21 @@ fn a_container_that_ends_at_random_says_how_and_is_restarted_at_once_after_a_lon
         assert_eq!((ended["exitCode"].as_i64(), ended["reason"].as_str()), (Some(code), Some(reason)));
     }
 }
+
+#[test]
+fn a_pod_has_what_it_asks_for_and_is_resized_at_once() {
+    let mut bench = Bench::plain(PodFaults::default());
+    assert_eq!(bench.status()["containerStatuses"][0]["resources"], json!({}));
+    let asked = json!({"requests": {"cpu": "200m"}, "limits": {"memory": "1Gi"}});
+    bench.object["spec"]["containers"][0]["resources"] = asked.clone();
+    bench.object["metadata"]["generation"] = 2.into();
+    bench.observe(5);
+    assert!(bench.effects.report);
+    let status = bench.status();
+    assert_eq!(status["containerStatuses"][0]["resources"], asked);
+    assert_eq!(status["containerStatuses"][0]["allocatedResources"], asked["requests"]);
+    assert_eq!(status["observedGeneration"], 2);
+    bench.object["metadata"]["generation"] = 3.into();
+    bench.observe(6);
+    assert!(!bench.effects.report, "nothing of it is shown");
+}

@@ -1,7 +1,9 @@
 //! A pod's status as the kubelet writes it, from the state of the machine.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::value::RawValue;
 
+use crate::facts::Resources;
 use crate::pod::{Container, Exit, PodFacts, is_unpullable};
 
 /// A point in time, in whole seconds since 1970.
@@ -200,6 +202,28 @@ struct ContainerStatus<'a> {
     #[serde(rename = "containerID", skip_serializing_if = "Option::is_none")]
     container_id: Option<String>,
     started: bool,
+    #[serde(flatten)]
+    given: Option<Given<'a>>,
+}
+
+/// What a container has of what it asks for: on a simulated node, all of it.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Given<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocated_resources: Option<&'a RawValue>,
+    resources: &'a RawValue,
+}
+
+impl<'a> Given<'a> {
+    fn of(container: &'a Container) -> Option<Given<'a>> {
+        let resources: &'a RawValue = match &container.resources {
+            Some(resources) => resources,
+            None => serde_json::from_str("{}").ok()?,
+        };
+        let asked: Resources<'a> = serde_json::from_str(resources.get()).ok()?;
+        Some(Given { allocated_resources: asked.requests, resources })
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -284,6 +308,7 @@ impl StatusView<'_> {
             image_id: if has_run { image_id(&container.image) } else { String::new() },
             container_id: has_run.then(|| id(self.restart_count)),
             started: running,
+            given: Given::of(container),
         }
     }
 
@@ -321,6 +346,7 @@ impl StatusView<'_> {
             image: &container.image,
             image_id: if has_run { image_id(&container.image) } else { String::new() },
             container_id: has_run.then_some(id),
+            given: Given::of(container),
         }
     }
 }

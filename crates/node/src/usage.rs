@@ -102,7 +102,7 @@ fn level(load: &Load, containers: &[ContainerSpec<'_>], name: &str) -> Option<Us
 /// Half of what a container requests.
 fn default_level(container: &ContainerSpec<'_>) -> Usage {
     let requested = |text: &str| Quantity::parse(text).ok().filter(|amount| !amount.is_zero());
-    let requests = &container.resources.requests;
+    let requests = container.resources().requests();
     let half = |amount: i64| amount.unsigned_abs() / 2;
     Usage {
         cpu_nanocores: requested(&requests.cpu).map_or(CPU_NANOCORES, |amount| half(amount.nanos())).max(1),

@@ -12,7 +12,7 @@ use super::{gated, print, spread_keys};
 use crate::defaults;
 use crate::resource::{READ_WRITE, Subresource};
 use crate::rules::{Column, Rules, strategy};
-use crate::validate::{Errors, Path, Report, meta, pod_spec, pod_update, warnings};
+use crate::validate::{Errors, Path, Report, meta, pod_resize, pod_spec, pod_update, warnings};
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Pod",
@@ -84,6 +84,12 @@ impl Rules for Pod {
         keep_observed_generations(new, old);
     }
 
+    fn prepare_resize(&self, new: &mut Value, old: &Value) {
+        *new = pod_resize::resized(new, old);
+        let is_changed = new.get("spec") != old.get("spec");
+        strategy::raise_generation(new, old, is_changed);
+    }
+
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
         spec(object, errors);
         let path = Path::root("spec");
@@ -118,6 +124,17 @@ impl Rules for Pod {
             errors,
         );
         addresses(new, &path, errors);
+    }
+
+    fn validate_resize(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        spec(new, errors);
+        let empty = Value::Null;
+        let class = quality_of_service(new.get("spec").unwrap_or(&empty));
+        if class != old.text("status.qosClass") {
+            let message = "Pod QOS Class may not change as a result of resizing";
+            errors.invalid(Path::root("spec"), class, message);
+        }
+        pod_resize::check(new, old, errors);
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -52,6 +52,11 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
         }
     }
 
+    /// Takes over from `old` all but the amounts that the resize subresource of pods may change.
+    fn prepare_resize(&self, new: &mut Value, old: &Value) {
+        *new = old.clone();
+    }
+
     /// Adds what a deletion has to wait for. Runs when the object is first deleted.
     fn prepare_delete(&self, _object: &mut Value) {}
 
@@ -66,6 +71,9 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
 
     /// Checks an update of the status subresource.
     fn validate_status_update(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}
+
+    /// Checks an update of the resize subresource.
+    fn validate_resize(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}
 
     /// Sentences for the `Warning` header. `old` is absent on create.
     fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {

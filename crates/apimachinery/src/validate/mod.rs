@@ -9,6 +9,7 @@ pub(crate) mod env;
 pub(crate) mod internal;
 pub mod meta;
 mod path;
+pub(crate) mod pod_resize;
 pub(crate) mod pod_spec;
 pub(crate) mod pod_update;
 pub(crate) mod probe;

@@ -2,6 +2,7 @@
 
 pub mod ledger;
 pub mod quota;
+pub mod resize;
 mod service;
 mod view;
 

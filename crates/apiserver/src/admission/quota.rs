@@ -1,4 +1,4 @@
-//! Quotas: new pods are charged against what the pods of the store take.
+//! Quotas: new and grown pods are charged against what the pods of the store take.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::ledger::{SharedLedger, Tables};
 use crate::meta;
 use crate::state::State;
 
-/// A new pod that was let in. It counts as long as this is held, which is until it is stored or refused.
+/// A new or grown pod that was let in. It counts as long as this is held, which is until it is stored or refused.
 #[derive(Debug)]
 pub struct Charged {
     ledger: SharedLedger,
@@ -30,12 +30,33 @@ impl Drop for Charged {
 /// # Errors
 /// 403 when a quota does not allow it.
 pub fn charge(state: &State, resource: &Resource, pod: &Value) -> Result<Option<Arc<Charged>>, Status> {
+    admit(state, resource, pod, Charge::of(pod, state.now()))
+}
+
+/// Charges a pod for what it asks for beside what it is charged for; none where no quota asks for it.
+///
+/// # Errors
+/// 403 when a quota does not allow it.
+pub fn charge_more(
+    state: &State,
+    resource: &Resource,
+    pod: &Value,
+    before: &Charge,
+) -> Result<Option<Arc<Charged>>, Status> {
+    admit(state, resource, pod, Charge::of(pod, state.now()).beyond(before))
+}
+
+fn admit(
+    state: &State,
+    resource: &Resource,
+    pod: &Value,
+    charge: Charge,
+) -> Result<Option<Arc<Charged>>, Status> {
     let (namespace, uid, now) = (meta::text(pod, "namespace"), meta::text(pod, "uid"), state.now());
     let Some(tables) = Tables::of(&state.catalog) else { return Ok(None) };
     if state.store.list(tables.quotas, Some(namespace)).items.is_empty() {
         return Ok(None);
     }
-    let charge = Charge::of(pod, now);
     let admitted = state.ledger.lock().admit(&state.store, tables, (namespace, uid), charge, now);
     let is_charged = admitted.map_err(|why| forbid(resource, pod, &why))?;
     let charged = || {

@@ -39,6 +39,7 @@ pub async fn answer(
         Some("status") => Part::Status,
         Some("finalize") => Part::Finalize,
         Some("approval") => Part::Approval,
+        Some("resize") => Part::Resize,
         Some("scale") => return scale::subresource(call, verb, bytes).await,
         Some("token") => return token::create(call, bytes),
         Some(name) => return pods::subresource(call, verb, name, bytes).await,

@@ -27,7 +27,7 @@ pub async fn subresource(
     match (&*call.resource.plural, name, verb) {
         ("pods", "binding", Verb::Create) => bind(call, bytes).await,
         ("pods", "eviction", Verb::Create) => evict(call, bytes).await,
-        ("pods", "ephemeralcontainers" | "resize", Verb::Get) => {
+        ("pods", "ephemeralcontainers", Verb::Get) => {
             call.find().map(|stored| call.answer_stored(200, &stored))
         }
         _ => Err(not_served(call, name)),

@@ -27,6 +27,8 @@ pub enum Part {
     Finalize,
     /// The conditions of a request for a certificate.
     Approval,
+    /// How much cpu and memory the containers of a pod ask for and may use.
+    Resize,
     /// Anything; for the server's own changes, which are not checked again.
     Anything,
 }
@@ -79,10 +81,17 @@ pub async fn apply(
         let mut new = change(&old)?;
         check_version(resource, how, &mut new, &stored)?;
         warnings.clear();
-        if how.part == Part::Main {
-            admission::update(state, resource, &mut new, &old)?;
+        match how.part {
+            Part::Main => admission::update(state, resource, &mut new, &old)?,
+            Part::Resize => admission::resize::fill_in(state, &mut new),
+            _ => {}
         }
         complete(resource, how.part, &mut new, &old, warnings)?;
+        // What a resize takes of quotas counts until it is written, or is not.
+        let _charged = match how.part {
+            Part::Resize => admission::resize::admit(state, resource, &new, &old)?,
+            _ => None,
+        };
         let draft =
             draft(&state.catalog, resource, &mut new).ok_or_else(|| Status::internal("not an object"))?;
         if how.dry_run {
@@ -158,6 +167,7 @@ fn complete(
         Part::Status => resource.rules.prepare_status_update(new, old),
         Part::Finalize => keep_all_but_finalizers(new, old),
         Part::Approval => keep_all_but_conditions(new, old),
+        Part::Resize => resource.rules.prepare_resize(new, old),
         Part::Main | Part::Anything => resource.rules.prepare_update(new, old),
     }
     if meta::text(new, "uid").is_empty() {
@@ -180,6 +190,7 @@ fn complete(
     resource.validate_finalizer_names(new, &mut errors);
     match part {
         Part::Status => resource.rules.validate_status_update(new, old, &mut errors),
+        Part::Resize => resource.rules.validate_resize(new, old, &mut errors),
         _ => resource.rules.validate_update(new, old, &mut errors),
     }
     if !errors.is_empty() {
