@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::allotments::Allotments;
 use crate::bound::BoundPods;
 use crate::context::{Context, NodeFacts};
 use crate::events::{self, Events};
@@ -27,7 +28,7 @@ use crate::node::{self, Registration};
 use crate::objects::TokenCache;
 use crate::pod_spec::Pod;
 use crate::readings::Meter;
-use crate::runtime::{Lister, Listing, Names};
+use crate::runtime::{Cgroups, Lister, Listing, Names};
 use crate::static_pods::{self, StaticPods, Wanted};
 use crate::worker::{Shown, Told, Worker};
 
@@ -51,6 +52,8 @@ pub struct AgentConfig {
     pub logs_dir: PathBuf,
     /// The cgroup below which everything runs; empty: the root.
     pub cgroup_root: String,
+    /// The cgroups of the machine.
+    pub cgroups: Cgroups,
     /// Where names are looked up.
     pub names: Names,
     /// What is said of the node.
@@ -105,11 +108,12 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
     let layout = Layout::new(&config.root_dir, &config.logs_dir);
     let (pressed, pressures) = watch::channel(BTreeSet::new());
     let (events, writing) = Events::new(api.clone(), &config.node_name);
+    let allocatable = node::capacity(config.registration.max_pods, &config.root_dir);
     let context = Arc::new(Context {
         node: NodeFacts {
             name: config.node_name.clone(),
             ips: config.node_ips.clone(),
-            allocatable: node::capacity(config.registration.max_pods, &config.root_dir),
+            allocatable: allocatable.clone(),
             kubelet_port: server.as_ref().map_or(0, Server::port),
             memory_bytes: node::memory_bytes(),
             cgroup_root: config.cgroup_root.clone(),
@@ -124,6 +128,8 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
         pressures,
         images: ImageKeeper::new(config.image_gc),
         tokens: TokenCache::default(),
+        allotments: Allotments::new(allocatable),
+        cgroups: config.cgroups,
         bound: BoundPods::default(),
         events,
         started: Instant::now(),

@@ -7,6 +7,7 @@ use everynode_model::quantity::Quantity;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::allotments::Allotments;
 use crate::bound::BoundPods;
 use crate::events::Events;
 use crate::eviction::Pressure;
@@ -16,7 +17,7 @@ use crate::layout::Layout;
 use crate::machine::{Now, PodView};
 use crate::objects::TokenCache;
 use crate::readings::Meter;
-use crate::runtime::{Lister, Names};
+use crate::runtime::{Cgroups, Lister, Names};
 
 /// What is known of the node.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +61,10 @@ pub struct Context {
     pub pressures: watch::Receiver<BTreeSet<Pressure>>,
     /// The tokens of pods.
     pub tokens: TokenCache,
+    /// What the pods hold of the node.
+    pub allotments: Allotments,
+    /// The cgroups of pods.
+    pub cgroups: Cgroups,
     /// The pods of the node.
     pub bound: BoundPods,
     /// What people are told.

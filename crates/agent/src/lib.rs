@@ -6,6 +6,7 @@
 //! objects that it refers to: [`mod@env`], [`fields`], [`runtime`], [`volumes`].
 
 mod agent;
+mod allotments;
 mod ask;
 mod bound;
 mod context;
@@ -28,6 +29,7 @@ mod objects;
 pub mod pod_spec;
 mod readings;
 mod report;
+mod resize;
 pub mod runtime;
 mod static_pods;
 mod steps;
@@ -40,5 +42,5 @@ pub use image_gc::ImageGc;
 pub use layout::Layout;
 pub use node::Registration;
 pub use readings::{Meter, Places, Readings, Room, Signal};
-pub use runtime::Names;
+pub use runtime::{Cgroups, Names};
 pub use static_pods::StaticPods;

@@ -3,7 +3,9 @@
 use everynode_model::{Value, time};
 use serde_json::{Map, json};
 
-use crate::machine::{ConditionStatus, ContainerStatus, Exit, PodStatus, StateStatus};
+use crate::machine::{
+    ConditionStatus, ContainerStatus, Exit, PodStatus, RESIZE_IN_PROGRESS, RESIZE_PENDING, StateStatus,
+};
 use crate::pod_spec::Pod;
 
 /// The kind of runtime that stands before identifiers of containers.
@@ -21,8 +23,8 @@ pub fn patch(pod: &Pod, status: &PodStatus, host_ips: &[String]) -> Value {
             body.insert(key.to_owned(), text.as_str().into());
         }
     }
-    let conditions = status.conditions.iter().map(|one| condition(pod, one)).collect();
-    body.insert("conditions".to_owned(), Value::Array(conditions));
+    let conditions = status.conditions.iter().map(|one| condition(pod, one)).chain(over(pod, status));
+    body.insert("conditions".to_owned(), conditions.collect());
     let addresses = |ips: &[String]| Value::Array(ips.iter().map(|ip| json!({ "ip": ip })).collect());
     if let Some(first) = host_ips.first() {
         body.insert("hostIP".to_owned(), first.as_str().into());
@@ -43,6 +45,16 @@ pub fn patch(pod: &Pod, status: &PodStatus, host_ips: &[String]) -> Value {
         }
     }
     json!({ "metadata": { "uid": pod.metadata.uid }, "status": body })
+}
+
+/// Takes conditions away that are shown and hold no more: those that are there only while they hold.
+fn over(pod: &Pod, status: &PodStatus) -> impl Iterator<Item = Value> {
+    let kinds = [RESIZE_PENDING, RESIZE_IN_PROGRESS].into_iter();
+    let holds = |kind: &&str| status.conditions.iter().any(|one| one.kind == *kind);
+    let is_shown = |kind: &&str| pod.status.conditions.iter().any(|one| one.kind == **kind);
+    kinds
+        .filter(move |kind| is_shown(kind) && !holds(kind))
+        .map(|kind| json!({ "$patch": "delete", "type": kind }))
 }
 
 fn condition(pod: &Pod, condition: &ConditionStatus) -> Value {
@@ -86,7 +98,11 @@ fn container(status: &ContainerStatus) -> Value {
         "image": status.image,
         "imageID": status.image_ref,
         "started": status.is_started,
+        "resources": status.resources,
     });
+    if !status.allotted.requests.is_empty() {
+        body["allocatedResources"] = json!(status.allotted.requests);
+    }
     if !status.id.is_empty() {
         body["containerID"] = full_id(&status.id).into();
     }

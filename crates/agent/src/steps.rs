@@ -20,8 +20,9 @@ use crate::logs;
 use crate::machine::{FailureReason, PodView, ProbeAnswer, Step, StepOutcome, StopCause, StopContainer};
 use crate::objects::{self, References};
 use crate::pod_spec::{Container, LifecycleHandler, Pod};
+use crate::resize;
 use crate::runtime::{
-    self, ContainerPlan, QosClass, cgroup_parent, container_config, container_resources, sandbox_config,
+    ContainerPlan, QosClass, cgroup_parent, container_config, container_resources, sandbox_config,
 };
 use crate::volumes;
 
@@ -35,14 +36,14 @@ const KILL_SECONDS: u64 = 30;
 const HOOK_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why something was not done.
-struct Failure {
+pub(crate) struct Failure {
     reason: FailureReason,
     message: String,
 }
 
-type Done = Result<(), Failure>;
+pub(crate) type Done = Result<(), Failure>;
 
-fn failed(reason: FailureReason) -> impl FnOnce(String) -> Failure {
+pub(crate) fn failed(reason: FailureReason) -> impl FnOnce(String) -> Failure {
     move |message| Failure { reason, message }
 }
 
@@ -55,11 +56,12 @@ pub async fn carry_out(context: &Context, pod: &Pod, view: &PodView, step: &Step
         },
         Step::Prepare => prepare(context, pod, view).await,
         Step::RunSandbox { attempt } => run_sandbox(context, pod, *attempt).await,
-        Step::CreateContainer { container, attempt, sandbox_id, image_ref } => {
+        Step::CreateContainer { container, attempt, sandbox_id, image_ref, .. } => {
             create(context, pod, view, container, *attempt, sandbox_id, image_ref).await
         }
         Step::StartContainer { container, id } => start(context, pod, container, id).await,
         Step::PostStart { container, id } => post_start(context, pod, view, container, id).await,
+        Step::Resize(containers) => resize::carry_out(context, pod, containers).await,
         Step::StopContainers(containers) => stop(context, pod, view, containers).await,
         Step::StopSandbox { id } => {
             let request = StopPodSandboxRequest { pod_sandbox_id: id.clone() };
@@ -110,8 +112,9 @@ async fn end<C: Call>(context: &Context, request: C, reason: FailureReason) -> D
     }
 }
 
-/// Makes the folders of a pod and fills its volumes. Done again it brings them up to date.
+/// Makes the cgroup and the folders of a pod and fills its volumes. Done again it brings them up to date.
 async fn prepare(context: &Context, pod: &Pod, view: &PodView) -> Done {
+    resize::limit(context, pod).await.map_err(failed(FailureReason::FailedCreatePodContainer))?;
     fill_volumes(context, pod, view).await.map_err(failed(FailureReason::FailedMount))
 }
 
@@ -158,7 +161,7 @@ fn ips(view: &PodView) -> Vec<String> {
     view.sandbox().map(|sandbox| sandbox.ips.clone()).unwrap_or_default()
 }
 
-fn cgroup_of(context: &Context, pod: &Pod) -> String {
+pub(crate) fn cgroup_of(context: &Context, pod: &Pod) -> String {
     let driver = context.abilities.cgroup_driver.unwrap_or(CgroupDriver::Cgroupfs);
     let qos = QosClass::parse(&pod.status.qos_class);
     cgroup_parent(&context.node.cgroup_root, qos, &pod.metadata.uid, driver)
@@ -195,6 +198,10 @@ async fn create(
     image_ref: &str,
 ) -> Done {
     let Some(container) = pod.spec.container(name) else { return Ok(()) };
+    // Since the pod was prepared it may have been allotted something else. What is in the way is a container that ends.
+    if let Err(message) = resize::limit(context, pod).await {
+        tracing::debug!(pod = %pod.metadata.name, message, "the cgroup of the pod stays as it is");
+    }
     let wrong = |message: String| failed(FailureReason::CreateContainerConfigError)(message);
     let refused = |error: CriError| failed(FailureReason::CreateContainerError)(error.to_string());
     let image = images::status(context, image_ref).await.map_err(refused)?.unwrap_or_default();
@@ -363,6 +370,7 @@ async fn stop_one(context: &Context, pod: &Pod, view: &PodView, one: &StopContai
         StopCause::ImageChanged => {
             format!("Container {} definition changed, will be restarted", one.container)
         }
+        StopCause::Resized => format!("Container {} resize requires restart", one.container),
     };
     tell(context, pod, &one.container, "Killing", &why);
     let container = pod.spec.container(&one.container);
@@ -407,8 +415,9 @@ async fn remove(context: &Context, pod: &Pod, view: &PodView, id: &str) -> Done 
 async fn clean_up(context: &Context, pod: &Pod) -> Done {
     context.tokens.forget(&pod.metadata.uid);
     let (layout, uid, cgroup) = (context.layout.clone(), pod.metadata.uid.clone(), cgroup_of(context, pod));
+    let cgroups = context.cgroups.clone();
     let removed = tokio::task::spawn_blocking(move || {
-        runtime::remove_cgroup(&cgroup);
+        cgroups.remove(&cgroup);
         volumes::remove(&layout, &uid).map_err(|error| error.to_string())
     });
     let removed = removed.await.unwrap_or_else(|error| Err(error.to_string()));

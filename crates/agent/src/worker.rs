@@ -19,6 +19,7 @@ use crate::machine::{DueProbe, Next, PodMachine, PodView, ProbeAnswer, Step, Ste
 use crate::mirror;
 use crate::pod_spec::Pod;
 use crate::report;
+use crate::resize;
 use crate::runtime::Listing;
 use crate::steps;
 
@@ -63,6 +64,8 @@ pub struct Worker {
     listings: watch::Receiver<Arc<Listing>>,
     /// The node has taken the pod, or refused to.
     is_admitted: bool,
+    /// Containers were yet to get what was allotted to them.
+    is_resizing: bool,
     view: PodView,
     /// The number of the listing that the view is of.
     number: u64,
@@ -92,6 +95,7 @@ impl Worker {
         let is_prepared = context.layout.pod(&pod.metadata.uid).exists();
         let is_admitted = pod.status.start_time.is_some();
         let machine = PodMachine::new(pod, is_prepared, context.now());
+        context.allotments.hold(machine.pod());
         let now = Instant::now();
         Worker {
             context,
@@ -99,6 +103,7 @@ impl Worker {
             told,
             listings,
             is_admitted,
+            is_resizing: false,
             view: PodView::default(),
             number: 0,
             step: None,
@@ -143,6 +148,7 @@ impl Worker {
         let now = context.now();
         let mut waits = vec![];
         self.admit();
+        self.resize();
         match &self.step {
             Some(step) if self.machine.drops(step) => {
                 self.step = None;
@@ -229,6 +235,20 @@ impl Worker {
         let refusal = eviction::refusal(&self.context.pressures.borrow(), self.machine.pod());
         if let Some(message) = refusal.filter(|_| self.view.sandboxes().is_empty()) {
             self.evict(&message);
+        }
+    }
+
+    /// What the pod asks for now it gets where the node has room for it. Else it is asked again, whenever the runtime was.
+    fn resize(&mut self) {
+        if let Some(asked) = self.machine.asks_for_resize().cloned() {
+            let answer = self.context.allotments.resize(&asked);
+            if self.machine.allot(answer.clone()) {
+                resize::tell_answer(&self.context, &asked, &answer);
+            }
+        }
+        let is_resizing = self.machine.is_resizing(&self.view);
+        if std::mem::replace(&mut self.is_resizing, is_resizing) && !is_resizing {
+            resize::tell_done(&self.context, self.machine.pod());
         }
     }
 
@@ -392,6 +412,7 @@ impl Worker {
     async fn finish(mut self, cancelled: &CancellationToken) {
         self.reports.shutdown().await;
         let context = self.context.clone();
+        context.allotments.release(&self.machine.pod().metadata.uid);
         let logs = context.layout.logs(self.machine.pod());
         // Logs go with the pod; that they stay does no harm.
         let _ = tokio::fs::remove_dir_all(logs).await;

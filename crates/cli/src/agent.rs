@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use everynode_agent::{
-    AgentConfig, AgentError, ImageGc, KUBELET_PORT, Meter, Names, Registration, StaticPods, Thresholds,
+    AgentConfig, AgentError, Cgroups, ImageGc, KUBELET_PORT, Meter, Names, Registration, StaticPods,
+    Thresholds,
 };
 use everynode_cri::Endpoint;
 use everynode_model::Value;
@@ -103,6 +104,7 @@ pub async fn run(args: AgentArgs) -> Result<ExitCode, Failure> {
         root_dir: args.root_dir,
         logs_dir: args.pod_logs_dir,
         cgroup_root: args.cgroup_root,
+        cgroups: Cgroups::default(),
         names: Names::new(
             &std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
             args.cluster_dns.iter().map(IpAddr::to_string).collect(),

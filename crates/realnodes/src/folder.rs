@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use everynode_agent::runtime::remove_cgroup;
+use everynode_agent::runtime::Cgroups;
 
 use crate::error::RealNodesError;
 
@@ -98,8 +98,9 @@ fn remove_left(base: &Path) {
 
 /// Removes what a run has: its cgroup, once the last process has left it, and its files.
 fn remove(path: &Path) {
-    let (cgroup, deadline) = (cgroup_of(path), Instant::now() + LEAVING);
-    while !remove_cgroup(&cgroup) && Instant::now() < deadline {
+    let (cgroups, cgroup) = (Cgroups::default(), cgroup_of(path));
+    let deadline = Instant::now() + LEAVING;
+    while !cgroups.remove(&cgroup) && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }
     if let Err(error) = fs::remove_dir_all(path) {

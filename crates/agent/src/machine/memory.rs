@@ -9,7 +9,7 @@ use super::clock::Now;
 use super::probe::{ProbeKind, ProbeState, millis};
 use super::step::{FailureReason, StopCause};
 use super::view::{ContainerState, ContainerView};
-use crate::pod_spec::{Container, Probe, ShownContainer};
+use crate::pod_spec::{Container, Probe, Resources, ShownContainer};
 
 /// Pauses between two pulls of an image, as the kubelet makes them.
 const PULL_PAUSES: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
@@ -102,6 +102,10 @@ pub(super) struct ContainerMemory {
     probes: [Option<ProbeState>; 3],
     /// When its end was seen.
     ended_millis: Option<u64>,
+    /// The resources that it was given, where that is known.
+    pub(super) given: Option<Resources>,
+    /// Those with which the one was made that is seen next.
+    pub(super) made_with: Option<Resources>,
     /// The image for the next one.
     pub(super) image_ref: Option<String>,
     /// Making it.
@@ -117,6 +121,8 @@ impl Default for ContainerMemory {
             kill: None,
             probes: [None, None, None],
             ended_millis: None,
+            given: None,
+            made_with: None,
             image_ref: None,
             making: Retry::default(),
             crashes: CrashPause::default(),
@@ -133,6 +139,7 @@ impl ContainerMemory {
             self.kill = None;
             self.probes = [None, None, None];
             self.ended_millis = None;
+            self.given = self.made_with.take();
         }
     }
 
@@ -145,6 +152,10 @@ impl ContainerMemory {
         now: Now,
     ) {
         self.turn_to(&seen.id);
+        if self.given.is_none() {
+            self.given =
+                shown.filter(|shown| is_about(shown, &seen.id)).and_then(|shown| shown.resources.clone());
+        }
         match &seen.state {
             ContainerState::Running { started_nanos } => {
                 self.making.succeeded();
@@ -218,13 +229,16 @@ impl ContainerMemory {
 
 fn first_state(kind: ProbeKind, due_millis: u64, shown: Option<&ShownContainer>, id: &str) -> ProbeState {
     let state = ProbeState::new(kind, due_millis);
-    let is_this =
-        |shown: &&ShownContainer| shown.container_id.rsplit_once("://").is_some_and(|(_, of)| of == id);
-    match (kind, shown.filter(is_this)) {
+    match (kind, shown.filter(|shown| is_about(shown, id))) {
         (ProbeKind::Readiness, Some(shown)) => state.carried_over(shown.ready),
         (ProbeKind::Startup, Some(shown)) if shown.started == Some(true) => state.carried_over(true),
         _ => state,
     }
+}
+
+/// What was shown is of the container of this identifier.
+fn is_about(shown: &ShownContainer, id: &str) -> bool {
+    shown.container_id.rsplit_once("://").is_some_and(|(_, of)| of == id)
 }
 
 /// The probe of a container for a purpose.

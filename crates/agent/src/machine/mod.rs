@@ -16,6 +16,7 @@ mod memory;
 mod pod_status;
 mod probe;
 mod probes;
+mod resize;
 mod run;
 mod state;
 mod status;
@@ -32,8 +33,9 @@ pub(crate) use pod_status::ConditionTimes;
 pub use pod_status::{ConditionStatus, ContainerStatus, PodStatus, StateStatus};
 pub use probe::{ProbeAnswer, ProbeKind};
 pub use probes::DueProbe;
+pub use resize::{Pending, RESIZE_IN_PROGRESS, RESIZE_PENDING};
 pub use state::PodMachine;
-pub use step::{FailureReason, Next, Step, StepOutcome, StopCause, StopContainer};
+pub use step::{FailureReason, Next, ResizeContainer, Step, StepOutcome, StopCause, StopContainer};
 pub use view::{ContainerState, ContainerView, Exit, PodView, SandboxView};
 
 use crate::pod_spec::{Pod, bounded_seconds};
@@ -47,13 +49,16 @@ impl PodMachine {
         let accepted_seconds = shown_start.and_then(|text| everynode_model::time::parse(text).ok());
         let conditions = ConditionTimes::shown(&pod.status.conditions);
         let mut machine = PodMachine {
-            pod: pod.clone(),
+            asked: pod.clone(),
+            pod: resize::as_shown(&pod),
+            pending: None,
             accepted_seconds: accepted_seconds.unwrap_or(now.wall_seconds()),
             stop: End::shown(&pod.status).map(|end| Stop::new(end, now.millis)),
             is_deleted: false,
             is_prepared,
             preparing: Retry::default(),
             sandboxing: Retry::default(),
+            resizing: Retry::default(),
             stopping: Retry::default(),
             containers: BTreeMap::new(),
             conditions,
@@ -63,14 +68,15 @@ impl PodMachine {
         machine
     }
 
-    /// The pod as the API last showed it.
+    /// The pod as the API last showed it, but for resources that are not allotted to it.
     pub fn pod(&self) -> &Arc<Pod> {
         &self.pod
     }
 
     /// Takes the pod as the API shows it now.
     pub fn observe_pod(&mut self, pod: Arc<Pod>, now: Now) {
-        self.pod = pod;
+        self.pod = resize::as_before(&pod, &self.pod);
+        self.asked = pod;
         if self.pod.metadata.deletion_timestamp.is_some() {
             let seconds = self.pod.metadata.deletion_grace_period_seconds;
             let grace = seconds.map_or_else(|| self.pod.spec.grace_seconds(), bounded_seconds);
@@ -134,9 +140,10 @@ impl PodMachine {
                     other => note(&mut memory.making, other, now),
                 }
             }
-            Step::CreateContainer { container, attempt, .. } => {
+            Step::CreateContainer { container, attempt, resources, .. } => {
                 let memory = self.containers.entry(container.clone()).or_default();
                 memory.image_ref = None;
+                memory.made_with = (outcome == StepOutcome::Done).then(|| resources.clone());
                 if outcome == StepOutcome::Done && *attempt > 0 {
                     memory.count_restart(now);
                 }
@@ -144,6 +151,12 @@ impl PodMachine {
             }
             Step::StartContainer { container, id } => self.started(container, id, outcome, now),
             Step::PostStart { container, id } => self.hook_done(container, id, &outcome),
+            Step::Resize(containers) => {
+                if outcome == StepOutcome::Done {
+                    containers.iter().for_each(|one| self.resized(one));
+                }
+                note(&mut self.resizing, outcome, now);
+            }
             Step::StopContainers(_)
             | Step::StopSandbox { .. }
             | Step::RemoveContainer { .. }
@@ -165,6 +178,12 @@ impl PodMachine {
             memory.hook = Hook::Owed;
         }
         note(&mut memory.making, outcome, now);
+    }
+
+    fn resized(&mut self, one: &ResizeContainer) {
+        let memory = self.containers.entry(one.container.clone()).or_default();
+        memory.turn_to(&one.id);
+        memory.given = Some(one.to.clone());
     }
 
     fn hook_done(&mut self, container: &str, id: &str, outcome: &StepOutcome) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use everynode_model::Phase;
 
 use super::view::Exit;
-use crate::pod_spec::ShownCondition;
+use crate::pod_spec::{Resources, ShownCondition};
 
 /// What is shown of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,10 @@ pub struct ContainerStatus {
     pub is_started: bool,
     /// How often it was started again.
     pub restart_count: u32,
+    /// What it has of the machine.
+    pub resources: Resources,
+    /// What the node allots to it.
+    pub allotted: Resources,
     /// What it does.
     pub state: StateStatus,
     /// How the one before it ended, with that one's identifier.

@@ -40,6 +40,12 @@ impl PodMachine {
                 at => wait.until(at),
             }
         }
+        if let Some(step) = self.step_of_resize(view) {
+            match self.resizing.waits_until(now) {
+                None => return Next::Do(step),
+                at => wait.until(at),
+            }
+        }
         match self.step_of_containers(view, sandbox, &mut wait, now) {
             Some(step) => Next::Do(step),
             None => Next::Wait(wait.0),
@@ -114,13 +120,14 @@ impl PodMachine {
         view.containers().iter().filter(|one| !one.may_run()).find(|one| !kept(one) || !is_known(one))
     }
 
-    /// Containers that are not well, or that are to be of another image.
+    /// Containers that are not well, or that are to be made anew with another image or other resources.
     fn step_of_kills(&self, view: &PodView, now: Now) -> Option<Step> {
         let mut kills = Vec::new();
         for spec in containers_of(&self.pod) {
             let Some(seen) = view.current(&spec.name).filter(|seen| seen.may_run()) else { continue };
             let asked = self.containers.get(&spec.name).and_then(|memory| memory.kill);
-            let cause = asked.or((seen.image != spec.image).then_some(StopCause::ImageChanged));
+            let image = (seen.image != spec.image).then_some(StopCause::ImageChanged);
+            let cause = asked.or(image).or_else(|| self.restart_of_resize(spec));
             if let Some(cause) = cause {
                 let grace_millis = self.grace_millis(spec, cause);
                 kills.push(StopContainer::new(seen, cause, now.millis.saturating_add(grace_millis)));
@@ -204,6 +211,7 @@ impl PodMachine {
                         attempt: self.next_attempt(spec, view),
                         sandbox_id: sandbox.id.clone(),
                         image_ref,
+                        resources: spec.resources.clone(),
                     },
                 }
             }

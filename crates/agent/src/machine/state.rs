@@ -8,13 +8,19 @@ use super::end::{End, Stop};
 use super::memory::{ContainerMemory, Hook, Retry};
 use super::pod_status::{ConditionTimes, PodStatus};
 use super::probe::ProbeKind;
+use super::resize::Pending;
 use super::view::{ContainerView, Exit, PodView};
 use crate::pod_spec::{Container, Pod, RestartPolicy, ShownContainer};
 
 /// The life of one pod.
 #[derive(Debug, Clone)]
 pub struct PodMachine {
+    /// As the API shows it.
+    pub(super) asked: Arc<Pod>,
+    /// The same, with the resources that are allotted to it; the same one where those are what it asks for.
     pub(super) pod: Arc<Pod>,
+    /// Why it does not get what it asks for.
+    pub(super) pending: Option<Pending>,
     pub(super) accepted_seconds: i64,
     /// Whether the pod runs, or how it ends.
     pub(super) stop: Option<Stop>,
@@ -23,6 +29,7 @@ pub struct PodMachine {
     pub(super) is_prepared: bool,
     pub(super) preparing: Retry,
     pub(super) sandboxing: Retry,
+    pub(super) resizing: Retry,
     pub(super) stopping: Retry,
     pub(super) containers: BTreeMap<String, ContainerMemory>,
     pub(super) conditions: ConditionTimes,

@@ -33,7 +33,8 @@ impl PodMachine {
     }
 
     pub(super) fn status_of(&mut self, view: &PodView, now: Now) -> PodStatus {
-        let spec = &self.pod.spec;
+        let pod = self.pod.clone();
+        let spec = &pod.spec;
         let init_containers: Vec<ContainerStatus> =
             spec.init_containers.iter().map(|one| self.container_status(one, true, view, now)).collect();
         let containers: Vec<ContainerStatus> =
@@ -45,6 +46,7 @@ impl PodMachine {
         let phase = self.phase(&init_containers, &containers, view);
         let mut conditions = self.conditions_of(phase, &init_containers, &containers, view, now);
         conditions.extend(self.disruption(now));
+        conditions.extend(self.resize_conditions(view, now));
         PodStatus {
             phase,
             reason,
@@ -74,6 +76,8 @@ impl PodMachine {
             is_ready: if is_init && !spec.is_sidecar() { is_done } else { self.is_ready(spec, view) },
             is_started,
             restart_count: newest.map_or_else(|| self.shown_restarts(spec), |one| one.attempt),
+            resources: self.resources_of(spec, newest),
+            allotted: spec.resources.clone(),
             state,
             last_exit,
         }

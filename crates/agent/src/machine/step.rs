@@ -2,6 +2,7 @@
 
 use super::probe::ProbeKind;
 use super::view::ContainerView;
+use crate::pod_spec::Resources;
 
 /// One thing to do. A pod has one under way at most; stopping comes before whatever is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Step {
         sandbox_id: String,
         /// The image, as [`StepOutcome::Image`] named it.
         image_ref: String,
+        /// What it gets.
+        resources: Resources,
     },
     /// Start a container that was made.
     StartContainer {
@@ -43,6 +46,8 @@ pub enum Step {
         /// The runtime's identifier.
         id: String,
     },
+    /// Give containers that run other resources.
+    Resize(Vec<ResizeContainer>),
     /// End containers, all at once, each with what is to be done before.
     StopContainers(Vec<StopContainer>),
     /// End a sandbox and whatever is in it.
@@ -62,6 +67,19 @@ pub enum Step {
     },
     /// Take the pod's volumes, cgroup and folders away.
     CleanUp,
+}
+
+/// A container to give other resources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResizeContainer {
+    /// The container's name.
+    pub container: String,
+    /// The runtime's identifier.
+    pub id: String,
+    /// What it has, where that is known.
+    pub from: Option<Resources>,
+    /// What it is to have.
+    pub to: Resources,
 }
 
 /// A container to end.
@@ -88,6 +106,8 @@ pub enum StopCause {
     PostStartFailed,
     /// The pod names another image now.
     ImageChanged,
+    /// It has to be started anew to get other resources.
+    Resized,
     /// It belongs to a sandbox that is gone.
     SandboxGone,
 }
@@ -116,6 +136,8 @@ pub enum StepOutcome {
 pub enum FailureReason {
     /// A volume could not be made.
     FailedMount,
+    /// The cgroup could not be made.
+    FailedCreatePodContainer,
     /// The sandbox could not be made.
     FailedCreatePodSandBox,
     /// The image could not be pulled.
@@ -134,6 +156,8 @@ pub enum FailureReason {
     RunContainerError,
     /// What is to be done after the start failed.
     PostStartHookError,
+    /// The runtime could not give a container other resources.
+    ResizeError,
     /// A container did not end.
     KillContainerError,
     /// The sandbox did not end, or is not gone.
@@ -158,6 +182,7 @@ impl FailureReason {
     pub fn name(self) -> &'static str {
         match self {
             FailureReason::FailedMount => "FailedMount",
+            FailureReason::FailedCreatePodContainer => "FailedCreatePodContainer",
             FailureReason::FailedCreatePodSandBox => "FailedCreatePodSandBox",
             FailureReason::ErrImagePull => "ErrImagePull",
             FailureReason::ErrImageNeverPull => "ErrImageNeverPull",
@@ -167,6 +192,7 @@ impl FailureReason {
             FailureReason::CreateContainerError => "CreateContainerError",
             FailureReason::RunContainerError => "RunContainerError",
             FailureReason::PostStartHookError => "PostStartHookError",
+            FailureReason::ResizeError => "ResizeError",
             FailureReason::KillContainerError => "KillContainerError",
             FailureReason::KillPodSandboxError => "KillPodSandboxError",
             FailureReason::CleanUpError => "CleanUpError",

@@ -115,6 +115,71 @@ fn a_container_that_ends_is_started_again_with_pauses() {
     );
 }
 
+/// A container that asks for cpu, with this policy of resizes.
+fn resizable(policy: &str) -> World {
+    let asks = r#""resources":{"requests":{"cpu":"100m"}}"#;
+    let policy = format!(r#""resizePolicy":[{{"resourceName":"cpu","restartPolicy":"{policy}"}}]"#);
+    let mut world = World::new(pod(&format!(r#"{{"containers":[{{"name":"c",{asks},{policy}}}]}}"#)), &[]);
+    world.run_until(SECOND);
+    world
+}
+
+/// The conditions of resizes that hold, with their reasons.
+fn resizing(world: &mut World) -> Vec<String> {
+    let conditions = world.status().map(|status| status.conditions).unwrap_or_default();
+    let of_resize = conditions.iter().filter(|one| one.kind.starts_with("PodResize"));
+    of_resize.map(|one| format!("{} {}", one.kind, one.reason)).collect()
+}
+
+#[test]
+fn a_container_that_runs_gets_what_is_asked_for_without_a_restart_unless_its_policy_says_so() {
+    for (policy, starts) in [("NotRequired", 1), ("RestartContainer", 2)] {
+        let mut world = resizable(policy);
+        world.resize("200m");
+        world.run_until(40 * SECOND);
+        assert_eq!((world.cpu("c").as_deref(), world.starts.len()), (Some("200m"), starts), "{policy}");
+        assert!(resizing(&mut world).is_empty());
+        // An agent that is started anew knows what the container has.
+        world.restart_agent();
+        world.run_until(80 * SECOND);
+        assert_eq!(world.starts.len(), starts, "{policy}: started anew with the agent");
+    }
+}
+
+#[test]
+fn a_resize_waits_for_room_and_survives_a_restart_of_the_agent() {
+    let mut world = resizable("NotRequired");
+    world.has_room = false;
+    world.resize("200m");
+    world.run_until(2 * SECOND);
+    for _ in 0..2 {
+        assert_eq!(resizing(&mut world), ["PodResizePending Deferred"]);
+        let shown = world.status().unwrap().containers[0].resources.requests["cpu"].to_string();
+        assert_eq!((shown.as_str(), world.cpu("c").as_deref()), ("100m", Some("100m")));
+        world.restart_agent();
+        world.run_until(world.now.millis + SECOND);
+    }
+    // A container that is made anew meanwhile is as it was allotted.
+    let running = world.ids_of_running();
+    world.end(&running[0], 1);
+    world.run_until(world.now.millis + 60 * SECOND);
+    assert_eq!(world.cpu("c").as_deref(), Some("100m"));
+    world.has_room = true;
+    world.run_until(world.now.millis + SECOND);
+    assert_eq!((world.cpu("c").as_deref(), resizing(&mut world).len()), (Some("200m"), 0));
+}
+
+#[test]
+fn a_resize_that_the_runtime_refuses_is_told_and_tried_again() {
+    let mut world = resizable("NotRequired");
+    world.faults = vec![Some(model::Fault::Refused)];
+    world.resize("200m");
+    world.run_until(world.now.millis);
+    assert_eq!(resizing(&mut world), ["PodResizeInProgress Error"]);
+    world.run_until(30 * SECOND);
+    assert_eq!((world.cpu("c").as_deref(), resizing(&mut world).len()), (Some("200m"), 0));
+}
+
 #[test]
 fn a_container_whose_liveness_probe_fails_is_ended_and_started_again() {
     check(

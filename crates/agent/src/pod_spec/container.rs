@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::probe::{ExecAction, HttpAction, TcpAction};
 use super::{Amount, LocalObject, Probe, SecurityContext};
@@ -31,6 +31,8 @@ pub struct Container {
     pub env: Vec<EnvVar>,
     /// What it asks for, and what it may take.
     pub resources: Resources,
+    /// Whether it has to be started anew to get more or less.
+    pub resize_policy: Vec<ResizePolicy>,
     /// What it sees of the volumes.
     pub volume_mounts: Vec<VolumeMount>,
     /// Devices of volumes.
@@ -181,18 +183,43 @@ pub struct KeyRef {
 }
 
 /// What a container asks for, and what it may take.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Resources {
     /// Asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, Amount>,
     /// At most.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Amount>,
     /// Devices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<LocalObject>,
 }
 
+/// What it takes to give a container more or less of a resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ResizePolicy {
+    /// `cpu` or `memory`.
+    pub resource_name: String,
+    /// `NotRequired` or `RestartContainer`.
+    pub restart_policy: String,
+}
+
+/// The resources that may change while a container runs.
+const COMPUTE: [&str; 2] = ["cpu", "memory"];
+
 impl Resources {
+    /// Both are the same for containers that run.
+    pub fn same_compute(&self, other: &Resources) -> bool {
+        COMPUTE.iter().all(|name| self.same_of(other, name))
+    }
+
+    fn same_of(&self, other: &Resources, name: &str) -> bool {
+        self.requests.get(name) == other.requests.get(name) && self.limits.get(name) == other.limits.get(name)
+    }
+
     /// What is asked for of a resource; what is only limited is asked for in full.
     pub fn request(&self, resource: &str) -> Option<&Amount> {
         self.requests.get(resource).or_else(|| self.limits.get(resource))
@@ -265,6 +292,12 @@ pub struct SleepAction {
 }
 
 impl Container {
+    /// Whether the container has to be started anew to have these resources instead of those.
+    pub fn restarts_to_get(&self, to: &Resources, from: &Resources) -> bool {
+        let restarts = self.resize_policy.iter().filter(|one| one.restart_policy == "RestartContainer");
+        restarts.into_iter().any(|one| !to.same_of(from, &one.resource_name))
+    }
+
     /// It runs beside the others, though it stands among those that run before them.
     pub fn is_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")

@@ -12,12 +12,15 @@ mod volume;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use everynode_model::Value;
+use everynode_model::pod_resources::{ResourceList, Side, with_overhead};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 pub use container::{
     Container, ContainerPort, EnvFromSource, EnvVar, EnvVarSource, FieldRef, KeyRef, Lifecycle,
-    LifecycleHandler, MessagePolicy, MountPropagation, OptionalObject, PullPolicy, ResourceFieldRef,
-    Resources, SleepAction, VolumeMount,
+    LifecycleHandler, MessagePolicy, MountPropagation, OptionalObject, PullPolicy, ResizePolicy,
+    ResourceFieldRef, Resources, SleepAction, VolumeMount,
 };
 pub use probe::{ExecAction, GrpcAction, HttpAction, HttpHeader, PortName, Probe, TcpAction};
 pub use refused::Refused;
@@ -189,6 +192,8 @@ pub struct ShownContainer {
     pub started: Option<bool>,
     /// How often it was started again.
     pub restart_count: u32,
+    /// What it has of the machine.
+    pub resources: Option<Resources>,
     /// What it does.
     pub state: ShownState,
     /// How it ended before.
@@ -235,7 +240,7 @@ pub enum RestartPolicy {
 }
 
 /// The name of an object in the pod's namespace, or of anything that has but a name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct LocalObject {
     /// Its name.
@@ -305,6 +310,22 @@ impl PodSpec {
     /// A container of the pod by its name.
     pub fn container(&self, name: &str) -> Option<&Container> {
         self.init_containers.iter().chain(&self.containers).find(|one| one.name == name)
+    }
+
+    /// What the pod asks for as a whole, or may take at most.
+    pub fn asks_for(&self, side: Side) -> ResourceList {
+        let containers = |list: &[Container]| -> Value {
+            let one =
+                |one: &Container| json!({ "resources": one.resources, "restartPolicy": one.restart_policy });
+            list.iter().map(one).collect()
+        };
+        let spec = json!({
+            "containers": containers(&self.containers),
+            "initContainers": containers(&self.init_containers),
+            "resources": self.resources,
+            "overhead": self.overhead,
+        });
+        with_overhead(&spec, side)
     }
 
     /// How long containers may take to end where the deletion does not say.

@@ -7,11 +7,11 @@ mod names;
 mod resources;
 mod security;
 
-pub use cgroup::remove_cgroup;
+pub use cgroup::Cgroups;
 pub use configs::{ContainerPlan, container_config, hostname, sandbox_config};
 pub use listing::{Lister, Listing};
 pub use names::Names;
-pub use resources::{QosClass, cgroup_parent, container_resources};
+pub use resources::{PodLimits, QosClass, cgroup_of_class, cgroup_parent, container_resources, shares};
 pub use security::{ImageUser, UserError};
 
 /// Labels by which pods are found again; the first four are the kubelet's.

@@ -1,6 +1,8 @@
 //! What containers get of the machine, and the cgroups that hold it.
 
 use everynode_cri::messages::{CgroupDriver, LinuxContainerResources};
+use everynode_model::pod_resources::Side;
+use everynode_model::quantity::Quantity;
 
 use crate::pod_spec::{Container, Pod};
 
@@ -27,7 +29,7 @@ impl QosClass {
 }
 
 /// The period over which a limit of CPU holds, in microseconds.
-const CPU_PERIOD_MICROS: i64 = 100_000;
+pub(super) const CPU_PERIOD_MICROS: i64 = 100_000;
 /// The kernel takes no smaller quota.
 const LEAST_QUOTA_MICROS: i64 = 1_000;
 /// The kernel takes no fewer shares.
@@ -35,23 +37,28 @@ const LEAST_SHARES: i64 = 2;
 /// The most shares that the kernel takes.
 const MOST_SHARES: i64 = 262_144;
 
-/// The cgroup below which a pod's containers are.
-pub fn cgroup_parent(root: &str, qos: QosClass, uid: &str, driver: CgroupDriver) -> String {
-    let class = match qos {
+/// The cgroup of the pods of a class, with cgroups that are named by their paths.
+pub fn cgroup_of_class(root: &str, qos: QosClass) -> String {
+    let parts = [root.trim_matches('/'), "kubepods", class_name(qos)].into_iter();
+    format!("/{}", parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"))
+}
+
+fn class_name(qos: QosClass) -> &'static str {
+    match qos {
         QosClass::Guaranteed => "",
         QosClass::Burstable => "burstable",
         QosClass::BestEffort => "besteffort",
-    };
-    let root = root.trim_matches('/');
+    }
+}
+
+/// The cgroup below which a pod's containers are.
+pub fn cgroup_parent(root: &str, qos: QosClass, uid: &str, driver: CgroupDriver) -> String {
     match driver {
-        CgroupDriver::Cgroupfs => {
-            let parts = [root, "kubepods", class].into_iter().filter(|part| !part.is_empty());
-            format!("/{}/pod{uid}", parts.collect::<Vec<_>>().join("/"))
-        }
+        CgroupDriver::Cgroupfs => format!("{}/pod{uid}", cgroup_of_class(root, qos)),
         // systemd nests slices by the dashes in their names, so a dash within a part is another sign.
         CgroupDriver::Systemd => {
             let uid = uid.replace('-', "_");
-            let parts = ["kubepods", class].into_iter().filter(|part| !part.is_empty());
+            let parts = ["kubepods", class_name(qos)].into_iter().filter(|part| !part.is_empty());
             format!("{}-pod{uid}.slice", parts.collect::<Vec<_>>().join("-"))
         }
     }
@@ -76,7 +83,37 @@ pub fn container_resources(
     }
 }
 
-fn shares(milli_cpu: i64) -> i64 {
+/// What a pod may take as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodLimits {
+    /// Its weight where cpu is short; 1024 for each cpu that it asks for.
+    pub cpu_shares: i64,
+    /// Microseconds of cpu in each period; nothing where a container has no limit.
+    pub cpu_quota: Option<i64>,
+    /// Bytes of memory; nothing where a container has no limit.
+    pub memory_bytes: Option<i64>,
+}
+
+impl PodLimits {
+    /// Of a pod: what its containers ask for together, and where each has a limit what these are together.
+    pub fn of(pod: &Pod) -> PodLimits {
+        let (requests, limits) = (pod.spec.asks_for(Side::Requests), pod.spec.asks_for(Side::Limits));
+        let limit = |name: &str| {
+            let mut containers = pod.spec.init_containers.iter().chain(&pod.spec.containers);
+            let is_limited =
+                containers.all(|one| one.resources.limits.get(name).is_some_and(|one| !one.is_zero()));
+            limits.get(name).filter(|_| is_limited)
+        };
+        PodLimits {
+            cpu_shares: shares(requests.get("cpu").map_or(0, Quantity::millis)),
+            cpu_quota: limit("cpu").map(|limit| quota(limit.millis())),
+            memory_bytes: limit("memory").map(Quantity::value),
+        }
+    }
+}
+
+/// The weight of pods that ask for so much together.
+pub fn shares(milli_cpu: i64) -> i64 {
     (milli_cpu.saturating_mul(1_024) / 1_000).clamp(LEAST_SHARES, MOST_SHARES)
 }
 
@@ -132,6 +169,28 @@ mod tests {
         );
         check("Burstable", r#"{"limits":{"cpu":"1m"}}"#, (2, 1_000, 0, 999));
         check("Burstable", r#"{"requests":{"memory":"100Gi"}}"#, (2, 0, 0, 3));
+    }
+
+    #[test]
+    fn a_pod_is_limited_as_a_whole_where_all_of_its_containers_are() {
+        let check = |containers: &str, expected: PodLimits| {
+            let text = format!(r#"{{"spec":{{"containers":{containers}}}}}"#);
+            let pod: Pod = serde_json::from_str(&text).unwrap();
+            assert_eq!(PodLimits::of(&pod), expected, "{containers}");
+        };
+        let limited =
+            r#"{"name":"a","resources":{"requests":{"cpu":"250m"},"limits":{"cpu":"1","memory":"1Ki"}}}"#;
+        let asking = r#"{"name":"b","resources":{"requests":{"cpu":"750m"},"limits":{"memory":"1Ki"}}}"#;
+        let none = PodLimits { cpu_shares: 2, cpu_quota: None, memory_bytes: None };
+        check(r#"[{"name":"c"}]"#, none);
+        check(
+            &format!("[{limited},{limited}]"),
+            PodLimits { cpu_shares: 512, cpu_quota: Some(200_000), memory_bytes: Some(2_048) },
+        );
+        check(
+            &format!("[{limited},{asking}]"),
+            PodLimits { cpu_shares: 1_024, cpu_quota: None, memory_bytes: Some(2_048) },
+        );
     }
 
     #[test]

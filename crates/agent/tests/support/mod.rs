@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use everynode_agent::{
-    AgentConfig, ImageGc, Meter, Names, Readings, Registration, Room, Signal, StaticPods, Thresholds,
+    AgentConfig, Cgroups, ImageGc, Meter, Names, Readings, Registration, Room, Signal, StaticPods, Thresholds,
 };
 use everynode_client::Client;
 use everynode_cri::testing::{FakeRuntime, Generation, Listening};
@@ -70,6 +70,7 @@ impl Stage {
             root_dir: self.path("root"),
             logs_dir: self.path("logs"),
             cgroup_root: "/everynode-test".to_owned(),
+            cgroups: Cgroups::new(&self.path("cgroups")),
             names: Names::default(),
             registration: Registration { max_pods: 10, ..Registration::default() },
             static_pods: Some(StaticPods::new(self.path("manifests"), |manifest, node| {

@@ -8,7 +8,7 @@ mod root;
 use std::io::{self, BufRead as _, Write as _};
 use std::time::{Duration, Instant};
 
-use everynode_agent::{AgentConfig, ImageGc, KUBELET_PORT, Meter, Names, Registration, Thresholds};
+use everynode_agent::{AgentConfig, Cgroups, ImageGc, KUBELET_PORT, Meter, Names, Registration, Thresholds};
 use everynode_client::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -100,6 +100,7 @@ async fn run_agent(client: Client, setup: &NodeSetup) {
         root_dir: root::KUBELET.into(),
         logs_dir: root::POD_LOGS.into(),
         cgroup_root: setup.cgroup.clone(),
+        cgroups: Cgroups::default(),
         names: Names::new(&names, Vec::new(), "cluster.local"),
         registration: Registration { max_pods: MAX_PODS, ..Registration::default() },
         static_pods: None,

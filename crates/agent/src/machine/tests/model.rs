@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::*;
-use crate::pod_spec::ShownContainer;
+use crate::pod_spec::{Resources, ShownContainer};
 
 /// What a container does.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +48,10 @@ pub(crate) struct World {
     pub is_gone: bool,
     /// The containers that were started, by name.
     pub starts: Vec<String>,
+    /// What the containers have, by identifier.
+    given: BTreeMap<String, Resources>,
+    /// Whether the node has room for what pods ask for beside what they have.
+    pub has_room: bool,
     /// What goes wrong with each step in turn.
     pub faults: Vec<Option<Fault>>,
     last: Option<PodStatus>,
@@ -70,6 +74,8 @@ impl World {
             is_prepared: false,
             is_gone: false,
             starts: Vec::new(),
+            given: BTreeMap::new(),
+            has_room: true,
             faults: Vec::new(),
             last: None,
             stopping: None,
@@ -87,6 +93,24 @@ impl World {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.sandboxes.is_empty() && self.containers.is_empty() && !self.is_prepared
+    }
+
+    /// What a container that runs has of cpu.
+    pub(crate) fn cpu(&self, name: &str) -> Option<String> {
+        let view = self.view();
+        let running = view.current(name).filter(|one| one.is_running())?;
+        Some(self.given.get(&running.id)?.requests.get("cpu")?.to_string())
+    }
+
+    /// Somebody asks for other resources for all containers that have some.
+    pub(crate) fn resize(&mut self, cpu: &str) {
+        let mut pod = (*self.pod).clone();
+        let containers = pod.spec.init_containers.iter_mut().chain(&mut pod.spec.containers);
+        for cpu_of in containers.filter_map(|one| one.resources.requests.get_mut("cpu")) {
+            *cpu_of = everynode_model::quantity::Quantity::parse(cpu).unwrap();
+        }
+        self.pod = Arc::new(pod);
+        self.machine.observe_pod(self.pod.clone(), self.now);
     }
 
     fn behaviour(&self, name: &str) -> Behaviour {
@@ -111,6 +135,7 @@ impl World {
                 ready: one.is_ready,
                 started: Some(one.is_started),
                 restart_count: one.restart_count,
+                resources: Some(one.resources.clone()),
                 ..ShownContainer::default()
             };
             pod.status.phase = last.phase.name().to_owned();
@@ -207,6 +232,10 @@ impl World {
                 return Some(until);
             }
             let view = self.view();
+            if self.machine.asks_for_resize().is_some() {
+                let no_room = Pending { is_infeasible: false, message: "full".to_owned() };
+                self.machine.allot(if self.has_room { Ok(()) } else { Err(no_room) });
+            }
             match self.machine.next(&view, self.now) {
                 Next::Do(step) => self.carry_out(&step),
                 Next::Gone => {
@@ -277,8 +306,13 @@ impl World {
             }
             Step::RunSandbox { attempt } => self.run_sandbox(*attempt),
             Step::EnsureImage { container } => return self.pull(container),
-            Step::CreateContainer { container, attempt, sandbox_id, .. } => {
-                return self.create(container, *attempt, sandbox_id);
+            Step::CreateContainer { container, attempt, sandbox_id, resources, .. } => {
+                return self.create(container, *attempt, sandbox_id, resources);
+            }
+            Step::Resize(containers) => {
+                for one in containers {
+                    self.given.insert(one.id.clone(), one.to.clone());
+                }
             }
             Step::StartContainer { id, .. } => return self.start(id),
             Step::PostStart { .. } => {}
@@ -325,7 +359,7 @@ impl World {
         }
     }
 
-    fn create(&mut self, name: &str, attempt: u32, sandbox_id: &str) -> StepOutcome {
+    fn create(&mut self, name: &str, attempt: u32, sandbox_id: &str, resources: &Resources) -> StepOutcome {
         let failed = |message: &str| StepOutcome::Failed {
             reason: FailureReason::CreateContainerError,
             message: message.to_owned(),
@@ -347,6 +381,7 @@ impl World {
             created_nanos: self.now.wall_nanos,
             state: ContainerState::Created,
         };
+        self.given.insert(container.id.clone(), resources.clone());
         self.containers.push(container);
         StepOutcome::Done
     }

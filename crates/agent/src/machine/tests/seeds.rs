@@ -50,7 +50,10 @@ fn draw(random: &mut fastrand::Rng) -> Drawn {
             r#","startupProbe":{"periodSeconds":1,"failureThreshold":30}"#,
             r#","lifecycle":{"postStart":{"exec":{"command":["x"]}}}"#,
         ];
-        apps.push(format!(r#"{{"name":"{name}"{}}}"#, probes[random.usize(0..4)]));
+        let policies = ["", r#","resizePolicy":[{"resourceName":"cpu","restartPolicy":"RestartContainer"}]"#];
+        let policy = if policy == "Always" { policies[random.usize(0..2)] } else { "" };
+        let asks = r#","resources":{"requests":{"cpu":"100m"}}"#;
+        apps.push(format!(r#"{{"name":"{name}"{}{asks}{policy}}}"#, probes[random.usize(0..4)]));
     }
     let spec = format!(
         r#"{{"restartPolicy":"{policy}","terminationGracePeriodSeconds":{},"initContainers":[{}],"containers":[{}]}}"#,
@@ -79,7 +82,9 @@ fn run(seed: u64) {
                 world.lose_sandbox();
                 sandboxes_lost += 1;
             }
-            2 => {
+            2 => world.resize(["100m", "200m", "300m"][random.usize(0..3)]),
+            3 => world.has_room = random.bool(),
+            4 => {
                 let running = world.ids_of_running();
                 if let Some(id) = random.choice(&running) {
                     world.end(&id.clone(), 137);
@@ -91,6 +96,8 @@ fn run(seed: u64) {
         world.run_until((world.now.millis + step).min(WEATHER));
     }
     world.faults.clear();
+    world.has_room = true;
+    world.resize("400m");
     let is_evicted = drawn.has_to_go && world.machine.evict("low", SECOND, world.now);
     if drawn.is_deleted {
         world.delete(i64::from(random.u8(0..30)));
@@ -141,6 +148,8 @@ fn check_end(world: &mut World, drawn: &Drawn, sandboxes_lost: usize) {
                 let stays = behaviour.exits.is_none();
                 let runs = world.view().current(name).is_some_and(|one| one.is_running());
                 assert!(runs || !stays, "{name} is lost");
+                let cpu = world.cpu(name);
+                assert!(cpu.is_none_or(|cpu| cpu == "400m"), "{name} did not get what was asked for");
             }
         }
     }
