@@ -12,12 +12,7 @@ use support::{PODS, Stage, container, is_ready};
 async fn resize(stage: &Stage, name: &str, resources: Value) {
     let patch = json!({"spec": {"containers": [{"name": "c", "resources": resources}]}});
     let path = format!("{PODS}/{name}/resize");
-    stage
-        .cluster
-        .client
-        .patch(&path, content_type::STRATEGIC_MERGE_PATCH, patch.to_string())
-        .await
-        .unwrap();
+    stage.cluster.client.patch(&path, content_type::STRATEGIC_MERGE_PATCH, patch.to_string()).await.unwrap();
 }
 
 fn asking(cpu_millis: i64) -> Value {
@@ -33,7 +28,8 @@ async fn create(stage: &Stage, name: &str, resources: Value) {
 /// The shares and the limit of memory that the runtime has of the one container of a pod.
 fn given(stage: &Stage, name: &str) -> (i64, i64) {
     let containers = stage.runtime.containers();
-    let of_pod = |one: &&everynode_cri::messages::ContainerStatus| one.labels["io.kubernetes.pod.name"] == name;
+    let of_pod =
+        |one: &&everynode_cri::messages::ContainerStatus| one.labels["io.kubernetes.pod.name"] == name;
     let newest = containers.iter().filter(of_pod).max_by_key(|one| one.created_at).unwrap();
     let config = stage.runtime.container_config(&newest.id).unwrap();
     let resources = config.linux.unwrap().resources.unwrap();

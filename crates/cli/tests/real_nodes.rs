@@ -171,3 +171,47 @@ async fn a_node_exporter_tells_of_its_node() {
     assert!(metrics.contains("node_network_up{device=\"eth0\"} 1"), "the node's own network");
     cluster.stop();
 }
+
+/// The limits of memory of the cgroup that a process is in, and of the one above.
+fn memory_limits(pid: u32) -> [u64; 2] {
+    let lines = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let is_unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let (hierarchy, file) = if is_unified { ("", "memory.max") } else { ("memory", "memory.limit_in_bytes") };
+    let line = lines.lines().find(|line| line.split(':').nth(1) == Some(hierarchy)).unwrap();
+    let own = Path::new("/sys/fs/cgroup").join(hierarchy).join(line.rsplit(":/").next().unwrap());
+    let read = |folder: &Path| fs::read_to_string(folder.join(file)).unwrap().trim().parse().unwrap();
+    [read(&own), read(own.parent().unwrap())]
+}
+
+#[tokio::test]
+async fn a_daemon_that_runs_gets_more_memory_without_a_restart() {
+    let Some(mut cluster) = RealCluster::start(1, 0).await else { return };
+    let mut container = shell("exec busybox sleep 100000");
+    container["resources"] = json!({"limits": {"memory": "64Mi"}});
+    cluster.run(container, json!({})).await;
+    cluster.available(1).await;
+    let sleeping = || {
+        let processes = family(cluster.process.id()).into_iter().map(|(pid, _)| pid);
+        processes.filter(|pid| command(*pid).starts_with("busybox sleep")).collect::<Vec<u32>>()
+    };
+    let before = sleeping();
+    assert_eq!(memory_limits(before[0]), [64 << 20, 64 << 20]);
+    let pods = get(cluster.client(), &cluster.agent.pods()).await;
+    let name = pods["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
+    for (memory, bytes) in [("128Mi", 128 << 20), ("32Mi", 32 << 20)] {
+        let resources = json!({"limits": {"memory": memory}, "requests": {"memory": memory}});
+        let patch = json!({"spec": {"containers": [{"name": "main", "resources": resources}]}});
+        let path = format!("{}/{name}", cluster.agent.pods());
+        let kind = everynode_client::content_type::STRATEGIC_MERGE_PATCH;
+        cluster.client().patch(&format!("{path}/resize"), kind, patch.to_string()).await.unwrap();
+        eventually("the pod is resized", LIMIT, async || {
+            let status = get(cluster.client(), &path).await["status"].clone();
+            let is_done = status["containerStatuses"][0]["resources"]["limits"]["memory"] == memory
+                && !status["conditions"].to_string().contains("PodResize");
+            if is_done { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+        assert_eq!((sleeping(), memory_limits(before[0])), (before.clone(), [bytes, bytes]));
+    }
+    cluster.stop();
+}

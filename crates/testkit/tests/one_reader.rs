@@ -72,6 +72,10 @@ const FACTS: &[Fact] = &[
             ("agent/src/machine/status.rs", "agents of nodes write it"),
             ("agent/src/report.rs", "agents of nodes write it"),
             ("apimachinery/src/kinds/print/", "columns of tables, in words of kubectl"),
+            (
+                "apimachinery/src/validate/pod_resize.rs",
+                "whether the node says what containers have, as it must",
+            ),
             ("node/src/status.rs", "simulated kubelets write it"),
         ],
     },
