@@ -42,6 +42,7 @@ pub use sources::{Document, SourceError, parse};
 use crate::LoopsConfig;
 use model::Snapshot;
 use real_nodes::RealFleet;
+use usage::FleetUsage;
 
 /// How long the parts may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -165,11 +166,14 @@ impl Up {
             Some(wanted) => Some(RealFleet::prepare(wanted).await?),
             None => None,
         };
-        let mut server = apiserver::Server::start(server_config(&config, real.as_ref())).await?;
+        let usage = Arc::new(FleetUsage::default());
+        let start = server_config(&config, real.as_ref(), usage.clone());
+        let mut server = apiserver::Server::start(start).await?;
         let text = server.kubeconfig();
         let kubeconfig = files::Kubeconfig::write(&config, &text)
             .map_err(|(path, source)| UpError::Kubeconfig { path: path.display().to_string(), source })?;
         let client = Client::from_kubeconfig_text(&server.own_kubeconfig()).await?;
+        usage.connect(client.clone().with_user_agent("everynode-metrics"));
         define_policies(&client).await.map_err(UpError::Definition)?;
         let nodes = nodes::with_known(wanted, &client).await?;
         let healthy_nodes = nodes.iter().filter(|node| node.mode == Mode::Healthy).count();
@@ -299,7 +303,7 @@ async fn define_policies(client: &Client) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn server_config(config: &UpConfig, real: Option<&RealFleet>) -> apiserver::Config {
+fn server_config(config: &UpConfig, real: Option<&RealFleet>, usage: Arc<FleetUsage>) -> apiserver::Config {
     apiserver::Config {
         listen: config.listen,
         storage: config.storage.clone(),
@@ -310,7 +314,7 @@ fn server_config(config: &UpConfig, real: Option<&RealFleet>) -> apiserver::Conf
         },
         audit_log: config.audit_log.clone(),
         kubelet_connector: real.map(RealFleet::connector).unwrap_or_default(),
-        usage: Some(Arc::new(usage::FleetUsage)),
+        usage: Some(usage),
         ..apiserver::Config::default()
     }
 }
