@@ -27,6 +27,7 @@
 
 mod amounts;
 mod block;
+mod cohort;
 mod count;
 mod evidence;
 mod judge;
@@ -43,6 +44,7 @@ mod verdict;
 
 pub use amounts::{AmountError, Change, FalseHalts, OneIn, Rise, Share};
 pub use block::{Block, CONTROLS_LIMIT, GROUPS_LIMIT, Group, Node, Turn, UPDATED_LIMIT};
+pub use cohort::{Cohort, Labelled, cohorts};
 pub use judge::Judge;
 pub use memory::{Memory, MemoryError, NUMBERS, SignalMemory};
 pub use plan::{Plan, Watch};

@@ -3,6 +3,7 @@
 //! A [`Look`] tells an engine, the same one as the controller's, all of a [`everynode_plan::Fleet`], and asks it about
 //! every node. [`why`] and [`status`] put the answers together, for people and for programs; [`live`] follows a cluster.
 
+mod cohort;
 pub mod coverage;
 mod estimate;
 pub mod events;
@@ -21,6 +22,7 @@ pub mod status;
 pub mod why;
 pub mod yaml;
 
+pub use cohort::FailedWhere;
 pub use estimate::{End, Estimate, Problem};
 pub use look::{Answer, Look, Set};
 pub use paint::{Paint, Tone};

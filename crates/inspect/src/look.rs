@@ -12,8 +12,9 @@ use everynode_plan::record::{Node, Pod};
 use everynode_plan::{Fleet, some};
 use serde_json::Value;
 
+use crate::cohort::FailedWhere;
 use crate::pods::Case;
-use crate::policy::{Conducted, conflict};
+use crate::policy::{Conducted, PolicyState, conflict};
 use crate::predicates::decisive;
 use crate::reason::{Class, Kind, Reason};
 
@@ -222,6 +223,25 @@ impl<'a> Set<'a> {
         };
         let waiting = explained.waiting;
         Some(Answer { node: node.to_owned(), class, reason, pods, uses_budget, waiting, is_done, is_updated })
+    }
+
+    /// A node, as it was read.
+    pub(crate) fn known_node(&self, name: &str) -> Option<&'a Node> {
+        self.look.node(name)
+    }
+
+    /// The nodes of its pods that were made at this time or later, in Unix seconds.
+    pub(crate) fn nodes_with_pods_since(&self, seconds: i64) -> impl Iterator<Item = &'a str> {
+        let uid = self.fact.uid;
+        let own = move |pod: &&Pod| pod.daemon_set.as_deref().and_then(Uid::parse) == Some(uid);
+        let young = self.look.fleet.pods.iter().filter(move |pod| pod.created >= seconds).filter(own);
+        young.filter_map(|pod| pod.node.as_deref())
+    }
+
+    /// What its policy makes of it, with what the failed nodes have in common.
+    pub(crate) fn policy_state(&self) -> Option<PolicyState> {
+        let state = self.conducted.as_ref()?.state();
+        Some(PolicyState { failed_where: FailedWhere::of(self), ..state })
     }
 
     /// What its policy makes of a roll-out that is under way.

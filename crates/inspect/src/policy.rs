@@ -8,6 +8,7 @@ use everynode_model::time;
 use everynode_plan::some;
 use serde::Serialize;
 
+use crate::cohort::FailedWhere;
 use crate::reason::{Kind, Reason};
 
 /// A roll-out that a policy conducts. Its JSON form is documented in `docs/why-status.md`.
@@ -31,6 +32,9 @@ pub struct PolicyState {
     /// Nodes that failed with the new revision.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedNode>,
+    /// What these have in common, the clearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_where: Vec<FailedWhere>,
     /// Nodes that were not well before they were touched: they cost nothing and block nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exempt: Vec<String>,
@@ -119,6 +123,7 @@ impl<'a> Conducted<'a> {
             paused: self.policy.spec.paused,
             failure_budget: self.rollout.figures.failure_budget,
             failed: self.failed(),
+            failed_where: Vec::new(),
             exempt,
         }
     }

@@ -246,7 +246,7 @@ impl Row {
             strategy: strategy_text(set),
             created_seconds: set.fact.created.map(|time| time.seconds()),
             budget: spent(set, &answers),
-            policy: set.conducted.as_ref().map(|conducted| conducted.state()),
+            policy: set.policy_state(),
             estimate,
             groups: groups(answers.iter()),
             notes: notes(set, &answers),

@@ -207,7 +207,7 @@ impl WhyNode {
             policy: set
                 .under_way()
                 .filter(|_| !matches!(answer.class, Class::Available | Class::NotEligible))
-                .map(|conducted| conducted.state()),
+                .and_then(|_| set.policy_state()),
             not_seen: not_seen(look, true),
         })
     }

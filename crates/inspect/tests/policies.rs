@@ -187,6 +187,30 @@ fn a_halt_names_the_node_and_the_evidence() {
 }
 
 #[test]
+fn what_failed_nodes_have_in_common_is_named_among_those_that_had_their_turn() {
+    let mut case = RollingOut::new(40, 20);
+    for (index, node) in case.case.nodes.iter_mut().enumerate() {
+        let old = (index < 5, "5.4.0", "5.10.0");
+        let pick =
+            |(is_first, first, rest): (bool, &str, &str)| if is_first { first } else { rest }.to_owned();
+        node.system.insert("kernelVersion".into(), pick(old));
+        // All that had their turn are here, so it explains nothing.
+        node.labels.insert("zone".into(), pick((index < 20, "a", "b")));
+        node.labels.insert("pool".into(), pick((index % 2 == 0, "even", "odd")));
+    }
+    let case = (0..4).fold(case, RollingOut::crashes);
+    let spec = json!({"maxUnavailable": "50%", "waves": [{"nodes": "100%"}], "failure": {"budget": 4}});
+    let case = case.under("careful", spec, json!({"phase": "Progressing"}));
+    let line = "of the nodes that failed 4 of 4 have kernelVersion=5.4.0, as have 25 % of the 20 nodes: \
+                4.0 times as many; by chance 1 in 242";
+    case.check(State::Halted, 0, Kind::Crashing, &[line]);
+    let (status, _) = case.status();
+    let told = &status.daemonsets[0].policy.as_ref().unwrap().failed_where;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].failed_with, told[0].failed, told[0].nodes_with, told[0].nodes), (4, 4, 5, 20));
+}
+
+#[test]
 fn what_stops_a_policy_is_told() {
     let check = |spec: Value, state: State, kind: Kind, parts: &[&str]| {
         let case = RollingOut::new(6, 1).under("careful", spec, json!({"phase": "Progressing"}));

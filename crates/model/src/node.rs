@@ -45,6 +45,9 @@ pub struct NodeStatus<'a> {
     /// Where it can be reached.
     #[serde(borrow, deserialize_with = "null_as_default")]
     pub addresses: Vec<Address<'a>>,
+    /// What it is made of, unread.
+    #[serde(borrow)]
+    pub node_info: Option<&'a RawValue>,
     #[serde(deserialize_with = "null_as_default")]
     daemon_endpoints: DaemonEndpoints,
 }

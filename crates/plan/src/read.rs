@@ -57,6 +57,7 @@ pub fn node(item: &RawValue) -> serde_json::Result<Node> {
     Ok(Node {
         name: node.metadata.name.to_string(),
         labels: map(&node.metadata.labels),
+        system: node.status.node_info.map(system).unwrap_or_default(),
         taints: node.spec.taints.iter().map(taint).collect(),
         unschedulable: node.spec.unschedulable,
         allocatable: node.status.allocatable.map(raw_value).unwrap_or_default(),
@@ -67,6 +68,15 @@ pub fn node(item: &RawValue) -> serde_json::Result<Node> {
             .map(|ready| shortened(&ready.message))
             .unwrap_or_default(),
     })
+}
+
+/// The fields of `status.nodeInfo` that are kept.
+const SYSTEM: [&str; 4] = ["kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion"];
+
+fn system(info: &RawValue) -> BTreeMap<String, String> {
+    let info = raw_value(info);
+    let field = |name: &&str| Some(((*name).to_owned(), shortened(info.get(*name)?.as_str()?)));
+    SYSTEM.iter().filter_map(field).collect()
 }
 
 /// Reads a ControllerRevision as served; `None` when something else than a DaemonSet controls it.

@@ -44,6 +44,9 @@ pub struct Node {
     pub name: String,
     /// metadata.labels.
     pub labels: BTreeMap<String, String>,
+    /// What status.nodeInfo says that nodes are told apart by: kernel, image, runtime and version of the kubelet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub system: BTreeMap<String, String>,
     /// spec.taints.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,

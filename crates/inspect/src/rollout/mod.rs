@@ -13,6 +13,7 @@ use everynode_model::json::text;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::cohort::FailedWhere;
 use crate::look::Look;
 use crate::reason::Class;
 
@@ -97,6 +98,9 @@ pub struct Rollout {
     pub failure_budget: usize,
     /// Nodes that have failed, as far as the status names them.
     pub failed_nodes: Vec<FailedNode>,
+    /// What the failed nodes have in common, the clearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_where: Vec<FailedWhere>,
     /// How many nodes were broken before their turn.
     pub exempt: usize,
     /// These, as far as the status names them.
@@ -255,6 +259,7 @@ impl Rollout {
             failed: said.failed,
             failure_budget: said.failure_budget,
             failed_nodes: failed.collect(),
+            failed_where: Vec::new(),
             exempt: said.exempt,
             notes,
             exempt_nodes: said.exempt_nodes,
@@ -265,6 +270,7 @@ impl Rollout {
 
     fn add_evidence(&mut self, look: &Look<'_>, namespace: &str) {
         let Some(set) = look.set(namespace, &self.daemonset) else { return };
+        self.failed_where = FailedWhere::of(&set);
         for answer in set.answers() {
             if !matches!(answer.class, Class::NotAvailable | Class::Missing) {
                 continue;

@@ -84,6 +84,9 @@ impl Rollout {
         if failed > named {
             let _ = writeln!(out, "    and {} more", failed - named);
         }
+        for one in &self.failed_where {
+            let _ = writeln!(out, "    {}", paint.tone(Tone::Bad, &paint.fold(&one.text, 6)));
+        }
         if !self.exempt_nodes.is_empty() {
             let named = self.exempt_nodes.len();
             let all = if self.exempt > named { format!("{}: ", self.exempt) } else { String::new() };

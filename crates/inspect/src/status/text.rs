@@ -213,6 +213,7 @@ impl Row {
         let is_open = !matches!(self.state, State::Complete | State::Deleting | State::NotObserved);
         if let Some(policy) = self.policy.as_ref().filter(|_| is_open) {
             say("policy", Tone::Strong, &format!("{}: {}", policy.name, policy.text));
+            policy.failed_where.iter().for_each(|one| say("", Tone::Bad, &one.text));
             if !policy.exempt.is_empty() {
                 say("", Tone::Quiet, &format!("exempt: {}", paint.some(&policy.exempt)));
             }

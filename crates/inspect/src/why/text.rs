@@ -69,6 +69,7 @@ impl WhyNode {
         self.say_roll_out(&mut sheet);
         if let Some(policy) = &self.policy {
             sheet.say("policy", Tone::Strong, &format!("{}: {}", policy.name, policy.text));
+            policy.failed_where.iter().for_each(|one| sheet.say("", Tone::Bad, &one.text));
         }
         sheet.list("not seen", Tone::Warning, &self.not_seen);
         sheet.out
