@@ -127,6 +127,9 @@ pub struct FalseHalts {
 }
 
 impl FalseHalts {
+    /// What is assumed where nobody says otherwise: 5 %.
+    pub const USUAL: FalseHalts = FalseHalts { chance: 0.05 };
+
     /// At most so many per cent of good roll-outs.
     ///
     /// # Errors

@@ -91,6 +91,11 @@ impl Judge {
         Judge { plan, bounds: memory.bounds, tracks, open_pool: None }
     }
 
+    /// How it judges.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// What must survive this judge.
     pub fn memory(&self) -> Memory {
         Memory { bounds: self.bounds, signals: self.tracks.iter().map(|track| track.closed).collect() }

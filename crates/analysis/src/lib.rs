@@ -49,6 +49,6 @@ pub use judge::Judge;
 pub use memory::{Memory, MemoryError, NUMBERS, SignalMemory};
 pub use plan::{Plan, Watch};
 pub use power::Power;
-pub use reading::Reading;
+pub use reading::{Before, Reading};
 pub use signal::{Controls, CountRule, LevelRule, Rule, Signal};
 pub use verdict::{Assumption, Basis, Figures, Harmed, Report, Sight, SignalReport, Verdict};

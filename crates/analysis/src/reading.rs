@@ -30,6 +30,25 @@ pub(crate) enum Shown {
     Missing,
 }
 
+/// What a level was before: a window of samples in two numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Before {
+    /// The logarithm of the median.
+    log: f64,
+    /// How much it varied, as the logarithm of a factor.
+    noise: f64,
+}
+
+impl Before {
+    /// From samples, as [`Reading::of_levels`] takes them; none when there are too few.
+    pub fn of(samples: &[f64], floor: f64) -> Option<Before> {
+        let mut logs = logs(samples, floor)?;
+        let log = median(&mut logs);
+        logs.iter_mut().for_each(|one| *one = (*one - log).abs());
+        Some(Before { log, noise: (DEVIATION_OF_MAD * median(&mut logs)).max(NOISE_LEAST) })
+    }
+}
+
 impl Reading {
     /// The node's daemon does not serve: worse than any value. The same must hold of a node that was not updated.
     pub const FAILED: Reading = Reading(Shown::Failed);
@@ -40,13 +59,15 @@ impl Reading {
     /// How a level has changed, from samples before and after. Samples that are no number of 0 or more are left out,
     /// levels below `floor` count as `floor`; fewer than three on a side are none.
     pub fn of_levels(before: &[f64], after: &[f64], floor: f64) -> Reading {
-        let (Some(mut before), Some(mut after)) = (logs(before, floor), logs(after, floor)) else {
+        Reading::of_change(Before::of(before, floor), after, floor)
+    }
+
+    /// The same, where what was before was read earlier.
+    pub fn of_change(before: Option<Before>, after: &[f64], floor: f64) -> Reading {
+        let (Some(before), Some(mut after)) = (before, logs(after, floor)) else {
             return Reading::MISSING;
         };
-        let (was, is) = (median(&mut before), median(&mut after));
-        before.iter_mut().for_each(|log| *log = (*log - was).abs());
-        let noise = (DEVIATION_OF_MAD * median(&mut before)).max(NOISE_LEAST);
-        Reading(Shown::Value { value: is - was, noise })
+        Reading(Shown::Value { value: median(&mut after) - before.log, noise: before.noise })
     }
 
     /// How something has changed that is measured once before and once after, such as the time to get ready.

@@ -2,22 +2,8 @@
 
 use std::fmt;
 
-use crate::signal::{Rule, Signal};
+use crate::signal::Rule;
 use crate::verdict::{Figures, Sight, SignalReport, Verdict};
-
-impl fmt::Display for Signal {
-    /// The name in a policy.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Signal::Cpu => "cpu",
-            Signal::Memory => "memory",
-            Signal::TimeToReady => "timeToReady",
-            Signal::Restarts => "restarts",
-            Signal::OomKills => "oomKills",
-            Signal::ReadinessFlaps => "readinessFlaps",
-        })
-    }
-}
 
 impl fmt::Display for SignalReport {
     /// One sentence, without a full stop.

@@ -1,5 +1,7 @@
 //! What is watched of a node, and what counts as worse there.
 
+use std::fmt;
+
 use crate::amounts::{Rise, Share};
 
 /// What is taken off, in times of what is tolerated.
@@ -42,6 +44,23 @@ impl Signal {
         Signal::ReadinessFlaps,
     ];
 
+    /// Its name in a policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Cpu => "cpu",
+            Signal::Memory => "memory",
+            Signal::TimeToReady => "timeToReady",
+            Signal::Restarts => "restarts",
+            Signal::OomKills => "oomKills",
+            Signal::ReadinessFlaps => "readinessFlaps",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Signal> {
+        Signal::ALL.into_iter().find(|signal| signal.name() == name)
+    }
+
     /// Its place in a node's readings.
     pub(crate) fn index(self) -> usize {
         self as usize
@@ -68,6 +87,13 @@ impl Signal {
                 Rule::Count(CountRule { worse_by: rise(50.0), no_worse: Share::from_fraction(0.1) })
             }
         }
+    }
+}
+
+impl fmt::Display for Signal {
+    /// The name in a policy.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

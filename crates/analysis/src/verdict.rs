@@ -16,6 +16,26 @@ pub enum Verdict {
     Blind,
 }
 
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Verdict; 4] = [Verdict::Undecided, Verdict::NoWorse, Verdict::Worse, Verdict::Blind];
+
+    /// The word for it in a status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Undecided => "Undecided",
+            Verdict::NoWorse => "NoWorse",
+            Verdict::Worse => "Worse",
+            Verdict::Blind => "Blind",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Verdict> {
+        Verdict::ALL.into_iter().find(|verdict| verdict.name() == text)
+    }
+}
+
 /// Why the evidence means what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {

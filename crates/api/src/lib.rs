@@ -4,12 +4,14 @@
 //! Reading takes what is absent, or of another type than the definition allows, for not said: the API server has
 //! validated what it serves, and a snapshot may come from anybody.
 
+mod analysis;
 mod command;
 mod phase;
 pub mod rollout_policy;
 mod spec;
 mod status;
 
+pub use analysis::{AnalysisMode, AnalysisSpec, AnalysisStatus, SignalSpec, SignalStatus, Undecided};
 pub use command::Command;
 pub use phase::{PolicyPhase, RolloutPhase};
 pub use spec::{Domain, Gate, OnFailure, PolicySpec, Wave, WaveNodes};

@@ -2,6 +2,8 @@ use everynode_model::json::items;
 use everynode_model::{IntOrPercent, LabelSelector};
 use serde_json::Value;
 
+use crate::AnalysisSpec;
+
 /// spec of a RolloutPolicy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicySpec {
@@ -31,6 +33,8 @@ pub struct PolicySpec {
     pub paces_creations: bool,
     /// Without progress for so long, the condition Progressing is False.
     pub progress_deadline_seconds: i64,
+    /// How the revision is judged by what its nodes show; not at all when absent.
+    pub analysis: Option<AnalysisSpec>,
 }
 
 /// A bound per failure domain.
@@ -118,7 +122,18 @@ impl PolicySpec {
             node_window_seconds: failure["nodeWindowSeconds"].as_i64().unwrap_or(300),
             paces_creations: spec["firstRollout"].as_str() == Some("Waves"),
             progress_deadline_seconds: spec["progressDeadlineSeconds"].as_i64().unwrap_or(1800),
+            analysis: spec["analysis"].is_object().then(|| AnalysisSpec::from_json(&spec["analysis"])),
         }
+    }
+}
+
+impl PolicySpec {
+    /// How long the wave of this number, from 0, is watched at least: where there are nodes left to compare it with, until
+    /// what an analysis watches is over.
+    pub fn bake_seconds(&self, wave: usize) -> i64 {
+        let own = self.waves.get(wave).map_or(0, |wave| wave.bake_seconds);
+        let analysis = self.analysis.as_ref().filter(|_| wave + 1 < self.waves.len());
+        own.max(analysis.map_or(0, AnalysisSpec::bake_seconds))
     }
 }
 

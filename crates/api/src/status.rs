@@ -6,7 +6,7 @@ use everynode_model::json::{items, text};
 use everynode_model::time;
 use serde_json::{Map, Value, json};
 
-use crate::{PolicyPhase, RolloutPhase};
+use crate::{AnalysisStatus, PolicyPhase, RolloutPhase};
 
 /// status of a RolloutPolicy. Times are Unix seconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub struct RolloutStatus {
     pub started_at: Option<i64>,
     /// When it last came further.
     pub progress_at: Option<i64>,
+    /// How the revision is judged, when the policy asks for that.
+    pub analysis: Option<AnalysisStatus>,
 }
 
 /// A node that failed with the new revision.
@@ -220,6 +222,7 @@ impl RolloutStatus {
             node_hashes: string("nodeHashes"),
             started_at: seconds(&entry["startedAt"]),
             progress_at: seconds(&entry["progressAt"]),
+            analysis: AnalysisStatus::from_json(&entry["analysis"]),
         }
     }
 
@@ -253,6 +256,7 @@ impl RolloutStatus {
             "nodeHashes": self.node_hashes,
             "startedAt": timestamp(self.started_at),
             "progressAt": timestamp(self.progress_at),
+            "analysis": self.analysis.as_ref().map(AnalysisStatus::to_json),
         })
     }
 }

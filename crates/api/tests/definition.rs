@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use everynode_analysis::Verdict;
 use everynode_api::rollout_policy::DEFINITION;
 use everynode_api::{
-    Condition, FailedNode, PolicyPhase, PolicySpec, PolicyStatus, RolloutPhase, RolloutStatus,
+    AnalysisStatus, Condition, FailedNode, PolicyPhase, PolicySpec, PolicyStatus, RolloutPhase,
+    RolloutStatus, SignalStatus,
 };
 use serde_json::{Value, json};
 
@@ -59,6 +61,26 @@ fn fields_of(value: &Value, path: &str, is_map: bool, found: &mut BTreeSet<(Stri
     }
 }
 
+fn full_analysis() -> AnalysisStatus {
+    let signal = SignalStatus {
+        name: "cpu".into(),
+        verdict: Some(Verdict::Worse),
+        message: "cpu is higher".into(),
+        nodes: 20,
+        controls: 400,
+        chance_one_in: 240,
+        evidence: "0.5 -1e-3".into(),
+    };
+    AnalysisStatus {
+        verdict: Some(Verdict::Worse),
+        basis: "Randomised".into(),
+        message: "cpu is higher".into(),
+        signals: vec![signal],
+        frontier: Some("00ff".into()),
+        pool_end: Some("01ff".into()),
+    }
+}
+
 /// A status in which nothing is left out.
 fn full_status() -> PolicyStatus {
     let failed = FailedNode { node: "a".into(), reason: "PodFailed".into(), at: Some(1) };
@@ -90,6 +112,7 @@ fn full_status() -> PolicyStatus {
         node_hashes: Some("AAAA".into()),
         started_at: Some(3),
         progress_at: Some(4),
+        analysis: Some(full_analysis()),
     };
     let condition = Condition {
         kind: "Progressing".into(),
@@ -134,6 +157,8 @@ fn other_than_assumed(schema: &Value) -> Value {
     let last = schema["enum"].as_array().and_then(|values| values.last());
     match (last, schema["type"].as_str()) {
         (Some(last), _) => last.clone(),
+        // All patterns of strings are percentages.
+        (None, Some("string")) if schema["pattern"].is_string() => "7%".into(),
         (None, Some("string")) => "x".into(),
         (None, Some("boolean")) => true.into(),
         (None, Some("integer")) => 7.into(),
@@ -172,6 +197,12 @@ fn every_field_of_the_spec_is_read() {
     check_read(&schema, &mut |spec| spec);
     check_read(&schema["properties"]["failure"], &mut |failure| json!({"failure": failure}));
     check_read(&schema["properties"]["domain"], &mut |domain| json!({"domain": domain}));
+    let analysis = &schema["properties"]["analysis"];
+    check_read(analysis, &mut |analysis| json!({"analysis": analysis}));
+    check_read(
+        &analysis["properties"]["signals"]["items"],
+        &mut |signal| json!({"analysis": {"signals": [signal]}}),
+    );
     check_read(&schema["properties"]["waves"]["items"], &mut |wave| json!({"waves": [wave]}));
 }
 

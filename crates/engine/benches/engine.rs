@@ -7,8 +7,8 @@
 use divan::Bencher;
 use everynode_engine::pod_body::{GENERATION_LABEL, HASH_LABEL};
 use everynode_engine::{
-    DaemonSetFact, Engine, Fact, Kind, Limits, NodeFact, Outcome, Phase, PodController, PodFact,
-    RevisionFact, Time, Uid, Work,
+    ContainerStatuses, DaemonSetFact, Engine, Fact, Kind, Limits, NodeFact, Outcome, Phase, PodController,
+    PodFact, RevisionFact, Time, Uid, Work,
 };
 use serde_json::json;
 
@@ -148,6 +148,7 @@ impl Fleet {
             deleting: false,
             created: Time::from_seconds(800_000),
             trouble: None,
+            statuses: ContainerStatuses::default(),
         };
         self.engine.observe(Fact::Pod(fact), NOW);
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::{PolicyFact, RolloutPhase};
 use everynode_engine::{
-    Action, ActionId, DaemonSetFact, Engine, Fact, Kind, Limits, NodeFact, Outcome, Phase, PodController,
-    PodFact, RevisionFact, Time, Uid, Work,
+    Action, ActionId, ContainerStatuses, DaemonSetFact, Engine, Fact, Kind, Limits, NodeFact, Outcome, Phase,
+    PodController, PodFact, RevisionFact, Time, Uid, Work,
 };
 use serde_json::{Value, json};
 
@@ -234,6 +234,7 @@ impl World {
                     deleting: false,
                     created: self.now,
                     trouble: None,
+                    statuses: ContainerStatuses::default(),
                 };
                 self.engine.observe(Fact::Pod(fact), self.now);
             }

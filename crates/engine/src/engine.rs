@@ -127,6 +127,7 @@ impl Engine {
             Fact::Progress { kind: Kind::Pod, resource_version } => self.watch_showed_pods(resource_version),
             Fact::Progress { .. } => {}
             Fact::Policies(policies) => self.observe_policies(policies),
+            Fact::Samples(samples) => self.observe_samples(&samples),
             Fact::Finished { id, outcome } => self.finished(id, outcome, now),
         }
     }

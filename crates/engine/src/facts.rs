@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use everynode_model::json::string_pairs;
-pub use everynode_model::{CORDONED_TAINT, NOT_READY_TAINTS, Phase, Trouble};
+pub use everynode_model::{CORDONED_TAINT, ContainerStatuses, NOT_READY_TAINTS, Phase, Trouble};
 use everynode_model::{IntOrPercent, LabelSelector};
 use serde_json::Value;
 
@@ -44,6 +44,8 @@ pub enum Fact<'a> {
     RevisionGone(Uid),
     /// All roll-out policies as they now are.
     Policies(Vec<PolicyFact>),
+    /// What the pods of a DaemonSet take.
+    Samples(Samples<'a>),
     /// A complete list of a kind begins: what it does not name until [`Fact::RelistEnded`] is gone. It is told when
     /// the list is asked for, or with its first object at the latest: what is overdue by then is decided by it.
     RelistBegun(Kind),
@@ -129,6 +131,30 @@ pub struct PodFact<'a> {
     pub created: Time,
     /// Why one of its containers cannot start, or does not stay up ([`everynode_model::Pod::trouble`]).
     pub trouble: Option<Trouble>,
+    /// How its containers stand, unread: only the analysis of a roll-out asks.
+    pub statuses: ContainerStatuses<'a>,
+}
+
+/// What the pods of a DaemonSet take, as somebody has measured it.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples<'a> {
+    /// The DaemonSet.
+    pub daemonset: Uid,
+    /// Its pods, in any order.
+    pub pods: &'a [Sample<'a>],
+}
+
+/// What one pod takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// metadata.name of the pod.
+    pub pod: &'a str,
+    /// When it was measured.
+    pub at: Time,
+    /// Of the CPU, in cores.
+    pub cpu_cores: f64,
+    /// Of the memory, in bytes: the working set.
+    pub memory_bytes: f64,
 }
 
 /// Who controls a pod or a ControllerRevision.

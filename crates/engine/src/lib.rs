@@ -93,8 +93,8 @@ pub use engine::{Engine, Footprint};
 pub use everynode_model::{IntOrPercent, LabelSelector, spec};
 pub use explain::{Explanation, PodState, Standing, Waiting};
 pub use facts::{
-    CORDONED_TAINT, DaemonSetFact, Fact, Failure, Kind, NOT_READY_TAINTS, NodeFact, Outcome, Phase,
-    PodController, PodFact, RevisionFact, Status, Strategy, Trouble,
+    CORDONED_TAINT, ContainerStatuses, DaemonSetFact, Fact, Failure, Kind, NOT_READY_TAINTS, NodeFact,
+    Outcome, Phase, PodController, PodFact, RevisionFact, Sample, Samples, Status, Strategy, Trouble,
 };
 pub use figures::{Figures, Rollout, RolloutNode};
 pub use ids::ActionId;

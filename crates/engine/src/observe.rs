@@ -12,7 +12,7 @@ use crate::ids::{DaemonSetId, NamespaceId, NodeId, PodId};
 use crate::namespaces::RevisionRow;
 use crate::nodes::Change;
 use crate::pod_name;
-use crate::pods::{NEVER, Place, PodRow};
+use crate::pods::{NEVER, Place, PodRow, UNREAD};
 use crate::revision;
 use crate::tables::Tables;
 
@@ -156,10 +156,13 @@ impl Engine {
             patching: false,
             trouble: fact.trouble,
             stamp: self.tables.pods.stamp,
+            restarts: UNREAD,
+            seconds_to_ready: UNREAD,
         };
         row.update(fact);
         let id = self.tables.pods.insert(row);
         self.attach(id, fact.controller);
+        self.note_signs(id, None, fact);
         self.settle_unknown(id, now);
     }
 
@@ -200,7 +203,9 @@ impl Engine {
         };
         let owner_same = owner.is_some_and(|uid| fact.controller == PodController::DaemonSet(uid));
         if target_same && owner_same && self.tables.labels.is(row.labels, fact.labels) {
+            let was_ready = row.ready;
             row.update(fact);
+            self.note_signs(id, Some(was_ready), fact);
             self.touch_pod(id);
             return;
         }

@@ -46,7 +46,14 @@ pub(crate) struct PodRow {
     /// Why a container does not start or stay up.
     pub trouble: Option<Trouble>,
     pub stamp: u8,
+    /// How often its containers were started again, when that was read last; [`UNREAD`].
+    pub restarts: u16,
+    /// How long it took to get ready; [`UNREAD`].
+    pub seconds_to_ready: u16,
 }
+
+/// Nobody has read it.
+pub(crate) const UNREAD: u16 = u16::MAX;
 
 /// No time at all.
 pub(crate) const NEVER: Time = Time(i64::MIN);
@@ -60,6 +67,11 @@ impl PodRow {
     /// Terminating and ended: not there any more for placement ([D2](crate::spec#d2)).
     pub fn is_ignored(&self) -> bool {
         self.deleting && self.phase.is_terminal()
+    }
+
+    /// How long it took from the start of its last container until it was ready, where that is known.
+    pub fn ready_seconds(&self) -> Option<u16> {
+        Some(self.seconds_to_ready).filter(|seconds| *seconds != UNREAD)
     }
 
     /// Takes over what a fact says and can change in place.

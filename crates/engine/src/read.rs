@@ -57,6 +57,7 @@ pub fn pod(pod: &Pod<'_>, tell: impl FnOnce(PodFact<'_>)) -> Result<(), Lacks> {
         deleting: pod.is_terminating(),
         created: metadata.created_seconds().map(Time::from_seconds).unwrap_or_default(),
         trouble: pod.trouble(),
+        statuses: pod.status.statuses(),
     });
     Ok(())
 }

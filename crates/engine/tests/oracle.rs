@@ -240,6 +240,9 @@ impl World {
             deleting: false,
             created: Time(self.now.0 / 1000 * 1000),
             trouble: None,
+            restarts: 0,
+            is_oom: false,
+            started: None,
         });
     }
 

@@ -43,7 +43,7 @@ pub use metadata::{AnyObject, Metadata, Owner};
 pub use node::{Address, Node, NodeSpec, NodeStatus};
 pub use node_placement::NodePlacement;
 pub use phase::Phase;
-pub use pod::{Pod, PodSpec, PodStatus};
+pub use pod::{ContainerHistory, ContainerStatuses, Pod, PodSpec, PodStatus};
 pub use quote::go_quote;
 pub use selector::{LabelSelector, Operator, Requirement, SelectorError};
 pub use taint::{

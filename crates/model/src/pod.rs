@@ -202,11 +202,16 @@ impl PodSpec<'_> {
     }
 }
 
-impl PodStatus<'_> {
+impl<'a> PodStatus<'a> {
     /// Whether a container may wait: of most pods none does, and then nothing more is read of them.
     fn tells_of_waiting(&self) -> bool {
         let lists = [self.init_container_statuses, self.container_statuses];
         lists.iter().flatten().any(|raw| raw.get().contains("\"waiting\""))
+    }
+
+    /// How all containers stand, unread.
+    pub fn statuses(&self) -> ContainerStatuses<'a> {
+        ContainerStatuses { init: self.init_container_statuses, main: self.container_statuses }
     }
 
     /// How the containers stand.
@@ -219,6 +224,40 @@ impl PodStatus<'_> {
         statuses(self.init_container_statuses)
     }
 }
+
+/// How the containers of a pod stand, unread: only few pods are asked for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ContainerStatuses<'a> {
+    init: Option<&'a RawValue>,
+    main: Option<&'a RawValue>,
+}
+
+/// What the containers of a pod tell of its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContainerHistory {
+    /// How often they were started again, all together.
+    pub restarts: u32,
+    /// One of them was ended last because memory ran out.
+    pub was_oom_killed: bool,
+    /// Since when the one runs that was started last, in Unix seconds.
+    pub running_since_seconds: Option<i64>,
+}
+
+impl ContainerStatuses<'_> {
+    /// Reads them.
+    pub fn history(&self) -> ContainerHistory {
+        let all = [statuses(self.init), statuses(self.main)].concat();
+        let is_oom = |one: &ContainerStatus<'_>| one.ended_last().is_some_and(|end| end.reason == OOM_KILLED);
+        ContainerHistory {
+            restarts: all.iter().fold(0, |sum, one| sum.saturating_add(one.restart_count)),
+            was_oom_killed: all.iter().any(is_oom),
+            running_since_seconds: all.iter().filter_map(ContainerStatus::running_since_seconds).max(),
+        }
+    }
+}
+
+/// Why a container ended, in the kubelet's word, when memory ran out.
+const OOM_KILLED: &str = "OOMKilled";
 
 fn is_list_of_some(raw: Option<&RawValue>) -> bool {
     raw.map(raw_value).is_some_and(|value| value.as_array().is_some_and(|list| !list.is_empty()))

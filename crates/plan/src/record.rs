@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everynode_admission::Kind;
 use everynode_engine::fit::{Amounts, Demand, HostPort};
-use everynode_engine::{NodeFact, PodController, PodFact, RevisionFact, Time, Uid};
+use everynode_engine::{ContainerStatuses, NodeFact, PodController, PodFact, RevisionFact, Time, Uid};
 use everynode_model::{self as model, Effect, Phase, Trouble, not_ready_since};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -196,6 +196,7 @@ impl Pod {
             deleting: self.deleting,
             created: Time::from_seconds(self.created),
             trouble: self.trouble(),
+            statuses: ContainerStatuses::default(),
         })
     }
 

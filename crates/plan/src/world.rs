@@ -15,8 +15,8 @@ use everynode_engine::fit::{Demand, Misfit, Room};
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
 use everynode_engine::{
-    DaemonSetFact, Engine, Fact, Kind, NodeFact, Phase, PodController, PodFact, RevisionFact, Time, Trouble,
-    Uid, available_at, revision,
+    ContainerStatuses, DaemonSetFact, Engine, Fact, Kind, NodeFact, Phase, PodController, PodFact,
+    RevisionFact, Time, Trouble, Uid, available_at, revision,
 };
 
 use crate::made::Made;
@@ -321,6 +321,7 @@ impl<'a> World<'a> {
             deleting: pod.deleting,
             created: pod.created,
             trouble: pod.trouble,
+            statuses: ContainerStatuses::default(),
         }));
     }
 

@@ -89,7 +89,7 @@ impl Tables {
         self.end_first_rollout(daemonset, rollout, now);
         let wake = match rollout.phase {
             RolloutPhase::Halted if is_aborted_now => {
-                self.halt(daemonset, rollout, rollout.failure_budget());
+                self.halt(daemonset, rollout, rollout.failure_budget(), now);
                 None
             }
             RolloutPhase::Halted => None,
@@ -107,6 +107,9 @@ impl Tables {
             self.look(daemonset, rollout, now);
         }
         self.act(daemonset, rollout, now);
+        if let Some(at) = rollout.gather(now) {
+            self.wake_daemonset(daemonset, at);
+        }
         self.rewrite_template(daemonset, rollout, now);
         #[cfg(debug_assertions)]
         self.check_nodes(daemonset, rollout, now);
@@ -142,10 +145,13 @@ impl Tables {
             self.record(daemonset, true, "RolloutNodeFailed", message);
         }
         let budget = rollout.failure_budget();
-        let is_bad =
-            !rollout.is_return() && (rollout.notes.failed().len() >= budget || rollout.wave_has_failed());
+        self.judge(daemonset, rollout, now);
+        let is_bad = !rollout.is_return()
+            && (rollout.notes.failed().len() >= budget
+                || rollout.wave_has_failed()
+                || rollout.judged(now).is_some());
         if rollout.aborted || is_bad {
-            self.halt(daemonset, rollout, budget);
+            self.halt(daemonset, rollout, budget, now);
             return None;
         }
         if rollout.nodes.count(flag::DONE) > rollout.figures.available {
@@ -163,7 +169,7 @@ impl Tables {
     }
 
     /// The failure budget is spent, or somebody aborted.
-    fn halt(&mut self, daemonset: &mut DaemonSetState, rollout: &mut RolloutState, budget: usize) {
+    fn halt(&mut self, daemonset: &mut DaemonSetState, rollout: &mut RolloutState, budget: usize, now: Time) {
         let goes_back = rollout.goes_back();
         let last_good = rollout.last_good.clone().filter(|_| !rollout.is_return());
         let good = last_good.filter(|_| self.last_good_template(daemonset, rollout).is_some());
@@ -178,7 +184,7 @@ impl Tables {
             (true, Some(_)) => (RolloutPhase::Halted, Way::NotOurs),
         };
         (rollout.phase, rollout.reason) =
-            (phase, RolloutReason::Halted { cause: why_halted(rollout, budget), way });
+            (phase, RolloutReason::Halted { cause: why_halted(rollout, budget, now), way });
         self.record(daemonset, true, "RolloutHalted", rollout.message());
     }
 
@@ -306,12 +312,15 @@ impl Tables {
         let is_old = "a node in line under a policy has an old pod";
         let Some((state, old)) = self.violations.found(in_line, is_old) else { return true };
         let (name, serves, was_ready) = (state.name().clone(), state.is_available(), old.ready);
+        let was_well =
+            (state.health == Health::Well && old.available && state.new.is_none()).then(|| state.clone());
         let order = match state.new {
             None if rollout.nodes.rules.surges => Order::Surge(node),
             _ if state.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
             _ => Order::Delete(old.id),
         };
         let uid = self.pods.get(old.id).map_or(Uid(0), |row| row.uid);
+        let ready_seconds = self.pods.get(old.id).and_then(|row| row.ready_seconds());
         let is_costly = rollout.nodes.has(node, flag::COSTLY);
         if !self.give(daemonset, rollout, node, order, now) {
             return false;
@@ -324,6 +333,9 @@ impl Tables {
             Order::Surge(_) => rollout.notes.exempt_node(name),
             // It may have become ready: then it does not go, and is like any other.
             Order::Delete(_) | Order::DeleteAsKnown(_) => drop(rollout.going.insert(uid, name)),
+        }
+        if let Some(state) = was_well.filter(|_| rollout.is_judged()) {
+            rollout.touch(&state, ready_seconds, now);
         }
         self.look_again(daemonset, rollout, node, now);
         true
@@ -411,15 +423,18 @@ impl Tables {
 }
 
 /// Why a roll-out is halted.
-fn why_halted(rollout: &RolloutState, budget: usize) -> Cause {
+fn why_halted(rollout: &RolloutState, budget: usize, now: Time) -> Cause {
     let failed = rollout.notes.failed();
     let first = failed.iter().next().map(|(node, failure)| (node.clone(), failure.clone()));
     match (rollout.aborted, first) {
         (true, _) => Cause::Aborted,
-        (false, Some((node, failure))) if failed.len() < budget => {
-            Cause::WaveFailed { number: rollout.wave + 1, node, failure }
+        (false, Some((node, failure))) if failed.len() >= budget => {
+            Cause::Failures { failed: failed.len(), budget, node, failure }
         }
-        (false, Some((node, failure))) => Cause::Failures { failed: failed.len(), budget, node, failure },
-        (false, None) => Cause::Unknown,
+        (false, first) => match (rollout.judged(now), first) {
+            (Some(judged), _) => judged,
+            (None, Some((node, failure))) => Cause::WaveFailed { number: rollout.wave + 1, node, failure },
+            (None, None) => Cause::Unknown,
+        },
     }
 }

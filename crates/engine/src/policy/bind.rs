@@ -56,10 +56,7 @@ impl Engine {
         let policy = if let [one] = found.as_slice() { Some(one.clone()) } else { None };
         match (rollout, policy.clone()) {
             (Some(rollout), Some(policy)) if rollout.policy.key == policy.key => {
-                if rollout.policy.spec != policy.spec {
-                    rollout.nodes.clear();
-                }
-                rollout.policy = policy;
+                rollout.set_policy(policy);
             }
             (rollout, policy) => *rollout = policy.map(|policy| Box::new(RolloutState::new(policy))),
         }

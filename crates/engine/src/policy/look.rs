@@ -36,6 +36,7 @@ impl Tables {
         let is_incomplete = stored.is_incomplete();
         if let Some(said) = said {
             rollout.resume(said);
+            rollout.resume_analysis(said, &states);
             rollout.notes = stored.resolve(states.iter().map(NodeState::name), now);
         } else {
             rollout.begin(hash, Tables::own_digest(daemonset), now);

@@ -3,13 +3,16 @@
 //!
 //! `spec` is how the engine is told of one, `survey` looks at a node, `nodes` keeps what was seen of all nodes of one
 //! DaemonSet and counts it, `look` works in what has happened, `notes` is what was noted of nodes and must survive a
-//! leader, `trust` what pods may be made from, `rollout` and `waves` say where the roll-out stands, `act` what is asked
+//! leader, `trust` what pods may be made from, `analysis` whether the
+//! revision is worse than the one before (`judge` asks it), `rollout` and `waves` say where the roll-out stands, `act` what is asked
 //! for (`rewrite` where another controller makes the pods), and `report` puts that into the policy's status. Without a
 //! policy nothing here has a part in anything.
 
 mod act;
+mod analysis;
 mod bind;
 mod digest;
+mod judge;
 mod look;
 mod node_state;
 mod nodes;
@@ -29,6 +32,7 @@ pub use spec::{PolicyFact, PolicyRef};
 
 pub(crate) use digest::DataDigest;
 pub use digest::data_digest;
+pub use judge::Sampled;
 pub use node_state::Unwell;
 pub(crate) use node_state::{Health, NodeState};
 pub use notes::StoredNotes;

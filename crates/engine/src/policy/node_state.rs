@@ -38,6 +38,8 @@ pub(crate) struct Daemon {
 pub(crate) struct Turn {
     /// The values of the labels that order nodes.
     pub order: Box<[Box<str>]>,
+    /// A hash of the DaemonSet, the revision and the node, where chance is to say who comes first; else 0.
+    pub shuffle: u64,
     /// metadata.name.
     pub name: Arc<str>,
 }

@@ -192,6 +192,11 @@ impl RolloutNodes {
         self.entries.get(&node).is_some_and(|entry| entry.flags & flag != 0)
     }
 
+    /// All nodes, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &NodeState> {
+        self.entries.values().map(|entry| &entry.state)
+    }
+
     /// All nodes in the order in which they are taken.
     pub fn in_turn(&self) -> impl Iterator<Item = &NodeState> {
         self.turns.values().filter_map(|node| self.state(*node))

@@ -114,6 +114,18 @@ pub enum Cause {
         /// How.
         failure: NodeFailure,
     },
+    /// The revision is worse, by what its nodes show.
+    Worse {
+        /// What is worse, with its numbers.
+        sentence: String,
+    },
+    /// The end of a wave has shown nothing, and the policy wants a verdict.
+    Unjudged {
+        /// Which wave, from 1.
+        number: usize,
+        /// What is known instead; nothing when no node was looked at.
+        sentence: Option<String>,
+    },
     /// As the status says, which does not name them.
     Unknown,
 }
@@ -221,6 +233,16 @@ impl fmt::Display for Cause {
                 "nodes that failed: {failed}, and {budget} halt the roll-out; the first: {node} ({})",
                 failure.reason
             ),
+            Cause::Worse { sentence } => write!(f, "the revision is worse: {sentence}"),
+            Cause::Unjudged { number, sentence: None } => {
+                write!(f, "wave {number} was not judged, and undecided: Halt asks for a verdict")
+            }
+            Cause::Unjudged { number, sentence: Some(sentence) } => {
+                write!(
+                    f,
+                    "wave {number} ends without a verdict ({sentence}), and undecided: Halt asks for one"
+                )
+            }
             Cause::Unknown => f.write_str("too many nodes failed"),
         }
     }

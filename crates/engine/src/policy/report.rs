@@ -101,6 +101,7 @@ fn entry(rollout: &RolloutState, room: &mut Room) -> RolloutStatus {
         failure_budget: figures.failure_budget,
         started_at: rollout.started_at.map(Time::seconds),
         progress_at: rollout.progress_at.map(Time::seconds),
+        analysis: rollout.analysis.as_ref().and_then(|analysis| analysis.status()),
         ..RolloutStatus::default()
     };
     room.hashes -= rollout.notes.write(&mut status, &rollout.strays, *room);

@@ -24,6 +24,7 @@ use crate::ids::NodeId;
 use crate::template::Template;
 use crate::timers::Retry;
 
+use super::analysis::Analysis;
 use super::digest::DataDigest;
 use super::node_state::{Daemon, Health, NodeState};
 use super::nodes::{RolloutNodes, flag};
@@ -75,6 +76,8 @@ pub(crate) struct RolloutState {
     pub is_refused: bool,
     pub last_good_template: Option<(Arc<str>, Arc<Template>)>,
     pub rewrite: Rewrite,
+    /// Whether the revision is worse, where the policy asks.
+    pub analysis: Option<Box<Analysis>>,
 }
 
 /// What is under way of it.
@@ -108,6 +111,7 @@ pub struct RolloutFigures {
 impl RolloutState {
     pub fn new(policy: Arc<PolicyFact>) -> Self {
         RolloutState {
+            analysis: Analysis::new(&policy.spec),
             policy,
             hash: None,
             digest: None,
@@ -135,6 +139,18 @@ impl RolloutState {
             last_good_template: None,
             rewrite: Rewrite::default(),
         }
+    }
+
+    /// Takes the policy as it is now.
+    pub fn set_policy(&mut self, policy: Arc<PolicyFact>) {
+        let (was, is) = (&self.policy.spec, &policy.spec);
+        if was != is {
+            self.nodes.clear();
+        }
+        if was.analysis != is.analysis || was.waves != is.waves {
+            self.analysis = Analysis::new(is);
+        }
+        self.policy = policy;
     }
 
     /// The revision that nodes are led to.
@@ -176,6 +192,7 @@ impl RolloutState {
         }
         self.started_at = self.started_at.map(|at| at.plus_millis(by_millis.min(0)));
         self.rewrite.retry.clock_was_set(by_millis);
+        self.analysis.iter_mut().for_each(|analysis| analysis.clock_was_set());
         self.nodes.clear();
     }
 
@@ -190,6 +207,7 @@ impl RolloutState {
         self.again.clear();
         self.olds = 0;
         self.rewrite = Rewrite::default();
+        self.analysis.iter_mut().for_each(|analysis| analysis.begin());
         self.nodes.clear();
         (self.started_at, self.progress_at) = (Some(now), Some(now));
     }
@@ -344,6 +362,7 @@ impl RolloutState {
             (self.wave_done_at, self.aborted, self.progress_at) = (None, false, Some(now));
             self.started_at = Some(now);
             self.again = self.notes.forgive();
+            self.analysis.iter_mut().for_each(|analysis| analysis.try_again());
             self.nodes.clear();
         }
     }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use everynode_api::PolicySpec;
+use sha2::{Digest as _, Sha256};
 
-use crate::base::Time;
+use crate::base::{Time, Uid};
 use crate::daemonset::DaemonSetState;
 use crate::facts::{CORDONED_TAINT, NOT_READY_TAINTS, Phase};
 use crate::ids::NodeId;
@@ -73,9 +74,13 @@ impl Tables {
             _ => 0_u64,
         };
         let order = spec.order.iter().map(|key| text(key)).collect();
+        let shuffle = match spec.analysis {
+            Some(_) => shuffle(daemonset.key.uid, goal, self.nodes.name(node)),
+            None => 0,
+        };
         Some(NodeState {
             node,
-            turn: Arc::new(Turn { order, name: self.nodes.name(node).clone() }),
+            turn: Arc::new(Turn { order, shuffle, name: self.nodes.name(node).clone() }),
             health: self.health(node),
             new,
             old,
@@ -99,6 +104,17 @@ impl Tables {
             None => Health::Well,
         }
     }
+}
+
+/// What chance there is in the order of nodes: known in advance to whoever plans, and the same to every leader.
+fn shuffle(daemonset: Uid, revision: &str, node: &str) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(daemonset.0.to_le_bytes());
+    hash.update((revision.len() as u64).to_le_bytes());
+    hash.update(revision.as_bytes());
+    hash.update(node.as_bytes());
+    let bytes = hash.finalize();
+    bytes[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// A pod, and when it will be available or late if it is not yet.

@@ -90,8 +90,8 @@ impl RolloutState {
 
     /// When the wave under way has been watched for long enough; none before it is complete.
     pub fn baked_at(&self) -> Option<Time> {
-        let wave = self.policy.spec.waves.get(self.wave)?;
-        Some(self.wave_done_at?.plus_millis(wave.bake_seconds * 1000))
+        let baked_at = self.wave_done_at?.plus_millis(self.policy.spec.bake_seconds(self.wave) * 1000);
+        self.watched_until().into_iter().chain([baked_at]).max()
     }
 
     fn is_promoted(&self) -> bool {
@@ -170,7 +170,9 @@ impl RolloutState {
         let bakes_until = self.baked_at().filter(|baked_at| now < *baked_at && !is_empty);
         if bakes_until.is_some() {
             self.phase = RolloutPhase::Baking;
-            self.reason = RolloutReason::Baking { wave: wave.name, seconds: wave.bake_seconds };
+            let seconds =
+                bakes_until.map_or(0, |until| until.seconds() - self.wave_done_at.unwrap_or(now).seconds());
+            self.reason = RolloutReason::Baking { wave: wave.name, seconds };
             return Some(bakes_until);
         }
         if wave.gate == Gate::Manual && self.wave + 1 < waves && !self.is_promoted() {

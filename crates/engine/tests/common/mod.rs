@@ -41,11 +41,29 @@ pub struct Pod {
     pub deleting: bool,
     pub created: Time,
     pub trouble: Option<everynode_engine::Trouble>,
+    /// How often its container was started again, and whether memory ran out the last time.
+    pub restarts: u32,
+    pub is_oom: bool,
+    /// Since when its container runs.
+    pub started: Option<Time>,
 }
 
 impl Pod {
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The container statuses that tell so; nothing where there is nothing to tell.
+    fn statuses(&self) -> String {
+        if self.restarts == 0 && self.started.is_none() {
+            return "{}".to_owned();
+        }
+        let reason = if self.is_oom { "OOMKilled" } else { "Error" };
+        let last = json!({"terminated": {"exitCode": 1, "reason": reason}});
+        let running =
+            self.started.map(|at| json!({"startedAt": everynode_model::time::format(at.seconds())}));
+        let status = json!({"restartCount": self.restarts, "state": {"running": running}, "lastState": last});
+        json!({"status": {"containerStatuses": [status]}}).to_string()
     }
 
     fn set_label(&mut self, key: &str, value: &str) {
@@ -102,6 +120,8 @@ impl Told {
             Told::DaemonSetGone(uid) => engine.observe(Fact::DaemonSetGone(*uid), now),
             Told::Pod(pod) => {
                 let labels = pairs(&pod.labels);
+                let text = pod.statuses();
+                let served: everynode_model::Pod<'_> = serde_json::from_str(&text).unwrap_or_default();
                 let fact = PodFact {
                     namespace: &pod.namespace,
                     name: &pod.name,
@@ -117,6 +137,7 @@ impl Told {
                     deleting: pod.deleting,
                     created: pod.created,
                     trouble: pod.trouble,
+                    statuses: served.status.statuses(),
                 };
                 engine.observe(Fact::Pod(fact), now);
             }
@@ -405,6 +426,9 @@ impl Objects {
             deleting: false,
             created: Time(now.0 / 1000 * 1000),
             trouble: None,
+            restarts: 0,
+            is_oom: false,
+            started: None,
         });
         Outcome::PodCreated { name, uid, resource_version: self.version }
     }
@@ -682,6 +706,9 @@ impl Cluster {
             deleting: false,
             created: Time(self.now.0 / 1000 * 1000),
             trouble: None,
+            restarts: 0,
+            is_oom: false,
+            started: None,
         };
         change(&mut pod);
         self.objects.add_pod(pod)

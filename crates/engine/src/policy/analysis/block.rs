@@ -1,0 +1,163 @@
+//! The nodes that are compared, with what they have shown.
+
+use std::sync::Arc;
+
+use everynode_analysis::{Block, CONTROLS_LIMIT, Group, Node, Reading, Signal, Turn as Place};
+use everynode_api::AnalysisSpec;
+use hashbrown::HashMap;
+
+use crate::base::Time;
+use crate::placement::NodeView as _;
+use crate::policy::node_state::{Daemon, Health, NodeState, Turn};
+use crate::policy::nodes::RolloutNodes;
+use crate::tables::Tables;
+
+use super::levels::Levels;
+use super::places::Places;
+use super::{OpenBlock, Touched, next};
+
+/// So many untouched nodes are handed to the judge, which compares some of them.
+const UNTOUCHED_LIMIT: usize = 2 * CONTROLS_LIMIT;
+
+/// What is known of the nodes of a roll-out.
+pub(crate) struct View<'a> {
+    pub tables: &'a Tables,
+    pub nodes: &'a RolloutNodes,
+    /// When the roll-out began, in whole seconds.
+    pub begun: Time,
+}
+
+/// The nodes of a block that is being made.
+struct Making<'a> {
+    view: &'a View<'a>,
+    spec: &'a AnalysisSpec,
+    levels: &'a Levels,
+    places: &'a Places,
+    open: &'a OpenBlock,
+    now: Time,
+    groups: Vec<Group>,
+    /// The place of a group among them, by the labels in `order` and in `strata`.
+    by_labels: HashMap<(Box<[Box<str>]>, Vec<Box<str>>), usize>,
+}
+
+impl View<'_> {
+    /// The block as it is now.
+    pub(super) fn block(
+        &self,
+        spec: &AnalysisSpec,
+        levels: &Levels,
+        places: &Places,
+        open: &OpenBlock,
+        now: Time,
+    ) -> Block {
+        let (groups, by_labels) = (Vec::new(), HashMap::new());
+        let mut making = Making { view: self, spec, levels, places, open, now, groups, by_labels };
+        making.add_touched(&open.updated, |group| &mut group.updated);
+        making.add_touched(&open.restarted, |group| &mut group.restarted);
+        let placed: Vec<(Place, &NodeState)> =
+            self.nodes.all().filter_map(|state| Some((places.of_node(state)?, state))).collect();
+        let touched = placed.iter().filter(|(_, state)| is_touched(state));
+        let frontier = touched.map(|(place, _)| *place).max().map_or(Place(0), next);
+        making.add_untouched(placed.into_iter().filter(|(place, _)| *place >= frontier).collect());
+        Block { frontier, groups: making.groups }
+    }
+}
+
+/// A node has the new revision, or nothing, so that it may be getting it.
+fn is_touched(state: &NodeState) -> bool {
+    state.new.is_some() || state.old.is_none() && state.is_busy
+}
+
+impl Making<'_> {
+    fn add_touched(&mut self, touched: &[Touched], side: fn(&mut Group) -> &mut Vec<Node>) {
+        for one in touched {
+            // A node that has gone shows nothing, whoever it was.
+            let state = self.view.nodes.state(one.node).filter(|state| is_same(&state.turn, &one.turn));
+            let Some((state, place)) = state.and_then(|state| Some((state, self.places.of_node(state)?)))
+            else {
+                continue;
+            };
+            let pod = state.new.or(state.old).filter(|pod| pod.created >= self.open.opened_at.second());
+            let node = self.node(state, place, pod, one.ready_seconds);
+            let group = self.group_of(state);
+            side(&mut self.groups[group]).push(node);
+        }
+    }
+
+    /// Adds the first of the nodes that nobody has touched.
+    fn add_untouched(&mut self, mut placed: Vec<(Place, &NodeState)>) {
+        if placed.len() > UNTOUCHED_LIMIT {
+            placed.select_nth_unstable_by_key(UNTOUCHED_LIMIT, |(place, _)| *place);
+            placed.truncate(UNTOUCHED_LIMIT);
+        }
+        for (place, state) in placed {
+            let Some(old) = self.untouched(state) else { continue };
+            let node = self.node(state, place, Some(old), None);
+            let group = self.group_of(state);
+            self.groups[group].untouched.push(node);
+        }
+    }
+
+    /// The pod of a node that nobody has touched, and that was well at some time since the block was opened.
+    fn untouched(&self, state: &NodeState) -> Option<Daemon> {
+        let opened_at = self.open.opened_at;
+        let old = state.old.filter(|_| state.new.is_none()).filter(|old| old.created < self.view.begun)?;
+        let was_well = match state.health {
+            Health::Well => true,
+            Health::NotReady(since) => since.is_some_and(|since| since >= opened_at),
+            Health::Cordoned => false,
+        };
+        (was_well && (old.available || old.changed >= opened_at.second())).then_some(old)
+    }
+
+    /// What a node has shown. One on which no pod serves is the worst of all.
+    fn node(&self, state: &NodeState, place: Place, pod: Option<Daemon>, was_ready_in: Option<u16>) -> Node {
+        let Some(pod) = pod.filter(|pod| pod.available && state.health == Health::Well) else {
+            return Node::failed(place);
+        };
+        let counts = self.open.counts.get(&state.node).copied().unwrap_or_default();
+        let before = self.open.before.get(&state.node);
+        let mut node = Node::new(place);
+        for one in &self.spec.signals {
+            let reading = match one.signal {
+                Signal::Cpu | Signal::Memory => {
+                    let from = self.open.gathered_at.unwrap_or(self.now);
+                    let from = from.plus_millis(self.spec.settle_seconds * 1000);
+                    let after = self.levels.within(state.node, pod.id, one.signal, from, self.now);
+                    let before = match one.signal {
+                        Signal::Cpu => before.and_then(|before| before.cpu),
+                        _ => before.and_then(|before| before.memory),
+                    };
+                    Reading::of_change(before, &after, one.floor)
+                }
+                Signal::TimeToReady => {
+                    let is = self.view.tables.pods.get(pod.id).and_then(|row| row.ready_seconds());
+                    let change =
+                        |(was, is): (u16, u16)| Reading::of_single(f64::from(was), f64::from(is), one.floor);
+                    was_ready_in.zip(is).map_or(Reading::MISSING, change)
+                }
+                Signal::Restarts => Reading::of_count(counts.restarts),
+                Signal::OomKills => Reading::of_count(counts.oom_kills),
+                Signal::ReadinessFlaps => Reading::of_count(counts.readiness_flaps),
+            };
+            node = node.with(one.signal, reading);
+        }
+        node
+    }
+
+    /// The group of a node: those that have the same labels, of which only the order of the groups matters.
+    fn group_of(&mut self, state: &NodeState) -> usize {
+        let view = self.view.tables.nodes.view(state.node);
+        let strata = self.spec.strata.iter().map(|key| view.label(key).unwrap_or_default().into()).collect();
+        let groups = &mut self.groups;
+        *self.by_labels.entry((state.turn.order.clone(), strata)).or_insert_with(|| {
+            groups.push(Group::default());
+            groups.len() - 1
+        })
+    }
+}
+
+/// A number is used again for another node.
+fn is_same(a: &Arc<Turn>, b: &Arc<Turn>) -> bool {
+    a.name == b.name
+}

@@ -1,0 +1,51 @@
+//! Where a node is in the order in which a roll-out takes nodes, as one number.
+
+use everynode_analysis::Turn as Place;
+use sha2::{Digest as _, Sha256};
+
+use crate::policy::node_state::NodeState;
+
+/// The values of the labels in `order` that nodes have, in turn. They are those of the first block: a node with others
+/// is in no block, so that a place means the same as long as a roll-out lasts.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    orders: Vec<Box<[Box<str>]>>,
+}
+
+/// More combinations of values are not told apart.
+const ORDERS_LIMIT: usize = 1 << 16;
+
+impl Places {
+    /// Of the nodes of a roll-out, in turn.
+    pub fn of<'a>(nodes: impl Iterator<Item = &'a NodeState>) -> Places {
+        let mut orders: Vec<Box<[Box<str>]>> = Vec::new();
+        for state in nodes {
+            if orders.last() != Some(&state.turn.order) && orders.len() < ORDERS_LIMIT {
+                orders.push(state.turn.order.clone());
+            }
+            // Without labels to order by there is one combination, of all nodes.
+            if state.turn.order.is_empty() {
+                break;
+            }
+        }
+        Places { orders }
+    }
+
+    /// What tells them from others, for the next leader.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for value in self.orders.iter().flat_map(|order| order.iter()) {
+            hash.update((value.len() as u64).to_le_bytes());
+            hash.update(value.as_bytes());
+        }
+        hash.finalize()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The place of a node: first those that the selectors of waves select, wave by wave; then by the labels that order
+    /// nodes; then by the hash.
+    pub fn of_node(&self, state: &NodeState) -> Option<Place> {
+        let order = self.orders.binary_search(&state.turn.order).ok()? as u64;
+        let selected = u64::from(state.selected.trailing_zeros());
+        Some(Place(selected << 56 | order << 40 | state.turn.shuffle >> 24))
+    }
+}

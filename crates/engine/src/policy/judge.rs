@@ -1,0 +1,203 @@
+//! What is told to the analysis of a roll-out, and what its verdict does.
+
+use everynode_analysis::Verdict;
+use everynode_api::RolloutStatus;
+use everynode_model::LabelSelector;
+use hashbrown::HashMap;
+
+use crate::base::{Time, Uid};
+use crate::daemonset::DaemonSetState;
+use crate::engine::Engine;
+use crate::facts::{PodFact, Samples};
+use crate::ids::{NodeId, PodId};
+use crate::pods::{Place, UNREAD};
+use crate::tables::Tables;
+
+use super::analysis::{Counts, Fresh, View, sentence};
+use super::node_state::NodeState;
+use super::reason::Cause;
+use super::rollout::RolloutState;
+
+/// A DaemonSet whose pods are to be measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampled {
+    /// Which one.
+    pub daemonset: Uid,
+    /// Where its pods are.
+    pub namespace: String,
+    /// Which labels they have.
+    pub selector: LabelSelector,
+    /// How often.
+    pub every_seconds: i64,
+}
+
+impl Engine {
+    /// Reads how the containers of a pod stand, where that may matter: `was_ready` is what was known before, nothing of a
+    /// new pod.
+    pub(crate) fn note_signs(&mut self, id: PodId, was_ready: Option<bool>, fact: &PodFact<'_>) {
+        let Some(row) = self.tables.pods.get_mut(id) else { return };
+        let Place::Member(daemonset) = row.place else { return };
+        let rollout = self.daemonsets.with_rollout(daemonset).and_then(|(_, rollout)| rollout.as_mut());
+        let analysis = rollout.and_then(|rollout| rollout.analysis.as_mut());
+        let became_ready = row.ready && was_ready != Some(true);
+        if analysis.is_none() && !became_ready && was_ready.is_some() {
+            return;
+        }
+        let history = fact.statuses.history();
+        if became_ready {
+            let started = history.running_since_seconds.map(Time::from_seconds);
+            let took = started.map(|started| row.ready_since.seconds().saturating_sub(started.seconds()));
+            row.seconds_to_ready = took.and_then(|took| u16::try_from(took).ok()).unwrap_or(UNREAD);
+        }
+        let restarts = u16::try_from(history.restarts).unwrap_or(UNREAD).min(UNREAD - 1);
+        let known = std::mem::replace(&mut row.restarts, restarts);
+        let Some(analysis) = analysis else { return };
+        // All that has happened to a pod which is younger than the block counts; of others what comes.
+        let is_young = analysis.open_since().is_some_and(|since| row.created >= since.second());
+        let known = if known != UNREAD || !is_young { known } else { 0 };
+        let restarts = u32::from(restarts.saturating_sub(known));
+        analysis.count(
+            row.node,
+            Counts {
+                restarts,
+                oom_kills: u32::from(restarts > 0 && history.was_oom_killed),
+                readiness_flaps: u32::from(was_ready == Some(true) && !row.ready && !row.deleting),
+            },
+        );
+    }
+
+    /// Takes in what the pods of a DaemonSet take.
+    pub(crate) fn observe_samples(&mut self, samples: &Samples<'_>) {
+        let is_it =
+            |daemonset: &&DaemonSetState| daemonset.key.uid == samples.daemonset && daemonset.spec.is_some();
+        let Some(id) = self.daemonsets.iter().find(is_it).map(|daemonset| daemonset.id) else { return };
+        let Some((daemonset, Some(rollout))) = self.daemonsets.with_rollout(id) else { return };
+        let Some(analysis) = &mut rollout.analysis else { return };
+        let by_name: HashMap<&str, (NodeId, PodId)> = daemonset
+            .assignments
+            .iter()
+            .filter_map(|(&node, assignment)| self.tables.newest_pod(node, assignment.first))
+            .collect();
+        for sample in samples.pods {
+            if let Some(&(node, pod)) = by_name.get(sample.pod) {
+                analysis.sample(node, pod, sample.at, sample.cpu_cores, sample.memory_bytes);
+            }
+        }
+        let assignments = &daemonset.assignments;
+        analysis.forget_absent(assignments.len(), |node| assignments.contains_key(&node));
+    }
+
+    /// The DaemonSets whose pods' levels are compared, so that somebody has to measure them.
+    pub fn sampled(&self) -> Vec<Sampled> {
+        let sampled = |(daemonset, rollout): (&DaemonSetState, &RolloutState)| {
+            Some(Sampled {
+                daemonset: daemonset.key.uid,
+                namespace: daemonset.key.namespace.clone(),
+                selector: daemonset.spec.as_ref()?.fact.selector.clone(),
+                every_seconds: rollout.analysis.as_ref()?.sampled_every_seconds()?,
+            })
+        };
+        self.daemonsets.rollouts().filter_map(sampled).collect()
+    }
+}
+
+impl Tables {
+    /// The newest pod of an assignment that stays, by name: of two the older one is on its way out.
+    fn newest_pod(&self, node: NodeId, first: PodId) -> Option<(&str, (NodeId, PodId))> {
+        let (mut next, mut newest) = (first, None);
+        while let Some(row) = self.pods.get(next) {
+            let is_newer = newest.is_none_or(|(_, created)| row.created >= created);
+            if is_newer && !row.is_leaving() {
+                newest = Some((next, row.created));
+            }
+            next = row.next;
+        }
+        let (pod, _) = newest?;
+        Some((&self.pods.get(pod)?.name, (node, pod)))
+    }
+
+    /// Looks at what nodes have shown, when it is time for that.
+    pub(super) fn judge(&mut self, daemonset: &DaemonSetState, rollout: &mut RolloutState, now: Time) {
+        if !rollout.is_judged() {
+            return;
+        }
+        let may_wait = rollout.may_wait_for_verdict(now);
+        let begun = rollout.started_at.unwrap_or_default().second();
+        let RolloutState { analysis: Some(analysis), nodes, .. } = rollout else { return };
+        let verdict = analysis.report().map(|report| report.verdict);
+        let view = View { tables: self, nodes, begun };
+        if !analysis.look(&view, may_wait, now) {
+            return;
+        }
+        let worse = analysis.report().filter(|report| report.verdict == Verdict::Worse);
+        if let Some(report) = worse.filter(|_| verdict != Some(Verdict::Worse)) {
+            let hash = rollout.hash.clone().unwrap_or_default();
+            let message = format!("Revision {hash} is worse: {}", sentence(report));
+            self.record(daemonset, true, "RolloutWorse", message);
+        }
+    }
+}
+
+impl RolloutState {
+    /// Takes up what the status says of the analysis.
+    pub(super) fn resume_analysis(&mut self, said: &RolloutStatus, nodes: &[NodeState]) {
+        if let Some((analysis, said)) = self.analysis.as_mut().zip(said.analysis.as_ref()) {
+            analysis.resume(said, nodes);
+        }
+    }
+
+    /// The revision is compared with the one before.
+    pub fn is_judged(&self) -> bool {
+        self.analysis.is_some()
+            && self.last_good.is_some()
+            && !self.needs_no_waves()
+            && !self.phase.is_ended()
+    }
+
+    /// The wave under way is watched, and may be watched for longer.
+    fn may_wait_for_verdict(&self, now: Time) -> bool {
+        let Some(analysis) = &self.analysis else { return false };
+        let until = self.wave_done_at.map(|at| at.plus_millis(analysis.spec().max_bake_seconds * 1000));
+        !self.is_last_wave() && until.is_some_and(|until| now < until)
+    }
+
+    /// The wave under way is the last one: nobody is left to compare it with.
+    pub(super) fn is_last_wave(&self) -> bool {
+        self.wave + 1 >= self.policy.spec.waves.len()
+    }
+
+    /// When the open block of the wave that is watched closes.
+    pub(super) fn watched_until(&self) -> Option<Time> {
+        let analysis = self.analysis.as_ref().filter(|_| self.is_judged() && !self.is_last_wave())?;
+        analysis.closes_at()
+    }
+
+    /// What nodes have shown halts the roll-out: the revision is worse, or a wave ends without a verdict that it must
+    /// have.
+    pub(super) fn judged(&self, now: Time) -> Option<Cause> {
+        let analysis = self.analysis.as_ref().filter(|_| self.is_judged())?;
+        let said = analysis.report().map(sentence);
+        if analysis.is_worse() {
+            return Some(Cause::Worse { sentence: said.unwrap_or_default() });
+        }
+        let is_over = !self.is_last_wave() && self.baked_at().is_some_and(|at| at <= now);
+        (is_over && analysis.lacks_verdict())
+            .then(|| Cause::Unjudged { number: self.wave + 1, sentence: said })
+    }
+
+    /// The pod of a node that is well is replaced.
+    pub(super) fn touch(&mut self, state: &NodeState, ready_seconds: Option<u16>, now: Time) {
+        if let Some(analysis) = &mut self.analysis {
+            analysis.touch(state, ready_seconds, Fresh::New, now);
+        }
+    }
+
+    /// Nodes of the wave under way have been gathered, when it is complete; when to look at them.
+    pub(super) fn gather(&mut self, now: Time) -> Option<Time> {
+        let is_done = self.wave_done_at.is_some();
+        if !self.is_judged() {
+            return None;
+        }
+        self.analysis.as_mut()?.gather(is_done, now)
+    }
+}

@@ -1,0 +1,310 @@
+//! Roll-outs that are judged by what their nodes show: what halts them, what does not, and what survives a leader.
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+
+mod common;
+
+use common::fleet::{Fleet, Image, runs};
+use common::{Pod, change_image, rolling};
+use everynode_engine::{Fact, Sample, Samples, Uid};
+use serde_json::{Value, json};
+
+/// What pods take: by node, image and second.
+type Level = fn(u64, &str, i64) -> f64;
+
+/// A fleet whose pods somebody measures.
+struct Watched {
+    fleet: Fleet,
+    cpu: Level,
+    /// The share of samples that are not there, in per cent.
+    missing_percent: u64,
+}
+
+const TICK_SECONDS: i64 = 10;
+
+/// A number that nobody has chosen.
+fn hash(parts: &[u64]) -> u64 {
+    parts.iter().fold(0xcbf2_9ce4_8422_2325, |hash, part| {
+        let mixed = (hash ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ mixed >> 29
+    })
+}
+
+/// Nodes differ by half, and each varies by a tenth.
+fn usual(node: u64, _: &str, second: i64) -> f64 {
+    let level = 0.1 + 0.1 * (hash(&[node]) % 100) as f64 / 100.0;
+    level * (0.9 + 0.2 * (hash(&[node, second as u64]) % 100) as f64 / 100.0)
+}
+
+/// The same, and twice as much with the new image.
+fn doubled(node: u64, image: &str, second: i64) -> f64 {
+    usual(node, image, second) * if image == "i:2" { 2.0 } else { 1.0 }
+}
+
+fn waves() -> Value {
+    json!([{"name": "canary", "nodes": 10}, {"name": "some", "nodes": 40}, {"name": "all", "nodes": "100%"}])
+}
+
+fn policy(analysis: Value) -> Value {
+    let mut all = json!({"beforeSeconds": 120, "settleSeconds": 10, "afterSeconds": 60, "mode": "Halt"});
+    all.as_object_mut().unwrap().extend(analysis.as_object().unwrap().clone());
+    let failure = json!({"budget": 5, "action": "Rollback"});
+    json!({"waves": waves(), "maxUnavailable": 10, "failure": failure, "analysis": all})
+}
+
+impl Watched {
+    fn new(nodes: usize, analysis: Value, cpu: Level) -> Watched {
+        let fleet = Fleet::new(nodes, rolling(10, 0)).with_policy(policy(analysis));
+        let mut watched = Watched { fleet, cpu, missing_percent: 0 };
+        watched.pass(200, &|_, _| {});
+        watched
+    }
+
+    fn update(&mut self) {
+        change_image(&mut self.fleet.cluster, self.fleet.uid, "i:2");
+    }
+
+    /// Time passes; `live` is what else pods do in each tick.
+    fn pass(&mut self, seconds: i64, live: &dyn Fn(&mut Watched, i64)) {
+        for _ in 0..seconds / TICK_SECONDS {
+            let now = self.fleet.cluster.now.plus_millis(TICK_SECONDS * 1000);
+            self.fleet.cluster.now = now;
+            self.sample();
+            live(self, now.seconds());
+            while self.fleet.cluster.step() > 0
+                || !self.fleet.cluster.objects.told.is_empty()
+                || self.fleet.work(&|_: &str| Image::Runs)
+            {}
+        }
+    }
+
+    /// Until it is over, for two hours at most.
+    fn roll(&mut self, live: &dyn Fn(&mut Watched, i64)) {
+        self.update();
+        for _ in 0..720 {
+            self.pass(TICK_SECONDS, live);
+            if ["Complete", "RolledBack", "Halted"].contains(&self.fleet.phase()) {
+                return;
+            }
+        }
+        panic!("it does not end: {:#}", self.fleet.entry());
+    }
+
+    fn sample(&mut self) {
+        let now = self.fleet.cluster.now;
+        let seen = hash(&[now.0 as u64]);
+        let objects = &self.fleet.cluster.objects;
+        let measured = objects
+            .pods
+            .values()
+            .filter(|pod| pod.ready)
+            .filter(|pod| hash(&[seen, pod.uid.0 as u64]) % 100 >= self.missing_percent);
+        let values: Vec<(String, f64)> = measured
+            .map(|pod| (pod.name.clone(), (self.cpu)(node_of(pod), &objects.image(pod), now.seconds())))
+            .collect();
+        let pods: Vec<Sample<'_>> = values
+            .iter()
+            .map(|(pod, cpu_cores)| Sample { pod, at: now, cpu_cores: *cpu_cores, memory_bytes: 1e8 })
+            .collect();
+        let samples = Samples { daemonset: self.fleet.uid, pods: &pods };
+        self.fleet.cluster.engine.observe(Fact::Samples(samples), now);
+    }
+
+    fn analysis(&self) -> &Value {
+        &self.fleet.entry()["analysis"]
+    }
+
+    fn verdict(&self) -> &str {
+        self.analysis()["verdict"].as_str().unwrap_or("none")
+    }
+
+    fn has_new(&self) -> usize {
+        self.fleet.pods_with("i:2")
+    }
+}
+
+fn node_of(pod: &Pod) -> u64 {
+    pod.node.as_ref().unwrap()[1..].parse().unwrap()
+}
+
+/// Everything but CPU is left out: nobody measures it here.
+fn only(name: &str) -> Value {
+    json!({"signals": [{"name": name}]})
+}
+
+fn with(mut analysis: Value, key: &str, value: Value) -> Value {
+    analysis[key] = value;
+    analysis
+}
+
+#[test]
+fn a_revision_that_takes_twice_the_cpu_halts_at_the_canary_and_goes_back() {
+    let mut watched = Watched::new(100, only("cpu"), doubled);
+    watched.roll(&|_, _| {});
+    assert_eq!((watched.fleet.phase(), watched.verdict(), watched.has_new()), ("RolledBack", "Worse", 0));
+    let message = watched.fleet.entry()["message"].as_str().unwrap();
+    assert!(message.starts_with("the revision is worse: cpu is higher by"), "{message}");
+    assert_eq!(watched.analysis()["basis"], "Randomised");
+    let events = &watched.fleet.cluster.events;
+    let told: Vec<&String> =
+        events.iter().filter(|(reason, _)| *reason == "RolloutWorse").map(|(_, message)| message).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
+fn a_good_revision_is_not_halted_while_load_rises_by_half() {
+    fn stepped(node: u64, image: &str, second: i64) -> f64 {
+        usual(node, image, second) * if second % 400 < 200 { 1.5 } else { 1.0 }
+    }
+    let mut watched = Watched::new(100, only("cpu"), stepped);
+    watched.roll(&|_, _| {});
+    assert_eq!((watched.fleet.phase(), watched.has_new()), ("Complete", 100));
+    assert_ne!(watched.verdict(), "Worse");
+}
+
+#[test]
+fn what_is_only_observed_is_said_and_does_nothing() {
+    let mut watched = Watched::new(100, with(only("cpu"), "mode", "Observe".into()), doubled);
+    watched.roll(&|_, _| {});
+    assert_eq!((watched.fleet.phase(), watched.verdict(), watched.has_new()), ("Complete", "Worse", 100));
+}
+
+#[test]
+fn without_a_measure_it_is_blind_which_is_no_success() {
+    let check = |undecided: &str, expected: (&str, &str, usize)| {
+        let mut watched = Watched::new(100, with(only("cpu"), "undecided", undecided.into()), usual);
+        watched.missing_percent = 100;
+        watched.pass(300, &|_, _| {});
+        watched.roll(&|_, _| {});
+        assert_eq!((watched.fleet.phase(), watched.verdict(), watched.has_new()), expected, "{undecided}");
+    };
+    check("Proceed", ("Complete", "Blind", 100));
+    check("Halt", ("RolledBack", "Blind", 0));
+}
+
+/// Containers of the new image end now and then, on half of the nodes.
+fn restart_some(watched: &mut Watched, second: i64) {
+    let objects = &mut watched.fleet.cluster.objects;
+    let new: Vec<Uid> =
+        objects.pods.values().filter(|pod| objects.image(pod) == "i:2").map(|pod| pod.uid).collect();
+    for uid in new {
+        let node = node_of(&objects.pods[&uid]);
+        if node % 2 == 0 && hash(&[node, second as u64]) % 4 == 0 {
+            objects.change_pod(uid, |pod| pod.restarts += 1);
+        }
+    }
+}
+
+#[test]
+fn containers_that_end_now_and_then_are_found_without_any_measure() {
+    let mut watched = Watched::new(100, only("restarts"), usual);
+    watched.missing_percent = 100;
+    watched.roll(&restart_some);
+    assert_eq!((watched.fleet.phase(), watched.verdict()), ("RolledBack", "Worse"));
+    let message = watched.fleet.entry()["message"].as_str().unwrap();
+    assert!(message.starts_with("the revision is worse: restarts happened on"), "{message}");
+}
+
+#[test]
+fn a_leader_that_goes_takes_the_open_block_with_it_and_nothing_else() {
+    // A change that a canary alone does not show.
+    fn higher(node: u64, image: &str, second: i64) -> f64 {
+        usual(node, image, second) * if image == "i:2" { 1.35 } else { 1.0 }
+    }
+    let evidence = |fails_over: bool| {
+        let mut watched = Watched::new(100, with(only("cpu"), "mode", "Observe".into()), higher);
+        watched.update();
+        while watched.fleet.entry()["wave"] != json!(2) {
+            watched.pass(TICK_SECONDS, &|_, _| {});
+        }
+        let said = watched.analysis().clone();
+        if fails_over {
+            watched.fleet.fail_over();
+            watched.pass(TICK_SECONDS, &|_, _| {});
+        }
+        (said.clone(), watched.analysis().clone())
+    };
+    let (said, goes_on) = evidence(true);
+    assert_eq!(said["signals"][0]["evidence"], goes_on["signals"][0]["evidence"]);
+    assert_eq!(said["frontier"], goes_on["frontier"]);
+    assert_eq!(said["verdict"], evidence(false).1["verdict"]);
+    assert!(!said["signals"][0]["evidence"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn who_comes_first_is_chance_and_the_same_for_every_leader() {
+    let first = |analysis: Value| {
+        let mut watched = Watched::new(100, analysis, usual);
+        watched.update();
+        watched.pass(60, &|_, _| {});
+        let objects = &watched.fleet.cluster.objects;
+        let new = objects.pods.values().filter(|pod| objects.image(pod) == "i:2");
+        let mut nodes: Vec<u64> = new.map(node_of).collect();
+        nodes.sort_unstable();
+        nodes
+    };
+    let nodes = first(only("cpu"));
+    assert_eq!(nodes.len(), 10);
+    assert_ne!(nodes, (0..10).collect::<Vec<u64>>());
+    assert_eq!(nodes, first(only("restarts")), "the order hangs on nothing but the names");
+}
+
+#[test]
+fn a_wave_that_waits_for_a_verdict_is_watched_for_longer_and_not_for_ever() {
+    let analysis = with(with(only("cpu"), "undecided", "Wait".into()), "maxBakeSeconds", 400.into());
+    let mut watched = Watched::new(100, analysis, usual);
+    watched.missing_percent = 100;
+    watched.pass(300, &|_, _| {});
+    watched.update();
+    let mut watched_for = 0;
+    while watched.fleet.entry()["wave"] != json!(2) {
+        watched.pass(TICK_SECONDS, &|_, _| {});
+        watched_for += TICK_SECONDS;
+        assert!(watched_for < 700, "{:#}", watched.fleet.entry());
+    }
+    assert!(watched_for >= 400, "{watched_for}");
+}
+
+#[test]
+fn only_nodes_of_one_stratum_are_compared() {
+    // All nodes of one kind get hotter while the canary runs, whatever they run.
+    fn shocked(node: u64, image: &str, second: i64) -> f64 {
+        usual(node, image, second) * if node % 3 == 0 && second % 100_000 > 350 { 3.0 } else { 1.0 }
+    }
+    let analysis = with(only("cpu"), "strata", json!(["kind"]));
+    let mut watched = Watched::new(90, analysis, shocked);
+    for index in 0..90 {
+        let mut node = common::plain_node(index);
+        node.labels.push(("kind".to_owned(), (index % 3).to_string()));
+        node.labels.sort();
+        watched.fleet.cluster.objects.set_node(node);
+    }
+    watched.roll(&|_, _| {});
+    assert_eq!(watched.fleet.phase(), "Complete");
+}
+
+#[test]
+fn another_try_after_a_verdict_is_judged_anew() {
+    let mut watched = Watched::new(100, only("cpu"), doubled);
+    watched.roll(&|_, _| {});
+    let hash = watched.fleet.hash();
+    watched.fleet.annotate("retry", format!("{hash}/1"));
+    watched.cpu = usual;
+    for _ in 0..200 {
+        watched.pass(TICK_SECONDS, &|_, _| {});
+    }
+    assert_eq!((watched.fleet.phase(), watched.has_new()), ("Complete", 100), "{:#}", watched.fleet.entry());
+}
+
+#[test]
+fn without_an_analysis_nodes_come_by_name_and_nothing_is_said() {
+    let waves = json!([{"nodes": 10, "gate": "Manual"}, {"nodes": "100%"}]);
+    let policy = json!({"waves": waves, "maxUnavailable": 10});
+    let mut fleet = Fleet::new(30, rolling(10, 0)).with_policy(policy);
+    change_image(&mut fleet.cluster, fleet.uid, "i:2");
+    fleet.roll(runs);
+    let objects = &fleet.cluster.objects;
+    let new = objects.pods.values().filter(|pod| objects.image(pod) == "i:2");
+    let nodes: std::collections::BTreeSet<u64> = new.map(node_of).collect();
+    assert_eq!(nodes, (0..10).collect());
+    assert_eq!(fleet.entry()["analysis"], Value::Null);
+}
