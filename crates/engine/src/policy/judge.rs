@@ -125,7 +125,7 @@ impl Tables {
         let begun = rollout.started_at.unwrap_or_default().second();
         let RolloutState { analysis: Some(analysis), nodes, .. } = rollout else { return };
         let verdict = analysis.report().map(|report| report.verdict);
-        let view = View { tables: self, nodes, begun };
+        let view = View { pods: &self.pods, labels: &self.nodes, nodes, begun };
         if !analysis.look(&view, may_wait, now) {
             return;
         }

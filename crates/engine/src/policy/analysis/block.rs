@@ -7,10 +7,11 @@ use everynode_api::AnalysisSpec;
 use hashbrown::HashMap;
 
 use crate::base::Time;
+use crate::nodes::Nodes;
 use crate::placement::NodeView as _;
+use crate::pods::Pods;
 use crate::policy::node_state::{Daemon, Health, NodeState, Turn};
 use crate::policy::nodes::RolloutNodes;
-use crate::tables::Tables;
 
 use super::levels::Levels;
 use super::places::Places;
@@ -21,7 +22,8 @@ const UNTOUCHED_LIMIT: usize = 2 * CONTROLS_LIMIT;
 
 /// What is known of the nodes of a roll-out.
 pub(crate) struct View<'a> {
-    pub tables: &'a Tables,
+    pub pods: &'a Pods,
+    pub labels: &'a Nodes,
     pub nodes: &'a RolloutNodes,
     /// When the roll-out began, in whole seconds.
     pub begun: Time,
@@ -131,7 +133,7 @@ impl Making<'_> {
                     Reading::of_change(before, &after, one.floor)
                 }
                 Signal::TimeToReady => {
-                    let is = self.view.tables.pods.get(pod.id).and_then(|row| row.ready_seconds());
+                    let is = self.view.pods.get(pod.id).and_then(|row| row.ready_seconds());
                     let change =
                         |(was, is): (u16, u16)| Reading::of_single(f64::from(was), f64::from(is), one.floor);
                     was_ready_in.zip(is).map_or(Reading::MISSING, change)
@@ -147,7 +149,7 @@ impl Making<'_> {
 
     /// The group of a node: those that have the same labels, of which only the order of the groups matters.
     fn group_of(&mut self, state: &NodeState) -> usize {
-        let view = self.view.tables.nodes.view(state.node);
+        let view = self.view.labels.view(state.node);
         let strata = self.spec.strata.iter().map(|key| view.label(key).unwrap_or_default().into()).collect();
         let groups = &mut self.groups;
         *self.by_labels.entry((state.turn.order.clone(), strata)).or_insert_with(|| {
