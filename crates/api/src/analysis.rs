@@ -1,6 +1,8 @@
 //! How a roll-out is judged by what its nodes show: `spec.analysis` of a RolloutPolicy, and what its status says of it.
 
-use everynode_analysis::{CountRule, FalseHalts, LevelRule, NUMBERS, Rise, Rule, Share, Signal, Verdict};
+use everynode_analysis::{
+    Controls, CountRule, FalseHalts, LevelRule, NUMBERS, Rise, Rule, Share, Signal, Verdict,
+};
 use everynode_model::json::{items, text};
 use everynode_model::quantity;
 use serde_json::{Value, json};
@@ -104,8 +106,11 @@ impl AnalysisSpec {
         let chance = percent(&spec["falseHalts"]).and_then(|chance| FalseHalts::from_percent(chance).ok());
         let mut signals: Vec<SignalSpec> =
             items(&spec["signals"]).filter_map(SignalSpec::from_json).collect();
+        let baseline_nodes = spec["baseline"]["nodes"].as_u64().and_then(|n| n.try_into().ok()).unwrap_or(0);
         if signals.is_empty() {
-            signals = Signal::ALL.map(SignalSpec::usual).into();
+            // What is compared with restarted nodes says nothing where there are none.
+            let is_shown = |one: &Signal| baseline_nodes > 0 || one.controls() == Controls::Untouched;
+            signals = Signal::ALL.into_iter().filter(is_shown).map(SignalSpec::usual).collect();
         }
         AnalysisSpec {
             mode: if spec["mode"] == "Halt" { AnalysisMode::Halt } else { AnalysisMode::Observe },
@@ -114,7 +119,7 @@ impl AnalysisSpec {
             settle_seconds: seconds("settleSeconds", 120),
             after_seconds: seconds("afterSeconds", 600),
             strata: items(&spec["strata"]).filter_map(Value::as_str).map(str::to_owned).collect(),
-            baseline_nodes: spec["baseline"]["nodes"].as_u64().and_then(|n| n.try_into().ok()).unwrap_or(0),
+            baseline_nodes,
             undecided: match spec["undecided"].as_str() {
                 Some("Wait") => Undecided::Wait,
                 Some("Halt") => Undecided::Halt,

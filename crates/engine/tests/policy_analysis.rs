@@ -15,6 +15,7 @@ type Level = fn(u64, &str, i64) -> f64;
 struct Watched {
     fleet: Fleet,
     cpu: Level,
+    memory: fn(&Pod, &str, i64) -> f64,
     /// The share of samples that are not there, in per cent.
     missing_percent: u64,
 }
@@ -54,7 +55,7 @@ fn policy(analysis: Value) -> Value {
 impl Watched {
     fn new(nodes: usize, analysis: Value, cpu: Level) -> Watched {
         let fleet = Fleet::new(nodes, rolling(10, 0)).with_policy(policy(analysis));
-        let mut watched = Watched { fleet, cpu, missing_percent: 0 };
+        let mut watched = Watched { fleet, cpu, memory: |_, _, _| 1e8, missing_percent: 0 };
         watched.pass(200, &|_, _| {});
         watched
     }
@@ -98,12 +99,15 @@ impl Watched {
             .values()
             .filter(|pod| pod.ready)
             .filter(|pod| hash(&[seen, pod.uid.0 as u64]) % 100 >= self.missing_percent);
-        let values: Vec<(String, f64)> = measured
-            .map(|pod| (pod.name.clone(), (self.cpu)(node_of(pod), &objects.image(pod), now.seconds())))
-            .collect();
+        let value = |pod: &Pod| {
+            let image = objects.image(pod);
+            let cpu = (self.cpu)(node_of(pod), &image, now.seconds());
+            (pod.name.clone(), cpu, (self.memory)(pod, &image, now.seconds()))
+        };
+        let values: Vec<(String, f64, f64)> = measured.map(value).collect();
         let pods: Vec<Sample<'_>> = values
             .iter()
-            .map(|(pod, cpu_cores)| Sample { pod, at: now, cpu_cores: *cpu_cores, memory_bytes: 1e8 })
+            .map(|&(ref pod, cpu_cores, memory_bytes)| Sample { pod, at: now, cpu_cores, memory_bytes })
             .collect();
         let samples = Samples { daemonset: self.fleet.uid, pods: &pods };
         self.fleet.cluster.engine.observe(Fact::Samples(samples), now);
@@ -307,4 +311,54 @@ fn without_an_analysis_nodes_come_by_name_and_nothing_is_said() {
     let nodes: std::collections::BTreeSet<u64> = new.map(node_of).collect();
     assert_eq!(nodes, (0..10).collect());
     assert_eq!(fleet.entry()["analysis"], Value::Null);
+}
+
+/// Of memory old pods have more than fresh ones, whatever they run.
+fn aged(pod: &Pod, image: &str, now: i64) -> f64 {
+    let age = (now - pod.created.seconds()).min(3600) as f64;
+    let varied = 0.95 + 0.1 * (hash(&[node_of(pod), now as u64]) % 100) as f64 / 100.0;
+    let worse = if image == "i:2" { 1.8 } else { 1.0 };
+    (1e8 + age * 1e5) * varied * worse
+}
+
+/// Pods of the old image that are younger than the roll-out.
+fn fresh_of_the_old(watched: &Watched) -> usize {
+    let objects = &watched.fleet.cluster.objects;
+    let Some(begun) = watched.fleet.entry()["startedAt"].as_str() else { return 0 };
+    let is_fresh = |pod: &&Pod| everynode_model::time::format(pod.created.seconds()).as_str() >= begun;
+    objects.pods.values().filter(is_fresh).filter(|pod| objects.image(pod) == "i:1").count()
+}
+
+#[test]
+fn memory_is_compared_with_fresh_pods_of_the_old_revision_within_the_budget() {
+    let analysis = with(only("memory"), "baseline", json!({"nodes": 20}));
+    let mut watched = Watched::new(100, analysis, usual);
+    watched.memory = aged;
+    watched.fleet.budget = 10;
+    watched.pass(3600, &|_, _| {});
+    watched.update();
+    let mut restarted = 0;
+    while watched.verdict() == "none" {
+        restarted = fresh_of_the_old(&watched);
+        watched.pass(TICK_SECONDS, &|_, _| {});
+        assert!(watched.fleet.phase() != "Complete", "{:#}", watched.fleet.entry());
+    }
+    assert_eq!(restarted, 20);
+    assert_eq!((watched.verdict(), watched.fleet.phase()), ("Worse", "RollingBack"));
+    watched.pass(300, &|_, _| {});
+    assert_eq!((watched.fleet.phase(), watched.fleet.pods_with("i:1")), ("RolledBack", 100));
+}
+
+#[test]
+fn a_good_revision_is_no_worse_than_fresh_pods_of_the_old_one() {
+    fn fresh_alike(pod: &Pod, _: &str, now: i64) -> f64 {
+        aged(pod, "i:1", now)
+    }
+    let mut watched = Watched::new(100, with(only("memory"), "baseline", json!({"nodes": 20})), usual);
+    watched.memory = fresh_alike;
+    watched.fleet.budget = 10;
+    watched.pass(3600, &|_, _| {});
+    watched.roll(&|_, _| {});
+    assert_eq!((watched.fleet.phase(), watched.has_new()), ("Complete", 100));
+    assert_ne!(watched.verdict(), "Worse", "{:#}", watched.analysis());
 }

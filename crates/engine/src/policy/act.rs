@@ -17,6 +17,7 @@ use crate::tables::Tables;
 use crate::template::Template;
 
 use super::RolloutPhase;
+use super::analysis::Fresh;
 use super::look::Found;
 use super::node_state::Health;
 use super::nodes::flag;
@@ -211,6 +212,7 @@ impl Tables {
         if !rollout.policy.spec.paused && !is_halted && self.may_go_back(daemonset, rollout) {
             self.try_again(daemonset, rollout, now);
             self.replace(daemonset, rollout, budget, now);
+            self.restart_controls(daemonset, rollout, budget, now);
         }
         rollout.count(budget);
         if rollout.policy.spec.paused && !rollout.phase.is_ended() {
@@ -300,6 +302,32 @@ impl Tables {
         }
     }
 
+    /// Gives nodes that others are compared with a fresh pod of the old revision, when those of the first wave have
+    /// theirs and the budget has room.
+    fn restart_controls(
+        &mut self,
+        daemonset: &mut DaemonSetState,
+        rollout: &mut RolloutState,
+        budget: usize,
+        now: Time,
+    ) {
+        let can_be_made = self.scope == Scope::All && rollout.last_good_template.is_some();
+        if !can_be_made || rollout.nodes.has_costly() {
+            return;
+        }
+        for node in rollout.controls() {
+            let Some(state) = rollout.nodes.state(node).cloned() else { continue };
+            let Some(old) = state.old.filter(|_| rollout.has_room_on(node, budget)) else { continue };
+            let ready_seconds = self.pods.get(old.id).and_then(|row| row.ready_seconds());
+            if !self.give(daemonset, rollout, node, Order::Delete(old.id), now) {
+                return;
+            }
+            rollout.notes.disrupt(state.name().clone());
+            rollout.touch(&state, ready_seconds, Fresh::Old, now);
+            self.look_again(daemonset, rollout, node, now);
+        }
+    }
+
     /// Replaces the old pod of a node; whether that could be asked for.
     fn replace_on(
         &mut self,
@@ -312,8 +340,7 @@ impl Tables {
         let is_old = "a node in line under a policy has an old pod";
         let Some((state, old)) = self.violations.found(in_line, is_old) else { return true };
         let (name, serves, was_ready) = (state.name().clone(), state.is_available(), old.ready);
-        let was_well =
-            (state.health == Health::Well && old.available && state.new.is_none()).then(|| state.clone());
+        let was_well = (state.health == Health::Well && old.available).then(|| state.clone());
         let order = match state.new {
             None if rollout.nodes.rules.surges => Order::Surge(node),
             _ if state.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
@@ -335,7 +362,7 @@ impl Tables {
             Order::Delete(_) | Order::DeleteAsKnown(_) => drop(rollout.going.insert(uid, name)),
         }
         if let Some(state) = was_well.filter(|_| rollout.is_judged()) {
-            rollout.touch(&state, ready_seconds, now);
+            rollout.touch(&state, ready_seconds, Fresh::New, now);
         }
         self.look_again(daemonset, rollout, node, now);
         true

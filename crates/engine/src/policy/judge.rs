@@ -14,9 +14,10 @@ use crate::pods::{Place, UNREAD};
 use crate::tables::Tables;
 
 use super::analysis::{Counts, Fresh, View, sentence};
-use super::node_state::NodeState;
+use super::node_state::{Health, NodeState};
+use super::nodes::flag;
 use super::reason::Cause;
-use super::rollout::RolloutState;
+use super::rollout::{RolloutState, size};
 
 /// A DaemonSet whose pods are to be measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,18 +187,45 @@ impl RolloutState {
     }
 
     /// The pod of a node that is well is replaced.
-    pub(super) fn touch(&mut self, state: &NodeState, ready_seconds: Option<u16>, now: Time) {
-        if let Some(analysis) = &mut self.analysis {
-            analysis.touch(state, ready_seconds, Fresh::New, now);
+    pub(super) fn touch(&mut self, state: &NodeState, ready_seconds: Option<u16>, fresh: Fresh, now: Time) {
+        if let Some(analysis) = self.analysis.as_mut().filter(|_| state.new.is_none()) {
+            analysis.touch(state, ready_seconds, fresh, now);
         }
+    }
+
+    /// A pod that serves may be taken from a node within the budget.
+    pub(super) fn has_room_on(&self, node: NodeId, budget: usize) -> bool {
+        let (nodes, disrupted) = self.nodes.domain_of(node);
+        let domain = self.policy.spec.domain.as_ref().map(|domain| size(domain.max_unavailable, nodes));
+        self.notes.disrupted().len() < budget && domain.is_none_or(|bound| disrupted < bound)
+    }
+
+    /// Nodes that are to get a fresh pod of the old revision: of the last ones in the order those that have not got it.
+    /// Nothing but their turn has chosen them. With a pod beside the old one no pod of the old revision can be made.
+    pub(super) fn controls(&self) -> Vec<NodeId> {
+        let wanted = self.analysis.as_ref().map_or(0, |analysis| analysis.spec().baseline_nodes);
+        if self.wave > 0 || wanted == 0 || !self.is_judged() || self.nodes.rules.surges {
+            return Vec::new();
+        }
+        let begun = self.nodes.rules.begun;
+        let can_show = |state: &&NodeState| {
+            let is_old = state.old.is_some_and(|old| old.available || old.created >= begun);
+            is_old && state.new.is_none() && state.health == Health::Well && !state.is_unsettled
+        };
+        let is_outside = |state: &&NodeState| !self.nodes.has(state.node, flag::MEMBER);
+        let last = self.nodes.in_turn().rev().filter(is_outside).filter(can_show).take(wanted);
+        let is_left = |state: &&NodeState| {
+            state.old.is_some_and(|old| old.available && old.created < begun) && !state.is_busy
+        };
+        last.filter(is_left).map(|state| state.node).collect()
     }
 
     /// Nodes of the wave under way have been gathered, when it is complete; when to look at them.
     pub(super) fn gather(&mut self, now: Time) -> Option<Time> {
-        let is_done = self.wave_done_at.is_some();
         if !self.is_judged() {
             return None;
         }
+        let is_done = self.wave_done_at.is_some() && self.controls().is_empty();
         self.analysis.as_mut()?.gather(is_done, now)
     }
 }

@@ -198,7 +198,7 @@ impl RolloutNodes {
     }
 
     /// All nodes in the order in which they are taken.
-    pub fn in_turn(&self) -> impl Iterator<Item = &NodeState> {
+    pub fn in_turn(&self) -> impl DoubleEndedIterator<Item = &NodeState> {
         self.turns.values().filter_map(|node| self.state(*node))
     }
 
@@ -218,11 +218,16 @@ impl RolloutNodes {
         domain.map_or((0, 0), |tally| (tally.nodes, tally.disrupted))
     }
 
-    /// There are nodes whose pods are to be replaced within the budget, and nothing else is to be done or under way.
+    /// There are nodes whose pods are to be replaced within the budget.
+    pub fn has_costly(&self) -> bool {
+        self.domains.values().any(|tally| !tally.costly.is_empty())
+    }
+
+    /// There are such nodes, and nothing else is to be done or under way.
     pub fn has_costly_alone(&self) -> bool {
         let is_at_rest = self.count(flag::STARTING) == 0 && self.count(flag::SURGING) == 0;
         let has_other = !self.free.is_empty() || !self.empty.is_empty();
-        is_at_rest && !has_other && self.domains.values().any(|tally| !tally.costly.is_empty())
+        is_at_rest && !has_other && self.has_costly()
     }
 
     /// The next node after another one whose pod can be replaced at no cost.

@@ -227,9 +227,11 @@ impl Analysis {
         self.spec.needs_samples().then(|| levels::slot_seconds(&self.spec).min(SAMPLE_SECONDS))
     }
 
-    /// When the open block closes, if that is known.
+    /// When the open block closes, at the latest.
     pub fn closes_at(&self) -> Option<Time> {
-        self.open.as_ref()?.closes_at
+        let open = self.open.as_ref()?;
+        let latest = self.spec.after_seconds + self.spec.bake_seconds();
+        Some(open.closes_at.unwrap_or(open.opened_at.plus_millis(latest * 1000)))
     }
 
     /// What the evidence says.
