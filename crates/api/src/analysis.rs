@@ -1,7 +1,8 @@
 //! How a roll-out is judged by what its nodes show: `spec.analysis` of a RolloutPolicy, and what its status says of it.
 
 use everynode_analysis::{
-    Controls, CountRule, FalseHalts, LevelRule, NUMBERS, Rise, Rule, Share, Signal, Verdict,
+    Basis, Controls, CountRule, FalseHalts, LevelRule, NUMBERS, Plan, Rise, Rule, Share, Signal, Verdict,
+    Watch,
 };
 use everynode_model::json::{items, text};
 use everynode_model::quantity;
@@ -128,6 +129,12 @@ impl AnalysisSpec {
             max_bake_seconds: seconds("maxBakeSeconds", 3600),
             signals,
         }
+    }
+
+    /// How it is judged, where nodes come by their turn so.
+    pub fn plan(&self, basis: Basis) -> Plan {
+        let watches = self.signals.iter().map(|one| Watch { signal: one.signal, rule: one.rule });
+        Plan::new(&watches.collect::<Vec<Watch>>(), self.false_halts, basis)
     }
 
     /// How long the nodes of a wave are watched at least: until their windows have closed.

@@ -34,6 +34,9 @@ const ROLLOUTS_ROLE: &str = include_str!("../kustomize/components/scope-rollouts
 /// The rule by which a template may be written back, as deploy/kustomize/components/rewrite-template has it.
 const REWRITE_RULE: &str = "- apiGroups: [apps]\n  resources: [daemonsets]\n  verbs: [patch]\n";
 
+/// The rule by which it may be asked what pods take, as deploy/kustomize/components/pod-metrics has it.
+const METRICS_RULE: &str = "- apiGroups: [metrics.k8s.io]\n  resources: [pods]\n  verbs: [list]\n";
+
 /// The image of this version.
 const IMAGE: &str = concat!("everynode:", env!("CARGO_PKG_VERSION"));
 
@@ -70,6 +73,9 @@ pub struct InstallArgs {
     /// In scope rollouts, grant the writing back of templates, for policies with failure.rewriteTemplate
     #[arg(long)]
     rewrite_template: bool,
+    /// Grant the reading of what pods take from metrics.k8s.io, for policies with an analysis of cpu or memory
+    #[arg(long)]
+    with_metrics: bool,
 }
 
 /// Arguments of `uninstall`.
@@ -197,11 +203,14 @@ async fn connect(cluster: &ClusterArgs) -> Result<Client, Failure> {
 }
 
 fn with_options(text: &str, args: &InstallArgs) -> String {
-    let text = match (text == ROLE && args.scope == "rollouts", args.rewrite_template) {
-        (true, true) => format!("{ROLLOUTS_ROLE}{REWRITE_RULE}"),
-        (true, false) => ROLLOUTS_ROLE.to_owned(),
-        (false, _) => text.to_owned(),
+    let mut text = match text == ROLE && args.scope == "rollouts" {
+        true => ROLLOUTS_ROLE.to_owned(),
+        false => text.to_owned(),
     };
+    if text == ROLE || text == ROLLOUTS_ROLE {
+        let rules = [(args.rewrite_template, REWRITE_RULE), (args.with_metrics, METRICS_RULE)];
+        rules.iter().filter(|(is_wanted, _)| *is_wanted).for_each(|(_, rule)| text.push_str(rule));
+    }
     text.replace(IMAGE_LINE, &format!("image: {}\n", args.image))
         .replace(REPLICAS_LINE, &format!("replicas: {}\n", args.replicas))
         .replace(SCOPE_LINE, &format!("- --scope={}\n", args.scope))

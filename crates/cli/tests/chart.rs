@@ -98,6 +98,8 @@ fn install_prints_the_objects_of_the_kustomize_base() {
     check(&[], &[]);
     check(&["scope-rollouts"], &["--scope", "rollouts"]);
     check(&["scope-rollouts", "rewrite-template"], &["--scope", "rollouts", "--rewrite-template"]);
+    check(&["pod-metrics"], &["--with-metrics"]);
+    check(&["scope-rollouts", "pod-metrics"], &["--scope", "rollouts", "--with-metrics"]);
 }
 
 /// What kustomize makes of the base with these components.
@@ -131,6 +133,7 @@ fn the_chart_makes_the_objects_of_the_base_but_for_the_namespace() {
     check(&json!({"scope": "rollouts"}), &["--scope", "rollouts"]);
     let rewrites = json!({"scope": "rollouts", "rewriteTemplate": true});
     check(&rewrites, &["--scope", "rollouts", "--rewrite-template"]);
+    check(&json!({"podMetrics": true}), &["--with-metrics"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use common::bare::Bare;
 use common::native::DEFINITION;
 use common::over::over;
 use common::{LIMIT, eventually, get};
+use everynode_api::AnalysisSpec;
 use everynode_apimachinery::definition;
 use everynode_client::Method;
 use everynode_controller::{Controller, ControllerConfig, Limits};
@@ -54,6 +55,11 @@ fn full() -> Value {
         },
         "firstRollout": "Waves",
         "progressDeadlineSeconds": 17,
+        "analysis": {
+            "mode": "Halt", "falseHalts": "2%", "beforeSeconds": 19, "settleSeconds": 23, "afterSeconds": 29,
+            "strata": ["type"], "baseline": {"nodes": 31}, "undecided": "Wait", "maxBakeSeconds": 37,
+            "signals": [{"name": "memory", "worseBy": "41%", "harm": "43%", "floor": "47Mi"}],
+        },
     })
 }
 
@@ -78,6 +84,7 @@ fn what_the_engine_reads_of_a_policy_is_in_the_schema_and_the_other_way_round() 
         node_window_seconds,
         paces_creations,
         progress_deadline_seconds,
+        analysis,
     } = read;
     assert_ne!(selector, default.selector);
     assert_ne!(paused, default.paused);
@@ -90,6 +97,7 @@ fn what_the_engine_reads_of_a_policy_is_in_the_schema_and_the_other_way_round() 
     assert_ne!(node_window_seconds, default.node_window_seconds);
     assert_ne!(paces_creations, default.paces_creations);
     assert_ne!(progress_deadline_seconds, default.progress_deadline_seconds);
+    assert_analysis_is_read(&analysis.unwrap());
     let Domain { label, max_unavailable } = domain.unwrap();
     assert_eq!((label.as_str(), max_unavailable), ("zone", IntOrPercent::Int(2)));
     let Wave { name, nodes, bake_seconds, gate } = &waves[0];
@@ -97,6 +105,30 @@ fn what_the_engine_reads_of_a_policy_is_in_the_schema_and_the_other_way_round() 
     assert_ne!(*gate, default.waves[0].gate);
     assert_ne!(*nodes, default.waves[0].nodes);
     assert_eq!(waves[1].nodes, WaveNodes::Selector(selector));
+}
+
+/// Nothing of the analysis is as it is assumed.
+fn assert_analysis_is_read(analysis: &AnalysisSpec) {
+    let assumed = AnalysisSpec::from_json(&json!({}));
+    let AnalysisSpec {
+        mode,
+        false_halts,
+        before_seconds,
+        settle_seconds,
+        after_seconds,
+        strata,
+        baseline_nodes,
+        undecided,
+        max_bake_seconds,
+        signals,
+    } = analysis;
+    assert_ne!(*mode, assumed.mode);
+    assert_ne!(*false_halts, assumed.false_halts);
+    assert_ne!(*undecided, assumed.undecided);
+    assert_eq!((*before_seconds, *settle_seconds, *after_seconds, *max_bake_seconds), (19, 23, 29, 37));
+    assert_eq!((strata.as_slice(), *baseline_nodes), (["type".to_owned()].as_slice(), 31));
+    assert_eq!((signals.len(), signals[0].floor), (1, 47.0 * 1024.0 * 1024.0));
+    assert_ne!(signals[0].rule, signals[0].signal.default_rule());
 }
 
 /// Part of the schema.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_client::{Clock, Event, Uptime};
+use everynode_engine::policy::Sampled;
 use everynode_engine::{Engine, EngineConfig, Fact, Kind, Time, Work};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,7 @@ use crate::decode::{self, Unreadable};
 use crate::ingest::{Arrival, KINDS, Relists};
 use crate::metrics::{Question, fleet, kind_name};
 use crate::policies::AllPolicies;
+use crate::samples::Measured;
 use crate::served::Served;
 use crate::writer::{Decided, Finished};
 use crate::{Health, Metrics};
@@ -62,6 +64,10 @@ pub(crate) struct Channels {
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
     /// From the watch of roll-out policies.
     pub(crate) policies: mpsc::Receiver<AllPolicies>,
+    /// What pods take.
+    pub(crate) measured: mpsc::Receiver<Measured>,
+    /// Which pods are to be measured.
+    pub(crate) wanted: watch::Sender<Vec<Sampled>>,
     /// From the writer.
     pub(crate) outcomes: mpsc::Receiver<Finished>,
     /// To the writer.
@@ -108,6 +114,7 @@ impl Driver {
                 count = channels.outcomes.recv_many(&mut finished, BATCH) => count > 0,
                 count = channels.arrivals.recv_many(&mut arrivals, BATCH) => count > 0,
                 Some(policies) = channels.policies.recv() => self.observe_policies(policies),
+                Some(measured) = channels.measured.recv() => self.observe_measured(&measured),
                 Some(question) = channels.questions.recv() => self.answer(question),
                 permit = channels.decided.reserve(), if self.outbox.len() > 0 => self.hand_over_one(permit),
                 () = tokio::time::sleep_until(wake_at), if self.outbox.len() == 0 => true,
@@ -120,6 +127,7 @@ impl Driver {
             self.take_in(&mut arrivals, &mut finished);
             self.say_what_is_missing();
             self.decide(&channels.decided);
+            self.want_samples(&channels.wanted);
         }
         drop(channels.decided);
         channels.arrivals.close();
@@ -178,6 +186,22 @@ impl Driver {
             self.begin();
         }
         true
+    }
+
+    fn observe_measured(&mut self, measured: &Measured) -> bool {
+        let now = self.now();
+        measured.tell(now, |samples| self.observe(Fact::Samples(samples), now));
+        true
+    }
+
+    /// Says which pods are to be measured, when these are others than before.
+    fn want_samples(&self, wanted: &watch::Sender<Vec<Sampled>>) {
+        let sampled = self.engine.sampled();
+        wanted.send_if_modified(|known| {
+            let is_other = *known != sampled;
+            *known = sampled;
+            is_other
+        });
     }
 
     fn event(&mut self, kind: Kind, event: Event, now: Time) {

@@ -23,6 +23,7 @@ mod ingest;
 mod leader;
 mod metrics;
 mod policies;
+mod samples;
 mod served;
 mod server;
 mod writer;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use everynode_api::rollout_policy;
 use everynode_client::{Client, ListWatch};
 use everynode_engine::EngineConfig;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,8 @@ use crate::writer::Writer;
 const ARRIVALS: usize = 1024;
 /// Sets of policies that may wait for the engine; each replaces those before it.
 const POLICIES: usize = 4;
+/// Lists of samples that may wait for the engine.
+const SAMPLES: usize = 4;
 /// Decisions that may wait to be taken in by the writer, and outcomes by the engine.
 const WRITES: usize = 1024;
 
@@ -177,9 +180,21 @@ impl Controller {
             ListWatch::new(rollout_policy::collection(namespace.as_deref())).stall_timeout(watch_silence);
         let watch = policies::follow(list, client.clone(), metrics.clone(), policies_in, cancel.clone());
         parts.spawn(named("the watch of policies", watch));
+        let (wanted, wanted_samples) = watch::channel(Vec::new());
+        let (measured_in, measured) = mpsc::channel(SAMPLES);
+        let sampler = samples::follow(client.clone(), wanted_samples, measured_in, cancel.clone());
+        parts.spawn(named("the sampler", sampler));
         parts.spawn(named("the lane of events", lane.run(cancel.clone())));
         parts.spawn(named("the writer", writer.run(intake, cancel.clone())));
-        let channels = Channels { arrivals, policies, outcomes, decided, questions: metrics.questions() };
+        let channels = Channels {
+            arrivals,
+            policies,
+            measured,
+            wanted,
+            outcomes,
+            decided,
+            questions: metrics.questions(),
+        };
         parts.spawn(named("the engine's driver", driver.run(channels, cancel.clone())));
         wait(parts, &cancel).await
     }

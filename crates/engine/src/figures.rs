@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use everynode_analysis::Verdict;
+
 use crate::actions::DaemonSetRef;
 use crate::base::{Time, Uid};
 use crate::coverage::Coverage;
@@ -77,6 +79,8 @@ pub struct Rollout<'a> {
     pub baked_at: Option<Time>,
     /// Its numbers of nodes.
     pub figures: RolloutFigures,
+    /// Whether the revision is worse, where the policy asks, and something was looked at.
+    pub verdict: Option<Verdict>,
     /// Nodes that failed.
     pub failed: usize,
     /// When it began.
@@ -121,6 +125,7 @@ fn figures<'a>((daemonset, rollout): (&'a DaemonSetState, &'a RolloutState)) -> 
         wave_done_at: rollout.wave_done_at,
         baked_at: rollout.baked_at(),
         figures: rollout.figures,
+        verdict: rollout.verdict(),
         failed: rollout.notes.failed().len(),
         started_at: rollout.started_at,
         progress_at: rollout.progress_at,

@@ -5,6 +5,7 @@ use everynode_engine::policy::{Gate, OnFailure, PolicyFact, RolloutPhase, Unwell
 use serde::Serialize;
 
 use crate::model::Model;
+use crate::power::AnalysisPower;
 use crate::run::Run;
 use crate::words::NodeReason;
 
@@ -34,6 +35,9 @@ pub struct Conducted {
     pub failed: Vec<NodeReason>,
     /// Nodes that are not well before they are touched: they cost nothing and block nothing.
     pub exempt: Vec<NodeReason>,
+    /// What an analysis could find, where the policy has one. The plan takes for granted that nothing is worse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<AnalysisPower>,
 }
 
 /// A wave of a policy.
@@ -71,7 +75,10 @@ impl Conducted {
         let last = run.tally.steps.iter().rev().find(|step| step.phase != RolloutPhase::Complete);
         let is_without_waves = last.is_some_and(|step| step.is_without_waves);
         let waves = if is_without_waves { 0 } else { policy.spec.waves.len() };
+        let waves: Vec<PolicyWave> = (1..=waves).map(|number| wave(model, policy, run, number)).collect();
+        let analysis = policy.spec.analysis.as_ref().filter(|_| !waves.is_empty());
         Some(Conducted {
+            analysis: analysis.map(|spec| AnalysisPower::of(spec, &waves, said.desired)),
             policy: policy.key.name.clone(),
             phase: end(run).unwrap_or_default().name(),
             message: run.tally.message.clone(),
@@ -82,7 +89,7 @@ impl Conducted {
                 OnFailure::Rollback => "Rollback",
             },
             paused: policy.spec.paused,
-            waves: (1..=waves).map(|number| wave(model, policy, run, number)).collect(),
+            waves,
             is_return: last.is_some_and(|step| step.is_return),
             failed: said.failed_nodes.into_iter().map(reason).collect(),
             exempt: run.tally.unwell.iter().flatten().map(exempt).collect(),
@@ -115,7 +122,7 @@ fn wave(model: &Model, policy: &PolicyFact, run: &Run, number: usize) -> PolicyW
         nodes: touched.map(|touch| model.nodes[touch.node as usize].name.clone()).collect(),
         from_millis: from.map(|step| step.at_millis),
         done_millis: done.map(|step| step.at_millis),
-        bake_seconds: written.bake_seconds,
+        bake_seconds: policy.spec.bake_seconds(number - 1),
         gate: match written.gate {
             Gate::Automatic => "Automatic",
             Gate::Manual => "Manual",

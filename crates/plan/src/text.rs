@@ -167,6 +167,10 @@ impl Plan {
         for wave in &policy.waves {
             writeln!(out, "             {}", policy_wave(wave, full))?;
         }
+        if let Some(analysis) = &policy.analysis {
+            writeln!(out, "             analysis ({}), if nothing is worse as assumed here:", analysis.mode)?;
+            analysis.lines().iter().try_for_each(|line| writeln!(out, "               {line}"))?;
+        }
         write_reasons(out, "             exempt: ", &policy.exempt, full)?;
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use everynode_admission::{Charge, Quotas};
+use everynode_api::Undecided;
 use everynode_engine::fit::{Demand, Misfit, Room};
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
@@ -151,6 +152,13 @@ pub(crate) struct World<'a> {
     pub tally: Tally,
 }
 
+/// A plan has nobody to measure: it takes for granted that what must be shown is shown.
+fn nothing_is_worse(policy: &PolicyFact) -> PolicyFact {
+    let mut policy = policy.clone();
+    policy.spec.analysis.iter_mut().for_each(|analysis| analysis.undecided = Undecided::Proceed);
+    policy
+}
+
 impl<'a> World<'a> {
     pub fn new(model: &'a Model, seed: u64) -> World<'a> {
         let nodes = model.nodes.iter().map(|node| NodeState {
@@ -175,7 +183,7 @@ impl<'a> World<'a> {
             daemonset_changed: false,
             revisions: model.revisions.iter().map(|one| (one.uid, one.clone())).collect(),
             quotas: model.quotas.clone(),
-            policies: model.policies.clone(),
+            policies: model.policies.iter().map(nothing_is_worse).collect(),
             policies_changed: false,
             events: BinaryHeap::new(),
             told: Vec::new(),

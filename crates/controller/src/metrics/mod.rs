@@ -398,6 +398,7 @@ fn fact_kind(fact: &Fact<'_>) -> &'static str {
         Fact::RelistEnded { .. } => "relist_ended",
         Fact::Progress { .. } => "progress",
         Fact::Policies(_) => "policies",
+        Fact::Samples(_) => "samples",
         Fact::Finished { .. } => "finished",
     }
 }

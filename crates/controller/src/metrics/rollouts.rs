@@ -1,5 +1,6 @@
 //! The figures of the roll-outs that policies conduct.
 
+use everynode_analysis::Verdict;
 use everynode_engine::policy::RolloutPhase;
 use everynode_engine::{Engine, Rollout, Time};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -20,6 +21,14 @@ struct PhaseLabels {
     daemonset: String,
     policy: String,
     phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    namespace: String,
+    daemonset: String,
+    policy: String,
+    verdict: &'static str,
 }
 
 type Read = fn(&Rollout<'_>, Time) -> Option<i64>;
@@ -72,6 +81,7 @@ fn duration_seconds(
 /// Adds the gauges of all roll-outs under policies.
 pub(super) fn register(engine: &Engine, now: Time, all: &mut Registry) {
     let phases = Family::<PhaseLabels, Gauge>::default();
+    let verdicts = Family::<VerdictLabels, Gauge>::default();
     let gauges: Vec<Family<RolloutLabels, Gauge>> = GAUGES.iter().map(|_| Family::default()).collect();
     for rollout in engine.rollouts() {
         let labels = RolloutLabels {
@@ -84,6 +94,11 @@ pub(super) fn register(engine: &Engine, now: Time, all: &mut Registry) {
             let labels = PhaseLabels { namespace, daemonset, policy, phase: phase.name() };
             phases.get_or_create(&labels).set((phase == rollout.phase).into());
         }
+        for verdict in Verdict::ALL {
+            let RolloutLabels { namespace, daemonset, policy } = labels.clone();
+            let labels = VerdictLabels { namespace, daemonset, policy, verdict: verdict.name() };
+            verdicts.get_or_create(&labels).set((Some(verdict) == rollout.verdict).into());
+        }
         for ((_, _, read), gauge) in GAUGES.iter().zip(&gauges) {
             if let Some(value) = read(&rollout, now) {
                 gauge.get_or_create(&labels).set(value);
@@ -91,6 +106,8 @@ pub(super) fn register(engine: &Engine, now: Time, all: &mut Registry) {
         }
     }
     all.register("everynode_rollout_phase", "1 for the phase that the roll-out is in, else 0", phases);
+    let help = "1 for what the analysis says of the revision, else 0";
+    all.register("everynode_rollout_analysis_verdict", help, verdicts);
     for ((name, help, _), gauge) in GAUGES.iter().zip(gauges) {
         all.register(*name, *help, gauge);
     }
@@ -136,6 +153,7 @@ mod tests {
             format!("everynode_rollout_wave{{{labels}}} 1"),
             format!("everynode_rollout_waves{{{labels}}} 2"),
             format!("everynode_rollout_nodes_failed{{{labels}}} 0"),
+            format!(r#"everynode_rollout_analysis_verdict{{{labels},verdict="Worse"}} 0"#),
         ] {
             assert!(text.contains(&line), "{line} is missing in:\n{text}");
         }

@@ -30,6 +30,8 @@ pub struct Sampled {
     pub selector: LabelSelector,
     /// How often.
     pub every_seconds: i64,
+    /// How many there are, as far as is known.
+    pub pods: usize,
 }
 
 impl Engine {
@@ -96,6 +98,7 @@ impl Engine {
                 namespace: daemonset.key.namespace.clone(),
                 selector: daemonset.spec.as_ref()?.fact.selector.clone(),
                 every_seconds: rollout.analysis.as_ref()?.sampled_every_seconds()?,
+                pods: daemonset.assignments.len(),
             })
         };
         self.daemonsets.rollouts().filter_map(sampled).collect()
@@ -145,6 +148,11 @@ impl RolloutState {
         if let Some((analysis, said)) = self.analysis.as_mut().zip(said.analysis.as_ref()) {
             analysis.resume(said, nodes);
         }
+    }
+
+    /// Whether the revision is worse; nothing before something was looked at.
+    pub fn verdict(&self) -> Option<Verdict> {
+        Some(self.analysis.as_ref()?.report()?.verdict)
     }
 
     /// The revision is compared with the one before.

@@ -1,5 +1,6 @@
 //! Roll-outs under a RolloutPolicy: how they stand by the policy's status, and the commands that people give.
 
+mod analysis;
 mod choose;
 mod command;
 mod follow;
@@ -17,6 +18,7 @@ use crate::cohort::FailedWhere;
 use crate::look::Look;
 use crate::reason::Class;
 
+pub use analysis::{Analysis, SignalAnalysis};
 pub use choose::Target;
 pub use command::{Command, Order, Refused};
 pub use follow::{Following, PoliciesError};
@@ -107,6 +109,9 @@ pub struct Rollout {
     pub exempt_nodes: Vec<String>,
     /// Nodes without an available pod, by cause, the exempt and failed ones left out.
     pub unavailable_nodes: Vec<Unavailable>,
+    /// Whether the revision is worse, by what its nodes show, where the policy asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
     /// When it began, as the status has it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub started_at: String,
@@ -231,7 +236,8 @@ impl Rollout {
 
     fn of(name: String, said: RolloutStatus, spec: &PolicySpec) -> Rollout {
         let time = |at: Option<i64>| at.map(everynode_model::time::format).unwrap_or_default();
-        let waves = (1..).zip(&spec.waves).map(|(number, wave)| Wave::of(number, wave, &said)).collect();
+        let waves =
+            (1..).zip(&spec.waves).map(|(number, wave)| Wave::of(number, wave, spec, &said)).collect();
         let notes = StoredNotes::read(&said);
         let failed = said.failed_nodes.into_iter().map(|one| FailedNode {
             node: one.node,
@@ -264,6 +270,7 @@ impl Rollout {
             notes,
             exempt_nodes: said.exempt_nodes,
             unavailable_nodes: Vec::new(),
+            analysis: said.analysis.map(Analysis::of),
             started_at: time(said.started_at),
         }
     }
@@ -289,7 +296,8 @@ impl Rollout {
 }
 
 impl Wave {
-    fn of(number: usize, wave: &everynode_api::Wave, said: &RolloutStatus) -> Wave {
+    fn of(number: usize, wave: &everynode_api::Wave, spec: &PolicySpec, said: &RolloutStatus) -> Wave {
+        let bake_seconds = spec.bake_seconds(number - 1);
         let state = match said.phase {
             RolloutPhase::Complete => WaveState::Complete,
             _ if number < said.wave => WaveState::Complete,
@@ -309,10 +317,10 @@ impl Wave {
                 WaveNodes::Selector(LabelSelector::Everything) => "all nodes".to_owned(),
                 WaveNodes::Selector(selector) => selector.to_string(),
             },
-            bake_seconds: wave.bake_seconds,
+            bake_seconds,
             is_manual: wave.gate == Gate::Manual,
             state,
-            until_seconds: done_at.map(|at| at.saturating_add(wave.bake_seconds)),
+            until_seconds: done_at.map(|at| at.saturating_add(bake_seconds)),
         }
     }
 }

@@ -93,6 +93,13 @@ impl Rollout {
             let line = format!("{all}{} (broken before their turn)", paint.some(&self.exempt_nodes));
             let _ = writeln!(out, "  Exempt       {}", paint.fold(&line, 15));
         }
+        if let Some(analysis) = &self.analysis {
+            let line = format!("{}: {} ({})", analysis.verdict, analysis.message, analysis.basis);
+            let _ = writeln!(out, "  Analysis     {}", paint.fold(&line, 15));
+            for signal in analysis.signals.iter().filter(|signal| signal.message != analysis.message) {
+                let _ = writeln!(out, "    {}", paint.fold(&signal.message, 6));
+            }
+        }
         self.write_waves(now, paint, out);
         self.write_next(policy, paint, out);
     }

@@ -14,9 +14,7 @@ mod said;
 
 use std::sync::Arc;
 
-use everynode_analysis::{
-    Assumption, Basis, Before, Judge, Memory, Plan, Report, Signal, Turn as Place, Verdict, Watch,
-};
+use everynode_analysis::{Assumption, Basis, Before, Judge, Memory, Report, Signal, Turn as Place, Verdict};
 use everynode_api::{AnalysisMode, AnalysisSpec, PolicySpec, Undecided, WaveNodes};
 use hashbrown::HashMap;
 
@@ -86,14 +84,12 @@ impl Analysis {
     /// For a policy, when it asks for one.
     pub fn new(policy: &PolicySpec) -> Option<Box<Analysis>> {
         let spec = policy.analysis.clone()?;
-        let watches: Vec<Watch> =
-            spec.signals.iter().map(|one| Watch { signal: one.signal, rule: one.rule }).collect();
         let is_selector = |wave: &everynode_api::Wave| matches!(wave.nodes, WaveNodes::Selector(_));
         let basis = match policy.waves.iter().any(is_selector) {
             true => Basis::Assumed(Assumption::NodeSelector),
             false => Basis::Randomised,
         };
-        let judge = Judge::new(Plan::new(&watches, spec.false_halts, basis));
+        let judge = Judge::new(spec.plan(basis));
         let levels = Levels::new(&spec);
         Some(Box::new(Analysis { spec, judge, levels, places: None, open: None, report: None }))
     }
