@@ -149,10 +149,8 @@ mod tests {
 
     #[test]
     fn one_canary_can_never_decide_and_that_is_said() {
-        assert_eq!(
-            lines(&[1, 49], 50),
-            ["wave 1: 1 node against 49 cannot be judged alone, whatever they show: it takes 4"]
-        );
+        let line = &lines(&[1, 49], 50)[0];
+        assert!(line.starts_with("wave 1: 1 node against 49 cannot be judged alone"), "{line}");
     }
 
     #[test]
