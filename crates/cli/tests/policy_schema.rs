@@ -183,7 +183,11 @@ async fn what_the_controller_writes_to_a_status_is_in_the_schema_and_the_other_w
         .await;
     let agent = Agent { client: bare.client.clone(), namespace: bare.namespace.clone() };
     let canary = json!({"name": "canary", "nodes": 1, "bakeSeconds": 1});
-    agent.policy("careful", json!({"selector": {}, "waves": [canary, {"nodes": "100%"}]})).await;
+    let analysis = json!({
+        "beforeSeconds": 10, "settleSeconds": 0, "afterSeconds": 5, "signals": [{"name": "restarts"}],
+    });
+    let spec = json!({"selector": {}, "waves": [canary, {"nodes": "100%"}], "analysis": analysis});
+    agent.policy("careful", spec).await;
     let first = agent.phase("careful", "Complete").await["revision"].clone();
     let crash = json!({"metadata": {"annotations": {"simulate.everynode.dev/crash": "true"}}});
     let pods = get(&bare.client, &bare.pods()).await;
