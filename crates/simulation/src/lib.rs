@@ -14,6 +14,7 @@ mod clock;
 mod cluster;
 mod faults;
 mod injected;
+mod metrics;
 mod model;
 mod naive;
 mod network;
@@ -33,5 +34,5 @@ pub use world::Counts;
 
 /// A seed that nobody has seen, of a world with all that worlds can have.
 pub fn fresh_seed() -> u64 {
-    fastrand::u64(suites::storm::FIRST_GROWN_SEED..1 << 48)
+    fastrand::u64(suites::storm::FIRST_ANALYSED_SEED..1 << 52)
 }

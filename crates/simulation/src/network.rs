@@ -15,6 +15,7 @@ use tower::util::BoxCloneSyncService;
 use crate::actor::{Actor, Part};
 use crate::faults::{Fate, Silence};
 use crate::injected::Fault;
+use crate::metrics;
 use crate::model::{Feed, Key, Kind, Refusal, Target, Verb};
 use crate::watching::Watching;
 use crate::world::{Shared, lock};
@@ -61,6 +62,9 @@ async fn travel(
     if let Some(document) = discovery(path) {
         return Ok(answer(200, document));
     }
+    if let Some(namespace) = metrics::namespace_of(path) {
+        return measure(&shared, &actor, namespace).await;
+    }
     let target = match Target::read(&parts.method, path) {
         Ok(target) => target,
         Err(refusal) => return Ok(refused(&refusal)),
@@ -82,6 +86,25 @@ async fn travel(
     tokio::time::sleep(back).await;
     actor.let_go().await;
     response
+}
+
+/// A question to the metrics server, which knows nothing of leaders.
+async fn measure(shared: &Shared, actor: &Actor, namespace: &str) -> Result<Response<AnswerBody>, Error> {
+    let (fate, latency) = {
+        let world = &mut *lock(shared);
+        let now = world.now_millis();
+        let fate = world.faults.fate(&mut world.random, now, actor.is_controller(), false);
+        (fate, world.faults.latency(&mut world.random, now))
+    };
+    tokio::time::sleep(latency).await;
+    match fate {
+        Fate::Served => {
+            let measured = lock(shared).pod_metrics(namespace);
+            Ok(measured.map_or_else(|refusal| refused(&refusal), |body| answer(200, body)))
+        }
+        Fate::Refused(code) => Ok(refused(&turned_away(code))),
+        Fate::LostBefore | Fate::LostAfter(_) | Fate::Late(_) => Err(broken("connection refused", false)),
+    }
 }
 
 /// The request leaves; what will become of it, and how long it takes each way.

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use everynode_client::Client;
 use everynode_controller::decode;
-use everynode_engine::{DaemonSetFact, Fact, NodeFact, PodController, PodFact, RevisionFact, Uid};
+use everynode_engine::{
+    ContainerStatuses, DaemonSetFact, Fact, NodeFact, PodController, PodFact, RevisionFact, Uid,
+};
 use everynode_model::Value;
 use everynode_plan::spread::Spread;
 use everynode_plan::{Assumptions, Change, Fleet, Model, Run, Wanted};
@@ -31,12 +33,14 @@ const LATER: &str = "2026-01-02T03:05:00.5Z";
 /// Facts as text, by the kind and name of what they are about.
 type Observed = BTreeMap<String, String>;
 
-/// Writes a fact down. Records keep no versions.
+/// Writes a fact down. Records keep no versions, and of containers only what keeps them from running.
 fn note(observed: &mut Observed, fact: &Fact<'_>) {
     let (key, text) = match fact {
         Fact::Node(node) => (format!("node {}", node.name), format!("{:?}", NodeFact { ..*node })),
         Fact::Pod(pod) => {
-            (format!("pod {}", pod.name), format!("{:?}", PodFact { resource_version: 0, ..*pod }))
+            let statuses = ContainerStatuses::default();
+            let kept = PodFact { resource_version: 0, statuses, ..*pod };
+            (format!("pod {}", pod.name), format!("{kept:?}"))
         }
         Fact::DaemonSet(one) => {
             let one = DaemonSetFact { resource_version: 0, ..(**one).clone() };

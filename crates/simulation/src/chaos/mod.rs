@@ -36,6 +36,8 @@ pub(crate) struct Chaos {
     pub(crate) favours_on_delete: bool,
     /// All pods of a DaemonSet may lose their readiness at once.
     pub(crate) loses_readiness: bool,
+    /// Policies may have roll-outs analysed.
+    pub(crate) analyses: bool,
     /// Nothing of other namespaces is touched.
     within: Option<&'static str>,
     /// How far the time of day is from where it would be, and the furthest that it was ahead.
@@ -55,6 +57,7 @@ impl Chaos {
             steps_clocks,
             favours_on_delete: false,
             loses_readiness: false,
+            analyses: false,
             within: None,
             stepped_millis: 0,
             ahead_millis: 0,

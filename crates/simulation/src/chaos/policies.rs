@@ -25,7 +25,7 @@ impl Chaos {
         let budget = self.random.choice([json!(1), json!(1), json!(2), json!("50%"), Value::Null]);
         let is_ordered = self.random.bool();
         let has_domains = self.random.u8(..4) == 0;
-        json!({
+        let mut conduct = json!({
             "maxUnavailable": budget,
             "order": is_ordered.then(|| json!(["pool"])),
             "domain": has_domains.then(|| json!({"label": "pool", "maxUnavailable": self.random.u8(1..3)})),
@@ -36,6 +36,31 @@ impl Chaos {
                 "action": if self.random.bool() { "Rollback" } else { "Pause" },
                 "readyWithinSeconds": self.random.choice([45, 120, 600]),
             },
+        });
+        if self.analyses {
+            conduct["analysis"] = self.analysis();
+        }
+        conduct
+    }
+
+    /// How roll-outs are judged, if they are. So few nodes tell little: half of the good ones may be called worse.
+    fn analysis(&mut self) -> Value {
+        if self.random.bool() {
+            return Value::Null;
+        }
+        let signals =
+            [json!([{"name": "cpu"}]), json!([{"name": "restarts"}, {"name": "memory"}]), Value::Null];
+        json!({
+            "mode": if self.random.bool() { "Halt" } else { "Observe" },
+            "falseHalts": "50%",
+            "beforeSeconds": self.random.choice([10, 60]),
+            "settleSeconds": self.random.choice([0, 5]),
+            "afterSeconds": self.random.choice([5, 20]),
+            "strata": if self.random.u8(..4) == 0 { json!(["pool"]) } else { Value::Null },
+            "baseline": {"nodes": self.random.u8(..3)},
+            "undecided": self.random.choice(["Proceed", "Wait", "Halt"]),
+            "maxBakeSeconds": 60,
+            "signals": self.random.choice(signals),
         })
     }
 
@@ -137,6 +162,12 @@ impl Chaos {
                     cluster.delete(&key, &json!({}));
                 } else {
                     cluster.patch(&key, &json!({"spec": {"paused": false}}));
+                    // So few nodes are never shown to be no worse.
+                    let is_analysed =
+                        cluster.get(&key).is_some_and(|one| one["spec"]["analysis"].is_object());
+                    if is_analysed {
+                        cluster.patch(&key, &json!({"spec": {"analysis": {"undecided": "Proceed"}}}));
+                    }
                 }
             }
         }

@@ -28,6 +28,9 @@ pub fn run(seed: u64, is_traced: bool) -> Report {
 /// of many, and fleets that lose their readiness. Those of smaller seeds, which were kept, stay what they were.
 pub const FIRST_GROWN_SEED: u64 = 1 << 32;
 
+/// In worlds of seeds from here on policies may have roll-outs analysed.
+pub const FIRST_ANALYSED_SEED: u64 = 1 << 48;
+
 /// Who takes part in a storm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cast {
@@ -57,6 +60,7 @@ pub(super) async fn world(seed: u64, is_traced: bool, cast: Cast) -> Report {
     if replicas > 1 && takes_writes_along {
         faults.late_millis = 2_000;
     }
+    chaos.analyses = seed >= FIRST_ANALYSED_SEED;
     let mut policy_status_names = 500;
     if seed >= FIRST_GROWN_SEED {
         chaos.loses_readiness = true;
