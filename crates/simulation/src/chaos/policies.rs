@@ -162,11 +162,11 @@ impl Chaos {
                     cluster.delete(&key, &json!({}));
                 } else {
                     cluster.patch(&key, &json!({"spec": {"paused": false}}));
-                    // So few nodes are never shown to be no worse.
+                    // Half of the good roll-outs may be halted, and so few nodes are never shown to be no worse.
                     let is_analysed =
                         cluster.get(&key).is_some_and(|one| one["spec"]["analysis"].is_object());
                     if is_analysed {
-                        cluster.patch(&key, &json!({"spec": {"analysis": {"undecided": "Proceed"}}}));
+                        cluster.patch(&key, &json!({"spec": {"analysis": {"mode": "Observe"}}}));
                     }
                 }
             }
