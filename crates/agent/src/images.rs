@@ -80,10 +80,10 @@ async fn pull(context: &Context, pod: &Pod, container: &Container, image: &str) 
     };
     // Those that fit, and then nobody: an image may be for everybody.
     let fitting = credentials.iter().filter(|(registry, ..)| is_of(image, registry));
-    let fitting = fitting.map(|(registry, user, password)| AuthConfig {
+    // Runtimes send them to no host but the one that is asked, unless an address says another one.
+    let fitting = fitting.map(|(_, user, password)| AuthConfig {
         username: user.clone(),
         password: password.clone(),
-        server_address: registry.clone(),
         ..AuthConfig::default()
     });
     let mut last = String::new();

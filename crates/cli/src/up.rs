@@ -54,6 +54,11 @@ pub struct UpArgs {
     /// [default: images in the data directory]
     #[arg(long, value_name = "DIR", requires = "real_nodes")]
     pub images: Option<PathBuf>,
+    /// Images that are in no archive are pulled from the registries that they are named after
+    ///
+    /// Without this nothing leaves this machine.
+    #[arg(long, requires = "real_nodes")]
+    pub pull_images: bool,
     /// Loopback address of the API server; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443", value_parser = loopback)]
     pub listen: SocketAddr,
@@ -175,7 +180,8 @@ fn real_nodes(args: &UpArgs, storage: &Storage) -> Result<Option<RealNodesWanted
         arguments: [REAL_NODE_COMMAND, "--verbose"].map(str::to_owned).into(),
         folder: folder.join("real-nodes"),
     };
-    Ok(Some(RealNodesWanted { count: args.real_nodes, images, config }))
+    let pull_images = args.pull_images;
+    Ok(Some(RealNodesWanted { count: args.real_nodes, images, pull_images, config }))
 }
 
 fn default_data_dir() -> Result<PathBuf, Failure> {

@@ -12,10 +12,13 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::real::{RealCluster, command, family, fetch, launch, node_exporter, prepare, shell};
 use common::{LIMIT, eventually, everynode, get};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::sync::CancellationToken;
 
 /// Waits until of these processes none is left, nor a mount of these files.
 async fn ended(processes: &BTreeSet<(u32, String)>, files: &Path) {
@@ -106,7 +109,7 @@ async fn a_cluster_that_is_killed_takes_its_nodes_along_and_the_next_start_tidie
     assert!(old.exists(), "nobody was left to remove it");
     fs::write(cluster.files().join("left"), "").unwrap();
 
-    let (process, client) = launch(cluster.directory.path(), 1, 0).await;
+    let (process, client) = launch(cluster.directory.path(), 1, 0, &[]).await;
     (cluster.process, cluster.agent.client) = (process, client);
     cluster.available(1).await;
     assert!(!cluster.files().join("left").exists(), "the next start removes what was left");
@@ -213,5 +216,68 @@ async fn a_daemon_that_runs_gets_more_memory_without_a_restart() {
         .await;
         assert_eq!((sleeping(), memory_limits(before[0])), (before.clone(), [bytes, bytes]));
     }
+    cluster.stop();
+}
+
+/// A registry on loopback with the images of a directory, for those only who send these credentials.
+async fn private_registry(images: &Path, authorization: &'static str) -> u16 {
+    let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (inner, outer) = (listen().await, listen().await);
+    let (at, port) = (inner.local_addr().unwrap(), outer.local_addr().unwrap().port());
+    let store = Arc::new(everynode_registry::ImageStore::open(images).unwrap());
+    let sources = everynode_registry::Sources { store, upstream: None };
+    tokio::spawn(everynode_registry::serve(inner, sources, CancellationToken::new()));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = outer.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await?);
+                }
+                let line = format!("authorization: {authorization}\r\n");
+                if !head.windows(line.len()).any(|window| window == line.as_bytes()) {
+                    let refused =
+                        "HTTP/1.1 401 U\r\nwww-authenticate: Basic realm=\"r\"\r\ncontent-length: 0\r\n\r\n";
+                    return stream.write_all(refused.as_bytes()).await;
+                }
+                let mut inner = tokio::net::TcpStream::connect(at).await?;
+                inner.write_all(&head).await?;
+                tokio::io::copy_bidirectional(&mut stream, &mut inner).await.map(drop)
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn an_image_that_no_archive_has_comes_from_its_registry_for_those_with_a_secret() {
+    let Some(directory) = prepare() else { return };
+    let upstream = tempfile::tempdir().unwrap();
+    // The archives of the one are the other's.
+    fs::rename(directory.path().join("images"), upstream.path().join("images")).unwrap();
+    fs::create_dir(directory.path().join("images")).unwrap();
+    // `me:secret`
+    let port = private_registry(&upstream.path().join("images"), "Basic bWU6c2VjcmV0").await;
+    let mut cluster = RealCluster::start_with(directory, 1, 0, &["--pull-images"]).await;
+    let registry = format!("localhost:{port}");
+    let config = json!({"auths": {&registry: {"username": "me", "password": "secret"}}}).to_string();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"},
+        "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": config},
+    });
+    let secrets = "/api/v1/namespaces/default/secrets";
+    cluster.client().post(secrets, secret.to_string()).await.unwrap();
+    let mut container = shell("exec busybox sleep 100000");
+    container["image"] = format!("{registry}/library/busybox:test").into();
+    cluster.run(container.clone(), json!({})).await;
+    let path = cluster.agent.pods();
+    eventually("nobody may pull without the secret", LIMIT, async || {
+        let pods = get(cluster.client(), &path).await["items"].to_string();
+        if pods.contains("ErrImagePull") || pods.contains("ImagePullBackOff") { Ok(()) } else { Err(pods) }
+    })
+    .await;
+    cluster.remove().await;
+    cluster.run(container, json!({"imagePullSecrets": [{"name": "pull"}]})).await;
+    cluster.available(1).await;
     cluster.stop();
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, Stream};
-use http::header::{ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
@@ -28,6 +29,7 @@ use crate::archive::Blob;
 use crate::document::Document;
 use crate::name::{ImageName, Reference};
 use crate::store::{ImageStore, StoreError};
+use crate::upstream::{Body, Part, Upstream, UpstreamError};
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
@@ -49,18 +51,25 @@ const CHUNK_BYTES: u64 = 256 << 10;
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// Where images come from.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The archives of a directory.
+    pub store: Arc<ImageStore>,
+    /// Who is asked for what no archive has; nothing: nobody is.
+    pub upstream: Option<Arc<Upstream>>,
+}
 
-/// Serves the images of a store to whoever connects, until it is told to stop. Everybody who can connect can read them.
-pub async fn serve(listener: TcpListener, store: Arc<ImageStore>, stop: CancellationToken) {
-    serve_within(LIMITS, listener, store, stop).await;
+/// Serves images to whoever connects, until it is told to stop. Everybody who can connect can read them.
+pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
+    serve_within(LIMITS, listener, sources, stop).await;
 }
 
 /// Serves within other limits.
 pub(crate) async fn serve_within(
     limits: Limits,
     listener: TcpListener,
-    store: Arc<ImageStore>,
+    sources: Sources,
     stop: CancellationToken,
 ) {
     let graceful = GracefulShutdown::new();
@@ -76,10 +85,10 @@ pub(crate) async fn serve_within(
                 continue;
             }
         };
-        let store = store.clone();
+        let sources = sources.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let store = store.clone();
-            async move { Ok::<_, Infallible>(answer(store, &request).await) }
+            let sources = sources.clone();
+            async move { Ok::<_, Infallible>(answer(sources, &request).await) }
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_LIMIT_BYTES);
@@ -111,6 +120,8 @@ enum Refusal {
     /// The part that it asks for is not there.
     Range(u64),
     Store(StoreError),
+    /// No archive has it, and its registry does not give it.
+    Upstream(Box<(StoreError, UpstreamError)>),
     /// A content cannot be read.
     Io(io::Error),
 }
@@ -140,12 +151,27 @@ impl Refusal {
                 StoreError::NoBlob { .. } => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN", error.to_string()),
                 _ => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", error.to_string()),
             },
+            Refusal::Upstream(why) => {
+                let (missing, error) = &**why;
+                let (status, code) = match error {
+                    UpstreamError::Denied { .. } => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+                    UpstreamError::NotFound { .. } => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
+                    _ => (StatusCode::BAD_GATEWAY, "UNAVAILABLE"),
+                };
+                (status, code, format!("{missing}; {error}"))
+            }
             Refusal::Io(error) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", error.to_string()),
         };
         let text = json!({"errors": [{"code": code, "message": message}]}).to_string();
         let mut response = whole(status, "application/json", text.into());
         match self {
             Refusal::ReadOnly => insert(&mut response, ALLOW.as_str(), "GET, HEAD"),
+            Refusal::Upstream(why) => {
+                // Who has credentials sends them now.
+                if let UpstreamError::Denied { registry, .. } = &why.1 {
+                    insert(&mut response, WWW_AUTHENTICATE.as_str(), &format!("Basic realm=\"{registry}\""));
+                }
+            }
             Refusal::Range(size) => insert(&mut response, CONTENT_RANGE.as_str(), &format!("bytes */{size}")),
             _ => {}
         }
@@ -153,15 +179,18 @@ impl Refusal {
     }
 }
 
-async fn answer(store: Arc<ImageStore>, request: &Request<Incoming>) -> Response<Body> {
+async fn answer(sources: Sources, request: &Request<Incoming>) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
     let answered = match request.method() {
-        &Method::GET | &Method::HEAD => read(store, request).await,
+        &Method::GET | &Method::HEAD => read(sources, request).await,
         _ => Err(Refusal::ReadOnly),
     };
     let response = answered.unwrap_or_else(|refusal| {
         if let Refusal::Store(error @ (StoreError::File { .. } | StoreError::Directory { .. })) = &refusal {
             tracing::warn!(%error, "an image cannot be served");
+        }
+        if let Refusal::Upstream(why) = &refusal {
+            tracing::info!(error = %why.1, "an image is not passed on");
         }
         refusal.response()
     });
@@ -172,7 +201,7 @@ async fn answer(store: Arc<ImageStore>, request: &Request<Incoming>) -> Response
     }
 }
 
-async fn read(store: Arc<ImageStore>, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn read(sources: Sources, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
     let path = path.strip_prefix("/v2").ok_or(Refusal::NotServed)?.trim_matches('/');
     if path.is_empty() {
@@ -183,20 +212,37 @@ async fn read(store: Arc<ImageStore>, request: &Request<Incoming>) -> Result<Res
     let registry = registry(request.uri().query().unwrap_or_default());
     let name = ImageName::from_parts(registry.as_deref(), repository, reference)
         .map_err(|error| Refusal::Name(error.to_string()))?;
-    match (what, &name.reference) {
-        ("manifests", _) => {
-            let document = blocking(move || store.manifest(&name).map_err(Refusal::from)).await?;
-            Ok(manifest(document))
-        }
+    let (part, found) = match (what, &name.reference) {
+        ("manifests", _) => (Part::Manifest, stored_manifest(sources.store, name.clone()).await),
         ("blobs", Reference::Digest(digest)) => {
-            let digest = *digest;
-            let start = start(request.headers());
-            let (blob, from) = blocking(move || open(&store, &digest, start)).await?;
-            Ok(content(&digest.to_string(), blob, from))
+            (Part::Blob, stored_blob(sources.store, *digest, start(request.headers())).await)
         }
-        ("blobs", Reference::Tag(_)) => Err(Refusal::Name(format!("{reference:?} is no digest"))),
-        _ => Err(Refusal::NotServed),
+        ("blobs", Reference::Tag(_)) => return Err(Refusal::Name(format!("{reference:?} is no digest"))),
+        _ => return Err(Refusal::NotServed),
+    };
+    match (found, sources.upstream) {
+        (
+            Err(Refusal::Store(missing @ (StoreError::NoImage { .. } | StoreError::NoBlob { .. }))),
+            Some(upstream),
+        ) => {
+            let given = upstream.fetch(request.method(), &name, part, request.headers()).await;
+            given.map_err(|error| Refusal::Upstream(Box::new((missing, error))))
+        }
+        (found, _) => found,
     }
+}
+
+async fn stored_manifest(store: Arc<ImageStore>, name: ImageName) -> Result<Response<Body>, Refusal> {
+    blocking(move || store.manifest(&name).map_err(Refusal::from)).await.map(manifest)
+}
+
+async fn stored_blob(
+    store: Arc<ImageStore>,
+    digest: crate::Digest,
+    start: u64,
+) -> Result<Response<Body>, Refusal> {
+    let (blob, from) = blocking(move || open(&store, &digest, start)).await?;
+    Ok(content(&digest.to_string(), blob, from))
 }
 
 /// The registry that a mirror is asked for.

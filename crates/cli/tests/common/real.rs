@@ -34,7 +34,12 @@ impl RealCluster {
 
     /// Starts one whose images are in a directory that was prepared.
     pub async fn start_in(directory: TempDir, real: usize, simulated: usize) -> RealCluster {
-        let (process, client) = launch(directory.path(), real, simulated).await;
+        RealCluster::start_with(directory, real, simulated, &[]).await
+    }
+
+    /// Starts one with more arguments.
+    pub async fn start_with(directory: TempDir, real: usize, simulated: usize, more: &[&str]) -> RealCluster {
+        let (process, client) = launch(directory.path(), real, simulated, more).await;
         let agent = Agent { client, namespace: "default".to_owned() };
         RealCluster { process, agent, directory }
     }
@@ -156,12 +161,12 @@ fn signal(process: &Child, signal: Signal) {
     let _ = kill_process(Pid::from_child(process), signal);
 }
 
-pub async fn launch(directory: &Path, real: usize, simulated: usize) -> (Child, Client) {
+pub async fn launch(directory: &Path, real: usize, simulated: usize, more: &[&str]) -> (Child, Client) {
     let data = directory.join("data");
     let (images, real, simulated) = (directory.join("images"), real.to_string(), simulated.to_string());
     let arguments = ["--data-dir", data.to_str().unwrap(), "--images", images.to_str().unwrap()];
     let counts = ["--real-nodes", &real, "--nodes", &simulated, "--pod-start", "50ms"];
-    let (process, _) = spawn(&[&arguments[..], &counts[..]].concat());
+    let (process, _) = spawn(&[&arguments[..], &counts[..], more].concat());
     (process, Client::from_file(&data.join("kubeconfig")).await.unwrap())
 }
 

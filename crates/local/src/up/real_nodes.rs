@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use everynode_apiserver::{KubeletConnector, KubeletStream, SERVICE_ADDRESS, Server};
 use everynode_realnodes::{Lan, RealNodes};
-use everynode_registry::ImageStore;
+use everynode_registry::{ImageStore, Sources};
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ pub struct RealNodesWanted {
     pub count: u16,
     /// Where the archives of images are.
     pub images: PathBuf,
+    /// Whether the registries that images are named after are asked for those that no archive has.
+    pub pull_images: bool,
     /// How they are made.
     pub config: RealNodesConfig,
 }
@@ -35,7 +37,7 @@ pub struct RealNodesWanted {
 #[derive(Debug)]
 pub struct RealFleet {
     count: u16,
-    images: Arc<ImageStore>,
+    images: Sources,
     nodes: RealNodes,
 }
 
@@ -45,9 +47,12 @@ pub const API: SocketAddr = SocketAddr::new(IpAddr::V4(SERVICE_ADDRESS), API_POR
 impl RealFleet {
     /// Sees to it that they can be made here, and makes their network.
     pub async fn prepare(wanted: RealNodesWanted) -> Result<RealFleet, UpError> {
-        let images = ImageStore::open(wanted.images)?;
+        let images = Sources {
+            store: Arc::new(ImageStore::open(wanted.images)?),
+            upstream: wanted.pull_images.then(Arc::default),
+        };
         let nodes = blocking(move || RealNodes::prepare(wanted.config, SERVICE_ADDRESS)).await??;
-        Ok(RealFleet { count: wanted.count, images: Arc::new(images), nodes })
+        Ok(RealFleet { count: wanted.count, images, nodes })
     }
 
     /// How many there are.

@@ -3,3 +3,4 @@
 mod archives;
 mod building;
 mod serving;
+mod upstream;

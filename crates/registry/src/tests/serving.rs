@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::{Limits, serve_within};
+use crate::serve::{Limits, Sources, serve_within};
 use crate::{Digest, ImageStore};
 
 /// A layout in a directory, with one image of one layer; gives the digests of manifest and layer.
@@ -41,15 +41,15 @@ struct Registry {
     served: tokio::task::JoinHandle<()>,
 }
 
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
     /// What a server has sent before it closed the connection; nothing where it did not even begin.
-    fn read(bytes: &[u8]) -> Option<Answer> {
+    pub(super) fn read(bytes: &[u8]) -> Option<Answer> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -61,16 +61,32 @@ impl Answer {
     }
 
     /// Code and message of a refusal.
-    fn error(&self) -> (String, String) {
+    pub(super) fn error(&self) -> (String, String) {
         let answer = self.json();
         let word = |key: &str| answer["errors"][0][key].as_str().unwrap().to_owned();
         (word("code"), word("message"))
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
+}
+
+/// What comes back of a request until the end of the connection.
+pub(super) async fn exchange(
+    address: std::net::SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: r\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    // An answer that breaks off is one that the test asks about.
+    let _ = stream.read_to_end(&mut bytes).await;
+    bytes
 }
 
 impl Registry {
@@ -83,19 +99,14 @@ impl Registry {
         let store = Arc::new(ImageStore::open(dir.path()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let served = tokio::spawn(serve_within(limits, listener, store, stop.clone()));
+        let sources = Sources { store, upstream: None };
+        let served = tokio::spawn(serve_within(limits, listener, sources, stop.clone()));
         Registry { dir, address, stop, served }
     }
 
     /// What comes back until the end of the connection.
     async fn exchange(&self, method: &str, path: &str, headers: &str) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: r\r\nconnection: close\r\n{headers}\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut bytes = Vec::new();
-        // An answer that breaks off is one that the test asks about.
-        let _ = stream.read_to_end(&mut bytes).await;
-        bytes
+        exchange(self.address, method, path, headers).await
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
