@@ -27,19 +27,21 @@ async fn main() {
     for count in [1, 3, 10] {
         let mut begun = Vec::new();
         for _ in 0..3 {
-            let Some((seconds, memory_mb)) = from_nothing(count).await else { return };
-            begun.push((seconds, memory_mb));
+            let Some(measured) = from_nothing(count).await else { return };
+            begun.push(measured);
         }
         begun.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (seconds, memory_mb) = begun[1];
+        let (seconds, memory_mb, programs_mb) = begun[1];
         println!("| {count} nodes from nothing, each with a node exporter that answers | {seconds:.2} s |");
         println!("| memory of each beside its daemon | {memory_mb:.0} MB |");
+        println!("| of that, programs as they are on disk, which nodes share | {programs_mb:.0} MB |");
     }
     running_node().await;
 }
 
-/// Seconds from the start of `up` until the exporter of each node answers, and the memory of a node in MB.
-async fn from_nothing(count: usize) -> Option<(f64, f64)> {
+/// Seconds from the start of `up` until the exporter of each node answers, the memory of a node in MB, and how much of
+/// that are files.
+async fn from_nothing(count: usize) -> Option<(f64, f64, f64)> {
     let directory = prepare()?;
     let (container, more) = node_exporter(directory.path())?;
     let begin = Instant::now();
@@ -52,16 +54,21 @@ async fn from_nothing(count: usize) -> Option<(f64, f64)> {
     }
     let own = cluster.process.id();
     let is_node = |pid: u32| pid != own && !command(pid).contains("node_exporter");
-    let bytes: u64 =
-        family(own).into_iter().filter(|(pid, _)| is_node(*pid)).map(|(pid, _)| memory_bytes(pid)).sum();
+    let processes: Vec<u32> =
+        family(own).into_iter().map(|(pid, _)| pid).filter(|pid| is_node(*pid)).collect();
+    let each_mb = |what: &str| {
+        let bytes: u64 = processes.iter().map(|pid| memory_bytes(*pid, what)).sum();
+        bytes as f64 / count as f64 / 1e6
+    };
+    let (memory_mb, programs_mb) = (each_mb("Pss:"), each_mb("Pss_File:"));
     cluster.stop();
-    Some((seconds, bytes as f64 / count as f64 / 1e6))
+    Some((seconds, memory_mb, programs_mb))
 }
 
-/// A process' part of the memory that it shares, and its own.
-fn memory_bytes(pid: u32) -> u64 {
+/// A process' part of the memory that it shares, and its own: all of it, or one kind.
+fn memory_bytes(pid: u32, what: &str) -> u64 {
     let table = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = table.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = table.lines().find_map(|line| line.strip_prefix(what));
     line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1_024
 }
 

@@ -17,6 +17,9 @@ const CONFIG: &str = "/etc/containerd/config.toml";
 const HOSTS: &str = "/etc/containerd/certs.d/_default";
 /// The image that holds the namespaces of pods, which the registry brings along.
 const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
+/// How much of what it holds a containerd, or a shim, may leave to be collected. Many of them are on one machine, and
+/// mostly have nothing to do: by Go's own 100 each takes 4 MB more.
+const GC_PERCENT: &str = "25";
 /// Before a containerd that ended is started anew.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -59,7 +62,7 @@ SystemdCgroup = false
 pub fn keep() -> io::Result<()> {
     thread::Builder::new().name("containerd".into()).spawn(|| {
         loop {
-            match Command::new("containerd").stdin(Stdio::null()).spawn() {
+            match Command::new("containerd").env("GOGC", GC_PERCENT).stdin(Stdio::null()).spawn() {
                 Ok(child) => wait_for(child.id()),
                 Err(error) => tracing::error!(%error, "containerd does not start"),
             }
