@@ -12,7 +12,6 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use common::real::{RealCluster, command, family, fetch, launch, node_exporter, prepare, shell};
 use common::{LIMIT, eventually, everynode, get};
@@ -224,9 +223,8 @@ async fn private_registry(images: &Path, authorization: &'static str) -> u16 {
     let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (inner, outer) = (listen().await, listen().await);
     let (at, port) = (inner.local_addr().unwrap(), outer.local_addr().unwrap().port());
-    let store = Arc::new(everynode_registry::ImageStore::open(images).unwrap());
-    let sources = everynode_registry::Sources { store, upstream: None };
-    tokio::spawn(everynode_registry::serve(inner, sources, CancellationToken::new()));
+    let store = everynode_registry::ImageStore::open(images).unwrap();
+    tokio::spawn(everynode_registry::serve(inner, store.into(), CancellationToken::new()));
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = outer.accept().await {
             tokio::spawn(async move {

@@ -60,6 +60,13 @@ pub struct Sources {
     pub upstream: Option<Arc<Upstream>>,
 }
 
+impl From<ImageStore> for Sources {
+    /// Archives, and nobody else.
+    fn from(store: ImageStore) -> Sources {
+        Sources { store: Arc::new(store), upstream: None }
+    }
+}
+
 /// Serves images to whoever connects, until it is told to stop. Everybody who can connect can read them.
 pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
     serve_within(LIMITS, listener, sources, stop).await;

@@ -1,7 +1,6 @@
 //! The registry, as a client sees it.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::{Limits, Sources, serve_within};
+use crate::serve::{Limits, serve_within};
 use crate::{Digest, ImageStore};
 
 /// A layout in a directory, with one image of one layer; gives the digests of manifest and layer.
@@ -96,11 +95,10 @@ impl Registry {
 
     async fn within(limits: Limits) -> Registry {
         let dir = TempDir::new().unwrap();
-        let store = Arc::new(ImageStore::open(dir.path()).unwrap());
+        let store = ImageStore::open(dir.path()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let sources = Sources { store, upstream: None };
-        let served = tokio::spawn(serve_within(limits, listener, sources, stop.clone()));
+        let served = tokio::spawn(serve_within(limits, listener, store.into(), stop.clone()));
         Registry { dir, address, stop, served }
     }
 
