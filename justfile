@@ -54,6 +54,10 @@ simulate *args:
 worlds *args:
     cargo run --release -p everynode-analysis --example worlds -- {{ args }}
 
+# How well outliers are found, on synthetic fleets (docs/analysis.md).
+outliers *args:
+    cargo run --release -p everynode-analysis --example outliers -- {{ args }}
+
 # What is published: a static binary for Linux, its SHA-256, and the list of what it is made of (CycloneDX), in
 # target/release-files. Needs rustup, the musl C compiler (Debian: musl-tools), and cargo-cyclonedx.
 release target="x86_64-unknown-linux-musl":

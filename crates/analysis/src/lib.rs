@@ -33,6 +33,7 @@ mod evidence;
 mod judge;
 mod level;
 mod memory;
+mod outliers;
 mod plan;
 mod power;
 mod reading;
@@ -47,6 +48,7 @@ pub use block::{Block, CONTROLS_LIMIT, GROUPS_LIMIT, Group, Node, Turn, UPDATED_
 pub use cohort::{Cohort, Labelled, cohorts};
 pub use judge::Judge;
 pub use memory::{Memory, MemoryError, NUMBERS, SignalMemory};
+pub use outliers::{OddNode, OddPair, Outliers, Pair, outliers};
 pub use plan::{Plan, Watch};
 pub use power::Power;
 pub use reading::{Before, Reading};

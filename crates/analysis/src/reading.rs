@@ -105,7 +105,7 @@ fn logs(samples: &[f64], floor: f64) -> Option<Vec<f64>> {
 }
 
 /// The median, the upper one of two, of what is not empty.
-fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     let middle = values.len() / 2;
     *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }

@@ -11,6 +11,7 @@ use crate::install::{InstallArgs, UninstallArgs};
 use crate::logging::LoggingArgs;
 use crate::nodes::NodesArgs;
 use crate::out::Colour;
+use crate::outliers::OutliersArgs;
 use crate::plan::PlanArgs;
 use crate::rollout::RolloutArgs;
 use crate::shared::EVERYWHERE;
@@ -91,6 +92,12 @@ pub enum Command {
     ///
     /// Exit status: 0 shown, however many there are; 1 error; 2 wrong command line.
     Coverage(CoverageArgs),
+    /// Show daemons on nodes that have left their level of CPU or memory, and nodes that have with all their daemons
+    ///
+    /// Samples metrics.k8s.io for a while, or reads a snapshot with samples. Reads only, informs, and does nothing.
+    ///
+    /// Exit status: 0 shown, however many there are; 1 error; 2 wrong command line.
+    Outliers(OutliersArgs),
     /// Show and steer roll-outs under a RolloutPolicy: status, pause, resume, promote, abort, retry, history
     ///
     /// Exit status: 0 done, or shown; 1 error, such as a command that would have no effect now; 2 wrong command line.

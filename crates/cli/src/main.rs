@@ -11,6 +11,7 @@ mod install;
 mod logging;
 mod nodes;
 mod out;
+mod outliers;
 mod plain;
 mod plan;
 mod program;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             Command::Why(given) => why::run(given, colour).await,
             Command::Status(given) => status::run(given, colour).await,
             Command::Coverage(given) => coverage::run(given, colour).await,
+            Command::Outliers(given) => outliers::run(given, colour).await,
             Command::Rollout(given) => rollout::run(given, colour).await,
             Command::Completion(given) => completion::run(&given, program::command()),
             Command::Install(args) => install::run(args).await,

@@ -3,16 +3,18 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use everynode_apiserver::private;
 use everynode_client::Client;
 use everynode_plan::file::{FileError, Header, VERSION, Writer};
-use everynode_plan::record::Unseen;
-use everynode_plan::{Mask, collect};
+use everynode_plan::record::{Record, Unseen};
+use everynode_plan::{Mask, PodUsage, collect};
 
 use crate::failure::Failure;
+use crate::outliers::sampled;
 use crate::plain;
-use crate::shared::ClusterArgs;
+use crate::shared::{ClusterArgs, duration};
 
 /// Arguments of `snapshot`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +28,9 @@ pub struct SnapshotArgs {
     /// Read this namespace where the whole cluster must not be listed [default: the context's]
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
+    /// Also sample for so long what pods use, up to an hour; `everynode outliers` reads it
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub samples: Option<Duration>,
 }
 
 /// Reads the cluster into the file.
@@ -41,9 +46,13 @@ pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
             "name a file, or send standard output to one",
         ));
     }
+    let usage = match args.samples {
+        Some(samples) => sampled(&client, args.namespace.as_deref(), samples).await?,
+        None => Vec::new(),
+    };
     let (records, unseen) = match is_stdout {
-        true => write(&client, &namespace, std::io::stdout()).await?,
-        false => write_file(&client, &namespace, &args.file).await?,
+        true => write(&client, &namespace, usage, std::io::stdout()).await?,
+        false => write_file(&client, &namespace, usage, &args.file).await?,
     };
     let place = if is_stdout { "standard output".into() } else { args.file.to_string_lossy() };
     eprintln!("{records} records of {} written to {place}", client.server_url());
@@ -54,12 +63,17 @@ pub async fn run(args: SnapshotArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Writes beside the file first, so that no half of a snapshot stands under its name.
-async fn write_file(client: &Client, namespace: &str, path: &Path) -> Result<(u64, Vec<Unseen>), Failure> {
+async fn write_file(
+    client: &Client,
+    namespace: &str,
+    usage: Vec<PodUsage>,
+    path: &Path,
+) -> Result<(u64, Vec<Unseen>), Failure> {
     let cannot = |error: std::io::Error| {
         Failure::with_hint(format!("cannot write {}: {error}", path.display()), "name another file")
     };
     let (file, partial) = private::create_beside(path).map_err(cannot)?;
-    let written = write(client, namespace, file).await;
+    let written = write(client, namespace, usage, file).await;
     let written =
         written.and_then(|written| std::fs::rename(&partial, path).map_err(cannot).map(|()| written));
     if written.is_err() {
@@ -72,6 +86,7 @@ async fn write_file(client: &Client, namespace: &str, path: &Path) -> Result<(u6
 async fn write(
     client: &Client,
     namespace: &str,
+    usage: Vec<PodUsage>,
     out: impl Write + Send,
 ) -> Result<(u64, Vec<Unseen>), Failure> {
     let mask = Mask::new(format!("{:032x}", fastrand::u128(..)));
@@ -84,6 +99,9 @@ async fn write(
     let mut writer = Writer::new(out, header)?;
     let mut sink = |record| -> Result<(), FileError> { writer.write(&record) };
     let unseen = collect(client, &mask, Some(namespace), &mut sink).await?;
+    for usage in usage {
+        writer.write(&Record::Usage(usage))?;
+    }
     let (mut out, records) = writer.finish(unseen.clone())?;
     out.flush()?;
     Ok((records, unseen))

@@ -11,6 +11,7 @@ pub mod grid;
 pub mod live;
 pub mod look;
 pub mod near;
+pub mod outliers;
 mod outlook;
 pub mod paint;
 mod pods;

@@ -16,8 +16,8 @@ use crate::plausible;
 use crate::record::{Record, Unseen};
 
 /// The version of the format that is written, and the latest that is read. The first one knew no roll-out policies,
-/// the second one of what decides about new pods only quotas and priority classes.
-pub const VERSION: u32 = 3;
+/// the second one of what decides about new pods only quotas and priority classes, the third one not what pods use.
+pub const VERSION: u32 = 4;
 /// All lines together. The snapshot of 100,000 nodes with ten daemons each takes a third of it.
 const LIMIT_BYTES: u64 = 2 << 30;
 /// The longest line. Objects of the API are limited to 3 MiB.

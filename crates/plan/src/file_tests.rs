@@ -59,7 +59,7 @@ fn files_that_are_not_ours_newer_or_changed_are_told_apart() {
     check(&gzip("{\"kind\":\"List\"}\n"), "no snapshot: its first line");
     check(&gzip("text\n"), "no snapshot: its first line");
     check(b"", "no snapshot: it is empty");
-    check(&file(VERSION + 1, 1), "format 4, written by everynode test");
+    check(&file(VERSION + 1, 1), "format 5, written by everynode test");
     check(&gzip("{\"everynodeSnapshot\":{\"format\":9,\"other\":1}}\n"), "format 9, written by another");
     let text = unzip(&file(VERSION, 2));
     check(&gzip(&text.replace("n1", "n7")), "checksum");

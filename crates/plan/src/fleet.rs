@@ -14,6 +14,7 @@ use crate::policy::trust_masked;
 use crate::record::{Need, Node, Pod, Record, Revision, Taken, Unseen};
 use crate::spread::Spread;
 use crate::surroundings::Surroundings;
+use crate::usage::PodUsage;
 
 /// The first format of snapshots that keeps all that decides about new pods.
 const FORMAT_WITH_SURROUNDINGS: u32 = 3;
@@ -47,6 +48,8 @@ pub struct Fleet {
     pub schedulers: BTreeSet<String>,
     /// The roll-out policies of their namespaces.
     pub policies: Vec<PolicyFact>,
+    /// What pods used, where that was sampled.
+    pub usage: Vec<PodUsage>,
     /// What could not be read.
     pub unseen: Vec<Unseen>,
     starts: Vec<i64>,
@@ -265,6 +268,7 @@ impl<'a> Builder<'a> {
                 surroundings: Surroundings::default(),
                 schedulers: BTreeSet::new(),
                 policies: Vec::new(),
+                usage: Vec::new(),
                 unseen: Vec::new(),
                 starts: Vec::new(),
             },
@@ -301,6 +305,10 @@ impl<'a> Builder<'a> {
             Record::Quota(quota) => self.take_around(Kind::ResourceQuota, quota.into_object()),
             Record::PriorityClass(class) => self.take_around(Kind::PriorityClass, class.into_object()),
             Record::Around(kind, object) => self.take_around(kind, object),
+            Record::Usage(usage) => {
+                let is_wanted = self.wanted.has_namespace(&usage.namespace);
+                self.fleet.usage.extend(Some(usage).filter(|_| is_wanted));
+            }
             Record::RolloutPolicy(object) => {
                 let policy = PolicyFact::from_json(&object);
                 self.fleet

@@ -28,6 +28,7 @@ mod standing;
 mod surroundings;
 mod text;
 mod token;
+mod usage;
 mod words;
 mod world;
 
@@ -46,5 +47,6 @@ pub use run::{Left, Run};
 pub use standing::Standing;
 pub use surroundings::Surroundings;
 pub use token::Token;
+pub use usage::{PodUsage, UsageSample, UsageSampler};
 pub use words::{count, some};
 pub use world::{Step, Tally, Touch};

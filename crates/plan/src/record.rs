@@ -12,6 +12,8 @@ use everynode_model::{self as model, Effect, Phase, Trouble, not_ready_since};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::usage::PodUsage;
+
 /// One object, or one sum.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,6 +36,8 @@ pub enum Record {
     Around(Kind, Value),
     /// A RolloutPolicy: what identifies it, its commands, spec and status.
     RolloutPolicy(Value),
+    /// What a pod used, where that was sampled.
+    Usage(PodUsage),
 }
 
 /// A Node.
