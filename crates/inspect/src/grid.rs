@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use everynode_plan::Fleet;
 
+use crate::cells::Cell;
 use crate::paint::{Paint, Tone};
 use crate::reason::Class;
 use crate::status::Row;
@@ -32,7 +33,7 @@ pub fn grid(row: &Row, fleet: &Fleet, label: &str, paint: &Paint) -> String {
         .collect();
     let is_used = labels.values().any(Option::is_some);
     let mut groups: BTreeMap<(bool, &str), Vec<Class>> = BTreeMap::new();
-    for (node, class) in &row.cells {
+    for Cell { node, class, .. } in &row.cells {
         let value = labels.get(node.as_str()).copied().flatten();
         // Those without the label come last.
         groups.entry((value.is_none(), value.unwrap_or(""))).or_default().push(*class);
@@ -59,7 +60,7 @@ fn legend(row: &Row, paint: &Paint) -> String {
     let title = format!("{}/{}", row.namespace, row.name);
     let mut parts = vec![paint.tone(Tone::Strong, &title)];
     for class in CLASSES {
-        let count = row.cells.iter().filter(|(_, one)| *one == class).count();
+        let count = row.cells.iter().filter(|cell| cell.class == class).count();
         if count > 0 {
             let (symbol, tone, text) = look_of(class);
             parts.push(format!("{} {count} {text}", paint.tone(tone, symbol)));

@@ -3,11 +3,14 @@
 //! A [`Look`] tells an engine, the same one as the controller's, all of a [`everynode_plan::Fleet`], and asks it about
 //! every node. [`why`] and [`status`] put the answers together, for people and for programs; [`live`] follows a cluster.
 
+mod book;
+mod cells;
 mod cohort;
 pub mod coverage;
 mod estimate;
 pub mod events;
 pub mod grid;
+pub mod lean;
 pub mod live;
 pub mod look;
 pub mod near;
@@ -23,8 +26,10 @@ pub mod status;
 pub mod why;
 pub mod yaml;
 
+pub use cells::Cell;
 pub use cohort::FailedWhere;
 pub use estimate::{End, Estimate, Problem};
+pub use lean::LeanFleet;
 pub use look::{Answer, Look, Set};
 pub use paint::{Paint, Tone};
 pub use reason::{Class, Kind, Reason};

@@ -69,6 +69,8 @@ pub struct Answer {
     pub is_done: bool,
     /// A pod of the current template is here.
     pub is_updated: bool,
+    /// Served, or the cause why not; `None` where it should not run.
+    pub service: Option<Service>,
 }
 
 impl<'a> Look<'a> {
@@ -221,8 +223,9 @@ impl<'a> Set<'a> {
             Some(conducted) => conducted.nodes.get(node).is_some_and(|node| node.is_disrupted),
             None => explained.uses_budget,
         };
-        let waiting = explained.waiting;
-        Some(Answer { node: node.to_owned(), class, reason, pods, uses_budget, waiting, is_done, is_updated })
+        let (waiting, service) = (explained.waiting, explained.service);
+        let node = node.to_owned();
+        Some(Answer { node, class, reason, pods, uses_budget, waiting, is_done, is_updated, service })
     }
 
     /// A node, as it was read.
@@ -369,6 +372,11 @@ impl<'a> Set<'a> {
             );
         }
         None
+    }
+
+    /// The pod of a uid.
+    pub(crate) fn pod(&self, uid: Uid) -> Option<&'a Pod> {
+        self.look.pods.get(&uid).copied()
     }
 
     /// Whether its revisions could be read.

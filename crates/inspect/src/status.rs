@@ -10,6 +10,7 @@ use everynode_plan::record::Unseen;
 use everynode_plan::some;
 use serde::Serialize;
 
+use crate::cells::Cell;
 use crate::estimate::Estimate;
 use crate::events::{EventLine, Subject};
 use crate::look::{Answer, Look, Set};
@@ -141,7 +142,7 @@ pub struct Row {
     pub revisions_seen: bool,
     /// The nodes one by one.
     #[serde(skip)]
-    pub cells: Vec<(String, Class)>,
+    pub cells: Vec<Cell>,
 }
 
 /// A budget and who uses it up.
@@ -218,7 +219,8 @@ impl Row {
         self.estimate.iter_mut().for_each(|estimate| estimate.name_refusal(events));
     }
 
-    fn of(look: &Look<'_>, set: &Set<'_>) -> Row {
+    /// Looks at a DaemonSet.
+    pub fn of(look: &Look<'_>, set: &Set<'_>) -> Row {
         let Outlook { answers, estimate } = Outlook::of(look, set);
         let figures = &set.figures.status;
         let done = answers.iter().filter(|answer| answer.class == Class::Available).count();
@@ -252,7 +254,7 @@ impl Row {
             notes: notes(set, &answers),
             uid: set.fact.uid.to_string(),
             revisions_seen: set.revisions_seen(),
-            cells: answers.iter().map(|answer| (answer.node.clone(), answer.class)).collect(),
+            cells: answers.iter().map(|answer| set.cell(answer)).collect(),
         };
         let is_old = answers.iter().any(|answer| answer.class == Class::Old);
         let standstill = set.standstill().map(|reason| reason.kind);

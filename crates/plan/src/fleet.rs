@@ -105,6 +105,9 @@ impl<'a> From<&'a Vec<(String, String)>> for Wanted<'a> {
     }
 }
 
+/// Who takes the pods that a fleet would keep.
+pub type TakePod<'a> = dyn FnMut(Pod) + Send + 'a;
+
 /// Where the start times of a plan come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Starts {
@@ -124,7 +127,7 @@ impl Fleet {
         wanted: impl Into<Wanted<'a>>,
         salt: &str,
     ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
-        Fleet::read_cluster(client, wanted.into(), salt, true).await
+        Fleet::read_cluster(client, Builder::new(wanted.into(), Mask::new(salt), 0), true).await
     }
 
     /// As [`Fleet::from_cluster`], and without the nodes where they may not be read.
@@ -135,17 +138,29 @@ impl Fleet {
         client: &Client,
         wanted: impl Into<Wanted<'a>>,
     ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
-        Fleet::read_cluster(client, wanted.into(), "", false).await
+        Fleet::read_cluster(client, Builder::new(wanted.into(), Mask::new(""), 0), false).await
+    }
+
+    /// As [`Fleet::from_part_of_cluster`], with the pods that it would keep handed to `take`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn from_part_of_cluster_apart(
+        client: &Client,
+        wanted: Wanted<'_>,
+        take: &mut TakePod<'_>,
+    ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
+        let builder = Builder { apart: Some(take), ..Builder::new(wanted, Mask::new(""), 0) };
+        Fleet::read_cluster(client, builder, false).await
     }
 
     async fn read_cluster(
         client: &Client,
-        wanted: Wanted<'_>,
-        salt: &str,
+        mut builder: Builder<'_>,
         nodes_needed: bool,
     ) -> Result<Fleet, CollectError<std::convert::Infallible>> {
-        let mask = Mask::new(salt);
-        let mut builder = Builder::new(wanted, mask.clone(), client.clock().unix_millis());
+        builder.fleet.taken_at_millis = client.clock().unix_millis();
+        let (mask, wanted) = (builder.fleet.mask.clone(), builder.wanted);
         let mut sink = |record| {
             builder.take(record);
             Ok(())
@@ -162,7 +177,23 @@ impl Fleet {
         file: impl std::io::Read,
         wanted: impl Into<Wanted<'a>>,
     ) -> Result<Fleet, FileError> {
-        let mut builder = Builder::new(wanted.into(), Mask::new(""), 0);
+        Fleet::read_file(file, Builder::new(wanted.into(), Mask::new(""), 0))
+    }
+
+    /// As [`Fleet::from_file`], with the pods that it would keep handed to `take`. What it was given counts
+    /// only when this succeeds.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_file_apart(
+        file: impl std::io::Read,
+        wanted: Wanted<'_>,
+        take: &mut TakePod<'_>,
+    ) -> Result<Fleet, FileError> {
+        Fleet::read_file(file, Builder { apart: Some(take), ..Builder::new(wanted, Mask::new(""), 0) })
+    }
+
+    fn read_file(file: impl std::io::Read, mut builder: Builder<'_>) -> Result<Fleet, FileError> {
         let builder_cell = std::cell::RefCell::new(&mut builder);
         let format = std::cell::Cell::new(file::VERSION);
         let begin = |header: &Header| {
@@ -250,6 +281,7 @@ fn start_millis(pod: &Pod) -> Option<i64> {
 struct Builder<'a> {
     fleet: Fleet,
     wanted: Wanted<'a>,
+    apart: Option<&'a mut TakePod<'a>>,
     wanted_uids: HashSet<String>,
     sums: HashMap<(String, i32), Taken>,
 }
@@ -273,6 +305,7 @@ impl<'a> Builder<'a> {
                 starts: Vec::new(),
             },
             wanted,
+            apart: None,
             wanted_uids: HashSet::new(),
             sums: HashMap::new(),
         }
@@ -341,7 +374,10 @@ impl<'a> Builder<'a> {
         };
         let phase = pod.phase();
         match pod.node {
-            _ if is_kept => self.fleet.pods.push(pod),
+            _ if is_kept => match &mut self.apart {
+                Some(take) => take(pod),
+                None => self.fleet.pods.push(pod),
+            },
             Some(node) if pod.bound && !phase.is_terminal() => self.add(node, pod.priority, 1, &pod.need),
             _ => {}
         }

@@ -36,7 +36,7 @@ pub use change::Change;
 pub use collect::{CollectError, collect};
 pub use conducted::{Conducted, PolicyWave};
 pub use findings::{Finding, FindingKind, Severity};
-pub use fleet::{Fleet, Starts, Wanted};
+pub use fleet::{Fleet, Starts, TakePod, Wanted};
 pub use made::Made;
 pub use manifest::{Manifest, Written};
 pub use mask::Mask;

@@ -41,7 +41,7 @@ pub enum Record {
 }
 
 /// A Node.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Node {
     /// metadata.name.

@@ -180,7 +180,7 @@ impl Row {
 
     /// The state in a few words.
     pub fn state_text(&self) -> String {
-        let old = self.cells.iter().filter(|(_, class)| *class == Class::Old).count();
+        let old = self.cells.iter().filter(|cell| cell.class == Class::Old).count();
         match self.state {
             State::Complete if self.desired == 0 => "no node is eligible".to_owned(),
             State::Complete => "complete".to_owned(),
