@@ -6,6 +6,7 @@ use crate::agent::AgentArgs;
 use crate::completion::CompletionArgs;
 use crate::controller::ControllerArgs;
 use crate::coverage::CoverageArgs;
+use crate::dashboard::DashboardArgs;
 use crate::image::ImageArgs;
 use crate::install::{InstallArgs, UninstallArgs};
 use crate::logging::LoggingArgs;
@@ -98,6 +99,11 @@ pub enum Command {
     ///
     /// Exit status: 0 shown, however many there are; 1 error; 2 wrong command line.
     Outliers(OutliersArgs),
+    /// Show the whole fleet in a browser on this machine: nodes by daemons, what is missing and why, roll-outs, plans
+    ///
+    /// Serves a page on 127.0.0.1 and prints an address that lets one browser in, once. Reads only, with the rights of
+    /// the kubeconfig; what steers a roll-out is shown as the command to copy.
+    Dashboard(DashboardArgs),
     /// Show and steer roll-outs under a RolloutPolicy: status, pause, resume, promote, abort, retry, history
     ///
     /// Exit status: 0 done, or shown; 1 error, such as a command that would have no effect now; 2 wrong command line.

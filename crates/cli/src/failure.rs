@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use everynode_apiserver::private::PrivateError;
 use everynode_apiserver::{BackendError, Error as ServerError};
+use everynode_dashboard::StartError;
 use everynode_inspect::rollout::{PoliciesError, Refused};
 use everynode_local::up::{RealNodesError, UpError};
 
@@ -43,6 +44,9 @@ fn hint<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
     if let Some(UpError::Kubeconfig { .. }) = error.downcast_ref() {
         return Some("make its directory, make room, or name another file with --kubeconfig");
     }
+    if let Some(error) = error.downcast_ref() {
+        return hint_of_dashboard(error);
+    }
     if let Some(Refused { hint, .. }) = error.downcast_ref() {
         return Some(hint);
     }
@@ -54,6 +58,15 @@ fn hint<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
             "name a kubeconfig with --kubeconfig FILE or the variable KUBECONFIG, and a context with --context",
         ),
         _ => None,
+    }
+}
+
+fn hint_of_dashboard(error: &StartError) -> Option<&'static str> {
+    match error {
+        StartError::Listen(_) => Some("leave --port away: any free one is taken then"),
+        StartError::Snapshot { .. } => Some("everynode snapshot FILE writes one"),
+        StartError::Cluster(_) => Some("DaemonSets must be listed, in a namespace at least: -n names it"),
+        StartError::Random => None,
     }
 }
 

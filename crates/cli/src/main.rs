@@ -5,6 +5,7 @@ mod args;
 mod completion;
 mod controller;
 mod coverage;
+mod dashboard;
 mod failure;
 mod image;
 mod install;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
             Command::Status(given) => status::run(given, colour).await,
             Command::Coverage(given) => coverage::run(given, colour).await,
             Command::Outliers(given) => outliers::run(given, colour).await,
+            Command::Dashboard(args) => dashboard::run(args).await,
             Command::Rollout(given) => rollout::run(given, colour).await,
             Command::Completion(given) => completion::run(&given, program::command()),
             Command::Install(args) => install::run(args).await,

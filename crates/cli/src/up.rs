@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use everynode_client::Client;
+use everynode_dashboard::Dashboard;
 use everynode_local::up::{NodesWanted, RealNodesConfig, RealNodesWanted, Storage, Tally, Up, UpConfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::REAL_NODE_COMMAND;
+use crate::dashboard::{of_cluster, opened};
 use crate::failure::Failure;
 use crate::logging;
 use crate::plain;
@@ -95,6 +98,9 @@ pub struct UpArgs {
     /// Print plain lines also on a terminal
     #[arg(long)]
     pub plain: bool,
+    /// Serve the dashboard beside it, and print its address
+    #[arg(long, conflicts_with = "exit_when_ready")]
+    pub dashboard: bool,
 }
 
 /// Starts the cluster, shows it until it is told to stop, and stops it.
@@ -111,17 +117,22 @@ pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     };
     let up = started?;
     report::started(&up);
+    let dashboard = match args.dashboard {
+        true => Some(open_dashboard(&up, &stop).await?),
+        false => None,
+    };
     let applied = up.apply(&args.files, report::news);
     let Some(tally) = stop.run_until_cancelled(applied).await else {
         report::stopping(&up);
         up.stop().await;
         return Ok(ExitCode::FAILURE);
     };
+    let address = dashboard.as_ref().map(Dashboard::url);
     let code = if args.exit_when_ready {
         wait_until_available(&up, &stop, args.timeout, tally).await
     } else if live {
         logging::silence_terminal(true);
-        let shown = show_live(&up, &stop, tally.refused).await;
+        let shown = show_live(&up, &stop, tally.refused, address).await;
         logging::silence_terminal(false);
         shown.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
     } else {
@@ -129,8 +140,19 @@ pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
         Ok(ExitCode::SUCCESS)
     };
     report::stopping(&up);
+    if let Some(dashboard) = dashboard {
+        stop.cancel();
+        dashboard.stop().await;
+    }
     up.stop().await;
     code
+}
+
+async fn open_dashboard(up: &Up, stop: &CancellationToken) -> Result<Dashboard, Failure> {
+    let client = Client::from_file(up.kubeconfig_path()).await?;
+    let dashboard = Dashboard::start(of_cluster(client, None), 0, stop.clone()).await?;
+    report::line(&opened(&dashboard));
+    Ok(dashboard)
 }
 
 fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
@@ -239,12 +261,18 @@ async fn wait_until_available(
     }
 }
 
-async fn show_live(up: &Up, stop: &CancellationToken, refused: usize) -> Result<(), std::io::Error> {
+async fn show_live(
+    up: &Up,
+    stop: &CancellationToken,
+    refused: usize,
+    dashboard: Option<&str>,
+) -> Result<(), std::io::Error> {
     let mut header = Header {
         server: up.server_url().to_owned(),
         kubeconfig: up.kubeconfig_path().display().to_string(),
         state: up.state_note(),
         refused,
+        dashboard: dashboard.map(str::to_owned),
         colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         write_failure: None,
     };

@@ -55,6 +55,12 @@ impl Changes {
         !self.all && self.daemonsets.is_empty()
     }
 
+    /// Takes in what has changed since.
+    pub fn merge(&mut self, since: Changes) {
+        self.all |= since.all;
+        self.daemonsets.extend(since.daemonsets);
+    }
+
     /// Takes a change of the objects of a DaemonSet in; of objects that nobody controls, by no uid.
     fn note(&mut self, uid: String) {
         match uid.is_empty() {

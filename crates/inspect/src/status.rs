@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use everynode_engine::policy::RolloutPhase;
 use everynode_engine::{Budget, Strategy};
 use everynode_plan::record::Unseen;
-use everynode_plan::some;
+use everynode_plan::{Fleet, some};
 use serde::Serialize;
 
 use crate::cells::Cell;
@@ -181,7 +181,7 @@ impl Status {
         Status {
             taken_at_seconds: look.fleet.taken_at_millis.div_euclid(1000),
             daemonsets: shown.map(|set| Row::of(look, set)).collect(),
-            not_seen: not_seen(look, filter.namespace.is_some()),
+            not_seen: not_seen(look.fleet, filter.namespace.is_some()),
             elsewhere,
         }
     }
@@ -381,8 +381,9 @@ pub(crate) fn groups<'a>(answers: impl Iterator<Item = &'a Answer>) -> Vec<Group
 }
 
 /// What was not seen, and what may be otherwise because of it; in one namespace, only what concerns it.
-pub(crate) fn not_seen(look: &Look<'_>, one_namespace: bool) -> Vec<String> {
-    look.fleet.unseen.iter().filter_map(|unseen| note(unseen, look.nodes_seen(), one_namespace)).collect()
+pub fn not_seen(fleet: &Fleet, one_namespace: bool) -> Vec<String> {
+    let nodes_seen = fleet.sees("nodes");
+    fleet.unseen.iter().filter_map(|unseen| note(unseen, nodes_seen, one_namespace)).collect()
 }
 
 fn note(unseen: &Unseen, nodes_seen: bool, one_namespace: bool) -> Option<String> {

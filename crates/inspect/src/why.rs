@@ -208,7 +208,7 @@ impl WhyNode {
                 .under_way()
                 .filter(|_| !matches!(answer.class, Class::Available | Class::NotEligible))
                 .and_then(|_| set.policy_state()),
-            not_seen: not_seen(look, true),
+            not_seen: not_seen(look.fleet, true),
         })
     }
 }

@@ -4,6 +4,8 @@
 //! A test that lacks what it needs says so on the standard error, past the capture of the test harness, and passes.
 //! `EVERYNODE_REQUIRE=kubectl,golden` makes it fail instead; `all` is for everything.
 
+#[cfg(feature = "browser")]
+pub mod browser;
 #[cfg(feature = "cluster")]
 pub mod cluster;
 pub mod containers;
@@ -49,10 +51,12 @@ pub enum Need {
     Dpkg,
     /// `promtool`, which reads rules of Prometheus.
     Promtool,
+    /// `chromium`, a browser.
+    Chromium,
 }
 
 impl Need {
-    const ALL: [Need; 12] = [
+    const ALL: [Need; 13] = [
         Need::Golden,
         Need::Kubectl,
         Need::Bash,
@@ -65,6 +69,7 @@ impl Need {
         Need::Containerd,
         Need::Dpkg,
         Need::Promtool,
+        Need::Chromium,
     ];
 
     /// As `EVERYNODE_REQUIRE` names it.
@@ -82,6 +87,7 @@ impl Need {
             Need::Containerd => "containerd",
             Need::Dpkg => "dpkg",
             Need::Promtool => "promtool",
+            Need::Chromium => "chromium",
         }
     }
 }
@@ -172,6 +178,11 @@ pub fn have_promtool() -> bool {
     answers("promtool", &["--version"], Need::Promtool)
 }
 
+/// Whether a chromium is here; says so where it is not.
+pub fn have_chromium() -> bool {
+    answers("chromium", &["--version"], Need::Chromium)
+}
+
 /// Has promtool look at figures in the text format of Prometheus; says so where it is not here.
 ///
 /// # Panics
@@ -223,7 +234,7 @@ mod tests {
             ("golden, kubectl", "golden kubectl"),
             (
                 "all",
-                "golden kubectl bash terminal root full-disk audit-log rollout-policies controller-manager containerd dpkg promtool",
+                "golden kubectl bash terminal root full-disk audit-log rollout-policies controller-manager containerd dpkg promtool chromium",
             ),
         ] {
             let named: Vec<&str> =

@@ -23,6 +23,8 @@ pub struct Header {
     pub kubeconfig: String,
     /// Where the state is kept, or that it is not.
     pub state: String,
+    /// Address of the dashboard, when it is served.
+    pub dashboard: Option<String>,
     /// How many documents of the manifests were refused.
     pub refused: usize,
     /// Why the store takes no more writes, when it does not.
@@ -39,10 +41,11 @@ pub fn draw(frame: &mut Frame<'_>, header: &Header, snapshot: &Snapshot) {
     let area = frame.area();
     let strip = strip_height(snapshot.nodes.len(), area.width);
     // The rows get what the other parts leave; two lines of events give way to them.
-    let room = area.height.saturating_sub(3 + strip + 2 + 2 + 1).max(3);
+    let top = 3 + u16::from(header.dashboard.is_some());
+    let room = area.height.saturating_sub(top + strip + 2 + 2 + 1).max(3);
     let rows = u16::try_from(snapshot.daemonsets.len()).unwrap_or(u16::MAX).saturating_add(2).min(room);
     let [top, table, nodes, events, bottom] = Layout::vertical([
-        Constraint::Length(3),
+        Constraint::Length(top),
         Constraint::Length(rows),
         Constraint::Length(strip + 2),
         Constraint::Min(2),
@@ -64,6 +67,7 @@ fn draw_header(frame: &mut Frame<'_>, area: Rect, header: &Header, snapshot: &Sn
         Span::raw(format!("  {}  {nodes} {}", header.server, if nodes == 1 { "node" } else { "nodes" })),
     ]);
     let mut lines = vec![first, Line::raw(format!("export KUBECONFIG={}", header.kubeconfig))];
+    lines.extend(header.dashboard.as_ref().map(|url| Line::raw(format!("dashboard  {url}"))));
     if let Some(reason) = &header.write_failure {
         let text = format!("No more writes: {reason}. Reads go on; make room, then start again.");
         lines.push(Line::styled(text, paint(header.colour, Color::Red)));

@@ -36,6 +36,11 @@ pub fn started(up: &Up) {
     }
 }
 
+/// Says something.
+pub fn line(text: &str) {
+    out!("{text}");
+}
+
 /// Says what became of a document.
 pub fn news(news: News<'_>) {
     match news {
