@@ -54,7 +54,8 @@ const App = () => {
       if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
       const screen = route.peek().path[0];
       const tab = TABS.find(([, , key]) => key === event.key);
-      if (tab) go(to([tab[0]]));
+      if (event.key === "/") document.querySelector(".search input")?.focus();
+      else if (tab) go(to([tab[0]]));
       else if (event.key === "?") dialog.current.showModal();
       else if (event.key === "Escape" && !dialog.current.open && screen) go(to([screen === "node" || screen === "nodes" ? "matrix" : ""]));
       else return;

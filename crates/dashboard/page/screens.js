@@ -169,17 +169,6 @@ export const Search = () => {
   const [is_open, setOpen] = useState(false);
   const input = useRef();
   const found = useMemo(() => (text ? matches(fleet.value, text.toLowerCase()) : []), [text, fleet.value]);
-  useEffect(() => {
-    const press = (event) => {
-      if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) {
-        event.preventDefault();
-        input.current.focus();
-        input.current.select();
-      }
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, []);
   const open = (one) => {
     if (!one) return;
     go(one.href);

@@ -16,7 +16,7 @@ pub const SHOTS: [(&str, &str, &str); 6] = [
         "/daemon/security/runtime-sensor?show=wave",
         "document.querySelector('.waves li:nth-child(3)')",
     ),
-    ("node", "/node/worker-000009", "document.querySelectorAll('details dl').length > 1"),
+    ("node", "/node/worker-000009", "document.querySelector('details dl')"),
     ("outliers", "/outliers", "document.querySelectorAll('section').length > 2"),
 ];
 
