@@ -21,9 +21,6 @@ pub(crate) const LEVEL_TESTS: [Test; TESTS] = [
     Test { tilt: 2.5, weight: 0.2 },
 ];
 
-/// A node that varies much is harmed only by a rise of so many times that.
-const HARM_NOISES: f64 = 2.5;
-
 /// The stricter tolerance is a rise by so much on top of the one that is tolerated.
 const STRICTER_FACTOR: f64 = 1.15;
 
@@ -132,8 +129,7 @@ impl LevelGroup {
 impl NodeLevel {
     /// Whether it has risen by more than is harm, and by more than it varies by itself.
     fn is_harmed(&self, log_tolerated: f64, rule: &LevelRule) -> bool {
-        let rise = self.log - log_tolerated;
-        rise > rule.harm.log() && rise > HARM_NOISES * self.noise
+        rule.exceeds_harm(self.log - log_tolerated, self.noise)
     }
 
     fn ranked(&self, log_tolerated: f64) -> Ranked {

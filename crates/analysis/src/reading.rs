@@ -1,5 +1,7 @@
 //! What one node has shown of one signal.
 
+use crate::signal::Rule;
+
 /// A window of fewer samples says nothing.
 const SAMPLES_LEAST: usize = 3;
 
@@ -78,6 +80,17 @@ impl Reading {
     /// How often something happened after.
     pub fn of_count(count: u32) -> Reading {
         Reading(Shown::Value { value: f64::from(count.min(COUNT_LIMIT)), noise: 1.0 })
+    }
+
+    /// The node alone shows as much as the rule looks for on a part of the nodes: a level that rose by more than is
+    /// harm and by more than it varies by itself, something that happened, or a daemon that does not serve.
+    pub fn is_raised(self, rule: &Rule) -> bool {
+        match (self.0, rule) {
+            (Shown::Missing, _) => false,
+            (Shown::Failed, _) => true,
+            (Shown::Value { value, .. }, Rule::Count(_)) => value >= 1.0,
+            (Shown::Value { value, noise }, Rule::Level(rule)) => rule.is_harm(value, noise),
+        }
     }
 
     /// Whether anything is known.

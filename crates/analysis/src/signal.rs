@@ -7,6 +7,9 @@ use crate::amounts::{Rise, Share};
 /// What is taken off, in times of what is tolerated.
 const MARGIN: f64 = 1.2;
 
+/// A node that varies much is harmed only by a rise of so many times that.
+const HARM_NOISES: f64 = 2.5;
+
 /// Something that is measured or counted on each node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Signal {
@@ -122,6 +125,16 @@ impl LevelRule {
     /// edge, where nothing but the bound on false halts is in its favour.
     pub(crate) fn log_tolerated(&self) -> f64 {
         MARGIN * self.worse_by.log()
+    }
+
+    /// A rise beyond what is tolerated is harm to a node that varies so much by itself.
+    pub(crate) fn exceeds_harm(&self, log_rise: f64, noise: f64) -> bool {
+        log_rise > self.harm.log() && log_rise > HARM_NOISES * noise
+    }
+
+    /// A change is harm to a node that varies so much by itself.
+    pub(crate) fn is_harm(&self, log_change: f64, noise: f64) -> bool {
+        self.exceeds_harm(log_change - self.log_tolerated(), noise)
     }
 }
 

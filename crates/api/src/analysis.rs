@@ -73,6 +73,10 @@ pub struct AnalysisStatus {
     pub basis: String,
     /// The verdict in one sentence.
     pub message: String,
+    /// What the nodes on which it is worse have in common, if chance does not explain that.
+    pub common: Option<String>,
+    /// The first of these nodes.
+    pub worst_nodes: Vec<String>,
     /// Signal by signal.
     pub signals: Vec<SignalStatus>,
     /// For the next leader: nodes from this place in the order on were untouched when the last block closed.
@@ -191,6 +195,8 @@ impl AnalysisStatus {
             verdict: status["verdict"].as_str().and_then(Verdict::parse),
             basis: text(&status["basis"]),
             message: text(&status["message"]),
+            common: status["common"].as_str().map(str::to_owned),
+            worst_nodes: items(&status["worstNodes"]).filter_map(Value::as_str).map(str::to_owned).collect(),
             signals: items(&status["signals"]).map(SignalStatus::from_json).collect(),
             frontier: status["frontier"].as_str().map(str::to_owned),
             pool_end: status["poolEnd"].as_str().map(str::to_owned),
@@ -204,6 +210,8 @@ impl AnalysisStatus {
             "verdict": self.verdict.map(Verdict::name),
             "basis": self.basis,
             "message": self.message,
+            "common": self.common,
+            "worstNodes": self.worst_nodes,
             "signals": signals,
             "frontier": self.frontier,
             "poolEnd": self.pool_end,

@@ -76,6 +76,8 @@ fn full_analysis() -> AnalysisStatus {
         basis: "Randomised".into(),
         message: "cpu is higher".into(),
         signals: vec![signal],
+        common: Some("zone=a".into()),
+        worst_nodes: vec!["d".into()],
         frontier: Some("00ff".into()),
         pool_end: Some("01ff".into()),
     }

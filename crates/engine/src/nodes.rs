@@ -228,6 +228,12 @@ impl Nodes {
         RowView { row: &self.rows[id.0 as usize], names: &self.names }
     }
 
+    /// The labels of a node.
+    pub fn labels(&self, id: NodeId) -> impl Iterator<Item = (&str, &str)> {
+        let labels = self.rows[id.0 as usize].labels.iter();
+        labels.map(|(key, value)| (self.names.text(*key), self.names.text(*value)))
+    }
+
     /// All nodes that exist.
     pub fn present(&self) -> impl Iterator<Item = NodeId> {
         let rows = self.rows.iter().enumerate();

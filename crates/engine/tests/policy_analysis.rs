@@ -362,3 +362,26 @@ fn a_good_revision_is_no_worse_than_fresh_pods_of_the_old_one() {
     assert_eq!((watched.fleet.phase(), watched.has_new()), ("Complete", 100));
     assert_ne!(watched.verdict(), "Worse", "{:#}", watched.analysis());
 }
+
+#[test]
+fn where_it_is_worse_is_named_with_the_label_that_explains_it() {
+    fn on_one_kind(node: u64, image: &str, second: i64) -> f64 {
+        usual(node, image, second) * if image == "i:2" && node % 4 == 0 { 3.0 } else { 1.0 }
+    }
+    let mut watched = Watched::new(200, only("cpu"), on_one_kind);
+    for index in 0..200 {
+        let mut node = common::plain_node(index);
+        node.labels.push(("kind".to_owned(), (index % 4).to_string()));
+        node.labels.sort();
+        watched.fleet.cluster.objects.set_node(node);
+    }
+    watched.roll(&|_, _| {});
+    assert_eq!((watched.fleet.phase(), watched.verdict()), ("RolledBack", "Worse"));
+    let common = watched.analysis()["common"].as_str().unwrap();
+    assert!(common.contains("have kind=0"), "{common}");
+    let named = watched.analysis()["worstNodes"].as_array().unwrap();
+    let number = |node: &Value| node.as_str().unwrap()[1..].parse::<u64>().unwrap();
+    assert!(named.len() == 3 && named.iter().all(|node| number(node) % 4 == 0), "{named:?}");
+    let message = watched.fleet.entry()["message"].as_str().unwrap();
+    assert!(message.contains("of the nodes with harm"), "{message}");
+}

@@ -13,7 +13,7 @@ use crate::ids::{NodeId, PodId};
 use crate::pods::{Place, UNREAD};
 use crate::tables::Tables;
 
-use super::analysis::{Counts, Fresh, View, sentence};
+use super::analysis::{Counts, Fresh, View};
 use super::node_state::{Health, NodeState};
 use super::nodes::flag;
 use super::reason::Cause;
@@ -133,10 +133,11 @@ impl Tables {
         if !analysis.look(&view, may_wait, now) {
             return;
         }
-        let worse = analysis.report().filter(|report| report.verdict == Verdict::Worse);
-        if let Some(report) = worse.filter(|_| verdict != Some(Verdict::Worse)) {
+        let is_worse = analysis.report().is_some_and(|report| report.verdict == Verdict::Worse);
+        if is_worse && verdict != Some(Verdict::Worse) {
+            let said = analysis.sentence().unwrap_or_default();
             let hash = rollout.hash.clone().unwrap_or_default();
-            let message = format!("Revision {hash} is worse: {}", sentence(report));
+            let message = format!("Revision {hash} is worse: {said}");
             self.record(daemonset, true, "RolloutWorse", message);
         }
     }
@@ -185,7 +186,7 @@ impl RolloutState {
     /// have.
     pub(super) fn judged(&self, now: Time) -> Option<Cause> {
         let analysis = self.analysis.as_ref().filter(|_| self.is_judged())?;
-        let said = analysis.report().map(sentence);
+        let said = analysis.sentence();
         if analysis.is_worse() {
             return Some(Cause::Worse { sentence: said.unwrap_or_default() });
         }

@@ -14,6 +14,12 @@ pub struct Analysis {
     pub basis: String,
     /// The verdict in one sentence.
     pub message: String,
+    /// What the nodes on which it is worse have in common, if chance does not explain that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub common: Option<String>,
+    /// The first of these nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub worst_nodes: Vec<String>,
     /// Signal by signal.
     pub signals: Vec<SignalAnalysis>,
 }
@@ -42,6 +48,8 @@ impl Analysis {
             verdict: word(said.verdict),
             basis: said.basis,
             message: said.message,
+            common: said.common,
+            worst_nodes: said.worst_nodes,
             signals: said.signals.into_iter().map(SignalAnalysis::of).collect(),
         }
     }

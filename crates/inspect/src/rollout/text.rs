@@ -96,6 +96,11 @@ impl Rollout {
         if let Some(analysis) = &self.analysis {
             let line = format!("{}: {} ({})", analysis.verdict, analysis.message, analysis.basis);
             let _ = writeln!(out, "  Analysis     {}", paint.fold(&line, 15));
+            if !analysis.worst_nodes.is_empty() {
+                let common = analysis.common.as_ref().map(|common| format!("; {common}")).unwrap_or_default();
+                let line = format!("such as {}{common}", analysis.worst_nodes.join(", "));
+                let _ = writeln!(out, "    {}", paint.fold(&line, 6));
+            }
             for signal in analysis.signals.iter().filter(|signal| signal.message != analysis.message) {
                 let _ = writeln!(out, "    {}", paint.fold(&signal.message, 6));
             }

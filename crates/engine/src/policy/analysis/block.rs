@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use everynode_analysis::{Block, CONTROLS_LIMIT, Group, Node, Reading, Signal, Turn as Place};
+use everynode_analysis::{
+    Block, CONTROLS_LIMIT, Group, Labelled, Node, Reading, Signal, SignalReport, Turn as Place, cohorts,
+};
 use everynode_api::AnalysisSpec;
 use hashbrown::HashMap;
 
 use crate::base::Time;
+use crate::ids::NodeId;
 use crate::nodes::Nodes;
 use crate::placement::NodeView as _;
 use crate::pods::Pods;
@@ -15,10 +18,13 @@ use crate::policy::nodes::RolloutNodes;
 
 use super::levels::Levels;
 use super::places::Places;
-use super::{OpenBlock, Touched, next};
+use super::{Harm, OpenBlock, Touched, next};
 
 /// So many untouched nodes are handed to the judge, which compares some of them.
 const UNTOUCHED_LIMIT: usize = 2 * CONTROLS_LIMIT;
+
+/// So many nodes on which it is worse are named.
+const HARMED_NAMED: usize = 3;
 
 /// What is known of the nodes of a roll-out.
 pub(crate) struct View<'a> {
@@ -27,6 +33,12 @@ pub(crate) struct View<'a> {
     pub nodes: &'a RolloutNodes,
     /// When the roll-out began, in whole seconds.
     pub begun: Time,
+}
+
+/// A block, and the nodes in it that were updated.
+pub(super) struct Seen {
+    pub block: Block,
+    pub updated: Vec<(NodeId, Node)>,
 }
 
 /// The nodes of a block that is being made.
@@ -38,6 +50,7 @@ struct Making<'a> {
     open: &'a OpenBlock,
     now: Time,
     groups: Vec<Group>,
+    updated: Vec<(NodeId, Node)>,
     /// The place of a group among them, by the labels in `order` and in `strata`.
     by_labels: HashMap<(Box<[Box<str>]>, Vec<Box<str>>), usize>,
 }
@@ -51,17 +64,35 @@ impl View<'_> {
         places: &Places,
         open: &OpenBlock,
         now: Time,
-    ) -> Block {
-        let (groups, by_labels) = (Vec::new(), HashMap::new());
-        let mut making = Making { view: self, spec, levels, places, open, now, groups, by_labels };
-        making.add_touched(&open.updated, |group| &mut group.updated);
+    ) -> Seen {
+        let (groups, updated, by_labels) = (Vec::new(), Vec::new(), HashMap::new());
+        let mut making = Making { view: self, spec, levels, places, open, now, groups, updated, by_labels };
+        making.updated = making.add_touched(&open.updated, |group| &mut group.updated);
         making.add_touched(&open.restarted, |group| &mut group.restarted);
         let placed: Vec<(Place, &NodeState)> =
             self.nodes.all().filter_map(|state| Some((places.of_node(state)?, state))).collect();
         let touched = placed.iter().filter(|(_, state)| is_touched(state));
         let frontier = touched.map(|(place, _)| *place).max().map_or(Place(0), next);
         making.add_untouched(placed.into_iter().filter(|(place, _)| *place >= frontier).collect());
-        Block { frontier, groups: making.groups }
+        Seen { block: Block { frontier, groups: making.groups }, updated: making.updated }
+    }
+}
+
+impl View<'_> {
+    /// On which of the updated nodes it is worse: what they have in common, if chance does not explain that, and the
+    /// first of their names.
+    pub(super) fn harm(&self, updated: &[(NodeId, Node)], worst: &SignalReport) -> Harm {
+        let is_raised = |node: &Node| node.reading(worst.signal).is_raised(&worst.rule);
+        let labelled: Vec<Labelled<'_>> = updated
+            .iter()
+            .map(|(id, node)| Labelled {
+                is_marked: is_raised(node),
+                labels: self.labels.labels(*id).collect(),
+            })
+            .collect();
+        let common = cohorts(&labelled).first().map(|cohort| format!("of the nodes with harm {cohort}"));
+        let raised = updated.iter().filter(|(_, node)| is_raised(node)).take(HARMED_NAMED);
+        Harm { common, nodes: raised.map(|(id, _)| self.labels.name(*id).to_string()).collect() }
     }
 }
 
@@ -71,7 +102,12 @@ fn is_touched(state: &NodeState) -> bool {
 }
 
 impl Making<'_> {
-    fn add_touched(&mut self, touched: &[Touched], side: fn(&mut Group) -> &mut Vec<Node>) {
+    fn add_touched(
+        &mut self,
+        touched: &[Touched],
+        side: fn(&mut Group) -> &mut Vec<Node>,
+    ) -> Vec<(NodeId, Node)> {
+        let mut added = Vec::new();
         for one in touched {
             // A node that has gone shows nothing, whoever it was.
             let state = self.view.nodes.state(one.node).filter(|state| is_same(&state.turn, &one.turn));
@@ -83,7 +119,9 @@ impl Making<'_> {
             let node = self.node(state, place, pod, one.ready_seconds);
             let group = self.group_of(state);
             side(&mut self.groups[group]).push(node);
+            added.push((one.node, node));
         }
+        added
     }
 
     /// Adds the first of the nodes that nobody has touched.

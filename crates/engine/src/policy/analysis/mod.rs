@@ -14,7 +14,9 @@ mod said;
 
 use std::sync::Arc;
 
-use everynode_analysis::{Assumption, Basis, Before, Judge, Memory, Report, Signal, Turn as Place, Verdict};
+use everynode_analysis::{
+    Assumption, Basis, Before, Judge, Memory, Report, Signal, SignalReport, Turn as Place, Verdict,
+};
 use everynode_api::{AnalysisMode, AnalysisSpec, PolicySpec, Undecided, WaveNodes};
 use hashbrown::HashMap;
 
@@ -25,7 +27,6 @@ use super::node_state::{NodeState, Turn};
 pub(super) use block::View;
 use levels::Levels;
 use places::Places;
-pub(super) use said::sentence;
 
 /// Metrics change this often, and not more often than is needed to know a level.
 const SAMPLE_SECONDS: i64 = 30;
@@ -41,6 +42,16 @@ pub(crate) struct Analysis {
     open: Option<OpenBlock>,
     /// What was said last, by this leader or the one before.
     report: Option<Report>,
+    harm: Harm,
+}
+
+/// Where a revision is worse.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Harm {
+    /// What the nodes have in common, as a clause.
+    common: Option<String>,
+    /// The first of them.
+    nodes: Vec<String>,
 }
 
 /// Nodes that are watched.
@@ -91,13 +102,21 @@ impl Analysis {
         };
         let judge = Judge::new(spec.plan(basis));
         let levels = Levels::new(&spec);
-        Some(Box::new(Analysis { spec, judge, levels, places: None, open: None, report: None }))
+        Some(Box::new(Analysis {
+            spec,
+            judge,
+            levels,
+            places: None,
+            open: None,
+            report: None,
+            harm: Harm::default(),
+        }))
     }
 
     /// Another revision: nothing is known of it.
     pub fn begin(&mut self) {
         self.judge = Judge::new(self.judge.plan().clone());
-        (self.places, self.open, self.report) = (None, None, None);
+        (self.places, self.open, self.report, self.harm) = (None, None, None, Harm::default());
     }
 
     /// Somebody has the revision tried again, whatever was shown. Which nodes were compared stays known.
@@ -105,7 +124,7 @@ impl Analysis {
         let memory = self.judge.memory();
         let bounds = Memory::new(memory.frontier(), memory.pool_end(), Vec::new()).unwrap_or_default();
         self.judge = Judge::resume(self.judge.plan().clone(), &bounds);
-        (self.open, self.report) = (None, None);
+        (self.open, self.report, self.harm) = (None, None, Harm::default());
     }
 
     /// Times mean something else now: windows would be of other lengths.
@@ -201,7 +220,7 @@ impl Analysis {
             return false;
         };
         let places = self.places.get_or_insert_with(|| Places::of(view.nodes.in_turn()));
-        let block = view.block(&self.spec, &self.levels, places, open, now);
+        let block::Seen { block, updated } = view.block(&self.spec, &self.levels, places, open, now);
         let waits =
             may_wait && self.spec.undecided == Undecided::Wait && self.spec.mode == AnalysisMode::Halt;
         let early = waits.then(|| self.judge.look(&block));
@@ -214,6 +233,9 @@ impl Analysis {
                 self.report = Some(self.judge.close(&block));
                 self.open = None;
             }
+        }
+        if let Some(worst) = self.worst() {
+            self.harm = view.harm(&updated, worst);
         }
         true
     }
@@ -233,6 +255,21 @@ impl Analysis {
     /// What the evidence says.
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
+    }
+
+    /// The signal that is worse, and the surest of several.
+    fn worst(&self) -> Option<&SignalReport> {
+        let signals = self.report.as_ref()?.signals.iter();
+        signals.filter(|one| one.verdict == Verdict::Worse).max_by_key(|one| one.chance)
+    }
+
+    /// The verdict in one sentence: that of the signal that has most to do with it, and where.
+    pub fn sentence(&self) -> Option<String> {
+        let said = said::sentence(self.report.as_ref()?);
+        Some(match &self.harm.common {
+            Some(common) => format!("{said}; {common}"),
+            None => said,
+        })
     }
 
     /// What the evidence says halts the roll-out.

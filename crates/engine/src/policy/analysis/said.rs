@@ -7,8 +7,8 @@ use everynode_api::{AnalysisStatus, SignalStatus};
 
 use crate::policy::node_state::NodeState;
 
-use super::Analysis;
 use super::places::Places;
+use super::{Analysis, Harm};
 
 impl Analysis {
     /// What the status is to say; nothing before something was looked at.
@@ -33,6 +33,8 @@ impl Analysis {
             verdict: Some(report.verdict),
             basis: basis(report.basis).to_owned(),
             message: sentence(report),
+            common: self.harm.common.clone(),
+            worst_nodes: self.harm.nodes.clone(),
             signals: report.signals.iter().map(signal).collect(),
             frontier: Some(format!("{:016x}/{digest}", memory.frontier().0)),
             pool_end: Some(format!("{:016x}", memory.pool_end().0)),
@@ -46,6 +48,7 @@ impl Analysis {
         if let Some(memory) = memory(said, &places.digest()) {
             self.judge = Judge::resume(self.judge.plan().clone(), &memory);
             self.report = Some(self.judge.report());
+            self.harm = Harm { common: said.common.clone(), nodes: said.worst_nodes.clone() };
         }
         self.places = Some(places);
     }
@@ -79,7 +82,7 @@ fn basis(basis: Basis) -> &'static str {
 }
 
 /// The verdict in one sentence: that of the signal that has most to do with it.
-pub(crate) fn sentence(report: &Report) -> String {
+pub(super) fn sentence(report: &Report) -> String {
     let of = |verdict: Verdict| report.signals.iter().filter(move |one| one.verdict == verdict);
     match report.verdict {
         Verdict::Worse => {
