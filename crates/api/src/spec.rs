@@ -128,6 +128,11 @@ impl PolicySpec {
 }
 
 impl PolicySpec {
+    /// Labels choose the nodes of a wave.
+    pub fn has_selectors(&self) -> bool {
+        self.waves.iter().any(|wave| matches!(wave.nodes, WaveNodes::Selector(_)))
+    }
+
     /// How long the wave of this number, from 0, is watched at least: where there are nodes left to compare it with, until
     /// what an analysis watches is over.
     pub fn bake_seconds(&self, wave: usize) -> i64 {

@@ -4,14 +4,14 @@
 //! `cargo bench -p everynode-engine --bench policy`.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a benchmark reports")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::{PolicyFact, RolloutPhase};
 use everynode_engine::{
     Action, ActionId, ContainerStatuses, DaemonSetFact, Engine, Fact, Kind, Limits, NodeFact, Outcome, Phase,
-    PodController, PodFact, RevisionFact, Time, Uid, Work,
+    PodController, PodFact, RevisionFact, Sample, Samples, Time, Uid, Work,
 };
 use serde_json::{Value, json};
 
@@ -24,10 +24,49 @@ fn main() {
         return;
     }
     for nodes in [1_000, 5_000, 100_000] {
+        measure_analysis(nodes);
         for domain in [false, true] {
             measure(nodes, domain);
         }
     }
+}
+
+/// What it takes to look at a block of nodes, when its windows have closed: 400 nodes that were updated, and as many
+/// others as are compared. Pods are measured where a metrics server is asked, which is up to 5,000 of them.
+fn measure_analysis(nodes: usize) {
+    let mut world = World::new(nodes, false);
+    let signals =
+        json!([{"name": "cpu"}, {"name": "restarts"}, {"name": "oomKills"}, {"name": "readinessFlaps"}]);
+    let policy = json!({
+        "metadata": {"namespace": "default", "name": "p", "uid": Uid(2).to_string(), "generation": 2},
+        "spec": {
+            "selector": {}, "maxUnavailable": "10%",
+            "waves": [{"nodes": 400, "bakeSeconds": 3600}, {"nodes": "100%"}],
+            "analysis": {"beforeSeconds": 120, "settleSeconds": 0, "afterSeconds": 60, "signals": signals},
+        },
+    });
+    world.engine.observe(Fact::Policies(PolicyFact::from_json(&policy).into_iter().collect()), world.now);
+    let is_measured = nodes <= 5_000;
+    let mut sampling = Duration::ZERO;
+    for _ in 0..12 {
+        world.now = world.now.plus_millis(10_000);
+        sampling = world.sample(is_measured);
+    }
+    world.set_image("i:2");
+    world.roll(Instant::now() + LONGEST);
+    for _ in 0..5 {
+        world.now = world.now.plus_millis(10_000);
+        world.sample(is_measured);
+    }
+    world.now = world.now.plus_millis(15_000);
+    let begin = Instant::now();
+    world.decide();
+    let millis = begin.elapsed().as_secs_f64() * 1e3;
+    let verdict = world.engine.rollout("default", "agent").and_then(|rollout| rollout.verdict);
+    println!(
+        "{nodes} nodes, a block of 400 is looked at: {millis:.2} ms ({verdict:?}); samples of all pods: {:.2} ms",
+        sampling.as_secs_f64() * 1e3
+    );
 }
 
 fn measure(nodes: usize, domain: bool) {
@@ -65,6 +104,8 @@ struct PodState {
 struct World {
     engine: Engine,
     told: VecDeque<Told>,
+    /// The names of pods.
+    pods: BTreeMap<Uid, String>,
     object: Value,
     version: u64,
     now: Time,
@@ -94,7 +135,15 @@ impl World {
             },
             "status": {},
         });
-        let mut world = World { engine, told: VecDeque::new(), object, version: 1, now, events: 0 };
+        let mut world = World {
+            engine,
+            told: VecDeque::new(),
+            pods: BTreeMap::new(),
+            object,
+            version: 1,
+            now,
+            events: 0,
+        };
         (0..nodes).for_each(|index| world.node(index));
         world.set_image("i:1");
         // The first roll-out is not measured: all at once, and decided in batches.
@@ -156,6 +205,21 @@ impl World {
         rollout.is_some_and(|rollout| rollout.phase == RolloutPhase::Complete)
     }
 
+    /// All pods are measured; how long it takes to take that in.
+    fn sample(&mut self, is_measured: bool) -> Duration {
+        if !is_measured {
+            return Duration::ZERO;
+        }
+        let pods: Vec<Sample<'_>> = self
+            .pods
+            .values()
+            .map(|pod| Sample { pod, at: self.now, cpu_cores: 0.1, memory_bytes: 1e8 })
+            .collect();
+        let begin = Instant::now();
+        self.engine.observe(Fact::Samples(Samples { daemonset: SET, pods: &pods }), self.now);
+        begin.elapsed()
+    }
+
     fn decide(&mut self) -> usize {
         let actions = self.engine.decide(self.now);
         let count = actions.len();
@@ -176,11 +240,13 @@ impl World {
                 let version = self.next_version();
                 self.told.push_back(Told::Seen(PodState { version, ready: true, ..pod }));
                 let name = format!("agent-{}", uid.0);
+                self.pods.insert(uid, name.clone());
                 Outcome::PodCreated { name, uid, resource_version: version - 1 }
             }
             Work::DeletePod(pod) | Work::DeletePodAsKnown { pod, .. } => {
                 let version = self.next_version();
                 self.told.push_back(Told::Gone(pod.uid, version));
+                self.pods.remove(&pod.uid);
                 Outcome::Done
             }
             Work::CreateRevision(new) => {

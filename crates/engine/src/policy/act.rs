@@ -361,6 +361,9 @@ impl Tables {
             // It may have become ready: then it does not go, and is like any other.
             Order::Delete(_) | Order::DeleteAsKnown(_) => drop(rollout.going.insert(uid, name)),
         }
+        if let Some(turn) = rollout.nodes.state(node).map(|state| state.turn.clone()) {
+            rollout.nodes.note_touched(&turn);
+        }
         if let Some(state) = was_well.filter(|_| rollout.is_judged()) {
             rollout.touch(&state, ready_seconds, Fresh::New, now);
         }

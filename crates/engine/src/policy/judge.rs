@@ -127,9 +127,10 @@ impl Tables {
         }
         let may_wait = rollout.may_wait_for_verdict(now);
         let begun = rollout.started_at.unwrap_or_default().second();
+        let has_selectors = rollout.policy.spec.has_selectors();
         let RolloutState { analysis: Some(analysis), nodes, .. } = rollout else { return };
         let verdict = analysis.report().map(|report| report.verdict);
-        let view = View { pods: &self.pods, labels: &self.nodes, nodes, begun };
+        let view = View { pods: &self.pods, labels: &self.nodes, nodes, begun, has_selectors };
         if !analysis.look(&view, may_wait, now) {
             return;
         }

@@ -125,6 +125,8 @@ pub(crate) struct RolloutNodes {
     has_everyone: bool,
     /// How the member that came last stood when the members were found.
     last_member: Option<Standing>,
+    /// The last turn of a node that has the revision, or was given it.
+    last_touched: Option<Arc<Turn>>,
 }
 
 impl RolloutNodes {
@@ -200,6 +202,25 @@ impl RolloutNodes {
     /// All nodes in the order in which they are taken.
     pub fn in_turn(&self) -> impl DoubleEndedIterator<Item = &NodeState> {
         self.turns.values().filter_map(|node| self.state(*node))
+    }
+
+    /// The last turn of a node that has the revision, or was given it.
+    pub fn last_touched(&self) -> Option<&Arc<Turn>> {
+        self.last_touched.as_ref()
+    }
+
+    /// A node is given the revision.
+    pub fn note_touched(&mut self, turn: &Arc<Turn>) {
+        if self.last_touched.as_ref().is_none_or(|last| last < turn) {
+            self.last_touched = Some(turn.clone());
+        }
+    }
+
+    /// All nodes whose turn comes after that, in turn.
+    pub fn untouched(&self) -> impl Iterator<Item = &NodeState> {
+        let after = self.last_touched.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let left = self.turns.range::<Arc<Turn>, _>((after, Bound::Unbounded));
+        left.filter_map(|(_, node)| self.state(*node))
     }
 
     /// Nodes without a pod whose wave has come, in turn.
@@ -345,6 +366,9 @@ impl RolloutNodes {
 
     fn put(&mut self, mut entry: Entry) {
         let (node, turn) = (entry.state.node, entry.state.turn.clone());
+        if entry.state.new.is_some() {
+            self.note_touched(&turn);
+        }
         entry.flags = flags(&entry, &self.rules);
         self.count_flags(entry.flags, |count| *count += 1);
         self.turns.insert(turn.clone(), node);

@@ -26,6 +26,9 @@ const UNTOUCHED_LIMIT: usize = 2 * CONTROLS_LIMIT;
 /// So many nodes on which it is worse are named.
 const HARMED_NAMED: usize = 3;
 
+/// So many nodes are looked at for them: some were not well, or got a fresh pod.
+const LOOKED_AT_LIMIT: usize = 3 * CONTROLS_LIMIT;
+
 /// What is known of the nodes of a roll-out.
 pub(crate) struct View<'a> {
     pub pods: &'a Pods,
@@ -33,6 +36,8 @@ pub(crate) struct View<'a> {
     pub nodes: &'a RolloutNodes,
     /// When the roll-out began, in whole seconds.
     pub begun: Time,
+    /// A selector has chosen who comes first.
+    pub has_selectors: bool,
 }
 
 /// A block, and the nodes in it that were updated.
@@ -69,11 +74,8 @@ impl View<'_> {
         let mut making = Making { view: self, spec, levels, places, open, now, groups, updated, by_labels };
         making.updated = making.add_touched(&open.updated, |group| &mut group.updated);
         making.add_touched(&open.restarted, |group| &mut group.restarted);
-        let placed: Vec<(Place, &NodeState)> =
-            self.nodes.all().filter_map(|state| Some((places.of_node(state)?, state))).collect();
-        let touched = placed.iter().filter(|(_, state)| is_touched(state));
-        let frontier = touched.map(|(place, _)| *place).max().map_or(Place(0), next);
-        making.add_untouched(placed.into_iter().filter(|(place, _)| *place >= frontier).collect());
+        let (frontier, left) = self.untouched(places);
+        making.add_untouched(left);
         Seen { block: Block { frontier, groups: making.groups }, updated: making.updated }
     }
 }
@@ -93,6 +95,23 @@ impl View<'_> {
         let common = cohorts(&labelled).first().map(|cohort| format!("of the nodes with harm {cohort}"));
         let raised = updated.iter().filter(|(_, node)| is_raised(node)).take(HARMED_NAMED);
         Harm { common, nodes: raised.map(|(id, _)| self.labels.name(*id).to_string()).collect() }
+    }
+}
+
+impl View<'_> {
+    /// The place from which on no node has the revision, and the nodes from there on: the first of them, where nodes
+    /// come in turn and need not all be looked at.
+    fn untouched(&self, places: &Places) -> (Place, Vec<(Place, &NodeState)>) {
+        let placed = |state| Some((places.of_node(state)?, state));
+        if self.has_selectors {
+            let all: Vec<(Place, &NodeState)> = self.nodes.all().filter_map(placed).collect();
+            let touched = all.iter().filter(|(_, state)| is_touched(state));
+            let frontier = touched.map(|(place, _)| *place).max().map_or(Place(0), next);
+            return (frontier, all.into_iter().filter(|(place, _)| *place >= frontier).collect());
+        }
+        let last = self.nodes.last_touched().and_then(|turn| places.of_turn(turn));
+        let left = self.nodes.untouched().filter_map(placed).take(LOOKED_AT_LIMIT).collect();
+        (last.map_or(Place(0), next), left)
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use everynode_analysis::{
     Assumption, Basis, Before, Judge, Memory, Report, Signal, SignalReport, Turn as Place, Verdict,
 };
-use everynode_api::{AnalysisMode, AnalysisSpec, PolicySpec, Undecided, WaveNodes};
+use everynode_api::{AnalysisMode, AnalysisSpec, PolicySpec, Undecided};
 use hashbrown::HashMap;
 
 use crate::base::Time;
@@ -95,8 +95,7 @@ impl Analysis {
     /// For a policy, when it asks for one.
     pub fn new(policy: &PolicySpec) -> Option<Box<Analysis>> {
         let spec = policy.analysis.clone()?;
-        let is_selector = |wave: &everynode_api::Wave| matches!(wave.nodes, WaveNodes::Selector(_));
-        let basis = match policy.waves.iter().any(is_selector) {
+        let basis = match policy.has_selectors() {
             true => Basis::Assumed(Assumption::NodeSelector),
             false => Basis::Randomised,
         };

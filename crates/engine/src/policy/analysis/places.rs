@@ -3,7 +3,7 @@
 use everynode_analysis::Turn as Place;
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::node_state::NodeState;
+use crate::policy::node_state::{NodeState, Turn};
 
 /// The values of the labels in `order` that nodes have, in turn. They are those of the first block: a node with others
 /// is in no block, so that a place means the same as long as a roll-out lasts.
@@ -41,11 +41,20 @@ impl Places {
         hash.finalize()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The place of a turn, where no wave has a selector.
+    pub fn of_turn(&self, turn: &Turn) -> Option<Place> {
+        self.place(0, turn)
+    }
+
     /// The place of a node: first those that the selectors of waves select, wave by wave; then by the labels that order
     /// nodes; then by the hash.
     pub fn of_node(&self, state: &NodeState) -> Option<Place> {
-        let order = self.orders.binary_search(&state.turn.order).ok()? as u64;
-        let selected = u64::from(state.selected.trailing_zeros());
-        Some(Place(selected << 56 | order << 40 | state.turn.shuffle >> 24))
+        self.place(state.selected, &state.turn)
+    }
+
+    fn place(&self, selected: u64, turn: &Turn) -> Option<Place> {
+        let order = self.orders.binary_search(&turn.order).ok()? as u64;
+        let selected = u64::from(selected.trailing_zeros());
+        Some(Place(selected << 56 | order << 40 | turn.shuffle >> 24))
     }
 }
