@@ -230,48 +230,5 @@ impl Complaint {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn due() -> Due {
-        Due { at: Instant::now(), measured_at: HashMap::new() }
-    }
-
-    fn item(name: &str, timestamp: &str, usages: &[(&str, &str)]) -> serde_json::Value {
-        let containers: Vec<serde_json::Value> = usages
-            .iter()
-            .map(|(cpu, memory)| json!({"name": "c", "usage": {"cpu": cpu, "memory": memory}}))
-            .collect();
-        json!({"metadata": {"name": name}, "timestamp": timestamp, "window": "15s", "containers": containers})
-    }
-
-    #[tokio::test]
-    async fn containers_are_added_up_and_each_measure_is_taken_once() {
-        let mut due = due();
-        let list = |at: &str| {
-            let items =
-                [item("a", at, &[("1500000n", "10Ki"), ("3m", "1Mi")]), item("b", "0", &[("x", "1")])];
-            json!({"items": items}).to_string()
-        };
-        let first = due.fresh(list("1").as_bytes());
-        assert_eq!(first.len(), 1, "{first:?}");
-        assert!((first[0].cpu_cores - 0.0045).abs() < 1e-9 && first[0].memory_bytes == 1_058_816.0);
-        assert_eq!(due.fresh(list("1").as_bytes()), []);
-        assert_eq!(due.fresh(list("2").as_bytes()).len(), 1);
-        assert_eq!(due.fresh(b"no list"), []);
-    }
-
-    #[test]
-    fn only_the_pods_of_the_daemon_set_are_asked_for() {
-        let one = Sampled {
-            daemonset: Uid(1),
-            namespace: "ns".to_owned(),
-            selector: everynode_engine::LabelSelector::from_json(&json!({"matchLabels": {"a/b": "c"}})),
-            every_seconds: 30,
-            pods: 3,
-        };
-        assert_eq!(path(&one), "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods?labelSelector=a%2Fb%3Dc");
-    }
-}
+#[path = "samples_tests.rs"]
+mod tests;
