@@ -18,6 +18,8 @@ struct Watched {
     memory: fn(&Pod, &str, i64) -> f64,
     /// The share of samples that are not there, in per cent.
     missing_percent: u64,
+    /// Pods take some ticks to get ready.
+    is_slow: bool,
 }
 
 const TICK_SECONDS: i64 = 10;
@@ -55,7 +57,7 @@ fn policy(analysis: Value) -> Value {
 impl Watched {
     fn new(nodes: usize, analysis: Value, cpu: Level) -> Watched {
         let fleet = Fleet::new(nodes, rolling(10, 0)).with_policy(policy(analysis));
-        let mut watched = Watched { fleet, cpu, memory: |_, _, _| 1e8, missing_percent: 0 };
+        let mut watched = Watched { fleet, cpu, memory: |_, _, _| 1e8, missing_percent: 0, is_slow: false };
         watched.pass(200, &|_, _| {});
         watched
     }
@@ -66,6 +68,7 @@ impl Watched {
 
     /// Time passes; `live` is what else pods do in each tick.
     fn pass(&mut self, seconds: i64, live: &dyn Fn(&mut Watched, i64)) {
+        let asked = std::cell::Cell::new(self.fleet.cluster.now.0 as u64);
         for _ in 0..seconds / TICK_SECONDS {
             let now = self.fleet.cluster.now.plus_millis(TICK_SECONDS * 1000);
             self.fleet.cluster.now = now;
@@ -73,7 +76,11 @@ impl Watched {
             live(self, now.seconds());
             while self.fleet.cluster.step() > 0
                 || !self.fleet.cluster.objects.told.is_empty()
-                || self.fleet.work(&|_: &str| Image::Runs)
+                || self.fleet.work(&|_: &str| {
+                    asked.set(asked.get() + 1);
+                    let is_late = self.is_slow && !hash(&[asked.get()]).is_multiple_of(4);
+                    if is_late { Image::NeverReady } else { Image::Runs }
+                })
             {}
         }
     }
@@ -192,7 +199,7 @@ fn restart_some(watched: &mut Watched, second: i64) {
         objects.pods.values().filter(|pod| objects.image(pod) == "i:2").map(|pod| pod.uid).collect();
     for uid in new {
         let node = node_of(&objects.pods[&uid]);
-        if node % 2 == 0 && hash(&[node, second as u64]) % 4 == 0 {
+        if node.is_multiple_of(2) && hash(&[node, second as u64]).is_multiple_of(4) {
             objects.change_pod(uid, |pod| pod.restarts += 1);
         }
     }
@@ -272,7 +279,7 @@ fn a_wave_that_waits_for_a_verdict_is_watched_for_longer_and_not_for_ever() {
 fn only_nodes_of_one_stratum_are_compared() {
     // All nodes of one kind get hotter while the canary runs, whatever they run.
     fn shocked(node: u64, image: &str, second: i64) -> f64 {
-        usual(node, image, second) * if node % 3 == 0 && second % 100_000 > 350 { 3.0 } else { 1.0 }
+        usual(node, image, second) * if node.is_multiple_of(3) && second % 100_000 > 350 { 3.0 } else { 1.0 }
     }
     let analysis = with(only("cpu"), "strata", json!(["kind"]));
     let mut watched = Watched::new(90, analysis, shocked);
@@ -333,8 +340,11 @@ fn fresh_of_the_old(watched: &Watched) -> usize {
 fn memory_is_compared_with_fresh_pods_of_the_old_revision_within_the_budget() {
     let analysis = with(only("memory"), "baseline", json!({"nodes": 20}));
     let mut watched = Watched::new(100, analysis, usual);
+    watched.fleet.cluster.policies[0]["spec"]["maxUnavailable"] = 15.into();
+    watched.fleet.cluster.tell_policies();
     watched.memory = aged;
-    watched.fleet.budget = 10;
+    watched.is_slow = true;
+    watched.fleet.budget = 15;
     watched.pass(3600, &|_, _| {});
     watched.update();
     let mut restarted = 0;
@@ -366,7 +376,7 @@ fn a_good_revision_is_no_worse_than_fresh_pods_of_the_old_one() {
 #[test]
 fn where_it_is_worse_is_named_with_the_label_that_explains_it() {
     fn on_one_kind(node: u64, image: &str, second: i64) -> f64 {
-        usual(node, image, second) * if image == "i:2" && node % 4 == 0 { 3.0 } else { 1.0 }
+        usual(node, image, second) * if image == "i:2" && node.is_multiple_of(4) { 3.0 } else { 1.0 }
     }
     let mut watched = Watched::new(200, only("cpu"), on_one_kind);
     for index in 0..200 {

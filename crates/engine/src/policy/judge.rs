@@ -211,23 +211,32 @@ impl RolloutState {
     }
 
     /// Nodes that are to get a fresh pod of the old revision: of the last ones in the order those that have not got it.
-    /// Nothing but their turn has chosen them. With a pod beside the old one no pod of the old revision can be made.
-    pub(super) fn controls(&self) -> Vec<NodeId> {
+    /// Nothing but their turn has chosen them, once. With a pod beside the old one no pod of the old revision can be
+    /// made.
+    pub(super) fn controls(&mut self) -> Vec<NodeId> {
         let wanted = self.analysis.as_ref().map_or(0, |analysis| analysis.spec().baseline_nodes);
         if self.wave > 0 || wanted == 0 || !self.is_judged() || self.nodes.rules.surges {
             return Vec::new();
         }
-        let begun = self.nodes.rules.begun;
+        let Some(analysis) = &mut self.analysis else { return Vec::new() };
+        let nodes = &self.nodes;
+        let begun = nodes.rules.begun;
         let can_show = |state: &&NodeState| {
             let is_old = state.old.is_some_and(|old| old.available || old.created >= begun);
             is_old && state.new.is_none() && state.health == Health::Well && !state.is_unsettled
         };
-        let is_outside = |state: &&NodeState| !self.nodes.has(state.node, flag::MEMBER);
-        let last = self.nodes.in_turn().rev().filter(is_outside).filter(can_show).take(wanted);
-        let is_left = |state: &&NodeState| {
-            state.old.is_some_and(|old| old.available && old.created < begun) && !state.is_busy
+        let is_outside = |state: &&NodeState| !nodes.has(state.node, flag::MEMBER);
+        let last = || nodes.in_turn().rev().filter(is_outside).filter(can_show).take(wanted);
+        let chosen = analysis.controls(|| last().map(|state| state.node).collect());
+        let is_left = |state: &NodeState| {
+            let is_old = state.old.is_some_and(|old| old.available && old.created < begun);
+            is_old
+                && state.new.is_none()
+                && state.health == Health::Well
+                && !state.is_busy
+                && !state.is_unsettled
         };
-        last.filter(is_left).map(|state| state.node).collect()
+        chosen.iter().copied().filter(|node| nodes.state(*node).is_some_and(is_left)).collect()
     }
 
     /// Nodes of the wave under way have been gathered, when it is complete; when to look at them.

@@ -46,6 +46,9 @@ pub(super) struct Seen {
     pub updated: Vec<(NodeId, Node)>,
 }
 
+/// The values of the labels in `order` and in `strata`, by which nodes are compared.
+type Labels = (Box<[Box<str>]>, Vec<Box<str>>);
+
 /// The nodes of a block that is being made.
 struct Making<'a> {
     view: &'a View<'a>,
@@ -56,8 +59,8 @@ struct Making<'a> {
     now: Time,
     groups: Vec<Group>,
     updated: Vec<(NodeId, Node)>,
-    /// The place of a group among them, by the labels in `order` and in `strata`.
-    by_labels: HashMap<(Box<[Box<str>]>, Vec<Box<str>>), usize>,
+    /// The place of a group among them.
+    by_labels: HashMap<Labels, usize>,
 }
 
 impl View<'_> {

@@ -43,6 +43,8 @@ pub(crate) struct Analysis {
     /// What was said last, by this leader or the one before.
     report: Option<Report>,
     harm: Harm,
+    /// Nodes that get a fresh pod of the old revision; none before they were chosen.
+    controls: Option<Vec<NodeId>>,
 }
 
 /// Where a revision is worse.
@@ -109,6 +111,7 @@ impl Analysis {
             open: None,
             report: None,
             harm: Harm::default(),
+            controls: None,
         }))
     }
 
@@ -116,6 +119,7 @@ impl Analysis {
     pub fn begin(&mut self) {
         self.judge = Judge::new(self.judge.plan().clone());
         (self.places, self.open, self.report, self.harm) = (None, None, None, Harm::default());
+        self.controls = None;
     }
 
     /// Somebody has the revision tried again, whatever was shown. Which nodes were compared stays known.
@@ -142,6 +146,11 @@ impl Analysis {
             Fresh::New => open.updated.push(touched),
             Fresh::Old => open.restarted.push(touched),
         }
+    }
+
+    /// The nodes that get a fresh pod of the old revision, chosen when they are first asked for.
+    pub fn controls(&mut self, choose: impl FnOnce() -> Vec<NodeId>) -> &[NodeId] {
+        self.controls.get_or_insert_with(choose)
     }
 
     /// Opens a block, unless one is open.
