@@ -3,7 +3,7 @@ import { signal, batch } from "./vendor/signals.js";
 
 /** The fleet; its columns change in place. */
 export const fleet = signal(null);
-/** Rises with every change of what is shown. */
+/** Rises with every change of what is shown. Columns change in place, so who shows one reads this. */
 export const tick = signal(0);
 /** The cells that the last delta changed: [index of the column, numbers of nodes]. */
 export const changed = signal([]);

@@ -34,6 +34,7 @@ export const Why = ({ why }) => {
 };
 
 const Daemon = ({ column, node, name, is_open }) => {
+  tick.value;
   const shown = fleet.value;
   const [wanted, want] = useState(is_open);
   const { summary } = column;

@@ -3,7 +3,7 @@ import { h, render, Fragment } from "./vendor/preact.js";
 import { useState, useEffect, useRef, useLayoutEffect, useMemo } from "./vendor/hooks.js";
 import { signal } from "./vendor/signals.js";
 import htm from "./vendor/htm.js";
-import { fleet, route, to, here, go, classCounts } from "./data.js";
+import { fleet, tick, route, to, here, go, classCounts } from "./data.js";
 import { CLASSES, palette, onColours, cell, prepare } from "./draw.js";
 
 // Characters that turn the direction of what follows: they are shown as what they are, a disturbance.
@@ -101,6 +101,7 @@ export const Shape = ({ cat, size = 12 }) => {
 
 /** How the nodes of a column stand, as one bar. */
 export const Bar = ({ column }) => {
+  tick.value;
   const counts = classCounts(column);
   const total = counts[0] + counts[1] + counts[2] + counts[3];
   const part = (number) => (total ? `${(counts[number] * 100) / total}%` : "0");

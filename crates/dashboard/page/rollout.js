@@ -8,7 +8,7 @@ import { Cohorts } from "./screens.js";
 
 const classOf = (key) => CLASSES.find((cat) => cat.key === key) || CLASSES[5];
 
-const Causes = ({ column }) => html`<ul class="causes">${column.summary.groups.slice(0, 40).map((group, number) => html`<li key=${number}>
+const Causes = ({ column }) => tick.value >= 0 && html`<ul class="causes">${column.summary.groups.slice(0, 40).map((group, number) => html`<li key=${number}>
   <${Shape} cat=${classOf(group.class)} /><span class="right"><${Num} value=${group.count} query=${{ d: column.id, class: group.class, kind: group.kind }} label=${group.text} /></span>
   <div>${classOf(group.class).text === group.text ? group.text : `${classOf(group.class).text}: ${group.text}`}
     <div class="why">${group.nodes.join(", ")}${group.count > group.nodes.length ? ` and ${n(group.count - group.nodes.length)} more` : ""}</div>
@@ -22,6 +22,7 @@ const Steering = ({ summary }) => {
 };
 
 const Waves = ({ column }) => {
+  tick.value;
   const { policy } = column.summary;
   const waves = Array.from({ length: policy.waves }, (_, number) => {
     const nodes = nodesWhere(column, { wave: number + 1 });
@@ -33,11 +34,12 @@ const Waves = ({ column }) => {
 };
 
 /** What a policy's analysis says, when its status has it. */
-const Verdict = ({ analysis }) => html`<div class="more"><h2>Analysis: ${analysis.verdict}</h2>
-  ${analysis.signals?.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Signals"><table><thead><tr><th scope="col">Signal</th><th scope="col">Verdict</th><th scope="col" class="right">change</th><th scope="col" class="right">at least</th><th scope="col" class="right">nodes</th><th scope="col" class="right">controls</th><th scope="col">by chance</th></tr></thead>
-    <tbody>${analysis.signals.map((one, number) => html`<tr key=${number}><td>${one.name}</td><td>${one.verdict}</td><td class="right">${one.change}</td><td class="right">${one.atLeast}</td><td class="right">${one.nodes}</td><td class="right">${one.controls}</td><td>${one.chance}</td></tr>`)}</tbody></table></div>`}</div>`;
+const Verdict = ({ analysis }) => html`<div class="more"><h2>Analysis: ${analysis.verdict || "nothing judged yet"}</h2><p class="soft">${analysis.message}${analysis.basis && ` (${analysis.basis})`}</p>
+  ${analysis.signals?.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Signals"><table><thead><tr><th scope="col">Signal</th><th scope="col">Verdict</th><th scope="col">what was seen</th><th scope="col" class="right">nodes</th><th scope="col" class="right">controls</th><th scope="col">by chance</th></tr></thead>
+    <tbody>${analysis.signals.map((one, number) => html`<tr key=${number}><td>${one.name}</td><td>${one.verdict}</td><td>${one.message}</td><td class="right">${one.nodes}</td><td class="right">${one.controls}</td><td>${one.chanceOneIn > 1 ? `1 in ${n(one.chanceOneIn)}` : ""}</td></tr>`)}</tbody></table></div>`}</div>`;
 
 const Course = ({ column }) => {
+  tick.value;
   const shown = fleet.value;
   const { summary } = column;
   const { value } = useAnswer(() => ask(`/api/series?namespace=${encodeURIComponent(summary.namespace)}&name=${encodeURIComponent(summary.name)}`), [column.id, shown.sequence - (shown.sequence % 8)]);
@@ -53,6 +55,7 @@ const Course = ({ column }) => {
 };
 
 const Rollout = ({ column }) => {
+  tick.value;
   const { summary } = column;
   const { policy, estimate } = summary;
   return html`<section><h2>Roll-out</h2>

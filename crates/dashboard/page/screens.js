@@ -31,6 +31,7 @@ const Head = ({ name, text, sort, is_down, className }) => html`<th scope="col" 
   <button onClick=${() => go(here({ sort: name, down: sort === name && !is_down ? "1" : "" }), true)}>${text}</button></th>`;
 
 const Line = ({ column, is_here }) => {
+  tick.value;
   const { summary, id } = column;
   const cause = mainCause(summary);
   const { coverage } = summary;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use everynode_client::Client;
 use everynode_engine::Time;
-use everynode_inspect::LeanFleet;
 use everynode_inspect::live::{Changes, Live};
 use everynode_inspect::status::{Row, State};
+use everynode_inspect::{LeanFleet, Look};
 use everynode_plan::{CollectError, Wanted};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answers::{Ask, answer};
 use crate::hub::Hub;
-use crate::picture::{Column, Picture, Places};
+use crate::picture::{Column, Picture, Places, Seen};
 use crate::{Source, StartError, snapshot};
 
 /// Questions that wait at most.
@@ -234,11 +234,9 @@ fn survey(
             continue;
         }
         let with_others = !fleet.is_even(&uid, picture.nodes.len());
-        let row = fleet.look_at(&uid, now, with_others, |look| {
-            look.set(&namespace, &name).map(|set| Row::of(look, &set))
-        });
-        if let Some(row) = row.flatten() {
-            let column = picture.column(&mut places, row, known.map(|column| &**column));
+        let seen = fleet.look_at(&uid, now, with_others, |look| seen(look, &namespace, &name));
+        if let Some(seen) = seen.flatten() {
+            let column = picture.column(&mut places, seen, known.map(|column| &**column));
             let column =
                 known.filter(|known| ***known == column).cloned().unwrap_or_else(|| Arc::new(column));
             picture.columns.push(column);
@@ -246,6 +244,14 @@ fn survey(
     }
     picture.settle();
     picture
+}
+
+fn seen(look: &Look<'_>, namespace: &str, name: &str) -> Option<Seen> {
+    let set = look.set(namespace, name)?;
+    let policy = set.conducted.as_ref().map(|conducted| conducted.policy);
+    let rollout = policy.and_then(|policy| policy.status.rollouts.get(name));
+    let analysis = rollout.and_then(|rollout| rollout.analysis.clone());
+    Some(Seen { row: Row::of(look, &set), analysis })
 }
 
 /// Nothing about it changes by time alone.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use everynode_api::AnalysisStatus;
 use everynode_inspect::status::Row;
 use everynode_inspect::{Cell, Class};
 use everynode_plan::Fleet;
@@ -131,7 +132,8 @@ impl Picture {
 
     /// Makes the column of a DaemonSet. `places` are those of the nodes; one that only a pod names is added. The
     /// revisions keep the numbers that they had `before`.
-    pub fn column(&mut self, places: &mut Places, row: Row, before: Option<&Column>) -> Column {
+    pub fn column(&mut self, places: &mut Places, seen: Seen, before: Option<&Column>) -> Column {
+        let Seen { row, analysis } = seen;
         let mut column = Column {
             namespace: row.namespace.clone(),
             name: row.name.clone(),
@@ -145,7 +147,7 @@ impl Picture {
             self.kinds.entry(cell.kind as u8).or_insert_with(|| summary::word(&cell.kind));
         }
         column.reach(self.nodes.len());
-        column.summary = summary::of_row(row);
+        column.summary = summary::of_row(row, analysis.as_ref());
         column
     }
 
@@ -173,6 +175,14 @@ impl Picture {
         let rows: Vec<&Value> = self.columns.iter().map(|column| &column.summary).collect();
         json!({"daemonsets": rows, "notSeen": self.not_seen})
     }
+}
+
+/// What was seen of a DaemonSet.
+pub struct Seen {
+    /// What `status` says.
+    pub row: Row,
+    /// What the status of its policy says of the analysis.
+    pub analysis: Option<AnalysisStatus>,
 }
 
 /// Where each node stands in a picture, by its name.

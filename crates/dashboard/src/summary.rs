@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use everynode_analysis::Verdict;
+use everynode_api::AnalysisStatus;
 use everynode_engine::Service;
 use everynode_inspect::status::{Group, Row};
 use serde::Serialize;
@@ -13,7 +15,7 @@ const NAMES: usize = 5;
 const FAILED: usize = 200;
 
 /// The summary of a DaemonSet.
-pub fn of_row(mut row: Row) -> Value {
+pub fn of_row(mut row: Row, analysis: Option<&AnalysisStatus>) -> Value {
     let groups = std::mem::take(&mut row.groups);
     let used_by = row.budget.as_mut().map(|budget| std::mem::take(&mut budget.used_by));
     let exempt = row.policy.as_ref().map_or(0, |policy| policy.exempt.len());
@@ -31,9 +33,30 @@ pub fn of_row(mut row: Row) -> Value {
     if row.policy.is_some() {
         summary["policy"]["failedCount"] = failed.into();
         summary["policy"]["exemptCount"] = exempt.into();
+        summary["policy"]["analysis"] = analysis.map(of_analysis).unwrap_or_default();
     }
     summary["coverage"] = coverage;
     summary
+}
+
+/// What evidence there is that a revision is worse, without what is there for the next leader only.
+fn of_analysis(analysis: &AnalysisStatus) -> Value {
+    let signals = analysis.signals.iter().map(|signal| {
+        json!({
+            "name": signal.name,
+            "verdict": signal.verdict.map(Verdict::name),
+            "message": signal.message,
+            "nodes": signal.nodes,
+            "controls": signal.controls,
+            "chanceOneIn": signal.chance_one_in,
+        })
+    });
+    json!({
+        "verdict": analysis.verdict.map(Verdict::name),
+        "basis": analysis.basis,
+        "message": analysis.message,
+        "signals": signals.collect::<Vec<_>>(),
+    })
 }
 
 /// As `everynode coverage` counts.

@@ -10,8 +10,9 @@ mod fleet;
 mod shots;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use everynode_dashboard::{Dashboard, Source};
+use everynode_dashboard::{Column, Dashboard, Labels, Picture, Source};
 use everynode_testkit::browser::Browser;
 use everynode_testkit::have_chromium;
 use fleet::Made;
@@ -229,6 +230,123 @@ async fn the_screens_are_as_they_were_recorded() {
         browser.scheme("dark");
         go(browser, "/matrix?by2=node.kubernetes.io/instance-type", "document.querySelector('.stage canvas')");
         shots::compare(browser, "matrix-dark");
+    })
+    .await;
+}
+
+/// Twenty daemons on 100,000 nodes, as somebody who watches them would have them, drawn by numbers.
+fn huge() -> Picture {
+    let nodes = 100_000;
+    let column = |number: usize| {
+        let state = |node: usize| match (number, node) {
+            (3, node) if node > 40_000 => 1,
+            (_, node) if node % 997 == 5 => 2,
+            (11, node) if node % 211 == 7 => 3,
+            _ => 0,
+        };
+        let classes: Vec<u8> = (0..nodes).map(state).collect();
+        let name = format!("daemon-{number:02}");
+        let bad = classes.iter().filter(|class| **class >= 2).count();
+        let summary = json!({
+            "namespace": "fleet", "name": name, "state": if bad > 0 { "notAvailable" } else { "complete" },
+            "desired": nodes, "updated": nodes, "available": nodes - bad, "done": nodes - bad, "misscheduled": 0,
+            "coverage": {"nodes": nodes, "served": nodes - bad, "causes": {"crashing": bad}},
+            "groups": [{"class": "notAvailable", "kind": "crashing", "text": "crashes", "count": bad, "nodes": []}],
+        });
+        let lists = || vec![0; nodes];
+        Arc::new(Column {
+            namespace: "fleet".into(),
+            name,
+            kinds: lists(),
+            waves: lists(),
+            restarts: lists(),
+            revisions: lists(),
+            flags: lists(),
+            hashes: vec!["old".into()],
+            classes,
+            summary,
+        })
+    };
+    let zone = (0..nodes).map(|node| (node % 3) as u16).collect();
+    let zones = ["eu-1a", "eu-1b", "eu-1c"].map(str::to_owned).to_vec();
+    Picture {
+        taken_at_millis: fleet::NOW * 1000,
+        nodes: (0..nodes)
+            .map(|node| format!("ip-10-{}-{}-{}.eu.internal", node / 65_536, node / 256 % 256, node % 256))
+            .collect(),
+        node_states: vec![0; nodes],
+        labels: Labels([("topology.kubernetes.io/zone".to_owned(), (zones, zone))].into()),
+        columns: (0..20).map(column).collect(),
+        kinds: [(0, "available".to_owned())].into(),
+        ..Picture::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_nodes_by_twenty_daemons_are_shown_and_come_in_less_than_a_megabyte() {
+    with_source_if_browser(
+        || Source::Picture(Box::new(huge())),
+        |browser, _| {
+            let bytes = browser.eval(
+                "performance.getEntriesByType('resource').reduce((sum, one) => sum + one.encodedBodySize, 0)",
+            );
+            assert!(bytes.as_u64().unwrap() < 1_000_000, "{bytes}");
+            for (path, ready) in [
+                ("/", "document.querySelectorAll('tbody tr').length === 20"),
+                ("/matrix", "document.querySelector('.stage canvas')"),
+                ("/matrix?z=40000-40040", "document.querySelector('.stage canvas')"),
+                ("/daemon/fleet/daemon-03", "document.querySelector('.stage canvas')"),
+                ("/nodes?class=notAvailable", "document.querySelectorAll('tbody tr').length === 100"),
+            ] {
+                go(browser, path, ready);
+            }
+            go(
+                browser,
+                "/matrix",
+                "document.querySelector('#matrix-line')?.textContent.includes('100,000 nodes')",
+            );
+        },
+    )
+    .await;
+}
+
+async fn with_source_if_browser(
+    source: impl FnOnce() -> Source,
+    test: impl FnOnce(&mut Browser, &str) + Send + 'static,
+) {
+    if have_chromium() {
+        with_source(source(), test).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_read_is_named_above_the_page() {
+    let client = || {
+        everynode_testkit::server::client(|target| {
+            let refused = |what: &str| {
+                (403, json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": format!("{what} is forbidden")}).to_string())
+            };
+            match target {
+                target if target.contains("watch=") => (400, String::new()),
+                target if target.contains("/nodes") => refused("nodes"),
+                target if target.contains("/apis/apps/v1/daemonsets") => {
+                    let mut items = Vec::new();
+                    Made::plain(3).each(&mut |record| {
+                        if let everynode_plan::record::Record::DaemonSet(value) = record {
+                            items.push(value);
+                        }
+                    });
+                    (200, json!({"metadata": {"resourceVersion": "5"}, "items": items}).to_string())
+                }
+                _ => (200, json!({"metadata": {"resourceVersion": "5"}, "items": []}).to_string()),
+            }
+        })
+    };
+    let source =
+        move || Source::Cluster { client: Box::new(client()), namespace: None, fallback: "default".into() };
+    with_source_if_browser(source, |browser, _| {
+        browser.until("document.querySelectorAll('tbody tr').length === 8");
+        browser.until("[...document.querySelectorAll('.notice')].some((one) => one.innerText.startsWith('nodes could not be seen'))");
     })
     .await;
 }
