@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use everynode_controller::{
-    Controller, ControllerConfig, Election, Endpoints, Health, LeaseConfig, Metrics, Scope, WriteRate,
-    unique_identity, wait_for_server,
+    Controller, ControllerConfig, Election, Endpoints, Health, LeaseConfig, Metrics, Scope, TraceSettings,
+    WriteRate, unique_identity, wait_for_server,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -109,6 +109,7 @@ pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
         namespace: args.namespace,
         workers: usize::try_from(args.workers).unwrap_or(1),
         rate_limit: Some(WriteRate { qps: args.kube_api_qps, burst: args.kube_api_burst }),
+        traces: traces()?,
         metrics: metrics.clone(),
         health: health.clone(),
         ..ControllerConfig::default()
@@ -129,6 +130,12 @@ pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
         Controller::run(client, config, stop).await?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where traces go, as the environment says.
+fn traces() -> Result<Option<TraceSettings>, Failure> {
+    let hint = "unset OTEL_EXPORTER_OTLP_ENDPOINT to send none";
+    TraceSettings::from_environment().map_err(|why| Failure::with_hint(why, hint))
 }
 
 fn lease(args: ElectionArgs, identity: String) -> LeaseConfig {

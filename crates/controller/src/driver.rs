@@ -18,6 +18,7 @@ use crate::metrics::{Question, fleet, kind_name};
 use crate::policies::AllPolicies;
 use crate::samples::Measured;
 use crate::served::Served;
+use crate::trace::{Exporter, Tracer};
 use crate::writer::{Decided, Finished};
 use crate::{Health, Metrics};
 
@@ -56,6 +57,8 @@ pub(crate) struct Driver {
     oldest_event: Option<Instant>,
     /// Decided, and not yet taken by the writer. Nothing more is decided before it is empty.
     outbox: std::vec::IntoIter<Decided>,
+    /// What makes traces of roll-outs, and where they go, if somebody wants them.
+    traces: Option<(Tracer, Exporter)>,
 }
 
 /// The ends of the driver's channels.
@@ -100,7 +103,13 @@ impl Driver {
             violations: 0,
             oldest_event: None,
             outbox: Vec::new().into_iter(),
+            traces: None,
         }
+    }
+
+    /// With traces of roll-outs from now on.
+    pub(crate) fn traced_to(self, exporter: Exporter) -> Driver {
+        Driver { traces: Some((Tracer::default(), exporter)), ..self }
     }
 
     /// Runs until cancelled; then takes the outcomes of what is still under way.
@@ -128,6 +137,7 @@ impl Driver {
             self.say_what_is_missing();
             self.decide(&channels.decided);
             self.want_samples(&channels.wanted);
+            self.trace();
         }
         drop(channels.decided);
         channels.arrivals.close();
@@ -194,6 +204,14 @@ impl Driver {
         true
     }
 
+    /// Sends the spans that have ended.
+    fn trace(&mut self) {
+        let now = self.now();
+        if let Some((tracer, exporter)) = &mut self.traces {
+            exporter.take(tracer.look(&self.engine, now));
+        }
+    }
+
     /// Says which pods are to be measured, when these are others than before.
     fn want_samples(&self, wanted: &watch::Sender<Vec<Sampled>>) {
         let sampled = self.engine.sampled();
@@ -228,9 +246,12 @@ impl Driver {
     }
 
     fn applied(&mut self, kind: Kind, object: &[u8], now: Time) {
-        let Driver { engine, metrics, served, .. } = self;
+        let Driver { engine, metrics, served, traces, .. } = self;
         let result = decode::applied(kind, object, |fact| {
             metrics.fact(&fact);
+            if let Some((tracer, _)) = traces {
+                tracer.fact(&fact);
+            }
             if let Fact::DaemonSet(daemonset) = &fact {
                 served.keep(daemonset.uid, daemonset.resource_version, object);
             }

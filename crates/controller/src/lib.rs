@@ -26,6 +26,7 @@ mod policies;
 mod samples;
 mod served;
 mod server;
+mod trace;
 mod writer;
 
 use std::sync::Arc;
@@ -44,12 +45,14 @@ pub use health::Health;
 pub use leader::{Election, LeaseConfig, unique_identity};
 pub use metrics::Metrics;
 pub use server::wait_for_server;
+pub use trace::TraceSettings;
 
 use crate::api::Api;
 use crate::driver::{Channels, Driver};
 use crate::events::Recorder;
 use crate::ingest::{KINDS, Relists};
 use crate::served::Served;
+use crate::trace::Exporter;
 use crate::writer::Writer;
 
 /// Events of watches that may wait for the engine.
@@ -76,6 +79,8 @@ pub struct ControllerConfig {
     pub watch_silence: Duration,
     /// The engine's own limits.
     pub limits: Limits,
+    /// Where traces of roll-outs go; nowhere without.
+    pub traces: Option<TraceSettings>,
     /// Where the figures go; keep a clone to read them.
     pub metrics: Metrics,
     /// Where the state for probes goes; keep a clone to read it.
@@ -100,6 +105,7 @@ impl Default for ControllerConfig {
             scope: Scope::All,
             watch_silence: Duration::from_secs(150),
             limits: Limits::default(),
+            traces: None,
             metrics: Metrics::new(),
             health: Health::default(),
         }
@@ -146,6 +152,7 @@ impl Controller {
             scope,
             watch_silence,
             limits,
+            traces,
             metrics,
             health,
         } = config;
@@ -186,6 +193,15 @@ impl Controller {
         parts.spawn(named("the sampler", sampler));
         parts.spawn(named("the lane of events", lane.run(cancel.clone())));
         parts.spawn(named("the writer", writer.run(intake, cancel.clone())));
+        let driver = match traces {
+            Some(settings) => {
+                let (exporter, sending) = Exporter::new(settings);
+                // It ends with the driver, which has the exporter.
+                tokio::spawn(sending);
+                driver.traced_to(exporter)
+            }
+            None => driver,
+        };
         let channels = Channels {
             arrivals,
             policies,

@@ -53,6 +53,8 @@ pub struct Rollout<'a> {
     pub namespace: &'a str,
     /// metadata.name of the DaemonSet.
     pub daemonset: &'a str,
+    /// metadata.uid of the DaemonSet.
+    pub uid: Uid,
     /// metadata.name of the policy.
     pub policy: &'a str,
     /// How far it has come.
@@ -67,6 +69,8 @@ pub struct Rollout<'a> {
     pub waves: usize,
     /// The revision that it is about, by the hash in its pods' labels.
     pub revision: Option<&'a str>,
+    /// How often the revision was tried again.
+    pub attempt: i64,
     /// The last revision that all nodes had.
     pub last_good: Option<&'a str>,
     /// It has no waves: a first roll-out at once, or the way back to what was good before.
@@ -112,6 +116,7 @@ fn figures<'a>((daemonset, rollout): (&'a DaemonSetState, &'a RolloutState)) -> 
     Rollout {
         namespace: &daemonset.key.namespace,
         daemonset: &daemonset.key.name,
+        uid: daemonset.key.uid,
         policy: &rollout.policy.key.name,
         phase: rollout.phase,
         reason: &rollout.reason,
@@ -119,6 +124,7 @@ fn figures<'a>((daemonset, rollout): (&'a DaemonSetState, &'a RolloutState)) -> 
         wave: rollout.wave + 1,
         waves: rollout.policy.spec.waves.len(),
         revision: rollout.hash.as_deref(),
+        attempt: rollout.attempt,
         last_good: rollout.last_good.as_deref(),
         is_without_waves: rollout.needs_no_waves(),
         is_return: rollout.is_return(),
