@@ -304,7 +304,7 @@ impl Driver {
     fn begin(&mut self) {
         if self.unlisted.is_empty() && !self.lacks_policies {
             self.slow_start = None;
-            self.metrics.set_synced();
+            self.metrics.set_synced(self.now().0);
             self.health.synced();
             tracing::info!("nodes, pods, DaemonSets and their revisions are known; deciding begins");
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use everynode_client::Uptime;
-use everynode_model::Value;
 use everynode_model::encode::to_vec;
+use everynode_model::{Value, time};
 use serde_json::json;
 
 /// How a leader is elected: by a Lease of `coordination.k8s.io/v1`, as the controllers of Kubernetes do.
@@ -146,6 +146,12 @@ impl Candidate {
         (!holder.is_empty()).then_some(holder)
     }
 
+    /// When the Lease was renewed last, by whoever had it, in Unix milliseconds: others' clocks say so.
+    pub(crate) fn renewed_millis(&self) -> Option<i64> {
+        let text = self.seen.as_ref()?.lease["spec"]["renewTime"].as_str()?;
+        time::parse_micros(text).ok().map(|micros| micros.div_euclid(1_000))
+    }
+
     /// The Lease that lets others lead at once; `None` when it is not ours to give up.
     pub(crate) fn release(&self, wall: &str) -> Option<Vec<u8>> {
         let seen = self.seen.as_ref().filter(|_| self.holder() == Some(&self.config.identity))?;
@@ -211,6 +217,16 @@ mod tests {
 
     fn after(seconds: u64) -> Uptime {
         Uptime::new(Duration::from_secs(1_000 + seconds))
+    }
+
+    #[test]
+    fn a_lease_says_until_when_somebody_looked() {
+        let mut candidate = Candidate::new(config("a"));
+        assert_eq!(candidate.renewed_millis(), None);
+        candidate.observe(Some(&lease("b", 15, "2026-01-01T00:00:01.500000Z")), after(0)).unwrap();
+        assert_eq!(candidate.renewed_millis(), Some(1_767_225_601_500));
+        candidate.observe(Some(&lease("b", 15, "no time")), after(1)).unwrap();
+        assert_eq!(candidate.renewed_millis(), None);
     }
 
     #[test]

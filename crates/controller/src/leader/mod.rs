@@ -28,6 +28,8 @@ pub struct Election {
     candidate: Candidate,
     /// What was said last, to say each thing once.
     said: String,
+    /// When the Lease had been renewed before the last renewal of ours, in Unix milliseconds.
+    renewed_before: Option<i64>,
 }
 
 /// How one attempt at the Lease ended.
@@ -59,7 +61,17 @@ impl Election {
         let lease_client = client.clone().with_request_timeout(config.renew_deadline / 2);
         let candidate = Candidate::new(config.clone());
         let random = fastrand::Rng::new();
-        Ok(Election { client, lease_client, config, metrics, health, random, candidate, said: String::new() })
+        Ok(Election {
+            client,
+            lease_client,
+            config,
+            metrics,
+            health,
+            random,
+            candidate,
+            said: String::new(),
+            renewed_before: None,
+        })
     }
 
     /// Waits for the leadership, works while it lasts, and stands again when it was lost, until cancelled. `work` is
@@ -143,6 +155,7 @@ impl Election {
                     let fence =
                         Fence::open_until(sent.plus(self.config.renew_deadline), self.client.clock().clone());
                     if fence.is_open() {
+                        self.metrics.set_unwatched_since(self.renewed_before);
                         return Some(fence);
                     }
                 }
@@ -179,6 +192,7 @@ impl Election {
         if self.candidate.holder() != Some(&self.config.identity) {
             self.read().await?;
         }
+        let renewed = self.candidate.renewed_millis();
         let sent = self.now();
         let answer = match self.candidate.step(sent, &self.wall_time()) {
             Step::StandBy => return Ok(Attempt::Theirs),
@@ -189,6 +203,7 @@ impl Election {
             Ok(lease) => {
                 self.candidate.observe(Some(&lease), self.now()).map_err(|e| e.to_string())?;
                 self.said.clear();
+                self.renewed_before = renewed;
                 Ok(Attempt::Ours(sent))
             }
             // Somebody was faster, or wrote to it: what it is now decides.

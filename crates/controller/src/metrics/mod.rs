@@ -7,7 +7,7 @@ pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use everynode_client::{Method, Observer};
@@ -46,6 +46,9 @@ pub struct Metrics {
     events_dropped: Counter,
     violations: Counter,
     synced: Gauge,
+    unwatched: Gauge<f64, AtomicU64>,
+    /// When the leader before this one was heard of last, in Unix milliseconds, until this one watches.
+    unwatched_since: Arc<Mutex<Option<i64>>>,
     /// Who knows the figures of the DaemonSets, while somebody does.
     fleet: Arc<Mutex<Option<mpsc::Sender<Question>>>>,
 }
@@ -135,6 +138,8 @@ impl Metrics {
             events_dropped: Counter::default(),
             violations: Counter::default(),
             synced: Gauge::default(),
+            unwatched: Gauge::default(),
+            unwatched_since: Arc::default(),
             fleet: Arc::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
@@ -215,6 +220,12 @@ impl Metrics {
         );
         all.register("everynode_synced", "1 once all kinds have been listed", self.synced.clone());
         all.register_with_unit(
+            "everynode_unwatched",
+            "How long nobody watched before this leader, from the last renewal of the Lease by the one before",
+            s.clone(),
+            self.unwatched.clone(),
+        );
+        all.register_with_unit(
             "everynode_event_to_decision",
             "From the arrival of a watch event to the decision that saw it",
             s.clone(),
@@ -277,8 +288,17 @@ impl Metrics {
         self.synced.get() == 1
     }
 
-    pub(crate) fn set_synced(&self) {
+    /// All is listed, at this time in Unix milliseconds: the gap since the leader before ends.
+    pub(crate) fn set_synced(&self, now_millis: i64) {
         self.synced.set(1);
+        let since = self.unwatched_since.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let gap_millis = since.map_or(0, |since| now_millis.saturating_sub(since).max(0));
+        self.unwatched.set(gap_millis as f64 / 1000.0);
+    }
+
+    /// A term begins; the leader before was heard of last at this time in Unix milliseconds, if there was one.
+    pub(crate) fn set_unwatched_since(&self, millis: Option<i64>) {
+        *self.unwatched_since.lock().unwrap_or_else(PoisonError::into_inner) = millis;
     }
 
     pub(crate) fn fact(&self, fact: &Fact<'_>) {
@@ -460,7 +480,12 @@ mod tests {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
         }
         assert!(!metrics.is_synced());
-        metrics.clone().set_synced();
+        metrics.set_unwatched_since(Some(1_000));
+        metrics.clone().set_synced(4_500);
         assert!(metrics.is_synced());
+        assert!(metrics.encode().contains("everynode_unwatched_seconds 3.5\n"));
+        // Without a leader before there was no gap.
+        metrics.set_synced(9_000);
+        assert!(metrics.encode().contains("everynode_unwatched_seconds 0.0\n"));
     }
 }
