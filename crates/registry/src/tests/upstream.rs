@@ -35,10 +35,11 @@ impl Other {
                 tokio::spawn(async move {
                     match tls {
                         // A client that does not trust it goes away.
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => one(stream, script, seen).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                one(stream, script, seen).await;
+                            }
+                        }
                         None => one(stream, script, seen).await,
                     }
                 });
