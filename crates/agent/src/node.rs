@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use everynode_client::{Backoff, Client, Error, content_type};
 use everynode_cri::messages::StatusRequest;
+use everynode_model::node_agent::{self, LEASES};
 use everynode_model::quantity::{Format, Quantity};
 use everynode_model::{Value, time};
 use serde_json::json;
@@ -19,7 +20,6 @@ use crate::readings::NodeUsage;
 
 /// The version of Kubernetes whose kubelet this agent stands in for.
 const KUBELET_VERSION: &str = "v1.36.2";
-const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 /// Between two signs of life, and how long the last one holds.
 const LEASE_INTERVAL: Duration = Duration::from_secs(10);
 const LEASE_SECONDS: i64 = 40;
@@ -38,6 +38,8 @@ pub struct Registration {
     pub taints: Vec<Value>,
     /// How many pods it takes.
     pub max_pods: u32,
+    /// The range of its pods' addresses, where no controller gives it one.
+    pub pod_cidr: Option<String>,
 }
 
 /// What the machine has, by resource.
@@ -129,13 +131,17 @@ async fn register(context: &Context, registration: &Registration, status: &Value
     ] {
         labels.entry(key.to_owned()).or_insert_with(|| value.to_owned());
     }
-    let node = json!({
+    let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "name": name, "labels": labels },
         "spec": { "taints": registration.taints },
         "status": status,
     });
+    if let Some(range) = &registration.pod_cidr {
+        node["spec"]["podCIDR"] = range.as_str().into();
+        node["spec"]["podCIDRs"] = json!([range]);
+    }
     match context.api.post("/api/v1/nodes", node.to_string()).await {
         Err(error) if error.is_already_exists() => Ok(()),
         other => other.map(drop),
@@ -248,18 +254,10 @@ async fn keep_lease(context: &Context) {
 
 async fn renew(api: &Client, name: &str, context: &Context) -> Result<(), Error> {
     let renewed = time::format_micros(context.now().wall_nanos / 1_000);
-    let spec = json!({ "holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": renewed });
-    let patch = json!({ "spec": spec }).to_string();
+    let lease = node_agent::lease(name, None, LEASE_SECONDS, &renewed);
+    let patch = json!({ "spec": lease["spec"] }).to_string();
     match api.patch(&format!("{LEASES}/{name}"), content_type::MERGE_PATCH, patch).await {
-        Err(error) if error.is_not_found() => {
-            let lease = json!({
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": { "name": name, "namespace": "kube-node-lease" },
-                "spec": spec,
-            });
-            api.post(LEASES, lease.to_string()).await.map(drop)
-        }
+        Err(error) if error.is_not_found() => api.post(LEASES, lease.to_string()).await.map(drop),
         other => other.map(drop),
     }
 }

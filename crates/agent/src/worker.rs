@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_client::{Backoff, Client, Error, content_type};
-use everynode_model::Value;
+use everynode_model::{Value, node_agent};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -463,13 +463,7 @@ impl Worker {
 
 /// Deletes a pod's object at once, if it is still the one of this uid.
 async fn delete(api: &Client, path: &str, uid: &str) -> Result<(), Error> {
-    let options = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "gracePeriodSeconds": 0,
-        "preconditions": { "uid": uid },
-    });
-    match api.delete(path, options.to_string()).await {
+    match api.delete(path, node_agent::deletion(uid).to_string()).await {
         Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
         other => other.map(drop),
     }

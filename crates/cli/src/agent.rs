@@ -114,6 +114,7 @@ pub async fn run(args: AgentArgs) -> Result<ExitCode, Failure> {
             labels: args.node_labels.into_iter().collect(),
             taints: args.register_with_taints,
             max_pods: args.max_pods,
+            pod_cidr: None,
         },
         static_pods: args.pod_manifest_path.map(|folder| {
             StaticPods::new(folder, |manifest, node| {

@@ -18,6 +18,7 @@ pub mod json;
 mod metadata;
 pub mod names;
 mod node;
+pub mod node_agent;
 mod node_placement;
 mod phase;
 mod pod;

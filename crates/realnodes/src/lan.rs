@@ -35,6 +35,12 @@ pub fn address(number: u16) -> Ipv4Addr {
     Ipv4Addr::new(172, 18, high, low)
 }
 
+/// The range of the addresses of its pods, for network plugins that go by it.
+pub fn pod_cidr(number: u16) -> String {
+    let [_, low] = number.to_be_bytes();
+    format!("10.244.{low}.0/24")
+}
+
 impl Lan {
     /// Makes the network, on which the API has this address.
     ///

@@ -74,6 +74,7 @@ impl RealNodes {
                 number,
                 setup: NodeSetup {
                     address: lan::address(number),
+                    pod_cidr: lan::pod_cidr(number),
                     prefix_bits: lan::PREFIX_BITS,
                     gateway: lan::GATEWAY,
                     folder: self.folder.of_node(&name),

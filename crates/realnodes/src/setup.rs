@@ -15,6 +15,8 @@ pub struct NodeSetup {
     pub name: String,
     /// Its address.
     pub address: Ipv4Addr,
+    /// The range of its pods' addresses.
+    pub pod_cidr: String,
     /// The length of the network's prefix.
     pub prefix_bits: u8,
     /// The way to everything else.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use everynode_client::{Backoff, Error, Method, content_type};
 
 use super::{FleetCore, Task, Timer, Write, millis};
+use everynode_model::node_agent::{self, LEASES};
 use everynode_model::{Node, Pod};
 
 use crate::facts;
@@ -14,7 +15,6 @@ use crate::node::NodeAgent;
 use crate::pod::Now;
 use crate::status;
 
-const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
 impl FleetCore {
@@ -92,10 +92,7 @@ impl FleetCore {
             Task::PodDelete(id) => {
                 let facts = &self.pods.get(&id)?.machine.facts;
                 let path = format!("/api/v1/namespaces/{}/pods/{}", facts.namespace, facts.name);
-                let body = format!(
-                    r#"{{"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0,"preconditions":{{"uid":"{}"}}}}"#,
-                    facts.uid
-                );
+                let body = node_agent::deletion(&facts.uid).to_string();
                 (Method::DELETE, path, content_type::JSON, body.into_bytes())
             }
             Task::Event => return None,
@@ -212,22 +209,9 @@ impl FleetCore {
 }
 
 fn lease(agent: &NodeAgent, duration: Duration, now: Now) -> Vec<u8> {
-    let name = &agent.spec.name;
-    let body = serde_json::json!({
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {
-            "name": name,
-            "namespace": "kube-node-lease",
-            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": agent.uid }],
-        },
-        "spec": {
-            "holderIdentity": name,
-            "leaseDurationSeconds": duration.as_secs(),
-            "renewTime": micro_time(now),
-        },
-    });
-    body.to_string().into_bytes()
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let lease = node_agent::lease(&agent.spec.name, Some(&agent.uid), seconds, &micro_time(now));
+    lease.to_string().into_bytes()
 }
 
 /// The present as Lease writes it, with microseconds.

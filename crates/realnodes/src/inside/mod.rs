@@ -102,7 +102,11 @@ async fn run_agent(client: Client, setup: &NodeSetup) {
         cgroup_root: setup.cgroup.clone(),
         cgroups: Cgroups::default(),
         names: Names::new(&names, Vec::new(), "cluster.local"),
-        registration: Registration { max_pods: MAX_PODS, ..Registration::default() },
+        registration: Registration {
+            max_pods: MAX_PODS,
+            pod_cidr: Some(setup.pod_cidr.clone()),
+            ..Registration::default()
+        },
         static_pods: None,
         meter: Meter::default(),
         // Disk and memory are those of the machine, and who uses it sees to them.
