@@ -28,6 +28,7 @@ use crate::node::{self, Registration};
 use crate::objects::TokenCache;
 use crate::pod_spec::Pod;
 use crate::readings::Meter;
+use crate::recalled::Recalled;
 use crate::runtime::{Cgroups, Lister, Listing, Names};
 use crate::static_pods::{self, StaticPods, Wanted};
 use crate::worker::{Shown, Told, Worker};
@@ -119,6 +120,7 @@ pub async fn run(api: Client, config: AgentConfig, cancelled: CancellationToken)
             cgroup_root: config.cgroup_root.clone(),
         },
         lister: Arc::new(Lister::new(runtime.clone(), &config.node_name, layout.clone())),
+        recalled: Recalled::new(api.clone()),
         api,
         runtime,
         abilities,

@@ -17,6 +17,7 @@ use crate::layout::Layout;
 use crate::machine::{Now, PodView};
 use crate::objects::TokenCache;
 use crate::readings::Meter;
+use crate::recalled::Recalled;
 use crate::runtime::{Cgroups, Lister, Names};
 
 /// What is known of the node.
@@ -43,6 +44,8 @@ pub struct Context {
     pub node: NodeFacts,
     /// The Kubernetes API.
     pub api: everynode_client::Client,
+    /// What is read of it for pods, and was read before.
+    pub recalled: Recalled,
     /// The container runtime.
     pub runtime: everynode_cri::Client,
     /// What that can do.

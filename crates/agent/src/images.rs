@@ -74,7 +74,7 @@ pub async fn ensure(context: &Context, pod: &Pod, container: &Container) -> Step
 async fn pull(context: &Context, pod: &Pod, container: &Container, image: &str) -> StepOutcome {
     let failed = |message: String| StepOutcome::Failed { reason: FailureReason::ErrImagePull, message };
     tell(context, pod, container, false, "Pulling", &format!("Pulling image {:?}", container.image));
-    let credentials = match objects::registry_credentials(&context.api, pod).await {
+    let credentials = match objects::registry_credentials(&context.recalled, pod).await {
         Ok(credentials) => credentials,
         Err(error) => return failed(error.to_string()),
     };

@@ -28,6 +28,7 @@ mod node;
 mod objects;
 pub mod pod_spec;
 mod readings;
+mod recalled;
 mod report;
 mod resize;
 pub mod runtime;

@@ -14,6 +14,7 @@ use crate::env::{Data, Objects};
 use crate::pod_spec::{
     Container, EnvVarSource, Pod, ProjectedSource, TokenSource, VolumeSource, bounded_seconds,
 };
+use crate::recalled::Recalled;
 use crate::volumes::Tokens;
 
 /// Names of the objects that something refers to.
@@ -77,19 +78,19 @@ struct Holder {
 /// # Errors
 /// When the API does not answer, or refuses.
 pub async fn read(
-    client: &Client,
+    api: &Recalled,
     namespace: &str,
     wanted: &References,
 ) -> Result<Objects, everynode_client::Error> {
     let mut objects = Objects::default();
     for name in &wanted.config_maps {
-        if let Some(holder) = get(client, namespace, "configmaps", name).await? {
+        if let Some(holder) = get(api, namespace, "configmaps", name).await? {
             let texts = holder.data.into_iter().map(|(key, text)| (key, text.into_bytes()));
             objects.config_maps.insert(name.clone(), texts.chain(decoded(holder.binary_data)).collect());
         }
     }
     for name in &wanted.secrets {
-        if let Some(holder) = get(client, namespace, "secrets", name).await? {
+        if let Some(holder) = get(api, namespace, "secrets", name).await? {
             objects.secrets.insert(name.clone(), decoded(holder.data).collect());
         }
     }
@@ -101,12 +102,12 @@ fn decoded(data: BTreeMap<String, String>) -> impl Iterator<Item = (String, Vec<
 }
 
 async fn get(
-    client: &Client,
+    api: &Recalled,
     namespace: &str,
     plural: &str,
     name: &str,
 ) -> Result<Option<Holder>, everynode_client::Error> {
-    match client.get(&format!("/api/v1/namespaces/{namespace}/{plural}/{name}")).await {
+    match api.get(&format!("/api/v1/namespaces/{namespace}/{plural}/{name}")).await {
         Ok(body) => Ok(serde_json::from_slice(&body).ok()),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
@@ -118,12 +119,12 @@ async fn get(
 /// # Errors
 /// When the API does not answer, or refuses.
 pub async fn registry_credentials(
-    client: &Client,
+    api: &Recalled,
     pod: &Pod,
 ) -> Result<Vec<(String, String, String)>, everynode_client::Error> {
     let mut found = Vec::new();
     for secret in &pod.spec.image_pull_secrets {
-        if let Some(holder) = get(client, &pod.metadata.namespace, "secrets", &secret.name).await? {
+        if let Some(holder) = get(api, &pod.metadata.namespace, "secrets", &secret.name).await? {
             let kind = holder.kind.clone();
             let data: Data = decoded(holder.data).collect();
             found.extend(credentials(&kind, &data));
@@ -191,16 +192,16 @@ struct ServicePort {
 /// # Errors
 /// When the API does not answer, or refuses.
 pub async fn service_variables(
-    client: &Client,
+    api: &Recalled,
     pod: &Pod,
 ) -> Result<Vec<(String, String)>, everynode_client::Error> {
     let namespace = &pod.metadata.namespace;
     let mut services = Vec::new();
     let field = "fieldSelector=metadata.name%3Dkubernetes";
-    let of_api = client.get(&format!("/api/v1/namespaces/default/services?{field}")).await?;
+    let of_api = api.get(&format!("/api/v1/namespaces/default/services?{field}")).await?;
     services.extend(serde_json::from_slice::<Services>(&of_api).unwrap_or_default().items);
     if pod.spec.enable_service_links != Some(false) {
-        let own = client.get(&format!("/api/v1/namespaces/{namespace}/services")).await?;
+        let own = api.get(&format!("/api/v1/namespaces/{namespace}/services")).await?;
         let own = serde_json::from_slice::<Services>(&own).unwrap_or_default().items;
         services.extend(
             own.into_iter().filter(|one| one.metadata.name != "kubernetes" || namespace != "default"),

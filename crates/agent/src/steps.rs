@@ -130,7 +130,7 @@ pub async fn fill_volumes(context: &Context, pod: &Pod, view: &PodView) -> Resul
         wanted.secrets.extend(secrets);
     }
     let said = |error: everynode_client::Error| error.to_string();
-    let objects = objects::read(&context.api, &pod.metadata.namespace, &wanted).await.map_err(said)?;
+    let objects = objects::read(&context.recalled, &pod.metadata.namespace, &wanted).await.map_err(said)?;
     let tokens = context.tokens.of(&context.api, pod, context.now().millis).await.map_err(said)?;
     let around = context.around(&ips(view));
     let (layout, pod) = (context.layout.clone(), pod.clone());
@@ -247,12 +247,14 @@ async fn environment(
     container: &Container,
 ) -> Result<env::Env, String> {
     let wanted = References::of_container(container);
-    let objects = objects::read(&context.api, &pod.metadata.namespace, &wanted).await;
+    let objects = objects::read(&context.recalled, &pod.metadata.namespace, &wanted).await;
     let objects = objects.map_err(|error| error.to_string())?;
     // A static pod runs without an API, and knows nothing of its services.
     let services = match pod.is_static() {
         true => env::Env::default(),
-        false => objects::service_variables(&context.api, pod).await.map_err(|error| error.to_string())?,
+        false => {
+            objects::service_variables(&context.recalled, pod).await.map_err(|error| error.to_string())?
+        }
     };
     let around = context.around(&ips(view));
     env::environment(pod, container, &objects, &services, &around).map_err(|error| error.to_string())
@@ -269,6 +271,7 @@ async fn mounts(
 ) -> Result<Vec<Mount>, String> {
     let (layout, pod, container, env) = (context.layout.clone(), pod.clone(), container.clone(), env.clone());
     let ips = view.sandbox().map(|sandbox| sandbox.ips.clone()).unwrap_or_default();
+    let domain = context.names.cluster_domain.clone();
     let made = tokio::task::spawn_blocking(move || {
         let mut mounts =
             volumes::mounts(&layout, &pod, &container, &env).map_err(|error| error.to_string())?;
@@ -285,7 +288,7 @@ async fn mounts(
         });
         let has_own = mounts.iter().any(|mount| mount.container_path == hosts::PATH);
         let of_node = || std::fs::read_to_string(hosts::PATH).unwrap_or_default();
-        if let Some(content) = hosts::content(&pod, of_node, &ips).filter(|_| !has_own) {
+        if let Some(content) = hosts::content(&pod, of_node, &ips, &domain).filter(|_| !has_own) {
             let file = layout.hosts(&pod.metadata.uid);
             std::fs::write(&file, content).map_err(|error| format!("{}: {error}", file.display()))?;
             mounts.push(Mount {

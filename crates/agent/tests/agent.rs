@@ -9,8 +9,9 @@ use everynode_cri::ErrorKind;
 use everynode_cri::messages::{CreateContainerRequest, RunPodSandboxRequest, StartContainerRequest};
 use everynode_cri::testing::{End, Fault, How, When};
 use everynode_model::Value;
+use everynode_testkit::wait::eventually;
 use serde_json::json;
-use support::{PODS, Stage, container, is_ready};
+use support::{LIMIT, PODS, Stage, container, is_ready};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_runs_goes_on_without_its_agent_and_leaves_nothing() {
@@ -101,4 +102,52 @@ async fn what_keeps_a_container_from_running_is_said() {
         stage.until(name, reason, |pod| container(pod)["state"]["waiting"]["reason"] == reason).await;
     }
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_agents_of_one_name_make_no_second_container() {
+    let mut stage = Stage::start().await;
+    let first = stage.agent.take().unwrap();
+    stage.start_agent().await;
+    for name in ["p", "q"] {
+        stage.create(name, json!({})).await;
+    }
+    for name in ["p", "q"] {
+        stage.until(name, "the pod runs", is_ready).await;
+    }
+    let running = stage.runtime.containers().iter().filter(|one| one.state == 1).count();
+    assert_eq!(running, 2);
+    for name in ["p", "q"] {
+        stage.delete(name).await;
+        stage.until(name, "the pod is gone", Value::is_null).await;
+    }
+    stage.until_empty().await;
+    first.0.cancel();
+    first.1.await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_go_on_and_are_made_again_while_the_api_is_gone() {
+    let mut stage = Stage::start().await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"k": "v"}});
+    stage.cluster.create("/api/v1/namespaces/default/configmaps", map).await;
+    let env = json!([{"name": "K", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}]);
+    let container =
+        json!({"name": "c", "image": "example.com/daemon:1", "command": ["/d", "$(K)"], "env": env});
+    stage.create("p", json!({"containers": [container]})).await;
+    stage.until("p", "the pod runs", is_ready).await;
+    let first = stage.runtime.containers()[0].id.clone();
+    let agent = stage.agent.take().unwrap();
+    stage.cluster.stop().await;
+    assert!(stage.runtime.end(&first, End::Exited(1)));
+    let running = || {
+        let containers = stage.runtime.containers();
+        containers.into_iter().find(|one| one.id != first && one.state == 1)
+    };
+    eventually("the container runs again", LIMIT, async || running().ok_or("not yet".to_owned())).await;
+    let config = stage.runtime.container_config(&running().unwrap().id).unwrap();
+    assert_eq!(config.command, ["/d", "v"]);
+    agent.0.cancel();
+    agent.1.await.unwrap();
 }

@@ -314,3 +314,20 @@ fn a_pod_with_what_an_agent_cannot_do_says_so_and_goes_when_it_is_deleted() {
     world.run_until(2 * SECOND);
     assert!(world.is_gone && world.starts.is_empty());
 }
+
+#[test]
+fn a_clock_that_is_set_ends_nothing_and_starts_nothing_anew() {
+    let spec = r#"{"containers":[{"name":"c","livenessProbe":{"periodSeconds":1},
+        "startupProbe":{"initialDelaySeconds":2,"periodSeconds":1},"readinessProbe":{"periodSeconds":1}}]}"#;
+    for step_hours in [-48, 48] {
+        let mut world = World::new(pod(spec), &[("c", Behaviour::default())]);
+        world.run_until(500);
+        world.now.wall_nanos += step_hours * 3_600 * 1_000_000_000;
+        world.run_until(10 * SECOND);
+        assert_eq!(shown(&mut world), "Running: c running!", "{step_hours} h");
+        world.now.wall_nanos -= step_hours * 3_600 * 1_000_000_000;
+        world.restart_agent();
+        world.run_until(60 * SECOND);
+        assert_eq!((shown(&mut world).as_str(), world.starts.len()), ("Running: c running!", 1));
+    }
+}
