@@ -15,6 +15,7 @@ use http::header::{
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -171,6 +172,10 @@ impl Refusal {
         };
         let text = json!({"errors": [{"code": code, "message": message}]}).to_string();
         let mut response = whole(status, "application/json", text.into());
+        // Clients that ask by HEAD show nothing else.
+        if let Ok(reason) = ReasonPhrase::try_from(message.as_bytes()) {
+            response.extensions_mut().insert(reason);
+        }
         match self {
             Refusal::ReadOnly => insert(&mut response, ALLOW.as_str(), "GET, HEAD"),
             Refusal::Upstream(why) => {
@@ -196,8 +201,10 @@ async fn answer(sources: Sources, request: &Request<Incoming>) -> Response<Body>
         if let Refusal::Store(error @ (StoreError::File { .. } | StoreError::Directory { .. })) = &refusal {
             tracing::warn!(%error, "an image cannot be served");
         }
-        if let Refusal::Upstream(why) = &refusal {
-            tracing::info!(error = %why.1, "an image is not passed on");
+        match &refusal {
+            Refusal::Upstream(why) => tracing::warn!(error = %why.1, "an image is not passed on"),
+            Refusal::Store(error @ StoreError::NoImage { .. }) => tracing::warn!("{error}"),
+            _ => {}
         }
         refusal.response()
     });

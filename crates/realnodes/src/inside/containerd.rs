@@ -48,7 +48,9 @@ runtime_type = "io.containerd.runc.v2"
 SystemdCgroup = false
 "#
     );
-    let hosts = format!("[host.\"http://{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+    // Nobody is asked after it: nodes have no way to anybody, and would wait for that.
+    let server = format!("server = \"http://{registry}\"\n");
+    let hosts = format!("{server}[host.\"http://{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
     let write = |folder: &str, file: &str, content: String| {
         fs::create_dir_all(folder).and_then(|()| fs::write(file, content))
     };
