@@ -279,3 +279,27 @@ async fn an_image_that_no_archive_has_comes_from_its_registry_for_those_with_a_s
     cluster.available(1).await;
     cluster.stop();
 }
+
+#[tokio::test]
+async fn what_keeps_a_daemon_from_running_is_told() {
+    let Some(mut cluster) = RealCluster::start(1, 0).await else { return };
+    let mut missing_image = shell("exec busybox sleep 100000");
+    missing_image["image"] = "quay.io/nobody/nothing:1".into();
+    let mut missing_command = shell("");
+    missing_command["command"] = json!(["/nothing"]);
+    for (container, words) in [
+        (missing_image, "quay.io/nobody/nothing:1: not found"),
+        (missing_command, "no such file or directory"),
+    ] {
+        cluster.run(container, json!({})).await;
+        eventually(words, LIMIT, async || {
+            let pods = get(cluster.client(), &cluster.agent.pods()).await;
+            let waiting = pods["items"][0]["status"]["containerStatuses"][0]["state"]["waiting"].clone();
+            let is_told = waiting["message"].as_str().is_some_and(|message| message.contains(words));
+            if is_told { Ok(()) } else { Err(waiting.to_string()) }
+        })
+        .await;
+        cluster.remove().await;
+    }
+    cluster.stop();
+}

@@ -180,7 +180,8 @@ pub fn image(directory: &Path, name: &str, files: &[&str]) {
     for file in files {
         command.args(["--file", file]);
     }
-    let output = command.args(["--symlink", "/bin/sh:busybox"]).output().unwrap();
+    let output =
+        command.args(["--symlink", "/bin/sh:busybox", "--symlink", "/bin/tar:busybox"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
