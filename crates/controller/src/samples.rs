@@ -7,7 +7,7 @@ use std::time::Duration;
 use everynode_client::{Client, Error};
 use everynode_engine::policy::Sampled;
 use everynode_engine::{Sample, Samples, Time, Uid};
-use everynode_model::quantity::Quantity;
+use everynode_model::PodMetrics;
 use form_urlencoded::Serializer;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Of a DaemonSet with more pods nothing is asked: one list would be of more than 2 MB, twice a minute.
 const PODS_LIMIT: usize = 5_000;
+
+const NANOS_PER_CORE: f64 = 1e9;
 
 /// So soon it is asked again after a failure.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -80,7 +82,7 @@ struct Sampler {
 /// When a DaemonSet's pods are asked for next, and when each was measured last.
 struct Due {
     at: Instant,
-    measured_at: HashMap<String, String>,
+    measured_at: HashMap<String, i64>,
 }
 
 impl Sampler {
@@ -122,14 +124,15 @@ impl Sampler {
 impl Due {
     /// The samples that were not seen before. What cannot be read is not there.
     fn fresh(&mut self, body: &[u8]) -> Vec<PodSample> {
-        let list: PodMetricsList = serde_json::from_slice(body).unwrap_or_default();
+        let list: PodMetricsList<'_> = serde_json::from_slice(body).unwrap_or_default();
         let mut known = std::mem::take(&mut self.measured_at);
         let mut fresh = Vec::new();
         for item in list.items.into_iter().take(2 * PODS_LIMIT) {
-            let name = item.metadata.name.clone();
-            let is_known = known.remove(&name).is_some_and(|at| at == item.timestamp);
-            self.measured_at.insert(name, item.timestamp.clone());
-            fresh.extend(item.sample().filter(|_| !is_known));
+            let name = item.metadata.name.to_string();
+            let Some(taken) = item.taken_seconds() else { continue };
+            let is_known = known.remove(&name).is_some_and(|at| at == taken);
+            self.measured_at.insert(name, taken);
+            fresh.extend(sample(&item).filter(|_| !is_known));
         }
         fresh
     }
@@ -143,48 +146,19 @@ fn path(one: &Sampled) -> String {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct PodMetricsList {
-    items: Vec<PodMetrics>,
+struct PodMetricsList<'a> {
+    #[serde(borrow)]
+    items: Vec<PodMetrics<'a>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PodMetrics {
-    metadata: Named,
-    timestamp: String,
-    containers: Vec<ContainerMetrics>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Named {
-    name: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ContainerMetrics {
-    usage: Usage,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Usage {
-    cpu: String,
-    memory: String,
-}
-
-impl PodMetrics {
-    /// All containers together; nothing when one of them cannot be read.
-    fn sample(self) -> Option<PodSample> {
-        let (mut cpu_cores, mut memory_bytes) = (0.0, 0.0);
-        for container in &self.containers {
-            cpu_cores += Quantity::parse(&container.usage.cpu).ok()?.nanos() as f64 / 1e9;
-            memory_bytes += Quantity::parse(&container.usage.memory).ok()?.value() as f64;
-        }
-        let is_sample = !self.containers.is_empty();
-        is_sample.then_some(PodSample { pod: self.metadata.name, cpu_cores, memory_bytes })
-    }
+/// All containers together; nothing when one of them cannot be read.
+fn sample(item: &PodMetrics<'_>) -> Option<PodSample> {
+    let usage = item.usage()?;
+    Some(PodSample {
+        pod: item.metadata.name.to_string(),
+        cpu_cores: usage.cpu_nanocores as f64 / NANOS_PER_CORE,
+        memory_bytes: usage.memory_bytes as f64,
+    })
 }
 
 impl Measured {

@@ -14,6 +14,7 @@ fn item(name: &str, timestamp: &str, usages: &[(&str, &str)]) -> Value {
         .iter()
         .map(|(cpu, memory)| json!({"name": "c", "usage": {"cpu": cpu, "memory": memory}}))
         .collect();
+    let timestamp = everynode_model::time::format(timestamp.parse().unwrap());
     json!({"metadata": {"name": name}, "timestamp": timestamp, "window": "15s", "containers": containers})
 }
 
