@@ -31,6 +31,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 const SHARE: u32 = 4;
 /// Times pass: what is not complete is looked at so often although nothing happens.
 const TICK: Duration = Duration::from_secs(5);
+/// Of larger fleets ends are not estimated: a run of the engine over all nodes for each DaemonSet takes seconds, and
+/// more memory than all else.
+const ESTIMATED: usize = 20_000;
 /// A tick that comes so much later than it should: the machine slept, and nobody watched.
 const SLEPT_MILLIS: i64 = 30_000;
 
@@ -233,8 +236,10 @@ fn survey(
             picture.columns.push(known.clone());
             continue;
         }
-        let with_others = !fleet.is_even(&uid, picture.nodes.len());
-        let seen = fleet.look_at(&uid, now, with_others, |look| seen(look, &namespace, &name));
+        let is_estimated = picture.nodes.len() <= ESTIMATED;
+        let with_others = is_estimated && !fleet.is_even(&uid, picture.nodes.len());
+        let seen = |look: &Look<'_>| seen(look, &namespace, &name, is_estimated);
+        let seen = fleet.look_at(&uid, now, with_others, seen);
         if let Some(seen) = seen.flatten() {
             let column = picture.column(&mut places, seen, known.map(|column| &**column));
             let column =
@@ -246,12 +251,16 @@ fn survey(
     picture
 }
 
-fn seen(look: &Look<'_>, namespace: &str, name: &str) -> Option<Seen> {
+fn seen(look: &Look<'_>, namespace: &str, name: &str, is_estimated: bool) -> Option<Seen> {
     let set = look.set(namespace, name)?;
     let policy = set.conducted.as_ref().map(|conducted| conducted.policy);
     let rollout = policy.and_then(|policy| policy.status.rollouts.get(name));
     let analysis = rollout.and_then(|rollout| rollout.analysis.clone());
-    Some(Seen { row: Row::of(look, &set), analysis })
+    let row = match is_estimated {
+        true => Row::of(look, &set),
+        false => Row::without_estimate(look, &set),
+    };
+    Some(Seen { row, analysis })
 }
 
 /// Nothing about it changes by time alone.

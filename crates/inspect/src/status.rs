@@ -221,7 +221,16 @@ impl Row {
 
     /// Looks at a DaemonSet.
     pub fn of(look: &Look<'_>, set: &Set<'_>) -> Row {
-        let Outlook { answers, estimate } = Outlook::of(look, set);
+        Row::with(set, look, Outlook::of(look, set))
+    }
+
+    /// Looks at a DaemonSet, and at nothing that is to come: no end is estimated, and a stall is not foreseen.
+    pub fn without_estimate(look: &Look<'_>, set: &Set<'_>) -> Row {
+        Row::with(set, look, Outlook { answers: set.answers(), estimate: None })
+    }
+
+    fn with(set: &Set<'_>, look: &Look<'_>, outlook: Outlook) -> Row {
+        let Outlook { answers, estimate } = outlook;
         let figures = &set.figures.status;
         let done = answers.iter().filter(|answer| answer.class == Class::Available).count();
         let should = |answer: &&Answer| !matches!(answer.class, Class::NotEligible | Class::Misscheduled);
