@@ -44,6 +44,8 @@ pub(crate) struct NodeState {
     pub was_available: bool,
     /// The wave in which the node's pod was first created or deleted.
     pub wave: u32,
+    /// It got a pod of the new template.
+    is_updated: bool,
     /// Why the latest pod does not fit.
     pub misfit: Option<Misfit>,
     /// Pods of others that had to go for it.
@@ -169,6 +171,7 @@ impl<'a> World<'a> {
             ready: 0,
             was_available: false,
             wave: UNTOUCHED,
+            is_updated: false,
             misfit: None,
             pushed_out: 0,
         });
@@ -544,6 +547,24 @@ impl<'a> World<'a> {
         let is_one = |(key, hash): &(String, String)| key == HASH_LABEL && hashes.contains(&&**hash);
         let carries_none = |pod: &PodState| !pod.is_new && !pod.labels.pairs().iter().any(is_one);
         !hashes.is_empty() && pod.is_some_and(carries_none)
+    }
+
+    /// A node gets a pod of the new template.
+    fn update(&mut self, node: u32) {
+        self.touch(node);
+        self.nodes[node as usize].is_updated = true;
+    }
+
+    /// A node gets a pod of an earlier template again: no wave has come to it, unless it had one of the new template.
+    fn restart(&mut self, node: u32) {
+        self.touch(node);
+        let state = &mut self.nodes[node as usize];
+        if !state.is_updated {
+            state.wave = UNTOUCHED;
+            if let Some(place) = self.tally.order.iter().rposition(|touch| touch.node == node) {
+                self.tally.order.remove(place);
+            }
+        }
     }
 
     /// A wave comes to a node.

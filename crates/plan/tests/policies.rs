@@ -107,6 +107,32 @@ fn waves_have_their_times_bake_times_and_gates() {
 }
 
 #[test]
+fn an_analysis_says_what_it_could_find_and_takes_nothing_for_worse() {
+    let waves = json!([{"name": "canary", "nodes": 1}, {"nodes": 20}, {"nodes": "100%"}]);
+    let analysis = json!({
+        "mode": "Halt", "undecided": "Halt", "settleSeconds": 30, "afterSeconds": 60, "baseline": {"nodes": 5},
+    });
+    let case = under(
+        Case::new(60, tolerant),
+        json!({"maxUnavailable": 5, "waves": waves, "analysis": analysis, "failure": {"action": "Rollback"}}),
+    );
+    let plan = case.plan_with(&manifest("agent:2", tolerant), &fixed(20_000, 2_000));
+    let text = plan.to_text();
+    assert!(plan.safe && plan.left.is_empty(), "{text}");
+    for part in [
+        "wave 1 (canary): 1 node, 0s to ",
+        ", then watched for 1m 30s",
+        "wave 1: 1 node against 59 cannot be judged alone, whatever they show: it takes ",
+        "wave 2: 19 nodes against 40: cpu +20 % with ",
+        "5 untouched nodes get a fresh pod of the old revision",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    let nodes: usize = plan.waves.iter().map(|wave| wave.nodes.len()).sum();
+    assert_eq!(nodes, 60, "{text}");
+}
+
+#[test]
 fn a_revision_that_fails_halts_at_the_canary_and_goes_back_when_the_policy_says_so() {
     let run = |action: &str| {
         let spec = json!({"waves": [{"name": "canary", "nodes": 1}, {"nodes": "100%"}], "maxUnavailable": 3,

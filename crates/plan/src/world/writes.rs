@@ -112,8 +112,10 @@ impl World<'_> {
         self.changed(index);
         let resource_version = self.version;
         self.tally.progress += 1;
-        if let Some(node) = node {
-            self.touch(node);
+        match node {
+            Some(node) if made_from.is_current => self.update(node),
+            Some(node) => self.restart(node),
+            None => {}
         }
         self.bind(index);
         Outcome::PodCreated { name, uid, resource_version }
