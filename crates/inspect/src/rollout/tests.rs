@@ -133,6 +133,21 @@ fn the_text_tells_what_holds_a_rollout_and_what_to_type() {
 }
 
 #[test]
+fn the_text_tells_what_the_nodes_have_shown() {
+    let signal = |name: &str, message: &str| json!({"name": name, "verdict": "Worse", "message": message});
+    let analysis = json!({
+        "verdict": "Worse", "basis": "Randomised", "message": "cpu is higher", "worstNodes": ["n1", "n2"],
+        "common": "of the nodes with harm 2 of 2 have zone=a",
+        "signals": [signal("cpu", "cpu is higher"), signal("restarts", "restarts is undecided")],
+    });
+    let text = policy("Halted", json!({"analysis": analysis})).to_text(1_767_225_620, &Paint::default());
+    let expected = "  Analysis     Worse: cpu is higher (Randomised)\n    such as n1, n2; of the nodes with harm 2 of 2 \
+                    have zone=a\n    restarts is undecided\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(!policy("Halted", json!({})).to_text(0, &Paint::default()).contains("Analysis"));
+}
+
+#[test]
 fn lines_keep_to_the_width_and_commands_stay_whole() {
     let narrow = Paint { width: Some(70), colour: true, ..Paint::default() };
     let mut policy = policy("WaitingForPromotion", json!({"message": "a ".repeat(40)}));
