@@ -87,7 +87,7 @@ impl Signal {
             Signal::Cpu | Signal::Memory => level(10.0, 50.0, 25.0),
             Signal::TimeToReady => level(50.0, 200.0, 100.0),
             Signal::Restarts | Signal::OomKills | Signal::ReadinessFlaps => {
-                Rule::Count(CountRule { worse_by: rise(50.0), no_worse: Share::from_fraction(0.1) })
+                Rule::Count(CountRule { worse_by: rise(70.0), no_worse: Share::from_fraction(0.1) })
             }
         }
     }
