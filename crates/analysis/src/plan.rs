@@ -6,7 +6,7 @@ use crate::verdict::Basis;
 
 /// So many times more evidence is asked for than the bound on false halts needs. Whoever was halted for nothing does
 /// not listen the next time, and a regression that is one shows it a few nodes later.
-const CAUTION: f64 = 6.5;
+const CAUTION: f64 = 5.0;
 
 /// A signal that is watched, by which rule.
 #[derive(Clone, Copy, Debug, PartialEq)]

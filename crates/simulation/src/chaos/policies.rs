@@ -173,6 +173,14 @@ impl Chaos {
         }
         for key in cluster.keys(Kind::DaemonSet) {
             self.version += 1;
+            // A template that was written back since all was healed may have what kept its pods from being ready.
+            let well = json!({"metadata": {"annotations": null}});
+            let is_well = cluster
+                .get(&key)
+                .is_none_or(|one| one["spec"]["template"]["metadata"]["annotations"].is_null());
+            if !is_well {
+                cluster.patch(&key, &json!({"spec": {"template": well}}));
+            }
             set_image(cluster, &key, &image(self.version));
         }
         // Where no policy is left, nobody may replace a pod that was made of an earlier template since all was healed.
