@@ -84,7 +84,7 @@ const FINDERS: [u64; 22] = [
     33_101_923_650_086,
 ];
 /// ... and under policies.
-const FINDERS_UNDER_POLICIES: [u64; 13] = [
+const FINDERS_UNDER_POLICIES: [u64; 14] = [
     14,
     169,
     578,
@@ -98,6 +98,7 @@ const FINDERS_UNDER_POLICIES: [u64; 13] = [
     22_848_971_138_904,
     194_827_868_824_064,
     113_548_075_721_495,
+    2_221_793_150_661_531,
 ];
 /// ... and with a hostile user: forged templates, borrowed revisions that were written.
 const HOSTILE_FINDERS: [u64; 12] = [
