@@ -10,7 +10,7 @@ use common::bare::Bare;
 use common::native::DEFINITION;
 use common::over::over;
 use common::{LIMIT, eventually, get};
-use everynode_api::AnalysisSpec;
+use everynode_api::{AnalysisSpec, AnalysisStatus};
 use everynode_apimachinery::definition;
 use everynode_client::Method;
 use everynode_controller::{Controller, ControllerConfig, Limits};
@@ -209,8 +209,12 @@ async fn what_the_controller_writes_to_a_status_is_in_the_schema_and_the_other_w
     agent.image("example/agent:non-existent").await;
     agent.phase_after(&third, "Halted").await;
     controller.abort();
-    let statuses: Vec<Value> =
+    let mut statuses: Vec<Value> =
         written.lock().unwrap().iter().map(|patch| without_nulls(&patch["status"])).collect();
+    // To show that a revision is worse takes more nodes than there are here.
+    let (common, worst_nodes) = (Some("zone=a".to_owned()), vec!["node-1".to_owned()]);
+    let worse = AnalysisStatus { common, worst_nodes, ..AnalysisStatus::default() };
+    statuses.push(json!({"daemonSets": {"agent": {"analysis": without_nulls(&worse.to_json())}}}));
     for status in &statuses {
         let metadata = json!({"name": "p", "namespace": "n"});
         kept(&json!({"metadata": metadata, "spec": {"selector": {}}, "status": status}));

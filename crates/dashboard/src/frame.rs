@@ -8,11 +8,12 @@
 use std::io::Write;
 
 use bytes::Bytes;
+use everynode_inspect::Class;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::picture::{CLASSES, Picture};
+use crate::picture::Picture;
 use crate::summary::word;
 
 /// What a frame begins with.
@@ -55,7 +56,7 @@ fn header(picture: &Picture, version: Version) -> Value {
         "takenAtMillis": picture.taken_at_millis,
         "nodes": picture.nodes,
         "labels": labels,
-        "classes": CLASSES.map(|class| word(&class)),
+        "classes": Class::ALL.map(|class| word(&class)),
         "kinds": picture.kinds,
         "hashes": hashes,
         "summaries": picture.summaries(),

@@ -243,16 +243,6 @@ pub fn class_number(class: Class) -> u8 {
     class as u8
 }
 
-/// The classes in the order of their numbers.
-pub const CLASSES: [Class; 6] = [
-    Class::Available,
-    Class::Old,
-    Class::NotAvailable,
-    Class::Missing,
-    Class::Misscheduled,
-    Class::NotEligible,
-];
-
 fn state(node: &Node) -> u8 {
     let ready = match node.ready.as_str() {
         "True" => 0,

@@ -22,7 +22,7 @@ use tokio::task::block_in_place;
 use crate::answers::{Ask, Question, Sorry};
 use crate::frame::gzip;
 use crate::guard::Refusal;
-use crate::picture::{CLASSES, Column, HAS_FAILED, LAYERS, NOTHING, Picture, class_number};
+use crate::picture::{Column, HAS_FAILED, LAYERS, NOTHING, Picture, class_number};
 use crate::server::Site;
 use crate::summary::word;
 
@@ -181,7 +181,7 @@ fn cohorts_of(picture: &Picture, query: &Query) -> Answer {
     let (namespace, name) = (query.get("namespace"), query.get("name"));
     let is_it = |column: &&Arc<Column>| namespace == Some(&column.namespace) && name == Some(&column.name);
     let Some(column) = picture.columns.iter().find(is_it) else { return not_found() };
-    let class = query.get("class").and_then(|name| CLASSES.into_iter().find(|class| word(class) == name));
+    let class = query.get("class").and_then(|name| Class::ALL.into_iter().find(|class| word(class) == name));
     let failed = class.is_none() && column.flags.iter().any(|flags| flags & HAS_FAILED != 0);
     let is_marked = |node: usize| match class {
         Some(class) => column.classes[node] == class_number(class),

@@ -15,15 +15,6 @@ pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// Columns of a grid that is not on a terminal.
 const COLUMNS: usize = 80;
 
-const CLASSES: [Class; 6] = [
-    Class::Available,
-    Class::Old,
-    Class::NotAvailable,
-    Class::Missing,
-    Class::Misscheduled,
-    Class::NotEligible,
-];
-
 /// The grid of one DaemonSet, with its legend.
 pub fn grid(row: &Row, fleet: &Fleet, label: &str, paint: &Paint) -> String {
     let labels: BTreeMap<&str, Option<&str>> = fleet
@@ -59,7 +50,7 @@ pub fn grid(row: &Row, fleet: &Fleet, label: &str, paint: &Paint) -> String {
 fn legend(row: &Row, paint: &Paint) -> String {
     let title = format!("{}/{}", row.namespace, row.name);
     let mut parts = vec![paint.tone(Tone::Strong, &title)];
-    for class in CLASSES {
+    for class in Class::ALL {
         let count = row.cells.iter().filter(|cell| cell.class == class).count();
         if count > 0 {
             let (symbol, tone, text) = look_of(class);

@@ -22,6 +22,18 @@ pub enum Class {
     NotEligible,
 }
 
+impl Class {
+    /// All of them, as legends have them.
+    pub const ALL: [Class; 6] = [
+        Class::Available,
+        Class::Old,
+        Class::NotAvailable,
+        Class::Missing,
+        Class::Misscheduled,
+        Class::NotEligible,
+    ];
+}
+
 /// The causes. The text forms are part of the JSON schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
