@@ -6,9 +6,9 @@
 //!                               +-- answers: why, plan, cohorts <--------------- asks
 //! ```
 //!
-//! The [`keeper`] owns a lean fleet and asks `inspect` and `plan` about it, one DaemonSet at a time. What a page draws
-//! is a [`picture`]: names once, then a byte for each daemon on each node, sent as one frame and then as deltas
-//! ([`hub`]). The [`server`] listens on loopback, lets in who has the token of the address that was printed, and has no
+//! The `keeper` owns a lean fleet and asks `inspect` and `plan` about it, one DaemonSet at a time. What a page draws
+//! is a `picture`: names once, then a byte for each daemon on each node, sent as one frame and then as deltas
+//! (`hub`). The `server` listens on loopback, lets in who has the token of the address that was printed, and has no
 //! route that writes. The page has no logic but drawing, counting and choosing.
 
 mod answers;

@@ -82,7 +82,7 @@ pub struct Column {
 pub const LAYERS: [&str; 4] = ["wave", "restarts", "revision", "flags"];
 
 impl Column {
-    /// A list by its name in [`LAYERS`].
+    /// A list by its name in `LAYERS`.
     pub fn layer(&self, name: &str) -> Option<&[u8]> {
         match name {
             "wave" => Some(&self.waves),
