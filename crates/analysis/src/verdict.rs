@@ -136,6 +136,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// The signal that is worse, and the surest of several.
+    pub fn worst(&self) -> Option<&SignalReport> {
+        let worse = self.signals.iter().filter(|one| one.verdict == Verdict::Worse);
+        worse.max_by_key(|one| one.chance)
+    }
+
     /// Of signals.
     pub(crate) fn new(basis: Basis, signals: Vec<SignalReport>) -> Report {
         let any = |verdict| signals.iter().any(|signal| signal.verdict == verdict);

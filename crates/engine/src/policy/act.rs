@@ -340,14 +340,16 @@ impl Tables {
         let is_old = "a node in line under a policy has an old pod";
         let Some((state, old)) = self.violations.found(in_line, is_old) else { return true };
         let (name, serves, was_ready) = (state.name().clone(), state.is_available(), old.ready);
-        let was_well = (state.health == Health::Well && old.available).then(|| state.clone());
+        let is_shown = rollout.is_judged() && state.health == Health::Well && old.available;
+        let was_well = is_shown.then(|| state.clone());
         let order = match state.new {
             None if rollout.nodes.rules.surges => Order::Surge(node),
             _ if state.health == Health::Well && !old.ready => Order::DeleteAsKnown(old.id),
             _ => Order::Delete(old.id),
         };
-        let uid = self.pods.get(old.id).map_or(Uid(0), |row| row.uid);
-        let ready_seconds = self.pods.get(old.id).and_then(|row| row.ready_seconds());
+        let row = self.pods.get(old.id);
+        let (uid, ready_seconds) =
+            (row.map_or(Uid(0), |row| row.uid), row.and_then(|row| row.ready_seconds()));
         let is_costly = rollout.nodes.has(node, flag::COSTLY);
         if !self.give(daemonset, rollout, node, order, now) {
             return false;
@@ -361,10 +363,8 @@ impl Tables {
             // It may have become ready: then it does not go, and is like any other.
             Order::Delete(_) | Order::DeleteAsKnown(_) => drop(rollout.going.insert(uid, name)),
         }
-        if let Some(turn) = rollout.nodes.state(node).map(|state| state.turn.clone()) {
-            rollout.nodes.note_touched(&turn);
-        }
-        if let Some(state) = was_well.filter(|_| rollout.is_judged()) {
+        rollout.nodes.note_touched(node);
+        if let Some(state) = was_well {
             rollout.touch(&state, ready_seconds, Fresh::New, now);
         }
         self.look_again(daemonset, rollout, node, now);

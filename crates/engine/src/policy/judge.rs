@@ -225,18 +225,16 @@ impl RolloutState {
             let is_old = state.old.is_some_and(|old| old.available || old.created >= begun);
             is_old && state.new.is_none() && state.health == Health::Well && !state.is_unsettled
         };
-        let is_outside = |state: &&NodeState| !nodes.has(state.node, flag::MEMBER);
-        let last = || nodes.in_turn().rev().filter(is_outside).filter(can_show).take(wanted);
-        let chosen = analysis.controls(|| last().map(|state| state.node).collect());
-        let is_left = |state: &NodeState| {
-            let is_old = state.old.is_some_and(|old| old.available && old.created < begun);
-            is_old
-                && state.new.is_none()
-                && state.health == Health::Well
-                && !state.is_busy
-                && !state.is_unsettled
+        let chosen = analysis.controls(|| {
+            let outside = nodes.in_turn().rev().filter(|state| !nodes.has(state.node, flag::MEMBER));
+            outside.filter(can_show).take(wanted).map(|state| state.node).collect()
+        });
+        let is_left = |state: &&NodeState| {
+            let serves = state.old.is_some_and(|old| old.available && old.created < begun);
+            can_show(state) && serves && !state.is_busy
         };
-        chosen.iter().copied().filter(|node| nodes.state(*node).is_some_and(is_left)).collect()
+        let left = chosen.iter().filter_map(|node| nodes.state(*node)).filter(is_left);
+        left.map(|state| state.node).collect()
     }
 
     /// Nodes of the wave under way have been gathered, when it is complete; when to look at them.

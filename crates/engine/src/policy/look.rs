@@ -108,7 +108,8 @@ impl Tables {
         let goal = rollout.goal().cloned().unwrap_or_default();
         let is_back = rollout.phase.is_back();
         let begun = rollout.started_at.unwrap_or_default().second();
-        let rules = Rules { goal, surges: self.surges(daemonset, rollout), is_back, begun };
+        let (surges, compares) = (self.surges(daemonset, rollout), rollout.analysis.is_some());
+        let rules = Rules { goal, surges, is_back, begun, compares };
         if rollout.nodes.rules != rules {
             rollout.nodes.clear();
             rollout.nodes.rules = rules;

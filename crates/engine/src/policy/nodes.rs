@@ -81,6 +81,8 @@ pub(crate) struct Rules {
     pub is_back: bool,
     /// When the roll-out began, in whole seconds.
     pub begun: Time,
+    /// Nodes that have the revision are compared with those that nobody has touched.
+    pub compares: bool,
 }
 
 /// Nodes by their turn.
@@ -125,7 +127,7 @@ pub(crate) struct RolloutNodes {
     has_everyone: bool,
     /// How the member that came last stood when the members were found.
     last_member: Option<Standing>,
-    /// The last turn of a node that has the revision, or was given it.
+    /// The last turn of a node that has the revision, or was given it, where nodes are compared.
     last_touched: Option<Arc<Turn>>,
 }
 
@@ -204,14 +206,20 @@ impl RolloutNodes {
         self.turns.values().filter_map(|node| self.state(*node))
     }
 
-    /// The last turn of a node that has the revision, or was given it.
+    /// The last turn of a node that has the revision, or was given it, where nodes are compared.
     pub fn last_touched(&self) -> Option<&Arc<Turn>> {
         self.last_touched.as_ref()
     }
 
     /// A node is given the revision.
-    pub fn note_touched(&mut self, turn: &Arc<Turn>) {
-        if self.last_touched.as_ref().is_none_or(|last| last < turn) {
+    pub fn note_touched(&mut self, node: NodeId) {
+        if let Some(turn) = self.state(node).map(|state| state.turn.clone()) {
+            self.touched_up_to(&turn);
+        }
+    }
+
+    fn touched_up_to(&mut self, turn: &Arc<Turn>) {
+        if self.rules.compares && self.last_touched.as_ref().is_none_or(|last| last < turn) {
             self.last_touched = Some(turn.clone());
         }
     }
@@ -367,7 +375,7 @@ impl RolloutNodes {
     fn put(&mut self, mut entry: Entry) {
         let (node, turn) = (entry.state.node, entry.state.turn.clone());
         if entry.state.new.is_some() {
-            self.note_touched(&turn);
+            self.touched_up_to(&turn);
         }
         entry.flags = flags(&entry, &self.rules);
         self.count_flags(entry.flags, |count| *count += 1);

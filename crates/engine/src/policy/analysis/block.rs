@@ -1,7 +1,5 @@
 //! The nodes that are compared, with what they have shown.
 
-use std::sync::Arc;
-
 use everynode_analysis::{
     Block, CONTROLS_LIMIT, Group, Labelled, Node, Reading, Signal, SignalReport, Turn as Place, cohorts,
 };
@@ -13,7 +11,7 @@ use crate::ids::NodeId;
 use crate::nodes::Nodes;
 use crate::placement::NodeView as _;
 use crate::pods::Pods;
-use crate::policy::node_state::{Daemon, Health, NodeState, Turn};
+use crate::policy::node_state::{Daemon, Health, NodeState};
 use crate::policy::nodes::RolloutNodes;
 
 use super::levels::Levels;
@@ -58,7 +56,6 @@ struct Making<'a> {
     open: &'a OpenBlock,
     now: Time,
     groups: Vec<Group>,
-    updated: Vec<(NodeId, Node)>,
     /// The place of a group among them.
     by_labels: HashMap<Labels, usize>,
 }
@@ -73,17 +70,15 @@ impl View<'_> {
         open: &OpenBlock,
         now: Time,
     ) -> Seen {
-        let (groups, updated, by_labels) = (Vec::new(), Vec::new(), HashMap::new());
-        let mut making = Making { view: self, spec, levels, places, open, now, groups, updated, by_labels };
-        making.updated = making.add_touched(&open.updated, |group| &mut group.updated);
+        let (groups, by_labels) = (Vec::new(), HashMap::new());
+        let mut making = Making { view: self, spec, levels, places, open, now, groups, by_labels };
+        let updated = making.add_touched(&open.updated, |group| &mut group.updated);
         making.add_touched(&open.restarted, |group| &mut group.restarted);
         let (frontier, left) = self.untouched(places);
         making.add_untouched(left);
-        Seen { block: Block { frontier, groups: making.groups }, updated: making.updated }
+        Seen { block: Block { frontier, groups: making.groups }, updated }
     }
-}
 
-impl View<'_> {
     /// On which of the updated nodes it is worse: what they have in common, if chance does not explain that, and the
     /// first of their names.
     pub(super) fn harm(&self, updated: &[(NodeId, Node)], worst: &SignalReport) -> Harm {
@@ -99,9 +94,7 @@ impl View<'_> {
         let raised = updated.iter().filter(|(_, node)| is_raised(node)).take(HARMED_NAMED);
         Harm { common, nodes: raised.map(|(id, _)| self.labels.name(*id).to_string()).collect() }
     }
-}
 
-impl View<'_> {
     /// The place from which on no node has the revision, and the nodes from there on: the first of them, where nodes
     /// come in turn and need not all be looked at.
     fn untouched(&self, places: &Places) -> (Place, Vec<(Place, &NodeState)>) {
@@ -124,6 +117,7 @@ fn is_touched(state: &NodeState) -> bool {
 }
 
 impl Making<'_> {
+    /// Adds nodes whose pods were replaced, and says which those are that are still there.
     fn add_touched(
         &mut self,
         touched: &[Touched],
@@ -131,8 +125,8 @@ impl Making<'_> {
     ) -> Vec<(NodeId, Node)> {
         let mut added = Vec::new();
         for one in touched {
-            // A node that has gone shows nothing, whoever it was.
-            let state = self.view.nodes.state(one.node).filter(|state| is_same(&state.turn, &one.turn));
+            // A node that has gone shows nothing; its number may be another one's by now.
+            let state = self.view.nodes.state(one.node).filter(|state| *state.name() == one.name);
             let Some((state, place)) = state.and_then(|state| Some((state, self.places.of_node(state)?)))
             else {
                 continue;
@@ -207,7 +201,7 @@ impl Making<'_> {
         node
     }
 
-    /// The group of a node: those that have the same labels, of which only the order of the groups matters.
+    /// The place of a node's group: that of all nodes with the same values of the labels.
     fn group_of(&mut self, state: &NodeState) -> usize {
         let view = self.view.labels.view(state.node);
         let strata = self.spec.strata.iter().map(|key| view.label(key).unwrap_or_default().into()).collect();
@@ -217,9 +211,4 @@ impl Making<'_> {
             groups.len() - 1
         })
     }
-}
-
-/// A number is used again for another node.
-fn is_same(a: &Arc<Turn>, b: &Arc<Turn>) -> bool {
-    a.name == b.name
 }

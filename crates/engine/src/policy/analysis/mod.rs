@@ -14,16 +14,14 @@ mod said;
 
 use std::sync::Arc;
 
-use everynode_analysis::{
-    Assumption, Basis, Before, Judge, Memory, Report, Signal, SignalReport, Turn as Place, Verdict,
-};
+use everynode_analysis::{Assumption, Basis, Before, Judge, Memory, Report, Signal, Turn as Place, Verdict};
 use everynode_api::{AnalysisMode, AnalysisSpec, PolicySpec, Undecided};
 use hashbrown::HashMap;
 
 use crate::base::Time;
 use crate::ids::{NodeId, PodId};
 
-use super::node_state::{NodeState, Turn};
+use super::node_state::NodeState;
 pub(super) use block::View;
 use levels::Levels;
 use places::Places;
@@ -80,7 +78,7 @@ struct LevelsBefore {
 #[derive(Clone, Debug)]
 struct Touched {
     node: NodeId,
-    turn: Arc<Turn>,
+    name: Arc<str>,
     /// How long the pod that went had taken to get ready.
     ready_seconds: Option<u16>,
 }
@@ -141,7 +139,7 @@ impl Analysis {
     pub fn touch(&mut self, state: &NodeState, ready_seconds: Option<u16>, fresh: Fresh, now: Time) {
         self.open_block(now);
         let Some(open) = self.open.as_mut().filter(|open| open.gathered_at.is_none()) else { return };
-        let touched = Touched { node: state.node, turn: state.turn.clone(), ready_seconds };
+        let touched = Touched { node: state.node, name: state.name().clone(), ready_seconds };
         match fresh {
             Fresh::New => open.updated.push(touched),
             Fresh::Old => open.restarted.push(touched),
@@ -242,7 +240,7 @@ impl Analysis {
                 self.open = None;
             }
         }
-        if let Some(worst) = self.worst() {
+        if let Some(worst) = self.report.as_ref().and_then(Report::worst) {
             self.harm = view.harm(&updated, worst);
         }
         true
@@ -263,12 +261,6 @@ impl Analysis {
     /// What the evidence says.
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
-    }
-
-    /// The signal that is worse, and the surest of several.
-    fn worst(&self) -> Option<&SignalReport> {
-        let signals = self.report.as_ref()?.signals.iter();
-        signals.filter(|one| one.verdict == Verdict::Worse).max_by_key(|one| one.chance)
     }
 
     /// The verdict in one sentence: that of the signal that has most to do with it, and where.

@@ -10,6 +10,8 @@ use crate::policy::node_state::{NodeState, Turn};
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     orders: Vec<Box<[Box<str>]>>,
+    /// What tells them from others, for the next leader.
+    pub digest: String,
 }
 
 /// More combinations of values are not told apart.
@@ -28,17 +30,13 @@ impl Places {
                 break;
             }
         }
-        Places { orders }
-    }
-
-    /// What tells them from others, for the next leader.
-    pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        for value in self.orders.iter().flat_map(|order| order.iter()) {
+        for value in orders.iter().flat_map(|order| order.iter()) {
             hash.update((value.len() as u64).to_le_bytes());
             hash.update(value.as_bytes());
         }
-        hash.finalize()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+        let digest = hash.finalize()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        Places { orders, digest }
     }
 
     /// The place of a turn, where no wave has a selector.

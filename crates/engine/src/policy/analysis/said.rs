@@ -28,7 +28,7 @@ impl Analysis {
                 evidence,
             }
         };
-        let digest = self.places.as_ref().map(Places::digest).unwrap_or_default();
+        let digest = self.places.as_ref().map(|places| places.digest.as_str()).unwrap_or_default();
         Some(AnalysisStatus {
             verdict: Some(report.verdict),
             basis: basis(report.basis).to_owned(),
@@ -45,7 +45,7 @@ impl Analysis {
     /// had not been said.
     pub fn resume(&mut self, said: &AnalysisStatus, nodes: &[NodeState]) {
         let places = Places::of(nodes.iter());
-        if let Some(memory) = memory(said, &places.digest()) {
+        if let Some(memory) = memory(said, &places.digest) {
             self.judge = Judge::resume(self.judge.plan().clone(), &memory);
             self.report = Some(self.judge.report());
             self.harm = Harm { common: said.common.clone(), nodes: said.worst_nodes.clone() };
@@ -83,19 +83,14 @@ fn basis(basis: Basis) -> &'static str {
 
 /// The verdict in one sentence: that of the signal that has most to do with it.
 pub(super) fn sentence(report: &Report) -> String {
-    let of = |verdict: Verdict| report.signals.iter().filter(move |one| one.verdict == verdict);
+    let nodes = || report.signals.iter().map(|one| one.nodes).max().unwrap_or_default();
     match report.verdict {
-        Verdict::Worse => {
-            of(Verdict::Worse).max_by_key(|one| one.chance).map(ToString::to_string).unwrap_or_default()
+        Verdict::Worse => report.worst().map(ToString::to_string).unwrap_or_default(),
+        Verdict::Blind => {
+            let blind = report.signals.iter().find(|one| one.verdict == Verdict::Blind);
+            blind.map(ToString::to_string).unwrap_or_default()
         }
-        Verdict::Blind => of(Verdict::Blind).next().map(ToString::to_string).unwrap_or_default(),
-        Verdict::NoWorse => {
-            let nodes = report.signals.iter().map(|one| one.nodes).max().unwrap_or_default();
-            format!("no signal is worse on {nodes} updated nodes")
-        }
-        Verdict::Undecided => {
-            let nodes = report.signals.iter().map(|one| one.nodes).max().unwrap_or_default();
-            format!("undecided so far, by {nodes} updated nodes")
-        }
+        Verdict::NoWorse => format!("no signal is worse on {} updated nodes", nodes()),
+        Verdict::Undecided => format!("undecided so far, by {} updated nodes", nodes()),
     }
 }
