@@ -1,7 +1,7 @@
 // The nodes of one daemon as a dense grid, and curves.
 import { changed, to, go, NONE } from "./data.js";
-import { html, useState, useEffect, useRef, useMemo, useLayoutEffect, useWidth, n, span, plain } from "./parts.js";
-import { palette, onColours, cell, prepare, fitted } from "./draw.js";
+import { html, useState, useEffect, useRef, useMemo, useLayoutEffect, useColours, usePositions, useWidth, n, span, plain } from "./parts.js";
+import { palette, cell, prepare, fitted } from "./draw.js";
 import { kindText } from "./matrix.js";
 
 const TITLE = 20;
@@ -29,8 +29,7 @@ export const Grid = ({ shown, column, ordered, cats, of, version, describe, labe
   const width = useWidth(box);
   const [focus, setFocus] = useState(null);
   const [tip, setTip] = useState(null);
-  const [colours, again] = useState(0);
-  useEffect(() => onColours(() => again((one) => one + 1)), []);
+  const [colours] = useColours();
   const place = useMemo(() => layout(width || 1, ordered, shown.count), [width, ordered]);
   const spot = (at) => {
     const group = place.groups.find((one) => at < one.to);
@@ -63,11 +62,7 @@ export const Grid = ({ shown, column, ordered, cats, of, version, describe, labe
       context.strokeRect(x - 1.5, y - 1.5, place.pitch + 1, place.pitch + 1);
     }
   }, [width, place, cats, of, focus, colours, version]);
-  const positions = useMemo(() => {
-    const found = new Uint32Array(shown.count);
-    ordered.nodes.forEach((node, at) => (found[node] = at));
-    return found;
-  }, [ordered]);
+  const positions = usePositions(ordered, shown.count);
   useEffect(() => {
     if (!width) return;
     const context = canvas.current.getContext("2d");

@@ -1,8 +1,8 @@
 // The matrix: daemons in rows, nodes in columns, in the order of one or two labels. Where there are more nodes than
 // pixels, a column stands for several and shows their shares; what is wrong keeps some pixels however few it is.
 import { fleet, tick, changed, route, here, to, go, layer, label, NONE } from "./data.js";
-import { html, useState, useEffect, useRef, useMemo, useLayoutEffect, useWidth, n, count, Shape, Take, LabelChoice, Choice, chosenLabel, markdownTable, usualLabel, plain } from "./parts.js";
-import { MODES, CLASSES, palette, onColours, cell, prepare, order, fitted } from "./draw.js";
+import { html, useState, useEffect, useRef, useMemo, useLayoutEffect, useColours, usePositions, useWidth, n, count, Shape, Take, LabelChoice, Choice, chosenLabel, markdownTable, usualLabel, plain } from "./parts.js";
+import { MODES, CLASSES, palette, cell, prepare, order, fitted } from "./draw.js";
 
 const BAND = 20;
 const ROWS = 60;
@@ -222,12 +222,11 @@ const Stage = ({ shown, columns, ordered, mode, levels }) => {
   const width = useWidth(box);
   const [focus, setFocus] = useState(null);
   const [tip, setTip] = useState(null);
-  const [colours, again] = useState(0);
+  const [colours, again] = useColours();
   const view = windowOf(route.value.query.get("z"), shown.count);
   const named = width > 0 && matchMedia("(max-width: 760px)").matches;
   const place = layout(width || 1, columns.length, shown.count, view, levels, named);
   const painter = useRef();
-  useEffect(() => onColours(() => again((one) => one + 1)), []);
 
   useLayoutEffect(() => {
     if (!width) return;
@@ -241,11 +240,7 @@ const Stage = ({ shown, columns, ordered, mode, levels }) => {
     if (focus) one.focus(focus.row, focus.at);
   }, [width, columns, ordered, mode, view.join(), focus, colours, named, shown]);
 
-  const positions = useMemo(() => {
-    const found = new Uint32Array(shown.count);
-    ordered.nodes.forEach((node, at) => (found[node] = at));
-    return found;
-  }, [ordered]);
+  const positions = usePositions(ordered, shown.count);
   // A delta is drawn by its own columns; a layer that comes, by all.
   useEffect(() => {
     const one = painter.current;
@@ -258,7 +253,7 @@ const Stage = ({ shown, columns, ordered, mode, levels }) => {
     }
   }, [changed.value]);
   const layerCount = columns.filter((column) => column.layers[MODES[mode].layer]).length;
-  useEffect(() => again((number) => number + 1), [layerCount]);
+  useEffect(again, [layerCount]);
 
   const hit = (event) => {
     const area = canvas.current.getBoundingClientRect();

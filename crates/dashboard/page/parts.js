@@ -89,8 +89,7 @@ export const Num = ({ value, query, label, path = ["nodes"] }) =>
 /** A shape as it is in the matrix. */
 export const Shape = ({ cat, size = 12 }) => {
   const canvas = useRef();
-  const [, again] = useState(0);
-  useEffect(() => onColours(() => again((one) => one + 1)), []);
+  useColours();
   useLayoutEffect(() => {
     const context = prepare(canvas.current, size, size);
     context.clearRect(0, 0, size, size);
@@ -181,6 +180,21 @@ export const usualLabel = () => {
   const has = (key) => fleet.value.labels.some((one) => one.key === key && one.values > 1);
   return ["topology.kubernetes.io/zone", "topology.kubernetes.io/region", "node.kubernetes.io/instance-type"].find(has) || "";
 };
+
+/** A number that changes with the colours, and what changes it for another reason to draw again. */
+export const useColours = () => {
+  const [number, set] = useState(0);
+  const again = () => set((one) => one + 1);
+  useEffect(() => onColours(again), []);
+  return [number, again];
+};
+
+/** Where each node is in an order. */
+export const usePositions = (ordered, nodes) => useMemo(() => {
+  const found = new Uint32Array(nodes);
+  ordered.nodes.forEach((node, at) => (found[node] = at));
+  return found;
+}, [ordered]);
 
 /** How wide an element is. */
 export const useWidth = (ref) => {
