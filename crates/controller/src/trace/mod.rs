@@ -14,7 +14,7 @@ use everynode_engine::{Engine, Fact, PodController, PodFact, Rollout, RolloutNod
 pub(crate) use otlp::Exporter;
 pub use otlp::TraceSettings;
 pub(crate) use span::Span;
-use span::{Outcome, TraceKey};
+use span::{Outcome, Step, TraceKey};
 
 /// Spans of nodes of one roll-out, at most: with the roll-out and its waves there are fewer than 1,000.
 const NODES_LIMIT: usize = 900;
@@ -48,8 +48,8 @@ struct Open {
     pending: HashMap<Box<str>, Time>,
     /// Nodes whose span was sent.
     sent: HashSet<Box<str>>,
-    /// The slowest of the nodes that were not drawn, by how long they took, with when they began.
-    slowest: BTreeMap<(i64, Box<str>), Time>,
+    /// The slowest of the nodes that were not drawn, by how long they took.
+    slowest: BTreeMap<(i64, Box<str>), Step>,
 }
 
 impl Tracer {
@@ -106,9 +106,8 @@ impl Tracer {
     fn end(&mut self, rollout: &Rollout<'_>, outcome: Outcome, now: Time) {
         let Some(mut open) = self.rollouts.remove(&rollout.uid) else { return };
         self.spans.push(open.end_wave(open.wave + 1, now));
-        for ((took, node), began) in std::mem::take(&mut open.slowest) {
-            let ended = Time(began.0.saturating_add(took));
-            self.spans.push(open.key.node(&node, open.wave, began, ended, None));
+        for ((_, node), step) in std::mem::take(&mut open.slowest) {
+            self.spans.push(open.key.node(&node, open.wave, step, None));
         }
         let nodes = open.desired;
         self.spans.push(open.key.rollout(rollout, open.began, now, outcome, nodes));
@@ -145,14 +144,16 @@ impl Open {
             return None;
         };
         self.pending.remove(node);
+        let started = pod.statuses.history().running_since_seconds.map(Time::from_seconds);
+        let step = Step { made: pod.created, started, ended: ready };
         let took = ready.millis_since(pod.created).max(0);
         if self.sent.len() < NODES_LIMIT && self.is_drawn(node) {
             self.sent.insert(node.into());
-            return Some(self.key.node(node, self.wave, pod.created, ready, None));
+            return Some(self.key.node(node, self.wave, step, None));
         }
         // It may become ready again later: the first time counts.
         if !self.slowest.keys().any(|(_, known)| **known == *node) {
-            self.slowest.insert((took, node.into()), pod.created);
+            self.slowest.insert((took, node.into()), step);
         }
         while self.slowest.len() > SLOWEST {
             self.slowest.pop_first();
@@ -173,7 +174,8 @@ impl Open {
             return None;
         }
         let began = self.pending.remove(&*node.node).unwrap_or(failure.at);
-        Some(self.key.node(&node.node, self.wave, began, failure.at, Some(&failure.reason)))
+        let step = Step { made: began, started: None, ended: failure.at };
+        Some(self.key.node(&node.node, self.wave, step, Some(&failure.reason)))
     }
 
     /// Ends the wave under way; the next one begins.

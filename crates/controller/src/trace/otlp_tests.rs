@@ -66,6 +66,7 @@ async fn a_collector_gets_spans_in_json_with_the_headers_of_the_environment() {
         name: "rollout agent".to_owned(),
         began: Time(1_000),
         ended: Time(2_500),
+        events: vec![("containers running", Time(2_000))],
         attributes: vec![("k8s.daemonset.name", "agent".into()), ("everynode.nodes", 3.into())],
         error: Some("halted".to_owned()),
     }]);
@@ -74,6 +75,7 @@ async fn a_collector_gets_spans_in_json_with_the_headers_of_the_environment() {
     let expected = json!({
         "traceId": "0123", "spanId": "45", "parentSpanId": "", "name": "rollout agent", "kind": 1,
         "startTimeUnixNano": "1000000000", "endTimeUnixNano": "2500000000",
+        "events": [{"name": "containers running", "timeUnixNano": "2000000000"}],
         "attributes": [
             {"key": "k8s.daemonset.name", "value": {"stringValue": "agent"}},
             {"key": "everynode.nodes", "value": {"intValue": "3"}},

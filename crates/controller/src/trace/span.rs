@@ -16,6 +16,8 @@ pub(crate) struct Span {
     pub name: String,
     pub began: Time,
     pub ended: Time,
+    /// What happened within it.
+    pub events: Vec<(&'static str, Time)>,
     pub attributes: Vec<(&'static str, Value)>,
     /// Why it failed, if it did.
     pub error: Option<String>,
@@ -48,6 +50,17 @@ impl Outcome {
             Outcome::Replaced => "replaced",
         }
     }
+}
+
+/// The way of a node to its new pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// When the pod was made.
+    pub made: Time,
+    /// When the last of its containers was running: until then the image is pulled, and init containers run.
+    pub started: Option<Time>,
+    /// When it was ready, or has failed.
+    pub ended: Time,
 }
 
 /// What a trace is about.
@@ -93,6 +106,7 @@ impl TraceKey {
             name,
             began,
             ended: ended.max(began),
+            events: Vec::new(),
             attributes: vec![
                 ("k8s.namespace.name", self.namespace.as_str().into()),
                 ("k8s.daemonset.name", self.daemonset.as_str().into()),
@@ -130,16 +144,10 @@ impl TraceKey {
         span
     }
 
-    pub(crate) fn node(
-        &self,
-        node: &str,
-        wave: usize,
-        began: Time,
-        ended: Time,
-        failure: Option<&str>,
-    ) -> Span {
+    pub(crate) fn node(&self, node: &str, wave: usize, step: Step, failure: Option<&str>) -> Span {
         let (of, parent) = (format!("node/{node}"), format!("wave/{wave}"));
-        let mut span = self.span(&of, Some(&parent), format!("node {node}"), began, ended);
+        let mut span = self.span(&of, Some(&parent), format!("node {node}"), step.made, step.ended);
+        span.events.extend(step.started.map(|at| ("containers running", at)));
         span.attributes.extend([("k8s.node.name", node.into()), ("everynode.wave", wave.into())]);
         span.error = failure.map(str::to_owned);
         span
@@ -152,6 +160,8 @@ impl Span {
         let nanos = |at: Time| (i128::from(at.0) * NANOS_PER_MILLI).to_string();
         let attributes: Vec<Value> =
             self.attributes.iter().map(|(key, value)| attribute(key, value)).collect();
+        let event = |(name, at): &(&str, Time)| json!({"name": name, "timeUnixNano": nanos(*at)});
+        let events: Vec<Value> = self.events.iter().map(event).collect();
         let status = match &self.error {
             Some(why) => json!({"code": 2, "message": why}),
             None => json!({"code": 1}),
@@ -164,6 +174,7 @@ impl Span {
             "kind": 1,
             "startTimeUnixNano": nanos(self.began),
             "endTimeUnixNano": nanos(self.ended),
+            "events": events,
             "attributes": attributes,
             "status": status,
         })
