@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use everynode_engine::Service;
 use serde::Serialize;
 
-use crate::look::{Look, Set};
+use crate::look::{Answer, Look, Set};
 use crate::paint::{Paint, Tone};
 use crate::status::Filter;
 
@@ -119,6 +119,21 @@ impl Row {
 }
 
 impl Nodes {
+    /// Those that should run it, of what was said of each.
+    pub(crate) fn of<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> Nodes {
+        let mut nodes = Nodes::default();
+        answers.into_iter().filter_map(|answer| answer.service).for_each(|state| nodes.add(state));
+        nodes
+    }
+
+    /// Takes in those of another DaemonSet.
+    pub(crate) fn extend(&mut self, other: &Nodes) {
+        (self.nodes, self.served) = (self.nodes + other.nodes, self.served + other.served);
+        for (cause, count) in &other.causes {
+            *self.causes.entry(cause).or_default() += count;
+        }
+    }
+
     fn add(&mut self, state: Service) {
         self.nodes += 1;
         match state {
@@ -129,21 +144,33 @@ impl Nodes {
 
     /// `98 of 100 nodes served (98.0 %): 1 crashing, 1 nodeDown`.
     fn to_text(&self, paint: &Paint) -> String {
-        if self.nodes == 0 {
-            return paint.tone(Tone::Quiet, "no node should run it");
+        match self.share(paint) {
+            None => paint.tone(Tone::Quiet, "no node should run it"),
+            Some(share) => {
+                format!("{} of {} nodes served ({share}){}", self.served, self.nodes, self.causes_text())
+            }
         }
-        // Rounded down: 100 % is all of them.
-        let permille = self.served * 1000 / self.nodes;
-        let share = format!("({}.{} %)", permille / 10, permille % 10);
+    }
+
+    /// `98.0 %, not served: 1 crashing, 1 nodeDown`; nothing where no node should run it.
+    pub(crate) fn to_short_text(&self, paint: &Paint) -> Option<String> {
+        let unserved = if self.served == self.nodes { "" } else { ", not served" };
+        Some(format!("{}{unserved}{}", self.share(paint)?, self.causes_text()))
+    }
+
+    /// `98.0 %`, rounded down: 100 % is all of them.
+    fn share(&self, paint: &Paint) -> Option<String> {
+        let permille = (self.served * 1000).checked_div(self.nodes)?;
         let tone = if self.served == self.nodes { Tone::Good } else { Tone::Warning };
-        let mut text = format!("{} of {} nodes served {}", self.served, self.nodes, paint.tone(tone, &share));
+        Some(paint.tone(tone, &format!("{}.{} %", permille / 10, permille % 10)))
+    }
+
+    /// `: 1 crashing, 1 nodeDown`, the most first.
+    fn causes_text(&self) -> String {
         let mut causes: Vec<(&str, usize)> =
             self.causes.iter().map(|(name, count)| (*name, *count)).collect();
         causes.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
         let causes: Vec<String> = causes.iter().map(|(name, count)| format!("{count} {name}")).collect();
-        if !causes.is_empty() {
-            text.push_str(&format!(": {}", causes.join(", ")));
-        }
-        text
+        if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) }
     }
 }

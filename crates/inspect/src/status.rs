@@ -11,6 +11,7 @@ use everynode_plan::{Fleet, some};
 use serde::Serialize;
 
 use crate::cells::Cell;
+use crate::coverage;
 use crate::estimate::Estimate;
 use crate::events::{EventLine, Subject};
 use crate::look::{Answer, Look, Set};
@@ -108,6 +109,9 @@ pub struct Row {
     pub done: i32,
     /// Nodes that should not run a pod and have one.
     pub misscheduled: i32,
+    /// On how many nodes a pod is ready, and what keeps the others from it, where the nodes could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<coverage::Nodes>,
     /// metadata.generation.
     pub generation: i64,
     /// status.observedGeneration.
@@ -251,6 +255,7 @@ impl Row {
             available: of(figures.number_available, stored.number_available),
             done: int(done).min(desired),
             misscheduled: of(figures.number_misscheduled, stored.number_misscheduled),
+            coverage: seen.then(|| coverage::Nodes::of(&answers)),
             generation: set.fact.generation,
             observed_generation: stored.observed_generation,
             revision: set.figures.revision.map(str::to_owned),

@@ -47,7 +47,8 @@ fn make_old(case: &mut Case, nodes: std::ops::Range<usize>) {
 fn a_daemonset_that_is_complete_takes_one_line() {
     let text =
         check(&Case::new(24, budget(3)), State::Complete, &["24/24      24/24  ━━━━━━━━━━━━  complete"]);
-    assert_eq!(text.lines().count(), 2, "{text}");
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert_eq!(text.lines().last(), Some("coverage: 100.0 %"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use everynode_plan::count;
 use everynode_plan::spread::human;
 
 use super::{Group, Row, State, Status};
+use crate::coverage;
 use crate::estimate::End;
 use crate::paint::{Paint, Tone};
 use crate::reason::Class;
@@ -46,12 +47,22 @@ impl Status {
             out.push_str(&line(cells, &widths, paint));
             row.write_causes(self.taken_at_seconds, paint, &mut out);
         }
+        if let Some(coverage) = self.coverage().to_short_text(paint) {
+            out.push_str(&format!("coverage: {coverage}\n"));
+        }
         for note in &self.not_seen {
             out.push_str(&paint.tone(Tone::Warning, "not seen: "));
             out.push_str(&paint.fold(note, 10));
             out.push('\n');
         }
         out
+    }
+
+    /// Of all DaemonSets together: each node counts once for each that should run there.
+    fn coverage(&self) -> coverage::Nodes {
+        let mut all = coverage::Nodes::default();
+        self.daemonsets.iter().filter_map(|row| row.coverage.as_ref()).for_each(|one| all.extend(one));
+        all
     }
 
     fn cells(&self, row: &Row, paint: &Paint) -> Vec<Cell> {
