@@ -196,8 +196,9 @@ impl Sides {
             let readings = nodes.iter().map(|node| (node.turn, node.reading(signal)));
             readings.filter(|(_, reading)| reading.is_known()).collect()
         };
+        let asked = |nodes: &[&Node]| nodes.iter().filter(|node| node.reading(signal).is_asked()).count();
         let sides = Sides { updated: known(&group.updated), others: known(others) };
-        (sides, [group.updated.len(), others.len()])
+        (sides, [asked(&group.updated), asked(others)])
     }
 
     /// Whether there is something to compare.

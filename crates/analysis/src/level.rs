@@ -58,7 +58,10 @@ impl LevelGroup {
     fn new(sides: &Sides, rule: &LevelRule) -> LevelGroup {
         let read = |(turn, reading): &(Turn, Reading)| match reading.0 {
             Shown::Value { value, noise } => NodeLevel { log: value, noise, tie: hash(turn.0) },
-            Shown::Failed | Shown::Missing => NodeLevel { log: f64::INFINITY, noise: 1.0, tie: hash(turn.0) },
+            // Sides hold what is known.
+            Shown::Failed | Shown::Missing | Shown::NotAsked => {
+                NodeLevel { log: f64::INFINITY, noise: 1.0, tie: hash(turn.0) }
+            }
         };
         let updated: Vec<NodeLevel> = sides.updated.iter().map(read).collect();
         let others: Vec<NodeLevel> = sides.others.iter().map(read).collect();

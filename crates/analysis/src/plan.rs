@@ -33,9 +33,9 @@ impl Plan {
         Plan { watches: Signal::ALL.into_iter().filter_map(named).collect(), false_halts, basis }
     }
 
-    /// Watches all signals by their usual rules.
+    /// Watches the signals that every daemon has by their usual rules.
     pub fn usual(false_halts: FalseHalts, basis: Basis) -> Plan {
-        let watches = Signal::ALL.map(|signal| Watch { signal, rule: signal.default_rule() });
+        let watches = Signal::USUAL.map(|signal| Watch { signal, rule: signal.default_rule() });
         Plan::new(&watches, false_halts, basis)
     }
 

@@ -30,6 +30,8 @@ pub(crate) enum Shown {
     Failed,
     /// Nothing is known.
     Missing,
+    /// It was not to be compared.
+    NotAsked,
 }
 
 /// What a level was before: a window of samples in two numbers.
@@ -57,6 +59,10 @@ impl Reading {
 
     /// Nothing is known of it.
     pub const MISSING: Reading = Reading(Shown::Missing);
+
+    /// It was not to be compared, as was known before anything was updated: nobody has measured what it was before. It is
+    /// left out whatever becomes of it, and is not missed.
+    pub const NOT_ASKED: Reading = Reading(Shown::NotAsked);
 
     /// How a level has changed, from samples before and after. Samples that are no number of 0 or more are left out,
     /// levels below `floor` count as `floor`; fewer than three on a side are none.
@@ -86,7 +92,7 @@ impl Reading {
     /// harm and by more than it varies by itself, something that happened, or a daemon that does not serve.
     pub fn is_raised(self, rule: &Rule) -> bool {
         match (self.0, rule) {
-            (Shown::Missing, _) => false,
+            (Shown::Missing | Shown::NotAsked, _) => false,
             (Shown::Failed, _) => true,
             (Shown::Value { value, .. }, Rule::Count(_)) => value >= 1.0,
             (Shown::Value { value, noise }, Rule::Level(rule)) => rule.is_harm(value, noise),
@@ -95,7 +101,12 @@ impl Reading {
 
     /// Whether anything is known.
     pub(crate) fn is_known(self) -> bool {
-        self.0 != Shown::Missing
+        !matches!(self.0, Shown::Missing | Shown::NotAsked)
+    }
+
+    /// Whether something should be known.
+    pub(crate) fn is_asked(self) -> bool {
+        self.0 != Shown::NotAsked
     }
 
     /// The value as a count: of a node that does not serve the highest.
@@ -103,7 +114,7 @@ impl Reading {
         match self.0 {
             Shown::Value { value, .. } => value.clamp(0.0, f64::from(COUNT_LIMIT)),
             Shown::Failed => f64::from(COUNT_LIMIT),
-            Shown::Missing => 0.0,
+            Shown::Missing | Shown::NotAsked => 0.0,
         }
     }
 }

@@ -25,6 +25,10 @@ pub enum Signal {
     OomKills,
     /// How often it ceased to be ready.
     ReadinessFlaps,
+    /// A gauge of the daemon's own.
+    MetricLevel,
+    /// How fast a counter of the daemon's own grows.
+    MetricRate,
 }
 
 /// Which nodes a signal is compared with.
@@ -37,14 +41,26 @@ pub enum Controls {
 }
 
 impl Signal {
-    /// All of them.
-    pub const ALL: [Signal; 6] = [
+    /// Those that every daemon has.
+    pub const USUAL: [Signal; 6] = [
         Signal::Cpu,
         Signal::Memory,
         Signal::TimeToReady,
         Signal::Restarts,
         Signal::OomKills,
         Signal::ReadinessFlaps,
+    ];
+
+    /// All of them.
+    pub const ALL: [Signal; 8] = [
+        Signal::Cpu,
+        Signal::Memory,
+        Signal::TimeToReady,
+        Signal::Restarts,
+        Signal::OomKills,
+        Signal::ReadinessFlaps,
+        Signal::MetricLevel,
+        Signal::MetricRate,
     ];
 
     /// Its name in a policy.
@@ -56,12 +72,24 @@ impl Signal {
             Signal::Restarts => "restarts",
             Signal::OomKills => "oomKills",
             Signal::ReadinessFlaps => "readinessFlaps",
+            Signal::MetricLevel => "metricLevel",
+            Signal::MetricRate => "metricRate",
         }
     }
 
     /// Reads a name.
     pub fn parse(name: &str) -> Option<Signal> {
         Signal::ALL.into_iter().find(|signal| signal.name() == name)
+    }
+
+    /// It has a level that somebody has to measure.
+    pub fn is_sampled(self) -> bool {
+        matches!(self, Signal::Cpu | Signal::Memory) || self.is_own_metric()
+    }
+
+    /// It is a figure on the daemon's own page of metrics.
+    pub fn is_own_metric(self) -> bool {
+        matches!(self, Signal::MetricLevel | Signal::MetricRate)
     }
 
     /// Its place in a node's readings.
@@ -72,8 +100,12 @@ impl Signal {
     /// Which nodes it is compared with.
     pub fn controls(self) -> Controls {
         match self {
-            Signal::Memory | Signal::TimeToReady => Controls::Restarted,
-            Signal::Cpu | Signal::Restarts | Signal::OomKills | Signal::ReadinessFlaps => Controls::Untouched,
+            Signal::Memory | Signal::TimeToReady | Signal::MetricLevel => Controls::Restarted,
+            Signal::Cpu
+            | Signal::Restarts
+            | Signal::OomKills
+            | Signal::ReadinessFlaps
+            | Signal::MetricRate => Controls::Untouched,
         }
     }
 
@@ -84,7 +116,9 @@ impl Signal {
             Rule::Level(LevelRule { worse_by: rise(worse_by), harm: rise(harm), no_worse: rise(no_worse) })
         };
         match self {
-            Signal::Cpu | Signal::Memory => level(10.0, 50.0, 25.0),
+            Signal::Cpu | Signal::Memory | Signal::MetricLevel | Signal::MetricRate => {
+                level(10.0, 50.0, 25.0)
+            }
             Signal::TimeToReady => level(50.0, 200.0, 100.0),
             Signal::Restarts | Signal::OomKills | Signal::ReadinessFlaps => {
                 Rule::Count(CountRule { worse_by: rise(70.0), no_worse: Share::from_fraction(0.1) })

@@ -54,14 +54,38 @@ pub enum Undecided {
 }
 
 /// A signal that is watched.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SignalSpec {
     /// What is watched.
     pub signal: Signal,
     /// What counts as worse.
     pub rule: Rule,
-    /// Levels below this count as this: cores, bytes or seconds.
+    /// Levels below this count as this: cores, bytes, seconds, or what the daemon's own figure is in.
     pub floor: f64,
+    /// Where a figure of the daemon's own is found.
+    pub metric: Option<MetricSource>,
+}
+
+/// A figure on the page of metrics that a daemon serves itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricSource {
+    /// The name of the figure. Of one with labels all values are added up.
+    pub name: String,
+    /// The port of the page, by name or number.
+    pub port: MetricPort,
+    /// The path of the page.
+    pub path: String,
+    /// It is a counter, of which the growth in a second counts.
+    pub is_counter: bool,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricPort {
+    /// Its name.
+    Name(String),
+    /// Its number.
+    Number(u16),
 }
 
 /// What the status says of the analysis of one DaemonSet's roll-out.
@@ -115,7 +139,7 @@ impl AnalysisSpec {
         if signals.is_empty() {
             // What is compared with restarted nodes says nothing where there are none.
             let is_shown = |one: &Signal| baseline_nodes > 0 || one.controls() == Controls::Untouched;
-            signals = Signal::ALL.into_iter().filter(is_shown).map(SignalSpec::usual).collect();
+            signals = Signal::USUAL.into_iter().filter(is_shown).map(SignalSpec::usual).collect();
         }
         AnalysisSpec {
             mode: if spec["mode"] == "Halt" { AnalysisMode::Halt } else { AnalysisMode::Observe },
@@ -146,9 +170,14 @@ impl AnalysisSpec {
         self.settle_seconds.saturating_add(self.after_seconds)
     }
 
-    /// What is watched has a level that somebody has to measure: CPU or memory.
-    pub fn needs_samples(&self) -> bool {
+    /// CPU or memory is watched, which somebody has to measure.
+    pub fn needs_usage(&self) -> bool {
         self.signals.iter().any(|one| matches!(one.signal, Signal::Cpu | Signal::Memory))
+    }
+
+    /// The figure of the daemon's own that is watched.
+    pub fn metric(&self) -> Option<&MetricSource> {
+        self.signals.iter().find_map(|one| one.metric.as_ref())
     }
 }
 
@@ -160,12 +189,18 @@ impl SignalSpec {
             Signal::Memory => 16.0 * 1024.0 * 1024.0,
             Signal::TimeToReady => 2.0,
             Signal::Restarts | Signal::OomKills | Signal::ReadinessFlaps => 0.0,
+            // A policy says it: what matters of a figure that nobody knows cannot be assumed.
+            Signal::MetricLevel | Signal::MetricRate => 1.0,
         };
-        SignalSpec { signal, rule: signal.default_rule(), floor }
+        SignalSpec { signal, rule: signal.default_rule(), floor, metric: None }
     }
 
     fn from_json(spec: &Value) -> Option<SignalSpec> {
         let usual = SignalSpec::usual(Signal::parse(spec["name"].as_str()?)?);
+        let metric = MetricSource::from_json(usual.signal, spec);
+        if metric.is_none() && usual.signal.is_own_metric() {
+            return None;
+        }
         let rise = |key: &str| percent(&spec[key]).and_then(|percent| Rise::from_percent(percent).ok());
         let rule = match usual.rule {
             Rule::Level(rule) => {
@@ -181,7 +216,25 @@ impl SignalSpec {
             }
         };
         let floor = quantity::read(&spec["floor"]).map(|floor| floor.millis() as f64 / 1000.0);
-        Some(SignalSpec { rule, floor: floor.filter(|floor| *floor >= 0.0).unwrap_or(usual.floor), ..usual })
+        let floor = floor.filter(|floor| *floor >= 0.0).unwrap_or(usual.floor);
+        Some(SignalSpec { rule, floor, metric, ..usual })
+    }
+}
+
+impl MetricSource {
+    /// Where the figure of this signal is found; nothing when it is none of the daemon's own.
+    fn from_json(signal: Signal, spec: &Value) -> Option<MetricSource> {
+        let port = match &spec["port"] {
+            Value::Number(number) => MetricPort::Number(number.as_u64()?.try_into().ok()?),
+            name => MetricPort::Name(name.as_str()?.to_owned()),
+        };
+        signal.is_own_metric().then_some(())?;
+        Some(MetricSource {
+            name: spec["metric"].as_str()?.to_owned(),
+            port,
+            path: spec["path"].as_str().unwrap_or("/metrics").to_owned(),
+            is_counter: signal == Signal::MetricRate,
+        })
     }
 }
 

@@ -11,7 +11,9 @@ pub mod rollout_policy;
 mod spec;
 mod status;
 
-pub use analysis::{AnalysisMode, AnalysisSpec, AnalysisStatus, SignalSpec, SignalStatus, Undecided};
+pub use analysis::{
+    AnalysisMode, AnalysisSpec, AnalysisStatus, MetricPort, MetricSource, SignalSpec, SignalStatus, Undecided,
+};
 pub use command::Command;
 pub use phase::{PolicyPhase, RolloutPhase};
 pub use spec::{Domain, Gate, OnFailure, PolicySpec, Wave, WaveNodes};

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use everynode_client::KubeletTrust;
 use everynode_controller::{
-    Controller, ControllerConfig, Election, Endpoints, Health, LeaseConfig, Metrics, Scope, TraceSettings,
-    WriteRate, unique_identity, wait_for_server,
+    Controller, ControllerConfig, Election, Endpoints, Health, LeaseConfig, Metrics, SamplerConfig, Scope,
+    TraceSettings, WriteRate, unique_identity, wait_for_server,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,14 @@ pub struct ControllerArgs {
     /// Writes under way at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub workers: u32,
+    /// Of DaemonSets with more pods that an analysis watches, ask the kubelets of some nodes what pods take, and not
+    /// metrics.k8s.io
+    #[arg(long, value_name = "PODS", default_value_t = 5_000)]
+    pub usage_list_limit_pods: usize,
+    /// Ask kubelets for that whose certificates the cluster's authority has not signed, too: whoever answers at a node's
+    /// address is shown this controller's token
+    #[arg(long)]
+    pub kubelet_insecure_tls: bool,
     /// How one of several replicas is chosen.
     #[command(flatten)]
     pub election: ElectionArgs,
@@ -109,6 +118,13 @@ pub async fn run(args: ControllerArgs) -> Result<ExitCode, Failure> {
         namespace: args.namespace,
         workers: usize::try_from(args.workers).unwrap_or(1),
         rate_limit: Some(WriteRate { qps: args.kube_api_qps, burst: args.kube_api_burst }),
+        sampler: SamplerConfig {
+            list_limit_pods: args.usage_list_limit_pods,
+            kubelet_trust: match args.kubelet_insecure_tls {
+                true => KubeletTrust::Anybody,
+                false => KubeletTrust::SignedByCluster,
+            },
+        },
         traces: traces()?,
         metrics: metrics.clone(),
         health: health.clone(),

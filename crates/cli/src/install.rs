@@ -34,8 +34,9 @@ const ROLLOUTS_ROLE: &str = include_str!("../kustomize/components/scope-rollouts
 /// The rule by which a template may be written back, as deploy/kustomize/components/rewrite-template has it.
 const REWRITE_RULE: &str = "- apiGroups: [apps]\n  resources: [daemonsets]\n  verbs: [patch]\n";
 
-/// The rule by which it may be asked what pods take, as deploy/kustomize/components/pod-metrics has it.
-const METRICS_RULE: &str = "- apiGroups: [metrics.k8s.io]\n  resources: [pods]\n  verbs: [list]\n";
+/// The rules by which it may be asked what pods take, as deploy/kustomize/components/pod-metrics has them.
+const METRICS_RULE: &str = "- apiGroups: [metrics.k8s.io]\n  resources: [pods]\n  verbs: [list]\n\
+                            - apiGroups: [\"\"]\n  resources: [nodes/metrics]\n  verbs: [get]\n";
 
 /// The image of this version.
 const IMAGE: &str = concat!("everynode:", env!("CARGO_PKG_VERSION"));
@@ -73,7 +74,8 @@ pub struct InstallArgs {
     /// In scope rollouts, grant the writing back of templates, for policies with failure.rewriteTemplate
     #[arg(long)]
     rewrite_template: bool,
-    /// Grant the reading of what pods take from metrics.k8s.io, for policies with an analysis of cpu or memory
+    /// Grant the reading of what pods take, from metrics.k8s.io and from kubelets, for policies with an analysis of cpu or
+    /// memory
     #[arg(long)]
     with_metrics: bool,
 }

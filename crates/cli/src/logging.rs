@@ -33,10 +33,11 @@ pub enum LogFormat {
 /// Starts logging at the level that the command line or `EVERYNODE_LOG` asks for. What runs unattended has nothing
 /// but its log to speak with, so it begins one level further.
 pub fn start(args: &LoggingArgs, unattended: bool) {
+    // Whoever lets kubelets show any certificate need not be told so with each connection.
     let level = match args.verbose.saturating_add(unattended.into()) {
         0 => "error",
-        1 => "info",
-        2 => "debug",
+        1 => "info,kube_client::client::tls=error",
+        2 => "debug,kube_client::client::tls=error",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("EVERYNODE_LOG").unwrap_or_else(|_| EnvFilter::new(level));

@@ -58,7 +58,10 @@ fn full() -> Value {
         "analysis": {
             "mode": "Halt", "falseHalts": "2%", "beforeSeconds": 19, "settleSeconds": 23, "afterSeconds": 29,
             "strata": ["type"], "baseline": {"nodes": 31}, "undecided": "Wait", "maxBakeSeconds": 37,
-            "signals": [{"name": "memory", "worseBy": "41%", "harm": "43%", "floor": "47Mi"}],
+            "signals": [
+                {"name": "memory", "worseBy": "41%", "harm": "43%", "floor": "47Mi"},
+                {"name": "metricRate", "metric": "errors_total", "port": "http", "path": "/m", "floor": "53"},
+            ],
         },
     })
 }
@@ -127,7 +130,7 @@ fn assert_analysis_is_read(analysis: &AnalysisSpec) {
     assert_ne!(*undecided, assumed.undecided);
     assert_eq!((*before_seconds, *settle_seconds, *after_seconds, *max_bake_seconds), (19, 23, 29, 37));
     assert_eq!((strata.as_slice(), *baseline_nodes), (["type".to_owned()].as_slice(), 31));
-    assert_eq!((signals.len(), signals[0].floor), (1, 47.0 * 1024.0 * 1024.0));
+    assert_eq!((signals.len(), signals[0].floor), (2, 47.0 * 1024.0 * 1024.0));
     assert_ne!(signals[0].rule, signals[0].signal.default_rule());
 }
 

@@ -15,9 +15,10 @@ use tower::ServiceExt;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{ApiStatus, Error, chain};
 use crate::fence::Fence;
+use crate::hosts::Hosts;
 use crate::lines::LineSplitter;
 use crate::rate_limit::RateLimit;
-use crate::transport::{AnswerBody, Transport, connect};
+use crate::transport::{AnswerBody, KubeletTrust, Transport, connect, connect_to_kubelets};
 
 /// The content types of request bodies.
 pub mod content_type {
@@ -195,6 +196,16 @@ impl Client {
             None => self.transport.clone(),
         };
         Ok(Client { transport, fence: Some(fence), ..self.clone() })
+    }
+
+    /// The cluster's kubelets, which are shown the credentials of this client.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the credentials cannot be used any more, or for a transport that was given.
+    pub fn kubelets(&self, trust: KubeletTrust) -> Result<Hosts, Error> {
+        let given = || Error::Config("this client has no connections of its own".into());
+        let config = self.config.as_ref().ok_or_else(given)?;
+        Ok(Hosts::new(connect_to_kubelets(config, trust)?, self.user_agent.clone()))
     }
 
     /// The same connection with another limit on the time of a request (60 seconds unless set).

@@ -16,7 +16,7 @@ use crate::decode::{self, Unreadable};
 use crate::ingest::{Arrival, KINDS, Relists};
 use crate::metrics::{Question, fleet, kind_name};
 use crate::policies::AllPolicies;
-use crate::samples::Measured;
+use crate::samples::{CohortQuestion, Measured};
 use crate::served::Served;
 use crate::trace::{Exporter, Tracer};
 use crate::writer::{Decided, Finished};
@@ -71,6 +71,8 @@ pub(crate) struct Channels {
     pub(crate) measured: mpsc::Receiver<Measured>,
     /// Which pods are to be measured.
     pub(crate) wanted: watch::Sender<Vec<Sampled>>,
+    /// Which of them are worth being measured one by one.
+    pub(crate) cohorts: mpsc::Receiver<CohortQuestion>,
     /// From the writer.
     pub(crate) outcomes: mpsc::Receiver<Finished>,
     /// To the writer.
@@ -124,6 +126,7 @@ impl Driver {
                 count = channels.arrivals.recv_many(&mut arrivals, BATCH) => count > 0,
                 Some(policies) = channels.policies.recv() => self.observe_policies(policies),
                 Some(measured) = channels.measured.recv() => self.observe_measured(&measured),
+                Some(question) = channels.cohorts.recv() => self.name_cohort(question),
                 Some(question) = channels.questions.recv() => self.answer(question),
                 permit = channels.decided.reserve(), if self.outbox.len() > 0 => self.hand_over_one(permit),
                 () = tokio::time::sleep_until(wake_at), if self.outbox.len() == 0 => true,
@@ -150,6 +153,13 @@ impl Driver {
     fn answer(&self, question: Question) -> bool {
         // A scraper that has gone needs no answer.
         let _ = question.send(fleet::encode(&self.engine, self.now()));
+        true
+    }
+
+    /// Tells which pods are worth being measured.
+    fn name_cohort(&self, question: CohortQuestion) -> bool {
+        // A sampler that has gone needs no answer.
+        let _ = question.answer.send(self.engine.cohort(question.daemonset, question.limit));
         true
     }
 

@@ -44,6 +44,7 @@ pub use everynode_engine::{Limits, Scope};
 pub use health::Health;
 pub use leader::{Election, LeaseConfig, unique_identity};
 pub use metrics::Metrics;
+pub use samples::SamplerConfig;
 pub use server::wait_for_server;
 pub use trace::TraceSettings;
 
@@ -51,6 +52,7 @@ use crate::api::Api;
 use crate::driver::{Channels, Driver};
 use crate::events::Recorder;
 use crate::ingest::{KINDS, Relists};
+use crate::samples::Ends;
 use crate::served::Served;
 use crate::trace::Exporter;
 use crate::writer::Writer;
@@ -79,6 +81,8 @@ pub struct ControllerConfig {
     pub watch_silence: Duration,
     /// The engine's own limits.
     pub limits: Limits,
+    /// Whom an analysis asks what pods take.
+    pub sampler: SamplerConfig,
     /// Where traces of roll-outs go; nowhere without.
     pub traces: Option<TraceSettings>,
     /// Where the figures go; keep a clone to read them.
@@ -105,6 +109,7 @@ impl Default for ControllerConfig {
             scope: Scope::All,
             watch_silence: Duration::from_secs(150),
             limits: Limits::default(),
+            sampler: SamplerConfig::default(),
             traces: None,
             metrics: Metrics::new(),
             health: Health::default(),
@@ -152,6 +157,7 @@ impl Controller {
             scope,
             watch_silence,
             limits,
+            sampler: sampler_config,
             traces,
             metrics,
             health,
@@ -189,7 +195,9 @@ impl Controller {
         parts.spawn(named("the watch of policies", watch));
         let (wanted, wanted_samples) = watch::channel(Vec::new());
         let (measured_in, measured) = mpsc::channel(SAMPLES);
-        let sampler = samples::follow(client.clone(), wanted_samples, measured_in, cancel.clone());
+        let (cohorts_in, cohorts) = mpsc::channel(SAMPLES);
+        let ends = Ends { wanted: wanted_samples, cohorts: cohorts_in, measured: measured_in };
+        let sampler = samples::follow(client.clone(), ends, sampler_config, cancel.clone());
         parts.spawn(named("the sampler", sampler));
         parts.spawn(named("the lane of events", lane.run(cancel.clone())));
         parts.spawn(named("the writer", writer.run(intake, cancel.clone())));
@@ -207,6 +215,7 @@ impl Controller {
             policies,
             measured,
             wanted,
+            cohorts,
             outcomes,
             decided,
             questions: metrics.questions(),

@@ -213,7 +213,13 @@ impl World {
         let pods: Vec<Sample<'_>> = self
             .pods
             .values()
-            .map(|pod| Sample { pod, at: self.now, cpu_cores: 0.1, memory_bytes: 1e8 })
+            .map(|pod| Sample {
+                pod,
+                at: self.now,
+                cpu_cores: Some(0.1),
+                memory_bytes: Some(1e8),
+                metric: None,
+            })
             .collect();
         let begin = Instant::now();
         self.engine.observe(Fact::Samples(Samples { daemonset: SET, pods: &pods }), self.now);

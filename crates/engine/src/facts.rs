@@ -135,7 +135,7 @@ pub struct PodFact<'a> {
     pub statuses: ContainerStatuses<'a>,
 }
 
-/// What the pods of a DaemonSet take, as somebody has measured it.
+/// What the pods of a DaemonSet take, and a figure of their own, as somebody has measured it.
 #[derive(Clone, Copy, Debug)]
 pub struct Samples<'a> {
     /// The DaemonSet.
@@ -144,17 +144,19 @@ pub struct Samples<'a> {
     pub pods: &'a [Sample<'a>],
 }
 
-/// What one pod takes.
+/// What was measured of one pod. What was not, or cannot be, is none.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
     /// metadata.name of the pod.
     pub pod: &'a str,
     /// When it was measured.
     pub at: Time,
-    /// Of the CPU, in cores.
-    pub cpu_cores: f64,
-    /// Of the memory, in bytes: the working set.
-    pub memory_bytes: f64,
+    /// What it takes of the CPU, in cores.
+    pub cpu_cores: Option<f64>,
+    /// What it takes of the memory, in bytes: the working set.
+    pub memory_bytes: Option<f64>,
+    /// The figure of its own that the policy names: its value, or its growth in a second.
+    pub metric: Option<f64>,
 }
 
 /// Who controls a pod or a ControllerRevision.

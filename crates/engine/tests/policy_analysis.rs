@@ -20,6 +20,8 @@ struct Watched {
     missing_percent: u64,
     /// Pods take some ticks to get ready.
     is_slow: bool,
+    /// So many pods are measured at most.
+    cohort_limit: usize,
 }
 
 const TICK_SECONDS: i64 = 10;
@@ -56,8 +58,13 @@ fn policy(analysis: Value) -> Value {
 
 impl Watched {
     fn new(nodes: usize, analysis: Value, cpu: Level) -> Watched {
+        Watched::measured(nodes, analysis, cpu, nodes)
+    }
+
+    fn measured(nodes: usize, analysis: Value, cpu: Level, cohort_limit: usize) -> Watched {
         let fleet = Fleet::new(nodes, rolling(10, 0)).with_policy(policy(analysis));
-        let mut watched = Watched { fleet, cpu, memory: |_, _, _| 1e8, missing_percent: 0, is_slow: false };
+        let memory: fn(&Pod, &str, i64) -> f64 = |_, _, _| 1e8;
+        let mut watched = Watched { fleet, cpu, memory, missing_percent: 0, is_slow: false, cohort_limit };
         watched.pass(200, &|_, _| {});
         watched
     }
@@ -101,10 +108,12 @@ impl Watched {
         let now = self.fleet.cluster.now;
         let seen = hash(&[now.0 as u64]);
         let objects = &self.fleet.cluster.objects;
+        let cohort = self.fleet.cluster.engine.cohort(self.fleet.uid, self.cohort_limit);
+        let cohort: std::collections::BTreeSet<&str> = cohort.iter().map(|one| one.pod.as_str()).collect();
         let measured = objects
             .pods
             .values()
-            .filter(|pod| pod.ready)
+            .filter(|pod| pod.ready && cohort.contains(pod.name.as_str()))
             .filter(|pod| hash(&[seen, pod.uid.0 as u64]) % 100 >= self.missing_percent);
         let value = |pod: &Pod| {
             let image = objects.image(pod);
@@ -114,7 +123,11 @@ impl Watched {
         let values: Vec<(String, f64, f64)> = measured.map(value).collect();
         let pods: Vec<Sample<'_>> = values
             .iter()
-            .map(|&(ref pod, cpu_cores, memory_bytes)| Sample { pod, at: now, cpu_cores, memory_bytes })
+            .map(|(pod, cpu, memory)| {
+                let (cpu_cores, memory_bytes) = (Some(*cpu), Some(*memory));
+                // What the daemon does is what it takes.
+                Sample { pod, at: now, cpu_cores, memory_bytes, metric: Some(*cpu) }
+            })
             .collect();
         let samples = Samples { daemonset: self.fleet.uid, pods: &pods };
         self.fleet.cluster.engine.observe(Fact::Samples(samples), now);
@@ -239,6 +252,114 @@ fn a_leader_that_goes_takes_the_open_block_with_it_and_nothing_else() {
     assert_eq!(said["frontier"], goes_on["frontier"]);
     assert_eq!(said["verdict"], evidence(false).1["verdict"]);
     assert!(!said["signals"][0]["evidence"].as_str().unwrap().is_empty());
+}
+
+/// What is said at the end of a roll-out over 200 nodes whose leader is killed once in each wave from the given one on, at
+/// moments that the seed says; how often that was.
+fn said_at_the_end(cpu: Level, first_wave: u64, seed: u64) -> (String, usize) {
+    let mut watched = Watched::new(200, with(only("cpu"), "mode", "Observe".into()), cpu);
+    watched.update();
+    let (mut known_wave, mut kill_at, mut killed) = (Value::Null, u64::MAX, 0);
+    for tick in 0..720 {
+        let wave = watched.fleet.entry()["wave"].clone();
+        if wave != known_wave {
+            let is_deadly = wave.as_u64().is_some_and(|wave| wave >= first_wave);
+            kill_at = if is_deadly { tick + hash(&[seed, tick]) % 4 } else { u64::MAX };
+            known_wave = wave;
+        }
+        if tick == kill_at {
+            let said = watched.analysis().clone();
+            watched.fleet.fail_over();
+            watched.pass(TICK_SECONDS, &|_, _| {});
+            for key in ["frontier", "poolEnd"] {
+                assert_eq!(watched.analysis()[key], said[key], "{key} after leader {killed} of seed {seed}");
+            }
+            let shown = |analysis: &Value| {
+                let verdict = analysis["verdict"].as_str().unwrap_or_default();
+                ["Worse", "NoWorse"].into_iter().find(|shown| *shown == verdict)
+            };
+            assert_eq!(shown(watched.analysis()), shown(&said), "leader {killed} of seed {seed}");
+            let evidence = |analysis: &Value| analysis["signals"][0]["evidence"].clone();
+            assert_eq!(evidence(watched.analysis()), evidence(&said), "leader {killed} of seed {seed}");
+            killed += 1;
+        }
+        watched.pass(TICK_SECONDS, &|_, _| {});
+        if watched.fleet.phase() == "Complete" {
+            return (watched.verdict().to_owned(), killed);
+        }
+    }
+    panic!("it does not end with seed {seed}: {:#}", watched.fleet.entry());
+}
+
+#[test]
+fn a_leader_that_is_killed_in_each_wave_changes_no_verdict() {
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    println!("seed {seed}");
+    for seed in seed..seed + 4 {
+        let (verdict, killed) = said_at_the_end(doubled, 2, seed);
+        assert_eq!(verdict, "Worse", "what the canary has shown stays shown: seed {seed}");
+        assert!(killed >= 1, "{killed} killed with seed {seed}");
+        let (verdict, killed) = said_at_the_end(usual, 1, seed);
+        assert_ne!(verdict, "Worse", "seed {seed}");
+        assert!(killed >= 2, "{killed} killed with seed {seed}");
+    }
+}
+
+#[test]
+fn a_figure_of_the_daemons_own_is_judged_as_cpu_is() {
+    let signal = json!({"name": "metricRate", "metric": "work_total", "port": "metrics", "floor": "10m"});
+    let mut watched = Watched::new(100, json!({"signals": [signal]}), doubled);
+    let sampled = watched.fleet.cluster.engine.sampled();
+    assert!(!sampled[0].wants_usage);
+    assert_eq!(sampled[0].metric.as_ref().unwrap().name, "work_total");
+    watched.roll(&|_, _| {});
+    assert_eq!((watched.fleet.phase(), watched.verdict()), ("RolledBack", "Worse"));
+    let message = watched.fleet.entry()["message"].as_str().unwrap();
+    assert!(message.starts_with("the revision is worse: metricRate is higher by"), "{message}");
+}
+
+#[test]
+fn a_part_of_the_pods_is_enough_to_judge_what_comes_after_the_canary() {
+    let check = |cpu: Level, expected: (&str, bool)| {
+        let mut watched = Watched::measured(200, only("cpu"), cpu, 80);
+        watched.roll(&|_, _| {});
+        let is_worse = watched.verdict() == "Worse";
+        assert_eq!((watched.fleet.phase(), is_worse), expected, "{:#}", watched.analysis());
+    };
+    check(doubled, ("RolledBack", true));
+    check(usual, ("Complete", false));
+}
+
+#[test]
+fn of_many_pods_those_are_measured_that_are_compared_now_or_next() {
+    let mut watched = Watched::measured(100, only("cpu"), usual, 60);
+    let cohort = |watched: &Watched, limit: usize| -> std::collections::BTreeSet<u64> {
+        let pods = watched.fleet.cluster.engine.cohort(watched.fleet.uid, limit);
+        pods.iter().map(|one| one.node[1..].parse().unwrap()).collect()
+    };
+    let updated = |watched: &Watched| -> std::collections::BTreeSet<u64> {
+        let objects = &watched.fleet.cluster.objects;
+        objects.pods.values().filter(|pod| objects.image(pod) == "i:2").map(node_of).collect()
+    };
+    assert_eq!(cohort(&watched, 100).len(), 100, "all where there is room");
+    assert!(cohort(&watched, 60).is_empty(), "nobody in peace");
+    watched.update();
+    watched.pass(60, &|_, _| {});
+    assert_eq!(updated(&watched).len(), 10, "the canary");
+    let before = cohort(&watched, 60);
+    assert_eq!(
+        (before.len(), updated(&watched).is_disjoint(&before)),
+        (60, true),
+        "what they were is not known"
+    );
+    while updated(&watched).len() < 30 {
+        watched.pass(TICK_SECONDS, &|_, _| {});
+    }
+    // Of those that are updated next, and of those that they are compared with, it is known what they were before.
+    let (during, updated) = (cohort(&watched, 60), updated(&watched));
+    assert!(updated.intersection(&before).count() >= 20, "{updated:?} of {before:?}");
+    let controls = during.intersection(&before).filter(|node| !updated.contains(node)).count();
+    assert!(controls >= 10, "{during:?} of {before:?}");
 }
 
 #[test]

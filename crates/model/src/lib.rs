@@ -25,6 +25,7 @@ mod pod;
 pub mod pod_resources;
 pub mod quantity;
 mod quote;
+pub mod resource_metrics;
 mod selector;
 #[doc = include_str!("../spec/daemonset.md")]
 pub mod spec {}

@@ -89,6 +89,15 @@ impl<'a> Node<'a> {
         Some(self.status.daemon_endpoints.kubelet_endpoint.port).filter(|port| *port > 0)
     }
 
+    /// Its address within the cluster.
+    pub fn internal_ip(&self) -> Option<&str> {
+        self.status
+            .addresses
+            .iter()
+            .find(|address| address.kind == *"InternalIP")
+            .map(|address| &*address.address)
+    }
+
     /// It has a taint of this key.
     pub fn has_taint(&self, key: &str) -> bool {
         self.spec.taints.iter().any(|taint| taint.key == *key)

@@ -94,7 +94,9 @@ impl Windows {
             Signal::Restarts => Reading::of_count(self.restarts),
             Signal::OomKills => Reading::of_count(self.restarts / 2),
             Signal::ReadinessFlaps => Reading::of_count(self.flaps),
-            Signal::Memory | Signal::TimeToReady => Reading::MISSING,
+            Signal::Memory | Signal::TimeToReady | Signal::MetricLevel | Signal::MetricRate => {
+                Reading::MISSING
+            }
         }
     }
 }

@@ -2,13 +2,11 @@
 
 use everynode_analysis::Verdict;
 use everynode_api::RolloutStatus;
-use everynode_model::LabelSelector;
-use hashbrown::HashMap;
 
-use crate::base::{Time, Uid};
+use crate::base::Time;
 use crate::daemonset::DaemonSetState;
 use crate::engine::Engine;
-use crate::facts::{PodFact, Samples};
+use crate::facts::PodFact;
 use crate::ids::{NodeId, PodId};
 use crate::pods::{Place, UNREAD};
 use crate::tables::Tables;
@@ -18,21 +16,6 @@ use super::node_state::{Health, NodeState};
 use super::nodes::flag;
 use super::reason::Cause;
 use super::rollout::{RolloutState, size};
-
-/// A DaemonSet whose pods are to be measured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sampled {
-    /// Which one.
-    pub daemonset: Uid,
-    /// Where its pods are.
-    pub namespace: String,
-    /// Which labels they have.
-    pub selector: LabelSelector,
-    /// How often.
-    pub every_seconds: i64,
-    /// How many there are, as far as is known.
-    pub pods: usize,
-}
 
 impl Engine {
     /// Reads how the containers of a pod stand, where that may matter: `was_ready` is what was known before, nothing of a
@@ -68,58 +51,9 @@ impl Engine {
             },
         );
     }
-
-    /// Takes in what the pods of a DaemonSet take.
-    pub(crate) fn observe_samples(&mut self, samples: &Samples<'_>) {
-        let is_it =
-            |daemonset: &&DaemonSetState| daemonset.key.uid == samples.daemonset && daemonset.spec.is_some();
-        let Some(id) = self.daemonsets.iter().find(is_it).map(|daemonset| daemonset.id) else { return };
-        let Some((daemonset, Some(rollout))) = self.daemonsets.with_rollout(id) else { return };
-        let Some(analysis) = &mut rollout.analysis else { return };
-        let by_name: HashMap<&str, (NodeId, PodId)> = daemonset
-            .assignments
-            .iter()
-            .filter_map(|(&node, assignment)| self.tables.newest_pod(node, assignment.first))
-            .collect();
-        for sample in samples.pods {
-            if let Some(&(node, pod)) = by_name.get(sample.pod) {
-                analysis.sample(node, pod, sample.at, sample.cpu_cores, sample.memory_bytes);
-            }
-        }
-        let assignments = &daemonset.assignments;
-        analysis.forget_absent(assignments.len(), |node| assignments.contains_key(&node));
-    }
-
-    /// The DaemonSets whose pods' levels are compared, so that somebody has to measure them.
-    pub fn sampled(&self) -> Vec<Sampled> {
-        let sampled = |(daemonset, rollout): (&DaemonSetState, &RolloutState)| {
-            Some(Sampled {
-                daemonset: daemonset.key.uid,
-                namespace: daemonset.key.namespace.clone(),
-                selector: daemonset.spec.as_ref()?.fact.selector.clone(),
-                every_seconds: rollout.analysis.as_ref()?.sampled_every_seconds()?,
-                pods: daemonset.assignments.len(),
-            })
-        };
-        self.daemonsets.rollouts().filter_map(sampled).collect()
-    }
 }
 
 impl Tables {
-    /// The newest pod of an assignment that stays, by name: of two the older one is on its way out.
-    fn newest_pod(&self, node: NodeId, first: PodId) -> Option<(&str, (NodeId, PodId))> {
-        let (mut next, mut newest) = (first, None);
-        while let Some(row) = self.pods.get(next) {
-            let is_newer = newest.is_none_or(|(_, created)| row.created >= created);
-            if is_newer && !row.is_leaving() {
-                newest = Some((next, row.created));
-            }
-            next = row.next;
-        }
-        let (pod, _) = newest?;
-        Some((&self.pods.get(pod)?.name, (node, pod)))
-    }
-
     /// Looks at what nodes have shown, when it is time for that.
     pub(super) fn judge(&mut self, daemonset: &DaemonSetState, rollout: &mut RolloutState, now: Time) {
         if !rollout.is_judged() {

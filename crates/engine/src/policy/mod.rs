@@ -22,6 +22,7 @@ mod reason;
 mod report;
 mod rewrite;
 mod rollout;
+mod sampled;
 mod spec;
 mod survey;
 mod trust;
@@ -32,7 +33,6 @@ pub use spec::{PolicyFact, PolicyRef};
 
 pub(crate) use digest::DataDigest;
 pub use digest::data_digest;
-pub use judge::Sampled;
 pub use node_state::Unwell;
 pub(crate) use node_state::{Health, NodeState};
 pub use notes::StoredNotes;
@@ -40,6 +40,7 @@ pub(crate) use policies::Policies;
 pub use reason::{Cause, RolloutReason, Way};
 pub use rollout::RolloutFigures;
 pub(crate) use rollout::RolloutState;
+pub use sampled::{Sampled, SampledPod};
 
 use crate::base::Time;
 

@@ -168,23 +168,23 @@ impl Making<'_> {
 
     /// What a node has shown. One on which no pod serves is the worst of all.
     fn node(&self, state: &NodeState, place: Place, pod: Option<Daemon>, was_ready_in: Option<u16>) -> Node {
+        let before = self.open.before.get(&state.node).copied().unwrap_or_default();
+        let is_asked = |signal: Signal| !signal.is_sampled() || before.of(signal).is_some();
+        let not_asked = self.spec.signals.iter().filter(|one| !is_asked(one.signal));
+        let left_out =
+            |node: Node| not_asked.clone().fold(node, |node, one| node.with(one.signal, Reading::NOT_ASKED));
         let Some(pod) = pod.filter(|pod| pod.available && state.health == Health::Well) else {
-            return Node::failed(place);
+            return left_out(Node::failed(place));
         };
         let counts = self.open.counts.get(&state.node).copied().unwrap_or_default();
-        let before = self.open.before.get(&state.node);
-        let mut node = Node::new(place);
-        for one in &self.spec.signals {
+        let mut node = left_out(Node::new(place));
+        for one in self.spec.signals.iter().filter(|one| is_asked(one.signal)) {
             let reading = match one.signal {
-                Signal::Cpu | Signal::Memory => {
+                Signal::Cpu | Signal::Memory | Signal::MetricLevel | Signal::MetricRate => {
                     let from = self.open.gathered_at.unwrap_or(self.now);
                     let from = from.plus_millis(self.spec.settle_seconds * 1000);
                     let after = self.levels.within(state.node, pod.id, one.signal, from, self.now);
-                    let before = match one.signal {
-                        Signal::Cpu => before.and_then(|before| before.cpu),
-                        _ => before.and_then(|before| before.memory),
-                    };
-                    Reading::of_change(before, &after, one.floor)
+                    Reading::of_change(before.of(one.signal), &after, one.floor)
                 }
                 Signal::TimeToReady => {
                     let is = self.view.pods.get(pod.id).and_then(|row| row.ready_seconds());

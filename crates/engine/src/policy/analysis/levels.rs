@@ -1,10 +1,12 @@
-//! What pods take, as means over slots of time: enough for two windows, in a few bytes for each pod.
+//! What pods take, and a figure of their own, as means over slots of time: enough for two windows, in a few bytes for
+//! each pod.
 
 use everynode_analysis::Signal;
 use everynode_api::AnalysisSpec;
 use hashbrown::HashMap;
 
 use crate::base::Time;
+use crate::facts::Sample;
 use crate::ids::{NodeId, PodId};
 
 /// Slots that are kept of a pod.
@@ -13,21 +15,27 @@ const SLOTS: usize = 12;
 /// A window after an update has so many slots at least, of which one may be cut off at each end.
 const SLOTS_AFTER: i64 = 5;
 
-/// What the pods of one DaemonSet take.
+/// The levels of the pods of one DaemonSet.
 #[derive(Clone, Debug)]
 pub(super) struct Levels {
     slot_millis: i64,
-    nodes: HashMap<NodeId, NodeLevels>,
+    /// CPU and memory.
+    usage: Table<2>,
+    /// The figure of their own: apart, since few nodes are asked for it.
+    metric: Table<1>,
 }
+
+/// What is known of each node's pod, of so many levels.
+#[derive(Clone, Debug, Default)]
+struct Table<const N: usize>(HashMap<NodeId, NodeLevels<N>>);
 
 /// The latest pod of a node that was measured.
 #[derive(Clone, Debug)]
-struct NodeLevels {
+struct NodeLevels<const N: usize> {
     pod: PodId,
     /// The slot that is being filled.
     slot: u32,
-    cpu: Ring,
-    memory: Ring,
+    rings: [Ring; N],
 }
 
 /// The means of the last slots, each at its number modulo their count, and the one that is being filled.
@@ -80,78 +88,103 @@ impl Ring {
     }
 }
 
-impl Levels {
-    /// For the windows of a policy.
-    pub fn new(spec: &AnalysisSpec) -> Levels {
-        Levels { slot_millis: slot_seconds(spec) * 1000, nodes: HashMap::new() }
-    }
-
-    /// How many pods are known.
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Forgets all of them: times mean something else now.
-    pub fn clear(&mut self) {
-        self.nodes.clear();
-    }
-
-    /// Forgets nodes that do not run the daemon any more.
-    pub fn retain(&mut self, is_there: impl Fn(NodeId) -> bool) {
-        self.nodes.retain(|node, _| is_there(*node));
-    }
-
-    fn slot_of(&self, at: Time) -> u32 {
-        u32::try_from(at.0.div_euclid(self.slot_millis)).unwrap_or_default()
-    }
-
-    /// Takes a sample of a pod. What comes later than that of a later slot is lost.
-    pub fn take(&mut self, node: NodeId, pod: PodId, at: Time, cpu_cores: f64, memory_bytes: f64) {
-        let slot = self.slot_of(at);
-        let fresh = || NodeLevels { pod, slot, cpu: Ring::default(), memory: Ring::default() };
-        let levels = self.nodes.entry(node).or_insert_with(fresh);
+impl<const N: usize> Table<N> {
+    /// Takes the levels of a pod in a slot. What comes later than that of a later slot is lost.
+    fn take(&mut self, node: NodeId, pod: PodId, slot: u32, values: [Option<f64>; N]) {
+        let values = values.map(|value| value.filter(|value| value.is_finite() && *value >= 0.0));
+        if values.iter().all(Option::is_none) {
+            return;
+        }
+        let fresh = || NodeLevels { pod, slot, rings: std::array::from_fn(|_| Ring::default()) };
+        let levels = self.0.entry(node).or_insert_with(fresh);
         if levels.pod != pod {
             *levels = fresh();
         }
         if slot < levels.slot {
             return;
         }
-        for (ring, value) in [(&mut levels.cpu, cpu_cores), (&mut levels.memory, memory_bytes)] {
+        for (ring, value) in levels.rings.iter_mut().zip(values) {
             if slot > levels.slot {
                 ring.turn(levels.slot, slot);
             }
-            if value.is_finite() && value >= 0.0 {
-                ring.add(value);
-            }
+            value.into_iter().for_each(|value| ring.add(value));
         }
         levels.slot = slot;
     }
 
-    /// The pod of a node that was measured last.
-    pub fn pod_of(&self, node: NodeId) -> Option<PodId> {
-        self.nodes.get(&node).map(|levels| levels.pod)
-    }
-
-    /// The means of a pod in all slots that lie within a window.
-    pub fn within(&self, node: NodeId, pod: PodId, signal: Signal, from: Time, until: Time) -> Vec<f64> {
-        let Some(levels) = self.nodes.get(&node).filter(|levels| levels.pod == pod) else {
+    /// The means of one of a pod's levels in slots from the first on, before another one.
+    fn within(&self, node: NodeId, pod: PodId, level: usize, first: u32, end: u32) -> Vec<f64> {
+        let Some(levels) = self.0.get(&node).filter(|levels| levels.pod == pod) else {
             return Vec::new();
         };
-        let ring = match signal {
-            Signal::Memory => &levels.memory,
-            _ => &levels.cpu,
-        };
-        let first = self.slot_of(from.plus_millis(self.slot_millis - 1));
+        let ring = &levels.rings[level];
         let known_from = (levels.slot + 1).saturating_sub(SLOTS as u32);
-        let slots = first.max(known_from)..self.slot_of(until).min(levels.slot + 1);
+        let slots = first.max(known_from)..end.min(levels.slot + 1);
         let mean =
             |slot: u32| if slot == levels.slot { ring.mean() } else { ring.means[slot as usize % SLOTS] };
         slots.filter_map(|slot| mean(slot).value()).collect()
     }
 
-    /// All nodes that were measured.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
-        self.nodes.keys().copied()
+    fn pod_of(&self, node: NodeId) -> Option<PodId> {
+        self.0.get(&node).map(|levels| levels.pod)
+    }
+}
+
+impl Levels {
+    /// For the windows of a policy.
+    pub fn new(spec: &AnalysisSpec) -> Levels {
+        Levels { slot_millis: slot_seconds(spec) * 1000, usage: Table::default(), metric: Table::default() }
+    }
+
+    /// How many pods are known.
+    pub fn len(&self) -> usize {
+        self.usage.0.len().max(self.metric.0.len())
+    }
+
+    /// Forgets all of them: times mean something else now.
+    pub fn clear(&mut self) {
+        self.usage.0.clear();
+        self.metric.0.clear();
+    }
+
+    /// Forgets nodes that do not run the daemon any more.
+    pub fn retain(&mut self, is_there: impl Fn(NodeId) -> bool) {
+        self.usage.0.retain(|node, _| is_there(*node));
+        self.metric.0.retain(|node, _| is_there(*node));
+    }
+
+    fn slot_of(&self, at: Time) -> u32 {
+        u32::try_from(at.0.div_euclid(self.slot_millis)).unwrap_or_default()
+    }
+
+    /// Takes a sample of a pod.
+    pub fn take(&mut self, node: NodeId, pod: PodId, sample: &Sample<'_>) {
+        let slot = self.slot_of(sample.at);
+        self.usage.take(node, pod, slot, [sample.cpu_cores, sample.memory_bytes]);
+        self.metric.take(node, pod, slot, [sample.metric]);
+    }
+
+    /// The pod of a node of which this level was measured last.
+    pub fn pod_of(&self, node: NodeId, signal: Signal) -> Option<PodId> {
+        if signal.is_own_metric() { self.metric.pod_of(node) } else { self.usage.pod_of(node) }
+    }
+
+    /// The means of a pod in all slots that lie within a window.
+    pub fn within(&self, node: NodeId, pod: PodId, signal: Signal, from: Time, until: Time) -> Vec<f64> {
+        let (first, end) = (self.slot_of(from.plus_millis(self.slot_millis - 1)), self.slot_of(until));
+        match signal {
+            Signal::Cpu => self.usage.within(node, pod, 0, first, end),
+            Signal::Memory => self.usage.within(node, pod, 1, first, end),
+            _ => self.metric.within(node, pod, 0, first, end),
+        }
+    }
+
+    /// All nodes of which this level was measured.
+    pub fn nodes(&self, signal: Signal) -> Box<dyn Iterator<Item = NodeId> + '_> {
+        match signal.is_own_metric() {
+            true => Box::new(self.metric.0.keys().copied()),
+            false => Box::new(self.usage.0.keys().copied()),
+        }
     }
 }
 
@@ -169,14 +202,19 @@ mod tests {
     const POD: PodId = PodId(7);
 
     fn levels() -> Levels {
-        Levels { slot_millis: 10_000, nodes: HashMap::new() }
+        Levels { slot_millis: 10_000, usage: Table::default(), metric: Table::default() }
+    }
+
+    fn sample(second: i64, cores: f64) -> Sample<'static> {
+        let at = Time::from_seconds(second);
+        Sample { pod: "", at, cpu_cores: Some(cores), memory_bytes: Some(0.0), metric: None }
     }
 
     /// One pod that took so much of the CPU, second by second; the means of the slots within a window, in milli-cores.
     fn check(samples: &[(i64, f64)], window: (i64, i64), expected: &[i64]) {
         let mut levels = levels();
         for (second, cores) in samples {
-            levels.take(NODE, POD, Time::from_seconds(*second), *cores, 0.0);
+            levels.take(NODE, POD, &sample(*second, *cores));
         }
         let (from, until) = (Time::from_seconds(window.0), Time::from_seconds(window.1));
         let means = levels.within(NODE, POD, Signal::Cpu, from, until);
@@ -211,8 +249,8 @@ mod tests {
     #[test]
     fn another_pod_begins_anew() {
         let mut levels = levels();
-        levels.take(NODE, POD, Time::from_seconds(1), 1.0, 0.0);
-        levels.take(NODE, PodId(8), Time::from_seconds(11), 2.0, 0.0);
+        levels.take(NODE, POD, &sample(1, 1.0));
+        levels.take(NODE, PodId(8), &sample(11, 2.0));
         let all =
             |pod| levels.within(NODE, pod, Signal::Cpu, Time::from_seconds(0), Time::from_seconds(20)).len();
         assert_eq!((all(POD), all(PodId(8))), (0, 1));

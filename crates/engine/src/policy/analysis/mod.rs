@@ -19,6 +19,7 @@ use everynode_api::{AnalysisMode, AnalysisSpec, PolicySpec, Undecided};
 use hashbrown::HashMap;
 
 use crate::base::Time;
+use crate::facts::Sample;
 use crate::ids::{NodeId, PodId};
 
 use super::node_state::NodeState;
@@ -67,11 +68,30 @@ struct OpenBlock {
     counts: HashMap<NodeId, Counts>,
 }
 
-/// What a node took before.
-#[derive(Clone, Copy, Debug)]
+/// What a node took before, and what it showed of the daemon's own figure.
+#[derive(Clone, Copy, Debug, Default)]
 struct LevelsBefore {
     cpu: Option<Before>,
     memory: Option<Before>,
+    metric: Option<Before>,
+}
+
+impl LevelsBefore {
+    fn of(&self, signal: Signal) -> Option<Before> {
+        match signal {
+            Signal::Cpu => self.cpu,
+            Signal::Memory => self.memory,
+            _ => self.metric,
+        }
+    }
+
+    fn set(&mut self, signal: Signal, before: Option<Before>) {
+        match signal {
+            Signal::Cpu => self.cpu = before,
+            Signal::Memory => self.memory = before,
+            _ => self.metric = before,
+        }
+    }
 }
 
 /// A node that was well when its pod was replaced.
@@ -157,28 +177,23 @@ impl Analysis {
             return;
         }
         let from = now.plus_millis(-self.spec.before_seconds * 1000);
-        let before = |node: NodeId| {
-            let pod = self.levels.pod_of(node)?;
-            let of = |signal: Signal| {
-                let floor = self.floor(signal)?;
-                Before::of(&self.levels.within(node, pod, signal, from, now), floor)
-            };
-            Some((node, LevelsBefore { cpu: of(Signal::Cpu), memory: of(Signal::Memory) }))
-        };
+        let mut before: HashMap<NodeId, LevelsBefore> = HashMap::new();
+        for one in self.spec.signals.iter().filter(|one| one.signal.is_sampled()) {
+            for node in self.levels.nodes(one.signal) {
+                let Some(pod) = self.levels.pod_of(node, one.signal) else { continue };
+                let levels = self.levels.within(node, pod, one.signal, from, now);
+                before.entry(node).or_default().set(one.signal, Before::of(&levels, one.floor));
+            }
+        }
         self.open = Some(OpenBlock {
             opened_at: now,
             gathered_at: None,
             closes_at: None,
-            before: self.levels.nodes().filter_map(before).collect(),
+            before,
             updated: Vec::new(),
             restarted: Vec::new(),
             counts: HashMap::new(),
         });
-    }
-
-    /// Levels of a signal below this count as this; none when it is not watched.
-    fn floor(&self, signal: Signal) -> Option<f64> {
-        self.spec.signals.iter().find(|one| one.signal == signal).map(|one| one.floor)
     }
 
     /// Takes in what has happened on a node.
@@ -190,14 +205,31 @@ impl Analysis {
         counts.readiness_flaps = counts.readiness_flaps.saturating_add(more.readiness_flaps);
     }
 
+    /// What a node was like before the open block is known.
+    pub fn was_measured(&self, node: NodeId) -> bool {
+        self.open.as_ref().is_some_and(|open| open.before.contains_key(&node))
+    }
+
+    /// A node is one of those that the last block compared.
+    pub fn is_in_pool(&self, state: &NodeState) -> bool {
+        let place = self.places.as_ref().and_then(|places| places.of_node(state));
+        place.is_some_and(|place| place < self.judge.memory().pool_end())
+    }
+
+    /// The nodes that were updated or restarted since the block was opened.
+    pub fn open_nodes(&self) -> impl Iterator<Item = NodeId> {
+        let open = self.open.iter().flat_map(|open| open.updated.iter().chain(&open.restarted));
+        open.map(|touched| touched.node)
+    }
+
     /// Since when a block is open.
     pub fn open_since(&self) -> Option<Time> {
         self.open.as_ref().map(|open| open.opened_at)
     }
 
-    /// Takes in what a pod takes.
-    pub fn sample(&mut self, node: NodeId, pod: PodId, at: Time, cpu_cores: f64, memory_bytes: f64) {
-        self.levels.take(node, pod, at, cpu_cores, memory_bytes);
+    /// Takes in what was measured of a pod.
+    pub fn sample(&mut self, node: NodeId, pod: PodId, sample: &Sample<'_>) {
+        self.levels.take(node, pod, sample);
     }
 
     /// Forgets the levels of nodes that do not run the daemon any more, when there are many.
@@ -248,7 +280,8 @@ impl Analysis {
 
     /// How often pods have to be measured; never when no level is watched.
     pub fn sampled_every_seconds(&self) -> Option<i64> {
-        self.spec.needs_samples().then(|| levels::slot_seconds(&self.spec).min(SAMPLE_SECONDS))
+        let is_sampled = self.spec.signals.iter().any(|one| one.signal.is_sampled());
+        is_sampled.then(|| levels::slot_seconds(&self.spec).min(SAMPLE_SECONDS))
     }
 
     /// When the open block closes, at the latest.

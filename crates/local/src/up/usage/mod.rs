@@ -2,7 +2,6 @@
 //! what that measures.
 
 mod real;
-mod scrape;
 
 use everynode_apiserver::store::Stored;
 use everynode_apiserver::{AskedNode, UsageError, UsageSource};

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use everynode_apiserver::UsageError;
 use everynode_client::Client;
-use everynode_model::{ContainerUsage, NodeSample, Usage};
+use everynode_model::resource_metrics::ResourceMetrics;
+use everynode_model::{ContainerUsage, NodeSample};
 use futures::future::BoxFuture;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
-
-use super::scrape::{Reading, Scrape};
 
 /// For so long what a kubelet said answers others too.
 const FRESH: Duration = Duration::from_secs(10);
@@ -49,7 +48,7 @@ struct Kept {
 #[derive(Clone)]
 struct Taken {
     at: Instant,
-    scrape: Arc<Scrape>,
+    scrape: Arc<ResourceMetrics>,
 }
 
 impl Kubelets {
@@ -84,7 +83,7 @@ impl Kubelets {
         let mut kept = kept.lock().await;
         let (before, last) = self.window(node, &mut kept).await?;
         let seconds = last.at.duration_since(before.at).as_secs_f64().round().max(1.0);
-        let whole = used(&before.scrape.node, &last.scrape.node);
+        let whole = last.scrape.node.since(&before.scrape.node);
         let whole = whole.ok_or_else(|| UsageError::TooEarly { node: node.to_owned() })?;
         Ok(NodeSample {
             taken_seconds: whole.1 / 1_000,
@@ -127,28 +126,13 @@ impl Kubelets {
         let ask = self.ask.get().ok_or_else(|| failed("the cluster is starting".into()))?;
         let text = ask(node.to_owned()).await.map_err(failed)?;
         let now_millis = jiff::Timestamp::now().as_millisecond();
-        Ok(Taken { at: Instant::now(), scrape: Arc::new(Scrape::parse(&text, now_millis)) })
+        Ok(Taken { at: Instant::now(), scrape: Arc::new(ResourceMetrics::parse(&text, now_millis)) })
     }
-}
-
-/// What was used between two readings, and when the later one was made, in milliseconds since 1970. None if there was
-/// none, or the container was started again between them.
-fn used(before: &Reading, last: &Reading) -> Option<(Usage, i64)> {
-    let ((seconds_before, from), (seconds, to)) = (before.cpu?, last.cpu?);
-    let (used, millis) = (seconds - seconds_before, to - from);
-    if used < 0.0 || millis <= 0 {
-        return None;
-    }
-    let cpu_nanocores = (used * 1e12 / millis as f64).round() as u64;
-    Some((Usage { cpu_nanocores, memory_bytes: last.memory_bytes? }, to))
 }
 
 fn containers(before: &Taken, last: &Taken, namespace: &str, pod: &str) -> Vec<ContainerUsage> {
-    let first = (namespace.to_owned(), pod.to_owned(), String::new());
-    let of_pod =
-        last.scrape.containers.range(first..).take_while(|((of, name, _), _)| of == namespace && name == pod);
-    let known = of_pod.filter_map(|(key, reading)| {
-        let (usage, _) = used(before.scrape.containers.get(key)?, reading)?;
+    let known = last.scrape.of_pod(namespace, pod).filter_map(|(key, reading)| {
+        let (usage, _) = reading.since(before.scrape.containers.get(key)?)?;
         Some(ContainerUsage { name: key.2.clone(), usage })
     });
     known.collect()
@@ -157,6 +141,8 @@ fn containers(before: &Taken, last: &Taken, namespace: &str, pod: &str) -> Vec<C
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
+
+    use everynode_model::Usage;
 
     use super::*;
 

@@ -1,6 +1,9 @@
-//! What a kubelet says at `/metrics/resource`: CPU that was used since a container was started, and memory.
+//! Pages of metrics in the text format of Prometheus, and what a kubelet says on its own at `/metrics/resource`: CPU
+//! that was used since a container was started, and memory.
 
 use std::collections::BTreeMap;
+
+use crate::Usage;
 
 /// Containers of a node that are read, at most.
 const MOST_CONTAINERS: usize = 10_000;
@@ -14,20 +17,34 @@ pub struct Reading {
     pub memory_bytes: Option<u64>,
 }
 
-/// What a kubelet said once.
+impl Reading {
+    /// What was used since an earlier reading, and when this one was made, in milliseconds since 1970. None if a figure
+    /// is missing, or what is measured was started again between them.
+    pub fn since(&self, before: &Reading) -> Option<(Usage, i64)> {
+        let ((seconds_before, from), (seconds, to)) = (before.cpu?, self.cpu?);
+        let (used, millis) = (seconds - seconds_before, to - from);
+        if used < 0.0 || millis <= 0 {
+            return None;
+        }
+        let cpu_nanocores = (used * 1e12 / millis as f64).round() as u64;
+        Some((Usage { cpu_nanocores, memory_bytes: self.memory_bytes? }, to))
+    }
+}
+
+/// What a kubelet said once at `/metrics/resource`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Scrape {
+pub struct ResourceMetrics {
     /// Of the whole node.
     pub node: Reading,
     /// Of containers, by namespace, pod and container.
     pub containers: BTreeMap<(String, String, String), Reading>,
 }
 
-impl Scrape {
+impl ResourceMetrics {
     /// Reads the text; lines that say something else, or cannot be read, are left out. `now_millis` is when a figure
     /// without a time was measured.
-    pub fn parse(text: &str, now_millis: i64) -> Scrape {
-        let mut scrape = Scrape::default();
+    pub fn parse(text: &str, now_millis: i64) -> ResourceMetrics {
+        let mut scrape = ResourceMetrics::default();
         for sample in text.lines().filter_map(Sample::parse) {
             let Some(reading) = scrape.place(&sample) else { continue };
             match sample.name {
@@ -38,6 +55,16 @@ impl Scrape {
             }
         }
         scrape
+    }
+
+    /// The containers of a pod by their names.
+    pub fn of_pod<'a>(
+        &'a self,
+        namespace: &'a str,
+        pod: &'a str,
+    ) -> impl Iterator<Item = (&'a (String, String, String), &'a Reading)> {
+        let first = (namespace.to_owned(), pod.to_owned(), String::new());
+        self.containers.range(first..).take_while(move |((of, name, _), _)| of == namespace && name == pod)
     }
 
     fn place(&mut self, sample: &Sample<'_>) -> Option<&mut Reading> {
@@ -54,6 +81,12 @@ impl Scrape {
             _ => None,
         }
     }
+}
+
+/// All values of a figure on a page of metrics together, whatever their labels; none when there is none.
+pub fn sum_of(text: &str, name: &str) -> Option<f64> {
+    let values = text.lines().filter_map(Sample::parse).filter(|sample| sample.name == name);
+    values.map(|sample| sample.value).reduce(|sum, value| sum + value)
 }
 
 /// A line of the text format of Prometheus.
@@ -113,6 +146,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn values_of_a_figure_are_added_up_and_those_that_only_begin_as_it_are_not() {
+        let text = "# TYPE a counter\na{x=\"1\"} 2\na{x=\"}\"} 0.5 77\na 1e1\na_b 100\na{x=\"1\"} NaN\nb 7\n";
+        assert_eq!((sum_of(text, "a"), sum_of(text, "b"), sum_of(text, "c")), (Some(12.5), Some(7.0), None));
+    }
+
+    #[test]
     fn figures_of_nodes_and_containers_are_read_with_their_times_and_others_are_left_out() {
         let text = r#"# HELP node_cpu_usage_seconds_total x
 node_cpu_usage_seconds_total 12.5 5000
@@ -126,7 +165,7 @@ node_cpu_usage_seconds_total NaN
 
 resource_scrape_error 0
 "#;
-        let scrape = Scrape::parse(text, 6_000);
+        let scrape = ResourceMetrics::parse(text, 6_000);
         assert_eq!(scrape.node, Reading { cpu: Some((12.5, 5_000)), memory_bytes: Some(2_048) });
         let key = ("n".to_owned(), "p\"q\\".to_owned(), "c".to_owned());
         let reading = Reading { cpu: Some((1.5, 4_000)), memory_bytes: Some(7) };
