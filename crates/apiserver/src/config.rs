@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::intercept::{Interceptor, WallClock};
 use crate::kubelet::KubeletConnector;
 use crate::usage::UsageSource;
 
@@ -56,6 +57,10 @@ pub struct Config {
     pub usage: Option<Arc<dyn UsageSource>>,
     /// Where every request is taken down, one line of JSON each; `None` takes nothing down.
     pub audit_log: Option<PathBuf>,
+    /// By which objects are stamped, and get old.
+    pub clock: WallClock,
+    /// Who sees requests first and answers last, where somebody does.
+    pub interceptor: Option<Arc<dyn Interceptor>>,
     /// Limits of the store.
     pub store_limits: crate::store::Limits,
 }
@@ -81,6 +86,8 @@ impl Default for Config {
             kubelet_streams: 1_000,
             usage: None,
             audit_log: None,
+            clock: WallClock::default(),
+            interceptor: None,
             store_limits: crate::store::Limits::default(),
         }
     }

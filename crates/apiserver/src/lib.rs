@@ -56,6 +56,7 @@ mod gate;
 mod guide;
 mod handlers;
 mod http;
+mod intercept;
 mod kubelet;
 mod meta;
 mod metrics;
@@ -80,7 +81,9 @@ mod view;
 
 pub use certificates::read_certificate_request;
 pub use config::{Config, Storage};
+pub use http::body::{Body, BodyError};
 pub use http::read_head;
+pub use intercept::{Asked, Interceptor, WallClock};
 pub use kubelet::{KubeletConnector, KubeletStream, Opening};
 pub use pki::{PkiError, SERVICE_ADDRESS};
 pub use server::{Error, NodeCredentials, Server};

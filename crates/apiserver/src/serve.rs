@@ -5,12 +5,14 @@
 //! taken the oldest of them goes; so they can keep nobody out.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -19,14 +21,18 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustix::process::{Resource, getrlimit};
 use rustls::pki_types::CertificateDer;
+use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
-use crate::authn::{Connection, user_of_certificate};
+use crate::authn::{Connection, MASTERS, User, user_of_certificate};
+use crate::http::body::Body;
+use crate::intercept::{Asked, Interceptor};
 use crate::panics::contained_async;
+use crate::pki::ADMIN_USER;
 
 /// Connections of known clients that are open at the same time, where the process may have that many files open.
 const CONNECTIONS: u64 = 4_096;
@@ -48,6 +54,9 @@ const SENT_BYTES_PER_STREAM: usize = 64 << 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Bytes that are on their way on a connection within the process.
+const WITHIN_BYTES: usize = 1 << 20;
+
 /// How long open requests get to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -61,13 +70,36 @@ pub struct Host {
     places: Arc<Semaphore>,
     /// Newcomers that each listener may have at the same time.
     newcomers: usize,
+    interceptor: Option<Arc<dyn Interceptor>>,
 }
 
 impl Host {
     /// Serves by TLS what `api` answers. `own` is the certificate that this process shows itself.
-    pub fn new(tls: TlsAcceptor, api: Arc<Api>, own: CertificateDer<'static>) -> Host {
+    pub fn new(
+        tls: TlsAcceptor,
+        api: Arc<Api>,
+        own: CertificateDer<'static>,
+        interceptor: Option<Arc<dyn Interceptor>>,
+    ) -> Host {
         let (known, newcomers) = limits(getrlimit(Resource::Nofile).current);
-        Host { tls, api, own, places: Arc::new(Semaphore::new(known)), newcomers }
+        Host { tls, api, own, places: Arc::new(Semaphore::new(known)), newcomers, interceptor }
+    }
+
+    /// Answers a request of somebody who was recognised, or not.
+    async fn answer(
+        &self,
+        connection: &Connection,
+        user: Option<Arc<User>>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let Some(interceptor) = &self.interceptor else {
+            return self.api.serve(connection, user, request).await;
+        };
+        let asked = Asked { method: request.method().clone(), uri: request.uri().clone() };
+        match interceptor.before(&asked).await {
+            Some(answer) => answer,
+            None => interceptor.after(&asked, self.api.serve(connection, user, request).await),
+        }
     }
 }
 
@@ -203,13 +235,13 @@ async fn connection(
     }
     let service = {
         let (host, guest) = (host.clone(), guest.clone());
-        service_fn(move |request: hyper::Request<Incoming>| {
-            let (api, connection) = (host.api.clone(), connection.clone());
-            let user = api.recognise(&connection, &request);
+        service_fn(move |request: Request<Incoming>| {
+            let (host, connection) = (host.clone(), connection.clone());
+            let user = host.api.recognise(&connection, &request);
             if user.is_some() {
                 guest.welcome(&host.places);
             }
-            async move { Ok::<_, std::convert::Infallible>(api.serve(&connection, user, request).await) }
+            async move { Ok::<_, Infallible>(host.answer(&connection, user, request).await) }
         })
     };
     let serving = builder().serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
@@ -221,6 +253,33 @@ async fn connection(
         }
         () = unknown_for_too_long(&guest) => tracing::debug!("a newcomer did not say who it is"),
     }
+}
+
+/// Serves somebody in this process, who is an admin, until `stop` turns true.
+pub fn connect(host: &Arc<Host>, mut stop: watch::Receiver<bool>) -> DuplexStream {
+    let (near, far) = tokio::io::duplex(WITHIN_BYTES);
+    let user = Arc::new(User::recognised(ADMIN_USER, [MASTERS.to_owned()]));
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let connection = Arc::new(Connection { user: Some(user), own: false, peer });
+    let host = host.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (host, connection) = (host.clone(), connection.clone());
+        let user = connection.user.clone();
+        async move { Ok::<_, Infallible>(host.answer(&connection, user, request).await) }
+    });
+    tokio::spawn(log_panics(async move {
+        let builder = builder();
+        let serving = builder.serve_connection_with_upgrades(TokioIo::new(far), service);
+        tokio::select! {
+            served = serving => {
+                if let Err(error) = served {
+                    tracing::debug!(%error, "a connection within the process ended badly");
+                }
+            }
+            _ = stop.wait_for(|stopped| *stopped) => {}
+        }
+    }));
+    near
 }
 
 fn builder() -> auto::Builder<Tasks> {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -15,12 +16,13 @@ use crate::audit::Audit;
 use crate::catalog::Catalog;
 use crate::config::{Config, Storage};
 use crate::credentials::Credentials;
+use crate::intercept::unix_seconds;
 use crate::kubelet::Kubelets;
 use crate::pki::{Pair, Pki, PkiError};
 use crate::private::{self, PrivateError};
 use crate::router::Router;
 use crate::serve::{self, Host};
-use crate::state::{State, unix_seconds};
+use crate::state::State;
 use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
 use crate::tls;
 use crate::tokens::Key;
@@ -127,6 +129,7 @@ impl Server {
         let kubelet_client = pki.kubelet_client(now)?;
         let connector = config.kubelet_connector.clone();
         let kubelets = Kubelets::new(connector, &pki, &kubelet_client, config.kubelet_streams)?;
+        let interceptor = config.interceptor.clone();
         let state = State::new(config, catalog, store, credentials, kubelets, stopped.clone());
         let state = Arc::new(state);
         bootstrap::run(&state).await.map_err(|status| Error::Bootstrap(status.message))?;
@@ -137,7 +140,7 @@ impl Server {
         }
         let router = Router::new(state.clone(), audit.clone(), address);
         let api = Api::new(state.clone(), router, audit.clone());
-        let host = Arc::new(Host::new(tls, Arc::new(api), shown));
+        let host = Arc::new(Host::new(tls, Arc::new(api), shown, interceptor));
         let mut tasks = vec![
             tokio::spawn(serve::run(listener, host.clone(), stopped.clone())),
             tokio::spawn(sweeper::run(state.clone(), stopped.clone())),
@@ -176,6 +179,11 @@ impl Server {
     pub fn listen_also(&mut self, listener: TcpListener) {
         let stopped = self.stop.subscribe();
         self.tasks.push(tokio::spawn(serve::run(listener, self.host.clone(), stopped)));
+    }
+
+    /// A connection within this process, without TLS and without a port, for HTTP/1.1 or HTTP/2. Whoever has it is an admin.
+    pub fn connect(&self) -> DuplexStream {
+        serve::connect(&self.host, self.stop.subscribe())
     }
 
     /// What an agent needs that runs pods as the node of a name: its identity towards the API, which it reaches at `api`,

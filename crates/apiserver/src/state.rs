@@ -1,7 +1,5 @@
 //! What the server knows: all that requests read and change. It knows nothing of requests.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use tokio::sync::watch;
 
 use crate::admission::ledger::SharedLedger;
@@ -53,12 +51,6 @@ impl State {
 
     /// Unix time in seconds.
     pub fn now(&self) -> i64 {
-        unix_seconds()
+        self.config.clock.unix_seconds()
     }
-}
-
-/// Seconds since 1970.
-pub fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
