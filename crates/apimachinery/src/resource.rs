@@ -83,6 +83,10 @@ const FREE_FINALIZERS: &[&str] = &[
     "ValidatingWebhookConfiguration",
 ];
 
+/// Kinds whose hash says that the API stores them in an older version.
+const HASHED_AS_BETA: &[&str] =
+    &["CustomResourceDefinition", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"];
+
 /// What discovery shows of a kind that is going.
 const ENDING_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "watch"];
 
@@ -161,7 +165,8 @@ impl Resource {
         if !self.verbs.contains(&"watch") {
             return None;
         }
-        let own = (self.group.as_ref(), self.version.as_ref());
+        let is_older = self.custom.is_none() && HASHED_AS_BETA.contains(&&*self.kind);
+        let own = (self.group.as_ref(), if is_older { "v1beta1" } else { self.version.as_ref() });
         let (group, version) =
             self.stored_as.as_ref().map_or(own, |stored| (stored.group(), stored.version()));
         Some(storage_version_hash(group, version, &self.kind))

@@ -1,7 +1,9 @@
 //! Tables and partial objects: what `kubectl get` and metadata-only clients ask for.
 
+use std::borrow::Borrow;
+
 use everynode_model::access::Read;
-use everynode_model::{Object, Value};
+use everynode_model::{Object, Value, encode};
 
 use crate::resource::Resource;
 
@@ -45,15 +47,33 @@ pub fn of_object(
     table(resource, Value::Object(metadata), [object].into_iter(), include, with_columns, now)
 }
 
-/// A table of a list. `metadata` is that of the list (resourceVersion, continue, remainingItemCount).
-pub fn of_list<'a>(
+/// A table of a list, encoded row by row: a large one is never there as a whole but in its bytes. `metadata` is that of
+/// the list (resourceVersion, continue, remainingItemCount).
+pub fn of_list<V: Borrow<Value>>(
     resource: &Resource,
     metadata: Value,
-    objects: impl Iterator<Item = &'a Value>,
+    objects: impl Iterator<Item = V>,
     include: IncludeObject,
     now: i64,
-) -> Value {
-    table(resource, metadata, objects, include, true, now)
+) -> Vec<u8> {
+    let mut table = head("Table", metadata);
+    table.insert("columnDefinitions".into(), resource.rules.column_definitions().into());
+    encoded(table, "rows", objects.map(|object| row(resource, object.borrow(), include, now)))
+}
+
+/// The fields of an object, and behind them a list, each element of which is made and written in its turn.
+fn encoded(fields: Object, list: &str, elements: impl Iterator<Item = Value>) -> Vec<u8> {
+    let mut out = encode::to_vec(&Value::Object(fields));
+    out.pop();
+    out.extend_from_slice(format!(",\"{list}\":[").as_bytes());
+    for (index, element) in elements.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&encode::to_vec(&element));
+    }
+    out.extend_from_slice(b"]}");
+    out
 }
 
 fn table<'a>(
@@ -102,13 +122,12 @@ pub fn partial(resource: &Resource, object: &Value) -> Value {
     Value::Object(head("PartialObjectMetadata", metadata))
 }
 
-/// The `PartialObjectMetadataList` of a list. `metadata` is that of the list.
-pub fn partial_list<'a>(
+/// The `PartialObjectMetadataList` of a list, encoded as [`of_list`] is. `metadata` is that of the list.
+pub fn partial_list<V: Borrow<Value>>(
     resource: &Resource,
     metadata: Value,
-    objects: impl Iterator<Item = &'a Value>,
-) -> Value {
-    let mut list = head("PartialObjectMetadataList", metadata);
-    list.insert("items".into(), objects.map(|object| partial(resource, object)).collect());
-    Value::Object(list)
+    objects: impl Iterator<Item = V>,
+) -> Vec<u8> {
+    let list = head("PartialObjectMetadataList", metadata);
+    encoded(list, "items", objects.map(|object| partial(resource, object.borrow())))
 }

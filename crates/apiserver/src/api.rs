@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everynode_apimachinery::status::Status;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 
 use crate::audit::Audit;
@@ -68,7 +68,7 @@ impl Api {
             }
             Err(refused) => Err(refused),
         };
-        answered.unwrap_or_else(|status| refuse(&status))
+        answered.unwrap_or_else(|status| body::refusal(&status))
     }
 
     /// Lets a request pass that its user may make; what is public anybody may ask for.
@@ -86,14 +86,4 @@ impl Api {
         authz::authorize(&self.state, &user, attributes)?;
         Ok(user)
     }
-}
-
-/// A refusal as a response.
-fn refuse(status: &Status) -> Response<Body> {
-    let mut response = body::json(status.code(), &status.to_value());
-    let retry = status.details.as_ref().and_then(|details| details.get("retryAfterSeconds")?.as_u64());
-    if let Some(seconds) = retry {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::intercept::{Interceptor, WallClock};
 use crate::kubelet::KubeletConnector;
+use crate::metrics::MoreFigures;
 use crate::usage::UsageSource;
 
 /// Where objects live.
@@ -55,6 +56,8 @@ pub struct Config {
     pub kubelet_streams: usize,
     /// Who knows what nodes and pods use; without, `metrics.k8s.io` is not served.
     pub usage: Option<Arc<dyn UsageSource>>,
+    /// Who knows the figures of what runs beside the server.
+    pub figures: Option<Arc<dyn MoreFigures>>,
     /// Where every request is taken down, one line of JSON each; `None` takes nothing down.
     pub audit_log: Option<PathBuf>,
     /// By which objects are stamped, and get old.
@@ -85,6 +88,7 @@ impl Default for Config {
             kubelet_connector: KubeletConnector::default(),
             kubelet_streams: 1_000,
             usage: None,
+            figures: None,
             audit_log: None,
             clock: WallClock::default(),
             interceptor: None,

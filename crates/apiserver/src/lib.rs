@@ -85,6 +85,7 @@ pub use http::body::{Body, BodyError};
 pub use http::read_head;
 pub use intercept::{Asked, Interceptor, WallClock};
 pub use kubelet::{KubeletConnector, KubeletStream, Opening};
+pub use metrics::MoreFigures;
 pub use pki::{PkiError, SERVICE_ADDRESS};
 pub use server::{Error, NodeCredentials, Server};
 pub use store::{BackendError, LeftOut, OnDamage};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use everynode_apimachinery::resource::Resource;
+use futures::future::BoxFuture;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::family::Family;
@@ -56,6 +57,15 @@ impl EncodeMetric for Counter {
         Self::TYPE
     }
 }
+
+/// Knows the figures of what runs beside the server. They are shown with its own.
+pub trait MoreFigures: fmt::Debug + Send + Sync {
+    /// All figures, in the text format of Prometheus.
+    fn text(&self) -> BoxFuture<'_, String>;
+}
+
+/// The media type of that format.
+pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What a server counts.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ use crate::http::body::{self, Body, header_text};
 use crate::http::query::Query;
 use crate::http::target::{self, GroupVersion, Target, Unknown};
 use crate::http::verb::Verb;
-use crate::metrics::RequestLabels;
+use crate::metrics::{RequestLabels, TEXT_FORMAT};
 use crate::state::State;
 use crate::store::TableId;
 use crate::tokens;
@@ -54,7 +54,7 @@ impl Router {
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
         match parts.as_slice() {
             ["livez" | "readyz" | "healthz", ..] => Ok(body::text(200, "ok")),
-            ["metrics"] => Ok(body::text(200, self.metrics())),
+            ["metrics"] => Ok(body::respond(200, TEXT_FORMAT, self.metrics().await)),
             ["api", version, _, ..] => {
                 let at = GroupVersion { group: "", version };
                 self.resource(client, request, at, &segments[2..]).await
@@ -71,9 +71,14 @@ impl Router {
         }
     }
 
-    fn metrics(&self) -> String {
+    async fn metrics(&self) -> String {
         let registry = self.state.catalog.registry();
-        self.state.metrics.text(&self.state.store, &registry, self.audit.as_ref().map(Audit::counters))
+        let audit = self.audit.as_ref().map(Audit::counters);
+        let mut text = self.state.metrics.text(&self.state.store, &registry, audit);
+        if let Some(others) = &self.state.config.figures {
+            text.push_str(&others.text().await);
+        }
+        text
     }
 
     /// Answers a request about a resource, and counts it.
@@ -94,9 +99,18 @@ impl Router {
         let (resource, subresource) =
             (target.resource.clone(), target.subresource.clone().unwrap_or_default());
         let answered = self.carry_out(client, request, target, query, verb).await;
+        let answered = match (answered, &resource.deprecation) {
+            // A refusal says so too.
+            (Err(status), Some(deprecation)) => {
+                let mut response = body::refusal(&status);
+                body::add_warnings(response.headers_mut(), std::slice::from_ref(deprecation));
+                Ok(response)
+            }
+            (answered, _) => answered,
+        };
         let code = answered.as_ref().map_or_else(Status::code, |response| response.status().as_u16());
         self.state.metrics.count(&RequestLabels {
-            verb: verb.name(),
+            verb: verb.metric_name(),
             group: resource.group.to_string(),
             version: resource.version.to_string(),
             resource: resource.plural.to_string(),
@@ -182,7 +196,10 @@ struct Head {
 
 impl Head {
     fn read(headers: &HeaderMap, target: Target, query: Query) -> Result<Head, Status> {
-        let form = Form::negotiate(header_text(headers, header::ACCEPT))?;
+        let accept = header_text(headers, header::ACCEPT);
+        // What is only sent, such as a review, has no rows.
+        let has_rows = target.resource.verbs.contains(&"get");
+        let form = if has_rows { Form::negotiate(accept)? } else { Form::negotiate_whole(accept)? };
         let content_type = header_text(headers, header::CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
         let table = target.table.unwrap_or(NO_TABLE);

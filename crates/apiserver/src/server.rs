@@ -27,7 +27,7 @@ use crate::store::{Backend, BackendError, Durable, LeftOut, Memory, Store};
 use crate::tls;
 use crate::tokens::Key;
 use crate::upkeep::definitions::Definitions;
-use crate::upkeep::{aggregation, bootstrap, certificates, quotas, sweeper, token_secrets};
+use crate::upkeep::{aggregation, bootstrap, certificates, own_service, quotas, sweeper, token_secrets};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +145,7 @@ impl Server {
             tokio::spawn(serve::run(listener, host.clone(), stopped.clone())),
             tokio::spawn(sweeper::run(state.clone(), stopped.clone())),
             tokio::spawn(quotas::run(state.clone(), stopped.clone())),
+            tokio::spawn(own_service::run(state.clone(), stopped.clone())),
             tokio::spawn(token_secrets::run(state.clone(), stopped.clone())),
             tokio::spawn(aggregation::run(state.clone(), stopped.clone())),
             tokio::spawn(certificates::run(state.clone(), stopped.clone())),

@@ -85,18 +85,17 @@ pub fn list<'a>(
     if shape.view == View::Object {
         return with_line_feed(plain_list(resource, items, &metadata));
     }
-    let decoded: Vec<Value> = items.map(|stored| decode(resource, stored.bytes())).collect();
-    let shown = match shape.view {
-        View::Table => table::of_list(resource, metadata, decoded.iter(), shape.include, shape.now),
-        _ => table::partial_list(resource, metadata, decoded.iter()),
-    };
-    with_line_feed(encode::to_vec(&shown))
+    let decoded = items.map(|stored| decode(resource, stored.bytes()));
+    with_line_feed(match shape.view {
+        View::Table => table::of_list(resource, metadata, decoded, shape.include, shape.now),
+        _ => table::partial_list(resource, metadata, decoded),
+    })
 }
 
 /// A list of items that are not stored, without kind and apiVersion of their own, encoded.
 pub fn unstored_list(resource: &Resource, items: Vec<Value>, shape: Shape) -> Vec<u8> {
     let metadata = Value::Object(Object::new());
-    let shown = match shape.view {
+    with_line_feed(match shape.view {
         View::Table => table::of_list(resource, metadata, items.iter(), shape.include, shape.now),
         View::Metadata => table::partial_list(resource, metadata, items.iter()),
         View::Object => {
@@ -105,10 +104,9 @@ pub fn unstored_list(resource: &Resource, items: Vec<Value>, shape: Shape) -> Ve
             list.insert("apiVersion".into(), resource.api_version().into());
             list.insert("metadata".into(), metadata);
             list.insert("items".into(), items.into());
-            Value::Object(list)
+            encode::to_vec(&Value::Object(list))
         }
-    };
-    with_line_feed(encode::to_vec(&shown))
+    })
 }
 
 fn plain_list<'a>(

@@ -361,10 +361,14 @@ async fn a_kubelet_reaches_its_own_node_and_what_its_pods_refer_to_and_nothing_e
         ("list", " services"),
         ("create", " events default"),
         ("create", "authorization.k8s.io subjectaccessreviews"),
+        ("create", "resource.k8s.io resourceslices"),
     ] {
         assert!(may(verb, at(what)).await, "{verb}{what} is allowed");
     }
     for (verb, what) in [
+        ("get", "resource.k8s.io resourceslices  x"),
+        ("list", "resource.k8s.io resourceslices"),
+        ("get", "resource.k8s.io resourceclaims default c"),
         ("get", " nodes  m"),
         ("list", " nodes"),
         ("delete", " nodes  n"),

@@ -111,6 +111,25 @@ impl Program {
     }
 }
 
+/// Whether an expression can be read, knows no values but those of these names, and may come to true or false. What the
+/// values are, and which functions there are, is not looked at.
+///
+/// # Errors
+/// What is wrong with it, in the words of a refusal.
+pub fn check_condition(text: &str, names: &[&str]) -> Result<(), String> {
+    let expr = parse::parse(text).map_err(|(column, why)| compilation(text, column, &why))?;
+    match names::free(&expr, &mut names.to_vec()) {
+        None => match names::literal_type(&expr) {
+            Some(other) => Err(format!("must evaluate to bool but got {other}")),
+            None => Ok(()),
+        },
+        Some(name) => {
+            let why = format!("undeclared reference to '{name}' (in container '')");
+            Err(compilation(text, text.find(name).map_or(1, |at| at + 1), &why))
+        }
+    }
+}
+
 /// What is wrong at a column of a text, which counts from 1.
 fn compilation(text: &str, column: usize, why: &str) -> String {
     let line = text.lines().next().unwrap_or_default();

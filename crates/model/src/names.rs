@@ -87,6 +87,20 @@ fn subdomain_rule() -> String {
     rule(what, SUBDOMAIN_RULE, &["example.com"])
 }
 
+/// A label of RFC 1035: lower case, and it begins with a letter.
+pub fn dns_1035_label(text: &str) -> Messages {
+    let middle = |byte| is_lower_alphanumeric(byte) || byte == b'-';
+    let mut messages = Vec::new();
+    if text.len() > 63 {
+        messages.push(at_most(63));
+    }
+    if !framed(text, is_lower_alphanumeric, middle) || !text.starts_with(|c: char| c.is_ascii_lowercase()) {
+        let what = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character";
+        messages.push(rule(what, "[a-z]([-a-z0-9]*[a-z0-9])?", &["my-name", "abc-123"]));
+    }
+    messages
+}
+
 /// A search domain: a subdomain whose parts may hold underscores.
 pub fn dns_search(text: &str) -> Messages {
     let is_part = |part: &str| {

@@ -6,6 +6,7 @@ use everynode_model::{Object, Value};
 use super::print;
 use super::row::{ROW, Row};
 use crate::rules::{Column, Rules, strategy};
+use crate::validate::{Errors, Path, admission};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {
@@ -65,6 +66,31 @@ impl Rules for WebhookConfiguration {
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
         strategy::raise_generation(new, old, new.get("webhooks") != old.get("webhooks"));
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let list = Path::root("webhooks");
+        for (index, webhook) in object.items("webhooks").iter().enumerate() {
+            let path = list.index(index);
+            let conditions = webhook.items("matchConditions");
+            admission::match_conditions(conditions, false, &path.child("matchConditions"), errors);
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        // What is stored already may stay.
+        if new.get("webhooks") != old.get("webhooks") {
+            self.validate_create(new, errors);
+        }
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let kind = new.text("kind");
+        let sentence = "everynode stores it and calls no webhooks";
+        match new.items("webhooks").is_empty() {
+            true => Vec::new(),
+            false => vec![format!("admissionregistration.k8s.io/v1 {kind}: {sentence}")],
+        }
     }
 
     fn columns(&self) -> &'static [Column] {

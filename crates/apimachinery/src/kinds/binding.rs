@@ -1,6 +1,10 @@
 //! Bindings of pods to nodes, and component statuses.
 
+use everynode_model::Value;
+
+use super::print;
 use super::row::{ROW, Row};
+use crate::rules::{Column, Rules};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {
@@ -19,6 +23,21 @@ pub(super) const RESOURCES: &[Row] = &[
         namespaced: false,
         verbs: &["get", "list"],
         type_name: "core.v1.ComponentStatus",
+        deprecation: Some("v1 ComponentStatus is deprecated in v1.19+"),
+        rules: &ComponentStatus,
         ..ROW
     },
 ];
+
+#[derive(Debug)]
+struct ComponentStatus;
+
+impl Rules for ComponentStatus {
+    fn columns(&self) -> &'static [Column] {
+        print::cluster::COMPONENT
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::cluster::component(object, now)
+    }
+}

@@ -182,9 +182,9 @@ fn versions(spec: &Value, errors: &mut Errors) {
     for (at, version) in versions.iter().enumerate() {
         let path = format!("spec.versions[{at}]");
         let name = version.text("name");
-        errors.all_invalid(&Path::root(&path).child("name"), name, dns_1035(name));
+        errors.all_invalid(&Path::root(&path).child("name"), name, names::dns_1035_label(name));
         if at == 0 {
-            errors.all_invalid(&Path::root("spec.version"), name, dns_1035(name));
+            errors.all_invalid(&Path::root("spec.version"), name, names::dns_1035_label(name));
         }
         if !version.flag("deprecated") && version.at("deprecationWarning").is_some() {
             let why = "can only be set for deprecated versions";
@@ -332,14 +332,15 @@ fn validate_names(spec: &Value, errors: &mut Errors) {
             "kind" | "listKind" => (text.to_lowercase(), "may have mixed case, but should otherwise match: "),
             _ => (text.to_owned(), ""),
         };
-        let messages = dns_1035(&checked).into_iter().map(|message| format!("{words}{message}")).collect();
+        let messages =
+            names::dns_1035_label(&checked).into_iter().map(|message| format!("{words}{message}")).collect();
         errors.all_invalid(&path, text, messages);
     }
     for field in ["shortNames", "categories"] {
         let path = path.child(field);
         for (at, name) in names.items(field).iter().enumerate() {
             let name = name.as_str().unwrap_or_default();
-            errors.all_invalid(&path.index(at), name, dns_1035(name));
+            errors.all_invalid(&path.index(at), name, names::dns_1035_label(name));
         }
     }
     let kind = names.text("kind");
@@ -393,24 +394,4 @@ fn stored_versions(object: &Value, errors: &mut Errors) {
             errors.invalid(path, shown.clone(), &format!("must have the storage version {name}"));
         }
     }
-}
-
-fn dns_1035(text: &str) -> Vec<String> {
-    const MAX_BYTES: usize = 63;
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let mut messages = Vec::new();
-    if text.len() > MAX_BYTES {
-        messages.push(format!("must be no more than {MAX_BYTES} bytes"));
-    }
-    let is_label =
-        text.chars().all(fits) && text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.ends_with('-');
-    if !is_label {
-        messages.push(
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
-             character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
-             validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
-                .into(),
-        );
-    }
-    messages
 }

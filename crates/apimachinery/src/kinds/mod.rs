@@ -6,8 +6,12 @@ use std::sync::{Arc, LazyLock};
 
 use crate::resource::Resource;
 
+mod address;
 mod admission;
+mod admission_policy;
+mod api_service;
 mod autoscaling;
+mod autoscaling_v1;
 mod batch;
 mod binding;
 mod certificate;
@@ -15,7 +19,9 @@ mod config;
 mod controller_revision;
 mod custom_resource_definition;
 mod daemon_set;
+mod device;
 mod event;
+mod flow_control;
 mod gated;
 mod lease;
 mod namespace;
@@ -38,13 +44,18 @@ mod usage;
 mod volume;
 mod workload;
 
+pub use autoscaling_v1::scale;
 pub use scheduling::SYSTEM_PRIORITIES;
 pub use usage::METRICS;
 
 static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
     let rows = [
+        address::RESOURCES,
         admission::RESOURCES,
+        admission_policy::RESOURCES,
+        api_service::RESOURCES,
         autoscaling::RESOURCES,
+        autoscaling_v1::RESOURCES,
         batch::RESOURCES,
         binding::RESOURCES,
         certificate::RESOURCES,
@@ -52,7 +63,9 @@ static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
         controller_revision::RESOURCES,
         custom_resource_definition::RESOURCES,
         daemon_set::RESOURCES,
+        device::RESOURCES,
         event::RESOURCES,
+        flow_control::RESOURCES,
         lease::RESOURCES,
         namespace::RESOURCES,
         networking::RESOURCES,

@@ -12,7 +12,9 @@ use super::{gated, print, spread_keys};
 use crate::defaults;
 use crate::resource::{READ_WRITE, Subresource};
 use crate::rules::{Column, Rules, strategy};
-use crate::validate::{Errors, Path, Report, meta, pod_resize, pod_spec, pod_update, warnings};
+use crate::validate::{
+    Errors, Path, Report, meta, pod_ephemeral, pod_resize, pod_spec, pod_update, warnings,
+};
 
 pub(super) const RESOURCES: &[Row] = &[Row {
     kind: "Pod",
@@ -90,6 +92,12 @@ impl Rules for Pod {
         strategy::raise_generation(new, old, is_changed);
     }
 
+    fn prepare_ephemeral_containers(&self, new: &mut Value, old: &Value) {
+        *new = pod_ephemeral::with_ephemeral(new, old);
+        gated::take_out(new.get_mut("spec"), old.get("spec"));
+        strategy::raise_generation(new, old, new.get("spec") != old.get("spec"));
+    }
+
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
         spec(object, errors);
         let path = Path::root("spec");
@@ -135,6 +143,11 @@ impl Rules for Pod {
             errors.invalid(Path::root("spec"), class, message);
         }
         pod_resize::check(new, old, errors);
+    }
+
+    fn validate_ephemeral_containers(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        spec(new, errors);
+        pod_ephemeral::check(new, old, errors);
     }
 
     fn columns(&self) -> &'static [Column] {

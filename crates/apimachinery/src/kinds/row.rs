@@ -26,6 +26,7 @@ pub(super) struct Row {
     pub stored_as: Option<fn() -> Arc<dyn StoredAs>>,
     pub create_on_update: bool,
     pub unconditional_update: bool,
+    pub deprecation: Option<&'static str>,
     pub rules: &'static dyn Rules,
 }
 
@@ -51,7 +52,7 @@ impl From<&Row> for Resource {
             create_on_update: row.create_on_update,
             unconditional_update: row.unconditional_update,
             rules: RulesRef::BuiltIn(row.rules),
-            deprecation: None,
+            deprecation: row.deprecation.map(str::to_owned),
             is_ending: false,
             custom: None,
         }
@@ -79,6 +80,7 @@ pub(super) const ROW: Row = Row {
     stored_as: None,
     create_on_update: false,
     unconditional_update: true,
+    deprecation: None,
     rules: &Plain,
 };
 

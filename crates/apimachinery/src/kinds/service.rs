@@ -21,6 +21,7 @@ pub(super) const RESOURCES: &[Row] = &[
         short_names: &["ep"],
         type_name: "core.v1.Endpoints",
         create_on_update: true,
+        deprecation: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
         rules: &Endpoints,
         ..ROW
     },

@@ -65,6 +65,17 @@ pub(super) const RESOURCES: &[Row] = &[
         rules: &VolumeAttachment,
         ..ROW
     },
+    Row {
+        group: "storage.k8s.io",
+        kind: "VolumeAttributesClass",
+        plural: "volumeattributesclasses",
+        singular: "volumeattributesclass",
+        short_names: &["vac"],
+        namespaced: false,
+        type_name: "storage.v1.VolumeAttributesClass",
+        rules: &VolumeAttributesClass,
+        ..ROW
+    },
 ];
 
 #[derive(Debug)]
@@ -141,14 +152,7 @@ impl Rules for StorageClass {
     }
 
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
-        let provisioner = object.text("provisioner");
-        let path = Path::root("provisioner");
-        if provisioner.is_empty() {
-            errors.required(path, "");
-        } else {
-            let lower = provisioner.to_lowercase();
-            errors.all_invalid(&path, &lower, names::qualified_name(&lower));
-        }
+        provisioner(object.text("provisioner"), &Path::root("provisioner"), errors);
         let choices = [
             ("reclaimPolicy", ["Delete", "Retain"]),
             ("volumeBindingMode", ["Immediate", "WaitForFirstConsumer"]),
@@ -172,6 +176,61 @@ impl Rules for StorageClass {
 
     fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
         print::storage::class(object, now)
+    }
+}
+
+/// Who makes volumes.
+fn provisioner(name: &str, path: &Path<'_>, errors: &mut Errors) {
+    if name.is_empty() {
+        errors.required(path, "");
+    } else {
+        let lower = name.to_lowercase();
+        errors.all_invalid(path, &lower, names::qualified_name(&lower));
+    }
+}
+
+#[derive(Debug)]
+struct VolumeAttributesClass;
+
+/// Parameters of a class, and the bytes of all.
+const MAX_PARAMETERS: usize = 512;
+const MAX_PARAMETERS_BYTES: usize = 256 << 10;
+
+impl Rules for VolumeAttributesClass {
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        provisioner(object.text("driverName"), &Path::root("driverName"), errors);
+        let (count, path) = (object.entries("parameters").count(), "parameters");
+        let bytes: usize = object
+            .entries("parameters")
+            .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len))
+            .sum();
+        if count == 0 {
+            errors.required(path, "must contain at least one key/value pair");
+        } else if count > MAX_PARAMETERS {
+            errors.push(FieldError::too_long(path, MAX_PARAMETERS));
+        } else if bytes > MAX_PARAMETERS_BYTES {
+            errors.push(FieldError::too_long(path, MAX_PARAMETERS_BYTES));
+        }
+        if object.entries("parameters").any(|(key, _)| key.is_empty()) {
+            errors.invalid(path, "", "field can not be empty.");
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        for field in ["driverName", "parameters"] {
+            if new.at(field) != old.at(field) {
+                errors.forbidden(field, &format!("updates to {field} are forbidden."));
+            }
+        }
+        self.validate_create(new, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        print::storage::ATTRIBUTES_CLASS
+    }
+
+    fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
+        print::storage::attributes_class(object, now)
     }
 }
 

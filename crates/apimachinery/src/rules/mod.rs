@@ -57,6 +57,11 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
         *new = old.clone();
     }
 
+    /// Takes over from `old` all but what the ephemeralcontainers subresource of pods may change.
+    fn prepare_ephemeral_containers(&self, new: &mut Value, old: &Value) {
+        *new = old.clone();
+    }
+
     /// Adds what a deletion has to wait for. Runs when the object is first deleted.
     fn prepare_delete(&self, _object: &mut Value) {}
 
@@ -74,6 +79,9 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
 
     /// Checks an update of the resize subresource.
     fn validate_resize(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}
+
+    /// Checks an update of the ephemeralcontainers subresource.
+    fn validate_ephemeral_containers(&self, _new: &Value, _old: &Value, _errors: &mut Vec<FieldError>) {}
 
     /// Sentences for the `Warning` header. `old` is absent on create.
     fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {

@@ -165,6 +165,7 @@ struct Schema {
 const SOURCES: &[&str] = &[
     include_str!("../../schema/admissionregistration.v1.schema"),
     include_str!("../../schema/apiextensions.v1.schema"),
+    include_str!("../../schema/apiregistration.v1.schema"),
     include_str!("../../schema/apps.v1.schema"),
     include_str!("../../schema/authentication.v1.schema"),
     include_str!("../../schema/authorization.v1.schema"),
@@ -176,12 +177,14 @@ const SOURCES: &[&str] = &[
     include_str!("../../schema/core.v1.schema"),
     include_str!("../../schema/discovery.v1.schema"),
     include_str!("../../schema/events.v1.schema"),
+    include_str!("../../schema/flowcontrol.v1.schema"),
     include_str!("../../schema/meta.v1.schema"),
     include_str!("../../schema/metrics.v1beta1.schema"),
     include_str!("../../schema/networking.v1.schema"),
     include_str!("../../schema/node.v1.schema"),
     include_str!("../../schema/policy.v1.schema"),
     include_str!("../../schema/rbac.v1.schema"),
+    include_str!("../../schema/resource.v1.schema"),
     include_str!("../../schema/scheduling.v1.schema"),
     include_str!("../../schema/storage.v1.schema"),
 ];

@@ -180,6 +180,12 @@ impl Status {
         Status::with_details(Reason::NotAcceptable, message, Object::new())
     }
 
+    /// A form of a representation, such as a table, that there is not. `accepted` lists the media types that are read.
+    pub fn no_such_form(accepted: &[&str]) -> Status {
+        let message = format!("only the following media types are accepted: {}", accepted.join(", "));
+        Status::new(Reason::NotAcceptable, message)
+    }
+
     /// A body of a media type that the server does not read. `accepted` lists those that it does.
     pub fn unsupported_media_type(accepted: &[&str]) -> Status {
         let message = format!(

@@ -2,6 +2,7 @@
 //!
 //! The order of checks is the API's, because clients see all mistakes of an object in one message.
 
+pub(crate) mod admission;
 pub(crate) mod claim;
 pub(crate) mod container;
 pub(crate) mod container_list;
@@ -9,6 +10,7 @@ pub(crate) mod env;
 pub(crate) mod internal;
 pub mod meta;
 mod path;
+pub(crate) mod pod_ephemeral;
 pub(crate) mod pod_resize;
 pub(crate) mod pod_spec;
 pub(crate) mod pod_update;

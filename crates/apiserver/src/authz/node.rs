@@ -77,6 +77,14 @@ pub fn allows(state: &State, node: &str, asked: &Attributes) -> bool {
         ("", "serviceaccounts", "token") => verb == "create" && needs(Wanted::ServiceAccount),
         ("coordination.k8s.io", "leases", "") => namespace == LEASES && keeps(verb, is_own()),
         ("storage.k8s.io", "csinodes", "") => keeps(verb, is_own()),
+        ("resource.k8s.io", "resourceslices", "") => match verb {
+            "create" => true,
+            "list" | "watch" | "deletecollection" => resource.fields.exact("spec.nodeName") == Some(node),
+            _ => publishes(state, node, name),
+        },
+        ("resource.k8s.io", "resourceclaims", "") => {
+            verb == "get" && pods_of(state, node, namespace).any(|pod| claims(&pod, name))
+        }
         _ => SHARED_RULES.iter().any(|rule| rule.allows(asked)),
     }
 }
@@ -164,6 +172,21 @@ fn needs_volume(state: &State, node: &str, name: &str) -> bool {
     pods_of(state, node, &claim("namespace")).any(|pod| refers_to(&pod, Wanted::Claim, &name))
 }
 
+/// Whether a slice has devices of the node.
+fn publishes(state: &State, node: &str, name: &str) -> bool {
+    let Some(table) = state.catalog.table_named("resource.k8s.io", "v1", "resourceslices") else {
+        return false;
+    };
+    state.store.get(table, "", name).is_some_and(|slice| slice.value().text("spec.nodeName") == node)
+}
+
+/// Whether a pod asks for devices by this claim, or by one that was made for it.
+fn claims(pod: &Value, name: &str) -> bool {
+    let lists = ["spec.resourceClaims", "status.resourceClaimStatuses"];
+    let mut named = lists.iter().flat_map(|list| pod.items(list));
+    !name.is_empty() && named.any(|claim| claim.text("resourceClaimName") == name)
+}
+
 /// Refuses what a kubelet may not create: what bears another name than its node's, and pods that are no mirrors of its
 /// own. Others may create what roles allow.
 ///
@@ -181,6 +204,9 @@ pub fn check_created(user: &User, row: &Row, object: &Value) -> Result<(), Statu
         }
         ("storage.k8s.io", "csinodes") if !is_own() => {
             refuse("can only access CSINode with the same name as the requesting node")
+        }
+        ("resource.k8s.io", "resourceslices") if object.text("spec.nodeName") != node => {
+            refuse("can only create ResourceSlice with the same NodeName as the requesting node")
         }
         ("", "pods") => {
             let annotations = object.at("metadata.annotations");

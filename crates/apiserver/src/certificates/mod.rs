@@ -166,7 +166,7 @@ pub fn right_for(resource: &Resource, part: Part) -> Option<&'static str> {
     match part {
         Part::Approval => Some("approve"),
         Part::Status => Some("sign"),
-        Part::Main | Part::Finalize | Part::Resize | Part::Anything => None,
+        Part::Main | Part::Finalize | Part::Resize | Part::EphemeralContainers | Part::Anything => None,
     }
     .filter(|_| is_request(resource))
 }

@@ -1,6 +1,5 @@
 //! A request about a resource, on its way.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use everynode_admission::convert_and_default;
@@ -11,7 +10,7 @@ use everynode_apimachinery::schema::Type;
 use everynode_apimachinery::status::Status;
 use everynode_apimachinery::table::IncludeObject;
 use everynode_model::{Value, encode};
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::Response;
 
 use crate::audit::Subject;
 use crate::authn::User;
@@ -163,25 +162,7 @@ impl Call<'_> {
     /// Answers with encoded bytes.
     pub fn answer(&self, code: u16, bytes: Vec<u8>) -> Response<Body> {
         let mut response = body::respond(code, self.form.content_type, bytes);
-        add_warnings(response.headers_mut(), &self.warnings);
+        body::add_warnings(response.headers_mut(), &self.warnings);
         response
-    }
-}
-
-/// Sentences in `Warning` headers are quoted; this many bytes of them are sent at most.
-const WARNING_BYTES: usize = 4_096;
-
-fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
-    let mut sent = 0;
-    let mut seen = HashSet::new();
-    for warning in warnings.iter().filter(|warning| seen.insert(warning.as_str())) {
-        sent += warning.len();
-        if sent > WARNING_BYTES {
-            return;
-        }
-        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
-            headers.append(header::WARNING, value);
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod call;
 mod change;
+mod components;
 pub mod connect;
 mod create;
 mod delete;
@@ -33,13 +34,13 @@ pub async fn answer(
     bytes: &[u8],
 ) -> Result<Response<Body>, Status> {
     let part = match subresource {
-        None if call.table == NO_TABLE && verb == Verb::Create => return reviews::create(call, bytes),
-        None if call.resource.group == METRICS => return usage::answer(call, verb).await,
+        None if call.table == NO_TABLE => return unstored(call, verb, bytes).await,
         None => Part::Main,
         Some("status") => Part::Status,
         Some("finalize") => Part::Finalize,
         Some("approval") => Part::Approval,
         Some("resize") => Part::Resize,
+        Some("ephemeralcontainers") => Part::EphemeralContainers,
         Some("scale") => return scale::subresource(call, verb, bytes).await,
         Some("token") => return token::create(call, bytes),
         Some(name) => return pods::subresource(call, verb, name, bytes).await,
@@ -58,5 +59,16 @@ pub async fn answer(
         Verb::Watch => watch(call),
         Verb::Delete => delete::delete(call, bytes).await,
         Verb::DeleteCollection => delete::delete_collection(call, bytes).await,
+    }
+}
+
+/// Answers a request about a resource that keeps nothing.
+async fn unstored(call: &mut Call<'_>, verb: Verb, bytes: &[u8]) -> Result<Response<Body>, Status> {
+    match (&*call.resource.plural, verb) {
+        _ if call.resource.group == METRICS => usage::answer(call, verb).await,
+        ("bindings", Verb::Create) => pods::bind_named(call, bytes).await,
+        ("componentstatuses", _) => components::answer(call, verb),
+        (_, Verb::Create) => reviews::create(call, bytes),
+        _ => Err(Status::method_not_allowed()),
     }
 }

@@ -7,8 +7,9 @@ use everynode_model::access::Read as _;
 use everynode_model::{Condition, Conditions, Object, Phase, Value, time};
 use http::Response;
 
-use super::Call;
+use super::create::ensure_namespace;
 use super::delete::options_of;
+use super::{Call, NO_TABLE};
 use crate::admission;
 use crate::http::body::{self, Body};
 use crate::http::query::{FieldValidation, WriteOptions};
@@ -27,9 +28,6 @@ pub async fn subresource(
     match (&*call.resource.plural, name, verb) {
         ("pods", "binding", Verb::Create) => bind(call, bytes).await,
         ("pods", "eviction", Verb::Create) => evict(call, bytes).await,
-        ("pods", "ephemeralcontainers", Verb::Get) => {
-            call.find().map(|stored| call.answer_stored(200, &stored))
-        }
         _ => Err(not_served(call, name)),
     }
 }
@@ -60,11 +58,26 @@ pub fn expected(
     Ok(Expected { group, version: "v1", kind, ty })
 }
 
+/// POST of `bindings`: puts the pod on a node that the body names.
+pub async fn bind_named(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
+    let pods = call.state.catalog.registry();
+    let pods = pods.find("", "v1", "pods").ok_or_else(Status::unknown_path)?;
+    (call.resource, call.table) = (pods.resource.clone(), pods.table.unwrap_or(NO_TABLE));
+    bind(call, bytes).await
+}
+
 /// POST of `pods/binding`: puts a pod on a node.
 async fn bind(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let expected = expected("", "Binding", "core.v1.Binding")?;
-    let binding = call.read_body(&expected, bytes, options.field_validation)?;
+    let mut binding = call.read_body(&expected, bytes, options.field_validation)?;
+    ensure_namespace(&mut binding, &call.resource, &call.namespace)?;
+    if call.name.is_empty() {
+        call.name = meta::text(&binding, "name").to_owned();
+        if call.name.is_empty() {
+            return Err(Status::bad_request("Name parameter required."));
+        }
+    }
     check_binding(&binding, &call.name)?;
     let node = binding.pointer("/target/name").and_then(Value::as_str).unwrap_or("").to_owned();
     let (name, now) = (call.name.clone(), call.now);
@@ -126,6 +139,10 @@ fn bound(pod: &Value, binding: &Value, name: &str, node: &str, now: i64) -> Resu
         merge_texts(&mut pod, binding, field);
     }
     set_condition(&mut pod, "PodScheduled", None, now);
+    if let Some(status) = pod.get_mut("status").and_then(Value::as_object_mut) {
+        // The node that a scheduler had in mind is known now.
+        status.shift_remove("nominatedNodeName");
+    }
     Ok(pod)
 }
 

@@ -2,6 +2,7 @@
 
 use everynode_apimachinery::custom::Scale;
 use everynode_apimachinery::decode::Body as Expected;
+use everynode_apimachinery::kinds;
 use everynode_apimachinery::resource::{Model, Resource};
 use everynode_apimachinery::schema::{self, Type};
 use everynode_apimachinery::status::Status;
@@ -10,7 +11,7 @@ use everynode_model::{Object, Value};
 use http::Response;
 
 use super::Call;
-use crate::http::body::{self, Body};
+use crate::http::body::Body;
 use crate::http::query::{FieldValidation, WriteOptions};
 use crate::http::verb::Verb;
 use crate::objects::change::{self, Change, Changed, Part};
@@ -23,7 +24,7 @@ pub async fn subresource(call: &mut Call<'_>, verb: Verb, bytes: &[u8]) -> Resul
         schema::type_named("autoscaling.v1.Scale").ok_or_else(|| Status::internal("no schema for Scale"))?;
     let current = view::decode(&call.resource, call.find()?.bytes());
     match verb {
-        Verb::Get => Ok(body::json(200, &scale_of(&call.resource, &current))),
+        Verb::Get => Ok(answer(call, scale_of(&call.resource, &current))),
         Verb::Update => {
             let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
             let expected = Expected { group: "autoscaling", version: "v1", kind: "Scale", ty };
@@ -67,7 +68,12 @@ async fn set(call: &Call<'_>, scale: &Value, dry_run: bool) -> Result<Response<B
         Changed::Stored(stored) => view::decode(&call.resource, stored.bytes()),
         Changed::Shown(object) => object,
     };
-    Ok(body::json(200, &scale_of(&call.resource, &object)))
+    Ok(answer(call, scale_of(&call.resource, &object)))
+}
+
+/// A scale in the form that is asked for.
+fn answer(call: &Call<'_>, scale: Value) -> Response<Body> {
+    call.answer(200, view::value(kinds::scale(), scale, call.shape()))
 }
 
 fn scale_of(resource: &Resource, object: &Value) -> Value {

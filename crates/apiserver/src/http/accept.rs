@@ -31,20 +31,45 @@ impl Form {
     pub const PLAIN: Form = Form { view: View::Object, content_type: "application/json" };
 
     /// Takes the first clause of an `Accept` header that can be served.
+    ///
+    /// # Errors
+    /// 406
     pub fn negotiate(accept: Option<&str>) -> Result<Form, Status> {
+        Form::first(accept, |_| true)
+    }
+
+    /// The same for what has neither table nor metadata.
+    ///
+    /// # Errors
+    /// 406
+    pub fn negotiate_whole(accept: Option<&str>) -> Result<Form, Status> {
+        Form::first(accept, |form| form.view == View::Object)
+    }
+
+    fn first(accept: Option<&str>, fits: fn(&Form) -> bool) -> Result<Form, Status> {
         let Some(accept) = accept.filter(|text| !text.trim().is_empty()) else { return Ok(Form::PLAIN) };
-        accept.split(',').find_map(clause).ok_or_else(|| Status::not_acceptable(AVAILABLE))
+        let mut forms = accept.split(',').filter_map(clause);
+        let is_known = |text: &str| media_type(text.split(';').next().unwrap_or_default().trim()).is_some();
+        forms.find(fits).ok_or_else(|| match accept.split(',').any(is_known) {
+            true => Status::no_such_form(AVAILABLE),
+            false => Status::not_acceptable(AVAILABLE),
+        })
+    }
+}
+
+/// The media type of the answer to a client that takes this one.
+fn media_type(accepted: &str) -> Option<&'static str> {
+    match accepted {
+        "application/json" | "*/*" | "application/*" => Some("application/json"),
+        // Every JSON text is a YAML text.
+        "application/yaml" => Some("application/yaml"),
+        _ => None,
     }
 }
 
 fn clause(text: &str) -> Option<Form> {
     let mut parts = text.split(';').map(str::trim);
-    let content_type = match parts.next()? {
-        "application/json" | "*/*" | "application/*" => "application/json",
-        // Every JSON text is a YAML text.
-        "application/yaml" => "application/yaml",
-        _ => return None,
-    };
+    let content_type = media_type(parts.next()?)?;
     let (mut shape, mut version, mut group) = ("", "", "");
     for parameter in parts {
         match parameter.split_once('=') {
@@ -83,5 +108,14 @@ mod tests {
         check("application/vnd.kubernetes.protobuf,application/json", Some(View::Object));
         check("application/vnd.kubernetes.protobuf", None);
         check("text/csv", None);
+    }
+
+    #[test]
+    fn what_has_no_table_is_not_shown_as_one() {
+        let check = |accept: &str, is_served: bool| {
+            assert_eq!(Form::negotiate_whole(Some(accept)).is_ok(), is_served, "{accept}");
+        };
+        check("application/json;as=Table;v=v1;g=meta.k8s.io", false);
+        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", true);
     }
 }

@@ -1,6 +1,9 @@
 //! Headers and bodies.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
+use everynode_apimachinery::status::Status;
 use everynode_model::{Value, encode};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -40,6 +43,35 @@ pub fn json(code: u16, value: &Value) -> Response<Body> {
 /// A plain text response.
 pub fn text(code: u16, message: impl Into<String>) -> Response<Body> {
     respond(code, "text/plain; charset=utf-8", message.into())
+}
+
+/// A refusal as a response.
+pub fn refusal(status: &Status) -> Response<Body> {
+    let mut response = json(status.code(), &status.to_value());
+    let retry = status.details.as_ref().and_then(|details| details.get("retryAfterSeconds")?.as_u64());
+    if let Some(seconds) = retry {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Sentences in `Warning` headers are quoted; this many bytes of them are sent at most.
+const WARNING_BYTES: usize = 4_096;
+
+/// Adds sentences as `Warning` headers, each once.
+pub fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
+    let mut sent = 0;
+    let mut seen = HashSet::new();
+    for warning in warnings.iter().filter(|warning| seen.insert(warning.as_str())) {
+        sent += warning.len();
+        if sent > WARNING_BYTES {
+            return;
+        }
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            headers.append(header::WARNING, value);
+        }
+    }
 }
 
 /// The plain 404 of a path that nobody serves.

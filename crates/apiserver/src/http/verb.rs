@@ -64,6 +64,20 @@ impl Verb {
         }
     }
 
+    /// The name of the verb in figures: that of the method, where the API has no name of its own.
+    pub fn metric_name(self) -> &'static str {
+        match self {
+            Verb::Create => "POST",
+            Verb::Get => "GET",
+            Verb::List => "LIST",
+            Verb::Watch => "WATCH",
+            Verb::Update => "PUT",
+            Verb::Patch => "PATCH",
+            Verb::Delete => "DELETE",
+            Verb::DeleteCollection => "DELETECOLLECTION",
+        }
+    }
+
     /// The name of the verb in discovery.
     pub fn name(self) -> &'static str {
         match self {

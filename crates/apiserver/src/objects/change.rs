@@ -29,6 +29,8 @@ pub enum Part {
     Approval,
     /// How much cpu and memory the containers of a pod ask for and may use.
     Resize,
+    /// The ephemeral containers of a pod.
+    EphemeralContainers,
     /// Anything; for the server's own changes, which are not checked again.
     Anything,
 }
@@ -168,6 +170,7 @@ fn complete(
         Part::Finalize => keep_all_but_finalizers(new, old),
         Part::Approval => keep_all_but_conditions(new, old),
         Part::Resize => resource.rules.prepare_resize(new, old),
+        Part::EphemeralContainers => resource.rules.prepare_ephemeral_containers(new, old),
         Part::Main | Part::Anything => resource.rules.prepare_update(new, old),
     }
     if meta::text(new, "uid").is_empty() {
@@ -191,6 +194,7 @@ fn complete(
     match part {
         Part::Status => resource.rules.validate_status_update(new, old, &mut errors),
         Part::Resize => resource.rules.validate_resize(new, old, &mut errors),
+        Part::EphemeralContainers => resource.rules.validate_ephemeral_containers(new, old, &mut errors),
         _ => resource.rules.validate_update(new, old, &mut errors),
     }
     if !errors.is_empty() {

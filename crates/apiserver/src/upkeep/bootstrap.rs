@@ -3,7 +3,7 @@
 use everynode_admission::convert_and_default;
 use everynode_apimachinery::decode::Decode as _;
 use everynode_apimachinery::status::Status;
-use everynode_model::{Object, Value, encode};
+use everynode_model::{Object, Value, encode, time};
 use serde_json::json;
 
 use super::{aggregation, roles};
@@ -44,15 +44,24 @@ pub async fn run(state: &State) -> Result<(), Status> {
     // All at once, so that a durable store commits them together.
     ensure_all(state, namespaces.chain(classes).chain(roles)).await?;
     aggregation::settle(state).await;
+    ensure_own_service(state).await?;
     let in_namespaces = [
-        (("", "services"), own_service()),
-        (("", "endpoints"), own_endpoints()),
-        (("discovery.k8s.io", "endpointslices"), own_endpoint_slice()),
         (("", "configmaps"), authentication(state)),
+        (("", "configmaps"), token_tracking(state)),
         ((GROUP, "roles"), roles::authentication_reader()),
         ((GROUP, "rolebindings"), roles::authentication_reader_binding()),
     ];
     ensure_all(state, in_namespaces.into_iter()).await
+}
+
+/// Makes the service `kubernetes` and its endpoints where they are not there.
+pub async fn ensure_own_service(state: &State) -> Result<(), Status> {
+    let objects = [
+        (("", "services"), own_service()),
+        (("", "endpoints"), own_endpoints()),
+        (("discovery.k8s.io", "endpointslices"), own_endpoint_slice()),
+    ];
+    ensure_all(state, objects.into_iter()).await
 }
 
 /// Creates what is not there, each with its group and the name of its resource.
@@ -69,6 +78,15 @@ fn authentication(state: &State) -> Value {
     json!({
         "metadata": { "name": roles::AUTHENTICATION, "namespace": "kube-system" },
         "data": { "client-ca-file": state.credentials.authority.certificate },
+    })
+}
+
+/// Since when the use of tokens in secrets could have been noted, for whoever cleans them up.
+fn token_tracking(state: &State) -> Value {
+    let now = time::format(state.now());
+    json!({
+        "metadata": { "name": "kube-apiserver-legacy-service-account-token-tracking", "namespace": "kube-system" },
+        "data": { "since": now.split('T').next() },
     })
 }
 

@@ -4,6 +4,7 @@ pub mod aggregation;
 pub mod bootstrap;
 pub mod certificates;
 pub mod definitions;
+pub mod own_service;
 pub mod quotas;
 mod roles;
 pub mod sweeper;

@@ -54,10 +54,15 @@ async fn tell(state: &State, resource: &Resource, tables: Tables) -> bool {
             let used = counted.used(&key.1);
             let how = Change::of(resource, tables.quotas, &namespace, &key.1);
             let mut told = |old: &Value| {
-                let used = used.iter().map(|(name, amount)| (name.clone(), amount.to_string().into()));
                 let mut new = old.clone();
                 let hard = old.pointer("/spec/hard").cloned().unwrap_or_else(|| json!({}));
-                new["status"] = json!({"hard": hard, "used": Value::Object(used.collect::<Object>())});
+                // What is not counted here a controller manager may count.
+                let others = old.pointer("/status/used").and_then(Value::as_object).into_iter().flatten();
+                let others = others.filter(|(name, _)| hard.get(name.as_str()).is_some());
+                let mut all: Object = others.map(|(name, amount)| (name.clone(), amount.clone())).collect();
+                all.extend(used.iter().map(|(name, amount)| (name.clone(), amount.to_string().into())));
+                all.sort_keys();
+                new["status"] = json!({"hard": hard, "used": all});
                 Ok(new)
             };
             match change::apply(state, &how, &mut told, &mut Vec::new()).await {

@@ -1,6 +1,8 @@
 //! A server on a random port and a plain client for it.
 #![allow(dead_code, missing_docs, reason = "each test file uses its own part")]
 
+pub mod recorded;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use everynode_model::Value;
 use everynode_model::access::Read;
 
-use super::cell::{AGE, NAME, age, name, or, since, text, typed, wide};
+use super::cell::{AGE, NAME, UNKNOWN, age, name, or, since, text, typed, wide};
 use crate::rules::Column;
 
 pub(in crate::kinds) const NAMESPACE: &[Column] = &[NAME, text("Status", "The status of the namespace"), AGE];
@@ -165,4 +165,44 @@ pub(in crate::kinds) const WEBHOOKS: &[Column] = &[
 
 pub(in crate::kinds) fn webhooks(object: &Value, now: i64) -> Vec<Value> {
     vec![name(object), object.items("webhooks").len().into(), age(object, now)]
+}
+
+pub(in crate::kinds) const API_SERVICE: &[Column] = &[
+    NAME,
+    text("Service", "The reference to the service that hosts this API endpoint."),
+    text("Available", "Whether this service is available."),
+    AGE,
+];
+
+pub(in crate::kinds) fn api_service(object: &Value, now: i64) -> Vec<Value> {
+    let service = object.at("spec.service").map_or_else(
+        || "Local".to_owned(),
+        |service| format!("{}/{}", service.text("namespace"), service.text("name")),
+    );
+    let conditions = object.items("status.conditions");
+    let available = conditions.iter().find(|condition| condition.text("type") == "Available");
+    let available = available.map_or_else(
+        || UNKNOWN.to_owned(),
+        |condition| {
+            let (status, reason) = (condition.text("status"), condition.text("reason"));
+            if status == "True" { status.to_owned() } else { format!("{status} ({reason})") }
+        },
+    );
+    vec![name(object), service.into(), available.into(), age(object, now)]
+}
+
+pub(in crate::kinds) const COMPONENT: &[Column] = &[
+    NAME,
+    text("Status", "Status of the component conditions"),
+    text("Message", "Message of the component conditions"),
+    text("Error", "Error of the component conditions"),
+];
+
+pub(in crate::kinds) fn component(object: &Value, _now: i64) -> Vec<Value> {
+    let conditions = object.items("conditions");
+    let Some(healthy) = conditions.iter().find(|condition| condition.text("type") == "Healthy") else {
+        return vec![name(object), "Unknown".into(), "".into(), "".into()];
+    };
+    let status = if healthy.text("status") == "True" { "Healthy" } else { "Unhealthy" };
+    vec![name(object), status.into(), healthy.text("message").into(), healthy.text("error").into()]
 }

@@ -6,8 +6,10 @@
 pub(super) mod access_control;
 mod cell;
 pub(super) mod cluster;
+pub(super) mod device;
 pub(super) mod network;
 pub(super) mod node;
 pub(super) mod pod;
+pub(super) mod policy;
 pub(super) mod storage;
 pub(super) mod workload;

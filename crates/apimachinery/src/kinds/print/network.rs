@@ -179,6 +179,31 @@ pub(in crate::kinds) fn network_policy(object: &Value, now: i64) -> Vec<Value> {
     vec![name(object), selector_text(object.at("spec.podSelector")).into(), age(object, now)]
 }
 
+pub(in crate::kinds) const IP_ADDRESS: &[Column] =
+    &[NAME, text("ParentRef", "The object that the address belongs to.")];
+
+pub(in crate::kinds) fn ip_address(object: &Value, now: i64) -> Vec<Value> {
+    let parent = object.at("spec.parentRef").unwrap_or(&Value::Null);
+    let resource = match parent.text("group") {
+        "" => parent.text("resource").to_lowercase(),
+        group => format!("{}.{group}", parent.text("resource")).to_lowercase(),
+    };
+    let shown = match (parent.text("namespace"), parent.text("name")) {
+        ("", "") => NONE.to_owned(),
+        ("", name) => format!("{resource}/{name}"),
+        (namespace, name) => format!("{resource}/{namespace}/{name}"),
+    };
+    // The API gives the age too, under no heading.
+    vec![name(object), shown.into(), age(object, now)]
+}
+
+pub(in crate::kinds) const SERVICE_CIDR: &[Column] = &[NAME, text("CIDRs", "The ranges of addresses."), AGE];
+
+pub(in crate::kinds) fn service_cidr(object: &Value, now: i64) -> Vec<Value> {
+    let ranges: Vec<&str> = object.items("spec.cidrs").iter().filter_map(Value::as_str).collect();
+    vec![name(object), ranges.join(",").into(), age(object, now)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -110,6 +110,13 @@ pub(in crate::kinds) fn class(object: &Value, now: i64) -> Vec<Value> {
     ]
 }
 
+pub(in crate::kinds) const ATTRIBUTES_CLASS: &[Column] =
+    &[NAME, text("DriverName", "The driver whose volumes have the attributes."), AGE];
+
+pub(in crate::kinds) fn attributes_class(object: &Value, now: i64) -> Vec<Value> {
+    vec![name(object), object.text("driverName").into(), age(object, now)]
+}
+
 pub(in crate::kinds) const DRIVER: &[Column] = &[
     NAME,
     typed("AttachRequired", "boolean", "Whether volumes are attached before they are mounted."),

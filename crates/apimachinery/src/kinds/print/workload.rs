@@ -1,8 +1,8 @@
 //! Workloads: daemon sets, deployments, replica sets, stateful sets, jobs and their history.
 
 use super::cell::{
-    AGE, CONTAINERS, IMAGES, NAME, NONE, UNSET, age, containers, labels, name, or, selector_text, since,
-    some_of, text, typed, unix_seconds, wide,
+    AGE, CONTAINERS, IMAGES, NAME, NONE, UNKNOWN, UNSET, age, containers, labels, name, or, selector_text,
+    since, some_of, text, typed, unix_seconds, wide,
 };
 use everynode_model::access::Read;
 use everynode_model::{Value, time};
@@ -301,7 +301,9 @@ pub(in crate::kinds) const AUTOSCALER: &[Column] = &[
 
 pub(in crate::kinds) fn autoscaler(object: &Value, now: i64) -> Vec<Value> {
     let target = object.at("spec.scaleTargetRef").unwrap_or(&Value::Null);
-    let targets: Vec<String> = object.items("spec.metrics").iter().map(metric_target).collect();
+    let current = object.items("status.currentMetrics");
+    let metrics = object.items("spec.metrics").iter().enumerate();
+    let targets: Vec<String> = metrics.map(|(at, metric)| metric_target(at, metric, current)).collect();
     let least = object.number_opt("spec.minReplicas").map_or(UNSET.to_owned(), |n| n.to_string());
     vec![
         name(object),
@@ -314,14 +316,61 @@ pub(in crate::kinds) fn autoscaler(object: &Value, now: i64) -> Vec<Value> {
     ]
 }
 
-/// The aim of one metric. Its present value is unknown, as nothing measures it here.
-fn metric_target(metric: &Value) -> String {
-    let resource = metric.text("resource.name");
-    let prefix = if resource.is_empty() { String::new() } else { format!("{resource}: ") };
-    match metric.number_opt("resource.target.averageUtilization") {
-        Some(percent) => format!("{prefix}<unknown>/{percent}%"),
-        None => format!("{prefix}<unknown>"),
+/// The aim of one metric, and how far it is. The API takes the present metric at the same place for it.
+fn metric_target(index: usize, metric: &Value, current: &[Value]) -> String {
+    let current = current.get(index);
+    let now = |kind: &str, field: &str| {
+        let value = current.and_then(|current| current.at(&format!("{kind}.current.{field}")));
+        value.map_or_else(|| UNKNOWN.to_owned(), scalar)
+    };
+    let (kind, averaged) = match metric.text("type") {
+        "Resource" => ("resource", false),
+        "ContainerResource" => ("containerResource", false),
+        "Pods" => {
+            return format!("{}/{}", now("pods", "averageValue"), metric.text("pods.target.averageValue"));
+        }
+        "Object" => ("object", true),
+        "External" => ("external", true),
+        _ => return "<unknown type>".to_owned(),
+    };
+    let source = metric.get(kind).unwrap_or(&Value::Null);
+    let average = source.text("target.averageValue");
+    if averaged {
+        return match average {
+            "" => format!("{}/{}", now(kind, "value"), source.text("target.value")),
+            average => format!("{}/{average} (avg)", now(kind, "averageValue")),
+        };
     }
+    let name = source.text("name");
+    match (average, source.number_opt("target.averageUtilization")) {
+        ("", percent) => {
+            let now = now(kind, "averageUtilization");
+            let now = if now == UNKNOWN { now } else { format!("{now}%") };
+            let aim = percent.map_or_else(|| "<auto>".to_owned(), |percent| format!("{percent}%"));
+            format!("{name}: {now}/{aim}")
+        }
+        (average, _) => format!("{name}: {}/{average}", now(kind, "averageValue")),
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+pub(in crate::kinds) const SCALE: &[Column] = &[
+    Column { format: "", ..NAME },
+    typed("Desired", "integer", "How many pods are wanted."),
+    typed("Available", "integer", "How many pods there are."),
+    AGE,
+];
+
+pub(in crate::kinds) fn scale(object: &Value, now: i64) -> Vec<Value> {
+    vec![
+        name(object),
+        object.number("spec.replicas").into(),
+        object.number("status.replicas").into(),
+        age(object, now),
+    ]
 }
 
 #[cfg(test)]
