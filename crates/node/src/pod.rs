@@ -3,16 +3,16 @@
 //! It is told what the API shows ([`PodMachine::observe`]) and that time has passed ([`PodMachine::wake`]), and
 //! answers with [`Effects`]. What the status should say at any moment is in [`PodMachine::status`].
 
+mod spec;
+
 use std::time::Duration;
 
 use everynode_client::Backoff;
 use everynode_model::{Phase, Pod, duration};
-use serde_json::value::RawValue;
 
-use crate::facts;
-use crate::faults::{PodFaults, Restarts};
-use crate::load::{Draw, uniform};
+use crate::faults::PodFaults;
 use crate::status::{ContainerView, StatusView, Timestamp};
+pub(crate) use spec::{Container, PodFacts, RestartPolicy, is_unpullable};
 
 /// The present: for durations, and for time stamps.
 #[derive(Debug, Clone, Copy)]
@@ -29,38 +29,6 @@ impl Now {
     fn after(self, delay: Duration) -> u64 {
         self.millis.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))
     }
-}
-
-/// What does not change while a pod lives, but for the generation and the resources of containers.
-#[derive(Debug)]
-pub(crate) struct PodFacts {
-    pub namespace: Box<str>,
-    pub name: Box<str>,
-    pub uid: Box<str>,
-    pub generation: i64,
-    pub init_containers: Box<[Container]>,
-    pub containers: Box<[Container]>,
-    pub restarts: RestartPolicy,
-    pub host_network: bool,
-    pub probe_delay: Duration,
-    pub prestop: Duration,
-}
-
-/// One container: its name, image and resources, and whether it is an init container that keeps running.
-#[derive(Debug)]
-pub(crate) struct Container {
-    pub name: Box<str>,
-    pub image: Box<str>,
-    pub sidecar: bool,
-    /// As the API shows them; none where they are empty.
-    pub resources: Option<Box<RawValue>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RestartPolicy {
-    Always,
-    OnFailure,
-    Never,
 }
 
 /// What the caller is to do now.
@@ -239,10 +207,35 @@ impl PodMachine {
         }
         if self.facts.generation != pod.metadata.generation {
             self.facts.generation = pod.metadata.generation;
-            let is_resized = self.facts.take_resources(pod);
-            effects.report |= is_resized && matches!(self.stage, Stage::Running { .. });
+            if self.facts.take_containers(pod) {
+                self.replace(now, &mut effects);
+            }
+            // The status says which generation it is about.
+            effects.report |= matches!(self.stage, Stage::Running { .. });
         }
         effects
+    }
+
+    /// The containers go on with other images.
+    fn replace(&mut self, now: Now, effects: &mut Effects) {
+        match self.stage {
+            Stage::Running { .. } => {
+                self.last_exit = Some(self.exit_now(0, now));
+                self.restart_count += 1;
+            }
+            Stage::CrashBackOff => self.restart_count += 1,
+            Stage::PullFailed { .. } => {}
+            _ => return,
+        }
+        self.ready_changed = now.wall;
+        self.pull_and_start(now, effects);
+    }
+
+    fn pull_and_start(&mut self, now: Now, effects: &mut Effects) {
+        match self.facts.cannot_be_pulled() {
+            Some(_) => self.pull_failed(1, now, effects),
+            None => self.start(now, effects),
+        }
     }
 
     /// The containers are ready, whatever the API shows.
@@ -283,10 +276,7 @@ impl PodMachine {
         }
         self.wake_at = None;
         match self.stage {
-            Stage::Starting => match self.facts.cannot_be_pulled() {
-                Some(_) => self.pull_failed(1, now, &mut effects),
-                None => self.start(now, &mut effects),
-            },
+            Stage::Starting => self.pull_and_start(now, &mut effects),
             Stage::PullFailed { attempts } => self.pull_failed(attempts + 1, now, &mut effects),
             Stage::Running { .. } => self.follow_plan(now, &mut effects),
             Stage::CrashBackOff => {
@@ -448,7 +438,8 @@ impl PodMachine {
             Stage::Starting => ("Pending", false, waiting("ContainerCreating", String::new())),
             Stage::PullFailed { attempts } => {
                 let image = self.facts.cannot_be_pulled().unwrap_or_default();
-                ("Pending", false, pull_failure(attempts, image))
+                let phase = if self.last_exit.is_some() { "Running" } else { "Pending" };
+                (phase, false, pull_failure(attempts, image))
             }
             Stage::Running { ready, .. } | Stage::Terminating { was_running: true, ready } => {
                 ("Running", ready, ContainerView::Running)
@@ -489,82 +480,6 @@ impl Effects {
         self.node_down |= other.node_down;
         self.note = other.note.or(self.note);
     }
-}
-
-impl PodFacts {
-    fn read(pod: &Pod<'_>) -> PodFacts {
-        let spec = &pod.spec;
-        let containers = facts::containers(spec.containers);
-        let probe_delay = containers.iter().filter_map(|c| c.readiness_probe.as_ref());
-        let prestop =
-            containers.iter().filter_map(|c| c.lifecycle.as_ref()?.pre_stop.as_ref()?.sleep.as_ref());
-        PodFacts {
-            namespace: (*pod.metadata.namespace).into(),
-            name: (*pod.metadata.name).into(),
-            uid: (*pod.metadata.uid).into(),
-            generation: pod.metadata.generation,
-            init_containers: facts::containers(spec.init_containers).iter().map(Container::read).collect(),
-            containers: containers.iter().map(Container::read).collect(),
-            restarts: match &*spec.restart_policy {
-                "Never" => RestartPolicy::Never,
-                "OnFailure" => RestartPolicy::OnFailure,
-                _ => RestartPolicy::Always,
-            },
-            host_network: spec.host_network,
-            probe_delay: seconds(probe_delay.map(|probe| probe.initial_delay_seconds).max()),
-            prestop: seconds(prestop.map(|sleep| sleep.seconds).max()),
-        }
-    }
-
-    /// How long the containers run until they end by chance, after so many restarts.
-    fn next_end(&self, restarts: Restarts, restart_count: u32) -> Duration {
-        let drawn = -uniform(Draw::new("end").of(&self.uid).number(restart_count.into())).ln();
-        let seconds = drawn / restarts.per_hour * 3_600.0;
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-    }
-
-    /// Takes over what the containers ask for now: they are given that at once. Returns whether it is something else.
-    fn take_resources(&mut self, pod: &Pod<'_>) -> bool {
-        let mut is_changed = false;
-        for (known, shown) in [
-            (&mut self.init_containers, pod.spec.init_containers),
-            (&mut self.containers, pod.spec.containers),
-        ] {
-            for (known, shown) in known.iter_mut().zip(&facts::containers(shown)) {
-                let resources = Container::read(shown).resources;
-                let before = known.resources.as_deref().map(RawValue::get);
-                is_changed |= before != resources.as_deref().map(RawValue::get);
-                known.resources = resources;
-            }
-        }
-        is_changed
-    }
-
-    /// The first image that cannot be pulled: one whose tag is `non-existent`.
-    pub(crate) fn cannot_be_pulled(&self) -> Option<&str> {
-        let mut images =
-            self.init_containers.iter().chain(&self.containers).map(|container| &*container.image);
-        images.find(|image| is_unpullable(image))
-    }
-}
-
-pub(crate) fn is_unpullable(image: &str) -> bool {
-    image.ends_with(":non-existent")
-}
-
-impl Container {
-    fn read(spec: &facts::ContainerSpec<'_>) -> Container {
-        Container {
-            name: (*spec.name).into(),
-            image: (*spec.image).into(),
-            sidecar: spec.restart_policy == "Always",
-            resources: spec.resources.filter(|one| one.get() != "{}").map(RawValue::to_owned),
-        }
-    }
-}
-
-fn seconds(count: Option<u32>) -> Duration {
-    Duration::from_secs(u64::from(count.unwrap_or(0)))
 }
 
 fn started_at(pod: &Pod<'_>) -> Option<Timestamp> {

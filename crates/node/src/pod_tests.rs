@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::faults::Restarts;
 
 fn now(seconds: u64) -> Now {
     let wall = Timestamp(1_700_000_000 + i64::try_from(seconds).unwrap());
@@ -337,5 +338,26 @@ fn a_pod_has_what_it_asks_for_and_is_resized_at_once() {
     assert_eq!(status["observedGeneration"], 2);
     bench.object["metadata"]["generation"] = 3.into();
     bench.observe(6);
-    assert!(!bench.effects.report, "nothing of it is shown");
+    assert!(bench.effects.report, "the status says which generation it is about");
+}
+
+#[test]
+fn a_container_that_gets_another_image_is_started_anew_with_it() {
+    let mut bench = Bench::plain(PodFaults::default());
+    let image = |bench: &mut Bench, image: &str, seconds: u64| {
+        bench.object["spec"]["containers"][0]["image"] = image.into();
+        let generation = bench.object["metadata"]["generation"].as_i64().unwrap();
+        bench.object["metadata"]["generation"] = (generation + 1).into();
+        bench.observe(seconds);
+        assert!(bench.effects.report);
+    };
+    bench.check("Running", true, "running", 0);
+    image(&mut bench, "app:2", 5);
+    bench.check("Running", true, "running", 1);
+    assert_eq!(bench.status()["containerStatuses"][0]["image"], "app:2");
+    assert_eq!(bench.status()["observedGeneration"], 2);
+    image(&mut bench, "app:non-existent", 6);
+    bench.check("Running", false, "ErrImagePull", 2);
+    image(&mut bench, "app:3", 7);
+    bench.check("Running", true, "running", 2);
 }
