@@ -1,6 +1,7 @@
 //! Garbage collection by owner references: when an owner is gone its dependents go too; foreground and orphan
 //! deletions wait for what they promise.
 
+mod circle;
 mod survey;
 
 use std::cmp::Reverse;
@@ -72,6 +73,8 @@ enum Ticket {
     Delete(Uid),
     /// The finalizer was taken out of the object.
     Finalize(Uid, &'static str),
+    /// The object does not keep its owners any more.
+    Unblock(Uid),
     /// The owners were taken out of the object as it was at this version.
     Strip(Uid, Vec<Uid>, Box<str>),
 }
@@ -262,8 +265,14 @@ impl Collector {
             let row = self.objects.get(dependent);
             row.is_some_and(|row| row.owners.iter().any(|one| one.uid == *owner && one.blocks))
         };
-        if !dependents.iter().any(blocks) {
+        let blocking: Vec<&Uid> = dependents.iter().filter(|dependent| blocks(dependent)).collect();
+        if blocking.is_empty() {
             self.let_go(owner, FOREGROUND);
+        }
+        for dependent in blocking {
+            if self.waits_for(owner, dependent) {
+                self.unblock(dependent);
+            }
         }
         for dependent in dependents {
             if self.objects.get(&dependent).is_some_and(|row| !row.deleting) {
@@ -563,6 +572,8 @@ impl Core for Collector {
                     self.enqueue(&uid);
                 }
             }
+            // The watch will show what came of it.
+            Some(Ticket::Unblock(uid)) => drop(self.changed(&uid, result, now)),
             Some(Ticket::Strip(uid, owners, version)) => {
                 match self.changed(&uid, result, now) {
                     true => self.stripped(&uid, &owners, &version),

@@ -96,12 +96,15 @@ impl Bench {
             told.push(match write.method.as_str() {
                 "GET" => format!("is {name} there"),
                 "DELETE" => format!("delete {name} {}", body["propagationPolicy"].as_str().unwrap()),
+                _ if is_unblocking(&body) => format!("{name} blocks nobody"),
                 _ => match body["metadata"].get("finalizers") {
                     Some(finalizers) => format!("finalizers of {name} {finalizers}"),
                     None => format!("strip {} from {name}", stripped(&body)),
                 },
             });
-            if write.method == Method::PATCH && body["metadata"].get("finalizers").is_none() {
+            if write.method == Method::PATCH && is_unblocking(&body) {
+                self.unblock(&name);
+            } else if write.method == Method::PATCH && body["metadata"].get("finalizers").is_none() {
                 self.strip(&name, stripped(&body));
             }
             self.collector.done(write.ticket, answer, self.now);
@@ -120,11 +123,27 @@ impl Bench {
         }
     }
 
+    /// As the API shows it when a patch has set `blockOwnerDeletion` to false.
+    fn unblock(&mut self, uid: &str) {
+        let Some((source, object)) = self.objects.get_mut(uid) else { return };
+        object["metadata"]["resourceVersion"] = "2".into();
+        for reference in object["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
+            reference["blockOwnerDeletion"] = false.into();
+        }
+        let (source, object) = (*source, object.clone());
+        self.show(source, &object, true);
+    }
+
     /// Lets all pauses of the collector pass.
     fn pass(&mut self) {
         self.now.millis += 60_000;
         self.collector.wake(self.now);
     }
+}
+
+/// Whether a patch lets owners go without the object.
+fn is_unblocking(body: &Value) -> bool {
+    body.as_array().is_some_and(|steps| steps[1]["op"] == "replace")
 }
 
 /// The owner that a patch takes out.
@@ -192,6 +211,32 @@ fn a_foreground_deletion_waits_for_what_blocks_it() {
         json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/y", "foregroundDeletion"]});
     bench.put(DAEMON_SET, "ds", &[], deleting);
     assert_eq!(bench.settle(), ["delete p Background", "finalizers of ds [\"x/y\"]"]);
+}
+
+/// Statement M2.
+#[test]
+fn a_circle_of_owners_that_wait_for_each_other_comes_to_an_end() {
+    let mut bench = Bench::new();
+    let waits = || json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["foregroundDeletion"]});
+    let circle = [("a", "c"), ("b", "a"), ("c", "b")];
+    for (uid, owner) in circle {
+        bench.put(DAEMON_SET, uid, &[(owner, true)], json!({}));
+    }
+    for (uid, owner) in &circle[..2] {
+        bench.put(DAEMON_SET, uid, &[(owner, true)], waits());
+    }
+    assert_eq!(bench.settle(), ["delete c Foreground", "finalizers of b []"]);
+    // Had the last of them waited too, nobody would go first.
+    let mut bench = Bench::new();
+    for (uid, owner) in circle {
+        bench.put(DAEMON_SET, uid, &[(owner, true)], json!({}));
+    }
+    for (uid, owner) in circle {
+        bench.put(DAEMON_SET, uid, &[(owner, true)], waits());
+    }
+    let told = bench.settle();
+    assert!(told.iter().any(|said| said.ends_with("blocks nobody")), "{told:?}");
+    assert!(told.iter().any(|said| said.starts_with("finalizers of")), "{told:?}");
 }
 
 /// Statement M2.

@@ -1,23 +1,22 @@
 //! What every namespace has, and how one ends: its default ServiceAccount and `kube-root-ca.crt` ConfigMap; and
 //! the deletion of all that is in it before it goes.
 
+mod conditions;
+mod end;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_client::{Backoff, Client, Collection, Error, Event, ListWatch};
+use everynode_client::{Client, Collection, Error, Event, ListWatch};
 use everynode_model::Value;
 use futures::StreamExt;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::kinds::{ResourceKind, discover};
-
 const ROOT_CA: &str = "kube-root-ca.crt";
 /// Namespaces that are worked on at one time.
 const CONCURRENCY: usize = 8;
-/// The pauses between looks whether a namespace is empty.
-const LOOKS: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 /// How long a namespace rests after it was worked on.
 const REST: Duration = Duration::from_millis(500);
 
@@ -174,7 +173,7 @@ async fn work(client: &Client, ca: &str, name: &str, need: Need) {
     let result = match need {
         Need::Nothing => Ok(()),
         Need::Contents { account, authority } => furnish(client, ca, name, account, authority).await,
-        Need::End => end(client, name).await,
+        Need::End => end::end(client, name).await,
     };
     if let Err(error) = result
         && !error.is_not_found()
@@ -216,73 +215,6 @@ fn created(result: Result<Bytes, Error>) -> Result<bool, Error> {
         Ok(_) => Ok(true),
         Err(error) if error.is_already_exists() => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// Deletes all that is in the namespace, waits until it is gone, and lets the namespace go.
-async fn end(client: &Client, name: &str) -> Result<(), Error> {
-    // Kinds come and go with the definitions of custom resources.
-    let kinds = discover(client).await?;
-    let mut left: Vec<&ResourceKind> = kinds
-        .iter()
-        .filter(|kind| kind.namespaced && kind.can("deletecollection") && kind.can("list"))
-        .collect();
-    let mut looks = 0;
-    loop {
-        let mut still = Vec::new();
-        for kind in left {
-            let path = kind.path_in(name);
-            if none_left(client, &path).await? {
-                continue;
-            }
-            match client.delete(&path, "").await {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => {}
-            }
-            if !none_left(client, &path).await? {
-                still.push(kind);
-            }
-        }
-        if still.is_empty() {
-            return finalize(client, name).await;
-        }
-        left = still;
-        looks += 1;
-        tokio::time::sleep(LOOKS.after(looks)).await;
-    }
-}
-
-/// Whether nothing is there; that is so too when the kind has gone.
-async fn none_left(client: &Client, path: &str) -> Result<bool, Error> {
-    match client.get(&format!("{path}?limit=1")).await {
-        Ok(list) => is_empty(&list),
-        Err(error) if error.is_not_found() => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_empty(list: &[u8]) -> Result<bool, Error> {
-    #[derive(serde::Deserialize)]
-    struct List {
-        #[serde(default)]
-        items: Option<Vec<serde::de::IgnoredAny>>,
-    }
-    let list: List = serde_json::from_slice(list).map_err(|error| Error::Decode(error.to_string()))?;
-    Ok(list.items.is_none_or(|items| items.is_empty()))
-}
-
-async fn finalize(client: &Client, name: &str) -> Result<(), Error> {
-    let path = format!("/api/v1/namespaces/{name}");
-    loop {
-        let mut namespace: Value = serde_json::from_slice(&client.get(&path).await?)
-            .map_err(|error| Error::Decode(error.to_string()))?;
-        if let Some(finalizers) = namespace.pointer_mut("/spec/finalizers").and_then(Value::as_array_mut) {
-            finalizers.retain(|finalizer| finalizer != "kubernetes");
-        }
-        match client.put(&format!("{path}/finalize"), namespace.to_string()).await {
-            Err(error) if error.is_conflict() => {}
-            result => return result.map(|_| ()),
-        }
     }
 }
 
