@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use everynode_client::Client;
 use everynode_dashboard::Dashboard;
-use everynode_local::up::{NodesWanted, RealNodesConfig, RealNodesWanted, Storage, Tally, Up, UpConfig};
+use everynode_local::up::{
+    NodesWanted, Parts, RealNodesConfig, RealNodesWanted, Storage, Tally, Up, UpConfig,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -87,6 +89,16 @@ pub struct UpArgs {
     /// Run no DaemonSet controller, to bring another one: `everynode controller --kubeconfig FILE`, for example
     #[arg(long)]
     pub no_controller: bool,
+    /// Run no controllers at all, to bring kube-controller-manager: nothing makes pods, ends namespaces, collects
+    /// garbage, watches nodes or counts disruption budgets
+    #[arg(long)]
+    pub no_controllers: bool,
+    /// Bind no pods to nodes, to bring kube-scheduler
+    #[arg(long)]
+    pub no_scheduler: bool,
+    /// Run the API server alone, as envtest does: no controllers, no scheduler, no nodes. One line says when it answers
+    #[arg(long, conflicts_with_all = ["nodes", "fleet", "real_nodes", "exit_when_ready", "dashboard"])]
+    pub api_only: bool,
     /// Leave with status 0 once every DaemonSet is fully available, or 1 after --timeout or when a manifest was
     /// refused; at once when nothing can come: everything refused, or no DaemonSet. One for which no node is eligible
     /// counts as available
@@ -116,6 +128,9 @@ pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
         ));
     };
     let up = started?;
+    if args.api_only {
+        return serve_only(up, &args.files, &stop).await;
+    }
     report::started(&up);
     let dashboard = match args.dashboard {
         true => Some(open_dashboard(&up, &stop).await?),
@@ -148,6 +163,19 @@ pub async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     code
 }
 
+/// Says once that the API answers, with what was asked for in it, and serves it until it is told to stop.
+async fn serve_only(up: Up, files: &[PathBuf], stop: &CancellationToken) -> Result<ExitCode, Failure> {
+    report::notes(&up);
+    let applied = stop.run_until_cancelled(up.apply(files, report::news)).await;
+    let is_whole = applied.is_some_and(|tally| tally.refused == 0);
+    if is_whole {
+        report::ready(&up);
+        stop.cancelled().await;
+    }
+    up.stop().await;
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 async fn open_dashboard(up: &Up, stop: &CancellationToken) -> Result<Dashboard, Failure> {
     let client = Client::from_file(up.kubeconfig_path()).await?;
     let dashboard = Dashboard::start(of_cluster(client, None), 0, stop.clone()).await?;
@@ -164,7 +192,7 @@ fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
     let nodes = match &args.fleet {
         Some(file) => NodesWanted::Fleet(file.clone()),
         None => {
-            let unsaid = if args.real_nodes > 0 { 0 } else { SIMULATED_NODES };
+            let unsaid = if args.real_nodes > 0 || args.api_only { 0 } else { SIMULATED_NODES };
             NodesWanted::Count { count: args.nodes.unwrap_or(unsaid), prefix: "node-".into() }
         }
     };
@@ -177,8 +205,20 @@ fn config_of(args: &UpArgs) -> Result<UpConfig, Failure> {
         nodes,
         pod_start: args.pod_start,
         audit_log: args.audit_log.clone(),
-        controller: !args.no_controller,
+        parts: parts_of(args),
     })
+}
+
+fn parts_of(args: &UpArgs) -> Parts {
+    if args.api_only {
+        return Parts::NONE;
+    }
+    Parts {
+        daemonsets: !args.no_controller && !args.no_controllers,
+        controllers: !args.no_controllers,
+        scheduler: !args.no_scheduler,
+        ..Parts::ALL
+    }
 }
 
 fn real_nodes(args: &UpArgs, storage: &Storage) -> Result<Option<RealNodesWanted>, Failure> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use everynode_client::{Backoff, Error, Method};
 use everynode_model::{Metadata, Node, Pod};
 
-use crate::facts::{Budget, Lease};
+use crate::facts::{Budget, Claim, Lease};
 use crate::kinds::ResourceKind;
 
 /// The present: for durations, and for time stamps.
@@ -36,6 +36,8 @@ pub(crate) enum Fact<'a> {
     Lease(&'a Lease<'a>),
     Budget(&'a Budget<'a>),
     BudgetGone(&'a Metadata<'a>),
+    Claim(&'a Claim<'a>),
+    ClaimGone(&'a Metadata<'a>),
     /// An object of any kind, those above included; `source` is its place in the list of kinds.
     Object {
         source: usize,
@@ -67,6 +69,8 @@ pub(crate) enum Kind {
     Nodes,
     Leases,
     Budgets,
+    /// Claims to volumes.
+    Claims,
     /// Definitions of custom resources: kinds come and go with them.
     Definitions,
     Other,

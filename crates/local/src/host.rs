@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::binder::Binder;
 use crate::core::{Core, Fact, Kind, Now, Write};
 use crate::disruption::Disruption;
-use crate::facts::{Budget, Lease};
+use crate::facts::{Budget, Claim, Lease};
 use crate::gc::Collector;
 use crate::kinds::{ResourceKind, discover};
 use crate::lifecycle::Lifecycle;
@@ -32,6 +32,10 @@ pub struct LoopsConfig {
     pub node_grace: Duration,
     /// How long a node may be missing before the pods on it are removed.
     pub missing_node_grace: Duration,
+    /// Whether pods are bound to nodes; without, a scheduler does that.
+    pub binder: bool,
+    /// Whether everything else is done; without, a controller manager does that.
+    pub controllers: bool,
     /// Requests under way at one time.
     pub concurrency: usize,
     /// Fixes jitter, for tests.
@@ -45,6 +49,8 @@ impl LoopsConfig {
             ca_certificate_pem: ca_certificate_pem.into(),
             node_grace: Duration::from_secs(40),
             missing_node_grace: Duration::from_secs(40),
+            binder: true,
+            controllers: true,
             concurrency: 64,
             seed: None,
         }
@@ -58,7 +64,11 @@ pub async fn loops(client: Client, config: LoopsConfig, cancelled: CancellationT
         let config = Arc::new(config);
         let host = supervised("cluster loops", || host(client.clone(), config.clone(), kinds.clone()));
         let ca = config.ca_certificate_pem.clone();
-        let spaces = supervised("namespaces", || namespaces::run(client.clone(), ca.clone()));
+        let spaces = async {
+            if config.controllers {
+                supervised("namespaces", || namespaces::run(client.clone(), ca.clone())).await;
+            }
+        };
         tokio::join!(host, spaces);
     };
     tokio::select! {
@@ -138,6 +148,8 @@ struct Host {
     requests: JoinSet<(usize, u64, Result<Bytes, Error>)>,
     /// The kinds of the server being read, after a definition changed.
     discovery: JoinSet<Result<Vec<ResourceKind>, Error>>,
+    /// Whether somebody here wants to know of objects of all kinds.
+    collects: bool,
     /// A definition changed while the kinds were being read.
     changed_again: bool,
     random: fastrand::Rng,
@@ -147,16 +159,19 @@ struct Host {
 impl Host {
     fn new(client: Client, config: &LoopsConfig, kinds: &[ResourceKind]) -> Host {
         let followed: Arc<[ResourceKind]> =
-            kinds.iter().filter(|kind| kind.can_be_collected()).cloned().collect();
+            kinds.iter().filter(|kind| is_followed(kind, config.controllers)).cloned().collect();
         let mut random = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let seeds: Vec<u64> = followed.iter().map(|_| random.u64(..)).collect();
-        let cores: Vec<Box<dyn Core>> = vec![
-            Box::new(Binder::new(random.fork())),
-            Box::new(Lifecycle::new(config.node_grace, random.fork())),
-            Box::new(PodGc::new(config.missing_node_grace, random.fork())),
-            Box::new(Disruption::new(random.fork())),
-            Box::new(Collector::new(followed.clone(), random.fork())),
-        ];
+        let mut cores: Vec<Box<dyn Core>> = Vec::new();
+        if config.binder {
+            cores.push(Box::new(Binder::new(random.fork())));
+        }
+        if config.controllers {
+            cores.push(Box::new(Lifecycle::new(config.node_grace, random.fork())));
+            cores.push(Box::new(PodGc::new(config.missing_node_grace, random.fork())));
+            cores.push(Box::new(Disruption::new(random.fork())));
+            cores.push(Box::new(Collector::new(followed.clone(), random.fork())));
+        }
         let mut host = Host {
             client,
             sources: Vec::new(),
@@ -164,6 +179,7 @@ impl Host {
             cores,
             requests: JoinSet::new(),
             discovery: JoinSet::new(),
+            collects: config.controllers,
             changed_again: false,
             random,
             started: Instant::now(),
@@ -206,8 +222,9 @@ impl Host {
                 return self.read_kinds();
             }
             Ok(kinds) => {
+                let all = self.collects;
                 let kinds: Vec<ResourceKind> =
-                    kinds.into_iter().filter(ResourceKind::can_be_collected).collect();
+                    kinds.into_iter().filter(|kind| is_followed(kind, all)).collect();
                 self.forget_all_but(&kinds);
                 self.observe(&Fact::Kinds(&kinds));
                 let followed = |kind: &ResourceKind, source: &Source| source.follows(kind);
@@ -334,6 +351,7 @@ impl Host {
             Kind::Pods => self.observe(&Fact::PodGone(metadata)),
             Kind::Nodes => self.observe(&Fact::NodeGone(metadata)),
             Kind::Budgets => self.observe(&Fact::BudgetGone(metadata)),
+            Kind::Claims => self.observe(&Fact::ClaimGone(metadata)),
             Kind::Leases | Kind::Definitions | Kind::Other => {}
         }
         self.observe(&Fact::ObjectGone(metadata));
@@ -359,6 +377,11 @@ impl Host {
             Kind::Budgets => {
                 if let Some(budget) = read::<Budget<'_>>(object) {
                     self.seen(index, &budget.metadata, exists, &Fact::Budget(&budget));
+                }
+            }
+            Kind::Claims => {
+                if let Some(claim) = read::<Claim<'_>>(object) {
+                    self.seen(index, &claim.metadata, exists, &Fact::Claim(&claim));
                 }
             }
             Kind::Definitions | Kind::Other => {
@@ -392,10 +415,16 @@ impl Host {
     }
 }
 
+/// Whether a kind is followed: all that can be collected, or what a binder looks at.
+fn is_followed(kind: &ResourceKind, collects: bool) -> bool {
+    kind.can_be_collected() && (collects || matches!(special(kind), Kind::Pods | Kind::Nodes | Kind::Claims))
+}
+
 fn special(kind: &ResourceKind) -> Kind {
     match (kind.api_version.as_str(), kind.plural.as_str()) {
         ("v1", "pods") => Kind::Pods,
         ("v1", "nodes") => Kind::Nodes,
+        ("v1", "persistentvolumeclaims") => Kind::Claims,
         ("coordination.k8s.io/v1", "leases") => Kind::Leases,
         ("policy/v1", "poddisruptionbudgets") => Kind::Budgets,
         ("apiextensions.k8s.io/v1", "customresourcedefinitions") => Kind::Definitions,

@@ -70,6 +70,8 @@ pub struct PodSpec<'a> {
     scheduling_gates: Option<&'a RawValue>,
     #[serde(borrow)]
     resource_claims: Option<&'a RawValue>,
+    #[serde(borrow)]
+    volumes: Option<&'a RawValue>,
 }
 
 /// How a pod is.
@@ -177,6 +179,22 @@ impl PodSpec<'_> {
     /// The pod asks for devices.
     pub fn claims_devices(&self) -> bool {
         is_list_of_some(self.resource_claims)
+    }
+
+    /// The claims of its namespace whose volumes a pod of that name mounts; those that are made for it are named after it.
+    pub fn volume_claims(&self, pod_name: &str) -> Vec<Box<str>> {
+        let Some(volumes) = self.volumes.filter(|volumes| volumes.get().len() > 2) else { return Vec::new() };
+        let volumes = raw_value(volumes);
+        let claim = |volume: &Value| -> Option<Box<str>> {
+            match volume["persistentVolumeClaim"]["claimName"].as_str() {
+                Some(name) => Some(name.into()),
+                None if volume["ephemeral"].is_object() => {
+                    Some(format!("{pod_name}-{}", volume["name"].as_str()?).into())
+                }
+                None => None,
+            }
+        };
+        volumes.as_array().into_iter().flatten().filter_map(claim).collect()
     }
 
     /// The part of the spec that says what the pod needs of its node.

@@ -20,11 +20,21 @@ macro_rules! err {
 
 /// Says where the cluster is and how to point kubectl at it.
 pub fn started(up: &Up) {
+    out!("everynode is up at {}", up.server_url());
+    out!("export KUBECONFIG={}", up.kubeconfig_path().display());
+    notes(up);
+}
+
+/// The one line that programs wait for which start an API. The path of the kubeconfig is the rest of the line.
+pub fn ready(up: &Up) {
+    out!("ready url={} kubeconfig={}", up.server_url(), up.kubeconfig_path().display());
+}
+
+/// Says what is odd about how it started.
+pub fn notes(up: &Up) {
     for note in up.notes() {
         err!("warning: {note}");
     }
-    out!("everynode is up at {}", up.server_url());
-    out!("export KUBECONFIG={}", up.kubeconfig_path().display());
     for object in up.left_out().iter().flat_map(|left| &left.objects) {
         err!("warning: left out, because it is damaged: {object}");
     }

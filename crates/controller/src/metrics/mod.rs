@@ -257,6 +257,11 @@ impl Metrics {
         self.encode_with(&fleet.unwrap_or_default())
     }
 
+    /// The same in the text format of Prometheus.
+    pub async fn scrape_as_text(&self) -> String {
+        text::prometheus(&self.scrape().await)
+    }
+
     fn encode_with(&self, more: &str) -> String {
         use prometheus_client::encoding::text::{encode_eof, encode_registry};
         self.measure_under_way();

@@ -4,6 +4,7 @@
 //! the most free cpu and memory. Each decision costs what the change costs: a pod that does not fit waits
 //! at its node until that node changes or a pod leaves it. There is no preemption.
 
+mod claims;
 mod rows;
 
 use std::cmp::Reverse;
@@ -16,6 +17,7 @@ use everynode_engine::fit::{Demand, Misfit};
 use everynode_model::{Node, Pod};
 use serde_json::json;
 
+use self::claims::Claims;
 use self::rows::{NodeRow, PodRow, PodState, Wish};
 use crate::core::{Core, Fact, Kind, Now, Outbox, Write, retry_at};
 
@@ -40,6 +42,8 @@ pub(crate) struct Binder {
     waiting_anywhere: Vec<u64>,
     /// Pods whose node has not appeared yet.
     waiting_absent: HashMap<Box<str>, Vec<u64>>,
+    /// Claims to volumes, and the pods whose volumes are not there yet.
+    claims: Claims,
     retries: BinaryHeap<Reverse<(u64, u64)>>,
     outbox: Outbox<Ticket>,
     scheduled_events: TokenBucket,
@@ -69,6 +73,7 @@ impl Binder {
             queue: BTreeSet::new(),
             waiting_anywhere: Vec::new(),
             waiting_absent: HashMap::new(),
+            claims: Claims::default(),
             retries: BinaryHeap::new(),
             outbox: Outbox::default(),
             scheduled_events: allowance(SCHEDULED_EVENTS_PER_SECOND),
@@ -121,7 +126,7 @@ impl Binder {
         self.enqueue_all(waiting);
     }
 
-    fn enqueue_all(&mut self, ids: Vec<u64>) {
+    fn enqueue_all(&mut self, ids: impl IntoIterator<Item = u64>) {
         for id in ids {
             self.enqueue(id);
         }
@@ -201,7 +206,9 @@ impl Binder {
                 let placement = everynode_engine::pod_placement(&pod.spec.wishes());
                 let has_claims = pod.spec.claims_devices();
                 let generation = pod.metadata.generation;
-                row.state = PodState::Pending(Box::new(Wish { placement, has_claims, generation }));
+                let volume_claims = pod.spec.volume_claims(&pod.metadata.name);
+                let wish = Wish { placement, has_claims, volume_claims, generation };
+                row.state = PodState::Pending(Box::new(wish));
                 self.enqueue(id);
             }
             (PodState::Pending(_), false) => {
@@ -215,6 +222,9 @@ impl Binder {
         let Some(pod) = self.pods.remove(&id) else { return };
         self.pod_by_uid.remove(&pod.uid);
         self.queue.remove(&(Reverse(pod.priority), id));
+        if let PodState::Pending(wish) = &pod.state {
+            self.claims.forget(id, &pod.namespace, &wish.volume_claims);
+        }
         if let PodState::Bound(index) | PodState::Binding(index, _) = pod.state {
             self.nodes[index].room.remove(&pod.demand);
             self.node_improved(index);
@@ -226,6 +236,11 @@ impl Binder {
         let Some((_, id)) = self.queue.pop_first() else { return false };
         let Some(pod) = self.pods.get_mut(&id) else { return true };
         let PodState::Pending(wish) = &pod.state else { return true };
+        if let Some(why) = self.claims.wait(id, &pod.namespace, &wish.volume_claims) {
+            let message = refusal_message(&why, self.present_nodes);
+            self.tell_unschedulable(id, message, now);
+            return true;
+        }
         let chosen = match wish.pinned() {
             Some(name) => match self.node_by_name.get(name).filter(|index| self.nodes[**index].present) {
                 Some(&index) => self.nodes[index].misfit(wish, &pod.demand).map_or(Ok(index), |misfit| {
@@ -345,6 +360,20 @@ impl Core for Binder {
             }
             Fact::Node(node) => self.node_applied(node),
             Fact::NodeGone(metadata) => self.node_gone(&metadata.name),
+            Fact::Claim(claim) => {
+                let waiting = self.claims.observe(claim);
+                self.enqueue_all(waiting);
+            }
+            Fact::ClaimGone(metadata) => {
+                let waiting = self.claims.gone(metadata);
+                self.enqueue_all(waiting);
+            }
+            Fact::Listed { kind: Kind::Claims, .. } => self.claims.listed = true,
+            // Where there are no claims, none are waited for.
+            Fact::Kinds(kinds) => {
+                let has_claims = kinds.iter().any(|kind| kind.qualified_name() == "persistentvolumeclaims");
+                self.claims.listed |= !has_claims;
+            }
             Fact::Listed { kind: Kind::Pods, .. } => self.pods_listed = true,
             Fact::Listed { kind: Kind::Nodes, .. } => self.nodes_listed = true,
             _ => {}
@@ -366,7 +395,7 @@ impl Core for Binder {
 
     fn next_write(&mut self, now: Now) -> Option<Write> {
         // What is used is known only when all pods and nodes are.
-        if !(self.pods_listed && self.nodes_listed) {
+        if !(self.pods_listed && self.nodes_listed && self.claims.listed) {
             return None;
         }
         while self.outbox.is_empty() && self.place_next(now) {}
@@ -444,6 +473,15 @@ fn misfit_message(misfits: &[Misfit], node_count: usize) -> String {
         histogram(&reasons),
         histogram(&preemption)
     )
+}
+
+/// The sentence of the scheduler about a pod that no node can take, whatever the node.
+fn refusal_message(why: &str, node_count: usize) -> String {
+    if node_count == 0 {
+        return "no nodes available to schedule pods".to_owned();
+    }
+    // The scheduler ends the sentence with what its preemption found.
+    format!("0/{node_count} nodes are available: {why}. not found")
 }
 
 /// `1 Insufficient cpu, 2 node(s) had untolerated taint(s)`, sorted as text.

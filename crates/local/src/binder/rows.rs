@@ -109,6 +109,8 @@ pub(crate) struct Wish {
     pub placement: Placement,
     /// It asks for devices by spec.resourceClaims.
     pub has_claims: bool,
+    /// Claims to volumes, by name, that have to be bound first.
+    pub volume_claims: Vec<Box<str>>,
     pub generation: i64,
 }
 

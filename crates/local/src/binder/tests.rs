@@ -15,7 +15,7 @@ impl Bench {
         for node in nodes {
             bench.node(node.clone());
         }
-        for kind in [Kind::Pods, Kind::Nodes] {
+        for kind in [Kind::Pods, Kind::Nodes, Kind::Claims] {
             bench.binder.observe(&Fact::Listed { source: 0, kind }, NOW);
         }
         bench
@@ -35,6 +35,12 @@ impl Bench {
         let text = pod.to_string();
         let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
         self.binder.observe(&Fact::PodGone(&pod.metadata), NOW);
+    }
+
+    fn claim(&mut self, name: &str, volume: &str) {
+        let claim = json!({"metadata": {"name": name, "namespace": "ns", "uid": name}, "spec": {"volumeName": volume}});
+        let text = claim.to_string();
+        self.binder.observe(&Fact::Claim(&serde_json::from_str(&text).unwrap()), NOW);
     }
 
     /// Lets all requests succeed and tells what they were: `POD -> NODE`, or `POD: MESSAGE`.
@@ -98,6 +104,25 @@ fn a_free_pod_goes_where_most_is_free() {
         bench.pod(&pod(name, "1"));
     }
     assert_eq!(bench.settle(), ["p -> c", "q -> b"]);
+}
+
+#[test]
+fn a_pod_waits_until_its_volumes_are_bound() {
+    let mut bench = Bench::new(&[node("a")]);
+    let volumes = json!([
+        {"name": "x", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "tmp", "ephemeral": {}},
+        {"name": "e", "emptyDir": {}},
+    ]);
+    bench.pod(&with(pod("p", "1"), "/spec/volumes", volumes));
+    let says = |why: &str| [format!("p: 0/1 nodes are available: {why}. not found")];
+    assert_eq!(bench.settle(), says("persistentvolumeclaim \"data\" not found"));
+    bench.claim("data", "");
+    assert_eq!(bench.settle(), says("pod has unbound immediate PersistentVolumeClaims"));
+    bench.claim("data", "v1");
+    assert_eq!(bench.settle(), says("persistentvolumeclaim \"p-tmp\" not found"));
+    bench.claim("p-tmp", "v2");
+    assert_eq!(bench.settle(), ["p -> a"]);
 }
 
 #[test]

@@ -23,9 +23,11 @@ use std::time::Duration;
 use everynode_api::rollout_policy;
 use everynode_apiserver as apiserver;
 use everynode_client::Client;
-use everynode_controller::{Controller, ControllerConfig, Election, LeaseConfig};
+use everynode_controller::{Controller, ControllerConfig, Election, LeaseConfig, Metrics};
 use everynode_model::Value;
 use everynode_node::{Fleet, FleetConfig, Mode, NodeSpec};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -69,8 +71,29 @@ pub struct UpConfig {
     pub pod_start: Duration,
     /// Where every request to the API is taken down; `None` takes nothing down.
     pub audit_log: Option<PathBuf>,
-    /// Whether a DaemonSet controller runs; without, somebody brings another one.
-    pub controller: bool,
+    /// What runs beside the API server.
+    pub parts: Parts,
+}
+
+/// What of a control plane runs beside the API server; somebody else may bring the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// The DaemonSet controller.
+    pub daemonsets: bool,
+    /// The other loops of a controller manager: namespaces, nodes, garbage, disruption budgets.
+    pub controllers: bool,
+    /// The binder of pods.
+    pub scheduler: bool,
+    /// The kinds of everynode, the accounts that pods must have, and a view of it all.
+    pub surroundings: bool,
+}
+
+impl Parts {
+    /// All of it.
+    pub const ALL: Parts = Parts { daemonsets: true, controllers: true, scheduler: true, surroundings: true };
+    /// Nothing: an API for tests.
+    pub const NONE: Parts =
+        Parts { daemonsets: false, controllers: false, scheduler: false, surroundings: false };
 }
 
 /// Which nodes to simulate.
@@ -167,29 +190,47 @@ impl Up {
             None => None,
         };
         let usage = Arc::new(FleetUsage::default());
-        let start = server_config(&config, real.as_ref(), usage.clone());
+        let metrics = Metrics::new();
+        let start = apiserver::Config {
+            figures: config.parts.daemonsets.then(|| Arc::new(ControllerFigures(metrics.clone())) as _),
+            ..server_config(&config, real.as_ref(), usage.clone())
+        };
         let mut server = apiserver::Server::start(start).await?;
         let text = server.kubeconfig();
         let kubeconfig = files::Kubeconfig::write(&config, &text)
             .map_err(|(path, source)| UpError::Kubeconfig { path: path.display().to_string(), source })?;
         let client = Client::from_kubeconfig_text(&server.own_kubeconfig()).await?;
         usage.connect(client.clone().with_user_agent("everynode-metrics"));
-        define_policies(&client).await.map_err(UpError::Definition)?;
-        let nodes = nodes::with_known(wanted, &client).await?;
+        if config.parts.surroundings {
+            define_policies(&client).await.map_err(UpError::Definition)?;
+        }
+        let nodes = match config.parts.surroundings {
+            true => nodes::with_known(wanted, &client).await?,
+            false => Vec::new(),
+        };
         let healthy_nodes = nodes.iter().filter(|node| node.mode == Mode::Healthy).count();
         let cancel = CancellationToken::new();
         let mut parts = JoinSet::new();
-        let loops = LoopsConfig::new(server.authority_certificate());
-        start_parts(&mut parts, &client, &cancel, loops, fleet_config(nodes, config.pod_start));
-        if config.controller {
-            parts.spawn(control(client.clone().with_user_agent("everynode-controller"), cancel.clone()));
+        start_parts(&mut parts, &client, &cancel, &config, &server);
+        if config.parts.surroundings {
+            let fleet = fleet_config(nodes, config.pod_start);
+            let client = client.clone().with_user_agent("everynode-nodes");
+            parts.spawn(Fleet::run(client, fleet, cancel.clone()));
+        }
+        if config.parts.daemonsets {
+            let client = client.clone().with_user_agent("everynode-controller");
+            parts.spawn(control(client, metrics, cancel.clone()));
         }
         let real = match real {
             Some(fleet) => Some(fleet.start(&mut server, &mut parts, &cancel).await?),
             None => None,
         };
-        let snapshots =
-            views::follow(&mut parts, client.clone().with_user_agent("everynode-view"), cancel.clone());
+        let snapshots = match config.parts.surroundings {
+            true => {
+                views::follow(&mut parts, client.clone().with_user_agent("everynode-view"), cancel.clone())
+            }
+            false => watch::channel(Arc::default()).1,
+        };
         let storage = config.storage;
         Ok(Up { server, client, kubeconfig, storage, healthy_nodes, real, snapshots, parts, cancel })
     }
@@ -295,6 +336,16 @@ impl Up {
     }
 }
 
+/// The figures of the controller and of each DaemonSet, which the API server shows with its own.
+#[derive(Debug)]
+struct ControllerFigures(Metrics);
+
+impl apiserver::MoreFigures for ControllerFigures {
+    fn text(&self) -> BoxFuture<'_, String> {
+        self.0.scrape_as_text().boxed()
+    }
+}
+
 /// Makes the server serve RolloutPolicy, as on a cluster on which everynode was installed.
 async fn define_policies(client: &Client) -> Result<(), SourceError> {
     for document in parse("rollout-policy-crd.yaml", rollout_policy::DEFINITION)? {
@@ -314,7 +365,8 @@ fn server_config(config: &UpConfig, real: Option<&RealFleet>, usage: Arc<FleetUs
         },
         audit_log: config.audit_log.clone(),
         kubelet_connector: real.map(RealFleet::connector).unwrap_or_default(),
-        usage: Some(usage),
+        service_account_admission: config.parts.surroundings,
+        usage: config.parts.surroundings.then_some(usage as Arc<dyn apiserver::UsageSource>),
         ..apiserver::Config::default()
     }
 }
@@ -327,18 +379,21 @@ fn start_parts(
     parts: &mut JoinSet<()>,
     client: &Client,
     cancel: &CancellationToken,
-    loops: LoopsConfig,
-    fleet: FleetConfig,
+    config: &UpConfig,
+    server: &apiserver::Server,
 ) {
-    let named = |name: &str| client.clone().with_user_agent(name);
-    parts.spawn(Fleet::run(named("everynode-nodes"), fleet, cancel.clone()));
-    parts.spawn(crate::loops(named("everynode-local"), loops, cancel.clone()));
+    let (binder, controllers) = (config.parts.scheduler, config.parts.controllers);
+    if binder || controllers {
+        let loops = LoopsConfig { binder, controllers, ..LoopsConfig::new(server.authority_certificate()) };
+        let client = client.clone().with_user_agent("everynode-local");
+        parts.spawn(crate::loops(client, loops, cancel.clone()));
+    }
 }
 
 /// The same election as that of `everynode controller`, so that one run against this cluster stands by. The identity
 /// is the same in every life of the cluster: its store has one owner at a time, so the next need not wait.
-async fn control(client: Client, cancel: CancellationToken) {
-    let config = ControllerConfig { workers: CONCURRENCY, ..ControllerConfig::default() };
+async fn control(client: Client, metrics: Metrics, cancel: CancellationToken) {
+    let config = ControllerConfig { workers: CONCURRENCY, metrics, ..ControllerConfig::default() };
     let lease = LeaseConfig::new("kube-system", "everynode-controller", "everynode-up");
     let work = |client, term| Controller::run(client, config.clone(), term);
     let ended = match Election::new(client, lease, config.metrics.clone(), config.health.clone()) {
