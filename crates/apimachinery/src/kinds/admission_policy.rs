@@ -143,7 +143,7 @@ fn constraints(spec: &Value, mutates: bool, path: &Path<'_>, errors: &mut Errors
     admission::match_resources(resources, &path, errors);
     let rules = path.child("resourceRules");
     if resources.items("resourceRules").is_empty() {
-        errors.required(&rules, "");
+        errors.required(rules, "");
     }
     if mutates {
         mutable_only(resources, &rules, errors);
@@ -181,7 +181,7 @@ fn is_identifier(name: &str) -> bool {
 fn mutations(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     let list = path.child("mutations");
     if spec.items("mutations").is_empty() {
-        errors.required(&list, "mutations must contain at least one item");
+        errors.required(list, "mutations must contain at least one item");
     }
     for (index, mutation) in spec.items("mutations").iter().enumerate() {
         self::mutation(mutation, &list.index(index), errors);

@@ -280,7 +280,7 @@ fn claim_status(new: &Value, old: &Value, path: &Path<'_>, errors: &mut Errors) 
     let reserved = new.items("status.reservedFor");
     let list = path.child("reservedFor");
     if !reserved.is_empty() && allocation.is_none() {
-        errors.forbidden(&list, "may not be specified when `allocated` is not set");
+        errors.forbidden(list, "may not be specified when `allocated` is not set");
     }
     at_most(reserved, MAX_CONSUMERS, &list, errors);
     let mut seen = HashSet::new();
@@ -386,10 +386,10 @@ impl Rules for ResourceSlice {
 fn pool(pool: &Value, path: &Path<'_>, errors: &mut Errors) {
     let (name, at) = (pool.text("name"), path.child("name"));
     if name.is_empty() {
-        errors.required(&at, "");
+        errors.required(at, "");
     } else {
         if name.len() > MAX_POOL_BYTES {
-            errors.push(FieldError::too_long(&at, MAX_POOL_BYTES));
+            errors.push(FieldError::too_long(at, MAX_POOL_BYTES));
         }
         for part in name.split('/') {
             errors.all_invalid(&at, part, names::dns_subdomain(part));

@@ -115,20 +115,20 @@ impl Rules for FlowSchema {
 fn precedence(name: &str, number: i64, path: &Path<'_>, errors: &mut Errors) {
     let at = path.child("matchingPrecedence");
     if number <= 0 {
-        errors.invalid(&at, number, "must be a positive value");
+        errors.invalid(at, number, "must be a positive value");
     }
     if number > MAX_PRECEDENCE {
-        errors.invalid(&at, number, &format!("must not be greater than {MAX_PRECEDENCE}"));
+        errors.invalid(at, number, &format!("must not be greater than {MAX_PRECEDENCE}"));
     }
     if number == 1 && name != "exempt" {
-        errors.invalid(&at, number, "only the schema named 'exempt' may have matchingPrecedence 1");
+        errors.invalid(at, number, "only the schema named 'exempt' may have matchingPrecedence 1");
     }
 }
 
 fn policy_rule(rule: &Value, path: &Path<'_>, errors: &mut Errors) {
     let (subjects, list) = (rule.items("subjects"), path.child("subjects"));
     if subjects.is_empty() {
-        errors.required(&list, "subjects must contain at least one value");
+        errors.required(list, "subjects must contain at least one value");
     }
     for (index, subject) in subjects.iter().enumerate() {
         self::subject(subject, &list.index(index), errors);
@@ -158,7 +158,7 @@ fn subject(subject: &Value, path: &Path<'_>, errors: &mut Errors) {
     };
     let at = path.child(own);
     match subject.at(own) {
-        None => errors.required(&at, &format!("{own} is required when subject kind is '{kind}'")),
+        None => errors.required(at, &format!("{own} is required when subject kind is '{kind}'")),
         Some(named) => subject_name(kind, named, &at, errors),
     }
     for (other_kind, other) in KINDS {
@@ -243,14 +243,14 @@ fn resource_rule(rule: &Value, path: &Path<'_>, errors: &mut Errors) {
     {
         let (list, at) = (rule.items(field), path.child(field));
         if list.is_empty() {
-            errors.required(&at, &format!("resource rules must supply at least one {one}"));
+            errors.required(at, &format!("resource rules must supply at least one {one}"));
         }
         alone(list, others, &at, errors);
     }
     let (list, at) = (rule.items("namespaces"), path.child("namespaces"));
     if list.is_empty() && !rule.flag("clusterScope") {
         let message = "resource rules that are not cluster scoped must supply at least one namespace";
-        errors.required(&at, message);
+        errors.required(at, message);
     }
     if alone(list, "namespaces", &at, errors) {
         for (index, namespace) in list.iter().filter_map(Value::as_str).enumerate() {

@@ -138,7 +138,7 @@ pub(crate) fn param_kind(kind: &Value, path: &Path<'_>, errors: &mut Errors) {
         return;
     }
     for message in names::dns_1035_label(&name.to_lowercase()) {
-        errors.invalid(&at, name, &format!("may have mixed case, but should otherwise match: {message}"));
+        errors.invalid(at, name, &format!("may have mixed case, but should otherwise match: {message}"));
     }
 }
 

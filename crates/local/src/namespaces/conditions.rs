@@ -18,6 +18,9 @@ pub(super) struct Left {
     finalizers: BTreeMap<String, usize>,
 }
 
+/// Reason and message of a condition that holds.
+type Trouble = (&'static str, String);
+
 impl Left {
     /// Whether nothing is in the way.
     pub(super) fn is_nothing(&self) -> bool {
@@ -41,7 +44,7 @@ impl Left {
     }
 
     /// The conditions in the API's order: type, then reason and message where it holds, and where it does not.
-    fn told(&self) -> [(&'static str, Option<(&'static str, String)>, [&'static str; 2]); 5] {
+    fn told(&self) -> [(&'static str, Option<Trouble>, [&'static str; 2]); 5] {
         let failures = (!self.failures.is_empty()).then(|| {
             let mut sorted = self.failures.clone();
             sorted.sort();
