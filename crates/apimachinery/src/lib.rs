@@ -11,6 +11,7 @@ pub mod definition;
 pub mod field_selector;
 pub mod json;
 pub mod kinds;
+pub mod managed;
 pub mod manifest;
 pub mod patch;
 pub mod resource;

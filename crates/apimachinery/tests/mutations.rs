@@ -21,6 +21,8 @@ const MANIFEST: &str = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: a
 const PATCH: &str = r#"{"metadata":{"labels":{"a":null,"$patch":"merge"}},"spec":{"template":{"spec":{"$setElementOrder/containers":[{"name":"c"},{"name":"d"}],"containers":[{"name":"c","image":"j","ports":[{"containerPort":1,"$patch":"delete"}]},{"name":"d","$patch":"replace"}],"$retainKeys":["containers"],"$deleteFromPrimitiveList/x":[1],"tolerations":null}}}}"#;
 const OPERATIONS: &str = r#"[{"op":"test","path":"/metadata/labels/a","value":"b"},{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"j"},{"op":"copy","from":"/metadata","path":"/x"},{"op":"move","from":"/x","path":"/spec/~0y~1"},{"op":"remove","path":"/spec/template/spec/volumes/-"}]"#;
 const REFUSAL: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"m","reason":"Invalid","details":{"name":"x","causes":[{"reason":"FieldValueInvalid","message":"m","field":"metadata.uid"}],"retryAfterSeconds":1},"code":422}"#;
+const CONFIG: &str = r#"{"apiVersion":"apps/v1","kind":"DaemonSet","metadata":{"name":"a","labels":{"c":"d"},"finalizers":["x/z"]},"spec":{"template":{"spec":{"containers":[{"name":"c","image":"j","ports":[{"containerPort":2}],"env":[{"name":"B"}]},{"name":"d","resources":{"limits":{"cpu":1}}}],"tolerations":null,"nodeSelector":{}}}}}"#;
+const MANAGERS: &str = r#"[{"manager":"m","operation":"Update","apiVersion":"apps/v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:image":{}}}}}},"f:metadata":{"f:finalizers":{"v:\"x/y\"":{},"i:1":{}}}},"subresource":"status"},{"manager":"a","operation":"Apply","apiVersion":"v9","fieldsType":"FieldsV1"}]"#;
 const SMALL: &[&str] = &[
     "a=b,c!=d,e in (f,g),!h,i notin (j),k>1,l<2",
     "metadata.name=a,status.phase!=Running,spec.nodeName=x\\,y",
@@ -64,7 +66,9 @@ const WORDS: &[&str] = &[
 ];
 
 fn corpus() -> Vec<Vec<u8>> {
-    let fixed = [POD, MANIFEST, PATCH, OPERATIONS, REFUSAL].into_iter().chain(SMALL.iter().copied());
+    let fixed = [POD, MANIFEST, PATCH, CONFIG, MANAGERS, OPERATIONS, REFUSAL]
+        .into_iter()
+        .chain(SMALL.iter().copied());
     let mut corpus: Vec<Vec<u8>> = fixed.map(|text| text.as_bytes().to_vec()).collect();
     // The object of the event alone is a body.
     corpus.push(POD.as_bytes()[27..POD.len() - 1].to_vec());

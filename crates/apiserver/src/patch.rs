@@ -3,21 +3,27 @@
 use everynode_apimachinery::decode::Body;
 use everynode_apimachinery::patch;
 use everynode_apimachinery::resource::{Model, Resource};
-use everynode_apimachinery::status::{Reason, Status};
+use everynode_apimachinery::status::Status;
 use everynode_model::Value;
 
 use crate::decode::model_of;
 use crate::http::query::FieldValidation;
+use crate::objects::managers;
 
 /// The media types of patches, as `Accept-Patch` lists them.
 pub const MEDIA_TYPES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    APPLY,
 ];
 
 /// The media types of patches of custom resources: no schema says which of their lists are merged.
-pub const CUSTOM_MEDIA_TYPES: &[&str] = &["application/json-patch+json", "application/merge-patch+json"];
+pub const CUSTOM_MEDIA_TYPES: &[&str] =
+    &["application/json-patch+json", "application/merge-patch+json", APPLY];
+
+/// The media type of an applied configuration, which is not laid over an object as the others are.
+pub const APPLY: &str = "application/apply-patch+yaml";
 
 #[derive(Debug, Clone, Copy)]
 enum Form {
@@ -49,14 +55,15 @@ impl<'a> Patch<'a> {
             "application/json-patch+json" => Form::Json,
             "application/merge-patch+json" => Form::Merge,
             "application/strategic-merge-patch+json" => Form::Strategic,
-            "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
-                let message =
-                    "server-side apply is not served yet; use client-side apply or another patch type";
-                return Err(Status::new(Reason::UnsupportedMediaType, message));
-            }
             _ => return Err(Status::unsupported_patch_type()),
         };
         Ok(Patch { form, bytes })
+    }
+
+    /// Whether the patch may say who manages the fields of the object, or ask about it.
+    pub fn sees_managers(&self) -> bool {
+        matches!(self.form, Form::Json)
+            || memchr::memmem::find(self.bytes, managers::FIELD.as_bytes()).is_some()
     }
 
     /// The object with the patch applied.

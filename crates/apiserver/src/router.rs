@@ -16,7 +16,7 @@ use crate::handlers::connect::{self, Passed, Way};
 use crate::handlers::{self, Call, NO_TABLE};
 use crate::http::accept::Form;
 use crate::http::body::{self, Body, header_text};
-use crate::http::query::Query;
+use crate::http::query::{Query, manager_name};
 use crate::http::target::{self, GroupVersion, Target, Unknown};
 use crate::http::verb::Verb;
 use crate::metrics::{RequestLabels, TEXT_FORMAT};
@@ -192,6 +192,7 @@ struct Head {
     query: Query,
     form: Form,
     content_type: String,
+    agent: String,
 }
 
 impl Head {
@@ -202,8 +203,9 @@ impl Head {
         let form = if has_rows { Form::negotiate(accept)? } else { Form::negotiate_whole(accept)? };
         let content_type = header_text(headers, header::CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or("").trim().to_owned();
+        let agent = manager_name(header_text(headers, header::USER_AGENT).unwrap_or_default());
         let table = target.table.unwrap_or(NO_TABLE);
-        Ok(Head { target, table, query, form, content_type })
+        Ok(Head { target, table, query, form, content_type, agent })
     }
 
     fn into_call(self, state: &State, user: Arc<User>, is_audited: bool) -> Call<'_> {
@@ -220,6 +222,7 @@ impl Head {
             query: self.query,
             form: self.form,
             content_type: self.content_type,
+            agent: self.agent,
         }
     }
 

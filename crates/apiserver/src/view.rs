@@ -27,6 +27,14 @@ pub fn decode(resource: &Resource, bytes: &[u8]) -> Value {
     }
 }
 
+/// The stored object as a resource shows it, but for who manages its fields.
+pub fn decode_lean(resource: &Resource, stored: &Stored) -> Value {
+    match &resource.stored_as {
+        Some(form) => form.shown_form(stored.value()),
+        None => stored.value(),
+    }
+}
+
 /// One object, encoded.
 pub fn object(resource: &Resource, stored: &Stored, shape: Shape) -> Vec<u8> {
     if shape.view == View::Object && resource.stored_as.is_none() {

@@ -200,9 +200,22 @@ fn is_age(text: &str) -> bool {
         })
 }
 
+/// An object as text, without who manages its fields: the recording has that taken out.
+fn without_managers(text: &str) -> String {
+    const FIELD: &str = ",\"managedFields\":";
+    let Some((before, rest)) = text.split_once(FIELD) else { return text.to_owned() };
+    let mut depth = 0;
+    let end = rest.char_indices().find(|(_, c)| {
+        depth += i32::from(*c == '[') - i32::from(*c == ']');
+        depth == 0
+    });
+    let end = end.map_or(rest.len(), |(at, _)| at + 1);
+    format!("{before}{}", &rest[end..])
+}
+
 /// The same for a whole body as text.
 fn level_text(text: &str) -> String {
-    let mut out = text.replace(",\"managedFields\":[]", "");
+    let mut out = without_managers(text);
     for field in ["uid", "resourceVersion", "creationTimestamp"] {
         let start = format!("\"{field}\":\"");
         if let Some(at) = out.find(&start) {

@@ -361,16 +361,6 @@ async fn delete_options_come_in_any_group_and_form() {
 }
 
 #[tokio::test]
-async fn server_side_apply_is_refused_in_clear_words() {
-    let (server, client) = start(Config::default()).await;
-    let headers = [("Content-Type", "application/apply-patch+yaml")];
-    let answer = client.request("PATCH", &format!("{MAPS}/a?fieldManager=x"), &headers, "{}").await;
-    assert_eq!(answer.status, 415);
-    assert!(answer.text().contains("server-side apply is not served yet"), "{}", answer.text());
-    server.shutdown().await;
-}
-
-#[tokio::test]
 async fn discovery_in_one_document_is_not_sent_twice() {
     let (server, client) = start(Config::default()).await;
     let accept =

@@ -30,6 +30,8 @@ pub mod content_type {
     pub const MERGE_PATCH: &str = "application/merge-patch+json";
     /// A strategic merge patch.
     pub const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
+    /// An applied configuration.
+    pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 }
 
 /// What answers may be: whole objects, or their metadata where the server can take it out.

@@ -45,6 +45,8 @@ pub struct Schema {
     pub list_type: String,
     /// The fields that tell the elements of a `map` list apart.
     pub list_map_keys: Vec<String>,
+    /// Whether server-side apply sees the object as a whole.
+    pub is_atomic_map: bool,
     /// What the value must be.
     pub limits: Limits,
     /// Schemas that must all hold.
@@ -197,6 +199,7 @@ fn parse(value: &Value, depth: usize, patterns: &mut Patterns) -> Result<Schema,
         int_or_string: value.flag("x-kubernetes-int-or-string"),
         list_type: value.text("x-kubernetes-list-type").into(),
         list_map_keys: texts(value, "x-kubernetes-list-map-keys"),
+        is_atomic_map: value.text("x-kubernetes-map-type") == "atomic",
         limits,
         all_of,
         any_of,

@@ -80,6 +80,11 @@ impl Custom {
         &self.document
     }
 
+    /// The schema.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
     /// Where the object keeps what its scale shows; none when it has no scale.
     pub fn scale(&self) -> Option<&Scale> {
         self.scale.as_ref()

@@ -78,6 +78,16 @@ impl Rules for DaemonSet {
         set_template_generation(new, template_generation(old));
     }
 
+    /// The API makes the annotation of a field of its own, which is 0 where nobody says it.
+    fn as_tracked(&self, object: &Value) -> Option<Value> {
+        if annotation(object).is_some() {
+            return None;
+        }
+        let mut object = object.clone();
+        set_template_generation(&mut object, 0);
+        Some(object)
+    }
+
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
         spec(object.get("spec").unwrap_or(&Value::Null), false, errors);
     }

@@ -62,6 +62,11 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
         *new = old.clone();
     }
 
+    /// A written object as managers of fields see it, where that is not as the client sent it.
+    fn as_tracked(&self, _object: &Value) -> Option<Value> {
+        None
+    }
+
     /// Adds what a deletion has to wait for. Runs when the object is first deleted.
     fn prepare_delete(&self, _object: &mut Value) {}
 

@@ -13,6 +13,8 @@ pub struct Type {
     pub name: &'static str,
     /// Whether values carry `kind` and `apiVersion` in front of their fields.
     pub is_object: bool,
+    /// Whether server-side apply sees a value as a whole, not its fields one by one.
+    pub is_atomic: bool,
     /// Fields in the order of the API's output.
     pub fields: Vec<Field>,
 }
@@ -40,6 +42,8 @@ pub struct Field {
     pub list_type: ListType,
     /// The fields that tell the elements of a `map` list apart.
     pub list_map_keys: Vec<&'static str>,
+    /// What the field is, as a key of a `map` list, where an element does not say.
+    pub key_default: Option<&'static str>,
 }
 
 /// When a field is left out of the output.

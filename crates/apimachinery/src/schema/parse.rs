@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! # A comment.
-//! type core.v1.PodSpec            a named type; `object` behind the name: kind and apiVersion come first
+//! type core.v1.PodSpec            a named type; `object` behind the name: kind and apiVersion come first;
+//!                                 `atomic`: server-side apply sees its values as a whole
 //!   NAME TYPE FLAG...             one field, in the order of the API's output
 //! ```
 //!
@@ -11,7 +12,8 @@
 //! struct), `NAME|any` (an object of that type, or other JSON kept as it is), `[]TYPE`, `map:TYPE` (text keys) or `*TYPE` (may be absent).
 //!
 //! FLAG is `omitempty`, `omitzero`, `required`, `patch=merge|replace|retainKeys` (several with commas),
-//! `merge=KEY` (merge key of a patch), `list=atomic|set|map|granular`, or `keys=A,B` (keys of a `map` list).
+//! `merge=KEY` (merge key of a patch), `list=atomic|set|map|granular`, `keys=A,B` (keys of a `map` list), or
+//! `default=TEXT` (what a key of a `map` list is where an element does not say).
 
 use std::collections::HashMap;
 
@@ -39,8 +41,7 @@ pub fn parse(sources: &[&'static str]) -> Result<Vec<Type>, ParseError> {
                 // Fields are indented: one of them may be named `type` too.
                 Some("type") if line.starts_with("type ") => {
                     let name = words.next().ok_or_else(|| fail("a type without a name".into()))?;
-                    let is_object = words.next() == Some("object");
-                    types.push(Type { name, is_object, fields: Vec::new() });
+                    types.push(named_type(name, words).map_err(fail)?);
                 }
                 Some(name) => {
                     let field = field(name, words, &names).map_err(fail)?;
@@ -51,6 +52,18 @@ pub fn parse(sources: &[&'static str]) -> Result<Vec<Type>, ParseError> {
         }
     }
     Ok(types)
+}
+
+fn named_type(name: &'static str, words: std::str::SplitWhitespace<'static>) -> Result<Type, String> {
+    let mut ty = Type { name, is_object: false, is_atomic: false, fields: Vec::new() };
+    for word in words {
+        match word {
+            "object" => ty.is_object = true,
+            "atomic" => ty.is_atomic = true,
+            _ => return Err(format!("unknown word {word} behind type {name}")),
+        }
+    }
+    Ok(ty)
 }
 
 /// The index that each type will have.
@@ -77,6 +90,7 @@ fn field(
         merge_key: None,
         list_type: ListType::Unset,
         list_map_keys: Vec::new(),
+        key_default: None,
     };
     for word in words {
         set_flag(&mut field, word)?;
@@ -99,6 +113,7 @@ fn set_flag(field: &mut Field, word: &'static str) -> Result<(), String> {
         ("list", "set") => field.list_type = ListType::Set,
         ("list", "map") => field.list_type = ListType::Map,
         ("list", "granular") => field.list_type = ListType::Granular,
+        ("default", text) => field.key_default = Some(text),
         ("keys", keys) => field.list_map_keys = keys.split(',').collect(),
         _ => return Err(format!("unknown flag {word}")),
     }
@@ -151,6 +166,7 @@ mod tests {
         check_refused("type a.v1.B\n  c d.v1.E", "line 2: unknown type d.v1.E");
         check_refused("type a.v1.B\n  c string often", "line 2: unknown flag often");
         check_refused("  c string", "line 1: field c outside a type");
+        check_refused("type a.v1.B objects", "line 1: unknown word objects behind type a.v1.B");
         check_refused("type a.v1.B\n  c", "line 2: field c without a type");
     }
 }

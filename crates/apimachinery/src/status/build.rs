@@ -99,6 +99,15 @@ impl Status {
         Status::conflict(group, plural, name, why)
     }
 
+    /// Fields that others have and an applied configuration says differently: causes as message and field.
+    pub fn apply_conflict(message: &str, causes: Vec<(String, String)>) -> Status {
+        let causes =
+            causes.iter().take(MAX_ERRORS).map(|(why, field)| cause("FieldManagerConflict", why, field));
+        let mut details = Object::new();
+        details.insert("causes".into(), causes.collect());
+        Status::with_details(Reason::Conflict, message, details)
+    }
+
     /// Fields that break rules. The message lists each different mistake once, the causes list all.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Status {
         let errors = reported(errors);

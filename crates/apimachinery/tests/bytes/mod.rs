@@ -5,7 +5,9 @@
 use everynode_apimachinery::decode::{Body, decode, decode_body};
 use everynode_apimachinery::field_selector::FieldSelector;
 use everynode_apimachinery::json;
+use everynode_apimachinery::managed::{Context, ManagedFields, Reset, Versions, View, read_fields};
 use everynode_apimachinery::patch::{json_patch, merge_patch, strategic_merge};
+use everynode_apimachinery::resource::Model;
 use everynode_apimachinery::schema::{Type, type_named};
 use everynode_apimachinery::status::Status;
 use everynode_apimachinery::{manifest, resource_for_kind};
@@ -22,6 +24,8 @@ pub const TARGETS: &[Target] = &[
     ("body", body),
     ("documents", documents),
     ("patch", patch),
+    ("apply", apply),
+    ("managers", managers),
     ("selector", selector),
     ("quantities", quantities),
     ("times", times),
@@ -93,6 +97,66 @@ pub fn patch(bytes: &[u8]) {
             Ok(patched) => used(patched.strict()),
             Err(refused) => used(refused.to_value()),
         }
+    }
+}
+
+/// One version of a type, and no other.
+struct One(Model);
+
+impl Versions for One {
+    fn view(&self, version: &str) -> Option<View<'_>> {
+        (version == "apps/v1").then(|| View::of(&self.0))
+    }
+
+    fn convert(&self, object: &Value, to: &str) -> Option<Value> {
+        (to == "apps/v1").then(|| object.clone())
+    }
+
+    fn nothing(&self) -> Value {
+        Value::Object(Default::default())
+    }
+}
+
+const APPLIED: &str = r#"{"apiVersion":"apps/v1","kind":"DaemonSet","metadata":{"name":"a","labels":{"a":"b"},"finalizers":["x/y"]},"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":1,"protocol":"TCP"}],"env":[{"name":"A","value":"1"}]}],"tolerations":[{"operator":"Exists"}],"volumes":[{"name":"v","emptyDir":{}}]}}}}"#;
+
+/// Who writes what is applied.
+fn written<'c>(versions: &'c One, reset: &'c Reset, manager: &'c str) -> Context<'c> {
+    Context { versions, version: "apps/v1", manager, subresource: "", reset, now: 1 }
+}
+
+/// A configuration, applied to a DaemonSet that somebody else has.
+pub fn apply(bytes: &[u8]) {
+    let json = json::parse(bytes).ok();
+    let yaml = manifest::parse_yaml(&String::from_utf8_lossy(bytes)).ok().map(|yaml| yaml.value);
+    let (versions, reset) = (One(Model::Typed(ty("apps.v1.DaemonSet"))), Reset::NOTHING);
+    let live: Value = serde_json::from_str(APPLIED).unwrap();
+    for config in [json, yaml].into_iter().flatten().filter(Value::is_object) {
+        let first = written(&versions, &reset, "first");
+        let managed = first.update(&versions.nothing(), &live, ManagedFields::default(), true);
+        used(written(&versions, &reset, "second").apply(&live, &config, managed.clone(), false));
+        let Ok(applied) = written(&versions, &reset, "second").apply(&live, &config, managed, true) else {
+            continue;
+        };
+        let text = applied.managed.text();
+        assert_eq!(ManagedFields::stored(&text).text(), text, "what is written reads back");
+        used(first.update(&applied.object, &live, applied.managed, false));
+    }
+}
+
+/// Entries of managers, as a client sends them, and one field set.
+pub fn managers(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    used(read_fields(&text));
+    let Ok(value) = json::parse(bytes) else { return };
+    let (versions, reset) = (One(Model::Typed(ty("apps.v1.DaemonSet"))), Reset::NOTHING);
+    let live: Value = serde_json::from_str(APPLIED).unwrap();
+    if let Ok(managed) = ManagedFields::read(&value) {
+        let text = managed.text();
+        assert_eq!(ManagedFields::stored(&text).text(), text, "what is written reads back");
+        let mut new = live.clone();
+        new["spec"]["template"]["spec"]["containers"][0]["image"] = "j".into();
+        used(written(&versions, &reset, "x").update(&live, &new, managed.clone(), false).text());
+        used(written(&versions, &reset, "x").apply(&new, &live, managed, false));
     }
 }
 

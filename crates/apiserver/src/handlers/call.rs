@@ -19,6 +19,7 @@ use crate::http::accept::Form;
 use crate::http::body::{self, Body};
 use crate::http::query::{FieldValidation, Query};
 use crate::objects::change::Change;
+use crate::objects::managers::Writer;
 use crate::selection::Selection;
 use crate::state::State;
 use crate::store::{Stored, TableId};
@@ -49,6 +50,8 @@ pub struct Call<'a> {
     pub form: Form,
     /// The media type of the body.
     pub content_type: String,
+    /// What the client calls itself, up to the first slash.
+    pub agent: String,
     /// Unix time in seconds.
     pub now: i64,
     /// Sentences for `Warning` headers.
@@ -73,6 +76,16 @@ impl Call<'_> {
     /// A change of the object of the path, by the server itself.
     pub fn change(&self) -> Change<'_> {
         Change::of(&self.resource, self.table, &self.namespace, &self.name)
+    }
+
+    /// The name by which the client comes to manage the fields that it writes.
+    pub fn manager(&self) -> &str {
+        self.query.get("fieldManager").unwrap_or(&self.agent)
+    }
+
+    /// Who writes by a subresource, or by none.
+    pub fn writer<'c>(&'c self, subresource: &'c str) -> Writer<'c> {
+        Writer { manager: self.manager(), subresource }
     }
 
     /// 404 about the object of the path.

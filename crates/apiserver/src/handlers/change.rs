@@ -12,17 +12,22 @@ use crate::authz::node;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
-use crate::objects::change::{Change, Changed, Part, apply};
-use crate::patch::Patch;
+use crate::objects::change::{Change, Changed, Made, Part, apply, apply_managed};
+use crate::objects::create::Managed;
+use crate::objects::managers::{self, Writer};
+use crate::patch::{self, Patch};
 
 /// PUT.
 pub async fn update(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
     let mut object = call.read_object(bytes, options.field_validation)?;
+    managers::note_cleared(&mut object, bytes);
     same_name(&mut object, &call.name)?;
     create::ensure_namespace(&mut object, &call.resource, &call.namespace)?;
     if call.find().is_err() && call.resource.create_on_update && part == Part::Main {
-        return create::store(call, object, options.dry_run).await;
+        let manager = call.manager().to_owned();
+        let writer = Writer { manager: &manager, subresource: "" };
+        return create::store(call, object, Managed::By(writer), options.dry_run).await;
     }
     let mut change = |old: &Value| {
         precondition_uid(&call.resource, &call.namespace, &object, old)?;
@@ -31,7 +36,8 @@ pub async fn update(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Res
     };
     let mut warnings = Vec::new();
     let pinned = meta::has(&object, "resourceVersion");
-    let how = Change { part, dry_run: options.dry_run, pinned, ..call.change() };
+    let writer = Some(call.writer(part.subresource()));
+    let how = Change { part, dry_run: options.dry_run, pinned, writer, ..call.change() };
     let changed = apply(call.state, &how, &mut change, &mut warnings).await?;
     call.warnings.append(&mut warnings);
     Ok(answer(call, changed))
@@ -39,31 +45,46 @@ pub async fn update(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Res
 
 /// PATCH.
 pub async fn patch(call: &mut Call<'_>, part: Part, bytes: &[u8]) -> Result<Response<Body>, Status> {
+    if call.content_type == patch::APPLY {
+        return super::apply::apply(call, part, bytes).await;
+    }
     let options = WriteOptions::parse(&call.query, "PatchOptions")?;
     let patch = Patch::read(&call.content_type, bytes)?;
+    let sees_managers = patch.sees_managers();
     let (resource, namespace, name) = (call.resource.clone(), call.namespace.clone(), call.name.clone());
     let user = call.user.clone();
     let mut unknown = Vec::new();
-    let mut change = |old: &Value| {
-        let patched = patch.apply(&resource, old, options.field_validation)?;
+    let mut change = |old: &Value, managed: &str| {
+        let patched = match sees_managers {
+            false => patch.apply(&resource, old, options.field_validation)?,
+            true => {
+                let mut whole = old.clone();
+                managers::put(&mut whole, managed);
+                patch.apply(&resource, &whole, options.field_validation)?
+            }
+        };
         unknown = patched.warnings;
         let mut object = patched.object;
+        if sees_managers {
+            managers::note_cleared(&mut object, bytes);
+        }
         convert_and_default(&resource, &mut object)?;
         same_name(&mut object, &name)?;
         create::ensure_namespace(&mut object, &resource, &namespace)?;
         check_kubelet(&user, &resource, part, &object, old)?;
-        Ok(object)
+        Ok(Made::from(object))
     };
     let mut warnings = Vec::new();
-    let how = Change { part, dry_run: options.dry_run, ..call.change() };
-    let changed = apply(call.state, &how, &mut change, &mut warnings).await?;
+    let writer = Some(call.writer(part.subresource()));
+    let how = Change { part, dry_run: options.dry_run, writer, ..call.change() };
+    let changed = apply_managed(call.state, &how, &mut change, &mut warnings).await?;
     call.warnings.append(&mut unknown);
     call.warnings.append(&mut warnings);
     Ok(answer(call, changed))
 }
 
 /// Refuses what a kubelet may not change of its node. What a change of the status says of the spec is not taken anyway.
-fn check_kubelet(
+pub fn check_kubelet(
     user: &User,
     resource: &Resource,
     part: Part,
@@ -77,14 +98,16 @@ fn check_kubelet(
     }
 }
 
-fn answer(call: &Call<'_>, changed: Changed) -> Response<Body> {
+/// Answers with the object as it is now.
+pub fn answer(call: &Call<'_>, changed: Changed) -> Response<Body> {
     match changed {
         Changed::Stored(stored) => call.answer_stored(200, &stored),
         Changed::Shown(object) => call.answer_value(200, object),
     }
 }
 
-fn same_name(object: &mut Value, name: &str) -> Result<(), Status> {
+/// The object gets the name of the path, and may have no other one.
+pub fn same_name(object: &mut Value, name: &str) -> Result<(), Status> {
     let given = meta::text(object, "name");
     if given.is_empty() {
         meta::set(object, "name", name);

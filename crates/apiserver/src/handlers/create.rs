@@ -11,7 +11,8 @@ use crate::certificates;
 use crate::http::body::Body;
 use crate::http::query::WriteOptions;
 use crate::meta;
-use crate::objects::create::{self, Created};
+use crate::objects::create::{self, Created, Managed};
+use crate::objects::managers::{self, Writer};
 
 /// An object names another namespace than its path.
 pub const OTHER_NAMESPACE: &str =
@@ -21,16 +22,34 @@ pub const OTHER_NAMESPACE: &str =
 pub async fn create(call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let mut object = call.read_object(bytes, options.field_validation)?;
+    managers::note_cleared(&mut object, bytes);
     ensure_namespace(&mut object, &call.resource, &call.namespace)?;
+    let manager = call.manager().to_owned();
+    let writer = Writer { manager: &manager, subresource: "" };
+    admitted(call, object, Managed::By(writer), options.dry_run).await
+}
+
+/// Creates an object that has its namespace, if its client may create it, and answers with it.
+pub async fn admitted(
+    call: &mut Call<'_>,
+    mut object: Value,
+    managed: Managed<'_>,
+    dry_run: bool,
+) -> Result<Response<Body>, Status> {
     node::check_created(&call.user, &call.resource, &object)?;
     certificates::prepare(&call.user, &call.resource, &mut object)?;
-    store(call, object, options.dry_run).await
+    store(call, object, managed, dry_run).await
 }
 
 /// Creates an object that has its namespace, and answers with it.
-pub async fn store(call: &mut Call<'_>, object: Value, dry_run: bool) -> Result<Response<Body>, Status> {
+pub async fn store(
+    call: &mut Call<'_>,
+    object: Value,
+    managed: Managed<'_>,
+    dry_run: bool,
+) -> Result<Response<Body>, Status> {
     let resource = call.resource.clone();
-    match create::create(call.state, &resource, object, dry_run, &mut call.warnings).await? {
+    match create::create(call.state, &resource, object, managed, dry_run, &mut call.warnings).await? {
         Created::Stored(stored) => Ok(call.answer_stored(201, &stored)),
         Created::Dry(object) => Ok(call.answer_value(201, object)),
     }

@@ -1,5 +1,6 @@
 //! One set of handlers for all kinds, driven by the resource table. Each is a function of a call.
 
+mod apply;
 mod call;
 mod change;
 mod components;

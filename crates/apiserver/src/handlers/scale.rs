@@ -1,7 +1,7 @@
 //! The scale subresource: the replica count of a workload in a form that is the same for all of them.
 
 use everynode_apimachinery::custom::Scale;
-use everynode_apimachinery::decode::Body as Expected;
+use everynode_apimachinery::decode::{self, Body as Expected};
 use everynode_apimachinery::kinds;
 use everynode_apimachinery::resource::{Model, Resource};
 use everynode_apimachinery::schema::{self, Type};
@@ -11,10 +11,12 @@ use everynode_model::{Object, Value};
 use http::Response;
 
 use super::Call;
+use super::apply::Config;
 use crate::http::body::Body;
 use crate::http::query::{FieldValidation, WriteOptions};
 use crate::http::verb::Verb;
-use crate::objects::change::{self, Change, Changed, Part};
+use crate::objects::change::{self, Change, Changed, Made, Part};
+use crate::objects::managers::{self, ScaleWrite};
 use crate::patch::{self, Patch};
 use crate::{meta, view};
 
@@ -22,19 +24,20 @@ use crate::{meta, view};
 pub async fn subresource(call: &mut Call<'_>, verb: Verb, bytes: &[u8]) -> Result<Response<Body>, Status> {
     let ty =
         schema::type_named("autoscaling.v1.Scale").ok_or_else(|| Status::internal("no schema for Scale"))?;
-    let current = view::decode(&call.resource, call.find()?.bytes());
+    let current = view::decode_lean(&call.resource, &*call.find()?);
     match verb {
         Verb::Get => Ok(answer(call, scale_of(&call.resource, &current))),
         Verb::Update => {
             let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
             let expected = Expected { group: "autoscaling", version: "v1", kind: "Scale", ty };
             let scale = call.read_body(&expected, bytes, options.field_validation)?;
-            set(call, &scale, options.dry_run).await
+            set(call, ty, &scale, options.dry_run).await
         }
+        Verb::Patch if call.content_type == patch::APPLY => apply(call, ty, bytes).await,
         Verb::Patch => {
             let options = WriteOptions::parse(&call.query, "PatchOptions")?;
             let scale = patched(call, ty, &current, bytes)?;
-            set(call, &scale, options.dry_run).await
+            set(call, ty, &scale, options.dry_run).await
         }
         _ => Err(Status::method_not_allowed()),
     }
@@ -51,21 +54,75 @@ fn patched(call: &Call<'_>, ty: &'static Type, current: &Value, bytes: &[u8]) ->
     Ok(object)
 }
 
-async fn set(call: &Call<'_>, scale: &Value, dry_run: bool) -> Result<Response<Body>, Status> {
-    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+async fn set(
+    call: &Call<'_>,
+    ty: &'static Type,
+    scale: &Value,
+    dry_run: bool,
+) -> Result<Response<Body>, Status> {
     let version = meta::text(scale, "resourceVersion").to_owned();
-    let paths = paths_of(&call.resource);
-    let mut change = |old: &Value| {
-        let mut new = old.clone();
-        put(&mut new, &paths.spec_replicas, replicas.clone());
-        if !version.is_empty() {
-            meta::set(&mut new, "resourceVersion", version.clone());
-        }
-        Ok(new)
+    let mut change = |old: &Value, managed: &str| {
+        let live = live_scale(&call.resource, ty, old);
+        let mut new = scale.clone();
+        managers::take(&mut new);
+        let write = ScaleWrite::Update(&new);
+        let known = (&live, managed, ty);
+        let (_, managed) =
+            managers::scaled(call.state, &call.resource, call.manager(), known, write, &replicas_path)?;
+        Ok(with_replicas(call, old, scale, &version, managed))
     };
     let how = Change { part: Part::Main, dry_run, pinned: !version.is_empty(), ..call.change() };
-    let object = match change::apply(call.state, &how, &mut change, &mut Vec::new()).await? {
-        Changed::Stored(stored) => view::decode(&call.resource, stored.bytes()),
+    carry_out(call, &how, &mut change).await
+}
+
+/// PATCH by an applied configuration.
+async fn apply(call: &Call<'_>, ty: &'static Type, bytes: &[u8]) -> Result<Response<Body>, Status> {
+    let options = WriteOptions::parse_apply(&call.query)?;
+    let config = Config::read(bytes)?;
+    config.check_kind("autoscaling", "v1", "Scale")?;
+    config.check(options.field_validation, &mut Vec::new())?;
+    let mut change = |old: &Value, managed: &str| {
+        let live = live_scale(&call.resource, ty, old);
+        let write = ScaleWrite::Apply(&config.value, options.force);
+        let known = (&live, managed, ty);
+        let (scale, managed) =
+            managers::scaled(call.state, &call.resource, call.manager(), known, write, &replicas_path)?;
+        let version = meta::text(&config.value, "resourceVersion").to_owned();
+        Ok(with_replicas(call, old, &scale, &version, managed))
+    };
+    let how = Change { part: Part::Main, dry_run: options.dry_run, ..call.change() };
+    carry_out(call, &how, &mut change).await
+}
+
+/// The scale of an object as its type writes it.
+fn live_scale(resource: &Resource, ty: &'static Type, object: &Value) -> Value {
+    let scale = scale_of(resource, object);
+    decode::normalize(ty, &scale).unwrap_or(scale)
+}
+
+/// The object with the replicas of a scale.
+fn with_replicas(call: &Call<'_>, old: &Value, scale: &Value, version: &str, managed: String) -> Made {
+    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+    let mut new = old.clone();
+    put(&mut new, &replicas_path(&call.resource), replicas);
+    if !version.is_empty() {
+        meta::set(&mut new, "resourceVersion", version);
+    }
+    Made { object: new, managed: Some(managed) }
+}
+
+/// Where the objects of a resource keep the wanted replicas.
+fn replicas_path(resource: &Resource) -> Vec<String> {
+    paths_of(resource).spec_replicas
+}
+
+async fn carry_out(
+    call: &Call<'_>,
+    how: &Change<'_>,
+    change: &mut (dyn FnMut(&Value, &str) -> Result<Made, Status> + Send),
+) -> Result<Response<Body>, Status> {
+    let object = match change::apply_managed(call.state, how, change, &mut Vec::new()).await? {
+        Changed::Stored(stored) => view::decode_lean(&call.resource, &stored),
         Changed::Shown(object) => object,
     };
     Ok(answer(call, scale_of(&call.resource, &object)))

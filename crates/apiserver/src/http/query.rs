@@ -58,12 +58,65 @@ pub struct WriteOptions {
     pub dry_run: bool,
     /// How unknown fields are treated.
     pub field_validation: FieldValidation,
+    /// Whether what others manage is taken from them.
+    pub force: bool,
+}
+
+/// Bytes of a manager's name.
+const MANAGER_BYTES: usize = 128;
+
+/// Whether a character shows.
+fn is_printable(c: char) -> bool {
+    !c.is_control()
+        && (c == ' ' || !c.is_whitespace())
+        && !matches!(c, '\u{ad}' | '\u{feff}' | '\u{e000}'..='\u{f8ff}')
+        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
+
+/// The name under which a client that gives none manages fields: what its `User-Agent` begins with.
+pub fn manager_name(agent: &str) -> String {
+    let mut name = String::new();
+    for c in agent.split('/').next().unwrap_or_default().chars().filter(|c| is_printable(*c)) {
+        if name.len() + c.len_utf8() > MANAGER_BYTES {
+            break;
+        }
+        name.push(c);
+    }
+    name
+}
+
+/// Checks the name of a manager of fields.
+pub fn check_manager(name: &str, field: &str, errors: &mut Vec<FieldError>) {
+    if name.len() > MANAGER_BYTES {
+        errors.push(FieldError::too_long(field, MANAGER_BYTES));
+    }
+    for (at, c) in name.char_indices().filter(|(_, c)| !is_printable(*c)) {
+        let why = format!("invalid character U+{:04X} (at position {at})", c as u32);
+        errors.push(FieldError::invalid(field, name, &why));
+    }
 }
 
 impl WriteOptions {
+    /// Reads those of an apply.
+    pub fn parse_apply(query: &Query) -> Result<WriteOptions, Status> {
+        let mut errors = Vec::new();
+        if query.get("fieldManager").is_none() {
+            errors.push(FieldError::required("fieldManager", "is required for apply patch"));
+        }
+        WriteOptions::parse_rest(query, "PatchOptions", errors)
+    }
+
     /// Reads them; `kind` is the name of the options type in refusals, such as `CreateOptions`.
     pub fn parse(query: &Query, kind: &str) -> Result<WriteOptions, Status> {
         let mut errors = Vec::new();
+        if kind == "PatchOptions" && query.get("force").is_some() {
+            errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));
+        }
+        WriteOptions::parse_rest(query, kind, errors)
+    }
+
+    fn parse_rest(query: &Query, kind: &str, mut errors: Vec<FieldError>) -> Result<WriteOptions, Status> {
+        check_manager(query.get("fieldManager").unwrap_or_default(), "fieldManager", &mut errors);
         let dry_run = dry_run(&query.all("dryRun"), &mut errors);
         let field_validation = match query.get("fieldValidation") {
             Some("Strict") => FieldValidation::Strict,
@@ -79,7 +132,7 @@ impl WriteOptions {
             }
         };
         refuse(kind, &errors)?;
-        Ok(WriteOptions { dry_run, field_validation })
+        Ok(WriteOptions { dry_run, field_validation, force: query.truth("force") })
     }
 }
 

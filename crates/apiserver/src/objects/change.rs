@@ -1,5 +1,6 @@
 //! Changing objects: read, change, check, compare and swap.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use everynode_apimachinery::resource::Resource;
@@ -8,6 +9,7 @@ use everynode_apimachinery::validate::meta::{validate_metadata_create, validate_
 use everynode_model::Value;
 use everynode_model::names::NameRule;
 
+use super::managers::{self, Writer};
 use super::{draft, refusal};
 use crate::state::State;
 use crate::store::{Action, Expect, Stored, TableId, Write, WriteError};
@@ -59,12 +61,43 @@ pub struct Change<'a> {
     pub dry_run: bool,
     /// Whether the client named the version that it changes, so that a newer one must not be changed.
     pub pinned: bool,
+    /// Who comes to manage the fields that change.
+    pub writer: Option<Writer<'a>>,
+}
+
+/// The object as a change leaves it.
+pub struct Made {
+    /// The object. It may say who manages its fields, as a client that sent it whole does.
+    pub object: Value,
+    /// Who manages its fields, where that is known already.
+    pub managed: Option<String>,
+}
+
+impl From<Value> for Made {
+    fn from(object: Value) -> Made {
+        Made { object, managed: None }
+    }
+}
+
+impl Part {
+    /// The subresource by which the part is written, or nothing.
+    pub fn subresource(self) -> &'static str {
+        match self {
+            Part::Main | Part::Anything => "",
+            Part::Status => "status",
+            Part::Finalize => "finalize",
+            Part::Approval => "approval",
+            Part::Resize => "resize",
+            Part::EphemeralContainers => "ephemeralcontainers",
+        }
+    }
 }
 
 impl<'a> Change<'a> {
-    /// A change of an object by the server itself, of whatever it likes.
+    /// A change of an object by the server itself, of whatever it likes. Nobody comes to manage what it changes.
     pub fn of(resource: &'a Resource, table: TableId, namespace: &'a str, name: &'a str) -> Change<'a> {
-        Change { resource, table, namespace, name, part: Part::Anything, dry_run: false, pinned: false }
+        let (part, dry_run, pinned) = (Part::Anything, false, false);
+        Change { resource, table, namespace, name, part, dry_run, pinned, writer: None }
     }
 }
 
@@ -75,12 +108,31 @@ pub async fn apply(
     change: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
     warnings: &mut Vec<String>,
 ) -> Result<Changed, Status> {
+    apply_managed(state, how, &mut |old, _| change(old).map(Made::from), warnings).await
+}
+
+/// The same for a change that is told who manages the fields, and may say it.
+pub async fn apply_managed(
+    state: &State,
+    how: &Change<'_>,
+    change: &mut (dyn FnMut(&Value, &str) -> Result<Made, Status> + Send),
+    warnings: &mut Vec<String>,
+) -> Result<Changed, Status> {
     let resource = how.resource;
     for _ in 0..ATTEMPTS {
         let found = state.store.get(how.table, how.namespace, how.name);
         let stored = found.ok_or_else(|| Status::not_found(&resource.group, &resource.plural, how.name))?;
-        let old = view::decode(resource, stored.bytes());
-        let mut new = change(&old)?;
+        let old = view::decode_lean(resource, &stored);
+        let Made { object: mut new, managed } = change(&old, stored.managed_fields())?;
+        let sent = managers::take(&mut new);
+        let managed = match (managed, how.writer) {
+            (Some(managed), _) => Cow::Owned(managed),
+            (None, None) => Cow::Borrowed(stored.managed_fields()),
+            (None, Some(writer)) => {
+                let known = Some(stored.managed_fields());
+                managers::updated(state, resource, writer, (&old, &new), known, sent.as_ref())
+            }
+        };
         check_version(resource, how, &mut new, &stored)?;
         warnings.clear();
         match how.part {
@@ -88,15 +140,23 @@ pub async fn apply(
             Part::Resize => admission::resize::fill_in(state, &mut new),
             _ => {}
         }
-        complete(resource, how.part, &mut new, &old, warnings)?;
+        let mut errors = Vec::new();
+        if how.part == Part::Main {
+            // Reported each time the API looks at metadata.
+            managers::check(sent.as_ref(), &mut errors);
+            errors = std::iter::repeat_n(errors, 4).flatten().collect();
+        }
+        complete(resource, how.part, (&mut new, &old), errors, warnings)?;
         // What a resize takes of quotas counts until it is written, or is not.
         let _charged = match how.part {
             Part::Resize => admission::resize::admit(state, resource, &new, &old)?,
             _ => None,
         };
-        let draft =
-            draft(&state.catalog, resource, &mut new).ok_or_else(|| Status::internal("not an object"))?;
+        let managed = kept_times(managed, &stored, &new, &old);
+        let draft = draft(&state.catalog, resource, &mut new, &managed)
+            .ok_or_else(|| Status::internal("not an object"))?;
         if how.dry_run {
+            managers::put(&mut new, &managed);
             return Ok(Changed::Shown(new));
         }
         if draft.same_as(&stored) {
@@ -105,13 +165,23 @@ pub async fn apply(
         let gone = lets_go(resource, &new, &old);
         let action = if gone { Action::Remove(None) } else { Action::Put(draft) };
         match write(state, how, stored.revision, action).await {
-            Ok(_) if gone => return Ok(Changed::Shown(new)),
+            Ok(_) if gone => {
+                managers::put(&mut new, &managed);
+                return Ok(Changed::Shown(new));
+            }
             Ok(stored) => return Ok(Changed::Stored(stored)),
             Err(WriteError::Changed) if !how.pinned => {}
             Err(error) => return Err(refusal(resource, how.name, error)),
         }
     }
     Err(Status::modified(&resource.group, &resource.plural, how.name))
+}
+
+/// A write by which nothing changes but when somebody took a field changes nothing.
+fn kept_times<'m>(managed: Cow<'m, str>, stored: &'m Stored, new: &Value, old: &Value) -> Cow<'m, str> {
+    let known = stored.managed_fields();
+    let is_kept = *managed != *known && new == old && managers::same_but_times(&managed, known);
+    if is_kept { Cow::Borrowed(known) } else { managed }
 }
 
 async fn write(
@@ -154,17 +224,15 @@ fn check_version(
 fn complete(
     resource: &Resource,
     part: Part,
-    new: &mut Value,
-    old: &Value,
+    (new, old): (&mut Value, &Value),
+    mut errors: Vec<FieldError>,
     warnings: &mut Vec<String>,
 ) -> Result<(), Status> {
     if part == Part::Anything {
         return Ok(());
     }
     meta::take_over(new, old, "generation");
-    for field in ["selfLink", "managedFields"] {
-        meta::set(new, field, Value::Null);
-    }
+    meta::set(new, "selfLink", Value::Null);
     match part {
         Part::Status => resource.rules.prepare_status_update(new, old),
         Part::Finalize => keep_all_but_finalizers(new, old),
@@ -182,7 +250,6 @@ fn complete(
             meta::take_over(new, old, field);
         }
     }
-    let mut errors = Vec::new();
     // The API checks metadata by itself, then against the old object, then once more with the kind, and
     // reports a mistake each time. Names are not checked by the kind's rule again: they cannot change.
     validate_metadata_create(new, resource.namespaced, NameRule::PathSegment, &mut errors);

@@ -1,5 +1,6 @@
 //! Creating objects.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use everynode_apimachinery::resource::Resource;
@@ -7,6 +8,7 @@ use everynode_apimachinery::status::Status;
 use everynode_model::Value;
 use everynode_model::time;
 
+use super::managers::{self, Writer};
 use super::{draft, refusal};
 use crate::admission;
 use crate::admission::quota::{self, Charged};
@@ -25,18 +27,36 @@ pub enum Created {
     Dry(Value),
 }
 
+/// Who manages the fields of a new object.
+#[derive(Debug, Clone, Copy)]
+pub enum Managed<'a> {
+    /// Who writes it, all that it says.
+    By(Writer<'a>),
+    /// This is known already, as text.
+    As(&'a str),
+}
+
 /// Admits, completes, checks and stores an object that has its defaults and its namespace.
 pub async fn create(
     state: &State,
     resource: &Resource,
     mut object: Value,
+    managed: Managed<'_>,
     dry_run: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Created, Status> {
     if meta::has(&object, "resourceVersion") {
         return Err(Status::unclassified("resourceVersion should not be set on objects to be created"));
     }
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"] {
+    let sent = managers::take(&mut object);
+    let managed = match managed {
+        Managed::As(managed) => Cow::Borrowed(managed),
+        Managed::By(writer) => {
+            let states = (&managers::nothing(resource), &object);
+            managers::updated(state, resource, writer, states, None, sent.as_ref())
+        }
+    };
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         meta::set(&mut object, field, Value::Null);
     }
     let base = meta::text(&object, "generateName").to_owned();
@@ -55,7 +75,7 @@ pub async fn create(
     };
     warnings.extend(resource.rules.warnings(&object, None));
     for attempt in 1.. {
-        match store(state, resource, &mut object, dry_run, charged.as_ref()).await {
+        match store(state, resource, (&mut object, &managed), dry_run, charged.as_ref()).await {
             Err(WriteError::Exists) if generated && attempt < NAME_ATTEMPTS => {
                 meta::set(&mut object, "name", meta::generated_name(&base));
             }
@@ -71,19 +91,20 @@ pub async fn create(
 async fn store(
     state: &State,
     resource: &Resource,
-    object: &mut Value,
+    (object, managed): (&mut Value, &str),
     dry_run: bool,
     charged: Option<&Arc<Charged>>,
 ) -> Result<Created, WriteError> {
     let table = state.catalog.table(resource).ok_or(WriteError::Missing)?;
     let (namespace, name) = (meta::text(object, "namespace"), meta::text(object, "name"));
     let (namespace, name) = (namespace.to_owned(), name.to_owned());
-    let draft = draft(&state.catalog, resource, object).ok_or(WriteError::Missing)?;
+    let draft = draft(&state.catalog, resource, object, managed).ok_or(WriteError::Missing)?;
     if dry_run {
         if state.store.get(table, &namespace, &name).is_some() {
             return Err(WriteError::Exists);
         }
         meta::set(object, "resourceVersion", Value::Null);
+        managers::put(object, managed);
         return Ok(Created::Dry(object.clone()));
     }
     let write = Write { table, namespace, name, expect: Expect::Absent, action: Action::Put(draft) };

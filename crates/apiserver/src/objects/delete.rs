@@ -4,7 +4,7 @@ use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::status::Status;
 use everynode_model::{Phase, Value, time};
 
-use super::{draft, refusal};
+use super::{draft, managers, refusal};
 use crate::state::State;
 use crate::store::{Action, Expect, Stored, TableId, Write, WriteError};
 use crate::{admission, meta, view};
@@ -59,7 +59,7 @@ pub async fn delete(
     admission::delete(resource, name)?;
     for _ in 0..ATTEMPTS {
         let stored = state.store.get(table, namespace, name).ok_or_else(missing)?;
-        let old = view::decode(resource, stored.bytes());
+        let old = view::decode_lean(resource, &stored);
         preconditions(resource, name, options, &old)?;
         let step = decide(resource, old, options, state.now());
         match take(state, resource, table, &stored, step, options.dry_run).await {
@@ -220,14 +220,16 @@ async fn take(
     dry_run: bool,
 ) -> Result<Deleted, WriteError> {
     let (mut object, gone) = match step {
-        Step::Leave(object) => return Ok(Deleted { object, gone: false }),
-        Step::Mark(object) => (object, false),
-        Step::Remove(object) => (object, true),
+        Step::Leave(object) => (object, None),
+        Step::Mark(object) => (object, Some(false)),
+        Step::Remove(object) => (object, Some(true)),
     };
-    if dry_run {
-        return Ok(Deleted { object, gone });
-    }
-    let draft = draft(&state.catalog, resource, &mut object).ok_or(WriteError::Missing)?;
+    let managed = stored.managed_fields();
+    let Some(gone) = gone.filter(|_| !dry_run) else {
+        managers::put(&mut object, managed);
+        return Ok(Deleted { object, gone: gone == Some(true) });
+    };
+    let draft = draft(&state.catalog, resource, &mut object, managed).ok_or(WriteError::Missing)?;
     let write = Write {
         table,
         namespace: stored.facts.namespace.to_string(),
@@ -236,7 +238,9 @@ async fn take(
         action: if gone { Action::Remove(Some(draft)) } else { Action::Put(draft) },
     };
     let written = state.store.write(write).await?;
-    if !gone {
+    if gone {
+        managers::put(&mut object, managed);
+    } else {
         object = view::decode(resource, written.bytes());
     }
     Ok(Deleted { object, gone })

@@ -9,6 +9,7 @@ mod durable;
 mod object;
 mod object_table;
 mod pages;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod watcher;

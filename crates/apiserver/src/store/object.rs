@@ -1,9 +1,12 @@
 //! What the store keeps of an object: its encoded bytes, and the little that selectors need.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use everynode_model::Value;
+
+use super::scan;
 
 /// The text that stands in `metadata.resourceVersion` of a [`Draft`] until its revision is known.
 pub const REVISION_PLACEHOLDER: &str = "<revision>";
@@ -108,6 +111,8 @@ pub struct Stored {
     bytes: Bytes,
     revision_at: u32,
     revision_len: u32,
+    /// Where it says who manages its fields; empty when it does not.
+    managed: (u32, u32),
     /// The revision of the write that made this state.
     pub revision: u64,
     /// Labels and selectable fields.
@@ -126,7 +131,9 @@ impl Stored {
         let start = event_head_len(change);
         let bytes = line.slice(start..line.len() - 2);
         let (at, len) = find_revision(&bytes).unwrap_or((0, 0));
-        Stored { line, bytes, revision_at: at as u32, revision_len: len as u32, revision, facts }
+        let managed = scan::managed_fields(&bytes).unwrap_or_default();
+        let managed = (managed.start as u32, managed.end as u32);
+        Stored { line, bytes, revision_at: at as u32, revision_len: len as u32, managed, revision, facts }
     }
 
     /// Its key, which shares its texts.
@@ -139,10 +146,23 @@ impl Stored {
         &self.bytes
     }
 
-    /// The object.
+    /// The object, but for who manages its fields: that is large, and seldom asked for.
     pub fn value(&self) -> Value {
+        let managed = self.managed_at();
         // It was encoded here, or read back with its checksum.
-        serde_json::from_slice(&self.bytes).unwrap_or_default()
+        if managed.is_empty() {
+            return serde_json::from_slice(&self.bytes).unwrap_or_default();
+        }
+        serde_json::from_slice(&scan::without(&self.bytes, &managed)).unwrap_or_default()
+    }
+
+    /// Who manages its fields, as JSON; empty when nobody is known to.
+    pub fn managed_fields(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.managed_at()]).unwrap_or_default()
+    }
+
+    fn managed_at(&self) -> Range<usize> {
+        self.managed.0 as usize..self.managed.1 as usize
     }
 
     /// The watch event with which this state was announced, as a line.

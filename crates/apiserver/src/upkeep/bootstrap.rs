@@ -10,7 +10,8 @@ use super::{aggregation, roles};
 use crate::authz::GROUP;
 use crate::decode::model_of;
 use crate::meta;
-use crate::objects::create;
+use crate::objects::create::{self, Managed};
+use crate::objects::managers::{SERVER, Writer};
 use crate::pki::SERVICE_ADDRESS;
 use crate::state::State;
 
@@ -158,5 +159,6 @@ async fn ensure(state: &State, group: &str, plural: &str, object: Value) -> Resu
     let ty = model_of(resource)?;
     let mut object = ty.decode(&encode::to_vec(&Value::Object(whole))).map_err(Status::internal)?.value;
     convert_and_default(resource, &mut object)?;
-    create::create(state, resource, object, false, &mut Vec::new()).await.map(drop)
+    let writer = Writer { manager: SERVER, subresource: "" };
+    create::create(state, resource, object, Managed::By(writer), false, &mut Vec::new()).await.map(drop)
 }

@@ -20,6 +20,7 @@ use crate::catalog::{Entry, plain_facts, table_spec};
 use crate::meta;
 use crate::objects::change::{self, Change};
 use crate::objects::delete::{self, DeleteOptions, Propagation};
+use crate::objects::managers::{SERVER, Writer};
 use crate::state::State;
 use crate::store::{Key, Stored, TableId};
 
@@ -143,7 +144,8 @@ impl Definitions {
         name: &str,
         change: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
     ) -> Result<(), Status> {
-        let how = Change::of(&self.resource, self.table, "", name);
+        let writer = Some(Writer { manager: SERVER, subresource: "status" });
+        let how = Change { writer, ..Change::of(&self.resource, self.table, "", name) };
         change::apply(&self.state, &how, change, &mut Vec::new()).await.map(|_| ())
     }
 
