@@ -32,6 +32,10 @@ deny:
 bench-engine:
     cargo bench -p everynode-engine
 
+# The dashboard's: first paint, bytes, frames, memory. Words narrow it: 5000, 100000, snapshot, live.
+bench-dashboard *words:
+    cargo bench -p everynode-dashboard --bench page -- {{words}}
+
 # The cluster's benchmarks: start, saturation, roll-out, durable creates, idle memory.
 bench-up:
     cargo bench -p everynode-cli

@@ -48,7 +48,7 @@ pub use block::{Block, CONTROLS_LIMIT, GROUPS_LIMIT, Group, Node, Turn, UPDATED_
 pub use cohort::{Cohort, Labelled, cohorts};
 pub use judge::Judge;
 pub use memory::{Memory, MemoryError, NUMBERS, SignalMemory};
-pub use outliers::{OddNode, OddPair, Outliers, Pair, outliers};
+pub use outliers::{OddNode, OddPair, Outliers, Pair, against_peers, outliers};
 pub use plan::{Plan, Watch};
 pub use power::Power;
 pub use reading::{Before, Reading};

@@ -113,6 +113,19 @@ pub fn outliers(pairs: &[Pair<'_>]) -> Outliers {
     Outliers { nodes, pairs: odd, judged, unknown }
 }
 
+/// How many times as much each pair takes now as the same daemon does on nodes like it, in the order of the pairs.
+/// Nothing where there are no samples, or too few to compare with.
+pub fn against_peers(pairs: &[Pair<'_>]) -> Vec<Option<f64>> {
+    let levels = pairs.iter().enumerate().filter_map(|(place, pair)| measured(place, pair, false));
+    let mut times = vec![None; pairs.len()];
+    for Rest { place, value, .. } in against_alike(levels.collect()) {
+        if let Some(of_pair) = times.get_mut(place) {
+            *of_pair = Some(value.exp());
+        }
+    }
+    times
+}
+
 /// A value, and the noise that the pair has by itself.
 fn measured(place: usize, pair: &Pair<'_>, is_of_changes: bool) -> Option<Rest> {
     let logs = |samples: &[f64]| -> Vec<f64> {
@@ -301,6 +314,20 @@ mod tests {
             pairs.push(Pair { node, daemon, cohort: usize::from(node < 20), before, now, floor: 0.001 });
         }
         assert_eq!((outliers(&pairs).nodes, outliers(&pairs).pairs), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_pair_is_so_many_times_its_peers() {
+        let window = |level: f64| vec![level, level * 1.1, level * 0.9];
+        let now: Vec<Vec<f64>> =
+            (0..9).map(|node| if node == 8 { window(0.3) } else { window(0.1) }).collect();
+        let pair = |(node, now)| Pair { node, daemon: 0, cohort: 0, before: &[], now, floor: 0.001 };
+        let mut pairs: Vec<Pair<'_>> = now.iter().map(Vec::as_slice).enumerate().map(pair).collect();
+        pairs.push(Pair { now: &[], ..pairs[0] });
+        let times = against_peers(&pairs);
+        let rounded = |times: Option<f64>| times.map(|times| (times * 100.0).round() / 100.0);
+        assert_eq!([times[0], times[8], times[9]].map(rounded), [Some(1.0), Some(3.0), None]);
+        assert_eq!(against_peers(&pairs[..4]), [None; 4]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a roll-out is judged.
 
-use crate::amounts::FalseHalts;
+use crate::amounts::{FalseHalts, OneIn};
 use crate::signal::{Rule, Signal};
 use crate::verdict::Basis;
 
@@ -57,6 +57,12 @@ impl Plan {
     /// What the logarithm of a signal's evidence has to reach to be worse.
     pub(crate) fn log_worse(&self) -> f64 {
         self.false_halts.log_threshold(self.watches.len()) + CAUTION.ln()
+    }
+
+    /// Evidence as rare as this by chance makes a signal worse.
+    pub fn worse_from(&self) -> OneIn {
+        // What comes back from the logarithm is a little less than what went in.
+        OneIn::from_log_evidence(self.log_worse() + 1e-9, self.watches.len())
     }
 
     /// What it has to reach to be no worse: all signals must, so that each may be wrong as often as one alone.

@@ -57,9 +57,9 @@ fn shown(text: &str, allowed: impl Fn(&str) -> Option<usize>) -> Cow<'_, str> {
     out.into()
 }
 
-fn clean(text: &mut String) {
-    if text.contains(acts) {
-        *text = line(text).into_owned();
+fn clean<T: AsRef<str> + From<String>>(text: &mut T) {
+    if (*text).as_ref().contains(acts) {
+        *text = line((*text).as_ref()).into_owned().into();
     }
 }
 
@@ -83,14 +83,16 @@ fn clean_all<T: Serialize + DeserializeOwned>(value: &mut T) {
 /// Brings what nodes, pods and DaemonSets say onto one line each. What decides anything stays as it is.
 pub fn clean_fleet(fleet: &mut Fleet) {
     for node in &mut fleet.nodes {
-        [&mut node.name, &mut node.ready, &mut node.ready_message].into_iter().for_each(clean);
+        [&mut node.name, &mut node.ready].into_iter().for_each(clean);
+        clean(&mut node.ready_message);
         let taints = node.taints.iter_mut();
         taints.for_each(|taint| {
             [&mut taint.key, &mut taint.value, &mut taint.effect].into_iter().for_each(clean)
         });
     }
     for pod in &mut fleet.pods {
-        [&mut pod.namespace, &mut pod.name, &mut pod.phase, &mut pod.waiting].into_iter().for_each(clean);
+        [&mut pod.namespace, &mut pod.phase].into_iter().for_each(clean);
+        [&mut pod.name, &mut pod.waiting].into_iter().for_each(clean);
         pod.node.iter_mut().for_each(clean);
         pod.detail.iter_mut().for_each(|detail| clean_all(&mut **detail));
     }

@@ -121,7 +121,7 @@ fn read_manifest(args: &PlanArgs) -> Result<String, Failure> {
 
 /// A failure on a node that does not exist is a mistake.
 fn check_nodes(args: &PlanArgs, fleet: &Fleet) -> Result<(), Failure> {
-    let is_known = |name: &str| fleet.nodes.iter().any(|node| node.name == name);
+    let is_known = |name: &str| fleet.nodes.iter().any(|node| *node.name == *name);
     match args.fail.iter().find(|one| !is_known(&one.node)) {
         Some(one) => Err(Failure::with_hint(
             format!("--fail: there is no node {:?} in the fleet", one.node),

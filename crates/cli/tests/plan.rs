@@ -24,8 +24,8 @@ impl Desk {
         let mut writer = Writer::new(File::create(desk.path("fleet.snapshot")).unwrap(), header).unwrap();
         for index in 0..3 {
             let node = Node {
-                name: format!("n{index}"),
-                allocatable: json!({"cpu": "2", "memory": "4Gi", "pods": "110"}),
+                name: format!("n{index}").into(),
+                allocatable: json!({"cpu": "2", "memory": "4Gi", "pods": "110"}).into(),
                 ready: "True".into(),
                 ..Node::default()
             };

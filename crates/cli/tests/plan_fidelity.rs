@@ -320,7 +320,7 @@ async fn make(cluster: &Cluster, after: &Value, desired: BTreeSet<String>) -> Ma
 fn planned(plan: &Plan, fleet: &Fleet) -> Course {
     let left: BTreeSet<&str> = plan.left.iter().map(String::as_str).collect();
     let is_desired = |name: &&String| plan.desired.contains(*name);
-    let names: Vec<String> = fleet.nodes.iter().map(|node| node.name.clone()).collect();
+    let names: Vec<String> = fleet.nodes.iter().map(|node| node.name.to_string()).collect();
     Course {
         order: plan.waves.iter().flat_map(|wave| wave.nodes.clone()).collect(),
         waves: plan.waves.len(),

@@ -30,10 +30,11 @@ fn fleet(daemonset: &Value) -> Fleet {
     let selector = serde_json::from_value(spec["nodeSelector"].clone()).unwrap_or_default();
     let node = |index: usize| {
         Record::Node(Node {
-            name: format!("n{index}"),
-            labels: selector_of(&selector),
+            name: format!("n{index}").into(),
+            labels: selector_of(&selector).into_iter().collect(),
             allocatable: json!({"cpu": "32", "memory": "256Gi", "ephemeral-storage": "500Gi", "pods": "250",
-                "nvidia.com/gpu": "8"}),
+                "nvidia.com/gpu": "8"})
+            .into(),
             ready: "True".into(),
             ..Node::default()
         })

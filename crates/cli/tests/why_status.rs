@@ -49,7 +49,7 @@ fn snapshot(path: &Path) {
         let taint =
             Taint { key: "gpu".into(), value: "yes".into(), effect: "NoSchedule".into(), ..Taint::default() };
         let node = Node {
-            name: format!("n{index}"),
+            name: format!("n{index}").into(),
             taints: if index == 2 { vec![taint] } else { Vec::new() },
             ready: "True".into(),
             ..Node::default()

@@ -108,8 +108,49 @@ export const Grid = ({ shown, column, ordered, cats, of, version, describe, labe
   </div>`;
 };
 
+const log = Math.log10;
+/** Evidence over time, each signal a curve of [time, once in so many roll-outs by chance], against what makes it worse. */
+export const Evidence = ({ curves, from, end, worseFrom, height = 130 }) => {
+  const box = useRef();
+  const width = useWidth(box) || 1;
+  const most = Math.max(log(worseFrom) * 1.3, ...curves.flatMap(([, points]) => points.map(([, chance]) => log(chance))));
+  const x = (millis) => (end > from ? ((millis - from) * (width - 90)) / (end - from) : 0);
+  const y = (chance) => height - 22 - (log(Math.max(1, chance)) * (height - 40)) / most;
+  const path = (points) => points.map(([millis, chance], number) => `${number ? `H${x(millis).toFixed(1)}V` : `M${x(millis).toFixed(1)} `}${y(chance).toFixed(1)}`).join("") + `H${x(end).toFixed(1)}`;
+  const ends = curves.map(([name, points]) => [name, y(points[points.length - 1][1])]).sort((a, b) => b[1] - a[1]);
+  ends.forEach((one, number) => number && (one[1] = Math.min(one[1], ends[number - 1][1] - 13)));
+  const words = curves.map(([name, points]) => `${name} 1 in ${n(points[points.length - 1][1])}`).join(", ");
+  return html`<div ref=${box}><svg class="curve" width=${width} height=${height} role="img" aria-label=${`Evidence by signal: ${words}; worse from 1 in ${n(worseFrom)}`}>
+    <line x1="0" x2=${width - 90} y1=${y(1)} y2=${y(1)} stroke="var(--line)" />
+    <line x1="0" x2=${width - 90} y1=${y(worseFrom)} y2=${y(worseFrom)} stroke="var(--warn)" stroke-dasharray="5 4" />
+    <text x="0" y=${y(worseFrom) - 5}>worse from 1 in ${n(worseFrom)}</text>
+    ${curves.map(([name, points]) => html`<path key=${name} d=${path(points)} stroke=${points[points.length - 1][1] >= worseFrom ? "var(--bad)" : "var(--available)"} />`)}
+    ${ends.map(([name, at]) => html`<text key=${name} x=${width - 86} y=${Math.max(10, at + 4)}>${name}</text>`)}
+    <text x="0" y=${height - 6}>by chance 1 in 1</text><text x=${width - 90} y=${height - 6} text-anchor="end">${span(end - from)}</text>
+  </svg></div>`;
+};
+
+/** Nodes by what a daemon used before and after: [{node, isUpdated, before, after}], on equal scales of logarithms. */
+export const Points = ({ points, unit, label, open, size = 300 }) => {
+  const box = useRef();
+  const width = Math.min(useWidth(box) || 1, size);
+  const all = points.flatMap(({ before, after }) => [before, after]).filter((one) => one > 0);
+  const [low, high] = [log(Math.min(...all)) - 0.08, log(Math.max(...all)) + 0.08];
+  const at = (value) => (Math.max(0, log(Math.max(value, 10 ** low)) - low) * (width - 46)) / (high - low);
+  const [x, y] = [(value) => 42 + at(value), (value) => width - 28 - at(value) * ((width - 34) / (width - 46))];
+  const order = [...points].sort((a, b) => a.isUpdated - b.isUpdated);
+  return html`<div ref=${box}><svg class="curve points" width=${width} height=${width} role="img" aria-label=${label}>
+    <line x1=${x(10 ** low)} y1=${y(10 ** low)} x2=${x(10 ** high)} y2=${y(10 ** high)} stroke="var(--quiet)" stroke-dasharray="4 4" />
+    <path d=${`M42 6V${width - 28}H${width - 4}`} stroke="var(--line)" />
+    ${order.map((point) => point.isUpdated
+      ? html`<circle key=${point.node} cx=${x(point.before)} cy=${y(point.after)} r="4" onClick=${() => open(point.node)}><title>${`${point.node}: ${unit(point.before)} before, ${unit(point.after)} after`}</title></circle>`
+      : html`<path key=${point.node} class="other" d=${`M${x(point.before) - 2.5} ${y(point.after)}h5m-2.5 -2.5v5`} />`)}
+    <text x="46" y="16">after ${unit(10 ** high)}</text><text x=${width - 4} y=${width - 10} text-anchor="end">before ${unit(10 ** high)}</text><text x="42" y=${width - 10}>${unit(10 ** low)}</text>
+  </svg></div>`;
+};
+
 /** Curves over time: each a list of [time in milliseconds, value], drawn as steps. */
-export const Curves = ({ curves, from, end, limit, limitText, height = 110, label, at }) => {
+export const Curves = ({ curves, from, end, limit, limitText, height = 110, label, at, marks = [] }) => {
   const box = useRef();
   const width = useWidth(box) || 1;
   const most = Math.max(1, limit || 0, ...curves.flatMap(({ points }) => points.map(([, value]) => value)));
@@ -121,6 +162,7 @@ export const Curves = ({ curves, from, end, limit, limitText, height = 110, labe
     ${limit ? html`<line x1="0" x2=${width} y1=${y(limit)} y2=${y(limit)} stroke="var(--warn)" stroke-dasharray="5 4" />
       <text x=${width} y=${y(limit) - 5} text-anchor="end">${limitText} ${n(limit)}</text>` : null}
     ${curves.map(({ points, colour, dash }, number) => points.length ? html`<path key=${number} d=${path(points)} stroke=${`var(--${colour})`} stroke-dasharray=${dash || "none"} />` : null)}
+    ${marks.map(([millis, text]) => html`<g key=${text}><line x1=${x(millis)} x2=${x(millis)} y1="18" y2=${y(0)} stroke="var(--quiet)" stroke-dasharray="1 3" /><text x=${x(millis) + 4} y="32">${text}</text></g>`)}
     ${at !== undefined ? html`<line x1=${x(at)} x2=${x(at)} y1="4" y2=${y(0)} stroke="var(--ink)" />` : null}
     <text x="0" y=${height - 6}>0</text><text x=${width} y=${height - 6} text-anchor="end">${span(end - from)}</text>
     <text x="0" y="12">${n(most)}</text>

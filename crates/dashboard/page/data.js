@@ -7,6 +7,8 @@ export const fleet = signal(null);
 export const tick = signal(0);
 /** The cells that the last delta changed: [index of the column, numbers of nodes]. */
 export const changed = signal([]);
+/** Rises when a list of numbers has come that is not always there. */
+export const layered = signal(0);
 /** How the cluster is heard of: "live", "snapshot", "interrupted", "lost" (the server is gone). */
 export const link = signal({ state: "waiting" });
 /** Moments of the past and gaps between them. */
@@ -68,12 +70,17 @@ const get = async (path, kind = "json") => {
 };
 export const ask = get;
 
-const read = (buffer) => {
+/** The names of nodes, by their version. They are more than all the rest, and hardly change. */
+let named = { version: -1, nodes: [] };
+const read = async (path) => {
+  const buffer = await get(path, "arrayBuffer");
   const bytes = new Uint8Array(buffer);
-  if (new TextDecoder().decode(bytes.subarray(0, 4)) !== "ENF1") throw new Error("This is no frame.");
+  if (new TextDecoder().decode(bytes.subarray(0, 4)) !== "ENF2") throw new Error("This is no frame.");
   const length = new DataView(buffer).getUint32(4, true);
   const head = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
-  const count = head.nodes.length;
+  if (named.version !== head.names) named = { version: head.names, nodes: await get(`/api/names?version=${head.names}`) };
+  const { nodes } = named;
+  const count = nodes.length;
   let from = 8 + length;
   const next = () => bytes.subarray(from, (from += count));
   const nodeStates = next();
@@ -86,7 +93,7 @@ const read = (buffer) => {
     kinds: next(),
     layers: {},
   }));
-  return { ...head, notSeen: head.summaries.notSeen || [], count, nodeStates, columns, places: null };
+  return { ...head, notSeen: head.summaries.notSeen || [], nodes, count, nodeStates, columns, places: null };
 };
 
 /** The place of a node by its name. */
@@ -103,7 +110,7 @@ export const load = async () => {
   const mine = ++loading;
   const at = route.peek().query.get("at");
   try {
-    const frame = read(await get("/api/frame" + (at ? `?at=${encodeURIComponent(at)}` : ""), "arrayBuffer"));
+    const frame = await read("/api/frame" + (at ? `?at=${encodeURIComponent(at)}` : ""));
     if (mine !== loading) return;
     frame.moment = at;
     labels.clear();
@@ -116,25 +123,45 @@ export const load = async () => {
     if (moments.value.interrupted) link.value = { state: "interrupted", why: moments.value.interrupted };
     else if (link.value.state === "waiting") link.value = { state: moments.value.live ? "live" : "snapshot" };
   } catch (error) {
-    if (mine === loading) failure.value = error.status === 404 ? "That moment is not kept any more." : String(error.message);
+    // Nodes may have changed between the frame and their names.
+    if (mine === loading && !at && error.status === 404) setTimeout(load, 250);
+    else if (mine === loading) failure.value = error.status === 404 ? "That moment is not kept any more." : String(error.message);
   }
 };
 
-/** Loads a list of bytes of every DaemonSet: wave, restarts, revision, flags. Of the past only states are kept. */
+/** Loads what daemons use against their peers, in hundredths by node; `shown.unused` says why there is nothing. */
+const peers = async (shown) => {
+  const found = await get("/api/peers?measure=cpu");
+  if (fleet.value !== shown) return;
+  shown.unused = found.missing;
+  shown.columns.forEach((column) => {
+    const times = (column.layers.peers = new Uint32Array(shown.count));
+    const cells = found.columns[column.id] || [];
+    for (let at = 0; at < cells.length; at += 2) times[cells[at]] = Math.max(1, cells[at + 1]);
+  });
+  layered.value++;
+  tick.value++;
+};
+
+/** Loads a list of numbers of every DaemonSet: wave, restarts, revision, flags, peers. Of the past only states are kept. */
 export const layer = async (name) => {
   const shown = fleet.value;
+  if (shown && !shown.moment && name === "peers") return peers(shown).catch((error) => (shown.unused = String(error.message)));
   if (!shown || shown.moment || shown.columns.every((column) => column.layers[name])) return;
   const bytes = new Uint8Array(await get(`/api/layer?name=${name}`, "arrayBuffer"));
   if (bytes.length !== shown.count * shown.columns.length || fleet.value !== shown) return;
   shown.columns.forEach((column, index) => {
     column.layers[name] = bytes.slice(index * shown.count, (index + 1) * shown.count);
   });
+  layered.value++;
   tick.value++;
 };
 
 const labels = new Map();
 /** The values of a label: their names, and by node the number of its value (65535: none). */
 export const label = (key) => {
+  // A link may name one that this fleet does not have.
+  if (!fleet.value.labels.some((one) => one.key === key)) return Promise.resolve(null);
   if (!labels.has(key)) labels.set(key, get(`/api/label?key=${encodeURIComponent(key)}`).then(fit));
   return labels.get(key);
 };
@@ -142,7 +169,7 @@ export const label = (key) => {
 const fit = async (found) => {
   const shown = fleet.value;
   if (!shown.moment) return found;
-  const now = read(await get("/api/frame", "arrayBuffer"));
+  const now = await read("/api/frame");
   const places = new Map(now.nodes.map((node, place) => [node, place]));
   return { ...found, nodes: shown.nodes.map((node) => found.nodes[places.get(node)] ?? 65535) };
 };

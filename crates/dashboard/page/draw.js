@@ -94,6 +94,16 @@ export const MODES = {
       return number === 0 ? 0 : number === 1 ? 1 : number < 5 ? 2 : number < 20 ? 3 : 4;
     },
   },
+  peers: {
+    text: "CPU against peers",
+    layer: "peers",
+    cats: () => ramp(["under 0.7 times", "as its peers", "1.4 to 2 times", "2 to 4 times", "4 times and more"], ["old", "s0", "s2", "s4", "bad"], ["small", "dot", "hollow", "full", "cross"]),
+    of: (column) => (node) => {
+      const times = column.layers.peers?.[node] || 0;
+      return times === 0 ? 255 : times < 70 ? 0 : times < 140 ? 1 : times < 200 ? 2 : times < 400 ? 3 : 4;
+    },
+    more: (column, node) => (column.layers.peers?.[node] ? `${(column.layers.peers[node] / 100).toFixed(2)} times what it uses on nodes like this` : ""),
+  },
 };
 
 /** A canvas as large as wanted on this screen; everything is drawn in CSS pixels. */
@@ -158,6 +168,26 @@ export const cell = (context, cat, x, y, width, height, colours) => {
     default:
       context.fillRect(x, y, width, height);
   }
+};
+const striped = new Map();
+const stripes = (context, colour) => {
+  if (!striped.has(colour)) {
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = 4;
+    const one = tile.getContext("2d");
+    one.fillStyle = colour;
+    for (let line = 0; line < 4; line++) one.fillRect(3 - line, line, 1, 1), one.fillRect((4 - line) % 4, line, 1, 1);
+    striped.set(colour, context.createPattern(tile, "repeat"));
+  }
+  return striped.get(colour);
+};
+/** A part of several cells: old ones are striped, as in bars, and what lacks is drawn as an edge. */
+export const area = (context, cat, x, y, width, height, colours) => {
+  const colour = colours[cat.colour];
+  context.fillStyle = cat.shape === "small" ? stripes(context, colour) : colour;
+  context.globalAlpha = { dot: 0.2, hollow: 0.65 }[cat.shape] || 1;
+  context.fillRect(x, y, width, height);
+  context.globalAlpha = 1;
 };
 // Too small for shapes: how much of the height is filled tells them apart.
 const small = (context, { shape }, x, y, width, height) => {

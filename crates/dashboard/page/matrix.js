@@ -1,8 +1,8 @@
 // The matrix: daemons in rows, nodes in columns, in the order of one or two labels. Where there are more nodes than
 // pixels, a column stands for several and shows their shares; what is wrong keeps some pixels however few it is.
-import { fleet, tick, changed, route, here, to, go, layer, label, NONE } from "./data.js";
+import { fleet, tick, changed, layered, route, here, to, go, layer, label, NONE } from "./data.js";
 import { html, useState, useEffect, useRef, useMemo, useLayoutEffect, useColours, usePositions, useWidth, n, count, Shape, Take, LabelChoice, Choice, chosenLabel, markdownTable, usualLabel, plain } from "./parts.js";
-import { MODES, CLASSES, palette, cell, prepare, order, fitted } from "./draw.js";
+import { MODES, CLASSES, palette, cell, area, prepare, order, fitted } from "./draw.js";
 
 const BAND = 20;
 const ROWS = 60;
@@ -24,6 +24,17 @@ export const useOrder = (shown, first, second) => {
   }, [shown, first, second]);
   return found?.shown === shown ? found : undefined;
 };
+
+/** Has what a mode shows at hand; figures of use come anew while they are looked at. */
+export const useLayer = (mode, shown) => useEffect(() => {
+  const { layer: name } = MODES[mode];
+  if (!name) return;
+  layer(name);
+  const again = name === "peers" && setInterval(() => layer(name), 30000);
+  return () => clearInterval(again);
+}, [mode, shown]);
+/** Why figures of use are not there. */
+export const Unused = ({ shown, mode }) => (tick.value, mode === "peers" && shown.unused ? html`<p class="finding">${shown.unused}</p>` : null);
 
 /** The kind of a cause in words. */
 export const kindText = (shown, kind) => (shown.kinds[kind] || "").replace(/([A-Z])/g, " $1").toLowerCase();
@@ -109,11 +120,7 @@ class Painter {
   }
 
   fill(cat, x, y, width, height) {
-    const { context } = this;
-    context.globalAlpha = { dot: 0.2, hollow: 0.7, small: 0.42 }[cat.shape] || 1;
-    context.fillStyle = this.colours[cat.colour];
-    context.fillRect(x, y, width, height);
-    context.globalAlpha = 1;
+    area(this.context, cat, x, y, width, height, this.colours);
   }
 
   /** The names of groups, and the lines between them. */
@@ -183,7 +190,7 @@ const words = (shown, columns, ordered, place, mode, { row, at }) => {
   if (last - first === 1) {
     const node = ordered.nodes[first];
     const category = of(node);
-    const cause = mode === "state" ? kindText(shown, column.kinds[node]) : "";
+    const cause = mode === "state" ? kindText(shown, column.kinds[node]) : MODES[mode].more?.(column, node) || "";
     const what = cats[category]?.text || "nothing";
     return { title: shown.nodes[node], lines: [column.id, cause && cause !== what ? `${what}: ${cause}` : what, where] };
   }
@@ -197,7 +204,7 @@ const words = (shown, columns, ordered, place, mode, { row, at }) => {
 };
 
 /** The categories with how many cells are of each. */
-const Legend = ({ columns, mode }) => {
+const Legend = ({ columns, mode, dense }) => {
   tick.value;
   const cats = MODES[mode].cats(columns);
   const counts = cats.map(() => 0);
@@ -210,7 +217,7 @@ const Legend = ({ columns, mode }) => {
   }
   const link = (cat) => (mode === "state" ? to(["nodes"], { class: cat.key }) : null);
   return html`<ul class="legend" aria-label="Legend">
-    ${cats.map((cat, category) => html`<li key=${cat.key}><${Shape} cat=${cat} size=${13} />
+    ${cats.map((cat, category) => html`<li key=${cat.key}><${Shape} cat=${cat} size=${13} area=${dense} />
       <span>${cat.text}</span> ${link(cat) && counts[category] ? html`<a class="num" href=${link(cat)}>${n(counts[category])}</a>` : html`<span class="faint">${n(counts[category])}</span>`}
     </li>`)}
   </ul>`;
@@ -222,7 +229,7 @@ const Stage = ({ shown, columns, ordered, mode, levels }) => {
   const width = useWidth(box);
   const [focus, setFocus] = useState(null);
   const [tip, setTip] = useState(null);
-  const [colours, again] = useColours();
+  const [colours] = useColours();
   const view = windowOf(route.value.query.get("z"), shown.count);
   const named = width > 0 && matchMedia("(max-width: 760px)").matches;
   const place = layout(width || 1, columns.length, shown.count, view, levels, named);
@@ -238,7 +245,7 @@ const Stage = ({ shown, columns, ordered, mode, levels }) => {
     one.between();
     one.heads(width);
     if (focus) one.focus(focus.row, focus.at);
-  }, [width, columns, ordered, mode, view.join(), focus, colours, named, shown]);
+  }, [width, columns, ordered, mode, view.join(), focus, colours, named, shown, layered.value]);
 
   const positions = usePositions(ordered, shown.count);
   // A delta is drawn by its own columns; a layer that comes, by all.
@@ -252,8 +259,6 @@ const Stage = ({ shown, columns, ordered, mode, levels }) => {
       bins.forEach((bin) => one.bin(row, place.from + bin * place.bin));
     }
   }, [changed.value]);
-  const layerCount = columns.filter((column) => column.layers[MODES[mode].layer]).length;
-  useEffect(again, [layerCount]);
 
   const hit = (event) => {
     const area = canvas.current.getBoundingClientRect();
@@ -326,12 +331,14 @@ const Rows = ({ shown, columns, ordered, mode }) => {
   for (const column of columns) {
     const of = MODES[mode].of(column);
     for (const group of ordered.groups.slice(0, 50)) {
-      const counts = cats.map(() => 0);
-      for (let at = group.from; at < group.to; at++) {
-        const category = of(ordered.nodes[at]);
-        if (counts[category] !== undefined) counts[category]++;
+      for (const part of group.parts.slice(0, 50)) {
+        const counts = cats.map(() => 0);
+        for (let at = part.from; at < part.to; at++) {
+          const category = of(ordered.nodes[at]);
+          if (counts[category] !== undefined) counts[category]++;
+        }
+        rows.push([column, [group.name, part.name].filter(Boolean).join(" · ") || "all nodes", counts]);
       }
-      rows.push([column, group.name || "all nodes", counts]);
     }
   }
   return html`<div class="scroll" tabindex="0" role="region" aria-label="The matrix as a table"><table>
@@ -352,10 +359,10 @@ export const Matrix = () => {
   const page = Math.max(0, Number(query.get("p")) || 0);
   const columns = useMemo(() => shown.columns.slice(page * ROWS, (page + 1) * ROWS), [shown, page]);
   const ordered = useOrder(shown, first, second);
-  useEffect(() => {
-    if (MODES[mode].layer) layer(MODES[mode].layer);
-  }, [mode, shown]);
+  useLayer(mode, shown);
   const is_table = query.get("as") === "table";
+  const [from, end] = windowOf(query.get("z"), shown.count);
+  const dense = !is_table && end - from > innerWidth / (BIN + 1);
   const holder = useRef();
   const markdown = () =>
     markdownTable(["daemon", ...CLASSES.map((cat) => cat.text)], columns.map((column) => [column.id, ...CLASSES.map((_, one) => column.classes.reduce((sum, each) => sum + (each === one), 0))]));
@@ -367,7 +374,7 @@ export const Matrix = () => {
       <${Choice} name="show" text="Show" fallback="state" options=${Object.entries(MODES).filter(([key]) => !shown.moment || key === "state").map(([key, one]) => [key, one.text])} />
       <${Choice} name="as" text="As" fallback="picture" options=${[["picture", "picture"], ["table", "table"]]} />
     </div>
-    <${Legend} columns=${columns} mode=${mode} />
+    <${Unused} ...${{ shown, mode }} /><${Legend} ...${{ columns, mode, dense }} />
     ${!ordered ? html`<p class="faint">Grouping</p>` : is_table ? html`<${Rows} ...${{ shown, columns, ordered, mode }} />` : html`<${Stage} ...${{ shown, columns, ordered, mode }} levels=${ordered.groups.length > 1 || ordered.groups[0]?.name ? (second ? 2 : 1) : 0} />`}
     ${shown.columns.length > ROWS && html`<p class="more">Daemons ${n(page * ROWS + 1)} to ${n(Math.min((page + 1) * ROWS, shown.columns.length))} of ${n(shown.columns.length)} ·
       ${page > 0 && html`<a class="num" href=${here({ p: page - 1 || "" })}>earlier</a> `} ${(page + 1) * ROWS < shown.columns.length && html`<a class="num" href=${here({ p: page + 1 })}>more</a>`}</p>`}

@@ -4,7 +4,7 @@ import { useState, useEffect, useRef, useLayoutEffect, useMemo } from "./vendor/
 import { signal } from "./vendor/signals.js";
 import htm from "./vendor/htm.js";
 import { fleet, tick, route, to, here, go, classCounts } from "./data.js";
-import { CLASSES, palette, onColours, cell, prepare } from "./draw.js";
+import { CLASSES, palette, onColours, cell, area, prepare } from "./draw.js";
 
 // Characters that turn the direction of what follows: they are shown as what they are, a disturbance.
 const TURNS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
@@ -87,13 +87,13 @@ export const Num = ({ value, query, label, path = ["nodes"] }) =>
   value ? html`<a class="num" href=${to(path, query)} aria-label=${label && `${label}: ${n(value)}`}>${n(value)}</a>` : html`<span class="num none">0</span>`;
 
 /** A shape as it is in the matrix. */
-export const Shape = ({ cat, size = 12 }) => {
+export const Shape = ({ cat, size = 12, area: is_area }) => {
   const canvas = useRef();
   useColours();
   useLayoutEffect(() => {
     const context = prepare(canvas.current, size, size);
     context.clearRect(0, 0, size, size);
-    cell(context, cat, 0, 0, size, size, palette());
+    (is_area ? area : cell)(context, cat, 0, 0, size, size, palette());
   });
   return html`<canvas ref=${canvas} class="shape" aria-hidden="true" />`;
 };
@@ -122,11 +122,11 @@ export const copy = async (text, what) => {
 /** A command that can be copied. */
 export const Command = ({ text }) => html`<button class="command" title="Copy this command" onClick=${() => copy(text, "Command")}><code>${text}</code></button>`;
 /** Takes what is shown along: as command, as Markdown, as a picture, as a link. */
-export const Take = ({ command, markdown, canvas, name = "everynode" }) => html`<div class="take" role="group" aria-label="Copy what is shown">
-  ${command && html`<button onClick=${() => copy(command, "Command")} title=${command}>Command</button>`}
+export const Take = ({ command, markdown, canvas, name = "everynode" }) => html`<div class="take" role="group" aria-label="Copy what is shown"><span aria-hidden="true">Copy</span>
+  ${command && html`<button onClick=${() => copy(command, "Command")} title=${command}>command</button>`}
   ${markdown && html`<button onClick=${() => copy(markdown(), "Markdown")}>Markdown</button>`}
   ${canvas && html`<button onClick=${() => png(canvas(), name)}>PNG</button>`}
-  <button onClick=${() => copy(location.href, "Link")}>Link</button>
+  <button onClick=${() => copy(location.href, "Link")}>link</button>
 </div>`;
 const png = (canvas, name) => {
   if (!canvas) return;
@@ -158,7 +158,9 @@ export const chosenLabel = (name, fallback = "") => (route.value.query.get(name)
 export const LabelChoice = ({ name, text, fallback = "" }) => {
   const chosen = chosenLabel(name, fallback);
   const known = fleet.value.labels.filter(({ values }) => values > 1 || fleet.value.count === 1);
-  const short = (key) => key.replace(/^.*\//, "") + (key.includes("/") ? ` (${key.replace(/\/.*$/, "")})` : "");
+  const end = (key) => key.replace(/^.*\//, "");
+  const is_alone = (key) => known.filter((one) => end(one.key) === end(key)).length < 2;
+  const short = (key) => (is_alone(key) ? end(key) : key);
   return html`<label class="choice"><span>${text}</span>
     <select value=${chosen} onChange=${(event) => go(here({ [name]: event.target.value || (fallback ? "-" : "") }), true)}>
       <option value="">nothing</option>
@@ -181,12 +183,11 @@ export const usualLabel = () => {
   return ["topology.kubernetes.io/zone", "topology.kubernetes.io/region", "node.kubernetes.io/instance-type"].find(has) || "";
 };
 
-/** A number that changes with the colours, and what changes it for another reason to draw again. */
+/** A number that changes with the colours. */
 export const useColours = () => {
   const [number, set] = useState(0);
-  const again = () => set((one) => one + 1);
-  useEffect(() => onColours(again), []);
-  return [number, again];
+  useEffect(() => onColours(() => set((one) => one + 1)), []);
+  return [number];
 };
 
 /** Where each node is in an order. */

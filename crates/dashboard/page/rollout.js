@@ -1,9 +1,9 @@
 // One daemon: its nodes, why they stand as they do, and its roll-out.
-import { fleet, tick, route, to, ask, layer, columnOf, nodesWhere } from "./data.js";
-import { html, useEffect, useRef, useMemo, n, count, percent, span, clock, Num, State, Shape, Command, Take, LabelChoice, Choice, chosenLabel, markdownTable, useAnswer, usualLabel } from "./parts.js";
+import { fleet, tick, route, to, go, ask, layer, columnOf, nodesWhere } from "./data.js";
+import { html, useState, useEffect, useRef, useMemo, n, count, percent, span, clock, Num, State, Shape, Command, Take, LabelChoice, Choice, chosenLabel, markdownTable, useAnswer, usualLabel } from "./parts.js";
 import { CLASSES, MODES } from "./draw.js";
-import { useOrder } from "./matrix.js";
-import { Grid, Curves } from "./charts.js";
+import { useOrder, useLayer, Unused } from "./matrix.js";
+import { Grid, Curves, Evidence, Points } from "./charts.js";
 import { Cohorts } from "./screens.js";
 
 const classOf = (key) => CLASSES.find((cat) => cat.key === key) || CLASSES[5];
@@ -34,31 +34,70 @@ const Waves = ({ column }) => {
 };
 
 /** What a policy's analysis says, when its status has it. */
-const Verdict = ({ analysis }) => html`<div class="more"><h2>Analysis: ${analysis.verdict || "nothing judged yet"}</h2><p class="soft">${analysis.message}${analysis.basis && ` (${analysis.basis})`}</p>
+const Verdict = ({ analysis, column }) => html`<div class="more"><h2>Analysis: ${analysis.verdict || "nothing judged yet"}</h2><p class="soft">${analysis.message}${analysis.basis && ` (${analysis.basis})`}</p>
+  ${analysis.common && html`<p class="finding more">${analysis.common}</p>`}
+  ${analysis.worstNodes?.length > 0 && html`<p class="soft">Such as ${analysis.worstNodes.map((node, number) => html`<span key=${node}>${number ? ", " : ""}<a class="num" href=${to(["node", node], { d: column.id })}>${node}</a></span>`)}.</p>`}
+  <${EvidenceCurves} ...${{ analysis, column }} />
   ${analysis.signals?.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Signals"><table><thead><tr><th scope="col">Signal</th><th scope="col">Verdict</th><th scope="col">what was seen</th><th scope="col" class="right">nodes</th><th scope="col" class="right">controls</th><th scope="col">by chance</th></tr></thead>
     <tbody>${analysis.signals.map((one, number) => html`<tr key=${number}><td>${one.name}</td><td>${one.verdict}</td><td>${one.message}</td><td class="right">${one.nodes}</td><td class="right">${one.controls}</td><td>${one.chanceOneIn > 1 ? `1 in ${n(one.chanceOneIn)}` : ""}</td></tr>`)}</tbody></table></div>`}</div>`;
+
+/** The course of a daemon since it is watched. */
+const useSeries = ({ id, summary }) => useAnswer(() => ask(`/api/series?namespace=${encodeURIComponent(summary.namespace)}&name=${encodeURIComponent(summary.name)}`), [id, fleet.value.sequence - (fleet.value.sequence % 8)]);
+
+/** The evidence of each signal against what makes it worse, since it is watched: the status holds what it is now. */
+const EvidenceCurves = ({ analysis, column }) => {
+  const { value } = useSeries(column);
+  const curves = Object.entries(value?.evidence || {}).filter(([, points]) => points.length > 0);
+  if (!curves.length) return null;
+  const from = Math.min(...curves.map(([, points]) => points[0][0]));
+  return html`<div class="more"><${Evidence} curves=${curves} from=${from} end=${Math.max(fleet.value.takenAtMillis, from + 1)} worseFrom=${analysis.worseFrom} /></div>`;
+};
+
+const UNITS = {
+  cpu: (cores) => (cores < 0.1 ? `${(cores * 1000).toPrecision(2)}m` : cores.toPrecision(2)),
+  memory: (bytes) => `${(bytes / 2 ** 20).toPrecision(3)} MiB`,
+};
+/** What each node used before it was updated and after, and nodes that were not in the same windows. */
+const Before = ({ column }) => {
+  const { summary } = column;
+  const [measure, setMeasure] = useState("cpu");
+  const revision = summary.revision?.slice(summary.name.length + 1) || "";
+  const path = `/api/before-after?daemonset=${encodeURIComponent(column.id)}&revision=${encodeURIComponent(revision)}&measure=${measure}`;
+  const { value, error } = useAnswer(() => ask(path), [path, Math.floor(fleet.value.takenAtMillis / 30000)]);
+  const points = value?.points || [];
+  const times = (number) => (number ? `${number.toFixed(2)} times` : "not known");
+  return html`<section><h2>Before and after</h2>
+    <fieldset class="segments"><legend>Measure</legend>${Object.keys(UNITS).map((one) => html`<button key=${one} aria-pressed=${one === measure} onClick=${() => setMeasure(one)}>${one === "cpu" ? "CPU" : one}</button>`)}</fieldset>
+    ${points.length
+      ? html`<p class="soft more"><span class="key updated" /> ${count(value.updated, "updated node")}, ${times(value.updatedTimes)} in the middle · <span class="key other" /> ${count(value.others, "other")}, ${times(value.otherTimes)}</p>
+        <${Points} points=${points} unit=${UNITS[measure]} open=${(node) => go(to(["node", node], { d: column.id }))} label=${`What ${summary.name} uses before and after: ${count(value.updated, "updated node")} ${times(value.updatedTimes)}, ${count(value.others, "other")} ${times(value.otherTimes)}`} />`
+      : html`<p class="soft more">${error || value?.missing || (value ? "Nothing was measured on a node both before its update and after it." : "Asking")}</p>`}
+  </section>`;
+};
 
 const Course = ({ column }) => {
   tick.value;
   const shown = fleet.value;
   const { summary } = column;
-  const { value } = useAnswer(() => ask(`/api/series?namespace=${encodeURIComponent(summary.namespace)}&name=${encodeURIComponent(summary.name)}`), [column.id, shown.sequence - (shown.sequence % 8)]);
+  const { value } = useSeries(column);
   const points = value?.points || [];
   if (points.length < 2) return html`<p class="soft">How it goes on is drawn from now on.</p>`;
   const from = points[0][0];
   const end = Math.max(shown.takenAtMillis, points[points.length - 1][0]);
   const of = (place) => points.map((point) => [point[0], point[place]]);
+  const waves = points.filter((point, number) => point[4] > 0 && point[4] !== points[number - 1]?.[4]).map((point) => [point[0], `wave ${point[4]}`]);
+  const marks = waves.filter(([millis], number) => number === waves.length - 1 || waves[number + 1][0] - millis > (end - from) / 12);
   return html`<div><p class="faint"><span class="state">updated and available</span> · <span class="state moving">updated</span></p>
-    <${Curves} label=${`Nodes with the current revision over ${span(end - from)}`} from=${from} end=${end} limit=${summary.desired} limitText="of" curves=${[{ points: of(1), colour: "old", dash: "4 3" }, { points: of(2), colour: "available" }]} />
+    <${Curves} label=${`Nodes with the current revision over ${span(end - from)}`} from=${from} end=${end} marks=${marks} limit=${summary.desired} limitText="of" curves=${[{ points: of(1), colour: "old", dash: "4 3" }, { points: of(2), colour: "available" }]} />
     <p class="faint more"><span class="state bad">budget in use</span></p>
-    <${Curves} label="Budget in use" from=${from} end=${end} limit=${summary.budget?.allowed} limitText="allowed" height=${86} curves=${[{ points: of(3), colour: "bad" }]} /></div>`;
+    <${Curves} label="Budget in use" from=${from} end=${end} limit=${summary.budget?.allowed} limitText="allowed" height=${86} marks=${marks} curves=${[{ points: of(3), colour: "bad" }]} /></div>`;
 };
 
 const Rollout = ({ column }) => {
   tick.value;
   const { summary } = column;
   const { policy, estimate } = summary;
-  return html`<section><h2>Roll-out</h2>
+  return html`<section class="long"><h2>Roll-out</h2>
     ${policy && html`<p>${policy.name}: ${policy.text}</p><div class="more"><${Waves} column=${column} /></div>`}
     ${estimate?.stalls && html`<p class="finding unsafe more">${estimate.stalls}</p>`}
     ${estimate?.problems?.map((text, number) => html`<p key=${number} class="finding unsafe">${text}</p>`)}
@@ -66,7 +105,7 @@ const Rollout = ({ column }) => {
     ${policy?.failed?.length > 0 && html`<h2 class="more">Failed nodes: ${n(policy.failedCount)} of ${n(policy.failureBudget)} allowed</h2>
       <div class="scroll" tabindex="0" role="region" aria-label="Failed nodes"><table><thead><tr><th scope="col">Node</th><th scope="col">Why</th><th scope="col">Noticed</th></tr></thead><tbody>${policy.failed.slice(0, 50).map((one) => html`<tr key=${one.node}><td><a class="daemon" href=${to(["node", one.node], { d: column.id })}>${one.node}</a></td><td>${one.reason}</td><td class="soft">${clock(one.atSeconds * 1000)}</td></tr>`)}</tbody></table></div>`}
     ${policy?.failedWhere?.map((one, number) => html`<p key=${number} class="finding more">${one.text}</p>`)}
-    ${policy?.analysis && html`<${Verdict} analysis=${policy.analysis} />`}
+    ${policy?.analysis && html`<${Verdict} analysis=${policy.analysis} column=${column} />`}
     <div class="more"><${Course} column=${column} /></div>
     <h2 class="more">To steer it</h2><${Steering} summary=${summary} />
   </section>`;
@@ -86,8 +125,8 @@ export const Daemon = () => {
   useEffect(() => {
     layer("wave");
     layer("flags");
-    if (MODES[mode].layer) layer(MODES[mode].layer);
-  }, [mode, shown]);
+  }, [shown]);
+  useLayer(mode, shown);
   const loaded = column?.layers[MODES[mode].layer];
   const cats = useMemo(() => column && MODES[mode].cats([column]), [column, mode, column?.hashes.length]);
   const of = useMemo(() => column && MODES[mode].of(column), [column, mode, column?.hashes.length, column?.summary.revision, loaded]);
@@ -109,14 +148,15 @@ export const Daemon = () => {
       ${summary.misscheduled > 0 && html`<div><dt>should not run it</dt><dd><${Num} value=${summary.misscheduled} query=${{ d: column.id, class: "misscheduled" }} label="should not run it" /></dd></div>`}
     </dl>
     <div class="controls"><${LabelChoice} name="by" text="Group by" fallback=${usualLabel()} /><${Choice} name="show" text="Show" fallback="state" options=${Object.entries(MODES).filter(([key]) => !shown.moment || key === "state").map(([key, one]) => [key, one.text])} /></div>
-    <ul class="legend" aria-label="Legend">${cats.map((cat, number) => {
+    <${Unused} ...${{ shown, mode }} /><ul class="legend" aria-label="Legend">${cats.map((cat, number) => {
       let found = 0;
       for (let node = 0; node < column.classes.length; node++) if (of(node) === number) found++;
       return html`<li key=${cat.key}><${Shape} cat=${cat} size=${13} /><span>${cat.text}</span> ${mode === "state" && found ? html`<${Num} value=${found} query=${{ d: column.id, class: cat.key }} label=${cat.text} />` : html`<span class="faint">${n(found)}</span>`}</li>`;
     })}</ul>
-    ${ordered && html`<${Grid} ...${{ shown, column, ordered, cats, of }} version=${loaded ? 1 : 0} label=${`The nodes of ${column.id}`} />`}
+    ${ordered && html`<${Grid} ...${{ shown, column, ordered, cats, of }} version=${loaded ? version : 0} describe=${MODES[mode].more && ((node) => MODES[mode].more(column, node))} label=${`The nodes of ${column.id}`} />`}
     <div class="columns"><section><h2>Why</h2><${Causes} column=${column} />${summary.notes?.map((text, number) => html`<p key=${number} class="finding more">${text}</p>`)}</section>
       <${Rollout} column=${column} />
+      ${!shown.moment && html`<${Before} column=${column} />`}
       <section><h2>Where</h2><${Cohorts} column=${column} version=${Math.floor(version / 20)} /></section></div>
   </div>`;
 };

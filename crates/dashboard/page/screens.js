@@ -14,6 +14,9 @@ export const mainCause = (summary) => {
   return summary.state === "complete" ? null : most || summary.groups.find((group) => group.class === "old") || null;
 };
 const wave = ({ policy }) => (policy ? `${policy.wave} of ${policy.waves}` : "");
+const verdict = ({ policy }) => policy?.analysis?.verdict;
+/** What the analysis of its policy says, in words. */
+const verdictText = (summary) => ({ Worse: "worse than before", NoWorse: "no worse than before", Undecided: "not yet judged", Blind: "cannot be judged" })[verdict(summary)] || "";
 const budget = ({ budget }) => (budget ? budget.used / Math.max(1, budget.allowed) : -1);
 const urgency = ["stalled", "halted", "notAvailable", "rollingBack", "notObserved", "waitsForPromotion", "paused", "rollingOut", "onDelete", "rolledBack", "deleting", "complete"];
 const share = (summary) => (summary.coverage.nodes ? summary.coverage.served / summary.coverage.nodes : 2);
@@ -39,7 +42,7 @@ const Line = ({ column, is_here }) => {
     <td><a class="daemon" href=${to(daemonPath(summary))}>${summary.name}</a><div class="faint name">${summary.namespace}</div></td>
     <td>${percent(coverage.served, coverage.nodes)}<div class="faint">${coverage.nodes - coverage.served ? html`${n(coverage.nodes - coverage.served)} unserved` : count(coverage.nodes, "node")}</div></td>
     <td class="mid"><${Bar} column=${column} /><div class="faint"><${Num} value=${summary.updated} query=${{ d: id, updated: "1" }} label="updated" />/${n(summary.desired)} updated</div></td>
-    <td class="wide">${wave(summary)}<div class="faint">${summary.policy?.phase}</div></td>
+    <td class="wide">${wave(summary)}<div class="faint">${summary.policy?.phase}</div>${verdict(summary) && html`<div class=${verdict(summary) === "Worse" ? "bad-ink" : "faint"}>${verdictText(summary)}</div>`}</td>
     <td class="wide">${summary.budget ? html`<${Num} value=${summary.budget.used} query=${{ d: id, flag: "budget" }} label="use the budget" /> of ${n(summary.budget.allowed)}` : html`<span class="faint">none</span>`}</td>
     <td><${State} summary=${summary} />${cause && html`<div class="why">${n(cause.count)} × ${cause.text}</div>`}</td>
   </tr>`;
@@ -67,14 +70,14 @@ export const Daemons = () => {
   };
   const command = "everynode status -A";
   const markdown = () =>
-    markdownTable(["daemon", "served", "updated", "wave", "budget", "state"], columns.map(({ id, summary }) => [id, percent(summary.coverage.served, summary.coverage.nodes), `${summary.updated}/${summary.desired}`, wave(summary), summary.budget ? `${summary.budget.used} of ${summary.budget.allowed}` : "", (STATES[summary.state] || [summary.state])[0]]));
+    markdownTable(["daemon", "served", "updated", "wave", "verdict", "budget", "state"], columns.map(({ id, summary }) => [id, percent(summary.coverage.served, summary.coverage.nodes), `${summary.updated}/${summary.desired}`, wave(summary), verdictText(summary), summary.budget ? `${summary.budget.used} of ${summary.budget.allowed}` : "", (STATES[summary.state] || [summary.state])[0]]));
   return html`<div>
     <div class="lead"><div><h1>Daemons</h1><p>${count(shown.columns.length, "daemon")} on ${count(shown.count, "node")}:
       ${[...states].sort((a, b) => urgency.indexOf(a[0]) - urgency.indexOf(b[0])).map(([state, number], place) => html`<span key=${state}>${place ? ", " : " "}<a class="num" href=${here({ state: wanted === state ? "" : state })}>${n(number)} ${(STATES[state] || [state])[0]}</a></span>`)}${wanted ? html` · <a class="num" href=${here({ state: "" })}>show all</a>` : "."}</p></div>
       <${Take} command=${command} markdown=${markdown} /></div>
     ${shown.columns.length === 0 ? html`<p class="soft">There is no DaemonSet here.</p>` : html`<div class="scroll" tabindex="0" role="region" aria-label="Daemons. Arrows choose a line, Enter opens it." onKeyDown=${press}><table>
       <thead><tr><${Head} name="name" text="Daemon" ...${{ sort, is_down }} /><${Head} name="coverage" text="Served" ...${{ sort, is_down }} /><${Head} name="updated" text="Nodes" className="mid" ...${{ sort, is_down }} />
-        <${Head} name="wave" text="Wave" className="wide" ...${{ sort, is_down }} /><${Head} name="budget" text="Budget in use" className="wide" ...${{ sort, is_down }} /><${Head} name="state" text="State" ...${{ sort, is_down }} /></tr></thead>
+        <${Head} name="wave" text="Wave, verdict" className="wide" ...${{ sort, is_down }} /><${Head} name="budget" text="Budget in use" className="wide" ...${{ sort, is_down }} /><${Head} name="state" text="State" ...${{ sort, is_down }} /></tr></thead>
       <tbody>${columns.slice(0, most).map((column, number) => html`<${Line} key=${column.id} column=${column} is_here=${number === line} />`)}</tbody>
     </table></div>`}
     ${columns.length > most && html`<p class="more"><a class="num" href=${here({ most: most + 400 })}>Show ${n(Math.min(400, columns.length - most))} more of ${n(columns.length)}</a></p>`}
@@ -142,6 +145,18 @@ export const Cohorts = ({ column, version }) => {
       <td class="right">${n(one.found)}</td><td class="right">${n(one.nodes)}</td><td class="right">${one.lift.toFixed(1)}</td><td class="right">${one.oneIn >= 1e9 ? "< 1 in 10⁹" : `1 in ${n(one.oneIn)}`}</td></tr>`)}</tbody></table></div></div>`;
 };
 
+const Used = () => {
+  const shown = fleet.value;
+  const { value, error } = useAnswer(() => ask("/api/outliers"), [Math.floor(shown.takenAtMillis / 30000)]);
+  if (!value) return html`<p class="soft">${error || "Comparing"}</p>`;
+  if (value.missing) return html`<p class="soft">${value.missing}</p>`;
+  return html`<div><p class="soft">Levels against those of the same daemon on nodes with the same ${value.label.replace(/^.*\//, "")}; only what is far out of all is named, as by everynode outliers.</p>
+    ${value.signals.map(({ signal, nodes, pairs, judged, unknown }) => html`<div key=${signal} class="more"><h3>${signal === "cpu" ? "CPU" : "Memory"}: ${nodes.length + pairs.length ? `${n(nodes.length + pairs.length)} out of level` : "nothing is out of its level"} <small class="faint">${n(judged)} judged, ${n(unknown)} not</small></h3>
+      ${nodes.length + pairs.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label=${`Outliers of ${signal}`}><table><thead><tr><th scope="col">Node</th><th scope="col">Daemon</th><th scope="col" class="right">times its peers</th><th scope="col" class="right">deviations</th></tr></thead><tbody>
+        ${nodes.slice(0, 25).map((one) => html`<tr key=${one.node}><td><a class="daemon" href=${to(["node", one.node])}>${one.node}</a></td><td>all ${n(one.daemons)}</td><td class="right">${one.times.toFixed(1)}</td><td class="right">${one.deviations.toFixed(0)}</td></tr>`)}
+        ${pairs.slice(0, 25).map((one) => html`<tr key=${one.node + one.daemonset}><td><a class="daemon" href=${to(["node", one.node], { d: one.daemonset })}>${one.node}</a></td><td class="name">${one.daemonset}</td><td class="right">${one.times.toFixed(1)}</td><td class="right">${one.deviations.toFixed(0)}</td></tr>`)}</tbody></table></div>`}</div>`)}</div>`;
+};
+
 /** Nodes on which several daemons are in trouble, and parts of the fleet that are. */
 export const Outliers = () => {
   tick.value;
@@ -158,7 +173,8 @@ export const Outliers = () => {
       <section><h2>Nodes with several daemons in trouble</h2>
         ${nodes.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Nodes"><table><thead><tr><th scope="col">Node</th><th scope="col" class="right">daemons in trouble</th></tr></thead>
           <tbody>${nodes.slice(0, 25).map((node) => html`<tr key=${node}><td><a class="daemon" href=${to(["node", shown.nodes[node]])}>${shown.nodes[node]}</a></td><td class="right">${n(bad[node])}</td></tr>`)}</tbody></table></div>
-          ${nodes.length > 25 && html`<p class="more soft">and ${n(nodes.length - 25)} more</p>`}` : html`<p class="soft">There is none.</p>`}</section>
+          ${nodes.length > 25 && html`<p class="more soft">and ${n(nodes.length - 25)} more</p>`}` : html`<p class="soft">There is none.</p>`}
+        ${!shown.moment && html`<h2 class="more">What daemons use</h2><${Used} />`}</section>
       ${troubled.slice(0, 8).map((column) => html`<section key=${column.id}><h2><a class="daemon" href=${to(daemonPath(column.summary))}>${column.id}</a></h2><${Cohorts} column=${column} version=${version} /></section>`)}
     </div></div>`;
 };

@@ -38,7 +38,7 @@ export const Time = () => {
     show(best);
   };
   if (!is_worth_it) return html`<div ref=${box} />`;
-  return html`<div class="time">
+  return html`<section class="time" aria-label="Time">
     <span>${clock(fleet.value.takenAtMillis)}</span>
     <div ref=${box} style=${{ flex: "1", minWidth: "60px" }} role="slider" tabindex="0" aria-label="Time" aria-valuemin="0" aria-valuemax=${all.length - 1} aria-valuenow=${place} aria-valuetext=${clock(fleet.value.takenAtMillis)} onKeyDown=${press} onClick=${click}>
       <svg height="26" width=${width} aria-hidden="true">
@@ -47,5 +47,5 @@ export const Time = () => {
         ${all.map((one, number) => html`<line key=${one.id} x1=${x(one.atMillis)} x2=${x(one.atMillis)} y1=${number === place ? 3 : 8} y2=${number === place ? 23 : 18} stroke=${number === place ? "var(--accent)" : "var(--quiet)"} stroke-width=${number === place ? 4 : 1.5} stroke-linecap="round" />`)}
       </svg></div>
     ${at ? html`<button class="ghost" onClick=${() => show(all.length - 1)}>${live ? "Back to now" : "Latest"}</button>` : html`<span class="faint">${live ? (link.value.state === "live" ? "now" : "last heard of") : `${all.length} snapshots`}</span>`}
-  </div>`;
+  </section>`;
 };

@@ -3,6 +3,7 @@
 use everynode_client::Client;
 use everynode_engine::Time;
 use everynode_inspect::LeanFleet;
+use everynode_inspect::usage::Measure;
 use everynode_inspect::why::WhyNode;
 use everynode_plan::record::Node;
 use everynode_plan::spread::Spread;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::picture::{Picture, Places};
+use crate::usage::Used;
 
 /// A question, and where its answer goes.
 #[derive(Debug)]
@@ -39,6 +41,19 @@ pub enum Question {
     Node(String),
     /// What applying a manifest would do.
     Plan(String),
+    /// What daemons use against the same daemons on nodes like theirs.
+    Peers(Measure),
+    /// What has left its level.
+    Outliers,
+    /// What a DaemonSet used on its nodes before and after a roll-out.
+    BeforeAfter {
+        /// As `namespace/name`.
+        daemonset: String,
+        /// The value of controller-revision-hash of what is rolled out.
+        revision: String,
+        /// What is measured.
+        measure: Measure,
+    },
 }
 
 /// Why there is no answer.
@@ -60,8 +75,8 @@ impl Sorry {
     }
 }
 
-/// Answers by a fleet, and by its cluster's events where there is a client.
-pub fn answer(ask: Ask, fleet: Option<(&mut LeanFleet, Option<&Client>)>, picture: &Picture) {
+/// Answers by a fleet, by what its daemons use, and by its cluster's events where there is a client.
+pub fn answer(ask: Ask, fleet: Option<(&mut LeanFleet, Option<&Client>)>, used: &Used, picture: &Picture) {
     if ask.reply.is_closed() {
         return;
     }
@@ -76,11 +91,14 @@ pub fn answer(ask: Ask, fleet: Option<(&mut LeanFleet, Option<&Client>)>, pictur
             tell_why(why, client.cloned(), ask.reply);
         }
         Question::Node(name) => {
-            let found = fleet.frame().nodes.iter().find(|node| node.name == name);
+            let found = fleet.frame().nodes.iter().find(|node| *node.name == *name);
             let _ = ask.reply.send(found.map(about).ok_or_else(|| Sorry::NotFound(format!("node {name}"))));
         }
-        Question::Plan(manifest) => {
-            let _ = ask.reply.send(Ok(plan(fleet, now, &manifest, picture)));
+        Question::Plan(manifest) => drop(ask.reply.send(Ok(plan(fleet, now, &manifest, picture)))),
+        Question::Peers(measure) => drop(ask.reply.send(Ok(used.peers(fleet, picture, measure)))),
+        Question::Outliers => drop(ask.reply.send(Ok(used.outliers(fleet)))),
+        Question::BeforeAfter { daemonset, revision, measure } => {
+            drop(ask.reply.send(Ok(used.before_after(&daemonset, &revision, measure))));
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A picture as bytes: a line of what it is, JSON of names and summaries, then the lists of bytes.
+//! A picture as bytes: a line of what it is, JSON of labels and summaries, then the lists of bytes. The names of nodes
+//! go apart: they are more than all the rest, and hardly change.
 //!
 //! ```text
-//! "ENF1"  length of the JSON: u32, little endian  JSON
+//! "ENF2"  length of the JSON: u32, little endian  JSON
 //! node states: n bytes   of each DaemonSet: classes: n bytes, causes: n bytes
 //! ```
 
@@ -17,7 +18,7 @@ use crate::picture::Picture;
 use crate::summary::word;
 
 /// What a frame begins with.
-const MAGIC: &[u8; 4] = b"ENF1";
+const MAGIC: &[u8; 4] = b"ENF2";
 
 /// Which state of what is shown a frame is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Version {
     pub generation: u64,
     /// Rises with each delta.
     pub sequence: u64,
+    /// Rises when nodes have other names.
+    pub names: u64,
 }
 
 /// The frame of a picture, compressed.
@@ -54,13 +57,18 @@ fn header(picture: &Picture, version: Version) -> Value {
         "generation": version.generation,
         "sequence": version.sequence,
         "takenAtMillis": picture.taken_at_millis,
-        "nodes": picture.nodes,
+        "names": version.names,
         "labels": labels,
         "classes": Class::ALL.map(|class| word(&class)),
         "kinds": picture.kinds,
         "hashes": hashes,
         "summaries": picture.summaries(),
     })
+}
+
+/// The names of the nodes of a picture, as JSON, compressed.
+pub fn names(picture: &Picture) -> Bytes {
+    gzip(&serde_json::to_vec(&picture.nodes).unwrap_or_default(), Compression::new(5))
 }
 
 /// Bytes, compressed.

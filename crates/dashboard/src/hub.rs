@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use crate::frame::{Version, encode};
+use crate::frame::{Version, encode, names};
 use crate::picture::{Column, Picture};
 
 /// Events that a slow page may be behind before it has to begin anew.
@@ -16,7 +16,7 @@ const BEHIND: usize = 256;
 const CELLS: usize = 20_000;
 /// Moments that are kept, and their bytes.
 const MOMENTS: usize = 240;
-const MOMENT_BYTES: usize = 48 << 20;
+const MOMENT_BYTES: usize = 24 << 20;
 /// Moments of a watched cluster are so far apart at least.
 const MOMENT_MILLIS: i64 = 2_000;
 /// Gaps that are kept.
@@ -24,6 +24,8 @@ const GAPS: usize = 100;
 /// Points of a DaemonSet's course that are kept, and DaemonSets of which they are.
 const POINTS: usize = 400;
 const COURSES: usize = 200;
+/// Signals of an analysis whose evidence is kept.
+const SIGNALS: usize = 12;
 
 /// The one place where pages look.
 #[derive(Clone, Debug)]
@@ -38,20 +40,30 @@ struct State {
     version: Version,
     /// The frame of this version, once it was asked for.
     frame: Option<Bytes>,
+    /// The names of its nodes, once they were asked for.
+    names: Option<Bytes>,
     moments: Vec<Moment>,
     gaps: Vec<(i64, i64)>,
     last_id: u64,
     is_live: bool,
     interrupted: Option<(i64, String)>,
-    courses: BTreeMap<(String, String), Vec<Point>>,
+    courses: BTreeMap<(String, String), Course>,
+}
+
+/// How a roll-out went on.
+#[derive(Debug, Default)]
+struct Course {
+    points: Vec<Point>,
+    /// The evidence of each signal of its analysis: it would be there by chance once in so many roll-outs.
+    evidence: BTreeMap<String, Vec<(i64, u64)>>,
 }
 
 /// How a roll-out stood at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Point {
     at_millis: i64,
-    /// Nodes with the current revision; those where it is available; those that use the budget.
-    numbers: [i64; 3],
+    /// Nodes with the current revision; those where it is available; those that use the budget; the wave, from 1.
+    numbers: [i64; 4],
 }
 
 /// A frame that was.
@@ -59,8 +71,10 @@ struct Point {
 struct Moment {
     id: u64,
     at_millis: i64,
-    sequence: u64,
+    version: Version,
     frame: Bytes,
+    /// Those of moments with the same version are the same.
+    names: Bytes,
 }
 
 impl Hub {
@@ -95,6 +109,15 @@ impl Hub {
         Some(state.frame.get_or_insert_with(|| encode(&picture, version)).clone())
     }
 
+    /// The names of nodes of a version, as long as something that is kept has them.
+    pub fn names(&self, version: u64) -> Option<Bytes> {
+        let mut state = self.state();
+        if state.version.names == version {
+            return Some(state.names());
+        }
+        state.moments.iter().find(|moment| moment.version.names == version).map(|moment| moment.names.clone())
+    }
+
     /// What can be had of the past, and how the cluster is heard of.
     pub fn moments(&self) -> Value {
         let state = self.state();
@@ -108,15 +131,16 @@ impl Hub {
     }
 
     /// How a DaemonSet went on since it is watched: at each time that something was different, the nodes with the
-    /// current revision, those where it is available, and those that use the budget.
+    /// current revision, those where it is available, those that use the budget, and the wave; and the evidence of its analysis.
     pub fn course(&self, namespace: &str, name: &str) -> Value {
         let state = self.state();
-        let points = state.courses.get(&(namespace.to_owned(), name.to_owned()));
-        let told = points.into_iter().flatten().map(|point| {
-            let [updated, done, used] = point.numbers;
-            json!([point.at_millis, updated, done, used])
+        let course = state.courses.get(&(namespace.to_owned(), name.to_owned()));
+        let told = course.into_iter().flat_map(|course| &course.points).map(|point| {
+            let [updated, done, used, wave] = point.numbers;
+            json!([point.at_millis, updated, done, used, wave])
         });
-        json!({"points": told.collect::<Vec<_>>()})
+        let evidence = course.map(|course| &course.evidence);
+        json!({"points": told.collect::<Vec<_>>(), "evidence": evidence})
     }
 
     /// Shows another picture, and tells pages what is different.
@@ -129,7 +153,11 @@ impl Hub {
         };
         state.frame = None;
         state.version.sequence += 1;
-        let Version { generation, sequence } = state.version;
+        if before.nodes != state.picture.nodes {
+            state.names = None;
+            state.version.names += 1;
+        }
+        let Version { generation, sequence, .. } = state.version;
         let event = match event {
             Some(mut event) => {
                 event["sequence"] = sequence.into();
@@ -182,21 +210,31 @@ impl Hub {
 
 impl State {
     fn keep(&mut self, apart_millis: i64) {
-        let at_millis = self.picture.taken_at_millis;
+        let (picture, version) = (self.picture.clone(), self.version);
+        let at_millis = picture.taken_at_millis;
         let is_near = |last: &Moment| at_millis - last.at_millis < apart_millis;
-        if self.moments.last().is_some_and(|last| is_near(last) || last.sequence == self.version.sequence) {
+        if self.moments.last().is_some_and(|last| is_near(last) || last.version.sequence == version.sequence)
+        {
             return;
         }
-        let (picture, version) = (self.picture.clone(), self.version);
         let frame = self.frame.get_or_insert_with(|| encode(&picture, version)).clone();
+        let names = self.names();
         self.last_id += 1;
-        self.moments.push(Moment { id: self.last_id, at_millis, sequence: version.sequence, frame });
+        self.moments.push(Moment { id: self.last_id, at_millis, version, frame, names });
         self.thin_out();
+    }
+
+    fn names(&mut self) -> Bytes {
+        let picture = self.picture.clone();
+        self.names.get_or_insert_with(|| names(&picture)).clone()
     }
 
     /// What is long ago is kept less closely.
     fn thin_out(&mut self) {
-        let bytes: usize = self.moments.iter().map(|one| one.frame.len()).sum();
+        let frames: usize = self.moments.iter().map(|one| one.frame.len()).sum();
+        let is_same = |one: &Moment, next: &Moment| one.version.names == next.version.names;
+        let names = self.moments.chunk_by(is_same).filter_map(<[Moment]>::first);
+        let bytes = frames + names.map(|one| one.names.len()).sum::<usize>();
         if !self.is_live || self.moments.len() <= MOMENTS && bytes <= MOMENT_BYTES {
             return;
         }
@@ -212,13 +250,9 @@ impl State {
         let picture = self.picture.clone();
         for column in picture.columns.iter().take(COURSES) {
             let number = |path: &str| column.summary.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-            let numbers = [number("/updated"), number("/done"), number("/budget/used")];
+            let numbers = ["/updated", "/done", "/budget/used", "/policy/wave"].map(number);
             let course = self.courses.entry((column.namespace.clone(), column.name.clone())).or_default();
-            if course.last().is_none_or(|last| last.numbers != numbers) {
-                course.push(Point { at_millis: picture.taken_at_millis, numbers });
-                let surplus = course.len().saturating_sub(POINTS);
-                course.drain(..surplus);
-            }
+            course.note(picture.taken_at_millis, numbers, &column.summary);
         }
         let is_there = |(namespace, name): &(String, String)| {
             picture.columns.iter().any(|column| column.namespace == *namespace && column.name == *name)
@@ -233,6 +267,35 @@ impl State {
         let surplus = self.gaps.len().saturating_sub(GAPS);
         self.gaps.drain(..surplus);
     }
+}
+
+impl Course {
+    fn note(&mut self, at_millis: i64, numbers: [i64; 4], summary: &Value) {
+        if self.points.last().is_none_or(|last| last.numbers != numbers) {
+            self.points.push(Point { at_millis, numbers });
+            cut(&mut self.points);
+        }
+        let signals = summary.pointer("/policy/analysis/signals").and_then(Value::as_array);
+        for signal in signals.into_iter().flatten() {
+            let (Some(name), Some(chance)) = (signal["name"].as_str(), signal["chanceOneIn"].as_u64()) else {
+                continue;
+            };
+            if self.evidence.len() >= SIGNALS && !self.evidence.contains_key(name) {
+                continue;
+            }
+            let curve = self.evidence.entry(name.to_owned()).or_default();
+            if curve.last().is_none_or(|(_, last)| *last != chance) {
+                curve.push((at_millis, chance));
+                cut(curve);
+            }
+        }
+    }
+}
+
+/// What is long ago goes first.
+fn cut<T>(points: &mut Vec<T>) {
+    let surplus = points.len().saturating_sub(POINTS);
+    points.drain(..surplus);
 }
 
 /// What leads from one picture to the next; `None` when that is too much.
@@ -274,7 +337,7 @@ mod tests {
     use super::*;
 
     fn picture(at: i64, classes: &[u8]) -> Picture {
-        let nodes = (0..classes.len()).map(|node| format!("n{node}")).collect();
+        let nodes = (0..classes.len()).map(|node| format!("n{node}").into()).collect();
         let lists = || vec![0; classes.len()];
         let column = Column {
             name: "agent".into(),

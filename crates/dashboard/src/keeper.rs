@@ -6,21 +6,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_client::Client;
+use crate::at_length;
+use everynode_analysis::Basis;
+use everynode_client::{Client, Uptime};
 use everynode_engine::Time;
 use everynode_inspect::live::{Changes, Live};
 use everynode_inspect::status::{Row, State};
 use everynode_inspect::{LeanFleet, Look};
 use everynode_plan::{CollectError, Wanted};
+use futures::stream::StreamExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::task::block_in_place;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::{Ask, answer};
 use crate::hub::Hub;
 use crate::picture::{Column, Picture, Places, Seen};
+use crate::usage::{Used, looks, usage_of};
 use crate::{Source, StartError, snapshot};
 
 /// Questions that wait at most.
@@ -34,8 +37,8 @@ const TICK: Duration = Duration::from_secs(5);
 /// Of larger fleets ends are not estimated: a run of the engine over all nodes for each DaemonSet takes seconds, and
 /// more memory than all else.
 const ESTIMATED: usize = 20_000;
-/// A tick that comes so much later than it should: the machine slept, and nobody watched.
-const SLEPT_MILLIS: i64 = 30_000;
+/// So much time has passed of which this process has seen nothing: the machine slept, and nobody watched.
+const SLEPT: Duration = Duration::from_secs(30);
 
 /// The owner of the fleet.
 pub struct Keeper {
@@ -47,7 +50,7 @@ pub struct Keeper {
 /// What there is to look at.
 enum Kept {
     /// Files, by the moments that they are of, and the one that is in memory.
-    Snapshots { files: HashMap<u64, PathBuf>, latest: u64, loaded: Option<(u64, Box<LeanFleet>)> },
+    Snapshots { files: HashMap<u64, PathBuf>, latest: u64, loaded: Option<(u64, Box<LeanFleet>)>, used: Used },
     /// A cluster.
     Live(Box<Followed>),
     /// Nothing but the picture.
@@ -59,6 +62,7 @@ struct Followed {
     client: Box<Client>,
     live: Live,
     namespace: Option<String>,
+    used: Used,
 }
 
 impl Keeper {
@@ -79,11 +83,11 @@ impl Keeper {
                 let lean = LeanFleet::from_cluster(&client, wanted).await;
                 let mut lean = lean.map_err(|error| StartError::Cluster(sentence(&error)))?;
                 let now = Time(client.clock().unix_millis());
-                let picture = block_in_place(|| survey(&mut lean, namespace.as_deref(), now, None, None));
+                let picture = at_length(|| survey(&mut lean, namespace.as_deref(), now, None, None));
                 let hub = Hub::new(picture, true);
                 hub.keep();
                 let live = Live::follow_lean(&client, lean, namespace.as_deref(), &fallback);
-                (Kept::Live(Box::new(Followed { client, live, namespace })), hub)
+                (Kept::Live(Box::new(Followed { client, live, namespace, used: Used::awaited() })), hub)
             }
         };
         let (sender, asks) = mpsc::channel(WAITING);
@@ -107,12 +111,12 @@ impl Keeper {
             let picture = self.hub.picture();
             let moment = ask.moment;
             match &mut self.kept {
-                Kept::Snapshots { files, latest, loaded } => {
+                Kept::Snapshots { files, latest, loaded, used } => {
                     let id = moment.unwrap_or(*latest);
-                    let fleet = block_in_place(|| load(files, id, loaded));
-                    block_in_place(|| answer(ask, fleet.map(|fleet| (fleet, None)), &picture));
+                    let fleet = at_length(|| load(files, id, loaded));
+                    at_length(|| answer(ask, fleet.map(|fleet| (fleet, None)), used, &picture));
                 }
-                _ => block_in_place(|| answer(ask, None, &picture)),
+                _ => at_length(|| answer(ask, None, &Used::default(), &picture)),
             }
         }
     }
@@ -132,29 +136,27 @@ fn load<'a>(
 }
 
 fn read_snapshots(paths: Vec<PathBuf>) -> Result<(Kept, Hub), StartError> {
-    let mut pictures = Vec::new();
+    let (mut read, mut last) = (Vec::new(), None);
     for path in paths {
-        let mut fleet = snapshot(&path)?;
+        // One fleet is in memory at a time.
+        drop(last.take());
+        let mut fleet = Box::new(snapshot(&path)?);
         let now = Time(fleet.frame().taken_at_millis);
-        pictures.push((survey(&mut fleet, None, now, None, None), path, Box::new(fleet)));
-        // One fleet is in memory at a time, but for the last one.
-        let earlier = pictures.len() - 1;
-        if earlier > 0 {
-            let is_newer = pictures[earlier].0.taken_at_millis >= pictures[0].0.taken_at_millis;
-            pictures.swap(0, if is_newer { earlier } else { 0 });
-        }
+        read.push((survey(&mut fleet, None, now, None, None), path.clone(), usage_of(&fleet)));
+        last = Some((path, fleet));
     }
-    pictures.sort_by_key(|(picture, ..)| picture.taken_at_millis);
+    read.sort_by_key(|(picture, ..)| picture.taken_at_millis);
     let hub = Hub::new(Picture::default(), false);
-    let (mut files, mut last) = (HashMap::new(), None);
-    for (picture, path, fleet) in pictures {
+    let (mut files, mut latest, mut used) = (HashMap::new(), 0, Used::default());
+    for (picture, path, usage) in read {
         hub.show(picture);
-        let id = hub.keep();
-        files.insert(id, path);
-        last = Some((id, fleet));
+        latest = hub.keep();
+        files.insert(latest, path);
+        used.take_snapshot(usage);
     }
-    let latest = last.as_ref().map_or(0, |(id, _)| *id);
-    Ok((Kept::Snapshots { files, latest, loaded: last }, hub))
+    let is_latest = |(path, _): &(PathBuf, Box<LeanFleet>)| files.get(&latest) == Some(path);
+    let loaded = last.filter(is_latest).map(|(_, fleet)| (latest, fleet));
+    Ok((Kept::Snapshots { files, latest, loaded, used }, hub))
 }
 
 /// Follows a cluster.
@@ -162,7 +164,8 @@ async fn follow(followed: &mut Followed, hub: &Hub, asks: &mut mpsc::Receiver<As
     let mut not_before = Instant::now();
     let mut due = None;
     let mut changes = Changes::default();
-    let mut ticked_millis = followed.client.clock().unix_millis();
+    let mut awake = Awake::new(followed.client.clock().uptime());
+    let mut looks = looks((*followed.client).clone(), followed.namespace.clone());
     loop {
         let at = due.unwrap_or_else(|| (Instant::now() + TICK).max(not_before));
         tokio::select! {
@@ -177,21 +180,43 @@ async fn follow(followed: &mut Followed, hub: &Hub, asks: &mut mpsc::Receiver<As
                 // Of the past only pictures are kept.
                 let is_of_now = ask.moment.is_none();
                 let fleet = is_of_now.then_some((followed.live.lean(), Some(&*followed.client)));
-                block_in_place(|| answer(ask, fleet, &picture));
+                at_length(|| answer(ask, fleet, &followed.used, &picture));
+            }
+            Some(looked) = looks.next() => {
+                at_length(|| followed.used.take(followed.live.lean(), looked));
             }
             () = tokio::time::sleep_until(at) => {
                 let now = followed.client.clock().unix_millis();
-                if now - ticked_millis > SLEPT_MILLIS {
-                    hub.slept(ticked_millis, now);
+                if let Some(slept) = awake.slept(followed.client.clock().uptime()) {
+                    hub.slept(now - i64::try_from(slept.as_millis()).unwrap_or(0), now);
                 }
-                ticked_millis = now;
                 changes.merge(followed.live.changes());
                 let is_tick = due.take().is_none();
                 let begun = Instant::now();
-                block_in_place(|| refresh(followed, hub, std::mem::take(&mut changes), is_tick, Time(now)));
+                at_length(|| refresh(followed, hub, std::mem::take(&mut changes), is_tick, Time(now)));
                 not_before = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
             }
         }
+    }
+}
+
+/// Tells when the machine slept: its own time goes on then, and that of this process does not.
+struct Awake {
+    uptime: Uptime,
+    at: Instant,
+}
+
+impl Awake {
+    fn new(uptime: Uptime) -> Awake {
+        Awake { uptime, at: Instant::now() }
+    }
+
+    /// For how long it slept since this was asked last, if it did.
+    fn slept(&mut self, uptime: Uptime) -> Option<Duration> {
+        let passed = uptime.since(self.uptime);
+        let slept = passed.saturating_sub(self.at.elapsed());
+        *self = Awake::new(uptime);
+        (slept > SLEPT).then_some(slept)
     }
 }
 
@@ -231,7 +256,7 @@ fn survey(
     for [namespace, name, uid] in names {
         let is_it = |column: &&Arc<Column>| column.namespace == namespace && column.name == name;
         let known = before.and_then(|before| before.columns.iter().find(is_it));
-        let is_untouched = changes.is_some_and(|changes| !changes.all && !changes.daemonsets.contains(&uid));
+        let is_untouched = changes.is_some_and(|changes| !changes.all && !changes.daemonsets.contains(&*uid));
         if let Some(known) = known.filter(|column| is_untouched && is_at_rest(column)) {
             picture.columns.push(known.clone());
             continue;
@@ -239,7 +264,10 @@ fn survey(
         let is_estimated = picture.nodes.len() <= ESTIMATED;
         let with_others = is_estimated && !fleet.is_even(&uid, picture.nodes.len());
         let seen = |look: &Look<'_>| seen(look, &namespace, &name, is_estimated);
-        let seen = fleet.look_at(&uid, now, with_others, seen);
+        let seen = match is_estimated {
+            true => fleet.look_at(&uid, now, with_others, seen),
+            false => fleet.glance_at(&uid, now, seen),
+        };
         if let Some(seen) = seen.flatten() {
             let column = picture.column(&mut places, seen, known.map(|column| &**column));
             let column =
@@ -260,7 +288,11 @@ fn seen(look: &Look<'_>, namespace: &str, name: &str, is_estimated: bool) -> Opt
         true => Row::of(look, &set),
         false => Row::without_estimate(look, &set),
     };
-    Some(Seen { row, analysis })
+    let worse_from = policy.and_then(|policy| {
+        let spec = policy.spec.analysis.as_ref()?;
+        Some(spec.plan(Basis::Randomised).worse_from().rolls())
+    });
+    Some(Seen { row, analysis: analysis.zip(worse_from) })
 }
 
 /// Nothing about it changes by time alone.

@@ -21,6 +21,9 @@ mod picture;
 mod routes;
 mod server;
 mod summary;
+mod usage;
+#[cfg(test)]
+mod weather_tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -28,6 +31,7 @@ use std::path::PathBuf;
 use everynode_client::Client;
 use everynode_inspect::LeanFleet;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -108,6 +112,14 @@ impl Dashboard {
     pub async fn stop(self) {
         self.stop.cancel();
         self.tasks.wait().await;
+    }
+}
+
+/// Does what takes long, and has another thread do meanwhile what else this one had to do, where there is another.
+fn at_length<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -7,7 +7,7 @@ use everynode_api::AnalysisStatus;
 use everynode_inspect::status::Row;
 use everynode_inspect::{Cell, Class};
 use everynode_plan::Fleet;
-use everynode_plan::record::Node;
+use everynode_plan::record::{Node, Text};
 use serde_json::{Value, json};
 
 use crate::summary;
@@ -36,7 +36,7 @@ pub struct Picture {
     /// When it was so, in Unix milliseconds.
     pub taken_at_millis: i64,
     /// The nodes: those that there are by name, then those that pods name only.
-    pub nodes: Vec<String>,
+    pub nodes: Vec<Text>,
     /// Bits: 1 not ready, 2 does not answer, 4 cordoned, 8 there is no Node object.
     pub node_states: Vec<u8>,
     /// The labels by which nodes can be grouped.
@@ -151,14 +151,14 @@ impl Picture {
         column
     }
 
-    fn place(&mut self, places: &mut Places, node: &str) -> usize {
+    fn place(&mut self, places: &mut Places, node: &Text) -> usize {
         if let Some(place) = places.0.get(node) {
             return *place;
         }
         let place = self.nodes.len();
-        self.nodes.push(node.to_owned());
+        self.nodes.push(node.clone());
         self.node_states.push(NO_NODE);
-        places.0.insert(node.to_owned(), place);
+        places.0.insert(node.clone(), place);
         place
     }
 
@@ -181,13 +181,14 @@ impl Picture {
 pub struct Seen {
     /// What `status` says.
     pub row: Row,
-    /// What the status of its policy says of the analysis.
-    pub analysis: Option<AnalysisStatus>,
+    /// What the status of its policy says of the analysis, and how rare by chance evidence must be to make it worse: once in
+    /// so many roll-outs.
+    pub analysis: Option<(AnalysisStatus, u64)>,
 }
 
 /// Where each node stands in a picture, by its name.
 #[derive(Clone, Debug, Default)]
-pub struct Places(HashMap<String, usize>);
+pub struct Places(HashMap<Text, usize>);
 
 impl Places {
     /// Those of a picture.
@@ -244,7 +245,7 @@ pub fn class_number(class: Class) -> u8 {
 }
 
 fn state(node: &Node) -> u8 {
-    let ready = match node.ready.as_str() {
+    let ready = match &*node.ready {
         "True" => 0,
         "Unknown" => DOWN,
         _ => NOT_READY,
@@ -256,8 +257,8 @@ impl Labels {
     fn of(nodes: &[Node]) -> Labels {
         let mut found: BTreeMap<&str, (HashMap<&str, u16>, Vec<u16>)> = BTreeMap::new();
         for (place, node) in nodes.iter().enumerate() {
-            for (key, value) in node.labels.iter().chain(&node.system) {
-                if found.len() == LABELS && !found.contains_key(key.as_str()) {
+            for (key, value) in node.labels.iter().chain(node.system.iter()) {
+                if found.len() == LABELS && !found.contains_key(key) {
                     continue;
                 }
                 let (values, column) = found.entry(key).or_default();

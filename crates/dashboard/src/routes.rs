@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::at_length;
 use bytes::Bytes;
 use everynode_analysis::{Cohort, Labelled, cohorts};
 use everynode_inspect::Class;
+use everynode_inspect::usage::Measure;
 use flate2::Compression;
 use futures::stream::{self, Stream, StreamExt};
 use http::header::{self, HeaderName, HeaderValue};
@@ -17,7 +19,6 @@ use hyper::body::{Frame, Incoming};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
-use tokio::task::block_in_place;
 
 use crate::answers::{Ask, Question, Sorry};
 use crate::frame::gzip;
@@ -94,6 +95,10 @@ async fn route(site: &Site, request: Request<Incoming>, query: &Query) -> Answer
             Some(frame) => compressed("application/octet-stream", frame),
             None => not_found(),
         },
+        "/api/names" => match site.hub.names(query.number("version").unwrap_or(0)) {
+            Some(names) => compressed("application/json", names),
+            None => not_found(),
+        },
         "/api/layer" => layer(&site.hub.picture(), query.get("name").unwrap_or_default()),
         "/api/label" => label(&site.hub.picture(), query.get("key").unwrap_or_default()),
         "/api/moments" => json_answer(&site.hub.moments()),
@@ -104,6 +109,9 @@ async fn route(site: &Site, request: Request<Incoming>, query: &Query) -> Answer
         "/api/cohorts" => cohorts_of(&site.hub.picture(), query),
         "/api/events" => events(site),
         "/api/why" => ask(site, query.why(), query.number("at")).await,
+        "/api/peers" => ask(site, Question::Peers(query.measure()), query.number("at")).await,
+        "/api/outliers" => ask(site, Question::Outliers, query.number("at")).await,
+        "/api/before-after" => ask(site, query.before_after(), query.number("at")).await,
         "/api/node" => {
             let name = query.get("name").unwrap_or_default().to_owned();
             ask(site, Question::Node(name), query.number("at")).await
@@ -126,6 +134,20 @@ impl Query {
 
     fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
+    }
+
+    fn measure(&self) -> Measure {
+        let named = Measure::ALL.into_iter().find(|one| Some(one.name()) == self.get("measure"));
+        named.unwrap_or(Measure::Cpu)
+    }
+
+    fn before_after(&self) -> Question {
+        let text = |key: &str| self.get(key).unwrap_or_default().to_owned();
+        Question::BeforeAfter {
+            daemonset: text("daemonset"),
+            revision: text("revision"),
+            measure: self.measure(),
+        }
     }
 
     fn why(&self) -> Question {
@@ -195,7 +217,7 @@ fn cohorts_of(picture: &Picture, query: &Query) -> Answer {
         .map(|node| Labelled { is_marked: is_marked(node), labels: picture.labels.of_node(node).collect() })
         .collect();
     let marked = labelled.iter().filter(|one| one.is_marked).count();
-    let found = block_in_place(|| cohorts(&labelled));
+    let found = at_length(|| cohorts(&labelled));
     json_answer(&json!({
         "marked": marked,
         "of": labelled.len(),

@@ -15,7 +15,7 @@ const NAMES: usize = 5;
 const FAILED: usize = 200;
 
 /// The summary of a DaemonSet.
-pub fn of_row(mut row: Row, analysis: Option<&AnalysisStatus>) -> Value {
+pub fn of_row(mut row: Row, analysis: Option<&(AnalysisStatus, u64)>) -> Value {
     let groups = std::mem::take(&mut row.groups);
     let used_by = row.budget.as_mut().map(|budget| std::mem::take(&mut budget.used_by));
     let exempt = row.policy.as_ref().map_or(0, |policy| policy.exempt.len());
@@ -40,7 +40,7 @@ pub fn of_row(mut row: Row, analysis: Option<&AnalysisStatus>) -> Value {
 }
 
 /// What evidence there is that a revision is worse, without what is there for the next leader only.
-fn of_analysis(analysis: &AnalysisStatus) -> Value {
+fn of_analysis((analysis, worse_from): &(AnalysisStatus, u64)) -> Value {
     let signals = analysis.signals.iter().map(|signal| {
         json!({
             "name": signal.name,
@@ -55,6 +55,9 @@ fn of_analysis(analysis: &AnalysisStatus) -> Value {
         "verdict": analysis.verdict.map(Verdict::name),
         "basis": analysis.basis,
         "message": analysis.message,
+        "common": analysis.common,
+        "worstNodes": analysis.worst_nodes,
+        "worseFrom": worse_from,
         "signals": signals.collect::<Vec<_>>(),
     })
 }
@@ -76,7 +79,7 @@ fn of_group(group: &Group) -> Value {
     let mut value = serde_json::to_value(&group.reason).unwrap_or_default();
     value["class"] = word(&group.class).into();
     value["count"] = group.nodes.len().into();
-    value["nodes"] = group.nodes.iter().take(NAMES).cloned().collect();
+    value["nodes"] = group.nodes.iter().take(NAMES).map(|name| &**name).collect();
     value
 }
 

@@ -83,7 +83,7 @@ fn revision(index: usize) -> Revision {
         namespace: "default".into(),
         name: format!("agent-{index}-new"),
         uid: format!("33333333-3333-4333-8333-{index:012x}"),
-        labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
+        labels: labels.into(),
         daemon_set: uid(index),
         deleting: false,
         revision: 1,
@@ -93,7 +93,7 @@ fn revision(index: usize) -> Revision {
 }
 
 fn node(index: usize) -> Node {
-    Node { allocatable: json!({"cpu": "32", "memory": "256Gi", "pods": "250"}), ..fleets::node(index) }
+    Node { allocatable: json!({"cpu": "32", "memory": "256Gi", "pods": "250"}).into(), ..fleets::node(index) }
 }
 
 /// Of a DaemonSet that is rolling, every fifth pod is new.
@@ -109,8 +109,8 @@ fn pod(daemonset: usize, node: usize) -> Pod {
     Pod {
         name: format!("agent-{daemonset}-{node:05}"),
         uid: format!("22222222-2222-4222-{daemonset:04x}-{node:012x}"),
-        labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
-        daemon_set: Some(uid(daemonset)),
+        labels: labels.into(),
+        daemon_set: Some(uid(daemonset).into()),
         ..fleets::pod(node, &node_name(node))
     }
 }

@@ -1,37 +1,53 @@
 //! Pods in little memory: what all pods of a template share is kept once, what is a pod's own in a
-//! row of 48 bytes. A pod that is not ready tells more, and is kept whole.
+//! row of 40 bytes. A pod that is not ready tells more, and is kept whole.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 
 use everynode_engine::Uid;
-use everynode_plan::record::{Pod, Taken};
+use everynode_plan::record::{Pod, Taken, Text};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Shapes of one DaemonSet's pods at most; pods of more are kept whole.
 const SHAPES: usize = 64;
 /// Bytes of a name after what all pods of a shape have.
-const SUFFIX: usize = 8;
+const SUFFIX: usize = 7;
+/// Stands in the name of a shape for the name of the node. No name has it.
+const NODE: char = '\0';
+/// Of no shape: the row is free.
+const FREE: u16 = u16::MAX;
 /// Rows per chunk: the table grows by chunks, so that it never holds twice what it needs.
 const CHUNK: usize = 4096;
 
 /// What is a pod's own.
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    uid: Uid,
-    suffix: [u8; SUFFIX],
+    /// In halves: a row is then no longer than its parts.
+    uid: [u64; 2],
     /// In Unix seconds.
     created: u32,
     /// In Unix seconds.
     ready_since: u32,
-    /// By its place in `shapes`.
-    shape: u32,
     /// By its place in `nodes`.
     node: u32,
+    /// By its place in `shapes`.
+    shape: u16,
     restarts: u16,
+    suffix: [u8; SUFFIX],
     /// The list that has shown it last.
     stamp: u8,
-    is_free: bool,
+}
+
+impl Row {
+    fn uid(&self) -> Uid {
+        Uid(u128::from(self.uid[0]) << 64 | u128::from(self.uid[1]))
+    }
+}
+
+/// The halves of a uid.
+fn halves(Uid(bits): Uid) -> [u64; 2] {
+    [(bits >> 64) as u64, bits as u64]
 }
 
 /// The pods.
@@ -41,12 +57,13 @@ pub struct Book {
     free: Vec<u32>,
     by_uid: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// A pod of each shape, without what is a pod's own; its name ends where the pods' own begins.
+    /// A pod of each shape, without what is a pod's own; its name ends where the pods' own begins, and has [`NODE`] for
+    /// the name of the node.
     shapes: Vec<Pod>,
     /// The shapes of a DaemonSet, by its uid; of pods that nobody controls by no uid.
-    by_daemonset: HashMap<String, Vec<u32>>,
-    nodes: Vec<Box<str>>,
-    by_node: HashMap<Box<str>, u32>,
+    by_daemonset: HashMap<Text, Vec<u16>>,
+    nodes: Vec<Text>,
+    by_node: HashMap<Text, u32>,
     /// Pods that are kept whole, with the list that has shown them last.
     whole: BTreeMap<Uid, (u8, Pod)>,
     stamp: u8,
@@ -59,12 +76,12 @@ impl Book {
     }
 
     /// The list ended: what it has not shown is gone. Returns the uids of the DaemonSets that have lost pods.
-    pub fn end_list(&mut self) -> Vec<String> {
+    pub fn end_list(&mut self) -> Vec<Text> {
         let stamp = self.stamp;
-        let stale = self.rows().filter(|(_, row)| row.stamp != stamp).map(|(_, row)| row.uid);
+        let stale = self.rows().filter(|(_, row)| row.stamp != stamp).map(|(_, row)| row.uid());
         let stale_whole = self.whole.iter().filter(|(_, (seen, _))| *seen != stamp).map(|(uid, _)| *uid);
         let stale: Vec<Uid> = stale.chain(stale_whole).collect();
-        let mut owners: Vec<String> = stale.into_iter().filter_map(|uid| self.remove(uid)).collect();
+        let mut owners: Vec<Text> = stale.into_iter().filter_map(|uid| self.remove(uid)).collect();
         owners.sort();
         owners.dedup();
         owners
@@ -81,27 +98,48 @@ impl Book {
     }
 
     /// Takes a pod out, and tells the uid of its DaemonSet; no uid when nobody controlled it.
-    pub fn remove(&mut self, uid: Uid) -> Option<String> {
+    pub fn remove(&mut self, uid: Uid) -> Option<Text> {
         if let Some((_, pod)) = self.whole.remove(&uid) {
             return Some(pod.daemon_set.unwrap_or_default());
         }
         let (chunks, hash) = (&self.chunks, self.hasher.hash_one(uid));
-        let entry = self.by_uid.find_entry(hash, |id| row_of(chunks, *id).uid == uid).ok()?;
+        let entry = self.by_uid.find_entry(hash, |id| row_of(chunks, *id).uid() == uid).ok()?;
         let (id, _) = entry.remove();
         let row = &mut self.chunks[id as usize / CHUNK][id as usize % CHUNK];
-        row.is_free = true;
-        let shape = row.shape;
+        let shape = std::mem::replace(&mut row.shape, FREE);
         self.free.push(id);
         Some(self.shapes[shape as usize].daemon_set.clone().unwrap_or_default())
     }
 
     /// The pods of a DaemonSet, by its uid; those that nobody controls, by no uid.
     pub fn pods_of(&self, daemonset: &str) -> Vec<Pod> {
+        let mut pods = Vec::new();
+        self.each_of(daemonset, &mut |pod| pods.push(pod.clone()));
+        pods
+    }
+
+    /// Shows the same pods, one after the other.
+    pub fn each_of(&self, daemonset: &str, see: &mut dyn FnMut(&Pod)) {
         let shapes = self.by_daemonset.get(daemonset).map(Vec::as_slice).unwrap_or_default();
         let is_own = |row: &Row| shapes.contains(&row.shape);
-        let rows = self.rows().filter(|(_, row)| is_own(row)).map(|(_, row)| self.pod(row));
+        self.rows().filter(|(_, row)| is_own(row)).for_each(|(_, row)| see(&self.pod(row)));
         let whole = self.whole.values().map(|(_, pod)| pod);
-        rows.chain(whole.filter(|pod| owner(pod) == daemonset).cloned()).collect()
+        whole.filter(|pod| owner(pod) == daemonset).for_each(see);
+    }
+
+    /// The pod of a uid.
+    pub fn find(&self, uid: Uid) -> Option<Pod> {
+        if let Some((_, pod)) = self.whole.get(&uid) {
+            return Some(pod.clone());
+        }
+        let hash = self.hasher.hash_one(uid);
+        let id = self.by_uid.find(hash, |id| row_of(&self.chunks, *id).uid() == uid)?;
+        Some(self.pod(row_of(&self.chunks, *id)))
+    }
+
+    /// How many pods there are.
+    pub fn count(&self) -> usize {
+        self.by_uid.len() + self.whole.len()
     }
 
     /// Whether all pods of a DaemonSet are ready, alike and so many.
@@ -119,7 +157,7 @@ impl Book {
     /// What the pods of all other DaemonSets take of their nodes.
     pub fn taken_by_others(&self, daemonset: &str) -> Vec<Taken> {
         let shapes = |uid: &str| self.by_daemonset.get(uid).into_iter().flatten();
-        let left_out: Vec<u32> = shapes(daemonset).chain(shapes("")).copied().collect();
+        let left_out: Vec<u16> = shapes(daemonset).chain(shapes("")).copied().collect();
         let mut sums: HashMap<(&str, i32), Taken> = HashMap::new();
         for (_, row) in self.rows().filter(|(_, row)| !left_out.contains(&row.shape)) {
             take(&mut sums, &self.nodes[row.node as usize], &self.shapes[row.shape as usize]);
@@ -137,7 +175,7 @@ impl Book {
 
     fn rows(&self) -> impl Iterator<Item = (u32, &Row)> {
         let rows = (0u32..).zip(self.chunks.iter().flatten());
-        rows.filter(|(_, row)| !row.is_free)
+        rows.filter(|(_, row)| row.shape != FREE)
     }
 
     fn insert(&mut self, row: Row) {
@@ -149,8 +187,8 @@ impl Book {
             None => self.push(row),
         };
         let (chunks, hasher) = (&self.chunks, &self.hasher);
-        let hash = hasher.hash_one(row.uid);
-        self.by_uid.insert_unique(hash, id, |id| hasher.hash_one(row_of(chunks, *id).uid));
+        let hash = hasher.hash_one(row.uid());
+        self.by_uid.insert_unique(hash, id, |id| hasher.hash_one(row_of(chunks, *id).uid()));
     }
 
     fn push(&mut self, row: Row) -> u32 {
@@ -175,33 +213,34 @@ impl Book {
         let own = pod.name.as_bytes().get(cut..).filter(|own| own.len() <= SUFFIX && !own.contains(&0))?;
         let mut suffix = [0; SUFFIX];
         suffix[..own.len()].copy_from_slice(own);
-        let (node, shape) = (self.node_of(pod.node.as_deref()?), self.shape_of(pod, cut)?);
-        let stamp = self.stamp;
-        Some(Row { uid, suffix, created, ready_since, shape, node, restarts, stamp, is_free: false })
+        let node = pod.node.as_ref()?;
+        let shape = self.shape_of(pod, &head(&pod.name[..cut], node)?)?;
+        let (uid, node, stamp) = (halves(uid), self.node_of(node), self.stamp);
+        Some(Row { uid, created, ready_since, node, shape, restarts, suffix, stamp })
     }
 
-    fn node_of(&mut self, name: &str) -> u32 {
+    fn node_of(&mut self, name: &Text) -> u32 {
         if let Some(index) = self.by_node.get(name) {
             return *index;
         }
         let index = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        self.nodes.push(name.into());
-        self.by_node.insert(name.into(), index);
+        self.nodes.push(name.clone());
+        self.by_node.insert(name.clone(), index);
         index
     }
 
-    fn shape_of(&mut self, pod: &Pod, cut: usize) -> Option<u32> {
+    fn shape_of(&mut self, pod: &Pod, head: &str) -> Option<u16> {
         let shapes = self.by_daemonset.entry(pod.daemon_set.clone().unwrap_or_default()).or_default();
-        let known = shapes.iter().find(|shape| is_of(&self.shapes[**shape as usize], pod, cut));
+        let known = shapes.iter().find(|shape| is_of(&self.shapes[**shape as usize], pod, head));
         if let Some(shape) = known {
             return Some(*shape);
         }
         if shapes.len() == SHAPES {
             return None;
         }
-        let shape = u32::try_from(self.shapes.len()).ok()?;
+        let shape = u16::try_from(self.shapes.len()).ok().filter(|shape| *shape != FREE)?;
         shapes.push(shape);
-        let name = pod.name[..cut].to_owned();
+        let name = head.to_owned();
         let bare = Pod { name, uid: String::new(), node: None, created: 0, ready_since: None, ..pod.clone() };
         self.shapes.push(Pod { restarts: 0, ..bare });
         Some(shape)
@@ -210,10 +249,13 @@ impl Book {
     fn pod(&self, row: &Row) -> Pod {
         let shape = &self.shapes[row.shape as usize];
         let length = row.suffix.iter().position(|byte| *byte == 0).unwrap_or(SUFFIX);
+        let node = &self.nodes[row.node as usize];
+        let mut name = shape.name.replace(NODE, node);
+        name.push_str(&String::from_utf8_lossy(&row.suffix[..length]));
         Pod {
-            name: format!("{}{}", shape.name, String::from_utf8_lossy(&row.suffix[..length])),
-            uid: row.uid.to_string(),
-            node: Some(self.nodes[row.node as usize].to_string()),
+            name,
+            uid: row.uid().to_string(),
+            node: Some(node.clone()),
             created: i64::from(row.created),
             ready_since: Some(i64::from(row.ready_since)),
             restarts: i64::from(row.restarts),
@@ -235,9 +277,21 @@ fn take<'a>(sums: &mut HashMap<(&'a str, i32), Taken>, node: &'a str, pod: &Pod)
     sums.entry((node, pod.priority)).or_insert_with(new).add(1, &pod.need);
 }
 
+/// What a name begins with, with the name of the node taken out; `None` when nothing could tell that.
+fn head<'a>(name: &'a str, node: &str) -> Option<Cow<'a, str>> {
+    let place = name.find(&format!("-{node}-")).map(|dash| dash + 1);
+    match place {
+        _ if name.contains(NODE) => None,
+        Some(place) if !node.is_empty() => {
+            Some(format!("{}{NODE}{}", &name[..place], &name[place + node.len()..]).into())
+        }
+        _ => Some(name.into()),
+    }
+}
+
 /// A pod differs from those of a shape only in what is its own.
-fn is_of(shape: &Pod, pod: &Pod, cut: usize) -> bool {
-    shape.name == pod.name[..cut]
+fn is_of(shape: &Pod, pod: &Pod, head: &str) -> bool {
+    shape.name == head
         && shape.namespace == pod.namespace
         && shape.labels == pod.labels
         && (&shape.phase, shape.bound) == (&pod.phase, pod.bound)
@@ -266,15 +320,29 @@ mod tests {
         fleets::unbind(&mut pods[6], None);
         pods[7].name = "a-name-that-ends-in-something-long".into();
         pods[8].name = "bare".into();
-        pods[9].labels.insert("controller-revision-hash".into(), "other".into());
+        pods[9].labels.insert("controller-revision-hash", "other");
         pods[10].name = "agent-ünï".into();
         (pods[11].deleting, pods[11].delete_by) = (true, Some(5));
+        pods[13].name = format!("agent-{}-84cw7", fleets::node_name(13));
+        pods[14].name = format!("agent-{}-abc-pcdbg", fleets::node_name(14));
         pods[12].created = -1;
         let mut book = Book::default();
         pods.iter().cloned().for_each(|pod| book.put(pod));
         assert_eq!(json(book.pods()), json(pods.clone()));
-        assert_eq!(json(book.pods_of(UID)), json(pods));
+        assert_eq!(json(book.pods_of(UID)), json(pods.clone()));
         assert!(book.pods_of("another").is_empty());
+        assert!(pods.iter().all(|pod| book.find(Uid::parse(&pod.uid).unwrap()).unwrap().name == pod.name));
+    }
+
+    #[test]
+    fn pods_that_are_named_by_their_nodes_are_of_one_shape() {
+        let mut book = Book::default();
+        for index in 0..100 {
+            let node = fleets::node_name(index);
+            book.put(Pod { name: format!("agent-{node}-84cw7"), ..fleets::pod(index, &node) });
+        }
+        assert_eq!((book.shapes.len(), book.whole.len()), (1, 0));
+        assert_eq!(size_of::<Row>(), 40);
     }
 
     #[test]
@@ -290,7 +358,7 @@ mod tests {
         assert!(book.is_even(UID, 9));
         book.begin_list();
         pods[..4].iter().cloned().for_each(|pod| book.put(pod));
-        assert_eq!(book.end_list(), [UID.to_owned()]);
+        assert_eq!(book.end_list(), [Text::from(UID)]);
         assert_eq!(json(book.pods()), json(pods[..4].to_vec()));
         assert!(book.is_even(UID, 4) && !book.is_even(UID, 9));
     }

@@ -1,7 +1,8 @@
 //! What a picture of a fleet shows of a DaemonSet on a node.
 
 use everynode_engine::Service;
-use everynode_engine::pod_body::HASH_LABEL;
+
+use everynode_plan::record::Text;
 
 use crate::look::{Answer, Set};
 use crate::reason::{Class, Kind};
@@ -10,7 +11,7 @@ use crate::reason::{Class, Kind};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The node.
-    pub node: String,
+    pub node: Text,
     /// How the node stands.
     pub class: Class,
     /// Why.
@@ -18,7 +19,7 @@ pub struct Cell {
     /// The most restarts of a container of the pod.
     pub restarts: i64,
     /// The value of controller-revision-hash that the pod has; `None` without a pod.
-    pub revision: Option<Box<str>>,
+    pub revision: Option<Text>,
     /// The first wave of the policy that has the node, from 1.
     pub wave: Option<usize>,
     /// The policy counts it as failed with the new revision.
@@ -32,15 +33,13 @@ pub struct Cell {
 impl Set<'_> {
     /// What is shown of a node. Of several pods, of the one that is to stay.
     pub fn cell(&self, answer: &Answer) -> Cell {
-        let staying = answer.pods.iter().max_by_key(|(state, _)| (!state.terminating, state.updated));
-        let pod = staying.and_then(|(state, _)| self.pod(state.uid));
         let conducted = self.conducted.as_ref().and_then(|conducted| conducted.nodes.get(&answer.node));
         Cell {
             node: answer.node.clone(),
             class: answer.class,
             kind: answer.reason.kind,
-            restarts: pod.map_or(0, |pod| pod.restarts),
-            revision: pod.and_then(|pod| pod.labels.get(HASH_LABEL)).map(|hash| hash.as_str().into()),
+            restarts: answer.restarts,
+            revision: answer.revision.clone(),
             wave: conducted.and_then(|node| node.wave),
             has_failed: conducted.is_some_and(|node| node.failure.is_some()),
             uses_budget: answer.uses_budget,

@@ -1,7 +1,5 @@
 //! What nodes have in common on which a new revision fails.
 
-use std::collections::HashSet;
-
 use everynode_analysis::{Labelled, cohorts};
 use serde::Serialize;
 
@@ -43,7 +41,7 @@ impl FailedWhere {
             return Vec::new();
         }
         let began = conducted.rollout.started_at.map_or(i64::MAX, |at| at.seconds());
-        let touched: HashSet<&str> = set.nodes_with_pods_since(began).collect();
+        let touched = set.nodes_with_pods_since(began);
         let nodes = conducted
             .nodes
             .values()
@@ -51,8 +49,7 @@ impl FailedWhere {
         let labelled: Vec<Labelled<'_>> = nodes
             .filter_map(|node| {
                 let known = set.known_node(&node.node)?;
-                let labels = known.labels.iter().chain(&known.system);
-                let labels = labels.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                let labels = known.labels.iter().chain(known.system.iter()).collect();
                 Some(Labelled { is_marked: is_failed(node), labels })
             })
             .collect();

@@ -89,7 +89,7 @@ fn row(look: &Look<'_>, set: &Set<'_>, label: Option<&str>) -> Row {
         let Some(state) = set.service(name) else { continue };
         all.add(state);
         if let Some(label) = label {
-            let value = look.node(name).and_then(|node| node.labels.get(label)).map(String::as_str);
+            let value = look.node(name).and_then(|node| node.labels.get(label));
             by_value.entry(value).or_default().add(state);
         }
     }

@@ -130,9 +130,11 @@ impl Estimate {
 
     /// Adds to a node's cause what the runs found: where a problem names it, what would change the cause is that.
     pub(crate) fn explain(&self, answer: &mut Answer) {
-        let misfit = self.misfits.iter().find(|(node, _)| *node == answer.node).map(|(_, why)| why);
+        let misfit = self.misfits.iter().find(|(node, _)| **node == *answer.node).map(|(_, why)| why);
         let problem = |kinds: &[FindingKind]| {
-            self.problems.iter().find(|one| kinds.contains(&one.kind) && one.nodes.contains(&answer.node))
+            self.problems
+                .iter()
+                .find(|one| kinds.contains(&one.kind) && one.nodes.iter().any(|node| **node == *answer.node))
         };
         let reason = &mut answer.reason;
         match (reason.kind, misfit) {

@@ -17,15 +17,12 @@ const COLUMNS: usize = 80;
 
 /// The grid of one DaemonSet, with its legend.
 pub fn grid(row: &Row, fleet: &Fleet, label: &str, paint: &Paint) -> String {
-    let labels: BTreeMap<&str, Option<&str>> = fleet
-        .nodes
-        .iter()
-        .map(|node| (node.name.as_str(), node.labels.get(label).map(String::as_str)))
-        .collect();
+    let labels: BTreeMap<&str, Option<&str>> =
+        fleet.nodes.iter().map(|node| (&*node.name, node.labels.get(label))).collect();
     let is_used = labels.values().any(Option::is_some);
     let mut groups: BTreeMap<(bool, &str), Vec<Class>> = BTreeMap::new();
     for Cell { node, class, .. } in &row.cells {
-        let value = labels.get(node.as_str()).copied().flatten();
+        let value = labels.get(&**node).copied().flatten();
         // Those without the label come last.
         groups.entry((value.is_none(), value.unwrap_or(""))).or_default().push(*class);
     }

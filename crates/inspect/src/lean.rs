@@ -1,18 +1,19 @@
 //! A fleet whose pods take little memory, looked at one DaemonSet at a time: 100,000 nodes with 20 daemons each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io::Read;
 
 use everynode_client::Client;
 use everynode_engine::{Time, Uid};
 use everynode_plan::file::FileError;
-use everynode_plan::record::{Node, Pod, Revision};
-use everynode_plan::{CollectError, Fleet, Wanted};
+use everynode_plan::record::{Node, Pod, Revision, Text};
+use everynode_plan::{CollectError, Fleet, Shared, Wanted};
 use serde_json::Value;
 
 use crate::book::Book;
-use crate::look::Look;
+use crate::look::{Apart, Look};
+use crate::usage::{Sampled, Usage};
 
 /// The fleet.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct LeanFleet {
     fleet: Fleet,
     daemonsets: BTreeMap<String, Value>,
     book: Book,
+    /// What nodes and pods hold together.
+    shared: Shared,
     /// Nodes of a list that has not ended.
     listing: Option<Vec<Node>>,
 }
@@ -52,7 +55,9 @@ impl LeanFleet {
     fn new(mut fleet: Fleet, book: Book) -> LeanFleet {
         let daemonsets = std::mem::take(&mut fleet.daemonsets);
         let daemonsets = daemonsets.into_iter().map(|value| (uid(&value), value)).collect();
-        LeanFleet { fleet, daemonsets, book, listing: None }
+        let mut shared = Shared::default();
+        fleet.nodes.iter_mut().for_each(|node| shared.node(node));
+        LeanFleet { fleet, daemonsets, book, shared, listing: None }
     }
 
     /// All but DaemonSets and pods.
@@ -76,6 +81,24 @@ impl LeanFleet {
     ) -> Option<T> {
         let value = self.daemonsets.get(daemonset)?.clone();
         Some(self.with_fleet(Some(value), now, with_others, |fleet| see(&Look::of(fleet, now))))
+    }
+
+    /// As [`LeanFleet::look_at`], in little memory: pods stay where they are, and nothing can be estimated.
+    pub fn glance_at<T>(
+        &mut self,
+        daemonset: &str,
+        now: Time,
+        see: impl FnOnce(&Look<'_>) -> T,
+    ) -> Option<T> {
+        let value = self.daemonsets.get(daemonset)?.clone();
+        self.fleet.taken_at_millis = now.0;
+        self.fleet.pods = self.book.pods_of("");
+        self.fleet.daemonsets.push(value);
+        let own = Own { book: &self.book, daemonset };
+        let seen = see(&Look::with(&self.fleet, Some(&own), now));
+        self.fleet.daemonsets.clear();
+        self.fleet.pods = Vec::new();
+        Some(seen)
     }
 
     /// Hands over a fleet that has no DaemonSet but this one, if any, and its pods.
@@ -109,6 +132,23 @@ impl LeanFleet {
         self.book.is_even(daemonset, count)
     }
 
+    /// How many pods are known one by one.
+    pub fn pod_count(&self) -> usize {
+        self.book.count()
+    }
+
+    /// Takes in what pods have used.
+    pub fn watch_usage(&self, usage: &mut Usage, sampled: &Sampled<'_>) {
+        let mut names = BTreeSet::new();
+        for (uid, value) in &self.daemonsets {
+            let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default();
+            let name = Text::from(format!("{}/{}", text("namespace"), text("name")));
+            usage.watch(&name, self.book.pods_of(uid).iter(), sampled);
+            names.insert(name);
+        }
+        usage.retain(&names);
+    }
+
     /// The fleet as a whole.
     pub fn whole(&self, now_millis: i64) -> Fleet {
         let mut fleet = self.fleet.clone();
@@ -116,6 +156,22 @@ impl LeanFleet {
         fleet.daemonsets = self.daemonsets.values().cloned().collect();
         fleet.pods = self.book.pods().collect();
         fleet
+    }
+}
+
+/// The pods of one DaemonSet, where they are kept.
+struct Own<'a> {
+    book: &'a Book,
+    daemonset: &'a str,
+}
+
+impl Apart for Own<'_> {
+    fn each(&self, see: &mut dyn FnMut(&Pod)) {
+        self.book.each_of(self.daemonset, see);
+    }
+
+    fn find(&self, uid: Uid) -> Option<Pod> {
+        self.book.find(uid)
     }
 }
 
@@ -137,7 +193,8 @@ impl LeanFleet {
     }
 
     /// Takes a node in. True when something changed.
-    pub(crate) fn put_node(&mut self, node: Node) -> bool {
+    pub(crate) fn put_node(&mut self, mut node: Node) -> bool {
+        self.shared.node(&mut node);
         if let Some(listing) = &mut self.listing {
             listing.push(node);
             return false;
@@ -153,9 +210,9 @@ impl LeanFleet {
     /// Takes a node out.
     pub(crate) fn remove_node(&mut self, name: &str) -> bool {
         if let Some(listing) = &mut self.listing {
-            listing.retain(|one| one.name != name);
+            listing.retain(|one| *one.name != *name);
         }
-        let found = self.fleet.nodes.binary_search_by(|one| one.name.as_str().cmp(name));
+        let found = self.fleet.nodes.binary_search_by(|one| (*one.name).cmp(name));
         found.map(|place| self.fleet.nodes.remove(place)).is_ok()
     }
 
@@ -165,17 +222,18 @@ impl LeanFleet {
     }
 
     /// It ended: what it has not shown is gone. The uids of the DaemonSets whose pods are.
-    pub(crate) fn end_pods(&mut self) -> Vec<String> {
+    pub(crate) fn end_pods(&mut self) -> Vec<Text> {
         self.book.end_list()
     }
 
     /// Takes a pod in.
-    pub(crate) fn put_pod(&mut self, pod: Pod) {
+    pub(crate) fn put_pod(&mut self, mut pod: Pod) {
+        self.shared.pod(&mut pod);
         self.book.put(pod);
     }
 
     /// Takes a pod out, and tells the uid of its DaemonSet; no uid when nobody controlled it.
-    pub(crate) fn remove_pod(&mut self, uid: &str) -> Option<String> {
+    pub(crate) fn remove_pod(&mut self, uid: &str) -> Option<Text> {
         self.book.remove(Uid::parse(uid)?)
     }
 

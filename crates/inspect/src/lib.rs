@@ -23,6 +23,7 @@ pub mod predicates;
 pub mod reason;
 pub mod rollout;
 pub mod status;
+pub mod usage;
 pub mod why;
 pub mod yaml;
 

@@ -8,7 +8,7 @@ use everynode_api::rollout_policy::PLURAL;
 use everynode_client::{Client, Collection, Event, ListWatch};
 use everynode_engine::policy::PolicyFact;
 use everynode_plan::read::{self, PodRead};
-use everynode_plan::record::Revision;
+use everynode_plan::record::{Revision, Text};
 use everynode_plan::{Fleet, Mask};
 use futures::stream::{BoxStream, SelectAll, StreamExt};
 use serde_json::Value;
@@ -46,7 +46,7 @@ pub struct Changes {
     /// Something that concerns all DaemonSets.
     pub all: bool,
     /// Something of these DaemonSets, by their uids.
-    pub daemonsets: BTreeSet<String>,
+    pub daemonsets: BTreeSet<Text>,
 }
 
 impl Changes {
@@ -62,7 +62,7 @@ impl Changes {
     }
 
     /// Takes a change of the objects of a DaemonSet in; of objects that nobody controls, by no uid.
-    fn note(&mut self, uid: String) {
+    fn note(&mut self, uid: Text) {
         match uid.is_empty() {
             true => self.all = true,
             false => drop(self.daemonsets.insert(uid)),

@@ -1,6 +1,7 @@
 //! A fleet as the engine sees it: what each node is to each DaemonSet, and why.
 
-use std::collections::{BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use everynode_engine::pod_body::HASH_LABEL;
 use everynode_engine::policy::PolicyFact;
@@ -8,7 +9,7 @@ use everynode_engine::{
     Budget, DaemonSetFact, Engine, EngineConfig, Explanation, Fact, Figures, IntOrPercent, Kind as Watched,
     PodState, Scope, Service, Standing, Strategy, Time, Uid, Waiting, revision,
 };
-use everynode_plan::record::{Node, Pod};
+use everynode_plan::record::{Node, Pod, Text};
 use everynode_plan::{Fleet, some};
 use serde_json::Value;
 
@@ -30,7 +31,17 @@ pub struct Look<'a> {
     engine: Engine,
     nodes: HashMap<&'a str, &'a Node>,
     pods: HashMap<Uid, &'a Pod>,
-    pod_nodes: HashMap<Uid, BTreeSet<&'a str>>,
+    apart: Option<&'a dyn Apart>,
+    pod_nodes: HashMap<Uid, BTreeSet<Text>>,
+}
+
+/// Pods of a fleet that are kept elsewhere, in less memory.
+pub trait Apart {
+    /// Shows each.
+    fn each(&self, see: &mut dyn FnMut(&Pod));
+
+    /// The pod of a uid.
+    fn find(&self, uid: Uid) -> Option<Pod>;
 }
 
 /// One DaemonSet of a fleet.
@@ -54,13 +65,17 @@ pub struct Set<'a> {
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The node.
-    pub node: String,
+    pub node: Text,
     /// How the node stands.
     pub class: Class,
     /// Why.
     pub reason: Reason,
     /// Its pods here, with the state that the engine sees and, unless they are available, the cause.
-    pub pods: Vec<(PodState, Option<Reason>)>,
+    pub pods: Vec<(PodState, Option<Box<Reason>>)>,
+    /// The most restarts of a container of the pod that is to stay.
+    pub restarts: i64,
+    /// Its value of controller-revision-hash; `None` without a pod.
+    pub revision: Option<Text>,
     /// It counts against the budget of the roll-out.
     pub uses_budget: bool,
     /// What the old pod waits for.
@@ -76,22 +91,33 @@ pub struct Answer {
 impl<'a> Look<'a> {
     /// Tells an engine all of a fleet. What is young or overdue is so at `now`.
     pub fn of(fleet: &'a Fleet, now: Time) -> Look<'a> {
+        Look::with(fleet, None, now)
+    }
+
+    /// The same of a fleet some of whose pods are kept elsewhere.
+    pub(crate) fn with(fleet: &'a Fleet, apart: Option<&'a dyn Apart>, now: Time) -> Look<'a> {
         let config = EngineConfig { scope: Scope::Nothing, ..EngineConfig::default() };
         let mut look = Look {
             fleet,
             now,
             engine: Engine::new(config),
-            nodes: fleet.nodes.iter().map(|node| (node.name.as_str(), node)).collect(),
+            nodes: fleet.nodes.iter().map(|node| (&*node.name, node)).collect(),
             pods: fleet.pods.iter().filter_map(|pod| Some((Uid::parse(&pod.uid)?, pod))).collect(),
+            apart,
             pod_nodes: HashMap::new(),
         };
-        for pod in &fleet.pods {
+        let Look { engine, pod_nodes, .. } = &mut look;
+        let note = &mut |pod: &Pod| {
             let owner = pod.daemon_set.as_deref().and_then(Uid::parse);
             if let (Some(owner), Some(node)) = (owner, &pod.node) {
-                look.pod_nodes.entry(owner).or_default().insert(node);
+                pod_nodes.entry(owner).or_default().insert(node.clone());
             }
+        };
+        fleet.pods.iter().for_each(&mut *note);
+        if let Some(apart) = apart {
+            apart.each(note);
         }
-        told(fleet, &mut |fact| look.engine.observe(fact, now));
+        told_with(fleet, apart, &mut |fact| engine.observe(fact, now));
         let _ = look.engine.decide(now);
         look
     }
@@ -153,6 +179,10 @@ impl<'a> Look<'a> {
 
 /// Hands to `tell` what the engine is told of a fleet. Nothing is kept of versions.
 pub fn told(fleet: &Fleet, tell: &mut Tell<'_>) {
+    told_with(fleet, None, tell);
+}
+
+fn told_with(fleet: &Fleet, apart: Option<&dyn Apart>, tell: &mut Tell<'_>) {
     list(Watched::Node, tell, |tell| {
         fleet.nodes.iter().for_each(|node| node.tell(|fact| tell(Fact::Node(fact))))
     });
@@ -167,7 +197,13 @@ pub fn told(fleet: &Fleet, tell: &mut Tell<'_>) {
             tell(Fact::Revision(Box::new(fact)));
         }
     });
-    list(Watched::Pod, tell, |tell| fleet.pods.iter().for_each(|pod| pod.tell(|fact| tell(Fact::Pod(fact)))));
+    list(Watched::Pod, tell, |tell| {
+        let tell = &mut |pod: &Pod| pod.tell(|fact| tell(Fact::Pod(fact)));
+        fleet.pods.iter().for_each(&mut *tell);
+        if let Some(apart) = apart {
+            apart.each(tell);
+        }
+    });
     tell(Fact::Policies(fleet.policies.clone()));
 }
 
@@ -182,9 +218,9 @@ fn list(kind: Watched, tell: &mut Tell<'_>, objects: impl FnOnce(&mut Tell<'_>))
 
 impl<'a> Set<'a> {
     /// The nodes that it has to do with: all that there are, and those that its pods name.
-    pub fn node_names(&self) -> BTreeSet<&'a str> {
-        let named = self.look.pod_nodes.get(&self.fact.uid).into_iter().flatten().copied();
-        self.look.fleet.nodes.iter().map(|node| node.name.as_str()).chain(named).collect()
+    pub fn node_names(&self) -> BTreeSet<&'a Text> {
+        let named = self.look.pod_nodes.get(&self.fact.uid).into_iter().flatten();
+        self.look.fleet.nodes.iter().map(|node| &node.name).chain(named).collect()
     }
 
     /// What a node is to it: served, or the cause why not; `None` where it should not run.
@@ -202,16 +238,34 @@ impl<'a> Set<'a> {
         answers
     }
 
+    /// The same, without the pods of nodes where all is well: they tell no more.
+    pub(crate) fn lean_answers(&self) -> Vec<Answer> {
+        let names = self.node_names();
+        let mut answers = Vec::with_capacity(names.len());
+        answers.extend(names.into_iter().filter_map(|node| {
+            let mut answer = self.answer(node)?;
+            if answer.class == Class::Available
+                && !answer.uses_budget
+                && answer.pods.iter().all(|(state, _)| !self.is_of_other_template(state))
+            {
+                answer.pods = Vec::new();
+            }
+            Some(answer)
+        }));
+        self.add_waits(&mut answers);
+        answers
+    }
+
     /// One node, without the reason why an old pod is still there: that depends on the other nodes.
-    fn answer(&self, node: &str) -> Option<Answer> {
+    fn answer(&self, node: &Text) -> Option<Answer> {
         let look = self.look;
         let explained = look.engine.explain(&self.fact.namespace, &self.fact.name, node, look.now)?;
-        let pods: Vec<(PodState, Option<Reason>)> = explained
+        let pods: Vec<(PodState, Option<Box<Reason>>)> = explained
             .pods
             .iter()
             .map(|state| {
                 let is_fine = state.available && !state.terminating;
-                (state.clone(), if is_fine { None } else { self.trouble(node, state) })
+                (state.clone(), if is_fine { None } else { self.trouble(node, state).map(Box::new) })
             })
             .collect();
         let serving = |state: &PodState| state.available && !state.terminating;
@@ -223,9 +277,25 @@ impl<'a> Set<'a> {
             Some(conducted) => conducted.nodes.get(node).is_some_and(|node| node.is_disrupted),
             None => explained.uses_budget,
         };
+        let staying = pods.iter().max_by_key(|(state, _)| (!state.terminating, state.updated));
+        let pod = staying.and_then(|(state, _)| self.pod(state.uid));
+        let restarts = pod.as_deref().map_or(0, |pod| pod.restarts);
+        let revision = pod.as_deref().and_then(|pod| pod.labels.text(HASH_LABEL)).cloned();
         let (waiting, service) = (explained.waiting, explained.service);
-        let node = node.to_owned();
-        Some(Answer { node, class, reason, pods, uses_budget, waiting, is_done, is_updated, service })
+        let node = node.clone();
+        Some(Answer {
+            node,
+            class,
+            reason,
+            pods,
+            restarts,
+            revision,
+            uses_budget,
+            waiting,
+            is_done,
+            is_updated,
+            service,
+        })
     }
 
     /// A node, as it was read.
@@ -234,11 +304,19 @@ impl<'a> Set<'a> {
     }
 
     /// The nodes of its pods that were made at this time or later, in Unix seconds.
-    pub(crate) fn nodes_with_pods_since(&self, seconds: i64) -> impl Iterator<Item = &'a str> {
-        let uid = self.fact.uid;
-        let own = move |pod: &&Pod| pod.daemon_set.as_deref().and_then(Uid::parse) == Some(uid);
-        let young = self.look.fleet.pods.iter().filter(move |pod| pod.created >= seconds).filter(own);
-        young.filter_map(|pod| pod.node.as_deref())
+    pub(crate) fn nodes_with_pods_since(&self, seconds: i64) -> HashSet<Text> {
+        let (uid, mut nodes) = (self.fact.uid, HashSet::new());
+        let mut note = |pod: &Pod| {
+            let is_own = || pod.daemon_set.as_deref().and_then(Uid::parse) == Some(uid);
+            if pod.created >= seconds && is_own() {
+                nodes.extend(pod.node.clone());
+            }
+        };
+        self.look.fleet.pods.iter().for_each(&mut note);
+        if let Some(apart) = self.look.apart {
+            apart.each(&mut note);
+        }
+        nodes
     }
 
     /// What its policy makes of it, with what the failed nodes have in common.
@@ -256,7 +334,7 @@ impl<'a> Set<'a> {
         &self,
         node: &str,
         explained: &Explanation,
-        pods: &[(PodState, Option<Reason>)],
+        pods: &[(PodState, Option<Box<Reason>>)],
         is_done: bool,
     ) -> (Class, Reason) {
         let known = self.look.node(node);
@@ -283,21 +361,21 @@ impl<'a> Set<'a> {
     }
 
     /// Of several pods, none of them available, the cause of the one that is to stay.
-    fn telling(&self, pods: &[(PodState, Option<Reason>)]) -> Option<Reason> {
+    fn telling(&self, pods: &[(PodState, Option<Box<Reason>>)]) -> Option<Reason> {
         let rank = |state: &PodState| (!state.terminating, state.updated);
         let best = pods.iter().max_by_key(|(state, _)| rank(state))?;
-        best.1.clone()
+        best.1.as_deref().cloned()
     }
 
     fn ready_since(&self, explained: &Explanation) -> Option<i64> {
         let state = explained.pods.iter().find(|state| state.updated && state.available)?;
-        self.look.pods.get(&state.uid)?.ready_since
+        self.pod(state.uid)?.ready_since
     }
 
     fn trouble(&self, node: &str, state: &PodState) -> Option<Reason> {
-        let pod = self.look.pods.get(&state.uid)?;
+        let pod = self.pod(state.uid)?;
         let case = Case {
-            pod,
+            pod: &pod,
             node: self.look.node(node),
             nodes_seen: self.look.nodes_seen(),
             daemonset: self.value,
@@ -345,7 +423,8 @@ impl<'a> Set<'a> {
 
     pub(crate) fn is_of_other_template(&self, state: &PodState) -> bool {
         let Some(current) = self.figures.hash else { return false };
-        let hash = self.look.pods.get(&state.uid).and_then(|pod| pod.labels.get(HASH_LABEL));
+        let pod = self.pod(state.uid);
+        let hash = pod.as_deref().and_then(|pod| pod.labels.get(HASH_LABEL));
         state.updated && hash.is_some_and(|hash| hash != current)
     }
 
@@ -375,8 +454,9 @@ impl<'a> Set<'a> {
     }
 
     /// The pod of a uid.
-    pub(crate) fn pod(&self, uid: Uid) -> Option<&'a Pod> {
-        self.look.pods.get(&uid).copied()
+    pub(crate) fn pod(&self, uid: Uid) -> Option<Cow<'a, Pod>> {
+        let known = self.look.pods.get(&uid).map(|pod| Cow::Borrowed(*pod));
+        known.or_else(|| Some(Cow::Owned(self.look.apart?.find(uid)?)))
     }
 
     /// Whether its revisions could be read.
@@ -386,8 +466,8 @@ impl<'a> Set<'a> {
 
     /// Says of each old pod why it is still there.
     fn add_waits(&self, answers: &mut [Answer]) {
-        let missing: Vec<String> = nodes(answers, |answer| answer.class == Class::Missing);
-        let users: Vec<String> = nodes(answers, |answer| answer.uses_budget);
+        let missing: Vec<Text> = nodes(answers, |answer| answer.class == Class::Missing);
+        let users: Vec<Text> = nodes(answers, |answer| answer.uses_budget);
         let mut place = 0;
         if let Some(conducted) = self.under_way().filter(|conducted| conducted.paces_creations()) {
             for answer in answers.iter_mut().filter(|answer| answer.class == Class::Missing) {
@@ -402,7 +482,7 @@ impl<'a> Set<'a> {
         }
     }
 
-    fn wait(&self, answer: &Answer, missing: &[String], users: &[String], place: &mut usize) -> Reason {
+    fn wait(&self, answer: &Answer, missing: &[Text], users: &[Text], place: &mut usize) -> Reason {
         if let Some(reason) = self.standstill() {
             return reason;
         }
@@ -449,7 +529,7 @@ impl<'a> Set<'a> {
         ))
     }
 
-    fn used_up(&self, users: &[String]) -> Reason {
+    fn used_up(&self, users: &[Text]) -> Reason {
         let what = self.budget_text().unwrap_or_default();
         Reason::new(Kind::WaitsForBudget, format!("waits for the roll-out: {what} is used up"))
             .detail(format!("by {}", some(users)))
@@ -457,7 +537,7 @@ impl<'a> Set<'a> {
     }
 
     /// Under a policy: why nothing is done on a node yet.
-    fn turn(&self, conducted: &Conducted<'_>, answer: &Answer, users: &[String]) -> Reason {
+    fn turn(&self, conducted: &Conducted<'_>, answer: &Answer, users: &[Text]) -> Reason {
         if let Some(reason) = conducted.hold(&answer.node) {
             return reason;
         }
@@ -493,6 +573,6 @@ impl<'a> Set<'a> {
     }
 }
 
-fn nodes(answers: &[Answer], is: impl Fn(&Answer) -> bool) -> Vec<String> {
+fn nodes(answers: &[Answer], is: impl Fn(&Answer) -> bool) -> Vec<Text> {
     answers.iter().filter(|answer| is(answer)).map(|answer| answer.node.clone()).collect()
 }

@@ -1,21 +1,19 @@
 //! Daemons on nodes that have left their level, and nodes that have with all their daemons.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use everynode_analysis::{OddNode, OddPair, Outliers, Pair, outliers};
-use everynode_plan::{Fleet, PodUsage, UsageSample, count};
+use everynode_plan::record::{Node, Text};
+use everynode_plan::{Fleet, count};
 use serde::Serialize;
 
 use crate::paint::{Paint, Tone};
 use crate::status::Filter;
+use crate::usage::{self, Measure, Usage};
 
 /// The label whose values say which nodes are alike, unless another one is asked for.
 pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
 
-/// CPU below this is not told apart, in cores; memory, in bytes.
-const CPU_FLOOR: f64 = 0.005;
-const MEMORY_FLOOR: f64 = 16.0 * 1024.0 * 1024.0;
-const NANOS_PER_CORE: f64 = 1e9;
 /// Findings of each sort that text shows; JSON has all.
 const SHOWN: usize = 30;
 
@@ -87,21 +85,28 @@ pub struct PairFinding {
     pub deviations: f64,
 }
 
-/// A daemon on a node, with what its pods used.
-type Used<'a> = BTreeMap<(&'a str, String), Vec<UsageSample>>;
-
 impl Report {
     /// Of what the pods of a fleet used, against what they used in an earlier one. Only what the filter selects is told,
     /// and all are judged by.
     pub fn of(now: &Fleet, before: Option<&Fleet>, filter: &Filter, label: Option<&str>) -> Report {
+        let before = before.map(Usage::of);
+        Report::of_usage(&Usage::of(now), before.as_ref(), &now.nodes, filter, label)
+    }
+
+    /// The same of what is known of the usage, on these nodes.
+    pub fn of_usage(
+        now: &Usage,
+        before: Option<&Usage>,
+        nodes: &[Node],
+        filter: &Filter,
+        label: Option<&str>,
+    ) -> Report {
         let label = label.unwrap_or(INSTANCE_TYPE);
-        let (used, earlier) = (used(now), before.map(used));
-        let signals = [("cpu", CPU_FLOOR), ("memory", MEMORY_FLOOR)];
-        let judge = |(signal, floor)| judge(now, &used, earlier.as_ref(), label, signal, floor);
+        let values = usage::values(nodes, label);
         let mut report = Report {
             basis: if before.is_some() { Basis::OwnLevel } else { Basis::LevelsOfOthers },
             label: label.to_owned(),
-            signals: signals.into_iter().map(judge).collect(),
+            signals: Measure::ALL.map(|measure| judge(now, before, &values, measure)).into(),
         };
         let is_told = |daemonset: &str| {
             let (namespace, name) = daemonset.split_once('/').unwrap_or(("", daemonset));
@@ -159,106 +164,33 @@ impl SignalReport {
     }
 }
 
-/// What the daemons of a fleet used, by node and DaemonSet. Several pods of one on a node are taken together.
-fn used(fleet: &Fleet) -> Used<'_> {
-    let text = |object: &'_ serde_json::Value, key: &str| {
-        object["metadata"][key].as_str().unwrap_or_default().to_owned()
-    };
-    let names: HashMap<String, String> = fleet
-        .daemonsets
-        .iter()
-        .map(|object| {
-            (text(object, "uid"), format!("{}/{}", text(object, "namespace"), text(object, "name")))
-        })
-        .collect();
-    let usage: HashMap<(&str, &str), &PodUsage> =
-        fleet.usage.iter().map(|one| ((one.namespace.as_str(), one.name.as_str()), one)).collect();
-    let mut used = Used::new();
-    for pod in &fleet.pods {
-        let Some(name) = pod.daemon_set.as_ref().and_then(|uid| names.get(uid)) else { continue };
-        let Some(node) = pod.node.as_deref() else { continue };
-        let samples = used.entry((node, name.clone())).or_default();
-        if let Some(usage) = usage.get(&(pod.namespace.as_str(), pod.name.as_str())) {
-            samples.extend(&usage.samples);
-        }
-    }
-    used
-}
-
 fn judge(
-    fleet: &Fleet,
-    used: &Used<'_>,
-    earlier: Option<&Used<'_>>,
-    label: &str,
-    signal: &'static str,
-    floor: f64,
+    now: &Usage,
+    earlier: Option<&Usage>,
+    values: &HashMap<Text, Text>,
+    measure: Measure,
 ) -> SignalReport {
-    let levels = |samples: &[UsageSample]| -> Vec<f64> {
-        let level = |sample: &UsageSample| match signal {
-            "cpu" => sample.cpu_nanocores as f64 / NANOS_PER_CORE,
-            _ => sample.memory_bytes as f64,
+    let value = |node: &str| usage::value(values, node);
+    now.compared(earlier, measure, value, |pairs, names| {
+        let Outliers { nodes: odd_nodes, pairs: odd_pairs, judged, unknown } = outliers(pairs);
+        let name = |names: &[Text], number: usize| names.get(number).map(|name| name.to_string());
+        let node = |OddNode { node, times, deviations, daemons }: OddNode| {
+            let node = name(&names.nodes.names, node)?;
+            let value = value(&node).to_string();
+            Some(NodeFinding { node, value, times, deviations, daemons })
         };
-        samples.iter().map(level).collect()
-    };
-    let values: HashMap<&str, &str> = fleet
-        .nodes
-        .iter()
-        .map(|node| (node.name.as_str(), node.labels.get(label).map_or("(none)", String::as_str)))
-        .collect();
-    let value = |node: &str| values.get(node).copied().unwrap_or("(none)");
-    let (mut nodes, mut daemons, mut cohorts) = (Numbers::default(), Numbers::default(), Numbers::default());
-    let windows: Vec<(Vec<f64>, Vec<f64>)> = used
-        .iter()
-        .map(|(key, samples)| {
-            let before = earlier.and_then(|earlier| earlier.get(key)).map(|samples| levels(samples));
-            (before.unwrap_or_default(), levels(samples))
-        })
-        .collect();
-    let pairs: Vec<Pair<'_>> = used
-        .keys()
-        .zip(&windows)
-        .map(|((node, daemon), (before, now))| Pair {
-            node: nodes.of(node),
-            daemon: daemons.of(daemon),
-            cohort: cohorts.of(value(node)),
-            before,
-            now,
-            floor,
-        })
-        .collect();
-    let Outliers { nodes: odd_nodes, pairs: odd_pairs, judged, unknown } = outliers(&pairs);
-    let keys: Vec<&(&str, String)> = used.keys().collect();
-    let node = |OddNode { node, times, deviations, daemons }: OddNode| {
-        let name = nodes.names.get(node).copied().unwrap_or_default();
-        NodeFinding { node: name.to_owned(), value: value(name).to_owned(), times, deviations, daemons }
-    };
-    let pair = |OddPair { place, times, deviations }: OddPair| {
-        let (node, daemonset) = keys.get(place)?;
-        Some(PairFinding { node: (*node).to_owned(), daemonset: daemonset.clone(), times, deviations })
-    };
-    SignalReport {
-        signal,
-        nodes: odd_nodes.into_iter().map(node).collect(),
-        pairs: odd_pairs.into_iter().filter_map(pair).collect(),
-        judged,
-        unknown,
-    }
-}
-
-/// Numbers for names, in the order in which they come.
-#[derive(Default)]
-struct Numbers<'a> {
-    of: HashMap<&'a str, usize>,
-    names: Vec<&'a str>,
-}
-
-impl<'a> Numbers<'a> {
-    fn of(&mut self, name: &'a str) -> usize {
-        let next = self.names.len();
-        let number = *self.of.entry(name).or_insert(next);
-        if number == next {
-            self.names.push(name);
+        let pair = |OddPair { place, times, deviations }: OddPair| {
+            let Pair { node, daemon, .. } = pairs.get(place)?;
+            let (node, daemonset) =
+                (name(&names.nodes.names, *node)?, name(&names.daemonsets.names, *daemon)?);
+            Some(PairFinding { node, daemonset, times, deviations })
+        };
+        SignalReport {
+            signal: measure.name(),
+            nodes: odd_nodes.into_iter().filter_map(node).collect(),
+            pairs: odd_pairs.into_iter().filter_map(pair).collect(),
+            judged,
+            unknown,
         }
-        number
-    }
+    })
 }

@@ -71,8 +71,11 @@ impl Paint {
     }
 
     /// `n1, n2, n3 and 17 more`; all of them when nothing is to be left out.
-    pub fn some(&self, names: &[String]) -> String {
-        if self.wide { names.join(", ") } else { everynode_plan::some(names) }
+    pub fn some(&self, names: &[impl AsRef<str>]) -> String {
+        match self.wide {
+            true => names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "),
+            false => everynode_plan::some(names),
+        }
     }
 }
 

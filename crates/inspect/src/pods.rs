@@ -116,7 +116,7 @@ impl Case<'_> {
 
     fn node_down(&self) -> Reason {
         let Some(node) = self.node else { return Reason::new(Kind::NodeDown, "its node is down") };
-        let text = match node.ready.as_str() {
+        let text = match &*node.ready {
             "Unknown" => "the node is down: its kubelet does not answer",
             _ => "the node is not ready",
         };
@@ -306,7 +306,7 @@ const PRESSURES: [(&str, &str); 3] = [
 ];
 
 fn pressure(node: &Node) -> Option<&'static str> {
-    let is_there = |key: &str| node.taints.iter().any(|taint| taint.key == key);
+    let is_there = |key: &str| node.taints.iter().any(|taint| *taint.key == *key);
     PRESSURES.iter().find(|(key, _)| is_there(key)).map(|(_, short_of)| *short_of)
 }
 

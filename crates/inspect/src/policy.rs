@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use everynode_engine::policy::{Gate, PolicyFact, RolloutPhase, RolloutReason};
 use everynode_engine::{Rollout, RolloutNode, Time};
 use everynode_model::time;
+use everynode_plan::record::Text;
 use everynode_plan::some;
 use serde::Serialize;
 
@@ -60,7 +61,7 @@ pub struct Conducted<'a> {
     /// The roll-out.
     pub rollout: Rollout<'a>,
     /// Eligible nodes, by name.
-    pub nodes: HashMap<String, RolloutNode>,
+    pub nodes: HashMap<Text, RolloutNode>,
     /// What it does or waits for.
     text: String,
 }
@@ -68,7 +69,7 @@ pub struct Conducted<'a> {
 impl<'a> Conducted<'a> {
     /// Puts together what is known.
     pub fn new(policy: &'a PolicyFact, rollout: Rollout<'a>, nodes: Vec<RolloutNode>) -> Conducted<'a> {
-        let nodes = nodes.into_iter().map(|node| (node.node.to_string(), node)).collect();
+        let nodes = nodes.into_iter().map(|node| (node.node.clone(), node)).collect();
         let mut conducted = Conducted { policy, rollout, nodes, text: String::new() };
         conducted.text = conducted.clause(&conducted.failed());
         conducted

@@ -21,7 +21,7 @@ impl NodeView for Seen<'_> {
     }
 
     fn label(&self, key: &str) -> Option<&str> {
-        self.0.labels.get(key).map(String::as_str)
+        self.0.labels.get(key)
     }
 
     fn taints(&self) -> impl Iterator<Item = Taint<'_>> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everynode_engine::policy::RolloutPhase;
 use everynode_engine::{Budget, Strategy};
-use everynode_plan::record::Unseen;
+use everynode_plan::record::{Text, Unseen};
 use everynode_plan::{Fleet, some};
 use serde::Serialize;
 
@@ -173,7 +173,7 @@ pub struct Group {
     #[serde(flatten)]
     pub reason: Reason,
     /// The nodes, by name.
-    pub nodes: Vec<String>,
+    pub nodes: Vec<Text>,
 }
 
 impl Status {
@@ -230,7 +230,7 @@ impl Row {
 
     /// Looks at a DaemonSet, and at nothing that is to come: no end is estimated, and a stall is not foreseen.
     pub fn without_estimate(look: &Look<'_>, set: &Set<'_>) -> Row {
-        Row::with(set, look, Outlook { answers: set.answers(), estimate: None })
+        Row::with(set, look, Outlook { answers: set.lean_answers(), estimate: None })
     }
 
     fn with(set: &Set<'_>, look: &Look<'_>, outlook: Outlook) -> Row {
@@ -344,7 +344,7 @@ pub(crate) fn spent(set: &Set<'_>, answers: &[Answer]) -> Option<Spent> {
     // pod beside an old one, and any pod on a node that should not run it.
     let cause = |answer: &Answer| {
         let of_pod = answer.pods.iter().filter(|(state, _)| state.updated || answer.class != Class::Old);
-        let lacking = of_pod.filter_map(|(_, reason)| reason.clone()).next();
+        let lacking = of_pod.filter_map(|(_, reason)| reason.as_deref().cloned()).next();
         match (budget, answer.class) {
             (Budget::Surge(_), Class::Old) | (_, Class::Misscheduled) => {
                 Answer { reason: lacking.unwrap_or_else(|| answer.reason.clone()), ..answer.clone() }

@@ -175,8 +175,8 @@ impl WhyNode {
     pub fn of(look: &Look<'_>, namespace: &str, name: &str, node: &str) -> Result<WhyNode, NotFound> {
         let set = look.set(namespace, name).ok_or_else(|| no_daemonset(look, namespace, name))?;
         let Outlook { answers, .. } = Outlook::of_causes(look, &set);
-        let Some(answer) = answers.iter().find(|answer| answer.node == node) else {
-            let near = near(node, set.node_names().into_iter());
+        let Some(answer) = answers.iter().find(|answer| *answer.node == *node) else {
+            let near = near(node, set.node_names().into_iter().map(|name| &**name));
             return Err(NotFound { kind: NotFoundKind::Node, name: node.to_owned(), near });
         };
         let known = look.node(node);
@@ -199,7 +199,7 @@ impl WhyNode {
             may_stay,
             predicates: known.map(|known| told(&set.fact.template, known)).unwrap_or_default(),
             about_node: about_node(look, node),
-            pods: answer.pods.iter().map(|(state, reason)| pod(&set, state, reason.as_ref())).collect(),
+            pods: answer.pods.iter().map(|(state, reason)| pod(&set, state, reason.as_deref())).collect(),
             events: Vec::new(),
             node_seen: known.is_some(),
             uid: set.fact.uid.to_string(),
@@ -258,7 +258,7 @@ fn about_node(look: &Look<'_>, node: &str) -> Vec<String> {
     let mut about = Vec::new();
     let now = look.now.seconds();
     let since = node.ready_since.map(|since| format!(" for {}", text::age(now, since))).unwrap_or_default();
-    about.push(match node.ready.as_str() {
+    about.push(match &*node.ready {
         "True" => format!("Ready{since}"),
         "Unknown" => format!("down{since}: the kubelet does not answer"),
         _ => format!("not Ready{since}"),

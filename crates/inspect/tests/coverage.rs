@@ -14,7 +14,7 @@ const POOL: &str = "pool";
 fn coverage() -> Coverage {
     let mut case = Case::new(12, |_| {});
     for (index, node) in case.nodes.iter_mut().enumerate().take(11) {
-        node.labels.insert(POOL.into(), if index % 3 == 0 { "b" } else { "a" }.into());
+        node.labels.insert(POOL, if index % 3 == 0 { "b" } else { "a" });
     }
     fail(&mut case.pods[0], "CrashLoopBackOff");
     case.down(1, "Unknown");

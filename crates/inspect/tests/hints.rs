@@ -3,6 +3,8 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::sync::Arc;
+
 use everynode_engine::Time;
 use everynode_inspect::events::EventLine;
 use everynode_inspect::status::{Filter, Group, Status};
@@ -81,7 +83,7 @@ fn a_hint_names_the_cause_that_the_problem_names() {
 
     let mut case = Case::new(3, any);
     unbind(&mut case.pods[NODE], Some("1 Too many pods"));
-    case.nodes[NODE].allocatable["pods"] = "0".into();
+    Arc::make_mut(&mut case.nodes[NODE].allocatable)["pods"] = "0".into();
     let said = "room on the node (Too many pods): smaller requests, other host ports, or fewer other pods";
     assert_eq!(hint(&case, &[], Kind::Unschedulable), said);
 }

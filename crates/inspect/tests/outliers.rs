@@ -15,7 +15,7 @@ fn fleet(millicores: impl Fn(usize) -> u64) -> Fleet {
     let mut fleet = case.fleet();
     fleet.usage = (case.pods.iter().enumerate())
         .map(|(index, pod)| PodUsage {
-            namespace: pod.namespace.clone(),
+            namespace: pod.namespace.to_string(),
             name: pod.name.clone(),
             samples: (0..9)
                 .map(|sample| UsageSample {

@@ -30,8 +30,8 @@ impl RollingOut {
     fn new(nodes: usize, updated: usize) -> RollingOut {
         let mut case = Case::new(nodes, tolerant);
         for pod in &mut case.pods[..updated] {
-            pod.labels.insert("controller-revision-hash".into(), NEW.into());
-            pod.labels.insert("pod-template-generation".into(), "2".into());
+            pod.labels.insert("controller-revision-hash", NEW);
+            pod.labels.insert("pod-template-generation", "2");
             (pod.created, pod.ready_since) = (NOW - 100, Some(NOW - 80));
         }
         RollingOut { case, policies: Vec::new() }
@@ -80,7 +80,7 @@ impl RollingOut {
         fleet.revisions.push(Revision {
             name: format!("agent-{NEW}"),
             uid: "33333333-3333-4333-8333-444444444444".into(),
-            labels: labels.map(|(key, value)| (key.into(), value.into())).into(),
+            labels: labels.into(),
             revision: 2,
             data,
             ..revision.clone()
@@ -193,10 +193,10 @@ fn what_failed_nodes_have_in_common_is_named_among_those_that_had_their_turn() {
         let old = (index < 5, "5.4.0", "5.10.0");
         let pick =
             |(is_first, first, rest): (bool, &str, &str)| if is_first { first } else { rest }.to_owned();
-        node.system.insert("kernelVersion".into(), pick(old));
+        node.system.insert("kernelVersion", pick(old));
         // All that had their turn are here, so it explains nothing.
-        node.labels.insert("zone".into(), pick((index < 20, "a", "b")));
-        node.labels.insert("pool".into(), pick((index % 2 == 0, "even", "odd")));
+        node.labels.insert("zone", pick((index < 20, "a", "b")));
+        node.labels.insert("pool", pick((index % 2 == 0, "even", "odd")));
     }
     let case = (0..4).fold(case, RollingOut::crashes);
     let spec = json!({"maxUnavailable": "50%", "waves": [{"nodes": "100%"}], "failure": {"budget": 4}});

@@ -38,8 +38,8 @@ fn budget(max_unavailable: i64) -> impl Fn(&mut Value) {
 /// The pods of these nodes become old.
 fn make_old(case: &mut Case, nodes: std::ops::Range<usize>) {
     for pod in &mut case.pods[nodes] {
-        pod.labels.insert("controller-revision-hash".into(), "older".into());
-        pod.labels.insert("pod-template-generation".into(), "0".into());
+        pod.labels.insert("controller-revision-hash", "older");
+        pod.labels.insert("pod-template-generation", "0");
     }
 }
 
@@ -221,7 +221,7 @@ fn where_there_is_progress_an_end_is_told() {
 #[test]
 fn adopted_pods_of_another_template_that_count_as_updated_are_told() {
     let mut case = Case::new(3, budget(1));
-    case.pods[1].labels.insert("controller-revision-hash".into(), "stranger".into());
+    case.pods[1].labels.insert("controller-revision-hash", "stranger");
     let text = check(
         &case,
         State::Complete,
@@ -236,7 +236,7 @@ fn adopted_pods_of_another_template_that_count_as_updated_are_told() {
 fn the_grid_has_a_symbol_per_node_by_any_label() {
     let mut case = Case::new(9, budget(3));
     for (index, node) in case.nodes.iter_mut().enumerate().take(8) {
-        node.labels.insert(ZONE.into(), format!("zone-{}", index % 2));
+        node.labels.insert(ZONE, format!("zone-{}", index % 2));
     }
     make_old(&mut case, 4..8);
     case.pods[0].ready = false;

@@ -3,6 +3,8 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::sync::Arc;
+
 use everynode_engine::Time;
 use everynode_inspect::why::{WhyNode, WhySet};
 use everynode_inspect::{Class, Kind, Look, Paint};
@@ -156,7 +158,7 @@ fn selectors_and_affinity_are_told_requirement_by_requirement() {
             "kubectl label node n00001 disk=ssd\n",
         ],
     );
-    case.nodes[NODE].labels.insert("disk".into(), "hdd".into());
+    case.nodes[NODE].labels.insert("disk", "hdd");
     let parts = ["the node has disk=hdd", "kubectl label node n00001 disk=ssd --overwrite"];
     check(&case, Class::NotEligible, Kind::NodeSelector, &parts);
 
@@ -172,7 +174,7 @@ fn selectors_and_affinity_are_told_requirement_by_requirement() {
         });
     };
     let mut case = Case::new(3, template(affinity));
-    case.nodes[NODE].labels.insert("zone".into(), "c".into());
+    case.nodes[NODE].labels.insert("zone", "c");
     case.pods.clear();
     check(
         &case,
@@ -343,7 +345,7 @@ fn a_pod_that_is_not_scheduled_tells_what_the_scheduler_said_and_what_does_not_f
         "message": "0/3 nodes are available: 1 Insufficient cpu.",
     }]}));
     pod.bound = false;
-    pod.need.cpu_millis = 500;
+    Arc::make_mut(&mut pod.need).cpu_millis = 500;
     let need = everynode_plan::record::Need { cpu_millis: 3_900, ..Default::default() };
     case.more.push(Record::Taken(Taken { node: node_name(NODE), pods: 3, need, ..Taken::default() }));
     let parts = ["0/3 nodes are available: 1 Insufficient cpu.; here it does not fit: Insufficient cpu"];
@@ -369,8 +371,8 @@ fn a_node_without_a_pod_tells_what_is_waited_for() {
 /// The pods of these nodes become old.
 fn make_old(case: &mut Case, nodes: std::ops::Range<usize>) {
     for pod in &mut case.pods[nodes] {
-        pod.labels.insert("controller-revision-hash".into(), "older".into());
-        pod.labels.insert("pod-template-generation".into(), "0".into());
+        pod.labels.insert("controller-revision-hash", "older");
+        pod.labels.insert("pod-template-generation", "0");
     }
 }
 
@@ -428,7 +430,7 @@ fn pods_that_stand_alike_share_a_line() {
 #[test]
 fn a_pod_of_another_template_that_counts_as_current_says_by_what() {
     let mut case = Case::new(3, any);
-    case.pods[NODE].labels.insert("controller-revision-hash".into(), "stranger".into());
+    case.pods[NODE].labels.insert("controller-revision-hash", "stranger");
     let part =
         "agent-00001, of another template, counts as current by its label pod-template-generation: available";
     check(&case, Class::Available, Kind::Available, &[part]);
@@ -444,7 +446,7 @@ fn a_daemonset_groups_its_nodes_by_cause() {
     case.down(2, "Unknown");
     case.pods[5] = Pod {
         uid: case.pods[5].uid.clone(),
-        node: Some(node_name(5)),
+        node: Some(node_name(5).into()),
         ..served(container(
             json!({"waiting": {"reason": "CrashLoopBackOff"}}),
             json!({"restartCount": 3, "lastState": {"terminated": {"exitCode": 1}}}),
@@ -482,7 +484,7 @@ fn nodes_that_differ_in_what_they_have_are_one_group_where_they_are_many() {
     let check = |change: fn(&mut Value), nodes: usize, expected: &[&str]| {
         let mut case = Case::new(nodes, template(change));
         for node in &mut case.nodes {
-            node.labels.insert("kubernetes.io/hostname".into(), node.name.clone());
+            node.labels.insert("kubernetes.io/hostname", node.name.clone());
         }
         let fleet = case.fleet();
         let look = Look::of(&fleet, Time::from_seconds(NOW));

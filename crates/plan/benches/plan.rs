@@ -1,7 +1,6 @@
 //! How long a plan takes from a snapshot, at 5,000 and 100,000 nodes: `cargo bench -p everynode-plan`.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a benchmark reports")]
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use everynode_plan::file::{Header, VERSION, Writer};
@@ -100,9 +99,9 @@ fn records(nodes: usize, budget: &Value) -> Vec<Record> {
             ("topology.kubernetes.io/zone", ["a", "b", "c"][index % 3]),
         ];
         records.push(Record::Node(Node {
-            name: name.clone(),
-            labels: labels.map(|(key, value)| (key.into(), value.into())).into(),
-            allocatable: json!({"cpu": "8", "memory": "32Gi", "pods": "110"}),
+            name: name.as_str().into(),
+            labels: labels.into(),
+            allocatable: json!({"cpu": "8", "memory": "32Gi", "pods": "110"}).into(),
             ready: "True".into(),
             ..Node::default()
         }));
@@ -110,12 +109,9 @@ fn records(nodes: usize, budget: &Value) -> Vec<Record> {
             namespace: "default".into(),
             name: format!("agent-{index:06}"),
             uid: format!("22222222-2222-4222-8222-{index:012x}"),
-            labels: BTreeMap::from([
-                ("app".into(), "agent".into()),
-                ("controller-revision-hash".into(), "old".into()),
-            ]),
+            labels: [("app", "agent"), ("controller-revision-hash", "old")].into(),
             daemon_set: Some(UID.into()),
-            node: Some(name.clone()),
+            node: Some(name.as_str().into()),
             bound: true,
             phase: "Running".into(),
             ready: true,

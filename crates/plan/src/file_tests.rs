@@ -8,7 +8,7 @@ fn header(format: u32) -> Header {
 fn file(format: u32, nodes: usize) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), header(format)).unwrap();
     for index in 0..nodes {
-        writer.write(&Record::Node(Node { name: format!("n{index}"), ..Node::default() })).unwrap();
+        writer.write(&Record::Node(Node { name: format!("n{index}").into(), ..Node::default() })).unwrap();
     }
     writer.finish(vec![Unseen::all("resourcequotas", "forbidden")]).unwrap().0
 }

@@ -12,6 +12,7 @@ use crate::file::{self, FileError, Header};
 use crate::mask::Mask;
 use crate::policy::trust_masked;
 use crate::record::{Need, Node, Pod, Record, Revision, Taken, Unseen};
+use crate::shared::Shared;
 use crate::spread::Spread;
 use crate::surroundings::Surroundings;
 use crate::usage::PodUsage;
@@ -283,6 +284,7 @@ struct Builder<'a> {
     wanted: Wanted<'a>,
     apart: Option<&'a mut TakePod<'a>>,
     wanted_uids: HashSet<String>,
+    shared: Shared,
     sums: HashMap<(String, i32), Taken>,
 }
 
@@ -307,6 +309,7 @@ impl<'a> Builder<'a> {
             wanted,
             apart: None,
             wanted_uids: HashSet::new(),
+            shared: Shared::default(),
             sums: HashMap::new(),
         }
     }
@@ -329,7 +332,10 @@ impl<'a> Builder<'a> {
                 };
                 self.fleet.revisions.extend(Some(one).filter(|_| is_wanted));
             }
-            Record::Node(node) => self.fleet.nodes.push(node),
+            Record::Node(mut node) => {
+                self.shared.node(&mut node);
+                self.fleet.nodes.push(node);
+            }
             Record::Pod(pod) => self.take_pod(*pod),
             Record::Taken(Taken { node, priority, pods, need, schedulers }) => {
                 self.fleet.schedulers.extend(schedulers);
@@ -358,7 +364,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn take_pod(&mut self, pod: Pod) {
+    fn take_pod(&mut self, mut pod: Pod) {
         if pod.bound && !pod.scheduler.is_empty() {
             self.fleet.schedulers.insert(pod.scheduler.clone());
         }
@@ -369,16 +375,21 @@ impl<'a> Builder<'a> {
             self.fleet.starts.push(millis);
         }
         let is_kept = match &pod.daemon_set {
-            Some(uid) => self.wanted_uids.contains(uid),
+            Some(uid) => self.wanted_uids.contains(&**uid),
             None => self.wanted.has_namespace(&pod.namespace),
         };
+        if is_kept {
+            self.shared.pod(&mut pod);
+        }
         let phase = pod.phase();
         match pod.node {
             _ if is_kept => match &mut self.apart {
                 Some(take) => take(pod),
                 None => self.fleet.pods.push(pod),
             },
-            Some(node) if pod.bound && !phase.is_terminal() => self.add(node, pod.priority, 1, &pod.need),
+            Some(node) if pod.bound && !phase.is_terminal() => {
+                self.add(node.to_string(), pod.priority, 1, &pod.need)
+            }
             _ => {}
         }
     }

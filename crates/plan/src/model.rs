@@ -269,7 +269,7 @@ impl Model {
 
     fn take_pods(&mut self, fleet: &Fleet) {
         let is_ours = |labels: &Pod| {
-            let label = |key: &str| labels.labels.get(key).map(String::as_str);
+            let label = |key: &str| labels.labels.get(key);
             self.daemonset.selector.matches(label)
         };
         let uid = self.daemonset.uid.to_string();
@@ -277,10 +277,10 @@ impl Model {
         let longest_start = 2 * self.assumptions.start.percentile(99);
         let mut pods = Vec::new();
         for pod in &fleet.pods {
-            let node = pod.node.as_ref().and_then(|node| self.node_by_name.get(node)).copied();
-            let demand = Demand::from(&pod.need);
-            let is_ours = pod.namespace == self.daemonset.namespace
-                && (pod.daemon_set.as_ref() == Some(&uid) || pod.daemon_set.is_none() && is_ours(pod));
+            let node = pod.node.as_ref().and_then(|node| self.node_by_name.get(&**node)).copied();
+            let demand = Demand::from(&*pod.need);
+            let is_ours = *pod.namespace == self.daemonset.namespace
+                && (pod.daemon_set.as_deref() == Some(&*uid) || pod.daemon_set.is_none() && is_ours(pod));
             let Some(pod_uid) = Uid::parse(&pod.uid).filter(|_| is_ours) else {
                 if let Some(node) = node.filter(|_| pod.bound && !pod.phase().is_terminal()) {
                     self.nodes[node as usize].room.add(&demand);
@@ -292,7 +292,7 @@ impl Model {
             let age = self.begin.millis_since(Time::from_seconds(pod.created));
             pods.push(ModelPod {
                 uid: pod_uid,
-                labels: pod.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+                labels: pod.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
                 node,
                 charge: charge
                     .unwrap_or_else(|| Arc::new(Charge::of_requests(&demand.amounts.cpu_and_memory()))),
@@ -362,15 +362,16 @@ fn down_since(node: &Node, is_assumed: bool, begin: Time) -> Option<Time> {
 }
 
 fn model_node(node: &Node, placement: &Placement, assumptions: &Assumptions, begin: Time) -> ModelNode {
-    let taint =
-        |taint: &crate::record::Taint| (taint.key.clone(), taint.value.clone(), Effect::parse(&taint.effect));
-    let failing = assumptions.failing.iter().find(|one| one.node == node.name);
+    let taint = |taint: &crate::record::Taint| {
+        (taint.key.to_string(), taint.value.to_string(), Effect::parse(&taint.effect))
+    };
+    let failing = assumptions.failing.iter().find(|one| *one.node == *node.name);
     let is_down = failing.is_some_and(|one| !one.after_update);
     let mut room = Room::default();
     room.set_allocatable(&node.allocatable);
     let mut result = ModelNode {
-        name: node.name.clone(),
-        labels: node.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        name: node.name.to_string(),
+        labels: node.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         taints: node.taints.iter().map(taint).collect(),
         is_up: node.is_up() && !is_down,
         ready_since: node.ready_since,

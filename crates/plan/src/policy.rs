@@ -96,7 +96,7 @@ pub(crate) fn trust_masked(policy: &mut PolicyFact, revisions: &[Revision]) {
     let namespace = &policy.key.namespace;
     for rollout in policy.status.rollouts.values_mut() {
         let fits = |one: &&Revision| {
-            let is_good = one.labels.get(HASH_LABEL) == rollout.last_good_revision.as_ref();
+            let is_good = one.labels.get(HASH_LABEL) == rollout.last_good_revision.as_deref();
             let has_data = Some(&one.data_sha256) == rollout.last_good_data.as_ref();
             one.namespace == *namespace && is_good && has_data
         };

@@ -2,8 +2,6 @@
 
 mod pod;
 
-use std::collections::BTreeMap;
-
 use everynode_engine::policy::data_digest;
 use everynode_model::json::raw_value;
 use everynode_model::{self as model, Metadata};
@@ -12,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::mask::Mask;
 use crate::policy::recorded;
-use crate::record::{Node, Revision, Taint};
+use crate::record::{Labels, Node, Revision, Taint, Text};
 use crate::surroundings;
 
 pub use pod::{DEFAULT_SCHEDULER, PodRead, pod};
@@ -28,15 +26,15 @@ fn shortened(text: &str) -> String {
     }
 }
 
-fn map(labels: &model::Labels<'_>) -> BTreeMap<String, String> {
-    labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+fn map(labels: &model::Labels<'_>) -> Labels {
+    labels.iter().collect()
 }
 
 /// The uid of the DaemonSet that controls an object; `Err` when something else does.
-fn owner(metadata: &Metadata<'_>) -> Result<Option<String>, ()> {
+fn owner(metadata: &Metadata<'_>) -> Result<Option<Text>, ()> {
     match metadata.controller() {
         None => Ok(None),
-        Some(owner) if owner.kind == "DaemonSet" => Ok(Some(owner.uid.to_string())),
+        Some(owner) if owner.kind == "DaemonSet" => Ok(Some((*owner.uid).into())),
         Some(_) => Err(()),
     }
 }
@@ -49,19 +47,19 @@ pub fn node(item: &RawValue) -> serde_json::Result<Node> {
     let node: model::Node<'_> = serde_json::from_str(item.get())?;
     let ready = node.ready();
     let taint = |taint: &model::TimedTaint<'_>| Taint {
-        key: taint.key.to_string(),
-        value: taint.value.to_string(),
-        effect: taint.effect.to_string(),
+        key: (*taint.key).into(),
+        value: (*taint.value).into(),
+        effect: (*taint.effect).into(),
         time_added: taint.added_seconds(),
     };
     Ok(Node {
-        name: node.metadata.name.to_string(),
+        name: (*node.metadata.name).into(),
         labels: map(&node.metadata.labels),
         system: node.status.node_info.map(system).unwrap_or_default(),
         taints: node.spec.taints.iter().map(taint).collect(),
         unschedulable: node.spec.unschedulable,
-        allocatable: node.status.allocatable.map(raw_value).unwrap_or_default(),
-        ready: ready.map_or("Unknown", |ready| &*ready.status).to_owned(),
+        allocatable: node.status.allocatable.map(raw_value).unwrap_or_default().into(),
+        ready: ready.map_or("Unknown", |ready| &*ready.status).into(),
         ready_since: ready.and_then(|ready| ready.since_seconds()),
         ready_message: ready
             .filter(|ready| !ready.is_true())
@@ -73,7 +71,7 @@ pub fn node(item: &RawValue) -> serde_json::Result<Node> {
 /// The fields of `status.nodeInfo` that are kept.
 const SYSTEM: [&str; 4] = ["kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion"];
 
-fn system(info: &RawValue) -> BTreeMap<String, String> {
+fn system(info: &RawValue) -> Labels {
     let info = raw_value(info);
     let field = |name: &&str| Some(((*name).to_owned(), shortened(info.get(*name)?.as_str()?)));
     SYSTEM.iter().filter_map(field).collect()
@@ -86,7 +84,7 @@ fn system(info: &RawValue) -> BTreeMap<String, String> {
 pub fn revision(item: &RawValue, mask: &Mask) -> serde_json::Result<Option<Revision>> {
     let model::ControllerRevision { metadata, data, revision } = serde_json::from_str(item.get())?;
     let Ok(daemon_set) = owner(&metadata) else { return Ok(None) };
-    let daemon_set = daemon_set.unwrap_or_default();
+    let daemon_set = daemon_set.unwrap_or_default().to_string();
     let served = data.map_or("", RawValue::get);
     Ok(Some(Revision {
         namespace: metadata.namespace.to_string(),

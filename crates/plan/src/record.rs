@@ -4,6 +4,7 @@
 //! they take of their node, so they are kept as sums per node and priority.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use everynode_admission::Kind;
 use everynode_engine::fit::{Amounts, Demand, HostPort};
@@ -12,6 +13,7 @@ use everynode_model::{self as model, Effect, Phase, Trouble, not_ready_since};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use crate::shared::{Labels, Text};
 use crate::usage::PodUsage;
 
 /// One object, or one sum.
@@ -45,12 +47,12 @@ pub enum Record {
 #[serde(default, rename_all = "camelCase")]
 pub struct Node {
     /// metadata.name.
-    pub name: String,
+    pub name: Text,
     /// metadata.labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// What status.nodeInfo says that nodes are told apart by: kernel, image, runtime and version of the kubelet.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub system: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub system: Labels,
     /// spec.taints.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
@@ -58,9 +60,9 @@ pub struct Node {
     #[serde(skip_serializing_if = "is_default")]
     pub unschedulable: bool,
     /// status.allocatable.
-    pub allocatable: Value,
+    pub allocatable: Arc<Value>,
     /// The status of the condition Ready: `True`, `False` or `Unknown`.
-    pub ready: String,
+    pub ready: Text,
     /// Since when, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_since: Option<i64>,
@@ -72,7 +74,7 @@ pub struct Node {
 impl Node {
     /// Its kubelet answers and is well.
     pub fn is_up(&self) -> bool {
-        self.ready == "True"
+        &*self.ready == "True"
     }
 
     /// Since when its taints say that it is not ready.
@@ -83,7 +85,7 @@ impl Node {
 
     /// Hands to `tell` what the engine is told of it.
     pub fn tell(&self, tell: impl FnOnce(NodeFact<'_>)) {
-        let labels = pairs(&self.labels);
+        let labels: Vec<(&str, &str)> = self.labels.iter().collect();
         let taints: Vec<_> = self.taints.iter().map(Taint::taint).collect();
         let not_ready_since = self.not_ready_since();
         tell(NodeFact { name: &self.name, labels: &labels, taints: &taints, not_ready_since });
@@ -95,12 +97,12 @@ impl Node {
 #[serde(default, rename_all = "camelCase")]
 pub struct Taint {
     /// key.
-    pub key: String,
+    pub key: Text,
     /// value.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub value: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub value: Text,
     /// effect.
-    pub effect: String,
+    pub effect: Text,
     /// timeAdded, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_added: Option<i64>,
@@ -118,24 +120,24 @@ impl Taint {
 #[serde(default, rename_all = "camelCase")]
 pub struct Pod {
     /// metadata.namespace.
-    pub namespace: String,
+    pub namespace: Text,
     /// metadata.name.
     pub name: String,
     /// metadata.uid.
     pub uid: String,
     /// metadata.labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// The uid of the DaemonSet that controls it; `None`: nobody does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub daemon_set: Option<String>,
+    pub daemon_set: Option<Text>,
     /// The node that it is on or for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
+    pub node: Option<Text>,
     /// spec.nodeName is set.
     #[serde(skip_serializing_if = "is_default")]
     pub bound: bool,
     /// status.phase.
-    pub phase: String,
+    pub phase: Text,
     /// The Ready condition is True.
     #[serde(skip_serializing_if = "is_default")]
     pub ready: bool,
@@ -167,7 +169,7 @@ pub struct Pod {
     pub scheduler: String,
     /// What it needs of its node.
     #[serde(skip_serializing_if = "is_default")]
-    pub need: Need,
+    pub need: Arc<Need>,
     /// What its status tells, when it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<Detail>>,
@@ -176,7 +178,7 @@ pub struct Pod {
 impl Pod {
     /// Hands to `tell` what the engine is told of it; nothing when its uid is none.
     pub fn tell(&self, tell: impl FnOnce(PodFact<'_>)) {
-        let labels = pairs(&self.labels);
+        let labels: Vec<(&str, &str)> = self.labels.iter().collect();
         if let Some(fact) = self.fact(&labels) {
             tell(fact);
         }
@@ -353,7 +355,7 @@ pub struct Revision {
     /// metadata.uid.
     pub uid: String,
     /// metadata.labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// The uid of the DaemonSet that controls it; empty: nobody does.
     pub daemon_set: String,
     /// metadata.deletionTimestamp is set.
@@ -376,7 +378,7 @@ impl Revision {
             name: self.name.clone(),
             uid: Uid::parse(&self.uid)?,
             resource_version,
-            labels: self.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            labels: self.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             controller: PodController::of_daemon_set(Some(&*self.daemon_set).filter(|uid| !uid.is_empty())),
             deleting: self.deleting,
             revision: self.revision,
@@ -495,9 +497,8 @@ impl From<Unseen> for UnseenRecord {
     }
 }
 
-/// Names and values, borrowed.
-fn pairs(labels: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
-    labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+fn is_empty(text: &Text) -> bool {
+    text.is_empty()
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

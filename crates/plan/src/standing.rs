@@ -49,7 +49,7 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn of(fleet: &'a Fleet, daemonset: &DaemonSetFact) -> Seen<'a> {
         let uid = daemonset.uid.to_string();
-        let own = || fleet.pods.iter().filter(|pod| pod.daemon_set.as_ref() == Some(&uid));
+        let own = || fleet.pods.iter().filter(|pod| pod.daemon_set.as_deref() == Some(&*uid));
         let mut pods: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
         for pod in own() {
             pods.entry(pod.node.as_deref().unwrap_or_default()).or_default().push(pod);

@@ -55,27 +55,19 @@ impl UsageSampler {
     /// # Errors
     /// The API does not serve them, or not to whoever asks.
     pub async fn look(&mut self, client: &Client, namespace: Option<&str>) -> Result<usize, Error> {
-        let within = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
-        let list = client.get(&format!("/apis/metrics.k8s.io/v1beta1{within}/pods")).await?;
-        self.take(&list).map_err(|error| Error::Decode(error.to_string()))
+        Ok(self.take(usage_now(client, namespace).await?))
     }
 
-    fn take(&mut self, list: &[u8]) -> serde_json::Result<usize> {
-        let list: List<'_> = serde_json::from_slice(list)?;
+    fn take(&mut self, list: Vec<(String, String, UsageSample)>) -> usize {
         let mut new = 0;
-        for item in list.items {
-            let metrics: PodMetrics<'_> = serde_json::from_str(item.get())?;
-            let (Some(at), Some(usage)) = (metrics.taken_seconds(), metrics.usage()) else { continue };
-            let key = (metrics.metadata.namespace.to_string(), metrics.metadata.name.to_string());
+        for (namespace, name, sample) in list {
+            let key = (namespace.clone(), name.clone());
             if self.pods.len() >= MOST_PODS && !self.pods.contains_key(&key) {
                 continue;
             }
-            let (namespace, name) = key.clone();
             let pod =
                 self.pods.entry(key).or_insert_with(|| PodUsage { namespace, name, samples: Vec::new() });
-            if pod.samples.last().is_none_or(|last| last.at < at) {
-                let sample =
-                    UsageSample { at, cpu_nanocores: usage.cpu_nanocores, memory_bytes: usage.memory_bytes };
+            if pod.samples.last().is_none_or(|last| last.at < sample.at) {
                 pod.samples.push(sample);
                 new += 1;
             }
@@ -83,7 +75,7 @@ impl UsageSampler {
                 pod.samples.remove(0);
             }
         }
-        Ok(new)
+        new
     }
 
     /// What was collected, by namespace and name.
@@ -92,6 +84,33 @@ impl UsageSampler {
         pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         pods
     }
+}
+
+/// What the pods of a namespace use, or those of all, by namespace and name. Those without figures are left out.
+///
+/// # Errors
+/// The API does not serve them, or not to whoever asks.
+pub async fn usage_now(
+    client: &Client,
+    namespace: Option<&str>,
+) -> Result<Vec<(String, String, UsageSample)>, Error> {
+    let within = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+    let list = client.get(&format!("/apis/metrics.k8s.io/v1beta1{within}/pods")).await?;
+    read(&list).map_err(|error| Error::Decode(error.to_string()))
+}
+
+fn read(list: &[u8]) -> serde_json::Result<Vec<(String, String, UsageSample)>> {
+    let list: List<'_> = serde_json::from_slice(list)?;
+    let mut read = Vec::new();
+    for item in list.items {
+        let metrics: PodMetrics<'_> = serde_json::from_str(item.get())?;
+        if let (Some(at), Some(usage)) = (metrics.taken_seconds(), metrics.usage()) {
+            let sample =
+                UsageSample { at, cpu_nanocores: usage.cpu_nanocores, memory_bytes: usage.memory_bytes };
+            read.push((metrics.metadata.namespace.to_string(), metrics.metadata.name.to_string(), sample));
+        }
+    }
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -108,7 +127,7 @@ mod tests {
             )
         };
         let mut sampler = UsageSampler::default();
-        let mut take = |at: &str, cpu: &str| sampler.take(list(at, cpu).as_bytes()).unwrap();
+        let mut take = |at: &str, cpu: &str| sampler.take(read(list(at, cpu).as_bytes()).unwrap());
         assert_eq!(take("2026-01-01T00:00:00Z", "1m"), 1);
         assert_eq!(take("2026-01-01T00:00:00Z", "1m"), 0);
         assert_eq!(take("2026-01-01T00:00:15Z", "2m"), 1);

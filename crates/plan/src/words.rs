@@ -19,9 +19,9 @@ pub(crate) fn names(nodes: &[&ModelNode]) -> Vec<String> {
 }
 
 /// `n1, n2, n3 and 17 more`.
-pub fn some(nodes: &[String]) -> String {
+pub fn some(nodes: &[impl AsRef<str>]) -> String {
     const SHOWN: usize = 5;
-    let shown = nodes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let shown = nodes.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     match nodes.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),

@@ -129,7 +129,7 @@ fn ports_of_pods_on_the_hosts_network_are_ports_of_the_node() {
     };
     let mut case = Case::new(3, |_| {});
     case.daemonset = Some(surge("agent:1"));
-    case.pods.iter_mut().for_each(|pod| pod.need = need.clone());
+    case.pods.iter_mut().for_each(|pod| pod.need = need.clone().into());
     check(&case, &surge("agent:2"), Some((FindingKind::SurgeHostPorts, "host ports that the old ones hold")));
 }
 
@@ -328,7 +328,7 @@ fn orphans_of_another_template_that_count_as_updated_are_told() {
     assert!(plan.findings.is_empty() && plan.waves.is_empty(), "{}", plan.to_text());
     // Of another generation they are replaced like any old pod.
     let label = |pod: &mut everynode_plan::record::Pod| {
-        pod.labels.insert("pod-template-generation".into(), "7".into());
+        pod.labels.insert("pod-template-generation", "7");
     };
     case.pods.iter_mut().for_each(label);
     let plan = case.plan(&manifest("agent:2", |_| {}));

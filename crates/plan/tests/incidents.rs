@@ -3,6 +3,8 @@
 // A test may panic anywhere, its helpers too.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::sync::Arc;
+
 use everynode_plan::record::{Need, PriorityClass, Quota, Record, Taken, Unseen};
 use everynode_plan::{Failing, FindingKind, Options, Plan, Severity, Token};
 use everynode_testkit::fleets;
@@ -87,7 +89,7 @@ fn surging_pods_cannot_have_the_host_port_that_the_old_ones_hold() {
     };
     let mut case = Case::new(5, ports);
     for pod in &mut case.pods {
-        pod.need.ports = vec![(9100, "TCP".into(), "".into())];
+        Arc::make_mut(&mut pod.need).ports = vec![(9100, "TCP".into(), "".into())];
     }
     let plan = case.plan(&manifest("agent:2", ports));
     check_unsafe(&plan, FindingKind::SurgeHostPorts, &["0 of 5 nodes", "host ports", "maxSurge"]);
@@ -121,7 +123,7 @@ fn pods_that_fail_are_not_made_or_are_not_bound_already_make_an_update_unsafe() 
 fn a_pod_that_fits_no_better_than_before_makes_an_update_unsafe() {
     let mut case = Case::new(3, |spec| spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 2.into());
     fleets::unbind(&mut case.pods[1], Some("1 Too many pods"));
-    case.nodes[1].allocatable["pods"] = "0".into();
+    Arc::make_mut(&mut case.nodes[1].allocatable)["pods"] = "0".into();
     let plan = case.plan(&manifest("agent:2", |spec| {
         spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 2.into();
     }));
@@ -137,7 +139,7 @@ fn a_pod_that_cannot_fit_takes_the_daemon_from_its_node() {
     };
     let mut case = Case::new(4, cpu("100m"));
     let need = |cpu_millis| Need { cpu_millis, ..Need::default() };
-    case.pods.iter_mut().for_each(|pod| pod.need = need(100));
+    case.pods.iter_mut().for_each(|pod| pod.need = need(100).into());
     let busy = Taken { node: "n00002".into(), pods: 9, need: need(3_700), ..Taken::default() };
     case.more.push(Record::Taken(busy));
     let plan = case.plan(&manifest("agent:2", cpu("500m")));
@@ -209,7 +211,7 @@ fn min_ready_seconds_are_part_of_each_wave() {
 #[test]
 fn nodes_are_gained_and_lost_for_a_reason() {
     let mut case = Case::new(4, |_| {});
-    case.nodes[1].labels.insert("gpu".into(), "yes".into());
+    case.nodes[1].labels.insert("gpu", "yes");
     let selector = |spec: &mut Value| spec["template"]["spec"]["nodeSelector"] = json!({"gpu": "yes"});
     let plan = case.plan(&manifest("agent:1", selector));
     assert_eq!(plan.nodes.desired, 1);

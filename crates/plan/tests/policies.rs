@@ -216,7 +216,7 @@ fn a_first_roll_out_goes_in_waves_when_the_policy_says_so() {
 fn the_way_back_to_the_last_good_revision_has_no_waves() {
     let mut case = Case::new(6, tolerant);
     for pod in &mut case.pods[..3] {
-        pod.labels.insert("controller-revision-hash".into(), "two".into());
+        pod.labels.insert("controller-revision-hash", "two");
     }
     let mut policy = policy_of("careful", three_waves());
     policy["status"] = json!({"observedGeneration": 1, "daemonSets": {"agent": {

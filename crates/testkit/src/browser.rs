@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(25);
 
-/// A browser with one page.
+/// A browser with one page, or several of which one is looked at.
 pub struct Browser {
     child: Child,
     input: ChildStdin,
@@ -26,6 +26,10 @@ pub struct Browser {
     last_id: u64,
     _profile: tempfile::TempDir,
 }
+
+/// A tab that is not looked at.
+#[derive(Debug)]
+pub struct Tab(String);
 
 impl Browser {
     /// Starts it with an empty page of this size.
@@ -90,6 +94,18 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({"features": colours}));
     }
 
+    /// Opens another tab of the same size, which is looked at from now on; gives the one that was.
+    pub fn new_tab(&mut self, width: u32, height: u32) -> Tab {
+        let before = std::mem::take(&mut self.session);
+        self.open_page(width, height);
+        Tab(before)
+    }
+
+    /// Looks at another tab; gives the one that was.
+    pub fn switch(&mut self, tab: Tab) -> Tab {
+        Tab(std::mem::replace(&mut self.session, tab.0))
+    }
+
     /// Another size of the page.
     pub fn resize(&mut self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
@@ -122,6 +138,32 @@ impl Browser {
             }
             self.events.push_back(message);
         }
+    }
+
+    /// What the browser notes of these categories for so long, in the format of traces.
+    pub fn trace(&mut self, categories: &str, for_so_long: Duration) -> Vec<Value> {
+        self.call("Tracing.start", json!({"categories": categories, "transferMode": "ReportEvents"}));
+        let end = Instant::now() + for_so_long;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            if let Ok(message) = self.messages.recv_timeout(left) {
+                self.events.push_back(message);
+            }
+        }
+        self.call("Tracing.end", json!({}));
+        while !self.events.iter().any(|event| event["method"] == "Tracing.tracingComplete") {
+            let message = self.messages.recv_timeout(LIMIT).expect("the trace ends");
+            self.events.push_back(message);
+        }
+        let told = std::mem::take(&mut self.events);
+        let (traces, others): (VecDeque<Value>, _) =
+            told.into_iter().partition(|event| event["method"] == "Tracing.dataCollected");
+        self.events = others;
+        self.events.retain(|event| event["method"] != "Tracing.tracingComplete");
+        let events = traces.into_iter().filter_map(|mut event| match event["params"]["value"].take() {
+            Value::Array(events) => Some(events),
+            _ => None,
+        });
+        events.flatten().collect()
     }
 
     /// What the page complained of since the last look: exceptions, and errors of the console.

@@ -1,9 +1,7 @@
 //! Fleets made by hand, and plans of changes of a DaemonSet `agent` in them.
 #![allow(clippy::expect_used, reason = "a test may panic anywhere, its helpers too")]
 
-use std::collections::BTreeMap;
-
-use everynode_plan::record::{Detail, Node, Pod, Record, Revision, Statement, Taint};
+use everynode_plan::record::{Detail, Node, Pod, Record, Revision, Statement, Taint, Text};
 use everynode_plan::spread::Spread;
 use everynode_plan::{Change, Finding, FindingKind, Fleet, Manifest, Options, Plan};
 use serde_json::{Value, json};
@@ -35,9 +33,9 @@ pub fn node_name(index: usize) -> String {
 /// A node that has been ready for a day.
 pub fn node(index: usize) -> Node {
     Node {
-        name: node_name(index),
-        labels: BTreeMap::from([("kubernetes.io/os".into(), "linux".into())]),
-        allocatable: json!({"cpu": "4", "memory": "8Gi", "pods": "110"}),
+        name: node_name(index).into(),
+        labels: [("kubernetes.io/os", "linux")].into(),
+        allocatable: json!({"cpu": "4", "memory": "8Gi", "pods": "110"}).into(),
         ready: "True".into(),
         ready_since: Some(NOW - 86_400),
         ..Node::default()
@@ -51,7 +49,7 @@ pub fn pod(index: usize, node: &str) -> Pod {
         namespace: "default".into(),
         name: format!("agent-{index:05}"),
         uid: format!("22222222-2222-4222-8222-{index:012x}"),
-        labels: labels.map(|(key, value)| (key.into(), value.into())).into(),
+        labels: labels.into(),
         daemon_set: Some(UID.into()),
         node: Some(node.into()),
         bound: true,
@@ -96,7 +94,7 @@ impl Case {
         for effect in ["NoSchedule", "NoExecute"] {
             self.nodes[index].taints.push(Taint {
                 key: "node.kubernetes.io/unreachable".into(),
-                value: String::new(),
+                value: Text::default(),
                 effect: effect.into(),
                 time_added: (effect == "NoExecute").then_some(NOW - 60),
             });
@@ -120,9 +118,7 @@ impl Case {
                 namespace: "default".into(),
                 name: format!("agent-{HASH}"),
                 uid: "33333333-3333-4333-8333-333333333333".into(),
-                labels: [("app", "agent"), ("controller-revision-hash", HASH)]
-                    .map(|(key, value)| (key.into(), value.into()))
-                    .into(),
+                labels: [("app", "agent"), ("controller-revision-hash", HASH)].into(),
                 daemon_set: UID.into(),
                 deleting: false,
                 revision: 1,

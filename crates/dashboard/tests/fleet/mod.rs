@@ -6,7 +6,8 @@ use std::path::Path;
 use everynode_admission::Kind;
 use everynode_model::{encode, time};
 use everynode_plan::file::{Header, VERSION, Writer};
-use everynode_plan::record::{Container, Detail, Ended, Node, Pod, Record, Revision, Taint};
+use everynode_plan::record::{Container, Detail, Ended, Labels, Node, Pod, Record, Revision, Taint, Text};
+use everynode_plan::{PodUsage, UsageSample};
 use serde_json::{Value, json};
 
 /// When the fleets are read, in Unix seconds.
@@ -60,6 +61,8 @@ pub struct Made {
     pub further: usize,
     /// One node has an odd name.
     pub is_odd: bool,
+    /// What pods use was sampled.
+    pub has_usage: bool,
 }
 
 impl Made {
@@ -67,7 +70,14 @@ impl Made {
     pub fn new(nodes: usize) -> Made {
         let own =
             |(namespace, name, story): (&str, &str, Story)| (namespace.to_owned(), name.to_owned(), story);
-        Made { nodes, daemons: DAEMONS.map(own).into(), now: NOW, further: 0, is_odd: false }
+        Made {
+            nodes,
+            daemons: DAEMONS.map(own).into(),
+            now: NOW,
+            further: 0,
+            is_odd: false,
+            has_usage: false,
+        }
     }
 
     /// Without a policy: the engine looks at itself in debug builds, which takes long with one.
@@ -114,8 +124,11 @@ impl Made {
             take(Record::Around(Kind::ServiceAccount, account));
         }
         for number in 0..self.daemons.len() {
-            for pod in (0..self.nodes).filter_map(|node| self.pod(number, node)) {
+            for node in 0..self.nodes {
+                let Some(pod) = self.pod(number, node) else { continue };
+                let usage = self.has_usage.then(|| self.usage(number, node, &pod));
                 take(Record::Pod(Box::new(pod)));
+                usage.into_iter().for_each(|usage| take(Record::Usage(usage)));
             }
         }
         for number in 0..self.daemons.len() {
@@ -183,7 +196,7 @@ impl Made {
                 namespace: namespace.clone(),
                 name: format!("{name}-{hash}"),
                 uid: uid(3, number * 2 + place),
-                labels: labels.map(|(key, value)| (key.into(), value)).into(),
+                labels: labels.into(),
                 daemon_set: uid(1, number),
                 deleting: false,
                 revision: place as i64 + 1,
@@ -216,28 +229,27 @@ impl Made {
             ("topology.kubernetes.io/region", "eu-1"),
             ("topology.kubernetes.io/zone", zone),
         ];
-        let mut labels: std::collections::BTreeMap<String, String> =
-            labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let mut labels: Labels = labels.into();
         if is_gpu(node) {
-            labels.insert("example.com/gpu".into(), "true".into());
+            labels.insert("example.com/gpu", "true");
         }
         if self.is_odd && node == 1 {
-            labels.insert("note".into(), "</option><script>alert(2)</script>".into());
+            labels.insert("note", "</option><script>alert(2)</script>");
         }
         let down = is_down(node).then(|| Taint {
             key: "node.kubernetes.io/unreachable".into(),
-            value: String::new(),
+            value: Text::default(),
             effect: "NoExecute".into(),
             time_added: Some(NOW - 600),
         });
         let kernel = if has_kernel(node) { KERNEL } else { "6.8.0-48" };
         Node {
-            name,
+            name: name.into(),
             labels,
-            system: [("kernelVersion".to_owned(), kernel.to_owned())].into(),
+            system: [("kernelVersion", kernel)].into(),
             taints: down.into_iter().collect(),
             unschedulable: node % 997 == 996,
-            allocatable: json!({"cpu": "16", "memory": "64Gi", "pods": "250"}),
+            allocatable: json!({"cpu": "16", "memory": "64Gi", "pods": "250"}).into(),
             ready: if is_down(node) { "Unknown" } else { "True" }.into(),
             ready_since: Some(NOW - if is_down(node) { 600 } else { 8_000_000 }),
             ready_message: if is_down(node) { "Kubelet stopped posting node status." } else { "" }.into(),
@@ -261,12 +273,12 @@ impl Made {
         ];
         let age = if is_new { 900 } else { 7_000_000 };
         let mut pod = Pod {
-            namespace: namespace.clone(),
+            namespace: namespace.as_str().into(),
             name: format!("{name}-{:05x}", node & 0xf_ffff),
             uid: uid(0x1000 + number as u64, node),
-            labels: labels.map(|(key, value)| (key.into(), value.into())).into(),
-            daemon_set: Some(uid(1, number)),
-            node: Some(self.name(node)),
+            labels: labels.into(),
+            daemon_set: Some(uid(1, number).into()),
+            node: Some(self.name(node).into()),
             bound: true,
             phase: "Running".into(),
             ready: !is_down(node),
@@ -283,6 +295,40 @@ impl Made {
             crash(&mut pod);
         }
         Some(pod)
+    }
+
+    /// New revisions use a third more; some pods and one node stand out.
+    fn usage(&self, number: usize, node: usize, pod: &Pod) -> PodUsage {
+        let spread = 1.0 + (node * 7 + number * 3) as f64 % 11.0 / 14.0;
+        let is_new = pod.labels.get("controller-revision-hash") == Some("new");
+        let odd = match (self.daemons[number].2, node % 97) {
+            (Story::Restarting, 3) => 4.0,
+            _ if node == 300 => 2.6,
+            _ => 1.0,
+        };
+        let level = 60.0 * spread * odd * if is_new { 1.35 } else { 1.0 };
+        let sample = |sample: i64| UsageSample {
+            at: self.now - 30 * (12 - sample),
+            cpu_nanocores: ((level + (sample * 5 + node as i64) as f64 % 7.0) * 1e6) as u64,
+            memory_bytes: ((90.0 + level) * 1_048_576.0) as u64,
+        };
+        let samples = (0..12).map(sample).collect();
+        PodUsage { namespace: pod.namespace.to_string(), name: pod.name.clone(), samples }
+    }
+
+    /// What the status of a policy says of the analysis of a roll-out that has come a little further.
+    fn analysis(&self) -> Value {
+        let [nodes, chance] = if self.further == 0 { [6, 7] } else { [54, 64] };
+        let signal = |name: &str, text: &str, verdict: &str, chance: u64| json!({"name": name, "verdict": verdict, "message": text, "nodes": nodes, "controls": 540, "chanceOneIn": chance, "evidence": ""});
+        json!({
+            "verdict": "Undecided", "basis": "Randomised",
+            "message": "no signal is worse yet; cpu is higher by 34 % on 54 updated nodes than on 540 others, by chance 1 in 64",
+            "signals": [
+                signal("cpu", "higher by 34 %", "Undecided", chance),
+                signal("memory", "higher by 9 %", "Undecided", 2),
+                signal("restarts", "on 2 updated nodes, and on 9 others", "Undecided", 3),
+            ],
+        })
     }
 
     fn policy(&self, number: usize) -> Option<Value> {
@@ -302,9 +348,11 @@ impl Made {
                 "waves": [{"name": "canary", "nodes": "1%", "bakeSeconds": 600},
                     {"name": "tenth", "nodes": "10%", "bakeSeconds": 600}, {"name": "rest", "nodes": "100%"}],
                 "failure": {"budget": 50, "action": "Pause"},
+                "analysis": if self.has_usage { json!({"mode": "Observe"}) } else { Value::Null },
             },
             "status": {"daemonSets": {name: {"revision": "new", "lastGoodRevision": "old", "wave": 2, "phase": "Progressing",
-                "startedAt": time::format(NOW - 2_000), "progressAt": time::format(NOW - 60), "failedNodes": failed}}},
+                "startedAt": time::format(NOW - 2_000), "progressAt": time::format(NOW - 60), "failedNodes": failed,
+                "analysis": if self.has_usage { self.analysis() } else { Value::Null }}}},
         }))
     }
 }

@@ -7,7 +7,7 @@ use everynode_testkit::browser::Browser;
 use everynode_testkit::repository;
 
 /// Name, path and when it is there.
-pub const SHOTS: [(&str, &str, &str); 6] = [
+pub const SHOTS: [(&str, &str, &str); 11] = [
     ("daemons", "/", "document.querySelector('tbody tr')"),
     ("matrix", "/matrix?by2=node.kubernetes.io/instance-type", "document.querySelector('.stage canvas')"),
     ("daemon", "/daemon/logging/log-collector", "document.querySelector('.stage canvas')"),
@@ -15,6 +15,31 @@ pub const SHOTS: [(&str, &str, &str); 6] = [
         "rollout",
         "/daemon/security/runtime-sensor?show=wave",
         "document.querySelector('.waves li:nth-child(3)')",
+    ),
+    (
+        "list",
+        "/nodes?d=logging%2Flog-collector&flag=budget",
+        "document.querySelectorAll('tbody tr').length === 5",
+    ),
+    (
+        "lacking",
+        "/nodes?d=storage%2Fcache&class=missing",
+        "document.querySelectorAll('tbody tr').length === 3",
+    ),
+    (
+        "past",
+        "/?at=1",
+        "document.querySelector('[role=slider]').ariaValueNow === '0' && !document.body.innerText.includes('14:23:20')",
+    ),
+    (
+        "peers",
+        "/matrix?show=peers",
+        "document.querySelector('.stage canvas') && document.querySelectorAll('.legend .faint')[4]?.innerText === '3'",
+    ),
+    (
+        "evidence",
+        "/daemon/security/runtime-sensor?",
+        "document.querySelector('.points circle') && (document.querySelector('.columns').scrollIntoView(), true)",
     ),
     ("node", "/node/worker-000009", "document.querySelector('details dl')"),
     ("outliers", "/outliers", "document.querySelectorAll('section').length > 2"),
@@ -39,6 +64,60 @@ pub fn compare(browser: &mut Browser, name: &str) {
     let recorded = std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let share = different(browser, &recorded, &drawn);
     assert!(share <= DIFFERENT, "{name}: {:.1} % of the pixels differ", share * 100.0);
+}
+
+/// Colours of the palette by their names, as the screen shows them: red, green and blue.
+pub fn colours<'a>(browser: &mut Browser, names: &[&'a str]) -> Vec<(&'a str, [f64; 3])> {
+    let squares = format!(
+        "(() => {{
+          document.querySelector('#squares')?.remove();
+          const box = document.createElement('div');
+          box.id = 'squares';
+          Object.assign(box.style, {{ position: 'fixed', inset: '0 auto auto 0', zIndex: 99, display: 'flex' }});
+          for (const name of {names:?}) {{
+            const square = document.createElement('i');
+            Object.assign(square.style, {{ width: '20px', height: '20px', background: `var(--${{name}})` }});
+            box.append(square);
+          }}
+          document.body.append(box);
+        }})()"
+    );
+    browser.eval(&squares);
+    let drawn = BASE64_STANDARD.encode(browser.screenshot());
+    let read = format!(
+        "(async () => {{
+          const bytes = Uint8Array.from(atob('{drawn}'), (one) => one.charCodeAt(0));
+          const picture = await createImageBitmap(new Blob([bytes], {{ type: 'image/png' }}));
+          const context = new OffscreenCanvas(picture.width, picture.height).getContext('2d');
+          context.drawImage(picture, 0, 0);
+          return {names:?}.map((_, place) => [...context.getImageData(place * 20 + 10, 10, 1, 1).data].slice(0, 3));
+        }})()"
+    );
+    let read: Vec<[f64; 3]> = serde_json::from_value(browser.eval(&read)).expect("colours");
+    names.iter().copied().zip(read).collect()
+}
+
+/// How different two colours look: the distance in CIE L*a*b*. About 2 is just seen, 20 is plain.
+pub fn difference(one: [f64; 3], other: [f64; 3]) -> f64 {
+    let [one, other] = [one, other].map(lab);
+    one.iter().zip(other).map(|(one, other)| (one - other).powi(2)).sum::<f64>().sqrt()
+}
+
+fn lab(colour: [f64; 3]) -> [f64; 3] {
+    let linear = colour.map(|part| part / 255.0).map(|part| match part <= 0.04045 {
+        true => part / 12.92,
+        false => ((part + 0.055) / 1.055).powf(2.4),
+    });
+    let xyz = [
+        ([0.4124, 0.3576, 0.1805], 0.9505),
+        ([0.2126, 0.7152, 0.0722], 1.0),
+        ([0.0193, 0.1192, 0.9505], 1.089),
+    ];
+    let [x, y, z] = xyz.map(|(row, white)| {
+        let sum = row.iter().zip(linear).map(|(factor, part)| factor * part).sum::<f64>() / white;
+        if sum > 0.008856 { sum.cbrt() } else { 7.787 * sum + 16.0 / 116.0 }
+    });
+    [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
 }
 
 /// The share of pixels that differ clearly, as the browser itself counts them.

@@ -46,7 +46,7 @@ impl History {
             .iter()
             .filter(|one| one.daemon_set == uid)
             .map(|one| {
-                let hash = one.labels.get(HASH_LABEL).cloned().unwrap_or_default();
+                let hash = one.labels.get(HASH_LABEL).unwrap_or_default().to_owned();
                 let own = fleet.pods.iter().filter(|pod| pod.daemon_set.as_deref() == Some(&*uid));
                 let mut notes = Vec::new();
                 if let Some(rollout) = rollout {
@@ -59,7 +59,7 @@ impl History {
                 }
                 HistoryRow {
                     revision: one.revision,
-                    pods: own.filter(|pod| pod.labels.get(HASH_LABEL) == Some(&hash)).count(),
+                    pods: own.filter(|pod| pod.labels.get(HASH_LABEL) == Some(&*hash)).count(),
                     hash,
                     images: images(&one.data),
                     notes,

@@ -283,12 +283,13 @@ impl Rollout {
                 continue;
             }
             let reason = answer.reason.text;
-            if let Some(failed) = self.failed_nodes.iter_mut().find(|one| one.node == answer.node) {
+            if let Some(failed) = self.failed_nodes.iter_mut().find(|one| *one.node == *answer.node) {
                 failed.evidence = Some(reason);
             } else if !self.notes.is_excused(&answer.node) {
+                let node = answer.node.to_string();
                 match self.unavailable_nodes.iter_mut().find(|one| one.reason == reason) {
-                    Some(group) => group.nodes.push(answer.node),
-                    None => self.unavailable_nodes.push(Unavailable { reason, nodes: vec![answer.node] }),
+                    Some(group) => group.nodes.push(node),
+                    None => self.unavailable_nodes.push(Unavailable { reason, nodes: vec![node] }),
                 }
             }
         }

@@ -1,7 +1,5 @@
 //! Pods: those that are kept by themselves, and what the others take.
 
-use std::borrow::Cow;
-
 use everynode_engine::fit::Demand;
 use everynode_model::{self as model, Condition, ContainerStatus, PodSpec, PodStatus};
 use serde_json::value::RawValue;
@@ -52,14 +50,14 @@ pub fn pod(item: &RawValue) -> serde_json::Result<PodRead> {
     };
     let containers = [status.init_containers(), status.containers()].concat();
     Ok(PodRead::Kept(Box::new(Pod {
-        namespace: metadata.namespace.to_string(),
+        namespace: (*metadata.namespace).into(),
         name: metadata.name.to_string(),
         uid: metadata.uid.to_string(),
         labels: map(&metadata.labels),
         daemon_set,
-        node: pod.target_node().map(Cow::into_owned),
+        node: pod.target_node().map(|node| (*node).into()),
         bound: pod.bound_to().is_some(),
-        phase: status.phase.to_string(),
+        phase: (*status.phase).into(),
         ready: pod.is_ready(),
         ready_since: pod.ready().and_then(|ready| ready.since_seconds()),
         deleting: pod.is_terminating(),
@@ -70,7 +68,7 @@ pub fn pod(item: &RawValue) -> serde_json::Result<PodRead> {
         waiting: pod.waiting_reason().unwrap_or_default(),
         priority: spec.priority,
         scheduler: scheduler(spec),
-        need: need(spec),
+        need: need(spec).into(),
         detail: (!pod.is_ready()).then(|| Box::new(detail(status))),
     })))
 }
