@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop and speak")]
 
-#[allow(dead_code, reason = "each test uses its part")]
 mod common;
 
 use std::io::{BufRead, BufReader};
