@@ -35,8 +35,8 @@ impl Plan {
 
     /// Watches the signals that every daemon has by their usual rules.
     pub fn usual(false_halts: FalseHalts, basis: Basis) -> Plan {
-        let watches = Signal::USUAL.map(|signal| Watch { signal, rule: signal.default_rule() });
-        Plan::new(&watches, false_halts, basis)
+        let watches = Signal::usual().map(|signal| Watch { signal, rule: signal.default_rule() });
+        Plan::new(&watches.collect::<Vec<Watch>>(), false_halts, basis)
     }
 
     /// What is watched.

@@ -41,16 +41,6 @@ pub enum Controls {
 }
 
 impl Signal {
-    /// Those that every daemon has.
-    pub const USUAL: [Signal; 6] = [
-        Signal::Cpu,
-        Signal::Memory,
-        Signal::TimeToReady,
-        Signal::Restarts,
-        Signal::OomKills,
-        Signal::ReadinessFlaps,
-    ];
-
     /// All of them.
     pub const ALL: [Signal; 8] = [
         Signal::Cpu,
@@ -62,6 +52,11 @@ impl Signal {
         Signal::MetricLevel,
         Signal::MetricRate,
     ];
+
+    /// Those that every daemon has.
+    pub fn usual() -> impl Iterator<Item = Signal> {
+        Signal::ALL.into_iter().filter(|signal| !signal.is_own_metric())
+    }
 
     /// Its name in a policy.
     pub fn name(self) -> &'static str {

@@ -139,7 +139,7 @@ impl AnalysisSpec {
         if signals.is_empty() {
             // What is compared with restarted nodes says nothing where there are none.
             let is_shown = |one: &Signal| baseline_nodes > 0 || one.controls() == Controls::Untouched;
-            signals = Signal::USUAL.into_iter().filter(is_shown).map(SignalSpec::usual).collect();
+            signals = Signal::usual().filter(is_shown).map(SignalSpec::usual).collect();
         }
         AnalysisSpec {
             mode: if spec["mode"] == "Halt" { AnalysisMode::Halt } else { AnalysisMode::Observe },

@@ -5,26 +5,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
-use http::{Method, Response, Uri};
+use http::Response;
 
+use crate::http::attributes::Attributes;
 use crate::http::body::Body;
-
-/// What is asked, before it is known who asks.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// The method.
-    pub method: Method,
-    /// Path and query.
-    pub uri: Uri,
-}
 
 /// Sees requests before they are looked at, and answers before they are sent.
 pub trait Interceptor: fmt::Debug + Send + Sync {
     /// What is answered in the server's place, if anything; it may take its time.
-    fn before<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Option<Response<Body>>>;
+    fn before<'a>(&'a self, asked: &'a Attributes) -> BoxFuture<'a, Option<Response<Body>>>;
 
     /// What is sent of an answer.
-    fn after(&self, asked: &Asked, answer: Response<Body>) -> Response<Body>;
+    fn after(&self, asked: &Attributes, answer: Response<Body>) -> Response<Body>;
 }
 
 /// The clock by which a server stamps objects, and by which tokens and events get old.

@@ -81,9 +81,10 @@ mod view;
 
 pub use certificates::read_certificate_request;
 pub use config::{Config, Storage};
-pub use http::body::{Body, BodyError};
+pub use http::attributes::{Attributes, Resource as AskedResource};
+pub use http::body::{Body, BodyError, json as answer_json, refusal};
 pub use http::read_head;
-pub use intercept::{Asked, Interceptor, WallClock};
+pub use intercept::{Interceptor, WallClock};
 pub use kubelet::{KubeletConnector, KubeletStream, Opening};
 pub use metrics::MoreFigures;
 pub use pki::{PkiError, SERVICE_ADDRESS};

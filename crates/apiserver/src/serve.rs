@@ -29,8 +29,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
 use crate::authn::{Connection, MASTERS, User, user_of_certificate};
+use crate::http::attributes::Attributes;
 use crate::http::body::Body;
-use crate::intercept::{Asked, Interceptor};
+use crate::intercept::Interceptor;
 use crate::panics::contained_async;
 use crate::pki::ADMIN_USER;
 
@@ -95,7 +96,8 @@ impl Host {
         let Some(interceptor) = &self.interceptor else {
             return self.api.serve(connection, user, request).await;
         };
-        let asked = Asked { method: request.method().clone(), uri: request.uri().clone() };
+        let uri = request.uri();
+        let asked = Attributes::of(request.method(), uri.path(), uri.query());
         match interceptor.before(&asked).await {
             Some(answer) => answer,
             None => interceptor.after(&asked, self.api.serve(connection, user, request).await),

@@ -370,6 +370,17 @@ fn drop_manifest(browser: &mut Browser, manifest: &str) {
     ));
 }
 
+/// A fleet of so many nodes that is looked at twice, ten minutes and some updated nodes apart, with what pods use.
+fn measured_twice(nodes: usize) -> Vec<Made> {
+    let later = |minutes: i64, further: usize| Made {
+        now: fleet::NOW + minutes * 60,
+        further,
+        has_usage: true,
+        ..Made::new(nodes)
+    };
+    vec![later(0, 0), later(10, 8)]
+}
+
 /// Goes to a part of the time of the plan.
 fn play_to(browser: &mut Browser, part: f64) {
     browser.eval(&format!("(() => {{ const range = document.querySelector('.play input[type=range]'); range.value = range.max * {part}; range.dispatchEvent(new Event('input', {{ bubbles: true }})); }})()"));
@@ -377,13 +388,7 @@ fn play_to(browser: &mut Browser, part: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_screens_are_as_they_were_recorded() {
-    let later = |minutes: i64, further: usize| Made {
-        now: fleet::NOW + minutes * 60,
-        further,
-        has_usage: true,
-        ..Made::new(600)
-    };
-    with_page(vec![later(0, 0), later(10, 8)], |browser, _| {
+    with_page(measured_twice(600), |browser, _| {
         for (name, path, ready) in shots::SHOTS {
             go(browser, path, ready);
             browser.until("!/Asking|Counting|Comparing|Grouping/.test(document.body.innerText)");
@@ -492,13 +497,7 @@ async fn with_source_if_browser(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_daemons_use_is_shown_against_peers_before_and_after_and_against_what_makes_it_worse() {
-    let later = |minutes: i64, further: usize| Made {
-        now: fleet::NOW + minutes * 60,
-        further,
-        has_usage: true,
-        ..Made::new(200)
-    };
-    with_page(vec![later(0, 0), later(10, 8)], |browser, _| {
+    with_page(measured_twice(200), |browser, _| {
         browser.eval(include_str!("axe/axe.min.js"));
         let shown = "Number([...document.querySelectorAll('.legend li')].find((item) => item.textContent.includes('4 times')).querySelector('.faint').textContent)";
         go(browser, "/matrix?show=peers", &format!("document.querySelector('.stage canvas') && {shown} > 0"));

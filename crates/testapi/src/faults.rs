@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_apiserver::{Asked, Body, BodyError, Interceptor};
+use everynode_apimachinery::status::{Reason, Status};
+use everynode_apiserver::{Attributes, Body, BodyError, Interceptor, answer_json, refusal};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
-use http::{Method, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
+use http::{Response, header};
+use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use hyper::body::Frame;
 use serde_json::json;
 
@@ -123,49 +124,27 @@ impl Fault {
         self
     }
 
-    fn fits(&self, asked: &Asked) -> bool {
-        let Some(target) = Target::of(asked) else { return false };
+    fn fits(&self, asked: &Attributes) -> bool {
+        let Some(resource) = &asked.resource else { return false };
         self.left > 0
-            && self.verb.is_none_or(|verb| verb == target.verb)
-            && self.resource.as_ref().is_none_or(|resource| *resource == target.resource)
-            && self.path.as_ref().is_none_or(|part| asked.uri.path().contains(part.as_str()))
+            && self.verb.is_none_or(|verb| verb.names().contains(&asked.verb.as_str()))
+            && self.resource.as_ref().is_none_or(|wanted| *wanted == resource.resource)
+            && self.path.as_ref().is_none_or(|part| asked.path.contains(part.as_str()))
     }
 }
 
-/// What a request is about.
-struct Target<'a> {
-    verb: Verb,
-    resource: &'a str,
-}
-
-impl Target<'_> {
-    /// Of a path about a resource; none of the others.
-    fn of(asked: &Asked) -> Option<Target<'_>> {
-        let parts: Vec<&str> = asked.uri.path().split('/').filter(|part| !part.is_empty()).collect();
-        let rest = match parts.as_slice() {
-            ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
-            _ => return None,
-        };
-        let (resource, name) = match rest {
-            ["namespaces", _, resource, rest @ ..] if !matches!(*resource, "status" | "finalize") => {
-                (*resource, rest.first())
-            }
-            [resource, rest @ ..] => (*resource, rest.first()),
-            [] => return None,
-        };
-        let query = asked.uri.query().unwrap_or_default();
-        let is_watch = query.split('&').any(|pair| matches!(pair, "watch" | "watch=1" | "watch=true"));
-        let verb = match asked.method {
-            Method::GET if is_watch => Verb::Watch,
-            Method::GET if name.is_none() => Verb::List,
-            Method::GET => Verb::Get,
-            Method::POST => Verb::Create,
-            Method::PUT => Verb::Update,
-            Method::PATCH => Verb::Patch,
-            Method::DELETE => Verb::Delete,
-            _ => return None,
-        };
-        Some(Target { verb, resource })
+impl Verb {
+    /// What roles call it.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Verb::Get => &["get"],
+            Verb::List => &["list"],
+            Verb::Watch => &["watch"],
+            Verb::Create => &["create"],
+            Verb::Update => &["update"],
+            Verb::Patch => &["patch"],
+            Verb::Delete => &["delete", "deletecollection"],
+        }
     }
 }
 
@@ -201,7 +180,7 @@ impl Faults {
     }
 
     /// What happens to a request at this end of it, which counts.
-    fn happens(&self, asked: &Asked, at_this_end: impl Fn(&What) -> bool) -> Option<What> {
+    fn happens(&self, asked: &Attributes, at_this_end: impl Fn(&What) -> bool) -> Option<What> {
         if self.calm.load(Ordering::SeqCst) > 0 {
             return None;
         }
@@ -216,12 +195,12 @@ impl Faults {
 }
 
 impl Interceptor for Faults {
-    fn before<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Option<Response<Body>>> {
+    fn before<'a>(&'a self, asked: &'a Attributes) -> BoxFuture<'a, Option<Response<Body>>> {
         let at_this_end = |what: &What| matches!(what, What::Refuse(_) | What::Delay(_) | What::ExpireWatch);
         let happens = self.happens(asked, at_this_end);
         async move {
             match happens? {
-                What::Refuse(code) => Some(refusal(code)),
+                What::Refuse(code) => Some(refused(code)),
                 What::ExpireWatch => Some(expired()),
                 What::Delay(by) => {
                     tokio::time::sleep(by).await;
@@ -233,7 +212,7 @@ impl Interceptor for Faults {
         .boxed()
     }
 
-    fn after(&self, asked: &Asked, answer: Response<Body>) -> Response<Body> {
+    fn after(&self, asked: &Attributes, answer: Response<Body>) -> Response<Body> {
         let at_this_end =
             |what: &What| matches!(what, What::LoseAnswer | What::EndWatch { .. } | What::LagWatch(_));
         match self.happens(asked, at_this_end) {
@@ -246,23 +225,13 @@ impl Interceptor for Faults {
 }
 
 /// A refusal in the words of an API server.
-fn refusal(code: u16) -> Response<Body> {
+fn refused(code: u16) -> Response<Body> {
     let reason = match code {
-        400 => "BadRequest",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "NotFound",
-        409 => "Conflict",
-        410 => "Expired",
-        422 => "Invalid",
-        429 => "TooManyRequests",
-        503 => "ServiceUnavailable",
-        504 => "Timeout",
-        _ => "InternalError",
+        410 => Reason::Expired,
+        500 => Reason::InternalError,
+        code => Reason::from_code(code),
     };
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": format!("a fault that the test asked for: {reason}"), "reason": reason, "code": code});
-    let mut response = whole(code, status.to_string());
+    let mut response = refusal(&Status::new(reason, format!("a fault that the test asked for: {reason}")));
     if matches!(code, 429 | 503) {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }
@@ -271,18 +240,8 @@ fn refusal(code: u16) -> Response<Body> {
 
 /// A watch that says at once that its version is too old.
 fn expired() -> Response<Body> {
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "too old resource version", "reason": "Expired", "code": 410});
-    whole(200, format!("{}\n", json!({"type": "ERROR", "object": status})))
-}
-
-fn whole(code: u16, text: String) -> Response<Body> {
-    let body = Full::from(text).map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let json = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+    let status = Status::expired("too old resource version").to_value();
+    answer_json(200, &json!({"type": "ERROR", "object": status}))
 }
 
 fn break_off() -> BodyError {

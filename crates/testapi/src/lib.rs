@@ -73,15 +73,15 @@ impl TestApi {
         TestApi { server, service, faults, clock }
     }
 
-    /// Sends requests to it as an admin: `kube::Client::new(api.service(), "default")`. Clones share a connection, on
-    /// which 1,000 requests and watches have room; each call opens one of its own.
-    pub async fn new_service(&self) -> Service {
-        Service::over(self.server.connect()).await
-    }
-
-    /// The service whose connection is open already.
+    /// Sends requests to it as an admin: `kube::Client::new(api.service(), "default")`. All share a connection, on which
+    /// 1,000 requests and watches have room.
     pub fn service(&self) -> Service {
         self.service.clone()
+    }
+
+    /// The same on a connection of its own.
+    pub async fn new_service(&self) -> Service {
+        Service::over(self.server.connect()).await
     }
 
     /// A kubeconfig of an admin, for clients that want a port: TLS on loopback.

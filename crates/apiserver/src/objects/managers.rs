@@ -33,8 +33,8 @@ pub struct Writer<'a> {
 pub const SERVER: &str = "kube-apiserver";
 
 /// The versions of a resource, as they are served now.
+#[derive(Debug)]
 struct Served<'a> {
-    registry: Arc<Registry>,
     resource: &'a Resource,
     own: Model,
     own_version: String,
@@ -42,7 +42,7 @@ struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    fn new(registry: Arc<Registry>, resource: &'a Resource, managed: &ManagedFields) -> Option<Served<'a>> {
+    fn new(registry: &Registry, resource: &'a Resource, managed: &ManagedFields) -> Option<Served<'a>> {
         let own_version = resource.api_version();
         let mut others: Vec<(String, Arc<Resource>, Model)> = Vec::new();
         let table = registry.find(&resource.group, &resource.version, &resource.plural).map(|own| own.table);
@@ -60,7 +60,7 @@ impl<'a> Served<'a> {
                 others.push((version.to_owned(), other.resource.clone(), model));
             }
         }
-        Some(Served { own: resource.model()?, own_version, registry, resource, others })
+        Some(Served { own: resource.model()?, own_version, resource, others })
     }
 
     fn resource_of(&self, version: &str) -> Option<&Resource> {
@@ -94,15 +94,6 @@ impl Versions for Served<'_> {
 
     fn nothing(&self) -> Value {
         nothing(self.resource)
-    }
-}
-
-impl std::fmt::Debug for Served<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Served")
-            .field("version", &self.own_version)
-            .field("registry", &self.registry)
-            .finish()
     }
 }
 
@@ -204,7 +195,7 @@ pub fn updated<'s>(
     let tracked = resource.rules.as_tracked(new);
     let new = tracked.as_ref().unwrap_or(new);
     let managed = before(known, sent, writer);
-    let Some(served) = Served::new(state.catalog.registry(), resource, &managed) else {
+    let Some(served) = Served::new(&state.catalog.registry(), resource, &managed) else {
         return Cow::Borrowed(known);
     };
     let reset = Reset::of(resource, writer.subresource);
@@ -227,7 +218,7 @@ pub fn applied(
     force: bool,
 ) -> Result<(Value, String), Status> {
     let managed = ManagedFields::stored(stored);
-    let served = Served::new(state.catalog.registry(), resource, &managed)
+    let served = Served::new(&state.catalog.registry(), resource, &managed)
         .ok_or_else(|| Status::internal(format!("no schema for {}", resource.type_name)))?;
     let reset = Reset::of(resource, writer.subresource);
     let context = context(&served, writer, &reset, state.now());
@@ -291,7 +282,7 @@ pub fn scaled(
 ) -> Result<(Value, String), Status> {
     let managed = ManagedFields::stored(stored);
     let no_schema = || Status::internal(format!("no schema for {}", resource.type_name));
-    let served = Served::new(state.catalog.registry(), resource, &managed).ok_or_else(no_schema)?;
+    let served = Served::new(&state.catalog.registry(), resource, &managed).ok_or_else(no_schema)?;
     let path = |version: &str| served.resource_of(version).map(replicas);
     let (versions, reset) = (OfScale(ty), Reset::NOTHING);
     let context = Context {
@@ -309,9 +300,7 @@ pub fn scaled(
             Ok(applied) => (applied.object, applied.managed),
             Err(ApplyError::Conflicts(conflicts)) => return Err(conflicts.status()),
             Err(ApplyError::Schema(why)) => {
-                let (namespace, name) =
-                    (crate::meta::text(config, "namespace"), crate::meta::text(config, "name"));
-                let which = format!("{namespace}/{name}; {}", kind_of("autoscaling", "v1", "Scale"));
+                let which = named_as(&kind_of("autoscaling", "v1", "Scale"), config);
                 let why = format!("failed to create typed patch object ({which}): {why}");
                 return Err(Status::unclassified(why));
             }
@@ -340,8 +329,12 @@ fn bounded(managed: &ManagedFields) -> Option<String> {
 
 /// An object as errors about it name it: `namespace/name; group/version, Kind=Kind`.
 pub fn named(resource: &Resource, object: &Value) -> String {
+    named_as(&kind_of(&resource.group, &resource.version, &resource.kind), object)
+}
+
+fn named_as(kind: &str, object: &Value) -> String {
     let (namespace, name) = (crate::meta::text(object, "namespace"), crate::meta::text(object, "name"));
-    format!("{namespace}/{name}; {}", kind_of(&resource.group, &resource.version, &resource.kind))
+    format!("{namespace}/{name}; {kind}")
 }
 
 /// A kind as such errors show it: `apps/v1, Kind=DaemonSet`.
