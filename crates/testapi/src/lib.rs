@@ -8,7 +8,7 @@
 //!
 //! let api = TestApi::start().await;
 //! let client = kube::Client::new(api.service(), "default");
-//! api.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: y}").await;
+//! api.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {colour: red}").await;
 //! let maps: Api<ConfigMap> = Api::default_namespaced(client);
 //! api.add_fault(Fault::refuse(429).of(Verb::List).of_resource("configmaps").times(1));
 //! assert!(maps.list(&ListParams::default()).await.is_err());
