@@ -240,6 +240,9 @@ impl Worker {
 
     /// What the pod asks for now it gets where the node has room for it. Else it is asked again, whenever the runtime was.
     fn resize(&mut self) {
+        if !self.has_listed() {
+            return;
+        }
         if let Some(asked) = self.machine.asks_for_resize().cloned() {
             let answer = self.context.allotments.resize(&asked);
             if self.machine.allot(answer.clone()) {
@@ -250,6 +253,11 @@ impl Worker {
         if std::mem::replace(&mut self.is_resizing, is_resizing) && !is_resizing {
             resize::tell_done(&self.context, self.machine.pod());
         }
+    }
+
+    /// The runtime was asked at least once: before that nothing is known of containers that may run.
+    fn has_listed(&self) -> bool {
+        self.number > 0
     }
 
     fn evict(&mut self, message: &str) {
@@ -305,7 +313,7 @@ impl Worker {
 
     /// Writes what is to be shown, if that is not what was written last.
     fn report(&mut self) {
-        if !self.reports.is_empty() || self.report_at > Instant::now() {
+        if !self.has_listed() || !self.reports.is_empty() || self.report_at > Instant::now() {
             return;
         }
         let Some(body) = self.owed() else { return };
