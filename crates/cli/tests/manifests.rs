@@ -85,7 +85,7 @@ fn what_kubectl_takes_is_taken_and_what_it_refuses_is_refused() {
 }
 
 #[test]
-fn objects_read_with_kubectl_are_applied_again_and_carry_the_annotation_that_kubectl_writes() {
+fn objects_read_with_kubectl_are_applied_again_and_kubectl_goes_on_with_them() {
     if !everynode_testkit::have_kubectl() {
         return;
     }
@@ -98,14 +98,21 @@ fn objects_read_with_kubectl_are_applied_again_and_carry_the_annotation_that_kub
                     Namespace\nmetadata: {name: other, namespace: gone}\n";
     std::fs::write(at("manifest.yaml"), manifest).unwrap();
     first.kubectl_ok(&["apply", "-f", &at("manifest.yaml")]);
-    let annotations = |cluster: &Cluster| {
-        let path = "jsonpath={range .items[*]}{.metadata.annotations.kubectl\\.kubernetes\\.io/last-applied-configuration}\
-                    {end}";
-        cluster.kubectl_ok(&["get", "daemonset/a", "namespace/other", "-o", path])
-    };
     let second = Cluster::start(&["--nodes", "1", "-f", &at("manifest.yaml")]);
     second.kubectl_ok(&["rollout", "status", "daemonset/a", "--timeout", "60s"]);
-    assert_eq!(annotations(&first), annotations(&second));
+    let path = "jsonpath={.metadata.managedFields[?(@.operation=='Apply')].manager}";
+    assert_eq!(second.kubectl_ok(&["get", "daemonset/a", "-o", path]), "everynode");
+    // Others find who has what: the same is shared, something else is a conflict, and may be taken.
+    second.kubectl_ok(&["apply", "--server-side", "-f", &at("manifest.yaml")]);
+    let changed = manifest.replace("minReadySeconds: 1.0", "minReadySeconds: 2");
+    std::fs::write(at("changed.yaml"), changed).unwrap();
+    let refused = second.kubectl(&["apply", "--server-side", "-f", &at("changed.yaml")]);
+    assert!(
+        text(&refused).contains("conflict with \"everynode\": .spec.minReadySeconds"),
+        "{}",
+        text(&refused)
+    );
+    second.kubectl_ok(&["apply", "--server-side", "--force-conflicts", "-f", &at("changed.yaml")]);
     for form in ["yaml", "json"] {
         let printed =
             first.kubectl_ok(&["get", "daemonset,configmap,node", "-o", form, "--show-managed-fields"]);

@@ -1,7 +1,11 @@
-//! From a manifest to the DaemonSet that the API server would have after `kubectl apply`.
+//! From a manifest to the DaemonSet that the API server would have after it was applied: from the client's side as
+//! `kubectl apply` does, or by the server where that is how it was applied before.
 
 use everynode_admission::{convert_and_default, errors_of_new, namespace_is_open};
 use everynode_apimachinery::decode::{Body, decode_body};
+use everynode_apimachinery::managed::{
+    ApplyError, Context, Entry, ManagedFields, Operation, Reset, Versions, View,
+};
 use everynode_apimachinery::patch::{strategic_merge, three_way};
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::schema::{self, Type};
@@ -9,6 +13,7 @@ use everynode_apimachinery::status::{FieldError, Status};
 use everynode_apimachinery::validate::meta::validate_metadata_update;
 use everynode_model::time;
 use everynode_model::{Value, encode};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::file::hex;
@@ -28,6 +33,10 @@ pub struct Change {
     pub new: Value,
     /// What the API server warns of.
     pub warnings: Vec<String>,
+    /// Who applied it by the server before; the change is of that manager too, by force.
+    pub applied_by: Option<String>,
+    /// The refusal of a server-side apply that takes no fields from others by force, if it would be refused.
+    pub conflicts: Option<String>,
     /// A checksum of the manifest as written.
     pub(crate) written_sha256: String,
 }
@@ -53,9 +62,20 @@ impl Change {
         let decoded = body.strict(decoded).map_err(one)?;
         fleet.mask.template(&mut manifest["spec"]["template"]);
         let mut errors = Vec::new();
+        let (mut applied_by, mut conflicts) = (None, None);
         let (new, more) = match &live {
             None => created(resource, decoded, fleet, &mut errors).map_err(one)?,
-            Some(live) => updated(resource, ty, live, &manifest, fleet, &mut errors).map_err(one)?,
+            Some(live) => {
+                let merged = match Apply::of(live, fleet) {
+                    Some(apply) => {
+                        let merged = apply.merged(resource, ty, live, manifest).map_err(one)?;
+                        (applied_by, conflicts) = (Some(apply.manager), merged.conflicts);
+                        merged.object
+                    }
+                    None => from_the_client(ty, live, &manifest).map_err(one)?,
+                };
+                updated(resource, live, merged, fleet, &mut errors).map_err(one)?
+            }
         };
         if !errors.is_empty() {
             errors.dedup();
@@ -64,7 +84,7 @@ impl Change {
         let warnings = written.warnings.iter().cloned().chain(more).collect();
         let (namespace, name) = (written.namespace.clone(), written.name.clone());
         let written_sha256 = hex(&Sha256::digest(encode::canonical(&written.object)));
-        Ok(Change { namespace, name, live, new, warnings, written_sha256 })
+        Ok(Change { namespace, name, live, new, warnings, applied_by, conflicts, written_sha256 })
     }
 
     /// No change at all: what a plan makes of it is how a DaemonSet goes on as it is.
@@ -76,6 +96,8 @@ impl Change {
             live: Some(live.clone()),
             new: live.clone(),
             warnings: Vec::new(),
+            applied_by: None,
+            conflicts: None,
             written_sha256: String::new(),
         }
     }
@@ -119,18 +141,101 @@ fn created(
     Ok((object, warnings))
 }
 
-fn updated(
-    resource: &Resource,
-    ty: &'static Type,
-    live: &Value,
-    manifest: &Value,
-    fleet: &Fleet,
-    errors: &mut Vec<FieldError>,
-) -> Result<(Value, Vec<String>), Status> {
+/// What `kubectl apply` makes of a DaemonSet.
+fn from_the_client(ty: &'static Type, live: &Value, manifest: &Value) -> Result<Value, Status> {
     let last = live["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap_or("null");
     let last: Value = serde_json::from_str(last).unwrap_or_default();
     let patch = three_way::patch(Some(ty), &last, manifest);
-    let mut new = strategic_merge(ty, live, &encode::to_vec(&patch))?.strict()?;
+    strategic_merge(ty, live, &encode::to_vec(&patch))?.strict()
+}
+
+/// How a DaemonSet is applied that was applied by the server before, as `kubectl apply --server-side`, `everynode up -f`
+/// and Helm 4 do.
+struct Apply {
+    manager: String,
+    managed: ManagedFields,
+    now_seconds: i64,
+}
+
+/// A DaemonSet to which a configuration was applied, before defaults, and who stood in the way.
+struct Merged {
+    object: Value,
+    conflicts: Option<String>,
+}
+
+/// The one version in which DaemonSets are served.
+struct OneVersion(&'static Type);
+
+const VERSION: &str = "apps/v1";
+
+impl Versions for OneVersion {
+    fn view(&self, version: &str) -> Option<View<'_>> {
+        (version == VERSION).then_some(View::Type(self.0))
+    }
+
+    fn convert(&self, object: &Value, to: &str) -> Option<Value> {
+        (to == VERSION).then(|| object.clone())
+    }
+
+    fn nothing(&self) -> Value {
+        json!({"apiVersion": VERSION, "kind": "DaemonSet"})
+    }
+}
+
+impl Apply {
+    /// The way of the manager who applied the most of it; nothing where nobody did, or kubectl did from its side.
+    fn of(live: &Value, fleet: &Fleet) -> Option<Apply> {
+        let metadata = &live["metadata"];
+        if metadata["annotations"][three_way::LAST_APPLIED].is_string() {
+            return None;
+        }
+        let managed = ManagedFields::read(&metadata["managedFields"]).ok()?;
+        let is_applied = |entry: &&Entry| {
+            entry.manager.operation == Operation::Apply && entry.manager.subresource.is_empty()
+        };
+        let most = managed.entries().iter().filter(is_applied).max_by_key(|entry| entry.set().len())?;
+        let manager = most.manager.name.to_string();
+        Some(Apply { manager, managed, now_seconds: fleet.taken_at_millis.div_euclid(1000) })
+    }
+
+    fn merged(
+        &self,
+        resource: &Resource,
+        ty: &'static Type,
+        live: &Value,
+        mut manifest: Value,
+    ) -> Result<Merged, Status> {
+        if let Some(annotations) =
+            manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+        {
+            annotations.shift_remove(three_way::LAST_APPLIED);
+        }
+        let (versions, reset) = (OneVersion(ty), Reset::of(resource, ""));
+        let context = Context {
+            versions: &versions,
+            version: VERSION,
+            manager: &self.manager,
+            subresource: "",
+            reset: &reset,
+            now: self.now_seconds,
+        };
+        let apply = |force| context.apply(live, &manifest, self.managed.clone(), force);
+        let conflicts = match apply(false) {
+            Err(ApplyError::Conflicts(conflicts)) => Some(conflicts.to_string()),
+            _ => None,
+        };
+        let applied = apply(true).map_err(|error| Status::unclassified(error.to_string()))?;
+        Ok(Merged { object: applied.object, conflicts })
+    }
+}
+
+fn updated(
+    resource: &Resource,
+    live: &Value,
+    mut new: Value,
+    fleet: &Fleet,
+    errors: &mut Vec<FieldError>,
+) -> Result<(Value, Vec<String>), Status> {
     convert_and_default(resource, &mut new)?;
     for kept in ["generation", "uid", "creationTimestamp", "resourceVersion"] {
         new["metadata"][kept] = live["metadata"][kept].clone();

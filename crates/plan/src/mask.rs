@@ -45,9 +45,9 @@ impl Mask {
         self.template(&mut object["spec"]["template"]);
         if let Some(metadata) = object["metadata"].as_object_mut() {
             let fields = metadata.shift_remove("managedFields");
-            let writers = writers(fields.as_ref());
-            if !writers.is_empty() {
-                metadata.insert("managedFields".to_owned(), writers.into());
+            let managers = managers(fields.as_ref());
+            if !managers.is_empty() {
+                metadata.insert("managedFields".to_owned(), managers.into());
             }
         }
         let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
@@ -108,17 +108,28 @@ impl Mask {
     }
 }
 
-/// Who wrote other parts than the status, without what they wrote.
-fn writers(fields: Option<&Value>) -> Vec<Value> {
+/// Who manages other parts than the status, and which fields of those that are kept: names, never values.
+fn managers(fields: Option<&Value>) -> Vec<Value> {
     let entries = fields.and_then(Value::as_array).into_iter().flatten();
-    let mut found: Vec<Value> = Vec::new();
-    for entry in entries.filter(|entry| entry["subresource"] != "status" && entry["manager"].is_string()) {
-        let writer = json!({"manager": entry["manager"]});
-        if !found.contains(&writer) {
-            found.push(writer);
+    let are_kept = |entry: &&Value| entry["subresource"] != "status" && entry["manager"].is_string();
+    let kept = entries.filter(are_kept).map(|entry| {
+        let mut kept = json!({"fieldsType": "FieldsV1", "fieldsV1": {}});
+        for part in ["manager", "operation", "apiVersion", "subresource"] {
+            if entry[part].is_string() {
+                kept[part] = entry[part].clone();
+            }
         }
-    }
-    found
+        for path in ["f:spec", "f:metadata/f:labels"] {
+            let pointer = format!("/fieldsV1/{path}");
+            if let Some(fields) = entry.pointer(&pointer) {
+                let parts = path.split('/');
+                let place = parts.fold(&mut kept["fieldsV1"], |place, part| &mut place[part]);
+                *place = fields.clone();
+            }
+        }
+        kept
+    });
+    kept.collect()
 }
 
 #[cfg(test)]
@@ -134,8 +145,9 @@ mod tests {
             .to_string();
         let mut object = json!({
             "metadata": {"annotations": {"x": "hunter2", LAST_APPLIED: applied}, "managedFields": [
-                {"manager": "kubectl", "fieldsV1": {"f:spec": {"hunter2": {}}}},
-                {"manager": "kubectl", "fieldsV1": {}}, {"manager": "controller", "subresource": "status"},
+                {"manager": "kubectl", "operation": "Apply", "apiVersion": "apps/v1", "time": "t", "fieldsType": "FieldsV1",
+                    "fieldsV1": {"f:spec": {"f:a": {}}, "f:metadata": {"f:annotations": {"f:hunter2": {}}}}},
+                {"manager": "controller", "subresource": "status"},
             ]},
             "spec": {"template": template},
         });
@@ -143,7 +155,11 @@ mod tests {
         mask.daemonset(&mut object);
         let text = object.to_string();
         assert!(!text.contains("hunter2"), "{text}");
-        assert_eq!(object["metadata"]["managedFields"], json!([{"manager": "kubectl"}]));
+        let kept = json!([{
+            "manager": "kubectl", "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:a": {}}},
+        }]);
+        assert_eq!(object["metadata"]["managedFields"], kept);
         let data = json!({"spec": {"template": template}}).to_string();
         let hidden = mask.revision_data(&data);
         let value = object["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"].as_str();

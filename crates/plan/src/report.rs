@@ -392,10 +392,19 @@ fn around(fleet: &Fleet, change: &Change) -> Vec<Finding> {
         );
         found.push(finding(FindingKind::NoNamespace, Severity::Note, message, Vec::new()));
     }
-    if change.live.is_some() && metadata["annotations"][three_way::LAST_APPLIED].is_null() {
+    let is_applied =
+        change.applied_by.is_some() || metadata["annotations"][three_way::LAST_APPLIED].is_string();
+    if change.live.is_some() && !is_applied {
         let message =
             "it was not made by kubectl apply: fields that the manifest leaves out keep their values";
         found.push(finding(FindingKind::NotApplied, Severity::Note, message, Vec::new()));
+    }
+    if let (Some(manager), Some(conflicts)) = (&change.applied_by, &change.conflicts) {
+        let message = format!(
+            "a server-side apply as {manager:?} is refused unless it takes fields from others by force: {}",
+            conflicts.replace('\n', " ")
+        );
+        found.push(finding(FindingKind::Conflicts, Severity::Note, message, Vec::new()));
     }
     if let Some(owner) = change.live.as_ref().and_then(owner) {
         let message = format!("{owner}: it may undo a change that is made elsewhere");

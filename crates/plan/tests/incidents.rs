@@ -379,6 +379,39 @@ fn each_plan_wants_a_token_of_its_own() {
 }
 
 #[test]
+fn what_was_applied_by_the_server_is_planned_as_it_is_applied_again() {
+    let check = |metadata: &Value, waits: &Value, conflict: Option<&str>| {
+        let mut fleet = Case::new(2, |_| {}).fleet();
+        let live = &mut fleet.daemonsets[0];
+        live["spec"]["minReadySeconds"] = 7.into();
+        live["metadata"]
+            .as_object_mut()
+            .expect("an object")
+            .extend(metadata.as_object().cloned().expect("one"));
+        let change = fleets::change(&fleet, &manifest("agent:2", |_| {})).expect("a good manifest");
+        assert_eq!(change.new["spec"]["minReadySeconds"], *waits, "{metadata}");
+        let image = &change.new["spec"]["template"]["spec"]["containers"][0]["image"];
+        assert_eq!(image, "agent:2", "{metadata}");
+        let plan = Plan::make(&fleet, &change, &Options::default()).expect("a plan");
+        let told = plan.findings.iter().find(|one| one.kind == FindingKind::Conflicts);
+        assert_eq!(told.is_some(), conflict.is_some(), "{metadata}");
+        let message = told.map(|one| one.message.as_str()).unwrap_or_default();
+        assert!(message.contains(conflict.unwrap_or_default()), "{message}");
+        assert!(plan.findings.iter().all(|one| one.kind != FindingKind::NotApplied), "{metadata}");
+    };
+    let entry = |manager: &str, operation: &str, fields: Value| json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": fields}});
+    let managed = |entries: &[Value]| json!({"managedFields": entries, "annotations": {}});
+    let waits = entry("everynode", "Apply", json!({"f:minReadySeconds": {}}));
+    let also = entry("kubectl-patch", "Update", json!({"f:minReadySeconds": {}}));
+    let images =
+        json!({"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"main\"}": {"f:image": {}}}}}});
+    let other = entry("kubectl-set", "Update", images);
+    check(&managed(&[waits.clone()]), &Value::Null, None);
+    check(&managed(&[waits.clone(), also]), &json!(7), None);
+    check(&managed(&[waits, other]), &Value::Null, Some("conflict with \"kubectl-set\""));
+}
+
+#[test]
 fn a_daemonset_of_somebody_else_is_told() {
     let fleet_with = |change: fn(&mut Value)| {
         let mut fleet = Case::new(2, |_| {}).fleet();

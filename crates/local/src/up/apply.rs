@@ -1,11 +1,10 @@
-//! Applies manifests to a cluster as `kubectl apply` does, on the client's side.
+//! Applies manifests to a cluster by server-side apply (KEP-555).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_apimachinery::patch::three_way;
 use everynode_apimachinery::resource::Resource;
-use everynode_apimachinery::schema;
 use everynode_client::{Backoff, Client, Error, content_type};
 use everynode_model::Value;
 use serde_json::json;
@@ -47,7 +46,8 @@ impl std::fmt::Display for Applied {
     }
 }
 
-/// Applies one document in the name of a field manager. Unknown fields are refused, as kubectl refuses them.
+/// Applies one document in the name of a field manager. Unknown fields are refused, as kubectl refuses them. What the
+/// manifest says holds, also where somebody else said otherwise; what it said before and says no longer goes.
 ///
 /// # Errors
 /// The server's refusal with the place in the file.
@@ -82,24 +82,49 @@ async fn apply_once(
     manager: &str,
 ) -> Result<Outcome, Error> {
     let path = target.path();
-    let live: Value = match client.get(&path).await {
-        Ok(live) => serde_json::from_slice(&live).map_err(|error| Error::Decode(error.to_string()))?,
-        Err(error) if error.is_not_found() => return create(client, target, manifest, manager).await,
+    let live: Option<Value> = match client.get(&path).await {
+        Ok(live) => Some(object(&live)?),
+        Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let last = live["metadata"]["annotations"][three_way::LAST_APPLIED].as_str().unwrap_or("null");
-    let mut last: Value = serde_json::from_str(last).unwrap_or_default();
-    drop_server_fields(&mut last);
-    let ty = schema::type_named(target.kind.type_name);
-    let patch = three_way::patch(ty, &last, &target.annotated(manifest));
-    // Of a custom resource nobody knows which lists are merged.
-    let form = if ty.is_some() { content_type::STRATEGIC_MERGE_PATCH } else { content_type::MERGE_PATCH };
-    let query = format!("{path}?fieldManager={manager}&fieldValidation=Strict");
-    let body = everynode_model::encode::to_vec(&patch);
-    let after = client.patch(&query, form, body).await?;
-    let after: Value = serde_json::from_slice(&after).map_err(|error| Error::Decode(error.to_string()))?;
+    if let Some(steps) = live.as_ref().and_then(|live| taken_over(live, manager)) {
+        client.patch(&path, content_type::JSON_PATCH, steps.to_string()).await?;
+    }
+    let query = format!("{path}?fieldManager={manager}&fieldValidation=Strict&force=true");
+    let body = everynode_model::encode::to_vec(&target.configuration(manifest));
+    let after = object(&client.patch(&query, content_type::APPLY_PATCH, body).await?)?;
     let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
-    Ok(if version(&after) == version(&live) { Outcome::Unchanged } else { Outcome::Configured })
+    Ok(match live {
+        None => Outcome::Created,
+        Some(live) if version(&live) == version(&after) => Outcome::Unchanged,
+        Some(_) => Outcome::Configured,
+    })
+}
+
+fn object(bytes: &[u8]) -> Result<Value, Error> {
+    serde_json::from_slice(bytes).map_err(|error| Error::Decode(error.to_string()))
+}
+
+/// The JSON patch by which what a manager applied from the client's side, as earlier versions of everynode did, becomes
+/// what it applied by the server; nothing where there is no such thing. Else what goes from the manifest would stay.
+fn taken_over(live: &Value, manager: &str) -> Option<Value> {
+    let metadata = &live["metadata"];
+    metadata["annotations"][three_way::LAST_APPLIED].as_str()?;
+    let mut managed = metadata["managedFields"].clone();
+    let entries = managed.as_array_mut()?;
+    let is_own = |entry: &Value, operation: &str| {
+        entry["manager"] == manager && entry["operation"] == operation && entry["subresource"].is_null()
+    };
+    if entries.iter().any(|entry| is_own(entry, "Apply")) {
+        return None;
+    }
+    entries.iter_mut().find(|entry| is_own(entry, "Update"))?["operation"] = "Apply".into();
+    let annotation = three_way::LAST_APPLIED.replace('/', "~1");
+    Some(json!([
+        {"op": "replace", "path": "/metadata/managedFields", "value": managed},
+        {"op": "remove", "path": format!("/metadata/annotations/{annotation}")},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+    ]))
 }
 
 /// Fields of `metadata` that the server fills in. A manifest that was read from a cluster has them, and they are of
@@ -111,17 +136,6 @@ fn drop_server_fields(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.retain(|name, _| !SERVER_FIELDS.contains(&name.as_str()));
     }
-}
-
-async fn create(
-    client: &Client,
-    target: &Target<'_>,
-    manifest: &Value,
-    manager: &str,
-) -> Result<Outcome, Error> {
-    let path = format!("{}?fieldManager={manager}&fieldValidation=Strict", target.collection());
-    client.post(&path, everynode_model::encode::to_vec(&target.annotated(manifest))).await?;
-    Ok(Outcome::Created)
 }
 
 /// What is known of a kind.
@@ -223,8 +237,8 @@ impl<'a> Target<'a> {
         Ok(Target { kind: known, namespace, name })
     }
 
-    /// The manifest as it is sent, with itself in the annotation that kubectl reads on the next apply.
-    fn annotated(&self, manifest: &Value) -> Value {
+    /// The manifest as it is sent.
+    fn configuration(&self, manifest: &Value) -> Value {
         let mut bare = manifest.clone();
         if let Some(metadata) = bare["metadata"].as_object_mut() {
             // As kubectl does: a namespace on an object that has none is dropped, not refused.
@@ -232,8 +246,11 @@ impl<'a> Target<'a> {
                 true => drop(metadata.insert("namespace".into(), self.namespace.into())),
                 false => drop(metadata.shift_remove("namespace")),
             }
+            // What was read from a cluster may carry what kubectl applied there.
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+                annotations.shift_remove(three_way::LAST_APPLIED);
+            }
         }
-        three_way::annotate(&mut bare);
         drop_server_fields(&mut bare);
         bare
     }
@@ -500,37 +517,39 @@ mod tests {
     }
 
     #[test]
-    fn the_annotation_holds_the_manifest_as_kubectl_writes_it_and_server_fields_are_not_sent() {
-        let check = |manifest: Value, annotation: &str, sent: Value| {
-            let mut annotated = Target::of(&manifest, &[]).unwrap().annotated(&manifest);
-            let annotations = annotated["metadata"]["annotations"].as_object_mut().unwrap();
-            let text = annotations.shift_remove(three_way::LAST_APPLIED).unwrap();
-            assert_eq!(text, format!("{annotation}\n"));
-            assert_eq!(annotated["metadata"], sent);
+    fn server_fields_and_what_kubectl_applied_elsewhere_are_not_sent() {
+        let check = |kind: &str, metadata: Value, sent: Value| {
+            let manifest = json!({"kind": kind, "apiVersion": "v1", "metadata": metadata});
+            let target = Target::of(&manifest, &[]).unwrap();
+            assert_eq!(target.configuration(&manifest)["metadata"], sent);
         };
-        check(
-            json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}}),
-            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{},"name":"c","namespace":"default"}}"#,
-            json!({"name": "c", "namespace": "default", "annotations": {}}),
-        );
-        check(
-            json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "c", "namespace": "x"}}),
-            r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"annotations":{},"name":"c"}}"#,
-            json!({"name": "c", "annotations": {}}),
-        );
+        check("ConfigMap", json!({"name": "c"}), json!({"name": "c", "namespace": "default"}));
+        check("Namespace", json!({"name": "c", "namespace": "x"}), json!({"name": "c"}));
         let metadata = json!({
             "name": "c", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 2,
             "creationTimestamp": null, "managedFields": [],
             "annotations": {"a": "b", (three_way::LAST_APPLIED): "old"},
         });
-        check(
-            json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}),
-            concat!(
-                r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"a":"b"},"#,
-                r#""creationTimestamp":null,"generation":2,"managedFields":[],"name":"c","namespace":"n","#,
-                r#""resourceVersion":"7","uid":"u"}}"#
-            ),
-            json!({"name": "c", "namespace": "n", "annotations": {"a": "b"}}),
-        );
+        check("ConfigMap", metadata, json!({"name": "c", "namespace": "n", "annotations": {"a": "b"}}));
+    }
+
+    #[test]
+    fn what_was_applied_from_the_client_is_taken_over_once() {
+        let check = |annotations: Value, entries: Value, after: Option<Value>| {
+            let metadata =
+                json!({"resourceVersion": "7", "annotations": annotations, "managedFields": entries});
+            let steps = taken_over(&json!({"metadata": metadata}), "everynode");
+            assert_eq!(steps.map(|steps| steps[0]["value"].clone()), after);
+        };
+        let entry = |manager: &str, operation: &str| json!({"manager": manager, "operation": operation});
+        let applied = json!({(three_way::LAST_APPLIED): "{}"});
+        let (own, other) = (entry("everynode", "Update"), entry("kubectl-edit", "Update"));
+        let status = json!({"manager": "everynode", "operation": "Update", "subresource": "status"});
+        let done = entry("everynode", "Apply");
+        check(applied.clone(), json!([own, other]), Some(json!([done, other])));
+        check(applied.clone(), json!([done, own]), None);
+        check(applied.clone(), json!([status, other]), None);
+        check(applied, Value::Null, None);
+        check(json!({}), json!([own]), None);
     }
 }

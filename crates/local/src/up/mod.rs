@@ -46,6 +46,8 @@ use model::Snapshot;
 use real_nodes::RealFleet;
 use usage::FleetUsage;
 
+/// Who manages the fields of what `up` applies.
+const MANAGER: &str = "everynode";
 /// How long the parts may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -296,7 +298,7 @@ impl Up {
         }
         for document in apply::in_order(documents) {
             document.warnings.iter().for_each(|warning| tell(News::Warned(warning)));
-            match apply::apply(&client, &document, "everynode-up").await {
+            match apply::apply(&client, &document, MANAGER).await {
                 Ok(outcome) => {
                     tell(News::Applied(&outcome));
                     tally.applied += 1;
@@ -349,7 +351,7 @@ impl apiserver::MoreFigures for ControllerFigures {
 /// Makes the server serve RolloutPolicy, as on a cluster on which everynode was installed.
 async fn define_policies(client: &Client) -> Result<(), SourceError> {
     for document in parse("rollout-policy-crd.yaml", rollout_policy::DEFINITION)? {
-        apply(client, &document, "everynode-up").await?;
+        apply(client, &document, MANAGER).await?;
     }
     Ok(())
 }

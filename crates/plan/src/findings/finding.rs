@@ -70,6 +70,8 @@ pub enum FindingKind {
     BeingDeleted,
     /// It was not made by `kubectl apply`, so what a manifest leaves out stays.
     NotApplied,
+    /// A server-side apply is refused unless it takes fields from other managers by force.
+    Conflicts,
     /// Somebody else owns the DaemonSet.
     ManagedElsewhere,
     /// A part of the cluster could not be seen.
