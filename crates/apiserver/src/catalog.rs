@@ -75,11 +75,8 @@ impl Catalog {
         let mut entries = self.built_in.clone();
         entries.extend(custom);
         entries.sort_by(|a, b| {
-            let key = |entry: &'_ Entry| {
-                let Resource { group, version, plural, .. } = &*entry.resource;
-                (group.clone(), version.clone(), plural.clone())
-            };
-            key(a).cmp(&key(b))
+            let (a, b) = (&a.resource, &b.resource);
+            (&a.group, &a.version, &a.plural).cmp(&(&b.group, &b.version, &b.plural))
         });
         let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
         *registry = Arc::new(Registry { entries, generation: registry.generation + 1 });

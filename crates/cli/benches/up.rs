@@ -35,6 +35,10 @@ async fn main() {
         durable_creates(1, 2_000).await;
         durable_creates(64, 20_000).await;
     }
+    if wanted.is_empty() || wanted.contains("definitions") {
+        definitions(100).await;
+        definitions(1_000).await;
+    }
     for nodes in [1_000, 5_000] {
         if wanted.is_empty() || wanted.contains("fleet") || wanted.contains(&nodes.to_string()) {
             fleet(nodes).await;
@@ -130,6 +134,59 @@ async fn durable_creates(writers: usize, count: usize) {
     futures::stream::iter(0..count).map(create).buffer_unordered(writers).for_each(async |_| {}).await;
     let rate = count as f64 / begun.elapsed().as_secs_f64();
     row(&format!("durable creates, 1 kB each, {writers} at once"), &format!("{rate:.0} per second"));
+}
+
+/// From the first definition of custom resources to the one in which all are established.
+async fn definitions(count: usize) {
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let running = Running::start(&["--nodes", "0"]).await;
+    let (begun, cpu) = (Instant::now(), running.cpu_seconds());
+    for n in 0..count {
+        running.client.post(DEFINITIONS, definition(n).to_string()).await.unwrap();
+    }
+    let last = format!("{DEFINITIONS}/widgets{}.example.com", count - 1);
+    eventually("the last definition is established", LIMIT, async || {
+        let live = running.client.get(&last).await.map_err(|error| error.to_string())?;
+        let live: Value = serde_json::from_slice(&live).map_err(|error| error.to_string())?;
+        let conditions = live["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let is_done = conditions.iter().any(|one| one["type"] == "Established" && one["status"] == "True");
+        is_done.then_some(()).ok_or_else(|| live["status"].to_string())
+    })
+    .await;
+    let (wall, cpu) = (begun.elapsed().as_secs_f64(), running.cpu_seconds() - cpu);
+    let what = format!(
+        "{count} definitions of {} kB until all are established",
+        definition(0).to_string().len() / 1_000
+    );
+    row(&what, &format!("{wall:.1} s, {cpu:.1} CPU seconds"));
+}
+
+fn definition(n: usize) -> Value {
+    let field = json!({
+        "type": "object", "description": "What this part of the specification means, and for whom it is there.",
+        "properties": {
+            "name": {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},
+            "count": {"type": "integer", "format": "int32", "minimum": 0, "default": 1},
+        },
+    });
+    let fields: serde_json::Map<String, Value> =
+        (0..35).map(|at| (format!("field{at}"), field.clone())).collect();
+    let spec = json!({
+        "type": "object", "properties": fields,
+        "x-kubernetes-validations": [{"rule": "self.field0.count >= 0", "message": "must not be negative"}],
+    });
+    let (plural, kind) = (format!("widgets{n}"), format!("Widget{n}"));
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.example.com")},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}},
+            }],
+        },
+    })
 }
 
 async fn fleet(nodes: usize) {

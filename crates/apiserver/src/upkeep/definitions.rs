@@ -1,28 +1,29 @@
 //! What custom resource definitions make of the server: names are accepted, resources appear, and go with their
 //! objects when the definition is deleted.
 //!
-//! One task looks at all definitions whenever one of them changes, and brings their status and what is served into
+//! One task looks at the definitions that changed, whenever one does, and brings their status and what is served into
 //! line with them. It remembers nothing that it could not find again, so it starts over after a restart.
 
-use std::collections::HashMap;
+mod names;
+
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_apimachinery::definition;
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::status::Status;
-use everynode_model::{Object, Value};
-use everynode_model::{go_quote, time};
-use serde_json::json;
+use everynode_model::{Value, time};
 use tokio::sync::watch;
 
 use crate::catalog::{Entry, plain_facts, table_spec};
 use crate::meta;
-use crate::objects::change::{self, Change};
+use crate::objects::change::{self, Change, Changed};
 use crate::objects::delete::{self, DeleteOptions, Propagation};
 use crate::objects::managers::{SERVER, Writer};
 use crate::state::State;
-use crate::store::{Key, Stored, TableId};
+use crate::store::{Stored, TableId};
+use names::{Names, Taken};
 
 const GROUP: &str = "apiextensions.k8s.io";
 const PLURAL: &str = "customresourcedefinitions";
@@ -35,8 +36,48 @@ pub struct Definitions {
     state: Arc<State>,
     resource: Arc<Resource>,
     table: TableId,
-    /// What was made of each definition, by its name, at a revision of it.
-    made: HashMap<String, (u64, Made)>,
+    /// What is known of each definition, by its name.
+    known: BTreeMap<String, Known>,
+}
+
+/// What is known of a definition at a revision of it.
+#[derive(Debug)]
+struct Known {
+    revision: u64,
+    /// When it was made, as the API writes times.
+    since: String,
+    group: String,
+    /// The names that it has been given.
+    names: Names,
+    has_all_names: bool,
+    is_ending: bool,
+    source: Source,
+    made: Made,
+}
+
+/// What resources are made of: as long as it stays the same they do.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Source {
+    uid: String,
+    generation: i64,
+    names: Value,
+    is_established: bool,
+    is_ending: bool,
+}
+
+impl Source {
+    fn of(definition: &Value) -> Source {
+        Source {
+            uid: meta::text(definition, "uid").to_owned(),
+            generation: definition
+                .pointer("/metadata/generation")
+                .and_then(Value::as_i64)
+                .unwrap_or_default(),
+            names: definition.pointer("/status/acceptedNames").cloned().unwrap_or_default(),
+            is_established: names::is_true(definition, "Established"),
+            is_ending: meta::has(definition, "deletionTimestamp"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -51,7 +92,7 @@ impl Definitions {
         let registry = state.catalog.registry();
         let entry = registry.find(GROUP, "v1", PLURAL)?;
         let (resource, table) = (entry.resource.clone(), entry.table?);
-        Some(Definitions { state, resource, table, made: HashMap::new() })
+        Some(Definitions { state, resource, table, known: BTreeMap::new() })
     }
 
     /// Follows until the server stops.
@@ -76,20 +117,29 @@ impl Definitions {
         }
     }
 
-    /// Brings everything into line; says whether objects of a deleted definition are still there.
+    /// Brings everything into line; says whether something is left to be done later.
     pub async fn settle(&mut self) -> bool {
-        for name in self.names() {
-            if let Err(error) = self.accept(&name).await {
-                tracing::warn!(
-                    definition = name,
-                    error = error.message,
-                    "the status of a definition was not written"
-                );
+        let (changed, mut is_new) = self.look();
+        let mut pending = false;
+        for name in self.to_accept(&changed) {
+            match self.accept(&name).await {
+                Ok(makes) => is_new |= makes,
+                Err(error) => {
+                    pending = true;
+                    if let Some(known) = self.known.get_mut(&name) {
+                        // So that it is looked at again.
+                        known.revision = 0;
+                    }
+                    let error = error.message;
+                    tracing::warn!(definition = name, error, "the status of a definition was not written");
+                }
             }
         }
-        self.serve();
-        let mut pending = false;
-        for name in self.names() {
+        if is_new {
+            self.serve();
+        }
+        let ending = self.known.iter().filter(|(_, known)| known.is_ending);
+        for name in ending.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             match self.end(&name).await {
                 Ok(waits) => pending |= waits,
                 Err(error) if error.code() == 404 => {}
@@ -102,19 +152,65 @@ impl Definitions {
         pending
     }
 
-    fn list(&self) -> Vec<(Key, Arc<Stored>)> {
-        self.state.store.list(self.table, None).items
+    /// Reads the definitions that changed. Gives them, and those that are gone, with their groups; and whether other
+    /// resources come of it.
+    fn look(&mut self) -> (Vec<(String, String)>, bool) {
+        let listed = self.state.store.list(self.table, None).items;
+        let names: HashSet<&str> = listed.iter().map(|(key, _)| &*key.1).collect();
+        let gone: Vec<String> =
+            self.known.keys().filter(|name| !names.contains(name.as_str())).cloned().collect();
+        let (mut changed, mut is_new) = (Vec::new(), false);
+        for name in gone {
+            if let Some(known) = self.known.remove(&name) {
+                is_new |= !known.made.entries.is_empty();
+                changed.push((known.group, name));
+            }
+        }
+        for (key, stored) in &listed {
+            if self.known.get(&*key.1).is_none_or(|known| known.revision != stored.revision) {
+                is_new |= self.learn(&key.1, stored);
+                changed.push((self.known[&*key.1].group.clone(), key.1.to_string()));
+            }
+        }
+        (changed, is_new)
     }
 
-    /// The names of all definitions, the eldest first.
-    fn names(&self) -> Vec<String> {
-        let mut found: Vec<(String, String)> = Vec::new();
-        for (key, stored) in self.list() {
-            let definition = stored.value();
-            found.push((meta::text(&definition, "creationTimestamp").to_owned(), key.1.to_string()));
-        }
-        found.sort();
-        found.into_iter().map(|(_, name)| name).collect()
+    /// Reads a definition; says whether other resources come of it.
+    fn learn(&mut self, name: &str, stored: &Stored) -> bool {
+        let definition = stored.value();
+        let source = Source::of(&definition);
+        let before = self.known.remove(name);
+        let had_some = before.as_ref().is_some_and(|known| !known.made.entries.is_empty());
+        let kept = before.filter(|known| known.source == source);
+        let is_kept = kept.is_some();
+        let made = kept.map_or_else(|| self.make(&definition), |known| known.made);
+        let is_new = !is_kept && (had_some || !made.entries.is_empty());
+        let known = Known {
+            revision: stored.revision,
+            since: meta::text(&definition, "creationTimestamp").to_owned(),
+            group: text(&definition, "/spec/group").to_owned(),
+            names: Names::of(&definition),
+            has_all_names: names::is_true(&definition, "NamesAccepted"),
+            is_ending: source.is_ending,
+            source,
+            made,
+        };
+        self.known.insert(name.to_owned(), known);
+        is_new
+    }
+
+    /// The definitions whose names are to be looked at: those that changed, and those of their groups that lack
+    /// names; the eldest first.
+    fn to_accept(&self, changed: &[(String, String)]) -> Vec<String> {
+        let groups: HashSet<&str> = changed.iter().map(|(group, _)| group.as_str()).collect();
+        let names: HashSet<&str> = changed.iter().map(|(_, name)| name.as_str()).collect();
+        let is_due = |name: &str, known: &Known| {
+            names.contains(name) || !known.has_all_names && groups.contains(known.group.as_str())
+        };
+        let due = self.known.iter().filter(|(name, known)| is_due(name, known));
+        let mut due: Vec<(&str, &str)> = due.map(|(name, known)| (&*known.since, &**name)).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, name)| name.to_owned()).collect()
     }
 
     fn get(&self, name: &str) -> Option<(Value, Arc<Stored>)> {
@@ -122,76 +218,53 @@ impl Definitions {
         Some((stored.value(), stored))
     }
 
-    /// Accepts the names of a definition, or says why not.
-    async fn accept(&self, name: &str) -> Result<(), Status> {
-        let Some((definition, _)) = self.get(name) else { return Ok(()) };
-        let taken = self.taken(&definition);
+    /// Accepts the names of a definition, or says why not. Gives whether other resources come of it.
+    async fn accept(&mut self, name: &str) -> Result<bool, Status> {
+        let Some((definition, _)) = self.get(name) else { return Ok(false) };
+        let group = text(&definition, "/spec/group");
+        let registry = self.state.catalog.registry();
+        let built_in: Vec<Names> = registry
+            .resources()
+            .filter(|resource| resource.group == group && resource.custom.is_none())
+            .map(|kind| Names::new([&kind.plural, &kind.singular], [&kind.kind, &kind.list_kind]))
+            .collect();
+        let others = self.known.iter().filter(|(other, known)| *other != name && known.group == group);
+        let taken = Taken(others.map(|(_, known)| &known.names).chain(&built_in).collect());
         let now = time::format(self.state.now());
-        let status = status_of(&definition, &taken, &now);
+        let status = names::status_of(&definition, &taken, &now);
         if definition.get("status") == Some(&status) {
-            return Ok(());
+            return Ok(false);
         }
-        self.change(name, &mut |old| {
+        let mut with_status = |old: &Value| {
             let mut new = old.clone();
-            new["status"] = status_of(old, &taken, &now);
+            new["status"] = names::status_of(old, &taken, &now);
             Ok(new)
-        })
-        .await
+        };
+        match self.change(name, &mut with_status).await? {
+            Changed::Stored(stored) => Ok(self.learn(name, &stored)),
+            Changed::Shown(_) => Ok(false),
+        }
     }
 
     async fn change(
         &self,
         name: &str,
         change: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
-    ) -> Result<(), Status> {
+    ) -> Result<Changed, Status> {
         let writer = Some(Writer { manager: SERVER, subresource: "status" });
         let how = Change { writer, ..Change::of(&self.resource, self.table, "", name) };
-        change::apply(&self.state, &how, change, &mut Vec::new()).await.map(|_| ())
-    }
-
-    /// The names that others have in the group of a definition.
-    fn taken(&self, definition: &Value) -> Taken {
-        let (name, group) = (meta::text(definition, "name"), text(definition, "/spec/group"));
-        let mut taken = Taken::default();
-        let registry = self.state.catalog.registry();
-        for resource in registry.resources().filter(|r| r.group == group && r.custom.is_none()) {
-            taken.resources.extend([resource.plural.to_string(), resource.singular.to_string()]);
-            taken.kinds.extend([resource.kind.to_string(), resource.list_kind.to_string()]);
-        }
-        for (key, stored) in self.list() {
-            let other = stored.value();
-            if *key.1 == *name || text(&other, "/spec/group") != group {
-                continue;
-            }
-            let names = other.pointer("/status/acceptedNames").cloned().unwrap_or_default();
-            taken.add(&names);
-        }
-        taken
+        change::apply(&self.state, &how, change, &mut Vec::new()).await
     }
 
     /// Serves what the established definitions define.
-    fn serve(&mut self) {
-        let mut made = HashMap::new();
-        for (key, stored) in self.list() {
-            let known = self.made.remove(&*key.1).filter(|(revision, _)| *revision == stored.revision);
-            let now = known.unwrap_or_else(|| (stored.revision, self.make(&stored.value())));
-            made.insert(key.1.to_string(), now);
-        }
-        self.made = made;
-        let mut entries: Vec<Entry> = self.made.values().flat_map(|(_, made)| made.entries.clone()).collect();
-        entries.sort_by(|a, b| a.resource.plural.cmp(&b.resource.plural));
-        let registry = self.state.catalog.registry();
-        let served: Vec<&Arc<Resource>> = registry.resources().filter(|r| r.custom.is_some()).collect();
-        let is_same = served.len() == entries.len()
-            && entries.iter().all(|entry| served.iter().any(|one| Arc::ptr_eq(one, &entry.resource)));
-        if !is_same {
-            self.state.catalog.serve(entries);
-        }
+    fn serve(&self) {
+        let entries = self.known.values().flat_map(|known| known.made.entries.iter().cloned());
+        self.state.catalog.serve(entries.collect());
     }
 
     /// What a definition makes; nothing before it is established.
     fn make(&self, definition: &Value) -> Made {
-        if !is_true(definition, "Established") {
+        if !names::is_true(definition, "Established") {
             return Made::default();
         }
         let name = meta::text(definition, "name");
@@ -223,11 +296,9 @@ impl Definitions {
         if !meta::has(&definition, "deletionTimestamp") || !meta::finalizers(&definition).contains(&CLEANUP) {
             return Ok(false);
         }
-        if let Some((_, made)) = self.made.get(name)
-            && let Some(table) = made.table
-        {
-            let entries = made.entries.clone();
-            self.delete_objects(&entries, table).await?;
+        let made = self.known.get(name).map(|known| known.made.clone()).unwrap_or_default();
+        if let Some(table) = made.table {
+            self.delete_objects(&made.entries, table).await?;
             if self.state.store.count(table) > 0 {
                 return Ok(true);
             }
@@ -235,7 +306,9 @@ impl Definitions {
             if !self.state.store.retire_table(table).await {
                 return Ok(true);
             }
-            self.made.remove(name);
+            if let Some(known) = self.known.get_mut(name) {
+                known.made = Made::default();
+            }
         }
         self.change(name, &mut |old| {
             let mut new = old.clone();
@@ -274,127 +347,4 @@ const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn conditions(definition: &Value) -> Vec<Value> {
-    definition.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default()
-}
-
-fn is_true(definition: &Value, kind: &str) -> bool {
-    conditions(definition).iter().any(|one| one["type"] == kind && one["status"] == "True")
-}
-
-/// Names that are in use.
-#[derive(Debug, Default)]
-struct Taken {
-    /// Plural, singular and short names.
-    resources: Vec<String>,
-    kinds: Vec<String>,
-}
-
-impl Taken {
-    fn add(&mut self, names: &Value) {
-        let short = names.get("shortNames").and_then(Value::as_array).into_iter().flatten();
-        let named = |field: &str| names.get(field).into_iter();
-        let resources = named("plural").chain(named("singular")).chain(short);
-        self.resources.extend(resources.filter_map(Value::as_str).map(str::to_owned));
-        let kinds = named("kind").chain(named("listKind"));
-        self.kinds.extend(kinds.filter_map(Value::as_str).map(str::to_owned));
-    }
-}
-
-/// The names of a definition that can be accepted, and the first conflict: its reason and its name.
-fn accepted(definition: &Value, taken: &Taken) -> (Value, Option<(&'static str, String)>) {
-    let wanted = definition.pointer("/spec/names").cloned().unwrap_or_default();
-    let mut names = definition.pointer("/status/acceptedNames").cloned().unwrap_or_default();
-    let mut conflict = None;
-    // The last conflict is the one that is told.
-    let mut refuse = |reason: &'static str, name: &str| conflict = Some((reason, name.to_owned()));
-    for (field, reason) in [
-        ("plural", "PluralConflict"),
-        ("singular", "SingularConflict"),
-        ("kind", "KindConflict"),
-        ("listKind", "ListKindConflict"),
-    ] {
-        let name = wanted.get(field).and_then(Value::as_str).unwrap_or_default();
-        let used = if field.to_lowercase().ends_with("kind") { &taken.kinds } else { &taken.resources };
-        if used.iter().any(|one| one == name) {
-            refuse(reason, name);
-        } else {
-            names[field] = name.into();
-        }
-    }
-    let short = wanted.get("shortNames").and_then(Value::as_array).cloned().unwrap_or_default();
-    let used = |name: &Value| taken.resources.iter().any(|one| name == one.as_str());
-    match short.iter().find(|name| used(name)) {
-        Some(name) => refuse("ShortNamesConflict", name.as_str().unwrap_or_default()),
-        None => set_list(&mut names, "shortNames", short),
-    }
-    let categories = wanted.get("categories").and_then(Value::as_array).cloned().unwrap_or_default();
-    set_list(&mut names, "categories", categories);
-    (names, conflict)
-}
-
-fn set_list(names: &mut Value, field: &str, list: Vec<Value>) {
-    let Value::Object(names) = names else { return };
-    if list.is_empty() {
-        names.shift_remove(field);
-    } else {
-        names.insert(field.into(), list.into());
-    }
-}
-
-/// The status that a definition should have, its fields in the API's order.
-fn status_of(definition: &Value, taken: &Taken, now: &str) -> Value {
-    let (mut names, conflict) = accepted(definition, taken);
-    order_names(&mut names);
-    let mut conditions = conditions(definition);
-    let is_established = is_true(definition, "Established");
-    match &conflict {
-        None => {
-            set(&mut conditions, now, ["NamesAccepted", "True", "NoConflicts", "no conflicts found"]);
-            if !is_established {
-                let message = "the initial names have been accepted";
-                set(&mut conditions, now, ["Established", "True", "InitialNamesAccepted", message]);
-            }
-        }
-        Some((reason, name)) => {
-            let message = format!("{} is already in use", go_quote(name));
-            set(&mut conditions, now, ["NamesAccepted", "False", reason, &message]);
-            if !is_established {
-                let message = "not all names are accepted";
-                set(&mut conditions, now, ["Established", "False", "NotAccepted", message]);
-            }
-        }
-    }
-    if meta::has(definition, "deletionTimestamp") {
-        let message = "CustomResource deletion is in progress";
-        set(&mut conditions, now, ["Terminating", "True", "InstanceDeletionInProgress", message]);
-    }
-    let mut status = definition.get("status").and_then(Value::as_object).cloned().unwrap_or_default();
-    status.insert("conditions".into(), conditions.into());
-    status.insert("acceptedNames".into(), names);
-    Value::Object(status)
-}
-
-fn order_names(names: &mut Value) {
-    let order = ["plural", "singular", "shortNames", "kind", "listKind", "categories"];
-    let Value::Object(fields) = names else { return };
-    let sorted: Object =
-        order.iter().filter_map(|name| Some(((*name).to_owned(), fields.get(*name)?.clone()))).collect();
-    *fields = sorted;
-}
-
-fn set(conditions: &mut Vec<Value>, now: &str, [kind, status, reason, message]: [&str; 4]) {
-    let new = json!({
-        "type": kind, "status": status, "lastTransitionTime": now, "reason": reason, "message": message,
-    });
-    match conditions.iter_mut().find(|one| one["type"] == kind) {
-        None => conditions.push(new),
-        Some(old) => {
-            let since = if old["status"] == status { old["lastTransitionTime"].clone() } else { now.into() };
-            *old = new;
-            old["lastTransitionTime"] = since;
-        }
-    }
 }
