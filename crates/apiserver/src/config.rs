@@ -19,6 +19,15 @@ pub enum Storage {
     Directory(PathBuf),
 }
 
+/// Which parts of a control plane run in the process of the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Components {
+    /// Something binds pods to nodes.
+    pub scheduler: bool,
+    /// The loops of a controller manager.
+    pub controller_manager: bool,
+}
+
 /// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -56,6 +65,8 @@ pub struct Config {
     pub kubelet_streams: usize,
     /// Who knows what nodes and pods use; without, `metrics.k8s.io` is not served.
     pub usage: Option<Arc<dyn UsageSource>>,
+    /// The parts of a control plane that run beside the server, for `componentstatuses`.
+    pub components: Components,
     /// Who knows the figures of what runs beside the server.
     pub figures: Option<Arc<dyn MoreFigures>>,
     /// Where every request is taken down, one line of JSON each; `None` takes nothing down.
@@ -88,6 +99,7 @@ impl Default for Config {
             kubelet_connector: KubeletConnector::default(),
             kubelet_streams: 1_000,
             usage: None,
+            components: Components::default(),
             figures: None,
             audit_log: None,
             clock: WallClock::default(),

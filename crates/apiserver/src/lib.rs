@@ -80,7 +80,7 @@ mod usage;
 mod view;
 
 pub use certificates::read_certificate_request;
-pub use config::{Config, Storage};
+pub use config::{Components, Config, Storage};
 pub use http::attributes::{Attributes, Resource as AskedResource};
 pub use http::body::{Body, BodyError, json as answer_json, refusal};
 pub use http::read_head;

@@ -29,6 +29,9 @@ const HEAVY_BYTES: usize = 32 << 10;
 /// The same of JSON patches: a short one can ask for many copies.
 const HEAVY_JSON_PATCH_BYTES: usize = 512;
 
+/// What `/livez`, `/readyz` and `/healthz` look at: who answers is there, and so is the store that it holds.
+const CHECKS: [&str; 2] = ["ping", "etcd"];
+
 /// Passes requests on.
 #[derive(Debug)]
 pub struct Router {
@@ -53,7 +56,7 @@ impl Router {
         let segments = target::segments(request.uri().path());
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
         match parts.as_slice() {
-            ["livez" | "readyz" | "healthz", ..] => Ok(body::text(200, "ok")),
+            [path @ ("livez" | "readyz" | "healthz"), ..] => Ok(health(path, request.uri().query())),
             ["metrics"] => Ok(body::respond(200, TEXT_FORMAT, self.metrics().await)),
             ["api", version, _, ..] => {
                 let at = GroupVersion { group: "", version };
@@ -237,4 +240,13 @@ impl Head {
         let is_json_patch = self.content_type == "application/json-patch+json";
         all >= HEAVY_BYTES || (is_json_patch && body_bytes >= HEAVY_JSON_PATCH_BYTES)
     }
+}
+
+/// The answer about the server's health at `endpoint`: with `verbose` in the query, one line for each check.
+fn health(endpoint: &str, query: Option<&str>) -> Response<Body> {
+    if !Query::parse(query).truth("verbose") {
+        return body::text(200, "ok");
+    }
+    let checks: String = CHECKS.iter().map(|check| format!("[+]{check} ok\n")).collect();
+    body::text(200, format!("{checks}{endpoint} check passed\n"))
 }

@@ -9,7 +9,7 @@
 
 mod support;
 
-use everynode_apiserver::{Config, Error, Server, Storage};
+use everynode_apiserver::{Components, Config, Error, Server, Storage};
 use everynode_model::Value;
 use serde_json::json;
 use support::{Answer, start};
@@ -179,26 +179,15 @@ async fn objects_of_the_cluster_have_no_namespace_whatever_they_name() {
 }
 
 #[tokio::test]
-async fn services_get_addresses_of_their_own_and_keep_them() {
-    let (server, client) = start(Config::default()).await;
-    let services = "/api/v1/namespaces/default/services";
-    let make = async |name: &str, spec: &str| {
-        let answer =
-            client.post(services, &format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{spec}}}"#)).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.json()["spec"].clone()
-    };
-    let a = make("a", r#"{"ports":[{"port":80}]}"#).await;
-    let b = make("b", r#"{"ports":[{"port":80}],"type":"NodePort"}"#).await;
-    let none = make("none", r#"{"ports":[{"port":80}],"clusterIP":"None"}"#).await;
-    assert!(a["clusterIP"].as_str().unwrap().starts_with("10.96."), "{a}");
-    assert_ne!(a["clusterIP"], b["clusterIP"]);
-    assert_eq!(none["clusterIP"], "None");
-    assert!(b["ports"][0]["nodePort"].as_u64().unwrap() >= 30_000, "{b}");
-    let replaced = r#"{"metadata":{"name":"b"},"spec":{"ports":[{"port":80}],"type":"NodePort"}}"#;
-    let replaced = client.put(&format!("{services}/b"), replaced).await.json();
-    assert_eq!(replaced["spec"]["clusterIP"], b["clusterIP"]);
-    assert_eq!(replaced["spec"]["ports"][0]["nodePort"], b["ports"][0]["nodePort"]);
+async fn health_is_told_check_by_check_and_components_as_they_run() {
+    let components = Components { scheduler: true, controller_manager: false };
+    let (server, client) = start(Config { components, ..Config::default() }).await;
+    assert_eq!(client.get("/readyz").await.text(), "ok");
+    assert_eq!(client.get("/readyz?verbose").await.text(), "[+]ping ok\n[+]etcd ok\nreadyz check passed\n");
+    for (name, healthy) in [("scheduler", "True"), ("controller-manager", "False"), ("etcd-0", "True")] {
+        let status = client.get(&format!("/api/v1/componentstatuses/{name}")).await.json();
+        assert_eq!(status["conditions"][0]["status"], healthy, "{name}");
+    }
     server.shutdown().await;
 }
 

@@ -7,7 +7,7 @@ use super::print;
 use super::row::{ROW, Row, status};
 use crate::defaults;
 use crate::rules::{Column, Rules, strategy};
-use crate::validate::{Errors, Path, Report, meta, workload};
+use crate::validate::{Errors, Path, Report, meta, schedule, workload};
 
 pub(super) const RESOURCES: &[Row] = &[
     Row {
@@ -125,6 +125,9 @@ fn select_by_uid(job: &mut Value) {
     }
 }
 
+/// Characters; a job adds eleven of its own.
+const LONGEST_CRON_JOB_NAME: usize = 52;
+
 #[derive(Debug)]
 struct CronJob;
 
@@ -146,18 +149,15 @@ impl Rules for CronJob {
     }
 
     fn validate_create(&self, object: &Value, errors: &mut Errors) {
-        let path = Path::root("spec");
-        if object.text("spec.schedule").is_empty() {
-            errors.required(path.child("schedule"), "");
+        cron_job(object, errors);
+        let name = object.text("metadata.name");
+        if name.len() > LONGEST_CRON_JOB_NAME {
+            errors.invalid("metadata.name", name, "must be no more than 52 characters");
         }
-        let policies = &["Allow", "Forbid", "Replace"];
-        errors.one_of(&path.child("concurrencyPolicy"), object.text("spec.concurrencyPolicy"), policies);
-        let job = object.at("spec.jobTemplate.spec").unwrap_or(&Value::Null);
-        workload::job(job, &path.child("jobTemplate.spec"), errors);
-        let limits = ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"];
-        for field in limits {
-            errors.not_negative(&path.child(field), object.number(&format!("spec.{field}")));
-        }
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, errors: &mut Errors) {
+        cron_job(new, errors);
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -166,5 +166,22 @@ impl Rules for CronJob {
 
     fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
         print::workload::cron_job(object, now)
+    }
+}
+
+fn cron_job(object: &Value, errors: &mut Errors) {
+    let path = Path::root("spec");
+    schedule::schedule(object.text("spec.schedule"), &path.child("schedule"), errors);
+    if let Some(zone) = object.at("spec.timeZone").and_then(Value::as_str) {
+        schedule::time_zone(zone, &path.child("timeZone"), errors);
+    }
+    errors
+        .not_negative(&path.child("startingDeadlineSeconds"), object.number("spec.startingDeadlineSeconds"));
+    let policies = &["Allow", "Forbid", "Replace"];
+    errors.one_of(&path.child("concurrencyPolicy"), object.text("spec.concurrencyPolicy"), policies);
+    let job = object.at("spec.jobTemplate.spec").unwrap_or(&Value::Null);
+    workload::job(job, &path.child("jobTemplate.spec"), errors);
+    for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+        errors.not_negative(&path.child(field), object.number(&format!("spec.{field}")));
     }
 }

@@ -10,7 +10,7 @@ use super::print;
 use super::row::{PROXY, ROW, Row, status};
 use crate::resource::Subresource;
 use crate::rules::{Column, Rules, strategy};
-use crate::validate::{Errors, Path, Report, internal, probe, selector};
+use crate::validate::{Errors, Path, Report, internal, pod_spec, probe, selector};
 use everynode_model::names::{self, NameRule};
 
 pub(super) const RESOURCES: &[Row] = &[
@@ -148,12 +148,16 @@ impl Rules for Service {
         let spec = object.get("spec").unwrap_or(&Value::Null);
         let kind = spec.text("type");
         let (ports, list) = (spec.items("ports"), path.child("ports"));
-        let headless = spec.text("clusterIP") == "None";
+        let headless = spec.text("clusterIP") == HEADLESS;
         if ports.is_empty() && !headless && kind != "ExternalName" {
             errors.required(list, "");
         }
         for (index, port) in ports.iter().enumerate() {
-            service_port(port, ports.len() > 1, headless, &list.index(index), errors);
+            let item = list.index(index);
+            service_port(port, ports.len() > 1, headless, &item, errors);
+            if kind == "ClusterIP" && port.number("nodePort") != 0 {
+                errors.forbidden(item.child("nodePort"), "may not be used when `type` is 'ClusterIP'");
+            }
         }
         unique_ports(ports, &list, errors);
         selector::labels(spec.at("selector"), &path.child("selector"), errors);
@@ -164,6 +168,20 @@ impl Rules for Service {
         if kind == "ExternalName" && spec.text("externalName").is_empty() {
             errors.required(path.child("externalName"), "");
         }
+        address(spec, &path, errors);
+        traffic_policy(spec, &path, errors);
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, errors: &mut Errors) {
+        self.validate_create(new, errors);
+        let had_address = |service: &Value| {
+            service.text("spec.type") != "ExternalName" && !service.text("spec.clusterIP").is_empty()
+        };
+        let changed = new.text("spec.clusterIP") != old.text("spec.clusterIP");
+        if had_address(new) && had_address(old) && changed {
+            let shown = new.at("spec.clusterIPs").cloned().unwrap_or_default();
+            errors.invalid("spec.clusterIPs[0]", shown, "may not change once set");
+        }
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -172,6 +190,46 @@ impl Rules for Service {
 
     fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
         print::network::service(object, now)
+    }
+}
+
+/// The address of a service that has none.
+const HEADLESS: &str = "None";
+
+fn address(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let (kind, address) = (spec.text("type"), spec.text("clusterIP"));
+    let path = path.child("clusterIPs");
+    if address.is_empty() {
+        return;
+    }
+    if kind == "ExternalName" {
+        errors.forbidden(path, "may not be set for ExternalName services");
+        return;
+    }
+    let first = path.index(0);
+    if address == HEADLESS {
+        if kind != "ClusterIP" {
+            errors.invalid(first, address, &format!("may not be set to 'None' for {kind} services"));
+        }
+    } else {
+        pod_spec::ip(address, &first, errors);
+    }
+}
+
+/// Where traffic from outside goes can be said of services that get some.
+fn traffic_policy(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let policy = spec.text("externalTrafficPolicy");
+    if policy.is_empty() {
+        return;
+    }
+    let path = path.child("externalTrafficPolicy");
+    let kind = spec.text("type");
+    let from_outside = matches!(kind, "NodePort" | "LoadBalancer")
+        || kind == "ClusterIP" && !spec.items("externalIPs").is_empty();
+    if !from_outside {
+        errors.invalid(path, policy, "may only be set for externally-accessible services");
+    } else {
+        errors.one_of(&path, policy, &["Cluster", "Local"]);
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod probe;
 mod report;
 pub(crate) mod resource_list;
 pub(crate) mod rolling;
+pub(crate) mod schedule;
 pub(crate) mod scheduling;
 pub(crate) mod security;
 pub(crate) mod selector;

@@ -1,6 +1,7 @@
-//! What the oldest kind of all tells: how the parts of the control plane are. Only the store is known here.
+//! What the oldest kind of all tells: how the parts of the control plane are.
 
 use everynode_apimachinery::status::Status;
+use everynode_model::Value;
 use http::Response;
 use serde_json::json;
 
@@ -9,33 +10,39 @@ use crate::http::body::Body;
 use crate::http::verb::Verb;
 use crate::view;
 
-/// The name under which the store is looked for.
-const STORE: &str = "etcd-0";
-
-/// Answers with the state of the store, which answers whoever gets this far.
+/// Answers with the state of the store, which answers whoever gets this far, and of the parts beside the server.
 pub fn answer(call: &Call<'_>, verb: Verb) -> Result<Response<Body>, Status> {
-    let state = |typed: bool| {
-        let mut object = json!({
-            "metadata": { "name": STORE },
-            "conditions": [{ "type": "Healthy", "status": "True", "message": "ok" }],
-        });
-        if typed {
-            object = json!({
-                "kind": "ComponentStatus",
-                "apiVersion": "v1",
-                "metadata": object["metadata"],
-                "conditions": object["conditions"],
-            });
-        }
-        object
-    };
+    let components = call.state.config.components;
+    let parts = [
+        ("scheduler", components.scheduler),
+        ("controller-manager", components.controller_manager),
+        ("etcd-0", true),
+    ];
     match verb {
-        Verb::Get if call.name == STORE => Ok(call.answer_value(200, state(true))),
-        // The one kind that is refused by its singular name.
-        Verb::Get => Err(Status::not_found("", &call.resource.singular, &call.name)),
+        Verb::Get => match parts.iter().find(|(name, _)| *name == call.name) {
+            Some((name, healthy)) => {
+                let mut whole = json!({ "kind": "ComponentStatus", "apiVersion": "v1" });
+                if let (Value::Object(whole), Value::Object(part)) = (&mut whole, component(name, *healthy)) {
+                    whole.extend(part);
+                }
+                Ok(call.answer_value(200, whole))
+            }
+            // The one kind that is refused by its singular name.
+            None => Err(Status::not_found("", &call.resource.singular, &call.name)),
+        },
         Verb::List => {
-            Ok(call.answer(200, view::unstored_list(&call.resource, vec![state(false)], call.shape())))
+            let items = parts.iter().map(|(name, healthy)| component(name, *healthy)).collect();
+            Ok(call.answer(200, view::unstored_list(&call.resource, items, call.shape())))
         }
         _ => Err(Status::method_not_allowed()),
     }
+}
+
+fn component(name: &str, healthy: bool) -> Value {
+    let (status, message) =
+        if healthy { ("True", "ok") } else { ("False", "it does not run in the process of this server") };
+    json!({
+        "metadata": { "name": name },
+        "conditions": [{ "type": "Healthy", "status": status, "message": message }],
+    })
 }

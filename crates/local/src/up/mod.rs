@@ -368,6 +368,10 @@ fn server_config(config: &UpConfig, real: Option<&RealFleet>, usage: Arc<FleetUs
         audit_log: config.audit_log.clone(),
         kubelet_connector: real.map(RealFleet::connector).unwrap_or_default(),
         service_account_admission: config.parts.surroundings,
+        components: apiserver::Components {
+            scheduler: config.parts.scheduler,
+            controller_manager: config.parts.controllers,
+        },
         usage: config.parts.surroundings.then_some(usage as Arc<dyn apiserver::UsageSource>),
         ..apiserver::Config::default()
     }
