@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use everynode_cel::Patterns;
 use everynode_model::Value;
 use everynode_model::access::Read;
 
-use crate::custom::{Custom, Patterns};
+use crate::custom::Custom;
 use crate::resource::{ALL_VERBS, Resource, RulesRef, StoredAs, Subresource};
 use everynode_model::names::NameRule;
 

@@ -5,37 +5,52 @@
 pub enum Failure {
     /// It makes no sense with these values.
     Error(String),
-    /// It took more steps than it may.
+    /// A function takes no values of these types.
+    Overload,
+    /// It costs more than one expression may.
+    Cost,
+    /// It costs more than is left for all.
     Budget,
 }
 
-/// What one evaluation may use.
-#[derive(Debug)]
+impl Failure {
+    /// Whether nothing more may be worked out.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Failure::Cost | Failure::Budget)
+    }
+}
+
+/// What one or more evaluations may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    /// Steps that are left: about one for each part of an expression that is worked out.
-    pub steps: u64,
+    /// What is left, in the units in which Kubernetes counts: about one for each part of an expression that is worked
+    /// out.
+    pub cost: u64,
+    /// What is left of real work. Costs say little about some work, such as the comparison of lists of lists, which
+    /// takes a step for each value.
+    pub work: u64,
 }
 
 impl Budget {
-    /// Takes steps; false when there are none left.
-    pub fn spend(&mut self, steps: u64) -> bool {
-        match self.steps.checked_sub(steps) {
-            Some(left) => {
-                self.steps = left;
-                true
-            }
-            None => {
-                self.steps = 0;
-                false
-            }
-        }
-    }
-
-    /// Takes steps.
+    /// Takes costs.
     ///
     /// # Errors
     /// There are not so many left.
-    pub fn take(&mut self, steps: u64) -> Result<(), Failure> {
-        if self.spend(steps) { Ok(()) } else { Err(Failure::Budget) }
+    pub fn cost(&mut self, cost: u64) -> Result<(), Failure> {
+        take(&mut self.cost, cost)
     }
+
+    /// Takes steps of work.
+    ///
+    /// # Errors
+    /// There are not so many left.
+    pub fn steps(&mut self, steps: u64) -> Result<(), Failure> {
+        take(&mut self.work, steps)
+    }
+}
+
+fn take(left: &mut u64, wanted: u64) -> Result<(), Failure> {
+    let (rest, is_too_much) = left.overflowing_sub(wanted);
+    *left = if is_too_much { 0 } else { rest };
+    if is_too_much { Err(Failure::Cost) } else { Ok(()) }
 }

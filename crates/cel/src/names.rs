@@ -2,70 +2,103 @@
 
 use std::borrow::Cow;
 
-use crate::parse::Expr;
+use crate::ast::{ACCUMULATOR, Expr, Id, Literal, Node};
+use crate::declare;
 
-/// Names of types; a value of such a type calls its own the same.
-const TYPES: &[&str] = &["int", "double", "string", "bool", "list", "map", "null_type"];
+/// Words that a field may be called and a name of the language not.
+const RESERVED: &[&str] = &[
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
 
-/// The type of that name.
-pub fn type_of_name(name: &str) -> Option<&'static str> {
-    TYPES.iter().find(|known| **known == name).copied()
-}
+/// What stands behind two underscores for what no name can have.
+const WRITTEN_OUT: &[(&str, &str)] =
+    &[("underscores__", "__"), ("dot__", "."), ("dash__", "-"), ("slash__", "/")];
 
 /// A field name as the schema has it: what no name of the language can be is written out.
 pub fn unescape(name: &str) -> Cow<'_, str> {
     if !name.contains("__") {
         return name.into();
     }
-    let plain = name.replace("__dot__", ".").replace("__dash__", "-").replace("__slash__", "/");
-    let reserved = plain.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
-    reserved.unwrap_or(&plain).replace("__underscores__", "__").into()
+    let inner = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
+    if let Some(inner) = inner.filter(|inner| RESERVED.contains(inner)) {
+        return inner.into();
+    }
+    let (mut plain, mut rest) = (String::new(), name);
+    while let Some((before, behind)) = rest.split_once("__") {
+        plain.push_str(before);
+        let known = WRITTEN_OUT.iter().find_map(|(word, sign)| Some((behind.strip_prefix(word)?, sign)));
+        let Some((behind, sign)) = known else {
+            // It stands for no name.
+            return name.into();
+        };
+        plain.push_str(sign);
+        rest = behind;
+    }
+    plain.push_str(rest);
+    plain.into()
 }
 
-/// Names of types that are there without being worked out here.
-const OTHER_TYPES: &[&str] = &["bytes", "duration", "dyn", "google", "optional", "timestamp", "type", "uint"];
+/// Names that are there without being types.
+const OTHER_NAMES: &[&str] = &["google", "optional", ACCUMULATOR];
 
 /// The type of an expression that is a plain value, where it is not true or false.
 pub fn literal_type(expr: &Expr) -> Option<&'static str> {
-    match expr {
-        Expr::Null => Some("null_type"),
-        Expr::Int(_) => Some("int"),
-        Expr::Double(_) => Some("double"),
-        Expr::Text(_) => Some("string"),
+    match &expr.node {
+        Node::Literal(literal) => match literal {
+            Literal::Null => Some("null_type"),
+            Literal::Bool(_) => None,
+            Literal::Int(_) => Some("int"),
+            Literal::Uint(_) => Some("uint"),
+            Literal::Double(_) => Some("double"),
+            Literal::Text(_) => Some("string"),
+            Literal::Bytes(_) => Some("bytes"),
+        },
         _ => None,
     }
 }
 
-/// The first name in an expression that is none of the known ones.
-pub fn free<'a>(expr: &'a Expr, known: &mut Vec<&'a str>) -> Option<&'a str> {
-    match expr {
-        Expr::Null | Expr::Bool(_) | Expr::Int(_) | Expr::Double(_) | Expr::Text(_) => None,
-        Expr::Name(name) => {
-            let is_type = type_of_name(name).is_some() || OTHER_TYPES.contains(&name.as_str());
-            let is_known = is_type || known.contains(&name.as_str());
-            (!is_known).then_some(name)
+/// The first name in an expression that is none of the known ones, with the part that it is.
+pub fn free<'a>(expr: &'a Expr, known: &mut Vec<&'a str>) -> Option<(Id, &'a str)> {
+    match &expr.node {
+        Node::Ident(name) => {
+            let is_known = declare::type_named(name).is_some()
+                || OTHER_NAMES.contains(&name.as_str())
+                || known.contains(&name.as_str());
+            (!is_known).then_some((expr.id, name))
         }
-        Expr::Map(entries) => {
-            entries.iter().find_map(|(key, value)| free(key, known).or_else(|| free(value, known)))
-        }
-        Expr::List(all) | Expr::Call(_, all) => all.iter().find_map(|one| free(one, known)),
-        Expr::Method(target, _, all) => {
-            free(target, known).or_else(|| all.iter().find_map(|one| free(one, known)))
-        }
-        Expr::Field(one, _) | Expr::Has(one, _) | Expr::Not(one) | Expr::Minus(one) => free(one, known),
-        Expr::Index(a, b) | Expr::And(a, b) | Expr::Or(a, b) | Expr::Binary(_, a, b) => {
-            free(a, known).or_else(|| free(b, known))
-        }
-        Expr::If(a, b, c) => [a, b, c].into_iter().find_map(|one| free(one, known)),
-        Expr::Loop { range, variable, filter, body, .. } => {
-            let in_range = free(range, known);
-            in_range.or_else(|| {
-                known.push(variable);
-                let found = filter.iter().chain([body]).find_map(|one| free(one, known));
-                known.pop();
+        Node::Fold(fold) => {
+            let outside = free(&fold.range, known).or_else(|| free(&fold.initial, known));
+            outside.or_else(|| {
+                let length = known.len();
+                known.extend([fold.variable.as_str(), fold.accumulator.as_str()]);
+                known.extend(fold.second.as_deref());
+                let inside = [&fold.condition, &fold.step, &fold.result];
+                let found = inside.into_iter().find_map(|one| free(one, known));
+                known.truncate(length);
                 found
             })
         }
+        _ => expr.children().into_iter().find_map(|one| free(one, known)),
     }
 }
 
@@ -91,9 +124,5 @@ mod tests {
         let unknown =
             "compilation failed: ERROR: <input>:1:22: undeclared reference to 'd' (in container '')";
         check("object.a.all(c, c == d)", Some(unknown));
-        check(
-            "object.a == ",
-            Some("compilation failed: ERROR: <input>:1:13: Syntax error: unexpected '<EOF>'"),
-        );
     }
 }

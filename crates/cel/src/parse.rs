@@ -1,191 +1,150 @@
-//! Expressions as trees.
+//! Reading expressions.
+
+use crate::ast::{Entry, Expr, Id, Literal, Node};
+use crate::lex::{self, Mistake, Token};
+use crate::macros;
 
 /// Nesting of an expression.
 const MAX_DEPTH: usize = 48;
 
 /// Operators, fields and indices of an expression: a chain of them is as deep a tree as it is long.
-const MAX_LINKS: usize = 400;
+const MAX_LINKS: usize = 1_000;
+
+/// How long one chain of operators, fields and indices may be: it is a tree as deep.
+const MAX_CHAIN: usize = 100;
+
+/// Parts of an expression that macros write once more.
+const MAX_REPEATED: usize = 10_000;
 
 /// Bytes of one expression.
-pub const MAX_BYTES: usize = 16 << 10;
+const MAX_BYTES: usize = 16 << 10;
 
-/// One expression.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Expr {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Text(String),
-    List(Vec<Expr>),
-    Map(Vec<(Expr, Expr)>),
-    Name(String),
-    Field(Box<Expr>, String),
-    /// `has(a.b)`
-    Has(Box<Expr>, String),
-    Index(Box<Expr>, Box<Expr>),
-    Call(String, Vec<Expr>),
-    Method(Box<Expr>, String, Vec<Expr>),
-    /// `all`, `exists`, `exists_one`, `filter` and `map` over a list or the keys of a map.
-    Loop {
-        kind: String,
-        range: Box<Expr>,
-        variable: String,
-        filter: Option<Box<Expr>>,
-        body: Box<Expr>,
-    },
-    Not(Box<Expr>),
-    Minus(Box<Expr>),
-    And(Box<Expr>, Box<Expr>),
-    Or(Box<Expr>, Box<Expr>),
-    If(Box<Expr>, Box<Expr>, Box<Expr>),
-    Binary(&'static str, Box<Expr>, Box<Expr>),
-}
-
-/// Loops over lists and maps.
-const LOOPS: &[&str] = &["all", "exists", "exists_one", "filter", "map"];
-
-/// Operators by their strength, the weakest first.
-const OPERATORS: &[&[&str]] = &[&["==", "!=", "<=", ">=", "<", ">", "in"], &["+", "-"], &["*", "/", "%"]];
-
-#[derive(Debug, Clone, PartialEq)]
-enum Token {
-    Int(i64),
-    Double(f64),
-    Text(String),
-    Name(String),
-    Sign(&'static str),
-    End,
-}
-
-const SIGNS: &[&str] = &[
-    "==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ".", ",", ":", "?", "!", "<", ">", "+",
-    "-", "*", "/", "%",
+/// Operators between two values by their strength, the weakest first, with the names of their functions.
+const OPERATORS: &[&[(&str, &str)]] = &[
+    &[
+        ("==", "_==_"),
+        ("!=", "_!=_"),
+        ("<=", "_<=_"),
+        (">=", "_>=_"),
+        ("<", "_<_"),
+        (">", "_>_"),
+        ("in", "@in"),
+    ],
+    &[("+", "_+_"), ("-", "_-_")],
+    &[("*", "_*_"), ("/", "_/_"), ("%", "_%_")],
 ];
+
+/// Words that are no names.
+const RESERVED: &[&str] = &[
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// What may begin an expression.
+const BEGINNINGS: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, \
+                          STRING, BYTES, IDENTIFIER}";
+
+/// An expression that has been read.
+#[derive(Debug, PartialEq)]
+pub struct Parsed {
+    /// The whole.
+    pub expr: Expr,
+    /// The byte at which each part is shown, by its number.
+    pub places: Vec<usize>,
+}
 
 /// Reads an expression.
 ///
 /// # Errors
-/// It is none; the place is a column that counts from 1.
-pub fn parse(text: &str) -> Result<Expr, (usize, String)> {
+/// It is none.
+pub fn parse(text: &str) -> Result<Parsed, Mistake> {
     if text.len() > MAX_BYTES {
-        return Err((1, format!("expression exceeds {MAX_BYTES} bytes")));
+        return Err((0, format!("expression exceeds {MAX_BYTES} bytes")));
     }
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, links: 0 };
+    let mut parser = Parser { tokens: lex::tokens(text)?, at: 0, links: 0, made: Maker::default() };
     let expr = parser.expr(MAX_DEPTH)?;
     match parser.peek() {
-        Token::End => Ok(expr),
-        _ => Err(parser.unexpected()),
+        Token::End => Ok(Parsed { expr, places: parser.made.places }),
+        _ => {
+            let (place, shown) = parser.shown();
+            let is_last = matches!(parser.tokens.get(parser.at + 1), Some((_, Token::End)));
+            let what = if is_last { "extraneous" } else { "mismatched" };
+            Err((place, format!("Syntax error: {what} input '{shown}' expecting <EOF>")))
+        }
     }
 }
 
-fn tokens(text: &str) -> Result<Vec<(usize, Token)>, (usize, String)> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    loop {
-        rest = rest.trim_start();
-        while let Some(comment) = rest.strip_prefix("//") {
-            rest = comment.split_once('\n').map_or("", |(_, behind)| behind).trim_start();
-        }
-        let at = text.len() - rest.len() + 1;
-        let fail = |why: &str| (at, format!("Syntax error: {why}"));
-        let Some(first) = rest.chars().next() else {
-            tokens.push((at, Token::End));
-            return Ok(tokens);
-        };
-        let raw = rest.starts_with("r'") || rest.starts_with("r\"");
-        let (token, length) = if first.is_ascii_digit() {
-            number(rest).ok_or_else(|| fail("invalid number"))?
-        } else if raw || matches!(first, '\'' | '"') {
-            text_literal(rest).ok_or_else(|| fail("token recognition error"))?
-        } else if first.is_ascii_alphabetic() || first == '_' {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-            let name = &rest[..end];
-            let token = if name == "in" { Token::Sign("in") } else { Token::Name(name.to_owned()) };
-            (token, end)
-        } else {
-            let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
-            let sign = sign.ok_or_else(|| fail(&format!("token recognition error at: '{first}'")))?;
-            (Token::Sign(sign), sign.len())
-        };
-        tokens.push((at, token));
-        rest = &rest[length..];
-    }
+type Read = Result<Expr, Mistake>;
+
+/// Makes the parts of an expression, and knows where each is shown.
+#[derive(Debug, Default)]
+pub struct Maker {
+    places: Vec<usize>,
+    repeated: usize,
 }
 
-fn number(text: &str) -> Option<(Token, usize)> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        let end = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
-        return Some((Token::Int(i64::from_str_radix(&digits[..end], 16).ok()?), end + 2));
+impl Maker {
+    /// A part at a byte.
+    pub fn at(&mut self, place: usize, node: Node) -> Expr {
+        self.places.push(place);
+        Expr { id: self.places.len() - 1, node }
     }
-    let mut end = 0;
-    let bytes = text.as_bytes();
-    while end < bytes.len() {
-        let sign = matches!(bytes[end], b'+' | b'-') && matches!(bytes[end - 1], b'e' | b'E');
-        let dot = bytes[end] == b'.' && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-        let exponent = matches!(bytes[end], b'e' | b'E');
-        if !(bytes[end].is_ascii_digit() || dot || exponent || sign) {
-            break;
-        }
-        end += 1;
-    }
-    let digits = &text[..end];
-    let token = match digits.parse::<i64>() {
-        Ok(int) => Token::Int(int),
-        Err(_) => Token::Double(digits.parse().ok()?),
-    };
-    let unsigned = text[end..].starts_with(['u', 'U']);
-    Some((token, end + usize::from(unsigned)))
-}
 
-fn text_literal(text: &str) -> Option<(Token, usize)> {
-    let raw = text.starts_with('r');
-    let body = &text[usize::from(raw)..];
-    let quote = body.chars().next()?;
-    let triple: String = std::iter::repeat_n(quote, 3).collect();
-    let end_mark = if body.starts_with(&triple) { triple } else { quote.to_string() };
-    let start = end_mark.len();
-    let mut out = String::new();
-    let mut rest = &body[start..];
-    loop {
-        if let Some(behind) = rest.strip_prefix(&end_mark) {
-            return Some((Token::Text(out), text.len() - behind.len()));
+    /// Where a part is shown.
+    pub fn place(&self, id: Id) -> usize {
+        self.places.get(id).copied().unwrap_or_default()
+    }
+
+    /// Counts a part that stands there once more.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub fn repeat(&mut self, expr: &Expr) -> Result<(), Mistake> {
+        fn size(expr: &Expr) -> usize {
+            1 + expr.children().into_iter().map(size).sum::<usize>()
         }
-        let c = rest.chars().next()?;
-        rest = &rest[c.len_utf8()..];
-        if c != '\\' || raw {
-            out.push(c);
-            continue;
+        self.repeated += size(expr);
+        if self.repeated > MAX_REPEATED {
+            return Err((self.place(expr.id), "optional values are nested too deeply".into()));
         }
-        let escaped = rest.chars().next()?;
-        rest = &rest[escaped.len_utf8()..];
-        out.push(match escaped {
-            'n' => '\n',
-            't' => '\t',
-            'r' => '\r',
-            '\\' | '\'' | '"' | '`' | '?' => escaped,
-            'u' | 'x' => {
-                let length = if escaped == 'u' { 4 } else { 2 };
-                let code = u32::from_str_radix(rest.get(..length)?, 16).ok()?;
-                rest = &rest[length..];
-                char::from_u32(code)?
-            }
-            _ => return None,
-        });
+        Ok(())
+    }
+
+    /// A call of a function.
+    pub fn call(&mut self, place: usize, function: &str, arguments: Vec<Expr>) -> Expr {
+        self.at(place, Node::Call { function: function.into(), target: None, arguments })
     }
 }
-
-type Parsed = Result<Expr, (usize, String)>;
 
 struct Parser {
     tokens: Vec<(usize, Token)>,
     at: usize,
     links: usize,
+    made: Maker,
 }
 
 impl Parser {
     fn peek(&self) -> &Token {
         self.tokens.get(self.at).map_or(&Token::End, |(_, token)| token)
+    }
+
+    fn place(&self) -> usize {
+        self.tokens.get(self.at).or(self.tokens.last()).map_or(0, |(place, _)| *place)
     }
 
     fn next(&mut self) -> Token {
@@ -194,191 +153,261 @@ impl Parser {
         token
     }
 
-    fn unexpected(&self) -> (usize, String) {
-        let place = self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |(place, _)| *place);
+    /// The next word as it is written, and its place.
+    fn shown(&self) -> (usize, String) {
         let shown = match self.peek() {
             Token::End => "<EOF>".to_owned(),
             Token::Sign(sign) => (*sign).to_owned(),
             Token::Name(name) => name.clone(),
-            Token::Text(text) => everynode_model::go_quote(text),
+            Token::Text(text) => format!("'{text}'"),
+            Token::Bytes(_) => "b''".to_owned(),
             Token::Int(int) => int.to_string(),
+            Token::Uint(int) => format!("{int}u"),
             Token::Double(double) => double.to_string(),
         };
-        (place, format!("Syntax error: unexpected '{shown}'"))
+        (self.place(), shown)
+    }
+
+    fn unexpected(&self, expected: &str) -> Mistake {
+        let (place, shown) = self.shown();
+        (place, format!("Syntax error: mismatched input '{shown}' expecting {expected}"))
     }
 
     fn takes(&mut self, sign: &str) -> bool {
-        let found = matches!(self.peek(), Token::Sign(one) if *one == sign);
-        self.at += usize::from(found);
-        found
+        let is_next = matches!(self.peek(), Token::Sign(next) if *next == sign);
+        self.at += usize::from(is_next);
+        is_next
     }
 
-    fn needs(&mut self, sign: &str) -> Result<(), (usize, String)> {
-        if self.takes(sign) { Ok(()) } else { Err(self.unexpected()) }
+    fn needs(&mut self, sign: &str) -> Result<(), Mistake> {
+        if self.takes(sign) {
+            return Ok(());
+        }
+        match self.peek() {
+            Token::End => Err((self.place(), format!("Syntax error: missing '{sign}' at '<EOF>'"))),
+            _ => Err(self.unexpected(&format!("'{sign}'"))),
+        }
     }
 
-    fn deeper(&self, depth: usize) -> Result<usize, (usize, String)> {
-        let place = self.tokens.get(self.at).map_or(1, |(place, _)| *place);
-        depth.checked_sub(1).ok_or_else(|| (place, "expression recursion limit exceeded".to_owned()))
-    }
-
-    fn link(&mut self) -> Result<(), (usize, String)> {
+    fn link(&mut self) -> Result<(), Mistake> {
         self.links += 1;
-        let place = self.tokens.get(self.at).map_or(1, |(place, _)| *place);
-        if self.links > MAX_LINKS { Err((place, "expression is too long".to_owned())) } else { Ok(()) }
+        if self.links > MAX_LINKS {
+            return Err((self.place(), format!("expression has more than {MAX_LINKS} operators")));
+        }
+        Ok(())
     }
 
-    fn expr(&mut self, depth: usize) -> Parsed {
-        let depth = self.deeper(depth)?;
-        let condition = self.or(depth)?;
+    /// One more link of a chain.
+    fn chain(&mut self, length: &mut usize) -> Result<(), Mistake> {
+        *length += 1;
+        if *length > MAX_CHAIN {
+            return Err((self.place(), format!("more than {MAX_CHAIN} operators in a row")));
+        }
+        self.link()
+    }
+
+    fn expr(&mut self, depth: usize) -> Read {
+        let too_deep = || (self.place(), format!("expression is nested deeper than {MAX_DEPTH} levels"));
+        let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
+        let condition = self.logic(0, depth)?;
+        let place = self.place();
         if !self.takes("?") {
             return Ok(condition);
         }
-        let yes = self.or(depth)?;
+        self.link()?;
+        let yes = self.logic(0, depth)?;
         self.needs(":")?;
         let no = self.expr(depth)?;
-        Ok(Expr::If(condition.into(), yes.into(), no.into()))
+        Ok(self.made.call(place, "_?_:_", vec![condition, yes, no]))
     }
 
-    fn or(&mut self, depth: usize) -> Parsed {
-        let mut left = self.and(depth)?;
-        while self.takes("||") {
+    /// `||` and `&&`: many in a row become a tree that is no deeper than it must be.
+    fn logic(&mut self, level: usize, depth: usize) -> Read {
+        let (sign, function) = [("||", "_||_"), ("&&", "_&&_")][level];
+        let operand = |this: &mut Self| match level {
+            0 => this.logic(1, depth),
+            _ => this.binary(0, depth),
+        };
+        let mut terms = vec![operand(self)?];
+        let mut places = Vec::new();
+        loop {
+            let place = self.place();
+            if !self.takes(sign) {
+                break;
+            }
             self.link()?;
-            left = Expr::Or(left.into(), self.and(depth)?.into());
+            places.push(place);
+            terms.push(operand(self)?);
         }
-        Ok(left)
+        Ok(self.balanced(function, &mut terms.into_iter(), &places))
     }
 
-    fn and(&mut self, depth: usize) -> Parsed {
-        let mut left = self.operation(0, depth)?;
-        while self.takes("&&") {
-            self.link()?;
-            left = Expr::And(left.into(), self.operation(0, depth)?.into());
-        }
-        Ok(left)
+    /// Joins terms that stand between operators at these places, one more than there are places.
+    fn balanced(&mut self, function: &str, terms: &mut std::vec::IntoIter<Expr>, places: &[usize]) -> Expr {
+        let middle = places.len().saturating_sub(1) / 2 + places.len().saturating_sub(1) % 2;
+        let Some(place) = places.get(middle).copied() else {
+            return terms.next().unwrap_or_else(|| self.made.at(0, Node::Literal(Literal::Null)));
+        };
+        let left = self.balanced(function, terms, &places[..middle]);
+        let right = self.balanced(function, terms, &places[middle + 1..]);
+        self.made.call(place, function, vec![left, right])
     }
 
-    fn operation(&mut self, level: usize, depth: usize) -> Parsed {
+    fn binary(&mut self, level: usize, depth: usize) -> Read {
         let Some(operators) = OPERATORS.get(level) else { return self.unary(depth) };
-        let mut left = self.operation(level + 1, depth)?;
-        while let Some(operator) = operators.iter().find(|one| self.takes(one)) {
-            self.link()?;
-            let right = self.operation(level + 1, depth)?;
-            left = Expr::Binary(operator, left.into(), right.into());
+        let mut left = self.binary(level + 1, depth)?;
+        let mut length = 0;
+        loop {
+            let place = self.place();
+            let Some((_, function)) = operators.iter().find(|(sign, _)| self.takes(sign)) else {
+                return Ok(left);
+            };
+            self.chain(&mut length)?;
+            let right = self.binary(level + 1, depth)?;
+            left = self.made.call(place, function, vec![left, right]);
         }
-        Ok(left)
     }
 
-    fn unary(&mut self, depth: usize) -> Parsed {
-        let depth = self.deeper(depth)?;
-        if self.takes("!") {
-            return Ok(Expr::Not(self.unary(depth)?.into()));
-        }
-        if self.takes("-") {
-            return Ok(match self.unary(depth)? {
-                Expr::Int(int) => Expr::Int(int.wrapping_neg()),
-                Expr::Double(double) => Expr::Double(-double),
-                other => Expr::Minus(other.into()),
+    fn unary(&mut self, depth: usize) -> Read {
+        let place = self.place();
+        for (sign, function) in [("!", "!_"), ("-", "-_")] {
+            let is_negative_number = sign == "-"
+                && matches!(self.tokens.get(self.at + 1), Some((_, Token::Int(_) | Token::Double(_))));
+            if is_negative_number || !self.takes(sign) {
+                continue;
+            }
+            let mut count = 1;
+            while self.takes(sign) {
+                count += 1;
+                self.link()?;
+            }
+            let inner = self.member(depth)?;
+            return Ok(match count % 2 {
+                0 => inner,
+                _ => self.made.call(place, function, vec![inner]),
             });
         }
         self.member(depth)
     }
 
-    fn member(&mut self, depth: usize) -> Parsed {
+    fn member(&mut self, depth: usize) -> Read {
         let mut value = self.primary(depth)?;
+        let mut length = 0;
         loop {
+            let place = self.place();
             if self.takes(".") {
-                self.link()?;
+                self.chain(&mut length)?;
+                let is_optional = self.takes("?");
                 let Token::Name(name) = self.next() else {
                     self.at -= 1;
-                    return Err(self.unexpected());
+                    return Err(self.unexpected("IDENTIFIER"));
                 };
-                value = match self.takes("(") {
-                    false => Expr::Field(value.into(), name),
-                    true => {
-                        let arguments = self.list(")", depth)?;
-                        self.method(value, name, arguments)?
-                    }
+                let open = self.place();
+                value = if is_optional {
+                    let field = self.made.at(place, Node::Literal(Literal::Text(name)));
+                    self.made.call(place, "_?._", vec![value, field])
+                } else if self.takes("(") {
+                    let arguments = self.arguments(")", depth)?;
+                    macros::method(&mut self.made, open, value, name, arguments)?
+                } else {
+                    let operand = Box::new(value);
+                    self.made.at(place, Node::Select { operand, field: name, test: false })
                 };
             } else if self.takes("[") {
-                self.link()?;
+                self.chain(&mut length)?;
+                let function = if self.takes("?") { "_[?_]" } else { "_[_]" };
                 let index = self.expr(depth)?;
                 self.needs("]")?;
-                value = Expr::Index(value.into(), index.into());
+                value = self.made.call(place, function, vec![value, index]);
             } else {
                 return Ok(value);
             }
         }
     }
 
-    fn method(&self, target: Expr, name: String, mut arguments: Vec<Expr>) -> Parsed {
-        let is_loop = LOOPS.contains(&name.as_str()) && (2..=3).contains(&arguments.len());
-        let has_filter = arguments.len() == 3;
-        if !is_loop || has_filter && name != "map" {
-            return Ok(Expr::Method(target.into(), name, arguments));
-        }
-        let body = arguments.pop().unwrap_or(Expr::Null);
-        let filter = if has_filter { arguments.pop().map(Box::new) } else { None };
-        let Some(Expr::Name(variable)) = arguments.pop() else {
-            return Err((1, format!("the first argument of {name} must be a name")));
-        };
-        Ok(Expr::Loop { kind: name, range: target.into(), variable, filter, body: body.into() })
-    }
-
-    fn list(&mut self, end: &str, depth: usize) -> Result<Vec<Expr>, (usize, String)> {
-        let mut items = Vec::new();
+    fn arguments(&mut self, end: &str, depth: usize) -> Result<Vec<Expr>, Mistake> {
+        let mut all = Vec::new();
         while !self.takes(end) {
-            if !items.is_empty() {
+            if !all.is_empty() {
                 self.needs(",")?;
-                if self.takes(end) {
-                    break;
-                }
             }
-            items.push(self.expr(depth)?);
+            all.push(self.expr(depth)?);
         }
-        Ok(items)
+        Ok(all)
     }
 
-    fn primary(&mut self, depth: usize) -> Parsed {
+    fn primary(&mut self, depth: usize) -> Read {
+        let place = self.place();
+        let literal = |this: &mut Self, literal| Ok(this.made.at(place, Node::Literal(literal)));
         match self.next() {
-            Token::Int(int) => Ok(Expr::Int(int)),
-            Token::Double(double) => Ok(Expr::Double(double)),
-            Token::Text(text) => Ok(Expr::Text(text)),
+            Token::Int(int) => match int {
+                i64::MIN => Err((place, "invalid int literal".into())),
+                int => literal(self, Literal::Int(int)),
+            },
+            Token::Uint(int) => literal(self, Literal::Uint(int)),
+            Token::Double(double) => literal(self, Literal::Double(double)),
+            Token::Text(text) => literal(self, Literal::Text(text)),
+            Token::Bytes(bytes) => literal(self, Literal::Bytes(bytes)),
+            Token::Sign("-") => match self.next() {
+                Token::Int(int) => literal(self, Literal::Int(int.wrapping_neg())),
+                Token::Double(double) => literal(self, Literal::Double(-double)),
+                _ => {
+                    self.at -= 2;
+                    Err(self.unexpected(BEGINNINGS))
+                }
+            },
             Token::Sign("(") => {
                 let inner = self.expr(depth)?;
                 self.needs(")")?;
                 Ok(inner)
             }
-            Token::Sign("[") => Ok(Expr::List(self.list("]", depth)?)),
-            Token::Sign("{") => self.map(depth),
-            Token::Name(name) => match name.as_str() {
-                "true" => Ok(Expr::Bool(true)),
-                "false" => Ok(Expr::Bool(false)),
-                "null" => Ok(Expr::Null),
-                _ if self.takes("(") => {
-                    let arguments = self.list(")", depth)?;
-                    self.call(name, arguments)
-                }
-                _ => Ok(Expr::Name(name)),
-            },
+            Token::Sign("[") => self.list(place, depth),
+            Token::Sign("{") => self.map(place, depth),
+            Token::Name(name) => self.name(place, name, depth),
             _ => {
                 self.at -= 1;
-                Err(self.unexpected())
+                Err(self.unexpected(BEGINNINGS))
             }
         }
     }
 
-    fn call(&self, name: String, mut arguments: Vec<Expr>) -> Parsed {
-        if name != "has" {
-            return Ok(Expr::Call(name, arguments));
+    fn name(&mut self, place: usize, name: String, depth: usize) -> Read {
+        let literal = match name.as_str() {
+            "true" => Some(Literal::Bool(true)),
+            "false" => Some(Literal::Bool(false)),
+            "null" => Some(Literal::Null),
+            _ => None,
+        };
+        if let Some(literal) = literal {
+            return Ok(self.made.at(place, Node::Literal(literal)));
         }
-        match (arguments.pop(), arguments.is_empty()) {
-            (Some(Expr::Field(target, field)), true) => Ok(Expr::Has(target, field)),
-            _ => Err((1, "invalid argument to has() macro".into())),
+        if RESERVED.contains(&name.as_str()) {
+            return Err((place, format!("reserved identifier: {name}")));
         }
+        let open = self.place();
+        if !self.takes("(") {
+            return Ok(self.made.at(place, Node::Ident(name)));
+        }
+        let arguments = self.arguments(")", depth)?;
+        macros::function(&mut self.made, open, name, arguments)
     }
 
-    fn map(&mut self, depth: usize) -> Parsed {
+    fn list(&mut self, place: usize, depth: usize) -> Read {
+        let mut items = Vec::new();
+        while !self.takes("]") {
+            if !items.is_empty() {
+                self.needs(",")?;
+                if self.takes("]") {
+                    break;
+                }
+            }
+            let is_optional = self.takes("?");
+            items.push((self.expr(depth)?, is_optional));
+        }
+        Ok(self.made.at(place, Node::List(items)))
+    }
+
+    fn map(&mut self, place: usize, depth: usize) -> Read {
         let mut entries = Vec::new();
         while !self.takes("}") {
             if !entries.is_empty() {
@@ -387,11 +416,12 @@ impl Parser {
                     break;
                 }
             }
+            let optional = self.takes("?");
             let key = self.expr(depth)?;
             self.needs(":")?;
-            entries.push((key, self.expr(depth)?));
+            entries.push(Entry { key, value: self.expr(depth)?, optional });
         }
-        Ok(Expr::Map(entries))
+        Ok(self.made.at(place, Node::Map(entries)))
     }
 }
 
@@ -401,29 +431,48 @@ mod tests {
 
     #[test]
     fn what_is_no_expression_is_refused_with_its_place() {
-        let check = |text: &str, column: usize| {
+        let check = |text: &str, place: usize| {
             let (found, why) = parse(text).expect_err(text);
-            assert_eq!(found, column, "{text}: {why}");
+            assert_eq!(found, place, "{text}: {why}");
         };
-        check("self.", 6);
-        check("a &&", 5);
-        check("a b", 3);
-        check("'open", 1);
-        check("a # b", 3);
-        check("has(a)", 1);
-        check(&"(".repeat(2_000), 25);
+        check("self.", 5);
+        check("a &&", 4);
+        check("a b", 2);
+        check("'open", 0);
+        check("a # b", 2);
+        check("has(a)", 4);
+        check("a.all(x.y, true)", 7);
+        check("for == 1", 0);
+        check(&"(".repeat(2_000), 48);
         let long = format!("a{}", ".b".repeat(2_000));
         assert!(parse(&long).is_err());
         assert!(parse(&"-".repeat(15_000)).is_err());
+        assert!(parse(&format!("1{}", " + 1".repeat(200))).is_err());
+        assert!(parse(&format!("a{}", " && a".repeat(500))).is_ok());
     }
 
     #[test]
     fn operators_bind_as_they_should() {
-        let check = |text: &str, same: &str| assert_eq!(parse(text).unwrap(), parse(same).unwrap(), "{text}");
+        fn plain(expr: &Expr) -> String {
+            match &expr.node {
+                Node::Ident(name) => name.clone(),
+                Node::Literal(literal) => format!("{literal:?}"),
+                Node::Select { operand, field, .. } => format!("{}.{field}", plain(operand)),
+                Node::Call { function, arguments, .. } => {
+                    let all: Vec<String> = arguments.iter().map(plain).collect();
+                    format!("{function}({})", all.join(" "))
+                }
+                other => format!("{other:?}"),
+            }
+        }
+        let shown = |text: &str| plain(&parse(text).expect(text).expr);
+        let check = |text: &str, same: &str| assert_eq!(shown(text), shown(same), "{text}");
         check("1 + 2 * 3 == 7 && !a || b", "(((1 + (2 * 3)) == 7) && (!a)) || b");
         check("a ? b : c ? d : e", "a ? b : (c ? d : e)");
-        check("a.b(c)[0].d", "((a.b(c))[0]).d");
+        check("a.b[0].d", "((a.b)[0]).d");
         check("1 // a comment\n + 2", "1 + 2");
         check("r'\\d' + \"\\n\"", "'\\\\d' + '\\n'");
+        check("--a", "a");
+        check("a && b && c && d", "(a && b) && (c && d)");
     }
 }

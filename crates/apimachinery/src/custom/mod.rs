@@ -2,10 +2,11 @@
 
 mod check;
 mod column;
+mod costs;
+mod exposure;
 mod form;
 pub mod json_path;
 mod path;
-mod pattern;
 mod prune;
 mod rule;
 mod rule_check;
@@ -15,6 +16,5 @@ mod structural;
 mod version;
 
 pub use form::order;
-pub(crate) use pattern::Patterns;
 pub(crate) use structural::validate_schema;
 pub use version::{Custom, Scale};

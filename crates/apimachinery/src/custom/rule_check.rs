@@ -3,13 +3,19 @@
 use everynode_cel::{Budget, Failure, Subject};
 use everynode_model::Value;
 
-use super::check::{counterpart, kind_of};
+use super::check::counterpart;
 use super::rule::Rule;
 use super::schema::{Additional, Schema};
 use crate::status::{Cause, FieldError};
 
-/// Steps of all rules for one object.
-const OBJECT_STEPS: u64 = 2_000_000;
+/// What all rules may cost for one object, and steps of work.
+const OBJECT_BUDGET: Budget = Budget { cost: 10_000_000, work: 20_000_000 };
+
+/// Bytes of a message that an expression makes.
+const MAX_MESSAGE: usize = 5 << 10;
+
+const EXHAUSTED: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
 
 /// Checks an object, or a part of it, against the rules of its schema. What is as it was in `old` is not checked
 /// again. Rules say nothing sensible about an object that breaks its schema, so they wait until it does not.
@@ -34,14 +40,9 @@ pub fn check_rules(
         errors.push(FieldError::invalid("<nil>", Value::Null, why));
         return;
     }
-    let budget = Budget { steps: OBJECT_STEPS };
-    let mut walk = Walk { path: path.to_owned(), budget, errors };
-    if walk.value(schema, value, old).is_err() {
-        let why =
-            "validation failed due to running out of cost budget, no further validation rules will be run";
-        let path = if walk.path.is_empty() { "<nil>".to_owned() } else { walk.path };
-        walk.errors.push(FieldError::invalid_unshown(path, why));
-    }
+    let mut walk = Walk { path: path.to_owned(), budget: OBJECT_BUDGET, errors };
+    // What is told of it says why it ended.
+    let _ = walk.value(schema, value, old, false);
 }
 
 struct Walk<'a> {
@@ -50,16 +51,24 @@ struct Walk<'a> {
     errors: &'a mut Vec<FieldError>,
 }
 
-/// The steps are used up.
-struct Exhausted;
+/// No more rules are looked at.
+struct Ended;
 
 impl Walk<'_> {
-    fn value(&mut self, schema: &Schema, value: &Value, old: Option<&Value>) -> Result<(), Exhausted> {
-        if !schema.has_rules || old == Some(value) || value.is_null() {
+    /// Looks at a value. Where it, or something around it, is as it was, only rules that compare are looked at.
+    fn value(
+        &mut self,
+        schema: &Schema,
+        value: &Value,
+        old: Option<&Value>,
+        is_unchanged: bool,
+    ) -> Result<(), Ended> {
+        if !schema.has_rules || value.is_null() {
             return Ok(());
         }
+        let is_unchanged = is_unchanged || old == Some(value);
         for rule in &schema.rules {
-            self.rule(rule, Subject { ty: schema, value, old })?;
+            self.rule(rule, schema, Subject { ty: schema, value, old }, is_unchanged)?;
         }
         let length = self.path.len();
         match value {
@@ -67,7 +76,7 @@ impl Walk<'_> {
                 let Some(of) = schema.items.as_deref() else { return Ok(()) };
                 for (at, item) in items.iter().enumerate() {
                     self.path.push_str(&format!("[{at}]"));
-                    self.value(of, item, old.and_then(|old| counterpart(schema, item, old)))?;
+                    self.value(of, item, old.and_then(|old| counterpart(schema, item, old)), is_unchanged)?;
                     self.path.truncate(length);
                 }
             }
@@ -79,7 +88,7 @@ impl Walk<'_> {
                         _ if length == 0 => self.path.push_str(name),
                         _ => self.path.push_str(&format!(".{name}")),
                     }
-                    self.value(of, inner, old.and_then(|old| old.get(name)))?;
+                    self.value(of, inner, old.and_then(|old| old.get(name)), is_unchanged)?;
                     self.path.truncate(length);
                 }
             }
@@ -88,41 +97,76 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn rule(&mut self, rule: &Rule, subject: Subject<'_>) -> Result<(), Exhausted> {
+    fn rule(
+        &mut self,
+        rule: &Rule,
+        schema: &Schema,
+        subject: Subject<'_>,
+        is_unchanged: bool,
+    ) -> Result<(), Ended> {
         let Ok(program) = &rule.program else { return Ok(()) };
-        if program.is_transition && subject.old.is_none() {
+        let lacks_old = program.uses_old && subject.old.is_none() && !rule.is_optional;
+        if lacks_old || is_unchanged && !program.uses_old {
             // Without a value as it was there is nothing to compare with.
             return Ok(());
         }
+        let told = |this: &mut Self, detail: &str| {
+            this.errors.push(FieldError::invalid(this.place(""), schema.kind.as_str(), detail));
+        };
         match program.holds(subject, &mut self.budget) {
             Ok(true) => Ok(()),
             Ok(false) => {
-                let detail = self.detail(rule, subject);
+                let detail = match self.message(rule, subject) {
+                    Ok(detail) => detail,
+                    Err(failure) if !failure.is_final() => default_message(rule),
+                    Err(_) => {
+                        told(self, "messageExpression evaluation failed due to running out of cost budget");
+                        return Err(Ended);
+                    }
+                };
                 let error = self.refusal(rule, subject.value, &detail);
                 self.errors.push(error);
                 Ok(())
             }
-            Err(Failure::Budget) => Err(Exhausted),
+            Err(Failure::Budget) => {
+                told(self, EXHAUSTED);
+                Err(Ended)
+            }
+            Err(Failure::Cost) => {
+                let said = said(rule);
+                told(
+                    self,
+                    &format!(
+                        "'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to call cost exceeds limit for rule: {said}"
+                    ),
+                );
+                Err(Ended)
+            }
             Err(Failure::Error(why)) => {
-                let detail = format!("{why} evaluating rule: {}", said(rule));
-                let shown = kind_of(subject.value);
-                self.errors.push(FieldError::invalid(self.place(""), shown, &detail));
+                told(self, &format!("{why} evaluating rule: {}", said(rule)));
+                Ok(())
+            }
+            Err(Failure::Overload) => {
+                let said = said(rule);
+                told(
+                    self,
+                    &format!(
+                        "'no such overload': call arguments did not match a supported operator, function or macro signature for rule: {said}"
+                    ),
+                );
                 Ok(())
             }
         }
     }
 
-    fn detail(&mut self, rule: &Rule, subject: Subject<'_>) -> String {
-        if let Some(Ok(program)) = &rule.message_program
-            && let Ok(text) = program.text(subject, &mut self.budget)
-            && !text.trim().is_empty()
-            && !text.contains('\n')
-        {
-            return text.trim().to_owned();
-        }
-        match rule.message.as_str() {
-            "" => format!("failed rule: {}", rule.text),
-            message => message.to_owned(),
+    /// What the expression for the message comes to, where there is one that comes to something.
+    fn message(&mut self, rule: &Rule, subject: Subject<'_>) -> Result<String, Failure> {
+        let Some(Ok(program)) = &rule.message_program else { return Ok(default_message(rule)) };
+        let text = program.text(subject, &mut self.budget)?;
+        let text = text.trim();
+        match text.is_empty() || text.len() > MAX_MESSAGE || text.contains(['\n', '\r']) {
+            true => Ok(default_message(rule)),
+            false => Ok(text.to_owned()),
         }
     }
 
@@ -145,6 +189,13 @@ impl Walk<'_> {
             ("", path) => path.trim_start_matches('.').to_owned(),
             (path, more) => format!("{path}{more}"),
         }
+    }
+}
+
+fn default_message(rule: &Rule) -> String {
+    match rule.message.as_str() {
+        "" => format!("failed rule: {}", rule.text),
+        message => message.to_owned(),
     }
 }
 

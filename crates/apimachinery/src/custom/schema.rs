@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use everynode_cel as cel;
+use everynode_cel::Patterns;
 use everynode_model::Value;
 use everynode_model::access::Read;
 use regex::Regex;
 
-use super::pattern::Patterns;
+use super::exposure::min_object_size;
 use super::rule::Rule;
 
 /// Nesting of schemas that is served. Every level is one level of the stack in what walks along a schema.
@@ -61,6 +61,8 @@ pub struct Schema {
     pub rules: Vec<Rule>,
     /// Whether there are rules here or further in.
     pub has_rules: bool,
+    /// The bytes that an object has at least.
+    pub min_object_size: u64,
 }
 
 /// What fields an object may have besides its properties.
@@ -131,44 +133,6 @@ impl Schema {
     }
 }
 
-impl cel::Type for Schema {
-    fn kind(&self) -> cel::Kind {
-        match self.kind.as_str() {
-            _ if self.int_or_string => cel::Kind::Unknown,
-            "boolean" => cel::Kind::Bool,
-            "integer" => cel::Kind::Int,
-            "number" => cel::Kind::Double,
-            "string" => cel::Kind::Text(match self.format.as_str() {
-                "" => cel::Meaning::Plain,
-                "date-time" => cel::Meaning::Moment,
-                "duration" => cel::Meaning::Duration,
-                _ => cel::Meaning::Other,
-            }),
-            "array" => cel::Kind::List,
-            "object" => cel::Kind::Map,
-            _ => cel::Kind::Unknown,
-        }
-    }
-
-    fn field(&self, name: &str) -> cel::Field<'_> {
-        if (self.is_root || self.embedded) && ROOT_FIELDS.contains(&name) {
-            return cel::Field::Untyped;
-        }
-        match self.field(name) {
-            Some(schema) => cel::Field::Typed(schema),
-            None if self.kind == "object" && !matches!(self.additional, Additional::Any(true)) => {
-                cel::Field::Undefined
-            }
-            None => cel::Field::Untyped,
-        }
-    }
-
-    fn element(&self) -> Option<&dyn cel::Type> {
-        let schema = self.items.as_deref().or_else(|| self.additional_schema())?;
-        Some(schema)
-    }
-}
-
 fn parse(value: &Value, depth: usize, patterns: &mut Patterns) -> Result<Schema, String> {
     let depth =
         depth.checked_sub(1).ok_or_else(|| format!("must not be nested deeper than {MAX_DEPTH} levels"))?;
@@ -207,9 +171,11 @@ fn parse(value: &Value, depth: usize, patterns: &mut Patterns) -> Result<Schema,
         not,
         rules: Vec::new(),
         has_rules: false,
+        min_object_size: 0,
     };
+    schema.min_object_size = min_object_size(&schema);
     let rules = value.items("x-kubernetes-validations").iter();
-    let rules: Vec<Rule> = rules.map(|rule| Rule::new(rule, &schema)).collect();
+    let rules: Vec<Rule> = rules.map(|rule| Rule::new(rule, &schema, patterns)).collect();
     let inside = schema.properties.values().chain(schema.items.as_deref()).chain(schema.additional_schema());
     schema.has_rules = !rules.is_empty() || inside.into_iter().any(|schema| schema.has_rules);
     schema.rules = rules;
@@ -221,7 +187,7 @@ fn limits(value: &Value, patterns: &mut Patterns) -> Result<Limits, String> {
     let number = |name: &str| value.at(name).cloned();
     let pattern = match value.text("pattern") {
         "" => None,
-        text => Some((text.to_owned(), patterns.make(text)?)),
+        text => Some((text.to_owned(), patterns.make(text).map_err(|why| why.to_string())?)),
     };
     Ok(Limits {
         required: texts(value, "required"),

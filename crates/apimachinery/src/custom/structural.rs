@@ -1,12 +1,12 @@
 //! Whether the schema of a definition is one that can be served: structural, and without words that are not
 //! supported.
 
+use everynode_cel::Patterns;
 use everynode_model::Value;
 use everynode_model::access::Read;
 
 use super::check;
-use super::json_path::JsonPath;
-use super::pattern::Patterns;
+use super::costs;
 use super::prune;
 use super::schema::{MAX_DEPTH, Schema};
 use crate::status::FieldError;
@@ -58,7 +58,7 @@ pub(crate) fn validate_schema(schema: &Value, path: &str, patterns: &mut Pattern
     }
     match Schema::parse(schema, patterns) {
         Ok(parsed) => {
-            programs(schema, &parsed, true, &path, errors);
+            costs::programs(schema, &parsed, &path, errors);
             defaults(schema, &parsed, &path, errors);
         }
         Err(why) => errors.push(FieldError::forbidden(path, &why)),
@@ -204,7 +204,6 @@ fn pattern(schema: &Value, path: &Path<'_>, patterns: &mut Patterns, errors: &mu
         return;
     }
     if let Err(why) = patterns.make(pattern) {
-        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
         let detail = format!("must be a valid regular expression, but isn't: {why}");
         errors.invalid(path.child("pattern"), pattern, &detail);
     }
@@ -381,74 +380,11 @@ fn rules(schema: &Value, path: &Path<'_>, errors: &mut Errors) {
         if text.trim().contains('\n') && message.trim().is_empty() {
             errors.required(path.child("message"), "message must be specified if rule contains line breaks");
         }
-        if rule.flag("optionalOldSelf") {
-            errors.forbidden(path.child("optionalOldSelf"), "optional values are not served here");
-        }
         let reason = rule.text("reason");
         if !reason.is_empty() && !REASONS.contains(&reason) {
             errors.not_supported(path.child("reason"), reason, REASONS);
         }
     }
-}
-
-/// Rules must make sense of their schema. What is `correlated` can be found in the object as it was.
-fn programs(schema: &Value, parsed: &Schema, correlated: bool, path: &Path<'_>, errors: &mut Errors) {
-    if !parsed.has_rules {
-        return;
-    }
-    let list = path.child("x-kubernetes-validations");
-    let raw = schema.items("x-kubernetes-validations").iter();
-    for (at, (rule, raw)) in parsed.rules.iter().zip(raw).enumerate() {
-        let path = list.index(at);
-        if !points_at(&rule.field_path, parsed) {
-            errors.invalid(path.child("fieldPath"), raw.text("fieldPath"), "must be a valid path");
-        }
-        if let Err(why) = &rule.program {
-            errors.invalid(path.child("rule"), shown_rule(raw), why);
-        }
-        if let Some(Err(why)) = &rule.message_program {
-            errors.invalid(path.child("messageExpression"), shown_rule(raw), why);
-        }
-        if rule.is_transition() && !correlated {
-            let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
-            errors.invalid(path.child("rule"), raw.text("rule"), why);
-        }
-    }
-    let properties = path.child("properties");
-    for (name, one) in &parsed.properties {
-        let Some(raw) = schema.get("properties").and_then(|all| all.get(name)) else { continue };
-        programs(raw, one, correlated, &properties.key(name), errors);
-    }
-    if let (Some(raw), Some(one)) = (schema.at("additionalProperties"), parsed.additional_schema()) {
-        programs(raw, one, correlated, &path.child("additionalProperties"), errors);
-    }
-    if let (Some(raw), Some(one)) = (schema.at("items"), &parsed.items) {
-        programs(raw, one, correlated && parsed.list_type == "map", &path.child("items"), errors);
-    }
-}
-
-/// Whether a field path is empty or leads to a field of the schema.
-fn points_at(field_path: &str, schema: &Schema) -> bool {
-    if field_path.is_empty() {
-        return true;
-    }
-    let Ok(path) = JsonPath::parse(field_path) else { return false };
-    let Some(fields) = path.fields() else { return false };
-    fields.iter().try_fold(schema, |schema, name| schema.field(name)).is_some()
-}
-
-/// A rule as the API shows it in a refusal.
-fn shown_rule(rule: &Value) -> Value {
-    let mut out = everynode_model::Object::new();
-    for (name, field) in
-        [("Rule", "rule"), ("Message", "message"), ("MessageExpression", "messageExpression")]
-    {
-        out.insert(name.into(), rule.text(field).into());
-    }
-    out.insert("Reason".into(), rule.at("reason").cloned().unwrap_or_default());
-    out.insert("FieldPath".into(), rule.text("fieldPath").into());
-    out.insert("OptionalOldSelf".into(), rule.at("optionalOldSelf").cloned().unwrap_or_default());
-    Value::Object(out)
 }
 
 /// Defaults must fit their own schema. `schema` is what `parsed` was made of.

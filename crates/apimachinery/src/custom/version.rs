@@ -1,12 +1,12 @@
 //! One version of a custom resource.
 
+use everynode_cel::Patterns;
 use everynode_model::access::Read;
 use everynode_model::{Object, Value};
 
 use super::column::{PrinterColumn, columns};
 use super::form::{normalize, order};
 use super::json_path::JsonPath;
-use super::pattern::Patterns;
 use super::prune;
 use super::schema::Schema;
 use crate::decode::{DecodeError, Decoded};

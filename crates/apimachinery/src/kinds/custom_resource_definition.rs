@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use everynode_cel::Patterns;
 use everynode_model::access::{Fill, Read};
 use everynode_model::{Object, Value, names};
 
 use super::row::{ROW, Row, status};
 use crate::custom::json_path::JsonPath;
-use crate::custom::{Patterns, validate_schema};
+use crate::custom::validate_schema;
 use crate::rules::{Rules, strategy};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report};
