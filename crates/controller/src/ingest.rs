@@ -60,6 +60,10 @@ impl Relists {
 /// costs more than the heartbeat, and nothing about a node is that urgent.
 const NODE_REST: Duration = Duration::from_millis(10);
 
+/// How often others may go on before a watch counts as having nothing more: what the network has brought comes one
+/// change at a time, each once the connection's own task has run.
+const TURNS_BEFORE_REST: u32 = 4;
+
 /// Follows one kind until cancelled, or until nobody listens.
 pub(crate) async fn follow(
     kind: Kind,
@@ -73,9 +77,15 @@ pub(crate) async fn follow(
     let path = list.path();
     let mut events = list.clone().run(client.clone());
     let (mut complaint, mut has_changed) = (Complaint::new(kind_name(kind), plural(kind)), false);
+    let mut turns = 0;
     loop {
         let event = match events.next().now_or_never() {
             Some(event) => event,
+            None if has_changed && kind == Kind::Node && turns < TURNS_BEFORE_REST => {
+                turns += 1;
+                tokio::task::yield_now().await;
+                continue;
+            }
             None => {
                 if std::mem::take(&mut has_changed) && kind == Kind::Node {
                     let _ = cancel.run_until_cancelled(tokio::time::sleep(NODE_REST)).await;
@@ -99,6 +109,7 @@ pub(crate) async fn follow(
             continue;
         }
         complaint.ended();
+        turns = 0;
         has_changed = matches!(event, Event::Applied(_) | Event::Deleted(_));
         let arrival = Arrival { kind, event, at: Instant::now() };
         match cancel.run_until_cancelled(arrivals.send(arrival)).await {
