@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -230,6 +230,11 @@ fn what_cannot_be_shown_is_said_in_a_sentence() {
     std::fs::write(&foreign, "this is something else").unwrap();
     check(&["--snapshot", foreign.to_str().unwrap()], "foreign: this is no snapshot");
     check(&["--snapshot", "/nowhere"], "snapshot /nowhere: No such file");
+    let newer = directory.path().join("newer");
+    let mut file = flate2::write::GzEncoder::new(std::fs::File::create(&newer).unwrap(), Default::default());
+    file.write_all(b"{\"everynodeSnapshot\":{\"format\":99,\"later\":1}}\n").unwrap();
+    file.finish().unwrap();
+    check(&["--snapshot", newer.to_str().unwrap()], "use a newer everynode");
     let kubeconfig = cluster.kubeconfig.to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -85,9 +85,12 @@ async fn each_screen_opens_and_is_accessible_in_both_schemes() {
             }
         }
         browser.resize(360, 800);
-        go(browser, "/", "document.querySelector('tbody tr')");
-        assert_accessible(browser, "narrow");
-        assert_eq!(browser.eval("document.documentElement.scrollWidth <= 360"), true, "it scrolls sideways");
+        for (path, ready) in SCREENS {
+            go(browser, path, ready);
+            assert_accessible(browser, &format!("narrow {path}"));
+            let is_within = browser.eval("document.documentElement.scrollWidth <= 360");
+            assert_eq!(is_within, true, "{path} scrolls sideways");
+        }
     })
     .await;
 }
