@@ -206,3 +206,25 @@ fn rules_compare_with_the_value_as_it_was() {
         assert_eq!(told(&errors), theirs, "{}", update["change"]);
     }
 }
+
+#[test]
+fn formats_that_the_api_does_not_know_are_warned_of_when_they_are_new() {
+    let definitions = resource_for("apiextensions.k8s.io", "v1", "customresourcedefinitions").unwrap();
+    let with = |kind: &str, format: &str| {
+        let inner = json!({"type": "array", "items": {"type": kind, "format": format}});
+        definition([("a".to_owned(), inner)].into_iter().collect())
+    };
+    let check = |kind: &str, format: &str, is_known: bool| {
+        let found = definitions.rules.warnings(&with(kind, format), None);
+        let expected = format!("unrecognized format \"{format}\"");
+        assert_eq!(found, if is_known { vec![] } else { vec![expected] }, "{kind} {format}");
+        assert!(definitions.rules.warnings(&with(kind, format), Some(&with(kind, format))).is_empty());
+    };
+    check("string", "date-time", true);
+    check("string", "ip", false);
+    check("string", "k8s-short-name", true);
+    check("integer", "int32", true);
+    check("integer", "uint32", false);
+    check("number", "double", true);
+    check("boolean", "int32", false);
+}

@@ -149,7 +149,15 @@ impl Router {
             let _place = place;
             let subresource = head.target.subresource.take();
             let mut call = head.into_call(&state, client.user, is_audited);
-            handlers::answer(&mut call, verb, subresource.as_deref(), received.bytes()).await
+            match handlers::answer(&mut call, verb, subresource.as_deref(), received.bytes()).await {
+                // A refusal says too what was not understood.
+                Err(status) if !call.warnings.is_empty() => {
+                    let mut response = body::refusal(&status);
+                    body::add_warnings(response.headers_mut(), &call.warnings);
+                    Ok(response)
+                }
+                answered => answered,
+            }
         };
         self.gate.work(is_heavy, work).await
     }

@@ -29,7 +29,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     // Metrics are shown in the order in which the older version has them.
     ("hpa v2 as v1 table", "another order"),
     ("resourceslices by nothing", "another sentence"),
-    ("webhook conditions 1", "another sentence"),
 ];
 
 /// Whether a warning is ours: a kube-apiserver carries out what it is about.

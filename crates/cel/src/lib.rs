@@ -9,7 +9,7 @@
 //! | the text of an expression | 16 KiB |
 //! | its nesting, its operators, and those in a row | 48, 1,000 and 100 |
 //! | the cost of one evaluation, and its steps | 1,000,000 and 4,000,000, and what is left of the [`Budget`] |
-//! | the memory of a regular expression | 8 MiB, and 256 KiB while it runs; 16 MiB for all of a definition |
+//! | the memory of a regular expression | 16 MiB, and 256 KiB while it runs; 64 MiB for all of a definition |
 //!
 //! What there is: the language with its macros, optional values, loops with two variables, and the libraries of
 //! Kubernetes 1.36 but for that of authorisation. Zones of time with names but UTC, and types of messages, are not.

@@ -9,13 +9,13 @@ use regex::{Regex, RegexBuilder};
 use crate::budget::{Budget, Failure};
 
 /// Memory that the automaton of one pattern may take, in bytes.
-const PATTERN_BYTES: usize = 8 << 20;
+const PATTERN_BYTES: usize = 16 << 20;
 
 /// Memory that all patterns of a definition may take, in bytes; equal ones are one.
-const ALL_BYTES: usize = 16 << 20;
+const ALL_BYTES: usize = 64 << 20;
 
 /// What a pattern is taken to need: the first of these with which it can be made. Nothing tells what it does need.
-const SIZES: [usize; 6] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, PATTERN_BYTES];
+const SIZES: [usize; 7] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, PATTERN_BYTES];
 
 /// Memory for what is found out while a pattern runs, in bytes for each thread.
 const CACHE_BYTES: usize = 256 << 10;
@@ -260,7 +260,7 @@ mod tests {
             let refused = Patterns::default().make(text).unwrap_err();
             assert!(refused.to_string().contains(expected), "{text}: {refused}");
         };
-        check("\\pL{5000}", "8388608");
+        check("\\pL{5000}", "16777216");
         check("(", "unclosed group");
         assert!(Patterns::default().make("^([0-9]|[1-9][0-9]|100)%$").unwrap().is_match("42%"));
     }

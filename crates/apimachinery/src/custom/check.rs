@@ -1,7 +1,8 @@
 //! Values against their schema, in the words of the API server.
 
 use base64::Engine as _;
-use everynode_model::{Value, encode, time};
+use everynode_model::access::Read;
+use everynode_model::{Value, encode, names, time};
 
 use super::path::enter;
 use super::schema::{Additional, Schema};
@@ -111,7 +112,7 @@ impl Checker<'_> {
             "number" => matches!(found, "integer" | "number"),
             wanted => wanted == found,
         };
-        let has_format = !schema.format.is_empty();
+        let has_format = !schema.format.is_empty() && is_known_format(&schema.kind, &schema.format);
         match value {
             _ if fits && !matches!(value, Value::Number(_) | Value::String(_)) => {}
             Value::String(text) if fits => {
@@ -123,6 +124,7 @@ impl Checker<'_> {
             }
             _ if fits => {}
             Value::Number(_) if has_format => refuse(self, &schema.format, "float64"),
+            _ if has_format && !value.is_string() && !value.is_array() => refuse(self, &schema.format, ""),
             _ => refuse(self, &schema.kind, found),
         }
     }
@@ -277,6 +279,46 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| encode::to_text(value), str::to_owned)
 }
 
+/// Formats of texts that the API knows.
+const FORMATS: &[&str] = &[
+    "bsonobjectid",
+    "uri",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "cidr",
+    "mac",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "creditcard",
+    "ssn",
+    "hexcolor",
+    "rgbcolor",
+    "byte",
+    "password",
+    "date",
+    "duration",
+    "datetime",
+    "k8sshortname",
+    "k8slongname",
+];
+
+/// Whether the API knows a format of values of a kind; dashes in it do not matter.
+pub fn is_known_format(kind: &str, format: &str) -> bool {
+    match kind {
+        "" | "string" => FORMATS.contains(&format.replace('-', "").as_str()),
+        "integer" => matches!(format, "int32" | "int64"),
+        "number" => matches!(format, "float" | "double"),
+        _ => false,
+    }
+}
+
 /// Formats that are checked; others are words for people.
 fn fits_format(format: &str, text: &str) -> bool {
     match format {
@@ -372,6 +414,13 @@ fn told_apart(schema: &Schema, items: &[Value], path: &str, errors: &mut Vec<Fie
     };
     let mut seen = std::collections::HashSet::new();
     let mut reported = std::collections::HashSet::new();
+    if schema.list_type == "map"
+        && let Some((at, item)) =
+            items.iter().enumerate().find(|(_, item)| !item.is_object() && !item.is_null())
+    {
+        let why = "must be an object for an array of list-type map";
+        return errors.push(FieldError::invalid(format!("{path}[{at}]"), item.clone(), why));
+    }
     for (at, item) in items.iter().enumerate() {
         let Some(key) = key(item) else { continue };
         let text = encode::canonical(&key);
@@ -383,8 +432,20 @@ fn told_apart(schema: &Schema, items: &[Value], path: &str, errors: &mut Vec<Fie
 
 fn embedded(value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     for field in ["apiVersion", "kind"] {
-        if value.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-            errors.push(FieldError::required(format!("{path}.{field}"), ""));
+        let (text, path) = (value.text(field), format!("{path}.{field}"));
+        match field {
+            _ if text.is_empty() => errors.push(FieldError::required(path, "")),
+            "apiVersion" if text.matches('/').count() > 1 => {
+                let why = format!("unexpected GroupVersion string: {text}");
+                errors.push(FieldError::invalid(path, text, &why));
+            }
+            "apiVersion" => {}
+            _ => {
+                for message in names::dns_1035_label(&text.to_lowercase()) {
+                    let why = format!("may have mixed case, but should otherwise match: {message}");
+                    errors.push(FieldError::invalid(path.as_str(), text, &why));
+                }
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod schema;
 mod structural;
 mod version;
 
+pub(crate) use check::is_known_format;
 pub use form::order;
 pub(crate) use structural::validate_schema;
 pub use version::{Custom, Scale};

@@ -29,6 +29,8 @@ impl Rules for Custom {
     fn prepare_create(&self, object: &mut Value) {
         if self.has_status {
             object.take_out("status");
+            // What has a default is there again.
+            prune::fill(&self.schema, object);
         }
         if let Some(metadata) = object.make("metadata") {
             metadata.put("generation", 1);
@@ -142,6 +144,7 @@ fn refuse(value: &Value, wanted: &str, field: &str, errors: &mut Errors) {
         Value::String(text) => (text.clone(), "string"),
         Value::Bool(truth) => (truth.to_string(), "bool"),
         Value::Number(number) => (number.to_string(), "float64"),
+        Value::Array(_) => (everynode_model::encode::to_text(value), "[]interface {}"),
         other => (everynode_model::encode::to_text(other), "interface {}"),
     };
     let detail = format!("{field} accessor error: {shown} is of the type {kind}, expected {wanted}");

@@ -1,14 +1,15 @@
 //! Definitions of custom resources.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use everynode_cel::Patterns;
 use everynode_model::access::{Fill, Read};
-use everynode_model::{Object, Value, names};
+use everynode_model::{Object, Value, go_quote, names};
 
 use super::row::{ROW, Row, status};
 use crate::custom::json_path::JsonPath;
-use crate::custom::validate_schema;
+use crate::custom::schema::MAX_DEPTH;
+use crate::custom::{is_known_format, validate_schema};
 use crate::rules::{Rules, strategy};
 use crate::status::FieldError;
 use crate::validate::{Errors, Path, Report};
@@ -126,11 +127,39 @@ impl Rules for Definition {
         stored_versions(new, errors);
     }
 
-    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
         let is_webhook = new.text("spec.conversion.strategy") == "Webhook";
         let warning = "spec.conversion.strategy: conversion webhooks are not called here: versions differ in \
                        apiVersion only";
-        is_webhook.then(|| warning.to_owned()).into_iter().collect()
+        let known = old.map(unknown_formats).unwrap_or_default();
+        let formats = unknown_formats(new).into_iter().filter(|format| !known.contains(format));
+        let formats = formats.map(|format| format!("unrecognized format {}", go_quote(format)));
+        is_webhook.then(|| warning.to_owned()).into_iter().chain(formats).collect()
+    }
+}
+
+/// The formats in the schemas of a definition that the API does not know.
+fn unknown_formats(object: &Value) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    for version in object.items("spec.versions") {
+        if let Some(schema) = version.at("schema.openAPIV3Schema") {
+            find_formats(schema, MAX_DEPTH, &mut found);
+        }
+    }
+    found
+}
+
+fn find_formats<'a>(schema: &'a Value, depth: usize, found: &mut BTreeSet<&'a str>) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let format = schema.text("format");
+    if !format.is_empty() && !is_known_format(schema.text("type"), format) {
+        found.insert(format);
+    }
+    let lists = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|word| schema.items(word));
+    let single = ["items", "additionalProperties", "not"].into_iter().filter_map(|word| schema.at(word));
+    let fields = schema.entries("properties").map(|(_, one)| one);
+    for inner in lists.chain(single).chain(fields) {
+        find_formats(inner, depth, found);
     }
 }
 

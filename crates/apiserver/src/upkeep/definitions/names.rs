@@ -121,6 +121,9 @@ pub fn status_of(definition: &Value, taken: &Taken<'_>, now: &str) -> Value {
             }
         }
     }
+    if let Some([status, reason, message]) = approval(definition) {
+        set(&mut conditions, now, ["KubernetesAPIApprovalPolicyConformant", &status, &reason, &message]);
+    }
     if meta::has(definition, "deletionTimestamp") {
         let message = "CustomResource deletion is in progress";
         set(&mut conditions, now, ["Terminating", "True", "InstanceDeletionInProgress", message]);
@@ -130,6 +133,40 @@ pub fn status_of(definition: &Value, taken: &Taken<'_>, now: &str) -> Value {
     status.insert("acceptedNames".into(), names);
     Value::Object(status)
 }
+
+/// Whether a definition in a group of Kubernetes' own says who approved of it: status, reason and message of the
+/// condition; none for other groups.
+fn approval(definition: &Value) -> Option<[String; 3]> {
+    let group = definition.pointer("/spec/group").and_then(Value::as_str).unwrap_or_default();
+    let is_own = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|own| group.strip_suffix(own).is_some_and(|before| before.is_empty() || before.ends_with('.')));
+    let annotations = definition.pointer("/metadata/annotations");
+    let text = annotations.and_then(|all| all.get(APPROVED)).and_then(Value::as_str).unwrap_or_default();
+    let see = "see https://github.com/kubernetes/enhancements/pull/1111";
+    let is_url = text.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.starts_with('/'));
+    let (status, reason, message) = match text {
+        "" => {
+            let message = format!("protected groups must have approval annotation \"{APPROVED}\", {see}");
+            ("False", "MissingAnnotation", message)
+        }
+        text if text.starts_with("unapproved") => {
+            ("False", "UnapprovedAnnotation", format!("not approved: {}", go_quote(text)))
+        }
+        text if is_url => ("True", "ApprovedAnnotation", format!("approved in {text}")),
+        _ => {
+            let message = format!(
+                "protected groups must have approval annotation \"{APPROVED}\" with either a URL or a reason \
+                 starting with \"unapproved\", {see}"
+            );
+            ("False", "InvalidAnnotation", message)
+        }
+    };
+    is_own.then(|| [status.to_owned(), reason.to_owned(), message])
+}
+
+/// The annotation that says who approved of a definition.
+const APPROVED: &str = "api-approved.kubernetes.io";
 
 fn order_names(names: &mut Value) {
     let order = ["plural", "singular", "shortNames", "kind", "listKind", "categories"];
@@ -150,5 +187,29 @@ fn set(conditions: &mut Vec<Value>, now: &str, [kind, status, reason, message]: 
             *old = new;
             old["lastTransitionTime"] = since;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_in_a_group_of_kubernetes_says_who_approved_of_it() {
+        let check = |group: &str, text: &str, expected: Option<[&str; 3]>| {
+            let definition = json!({"metadata": {"annotations": {APPROVED: text}}, "spec": {"group": group}});
+            let found = approval(&definition);
+            assert_eq!(found, expected.map(|parts| parts.map(str::to_owned)), "{group}: {text}");
+        };
+        check("example.com", "https://example.com/1", None);
+        check("notk8s.io", "", None);
+        let approved = ["True", "ApprovedAnnotation", "approved in https://example.com/1"];
+        check("gateway.networking.k8s.io", "https://example.com/1", Some(approved));
+        let not_yet = ["False", "UnapprovedAnnotation", "not approved: \"unapproved, a trial\""];
+        check("a.kubernetes.io", "unapproved, a trial", Some(not_yet));
+        let invalid = "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a \
+                       URL or a reason starting with \"unapproved\", see \
+                       https://github.com/kubernetes/enhancements/pull/1111";
+        check("k8s.io", "yes", Some(["False", "InvalidAnnotation", invalid]));
     }
 }
