@@ -79,7 +79,11 @@ impl Api {
         headers: &HeaderMap,
     ) -> Result<Arc<User>, Status> {
         if authn::is_public(&attributes.path) {
-            return Ok(user.unwrap_or_else(|| Arc::new(ANONYMOUS.clone())));
+            // Who shows a token that is not good is told so even where nobody needs one.
+            return match user {
+                None if authn::bearer_token(headers).is_some() => Err(Status::unauthorized()),
+                user => Ok(user.unwrap_or_else(|| Arc::new(ANONYMOUS.clone()))),
+            };
         }
         let user = user.ok_or_else(Status::unauthorized)?;
         let user = authn::impersonated(&self.state, user, headers)?;

@@ -35,6 +35,8 @@ async fn strangers_see_health_and_version_and_nothing_else() {
         assert_eq!(answer.status, 401, "{path}");
         assert_eq!(reason(&answer), "Unauthorized");
     }
+    let wrong = client.clone().with_token("wrong");
+    assert_eq!(wrong.get("/version").await.status, 401, "a token that is no good is told so everywhere");
     server.shutdown().await;
 }
 

@@ -87,7 +87,8 @@ pub fn user_of_token(
     tokens::verify(state, token, audiences)
 }
 
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token of a request.
+pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
 }
