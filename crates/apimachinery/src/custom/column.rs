@@ -25,11 +25,15 @@ pub fn columns(version: &Value) -> Vec<PrinterColumn> {
             definition: column_definition("Age", "date", "", CREATED, 0),
         }];
     }
-    own.iter().map(column).collect()
+    own.iter().filter_map(column).collect()
 }
 
-fn column(column: &Value) -> PrinterColumn {
+/// A column; none where its path cannot be read.
+fn column(column: &Value) -> Option<PrinterColumn> {
     let (kind, path) = (column.text("type"), column.text("jsonPath"));
+    // A dot at the end, or what stands behind a field, leads nowhere.
+    let leads_nowhere = path.ends_with('.') || path.contains(' ') && !path.contains('[');
+    let found = if leads_nowhere { None } else { Some(JsonPath::parse(path).ok()?) };
     let description = match column.text("description") {
         "" => format!("Custom resource definition column (in JSONPath format): {path}"),
         text => text.to_owned(),
@@ -41,7 +45,7 @@ fn column(column: &Value) -> PrinterColumn {
         &description,
         column.number("priority"),
     );
-    PrinterColumn { kind: kind.to_owned(), path: JsonPath::parse(path).ok(), definition }
+    Some(PrinterColumn { kind: kind.to_owned(), path: found, definition })
 }
 
 impl PrinterColumn {
@@ -50,9 +54,9 @@ impl PrinterColumn {
         let found = self.path.as_ref().map(|path| path.find(object)).unwrap_or_default();
         let Some(first) = found.first() else { return Value::Null };
         match (self.kind.as_str(), first) {
-            ("string", _) if found.len() > 1 || !first.is_null() => {
-                found.into_iter().map(text_of).collect::<Vec<_>>().join(" ").into()
-            }
+            // Of several values the API shows the first.
+            ("string", Value::Null) => "<no value>".into(),
+            ("string", first) => text_of(first).into(),
             ("integer", Value::Number(number)) => {
                 number.as_i64().or(number.as_f64().map(|float| float as i64)).into()
             }

@@ -1,9 +1,13 @@
-//! The part of JSONPath that definitions use: fields, indices, wildcards and comparisons of elements.
+//! The part of JSONPath that definitions use: fields, indices, slices, wildcards, comparisons of elements, and fields at
+//! any depth.
 
 use everynode_model::Value;
 
 /// Steps of one path.
 const MAX_STEPS: usize = 64;
+
+/// Values that are followed at each step: indices that stand there twice, and filters, make many of one.
+const MAX_FOUND: usize = 1_000;
 
 /// A path such as `.status.conditions[?(@.type=="Ready")].status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +18,22 @@ pub struct JsonPath {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Field(String),
-    Index(i64),
+    /// Elements of a list by their places; those below 0 count from its end.
+    Indices(Vec<i64>),
+    /// Every so many elements of a list, from one place to before another.
+    Slice {
+        from: Option<i64>,
+        to: Option<i64>,
+        step: usize,
+    },
+    /// All elements of a list, or values of an object.
     All,
-    /// Elements whose value behind the path is, or is not, that text or number.
+    /// The field of that name in the value and in all that is in it.
+    Descend(String),
+    /// Elements whose value behind the path compares so with that text or number.
     Where {
         path: Vec<Step>,
-        equals: bool,
+        comparison: &'static str,
         value: String,
     },
     /// Elements that have a value behind the path.
@@ -65,21 +79,29 @@ const BAD: &str = "must be a simple json path starting with .";
 fn steps(rest: &mut &str) -> Result<Vec<Step>, &'static str> {
     let mut steps = Vec::new();
     while let Some(first) = rest.chars().next() {
-        let step = match first {
+        match first {
             '.' => {
                 *rest = &rest[1..];
                 if rest.is_empty() && steps.is_empty() {
                     break;
                 }
-                name(rest)?
+                let descends = rest.strip_prefix('.').map(|behind| *rest = behind).is_some();
+                if descends && steps.iter().any(|step| matches!(step, Step::Descend(_))) {
+                    // Each time it may lead to all that is in what was found, and to that again.
+                    return Err(BAD);
+                }
+                steps.push(match (name(rest)?, descends) {
+                    (Step::Field(name), true) => Step::Descend(name),
+                    (_, true) => return Err(BAD),
+                    (step, false) => step,
+                });
             }
-            '[' => bracket(rest)?,
+            '[' => steps.extend(bracket(rest)?),
             _ => break,
-        };
-        if steps.len() == MAX_STEPS {
+        }
+        if steps.len() > MAX_STEPS {
             return Err(BAD);
         }
-        steps.push(step);
     }
     Ok(steps)
 }
@@ -106,44 +128,64 @@ fn name(rest: &mut &str) -> Result<Step, &'static str> {
     }
 }
 
-fn bracket(rest: &mut &str) -> Result<Step, &'static str> {
+fn bracket(rest: &mut &str) -> Result<Vec<Step>, &'static str> {
     if let Some(inside) = rest.strip_prefix("[?(") {
         let (condition, behind) = inside.split_once(")]").ok_or(BAD)?;
         *rest = behind;
-        return filter(condition);
+        return filter(condition).map(|step| vec![step]);
     }
     let (inside, behind) = rest[1..].split_once(']').ok_or(BAD)?;
     *rest = behind;
-    let quoted = |quote: char| inside.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
-    match (inside, quoted('\'').or(quoted('"'))) {
-        ("*", _) => Ok(Step::All),
-        (_, Some(name)) => Ok(Step::Field(name.to_owned())),
-        (index, None) => index.trim().parse().map(Step::Index).map_err(|_| BAD),
+    let place = |text: &str| text.trim().parse::<i64>().map_err(|_| BAD);
+    if let Some(name) = inside.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
+        // Dots in it part fields, as elsewhere.
+        let path = format!(".{name}");
+        let mut rest = path.as_str();
+        let inner = steps(&mut rest)?;
+        return if rest.is_empty() { Ok(inner) } else { Err(BAD) };
+    }
+    if inside == "*" {
+        return Ok(vec![Step::Slice { from: None, to: None, step: 1 }]);
+    }
+    if !inside.contains(':') {
+        return Ok(vec![Step::Indices(inside.split(',').map(place).collect::<Result<_, _>>()?)]);
+    }
+    let optional = |text: Option<&str>| match text.map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(text) => place(text).map(Some),
+    };
+    let mut parts = inside.split(':');
+    let (from, to, step) = (optional(parts.next())?, optional(parts.next())?, optional(parts.next())?);
+    let step = usize::try_from(step.unwrap_or(1)).ok().filter(|step| *step > 0).ok_or(BAD)?;
+    match parts.next() {
+        Some(_) => Err(BAD),
+        None => Ok(vec![Step::Slice { from, to, step }]),
     }
 }
+
+const COMPARISONS: &[&str] = &["==", "!=", "<=", ">=", "<", ">"];
 
 fn filter(condition: &str) -> Result<Step, &'static str> {
     let mut rest = condition.trim().strip_prefix('@').ok_or(BAD)?;
     let path = steps(&mut rest)?;
+    if path.iter().any(|step| matches!(step, Step::Descend(_))) {
+        return Err(BAD);
+    }
     let rest = rest.trim_start();
     if rest.is_empty() {
         return Ok(Step::Has(path));
     }
-    let (equals, rest) = match (rest.strip_prefix("=="), rest.strip_prefix("!=")) {
-        (Some(rest), _) => (true, rest),
-        (_, Some(rest)) => (false, rest),
-        _ => return Err(BAD),
-    };
-    let value = rest.trim();
+    let comparison = *COMPARISONS.iter().find(|sign| rest.starts_with(**sign)).ok_or(BAD)?;
+    let value = rest[comparison.len()..].trim();
     let quoted = |quote: char| value.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
     let value = quoted('"').or(quoted('\'')).unwrap_or(value).to_owned();
-    Ok(Step::Where { path, equals, value })
+    Ok(Step::Where { path, comparison, value })
 }
 
 fn find<'a>(steps: &[Step], value: &'a Value) -> Vec<&'a Value> {
     let mut found = vec![value];
     for step in steps {
-        found = found.into_iter().flat_map(|value| take(step, value)).collect();
+        found = found.into_iter().flat_map(|value| take(step, value)).take(MAX_FOUND).collect();
     }
     found
 }
@@ -158,21 +200,48 @@ fn take<'a>(step: &Step, value: &'a Value) -> Vec<&'a Value> {
     };
     match step {
         Step::Field(name) => value.get(name).into_iter().collect(),
-        Step::Index(index) => {
+        Step::Indices(places) => {
             let Some(items) = value.as_array() else { return Vec::new() };
-            let at = if *index < 0 { *index + items.len() as i64 } else { *index };
-            usize::try_from(at).ok().and_then(|at| items.get(at)).into_iter().collect()
+            let at = |place: &i64| if *place < 0 { *place + items.len() as i64 } else { *place };
+            places.iter().filter_map(|place| items.get(usize::try_from(at(place)).ok()?)).collect()
+        }
+        Step::Slice { from, to, step } => {
+            let Some(items) = value.as_array() else { return Vec::new() };
+            let length = items.len() as i64;
+            let at = |place: i64| (if place < 0 { place + length } else { place }).clamp(0, length) as usize;
+            let (from, to) = (at(from.unwrap_or(0)), at(to.unwrap_or(length)));
+            items.get(from..to).unwrap_or_default().iter().step_by(*step).collect()
         }
         Step::All => elements(),
+        Step::Descend(name) => {
+            let mut found: Vec<&'a Value> = value.get(name).into_iter().collect();
+            found.extend(elements().into_iter().flat_map(|inner| take(step, inner)));
+            found
+        }
         Step::Has(path) => elements().into_iter().filter(|one| !find(path, one).is_empty()).collect(),
-        Step::Where { path, equals, value } => {
-            let holds = |one: &&Value| match find(path, one).first() {
-                Some(found) => (text_of(found) == *value) == *equals,
-                None => false,
+        Step::Where { path, comparison, value } => {
+            let holds = |one: &&Value| {
+                find(path, one).first().is_some_and(|found| compares(found, comparison, value))
             };
             elements().into_iter().filter(holds).collect()
         }
     }
+}
+
+fn compares(found: &Value, comparison: &str, wanted: &str) -> bool {
+    let text = text_of(found);
+    let order = match (found.as_f64(), wanted.parse::<f64>()) {
+        (Some(found), Ok(wanted)) => found.partial_cmp(&wanted),
+        _ => Some(text.as_str().cmp(wanted)),
+    };
+    order.is_some_and(|order| match comparison {
+        "==" => order.is_eq(),
+        "!=" => order.is_ne(),
+        "<=" => order.is_le(),
+        ">=" => order.is_ge(),
+        "<" => order.is_lt(),
+        _ => order.is_gt(),
+    })
 }
 
 /// A value as a table shows it.
@@ -202,7 +271,19 @@ mod tests {
         check(".spec.list[0].n", json!(["x"]));
         check(".spec.list[-1].n", json!(["y"]));
         check(".spec.list[*].v", json!([1, 2]));
-        check(".spec['a.b']", json!([1]));
+        check(".spec['list'][0].n", json!(["x"]));
+        check(".spec['a.b']", json!([]));
+        check(".spec.list[-1:].n", json!(["y"]));
+        check(".spec.list[:1].n", json!(["x"]));
+        check(".spec.list[1:0].n", json!([]));
+        check(".spec.list[::2].n", json!(["x"]));
+        check(".spec.list[1,0].n", json!(["y", "x"]));
+        check(".spec.list[?(@.v>1)].n", json!(["y"]));
+        check(".spec.list[?(@.v>=1)].n", json!(["x", "y"]));
+        check(".spec.list[?(@.v<2)].n", json!(["x"]));
+        check(".spec.list[?(@.n!=\"y\")].v", json!([1]));
+        check("..type", json!(["Ready"]));
+        check(".spec[*]", json!([]));
         check(".spec.a\\.b", json!([1]));
         check(".status.conditions[?(@.type==\"Ready\")].status", json!(["True"]));
         check(".status.conditions[?(@.type!='Ready')].status", json!([]));
@@ -211,7 +292,20 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for text in ["a[", "", "a.b", ".a[", ".a[x]", ".a[?(@.x", ".a..b", ".a[?(@.x ~ 1)]"] {
+        for text in [
+            "a[",
+            "",
+            "a.b",
+            ".a[",
+            ".a[x]",
+            ".a[?(@.x",
+            ".a..",
+            ".a[?(@.x ~ 1)]",
+            ".a[1:2:0]",
+            ".a..b..c",
+            ".a[?(@..b)]",
+            ".a[\"b\"]",
+        ] {
             assert!(JsonPath::parse(text).is_err(), "{text}");
         }
     }
