@@ -51,6 +51,9 @@ pub struct PodSpec<'a> {
     /// The containers that run before those, or beside them.
     #[serde(borrow)]
     pub init_containers: Option<&'a RawValue>,
+    /// The containers that were added while it ran, to look into it.
+    #[serde(borrow)]
+    pub ephemeral_containers: Option<&'a RawValue>,
     /// Labels that its node must have.
     #[serde(borrow)]
     pub node_selector: Option<&'a RawValue>,

@@ -12,7 +12,7 @@ use everynode_model::{Phase, Pod, duration};
 
 use crate::faults::PodFaults;
 use crate::status::{ContainerView, StatusView, Timestamp};
-pub(crate) use spec::{Container, PodFacts, RestartPolicy, is_unpullable};
+pub(crate) use spec::{Container, EphemeralContainer, PodFacts, RestartPolicy, is_unpullable};
 
 /// The present: for durations, and for time stamps.
 #[derive(Debug, Clone, Copy)]
@@ -162,6 +162,7 @@ impl PodMachine {
             ready_changed: now.wall,
             grace: Duration::ZERO,
         };
+        machine.facts.take_ephemeral_containers(pod, now.wall);
         let mut effects = Effects::default();
         match pod.phase() {
             Phase::Running => machine.resume(pod.is_ready(), now, &mut effects),
@@ -207,6 +208,7 @@ impl PodMachine {
         }
         if self.facts.generation != pod.metadata.generation {
             self.facts.generation = pod.metadata.generation;
+            self.facts.take_ephemeral_containers(pod, now.wall);
             if self.facts.take_containers(pod) {
                 self.replace(now, &mut effects);
             }

@@ -361,3 +361,31 @@ fn a_container_that_gets_another_image_is_started_anew_with_it() {
     image(&mut bench, "app:3", 7);
     bench.check("Running", true, "running", 2);
 }
+
+#[test]
+fn a_container_that_is_added_to_look_into_a_pod_runs_until_the_pod_is_over() {
+    let mut bench = Bench::plain(PodFaults::default());
+    let add = |bench: &mut Bench, containers: Value, seconds: u64| {
+        bench.object["spec"]["ephemeralContainers"] = containers;
+        let generation = bench.object["metadata"]["generation"].as_i64().unwrap();
+        bench.object["metadata"]["generation"] = (generation + 1).into();
+        bench.observe(seconds);
+        assert!(bench.effects.report);
+    };
+    assert_eq!(bench.status().get("ephemeralContainerStatuses"), None);
+    add(&mut bench, json!([{"name": "look", "image": "busybox"}]), 5);
+    add(
+        &mut bench,
+        json!([{"name": "look", "image": "busybox"}, {"name": "no", "image": "x:non-existent"}]),
+        9,
+    );
+    let statuses = bench.status()["ephemeralContainerStatuses"].take();
+    assert_eq!(statuses[0]["name"], "look");
+    assert_eq!(statuses[0]["state"], json!({"running": {"startedAt": "2023-11-14T22:13:25Z"}}));
+    assert_eq!(statuses[0]["ready"], false);
+    assert_eq!(statuses[1]["state"]["waiting"]["reason"], "ErrImagePull");
+    bench.check("Running", true, "running", 0);
+    bench.delete(0, 12);
+    let statuses = bench.status()["ephemeralContainerStatuses"].take();
+    assert_eq!(statuses[0]["state"]["terminated"]["exitCode"], 0);
+}

@@ -4,7 +4,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
 use crate::facts::Resources;
-use crate::pod::{Container, Exit, PodFacts, is_unpullable};
+use crate::pod::{Container, EphemeralContainer, Exit, PodFacts, is_unpullable};
 
 /// A point in time, in whole seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -108,6 +108,11 @@ impl Serialize for Status<'_> {
             map.serialize_entry("initContainerStatuses", &Containers { view, init: true })?;
         }
         map.serialize_entry("containerStatuses", &Containers { view, init: false })?;
+        if !view.facts.ephemeral_containers.is_empty() {
+            let containers = view.facts.ephemeral_containers.iter().enumerate();
+            let statuses: Vec<_> = containers.map(|(index, one)| view.ephemeral_status(index, one)).collect();
+            map.serialize_entry("ephemeralContainerStatuses", &statuses)?;
+        }
         map.end()
     }
 }
@@ -201,7 +206,8 @@ struct ContainerStatus<'a> {
     image_id: String,
     #[serde(rename = "containerID", skip_serializing_if = "Option::is_none")]
     container_id: Option<String>,
-    started: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<bool>,
     #[serde(flatten)]
     given: Option<Given<'a>>,
 }
@@ -307,7 +313,7 @@ impl StatusView<'_> {
             image: &container.image,
             image_id: if has_run { image_id(&container.image) } else { String::new() },
             container_id: has_run.then(|| id(self.restart_count)),
-            started: running,
+            started: Some(running),
             given: Given::of(container),
         }
     }
@@ -338,7 +344,7 @@ impl StatusView<'_> {
         let has_run = self.started.is_some();
         ContainerStatus {
             name: &container.name,
-            started: matches!(state, State::Running { .. }),
+            started: Some(matches!(state, State::Running { .. })),
             state,
             last_state: LastState { terminated: None },
             ready,
@@ -347,6 +353,42 @@ impl StatusView<'_> {
             image_id: if has_run { image_id(&container.image) } else { String::new() },
             container_id: has_run.then_some(id),
             given: Given::of(container),
+        }
+    }
+}
+
+impl StatusView<'_> {
+    /// A container to look into the pod runs until the pod is over. It has no probes, and is never ready.
+    fn ephemeral_status<'b>(
+        &'b self,
+        index: usize,
+        container: &'b EphemeralContainer,
+    ) -> ContainerStatus<'b> {
+        let id = container_id(&self.facts.uid, "e", index, 0);
+        let started_at = container.started;
+        let state = match &self.containers {
+            _ if is_unpullable(&container.image) => State::Waiting { reason: "ErrImagePull", message: None },
+            ContainerView::Waiting { .. } if self.started.is_none() => {
+                State::Waiting { reason: "ContainerCreating", message: None }
+            }
+            ContainerView::Terminated(exit) => {
+                let exit = Exit { code: 0, oom_killed: false, started: started_at, finished: exit.finished };
+                State::Terminated(terminated(exit, id.clone()))
+            }
+            _ => State::Running { started_at },
+        };
+        let has_run = !matches!(state, State::Waiting { .. });
+        ContainerStatus {
+            name: &container.name,
+            state,
+            last_state: LastState { terminated: None },
+            ready: false,
+            restart_count: 0,
+            image: &container.image,
+            image_id: if has_run { image_id(&container.image) } else { String::new() },
+            container_id: has_run.then_some(id),
+            started: None,
+            given: None,
         }
     }
 }

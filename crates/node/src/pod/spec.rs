@@ -1,5 +1,6 @@
 //! What a pod asks of its node, as far as its life is concerned.
 
+use std::mem;
 use std::time::Duration;
 
 use everynode_model::Pod;
@@ -8,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::facts;
 use crate::faults::Restarts;
 use crate::load::{Draw, uniform};
+use crate::status::Timestamp;
 
 /// What does not change while a pod lives, but for the generation and the resources of containers.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub(crate) struct PodFacts {
     pub generation: i64,
     pub init_containers: Box<[Container]>,
     pub containers: Box<[Container]>,
+    pub ephemeral_containers: Box<[EphemeralContainer]>,
     pub restarts: RestartPolicy,
     pub host_network: bool,
     pub probe_delay: Duration,
@@ -32,6 +35,14 @@ pub(crate) struct Container {
     pub sidecar: bool,
     /// As the API shows them; none where they are empty.
     pub resources: Option<Box<RawValue>>,
+}
+
+/// A container that was added while the pod ran.
+#[derive(Debug)]
+pub(crate) struct EphemeralContainer {
+    pub name: Box<str>,
+    pub image: Box<str>,
+    pub started: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +66,7 @@ impl PodFacts {
             generation: pod.metadata.generation,
             init_containers: facts::containers(spec.init_containers).iter().map(Container::read).collect(),
             containers: containers.iter().map(Container::read).collect(),
+            ephemeral_containers: Box::default(),
             restarts: match &*spec.restart_policy {
                 "Never" => RestartPolicy::Never,
                 "OnFailure" => RestartPolicy::OnFailure,
@@ -89,6 +101,22 @@ impl PodFacts {
             }
         }
         is_other_image
+    }
+
+    /// Takes over the containers that were added to look into the pod. They never go, and those that are new start now.
+    pub(super) fn take_ephemeral_containers(&mut self, pod: &Pod<'_>, now: Timestamp) {
+        let known = self.ephemeral_containers.len();
+        let shown = facts::containers(pod.spec.ephemeral_containers);
+        if shown.len() <= known {
+            return;
+        }
+        let added = shown.iter().skip(known).map(|one| EphemeralContainer {
+            name: (*one.name).into(),
+            image: (*one.image).into(),
+            started: now,
+        });
+        self.ephemeral_containers =
+            mem::take(&mut self.ephemeral_containers).into_iter().chain(added).collect();
     }
 
     /// The first image that cannot be pulled: one whose tag is `non-existent`.
