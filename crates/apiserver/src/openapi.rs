@@ -4,11 +4,11 @@
 //! client-side `apply`.
 
 pub mod binary;
+mod custom;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use everynode_apimachinery::custom::Custom;
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::schema::{self, Field, Kind, ListType, Type};
 use everynode_model::{Object, Value, encode};
@@ -124,8 +124,11 @@ fn parts(rows: &[&Resource], form: Form) -> (Object, Object) {
         add_paths(&mut paths, resource, form);
         waiting.extend(schema::type_named(resource.type_name));
         if let Some(custom) = &resource.custom {
-            waiting.extend(schema::type_named("meta.v1.ObjectMeta"));
-            types.insert(custom_name(resource), custom_schema(resource, custom, form));
+            waiting.extend(
+                ["meta.v1.ObjectMeta", "meta.v1.ListMeta"].into_iter().filter_map(schema::type_named),
+            );
+            types.insert(custom::name(resource), custom::schema(resource, custom, form));
+            types.insert(format!("{}List", custom::name(resource)), custom::list(resource, form));
         }
     }
     types.insert(QUANTITY.into(), one_of("string", "number", form));
@@ -208,65 +211,6 @@ fn type_schema(ty: &Type, rows: &[&Resource], form: Form) -> Value {
         out.insert("x-kubernetes-group-version-kind".into(), Value::Array(kinds));
     }
     Value::Object(out)
-}
-
-/// The name of a custom resource's type: the parts of the group backwards, version, kind.
-fn custom_name(resource: &Resource) -> String {
-    let mut parts: Vec<&str> = resource.group.split('.').collect();
-    parts.reverse();
-    format!("{}.{}.{}", parts.join("."), resource.version, resource.kind)
-}
-
-/// The schema of a definition, with the fields that every object has.
-fn custom_schema(resource: &Resource, custom: &Custom, form: Form) -> Value {
-    let mut out = match custom.document() {
-        Value::Object(document) => document.clone(),
-        _ => Object::new(),
-    };
-    if form == Form::Two {
-        // Version 2 lacks words of version 3, and clients only look for the fields.
-        downgrade(&mut out);
-    }
-    let mut properties = Object::new();
-    for name in ["apiVersion", "kind"] {
-        properties.insert(name.into(), object(vec![("type", "string".into())]));
-    }
-    if let Some(ty) = schema::type_named("meta.v1.ObjectMeta") {
-        let reference = object(vec![("$ref", reference(ty, form).into())]);
-        let shown = match form {
-            Form::Two => reference,
-            Form::Three => object(vec![("allOf", Value::Array(vec![reference]))]),
-        };
-        properties.insert("metadata".into(), shown);
-    }
-    if let Some(Value::Object(own)) = out.get("properties") {
-        let all = ["apiVersion", "kind", "metadata"];
-        properties.extend(
-            own.iter().filter(|(name, _)| !all.contains(&name.as_str())).map(|(k, v)| (k.clone(), v.clone())),
-        );
-    }
-    out.insert("properties".into(), Value::Object(properties));
-    out.insert("x-kubernetes-group-version-kind".into(), Value::Array(vec![kind_of(resource)]));
-    Value::Object(out)
-}
-
-/// Takes out what version 2 of OpenAPI does not know.
-fn downgrade(schema: &mut Object) {
-    for word in ["oneOf", "anyOf", "allOf", "not", "nullable", "default", "x-kubernetes-validations"] {
-        schema.shift_remove(word);
-    }
-    if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
-        // Clients that validate by this schema would refuse what is kept here.
-        schema.shift_remove("properties");
-    }
-    for word in ["items", "additionalProperties"] {
-        if let Some(Value::Object(inner)) = schema.get_mut(word) {
-            downgrade(inner);
-        }
-    }
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        properties.values_mut().filter_map(Value::as_object_mut).for_each(downgrade);
-    }
 }
 
 fn kind_of(resource: &Resource) -> Value {

@@ -314,3 +314,31 @@ async fn hostile_definitions_are_refused_or_harmless() {
     assert_eq!(client.post(COGS, &object.to_string()).await.status, 201);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn openapi_describes_custom_resources_as_recorded() {
+    let recorded: Value = serde_json::from_str(include_str!("custom_resources/openapi.json")).unwrap();
+    let (server, client) = start(Config::default()).await;
+    for (name, kind) in recorded.as_object().unwrap() {
+        let title = name[..1].to_uppercase() + &name[1..];
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{name}.example.com")},
+            "spec": {
+                "group": "example.com", "scope": "Namespaced", "names": {"plural": name, "kind": title},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": kind["schema"]},
+                }],
+            },
+        });
+        define(&client, &definition).await;
+        let three = client.get("/openapi/v3/apis/example.com/v1").await.json();
+        let two = client.get("/openapi/v2").await.json();
+        let types = [("v3", &three["components"]["schemas"]), ("v2", &two["definitions"])];
+        for (version, schemas) in types {
+            let found = ["", "List"].map(|list| &schemas[format!("com.example.v1.{title}{list}")]);
+            assert_eq!(json!(found), kind[version], "{name} {version}");
+        }
+    }
+    server.shutdown().await;
+}
