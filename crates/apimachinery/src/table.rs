@@ -31,20 +31,58 @@ impl IncludeObject {
     }
 }
 
+/// The versions in which tables and partial objects are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetaVersion {
+    /// `meta.k8s.io/v1`.
+    #[default]
+    V1,
+    /// `meta.k8s.io/v1beta1`, of clients from before Kubernetes 1.15; its fields are the same.
+    V1Beta1,
+}
+
+impl MetaVersion {
+    /// Reads the parameter `v` of a media type; none when it is not served.
+    pub fn parse(text: &str) -> Option<MetaVersion> {
+        match text {
+            "v1" => Some(MetaVersion::V1),
+            "v1beta1" => Some(MetaVersion::V1Beta1),
+            _ => None,
+        }
+    }
+
+    /// As `apiVersion` says it.
+    pub fn api_version(self) -> &'static str {
+        match self {
+            MetaVersion::V1 => "meta.k8s.io/v1",
+            MetaVersion::V1Beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
+}
+
+/// How a table is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct TableOptions {
+    /// What its rows carry.
+    pub include: IncludeObject,
+    /// Its version, and that of the metadata in its rows.
+    pub version: MetaVersion,
+    /// Unix time in seconds, for ages.
+    pub now: i64,
+}
+
 /// A table of one object, as a `get` or a watch event shows it. A watch sends the column definitions
-/// only once. `now` is Unix time in seconds.
-pub fn of_object(
-    resource: &Resource,
-    object: &Value,
-    include: IncludeObject,
-    with_columns: bool,
-    now: i64,
-) -> Value {
+/// only once.
+pub fn of_object(resource: &Resource, object: &Value, options: TableOptions, with_columns: bool) -> Value {
     let mut metadata = Object::new();
     if let Some(version) = object.at("metadata.resourceVersion") {
         metadata.insert("resourceVersion".into(), version.clone());
     }
-    table(resource, Value::Object(metadata), [object].into_iter(), include, with_columns, now)
+    let columns = if with_columns { resource.rules.column_definitions().into() } else { Value::Null };
+    let mut table = head("Table", options.version, Value::Object(metadata));
+    table.insert("columnDefinitions".into(), columns);
+    table.insert("rows".into(), vec![row(resource, object, options)].into());
+    Value::Object(table)
 }
 
 /// A table of a list, encoded row by row: a large one is never there as a whole but in its bytes. `metadata` is that of
@@ -53,12 +91,11 @@ pub fn of_list<V: Borrow<Value>>(
     resource: &Resource,
     metadata: Value,
     objects: impl Iterator<Item = V>,
-    include: IncludeObject,
-    now: i64,
+    options: TableOptions,
 ) -> Vec<u8> {
-    let mut table = head("Table", metadata);
+    let mut table = head("Table", options.version, metadata);
     table.insert("columnDefinitions".into(), resource.rules.column_definitions().into());
-    encoded(table, "rows", objects.map(|object| row(resource, object.borrow(), include, now)))
+    encoded(table, "rows", objects.map(|object| row(resource, object.borrow(), options)))
 }
 
 /// The fields of an object, and behind them a list, each element of which is made and written in its turn.
@@ -76,39 +113,23 @@ fn encoded(fields: Object, list: &str, elements: impl Iterator<Item = Value>) ->
     out
 }
 
-fn table<'a>(
-    resource: &Resource,
-    metadata: Value,
-    objects: impl Iterator<Item = &'a Value>,
-    include: IncludeObject,
-    with_columns: bool,
-    now: i64,
-) -> Value {
-    let columns = if with_columns { resource.rules.column_definitions().into() } else { Value::Null };
-    let mut table = head("Table", metadata);
-    table.insert("columnDefinitions".into(), columns);
-    let rows = objects.map(|object| row(resource, object, include, now));
-    table.insert("rows".into(), rows.collect());
-    Value::Object(table)
-}
-
-fn head(kind: &str, metadata: Value) -> Object {
+fn head(kind: &str, version: MetaVersion, metadata: Value) -> Object {
     let mut object = Object::new();
     object.insert("kind".into(), kind.into());
-    object.insert("apiVersion".into(), "meta.k8s.io/v1".into());
+    object.insert("apiVersion".into(), version.api_version().into());
     object.insert("metadata".into(), metadata);
     object
 }
 
-fn row(resource: &Resource, object: &Value, include: IncludeObject, now: i64) -> Value {
+fn row(resource: &Resource, object: &Value, options: TableOptions) -> Value {
     let mut row = Object::new();
-    row.insert("cells".into(), Value::Array(resource.rules.cells(object, now)));
+    row.insert("cells".into(), Value::Array(resource.rules.cells(object, options.now)));
     if let Some(conditions) = resource.rules.row_conditions(object) {
         row.insert("conditions".into(), conditions);
     }
-    let shown = match include {
+    let shown = match options.include {
         IncludeObject::None => Value::Null,
-        IncludeObject::Metadata => partial(resource, object),
+        IncludeObject::Metadata => partial(resource, object, options.version),
         IncludeObject::Object => object.clone(),
     };
     row.insert("object".into(), shown);
@@ -116,10 +137,10 @@ fn row(resource: &Resource, object: &Value, include: IncludeObject, now: i64) ->
 }
 
 /// The `PartialObjectMetadata` of an object.
-pub fn partial(resource: &Resource, object: &Value) -> Value {
+pub fn partial(resource: &Resource, object: &Value, version: MetaVersion) -> Value {
     let mut metadata = object.get("metadata").cloned().unwrap_or_default();
     resource.rules.unversion_metadata(&mut metadata);
-    Value::Object(head("PartialObjectMetadata", metadata))
+    Value::Object(head("PartialObjectMetadata", version, metadata))
 }
 
 /// The `PartialObjectMetadataList` of a list, encoded as [`of_list`] is. `metadata` is that of the list.
@@ -127,7 +148,8 @@ pub fn partial_list<V: Borrow<Value>>(
     resource: &Resource,
     metadata: Value,
     objects: impl Iterator<Item = V>,
+    version: MetaVersion,
 ) -> Vec<u8> {
-    let list = head("PartialObjectMetadataList", metadata);
-    encoded(list, "items", objects.map(|object| partial(resource, object.borrow())))
+    let list = head("PartialObjectMetadataList", version, metadata);
+    encoded(list, "items", objects.map(|object| partial(resource, object.borrow(), version)))
 }

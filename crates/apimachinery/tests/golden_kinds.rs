@@ -12,7 +12,7 @@ use everynode_apimachinery::patch::{Patched, json_patch, merge_patch, strategic_
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::schema::type_named;
 use everynode_apimachinery::status::Status;
-use everynode_apimachinery::table::{IncludeObject, of_object};
+use everynode_apimachinery::table::{IncludeObject, MetaVersion, TableOptions, of_object};
 use everynode_apimachinery::validate::meta::{validate_metadata_create, validate_metadata_update};
 use everynode_apimachinery::{manifest, resource_for, resource_for_kind};
 use everynode_model::Value;
@@ -329,7 +329,12 @@ fn recorded_tables_are_shown_as_they_were() {
             let query = row["path"].as_str().unwrap().split_once("includeObject=");
             let include = IncludeObject::parse(query.map_or("", |(_, value)| value)).unwrap();
             let now = 1_795_458_000;
-            let table = of_object(target.resource, object, include, true, now);
+            let table = of_object(
+                target.resource,
+                object,
+                TableOptions { include, version: MetaVersion::V1, now },
+                true,
+            );
             let expected = without_ages(filled(&row["response"]));
             let table = without_ages(table);
             for part in ["rows", "columnDefinitions", "metadata"] {

@@ -1,7 +1,7 @@
 //! Objects and lists in the form in which they are answered.
 
 use everynode_apimachinery::resource::Resource;
-use everynode_apimachinery::table::{self, IncludeObject};
+use everynode_apimachinery::table::{self, TableOptions};
 use everynode_model::{Object, Value, encode};
 
 use crate::http::accept::View;
@@ -12,10 +12,8 @@ use crate::store::Stored;
 pub struct Shape {
     /// Object, table or metadata.
     pub view: View,
-    /// What table rows carry.
-    pub include: IncludeObject,
-    /// Unix time in seconds, for ages.
-    pub now: i64,
+    /// How tables are shown, and the version of partial objects.
+    pub table: TableOptions,
 }
 
 /// The object as a resource shows it: its own form, which for a view on another resource is converted.
@@ -53,8 +51,8 @@ pub fn value(resource: &Resource, object: Value, shape: Shape) -> Vec<u8> {
 pub fn shown(resource: &Resource, object: Value, shape: Shape, with_columns: bool) -> Value {
     match shape.view {
         View::Object => object,
-        View::Metadata => table::partial(resource, &object),
-        View::Table => table::of_object(resource, &object, shape.include, with_columns, shape.now),
+        View::Metadata => table::partial(resource, &object, shape.table.version),
+        View::Table => table::of_object(resource, &object, shape.table, with_columns),
     }
 }
 
@@ -95,8 +93,8 @@ pub fn list<'a>(
     }
     let decoded = items.map(|stored| decode(resource, stored.bytes()));
     with_line_feed(match shape.view {
-        View::Table => table::of_list(resource, metadata, decoded, shape.include, shape.now),
-        _ => table::partial_list(resource, metadata, decoded),
+        View::Table => table::of_list(resource, metadata, decoded, shape.table),
+        _ => table::partial_list(resource, metadata, decoded, shape.table.version),
     })
 }
 
@@ -104,8 +102,8 @@ pub fn list<'a>(
 pub fn unstored_list(resource: &Resource, items: Vec<Value>, shape: Shape) -> Vec<u8> {
     let metadata = Value::Object(Object::new());
     with_line_feed(match shape.view {
-        View::Table => table::of_list(resource, metadata, items.iter(), shape.include, shape.now),
-        View::Metadata => table::partial_list(resource, metadata, items.iter()),
+        View::Table => table::of_list(resource, metadata, items.iter(), shape.table),
+        View::Metadata => table::partial_list(resource, metadata, items.iter(), shape.table.version),
         View::Object => {
             let mut list = Object::new();
             list.insert("kind".into(), (*resource.list_kind).into());

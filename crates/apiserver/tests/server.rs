@@ -352,6 +352,62 @@ async fn delete_options_come_in_any_group_and_form() {
 }
 
 #[tokio::test]
+async fn pods_of_jobs_and_replication_controllers_stay_where_nobody_says_what_becomes_of_them() {
+    let (server, client) = start(Config::default()).await;
+    let pod = r#"{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}"#;
+    let rc_pod = pod.replace("Never", "Always");
+    let orphan = json!(["orphan"]);
+    let check = async |path: &str, spec: &str, options: &str, finalizers: &Value, warns: bool| {
+        client.post(path, &format!(r#"{{"metadata":{{"name":"a"}},"spec":{spec}}}"#)).await;
+        let one = format!("{path}/a");
+        let answer =
+            client.request("DELETE", &one, &[("Content-Type", "application/json")], options.to_owned()).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.headers.contains_key("warning")),
+            (200, warns),
+            "{path} {options}"
+        );
+        let left = client.get(&one).await.json();
+        assert_eq!(left["metadata"]["finalizers"], *finalizers, "{path} {options}");
+        let free = r#"{"metadata":{"finalizers":null}}"#;
+        client.request("PATCH", &one, &[("Content-Type", "application/merge-patch+json")], free).await;
+    };
+    let jobs = "/apis/batch/v1/namespaces/default/jobs";
+    let job = format!(r#"{{"template":{pod}}}"#);
+    check(jobs, &job, "{}", &orphan, true).await;
+    check(jobs, &job, r#"{"propagationPolicy":"Background"}"#, &Value::Null, false).await;
+    check(jobs, &job, r#"{"orphanDependents":false}"#, &Value::Null, false).await;
+    let controllers = "/api/v1/namespaces/default/replicationcontrollers";
+    let controller = format!(r#"{{"selector":{{"a":"b"}},"template":{rc_pod}}}"#);
+    check(controllers, &controller, "{}", &orphan, false).await;
+    let sets = "/apis/apps/v1/namespaces/default/replicasets";
+    let set = format!(r#"{{"selector":{{"matchLabels":{{"a":"b"}}}},"template":{rc_pod}}}"#);
+    check(sets, &set, "{}", &Value::Null, false).await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn tables_and_partial_objects_come_in_the_version_that_is_asked_for() {
+    let (server, client) = start(Config::default()).await;
+    client.post(MAPS, r#"{"metadata":{"name":"a"}}"#).await;
+    for version in ["v1", "v1beta1"] {
+        let wanted = json!(format!("meta.k8s.io/{version}"));
+        for (path, shape) in [(MAPS.to_owned(), "List"), (format!("{MAPS}/a"), "")] {
+            let ask = async |shape: &str| {
+                let accept = format!("application/json;as={shape};v={version};g=meta.k8s.io");
+                client.request("GET", &path, &[("Accept", &accept)], "").await.json()
+            };
+            let table = ask("Table").await;
+            assert_eq!((&table["apiVersion"], &table["rows"][0]["object"]["apiVersion"]), (&wanted, &wanted));
+            let kind = format!("PartialObjectMetadata{shape}");
+            let partial = ask(&kind).await;
+            assert_eq!((&partial["apiVersion"], &partial["kind"]), (&wanted, &json!(kind)));
+        }
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn discovery_in_one_document_is_not_sent_twice() {
     let (server, client) = start(Config::default()).await;
     let accept =

@@ -40,6 +40,16 @@ pub(super) const RESOURCES: &[Row] = &[
 struct Job;
 
 impl Rules for Job {
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
+    fn orphan_warning(&self) -> Option<&'static str> {
+        let warning = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+                       remove them or set propagationPolicy=Orphan to suppress this warning";
+        Some(warning)
+    }
+
     fn default(&self, object: &mut Value) {
         let labels = object.at("spec.template.metadata.labels").cloned();
         if let Some(labels) = labels

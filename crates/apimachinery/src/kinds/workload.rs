@@ -108,6 +108,10 @@ impl Rules for PodTemplate {
 struct ReplicationController;
 
 impl Rules for ReplicationController {
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         let labels = object.at("spec.template.metadata.labels").cloned();
         let Some(spec) = object.get_mut("spec") else { return };

@@ -70,6 +70,16 @@ pub trait Rules: Send + Sync + std::fmt::Debug {
     /// Adds what a deletion has to wait for. Runs when the object is first deleted.
     fn prepare_delete(&self, _object: &mut Value) {}
 
+    /// Whether what an object owns stays when the object is deleted and nobody says what is to become of it.
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
+
+    /// What the `Warning` header says of a deletion where nobody says what is to become of what the object owns.
+    fn orphan_warning(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Checks a new object.
     fn validate_create(&self, _object: &Value, _errors: &mut Vec<FieldError>) {}
 

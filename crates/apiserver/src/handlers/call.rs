@@ -8,7 +8,7 @@ use everynode_apimachinery::defaults::order;
 use everynode_apimachinery::resource::Resource;
 use everynode_apimachinery::schema::Type;
 use everynode_apimachinery::status::Status;
-use everynode_apimachinery::table::IncludeObject;
+use everynode_apimachinery::table::{IncludeObject, TableOptions};
 use everynode_model::{Value, encode};
 use http::Response;
 
@@ -63,8 +63,12 @@ impl Call<'_> {
     pub fn shape(&self) -> Shape {
         Shape {
             view: self.form.view,
-            include: IncludeObject::parse(self.query.get("includeObject").unwrap_or("")).unwrap_or_default(),
-            now: self.now,
+            table: TableOptions {
+                include: IncludeObject::parse(self.query.get("includeObject").unwrap_or(""))
+                    .unwrap_or_default(),
+                version: self.form.version,
+                now: self.now,
+            },
         }
     }
 

@@ -85,7 +85,11 @@ fn success(resource: &Resource, object: &Value) -> Value {
 /// Reads the options from the body, or from the parameters when there is none.
 fn read_options(call: &mut Call<'_>, bytes: &[u8]) -> Result<DeleteOptions, Status> {
     let value = if bytes.is_empty() { options_of_query(&call.query)? } else { options_of_body(call, bytes)? };
-    options_of(&value)
+    let options = options_of(&value)?;
+    if options.propagation.is_none() {
+        call.warnings.extend(call.resource.rules.orphan_warning().map(str::to_owned));
+    }
+    Ok(options)
 }
 
 /// DeleteOptions come with the group and version of whoever sends them, so these are not looked at.

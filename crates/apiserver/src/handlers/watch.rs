@@ -280,7 +280,7 @@ impl Feed {
             metadata.insert("annotations".into(), Value::Object(annotations));
         }
         let (kind, api_version) = match self.shape.view {
-            View::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
+            View::Metadata => ("PartialObjectMetadata", self.shape.table.version.api_version().to_owned()),
             _ => (&*self.resource.kind, self.resource.api_version()),
         };
         let mut object = Object::new();

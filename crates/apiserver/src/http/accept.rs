@@ -1,6 +1,7 @@
 //! The form in which a client wants its answer.
 
 use everynode_apimachinery::status::Status;
+use everynode_apimachinery::table::MetaVersion;
 
 /// The media types that the API speaks, as its refusals list them.
 pub const AVAILABLE: &[&str] =
@@ -22,13 +23,16 @@ pub enum View {
 pub struct Form {
     /// How objects are shown.
     pub view: View,
+    /// The version of tables and partial objects.
+    pub version: MetaVersion,
     /// The media type of the answer.
     pub content_type: &'static str,
 }
 
 impl Form {
     /// Plain JSON objects.
-    pub const PLAIN: Form = Form { view: View::Object, content_type: "application/json" };
+    pub const PLAIN: Form =
+        Form { view: View::Object, version: MetaVersion::V1, content_type: "application/json" };
 
     /// Takes the first clause of an `Accept` header that can be served.
     ///
@@ -80,13 +84,16 @@ fn clause(text: &str) -> Option<Form> {
             _ => {}
         }
     }
-    let view = match (shape, group, version) {
-        ("", ..) => View::Object,
-        ("Table", "meta.k8s.io", "v1") => View::Table,
-        ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => View::Metadata,
+    if shape.is_empty() {
+        return Some(Form { content_type, ..Form::PLAIN });
+    }
+    let view = match shape {
+        "Table" => View::Table,
+        "PartialObjectMetadata" | "PartialObjectMetadataList" => View::Metadata,
         _ => return None,
     };
-    Some(Form { view, content_type })
+    let version = MetaVersion::parse(version).filter(|_| group == "meta.k8s.io")?;
+    Some(Form { view, version, content_type })
 }
 
 #[cfg(test)]
@@ -103,7 +110,8 @@ mod tests {
         check("*/*", Some(View::Object));
         check("application/json", Some(View::Object));
         check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(View::Table));
-        check("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", Some(View::Object));
+        check("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", Some(View::Table));
+        check("application/json;as=Table;v=v2;g=meta.k8s.io,application/json", Some(View::Object));
         check("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Some(View::Metadata));
         check("application/vnd.kubernetes.protobuf,application/json", Some(View::Object));
         check("application/vnd.kubernetes.protobuf", None);

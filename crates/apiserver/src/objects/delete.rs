@@ -103,7 +103,10 @@ enum Step {
 }
 
 fn decide(resource: &Resource, mut object: Value, options: &DeleteOptions, now: i64) -> Step {
-    let finalizers_changed = set_finalizers(&mut object, options.propagation);
+    let finalizers_changed = match options.propagation.or_else(|| default_propagation(resource, &object)) {
+        Some(propagation) => set_finalizers(&mut object, propagation),
+        None => false,
+    };
     if !meta::has(&object, "deletionTimestamp") {
         resource.rules.prepare_delete(&mut object);
     }
@@ -192,9 +195,15 @@ fn mark(object: &mut Value, grace_seconds: i64, now: i64) -> bool {
     fresh
 }
 
+/// What is done where nobody says so: what an earlier deletion asked for, else what the kind does.
+fn default_propagation(resource: &Resource, object: &Value) -> Option<Propagation> {
+    let is_asked =
+        meta::finalizers(object).iter().any(|name| [meta::ORPHAN, meta::FOREGROUND].contains(name));
+    (resource.rules.orphans_by_default() && !is_asked).then_some(Propagation::Orphan)
+}
+
 /// Sets the garbage collector's finalizers as the policy asks; says whether they changed.
-fn set_finalizers(object: &mut Value, propagation: Option<Propagation>) -> bool {
-    let Some(propagation) = propagation else { return false };
+fn set_finalizers(object: &mut Value, propagation: Propagation) -> bool {
     let wanted = match propagation {
         Propagation::Background => None,
         Propagation::Foreground => Some(meta::FOREGROUND),

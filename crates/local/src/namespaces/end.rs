@@ -68,7 +68,7 @@ async fn delete_all(client: &Client, kind: &ResourceKind, name: &str, left: &mut
     if remaining(client, &path, 1).await?.count == 0 {
         return Ok(());
     }
-    match client.delete(&path, "").await {
+    match client.delete(&format!("{path}?propagationPolicy=Background"), "").await {
         Err(error) if !error.is_not_found() => return Err(error),
         _ => {}
     }
