@@ -149,7 +149,7 @@ apiVersion: v1\nkind: ConfigMap\nmetadata: {name: five}\n";
     }
     for sentence in [
         "standard input:",
-        "unknown field \"dataa\"",
+        ".dataa: field not declared in schema",
         "did you mean \"DaemonSet\"?",
         "metadata.namespace: Invalid value: \"a b\"",
         "missing.yaml: cannot be read",

@@ -260,18 +260,23 @@ async fn a_policy_that_halts_is_seen_on_a_cluster() {
     });
     let policies = "/apis/everynode.dev/v1alpha1/namespaces/default/rolloutpolicies";
     client.post(policies, policy.to_string()).await.unwrap();
-    eventually("the controller has looked at the policy", LIMIT, async || {
-        let read: Value =
-            serde_json::from_slice(&client.get(&format!("{policies}/careful")).await.unwrap()).unwrap();
-        if read["status"]["phase"] == "Complete" { Ok(()) } else { Err(read["status"].to_string()) }
-    })
-    .await;
+    let written = async |phase: &str| {
+        eventually(&format!("the controller says {phase} of the policy"), LIMIT, async || {
+            let read: Value =
+                serde_json::from_slice(&client.get(&format!("{policies}/careful")).await.unwrap()).unwrap();
+            if read["status"]["phase"] == phase { Ok(()) } else { Err(read["status"].to_string()) }
+        })
+        .await;
+    };
+    written("Complete").await;
     let container = json!([{"name": "main", "image": "example/agent:non-existent"}]);
     let patch = json!({"spec": {"template": {"spec": {"containers": container}}}}).to_string();
     let path = "/apis/apps/v1/namespaces/default/daemonsets/agent";
     client.patch(path, content_type::STRATEGIC_MERGE_PATCH, patch).await.unwrap();
     watch.wait_for("careful: halted in wave 1 of 2 (canary); failed: node-1 (");
     assert!(watch.end().success(), "Ctrl-C ends it well");
+    // Who looks before takes the roll-out for one that begins now.
+    written("Halted").await;
     let run = |arguments: &[&str]| {
         let output = everynode().args(arguments).args(["--kubeconfig", &kubeconfig]).output().unwrap();
         String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()

@@ -93,12 +93,25 @@ async fn apply_once(
     let query = format!("{path}?fieldManager={manager}&fieldValidation=Strict&force=true");
     let body = everynode_model::encode::to_vec(&target.configuration(manifest));
     let after = object(&client.patch(&query, content_type::APPLY_PATCH, body).await?)?;
-    let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
     Ok(match live {
         None => Outcome::Created,
-        Some(live) if version(&live) == version(&after) => Outcome::Unchanged,
+        Some(live) if is_same(&live, &after) => Outcome::Unchanged,
         Some(_) => Outcome::Configured,
     })
+}
+
+/// Whether an object is as it was, but for who manages what of it.
+fn is_same(before: &Value, after: &Value) -> bool {
+    let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+    if version(before) == version(after) {
+        return true;
+    }
+    let bare = |object: &Value| {
+        let mut object = object.clone();
+        drop_server_fields(&mut object);
+        object
+    };
+    bare(before) == bare(after)
 }
 
 fn object(bytes: &[u8]) -> Result<Value, Error> {
