@@ -406,7 +406,7 @@ fn what_was_applied_by_the_server_is_planned_as_it_is_applied_again() {
     let images =
         json!({"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"main\"}": {"f:image": {}}}}}});
     let other = entry("kubectl-set", "Update", images);
-    check(&managed(&[waits.clone()]), &Value::Null, None);
+    check(&managed(std::slice::from_ref(&waits)), &Value::Null, None);
     check(&managed(&[waits.clone(), also]), &json!(7), None);
     check(&managed(&[waits, other]), &Value::Null, Some("conflict with \"kubectl-set\""));
 }
