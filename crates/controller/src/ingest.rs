@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use everynode_client::{Client, Error, Event, ListWatch};
 use everynode_engine::Kind;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -60,9 +60,28 @@ impl Relists {
 /// costs more than the heartbeat, and nothing about a node is that urgent.
 const NODE_REST: Duration = Duration::from_millis(10);
 
-/// How often others may go on before a watch counts as having nothing more: what the network has brought comes one
-/// change at a time, each once the connection's own task has run.
-const TURNS_BEFORE_REST: u32 = 4;
+/// More changes than these in a millisecond are a burst, such as of nodes that join together: it is taken in whole, as
+/// the connection hands its lines on one at a time and a rest after each would make seconds of it.
+const BURST_PER_MILLI: u128 = 2;
+
+/// How long the next change of a burst is waited for.
+const BURST_GAP: Duration = Duration::from_millis(1);
+
+/// What came of a watch since its last rest.
+struct Since {
+    rest: Instant,
+    changes: u128,
+}
+
+impl Since {
+    fn now() -> Since {
+        Since { rest: Instant::now(), changes: 0 }
+    }
+
+    fn is_burst(&self) -> bool {
+        self.changes > BURST_PER_MILLI * self.rest.elapsed().as_millis()
+    }
+}
 
 /// Follows one kind until cancelled, or until nobody listens.
 pub(crate) async fn follow(
@@ -76,20 +95,16 @@ pub(crate) async fn follow(
 ) {
     let path = list.path();
     let mut events = list.clone().run(client.clone());
-    let (mut complaint, mut has_changed) = (Complaint::new(kind_name(kind), plural(kind)), false);
-    let mut turns = 0;
+    let (mut complaint, mut since) = (Complaint::new(kind_name(kind), plural(kind)), Since::now());
     loop {
-        let event = match events.next().now_or_never() {
+        let is_burst = kind == Kind::Node && since.is_burst();
+        let event = match next_at_once(&mut events, is_burst).await {
             Some(event) => event,
-            None if has_changed && kind == Kind::Node && turns < TURNS_BEFORE_REST => {
-                turns += 1;
-                tokio::task::yield_now().await;
-                continue;
-            }
             None => {
-                if std::mem::take(&mut has_changed) && kind == Kind::Node {
+                if since.changes > 0 && kind == Kind::Node {
                     let _ = cancel.run_until_cancelled(tokio::time::sleep(NODE_REST)).await;
                 }
+                since = Since::now();
                 tokio::select! {
                     biased;
                     () = cancel.cancelled() => break,
@@ -109,13 +124,20 @@ pub(crate) async fn follow(
             continue;
         }
         complaint.ended();
-        turns = 0;
-        has_changed = matches!(event, Event::Applied(_) | Event::Deleted(_));
+        since.changes += u128::from(matches!(event, Event::Applied(_) | Event::Deleted(_)));
         let arrival = Arrival { kind, event, at: Instant::now() };
         match cancel.run_until_cancelled(arrivals.send(arrival)).await {
             Some(Ok(())) => {}
             Some(Err(_)) | None => break,
         }
+    }
+}
+
+/// The next event, if it is there or, in a burst, about to come.
+async fn next_at_once<S: Stream + Unpin>(events: &mut S, is_burst: bool) -> Option<Option<S::Item>> {
+    match events.next().now_or_never() {
+        None if is_burst => tokio::time::timeout(BURST_GAP, events.next()).await.ok(),
+        found => found,
     }
 }
 
