@@ -5,12 +5,11 @@ use std::borrow::Cow;
 use crate::ast::{ACCUMULATOR, Expr, Id, Literal, Node};
 use crate::declare;
 
-/// Words that a field may be called and a name of the language not.
-const RESERVED: &[&str] = &[
-    "true",
-    "false",
-    "null",
-    "in",
+/// Words of the language that are values or operators.
+const KEYWORDS: &[&str] = &["true", "false", "null", "in"];
+
+/// Words that are no names.
+pub const RESERVED: &[&str] = &[
     "as",
     "break",
     "const",
@@ -40,7 +39,7 @@ pub fn unescape(name: &str) -> Cow<'_, str> {
         return name.into();
     }
     let inner = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
-    if let Some(inner) = inner.filter(|inner| RESERVED.contains(inner)) {
+    if let Some(inner) = inner.filter(|inner| KEYWORDS.contains(inner) || RESERVED.contains(inner)) {
         return inner.into();
     }
     let (mut plain, mut rest) = (String::new(), name);

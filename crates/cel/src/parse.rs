@@ -3,6 +3,7 @@
 use crate::ast::{Entry, Expr, Id, Literal, Node};
 use crate::lex::{self, Mistake, Token};
 use crate::macros;
+use crate::names::RESERVED;
 
 /// Nesting of an expression.
 const MAX_DEPTH: usize = 48;
@@ -32,27 +33,6 @@ const OPERATORS: &[&[(&str, &str)]] = &[
     ],
     &[("+", "_+_"), ("-", "_-_")],
     &[("*", "_*_"), ("/", "_/_"), ("%", "_%_")],
-];
-
-/// Words that are no names.
-const RESERVED: &[&str] = &[
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
 ];
 
 /// What may begin an expression.
@@ -392,35 +372,40 @@ impl Parser {
         macros::function(&mut self.made, open, name, arguments)
     }
 
-    fn list(&mut self, place: usize, depth: usize) -> Read {
-        let mut items = Vec::new();
-        while !self.takes("]") {
-            if !items.is_empty() {
+    /// What stands between commas, the last of which may be there for nothing, up to the end.
+    fn members<T>(
+        &mut self,
+        end: &str,
+        mut read: impl FnMut(&mut Self) -> Result<T, Mistake>,
+    ) -> Result<Vec<T>, Mistake> {
+        let mut all = Vec::new();
+        while !self.takes(end) {
+            if !all.is_empty() {
                 self.needs(",")?;
-                if self.takes("]") {
+                if self.takes(end) {
                     break;
                 }
             }
-            let is_optional = self.takes("?");
-            items.push((self.expr(depth)?, is_optional));
+            all.push(read(self)?);
         }
+        Ok(all)
+    }
+
+    fn list(&mut self, place: usize, depth: usize) -> Read {
+        let items = self.members("]", |this| {
+            let is_optional = this.takes("?");
+            Ok((this.expr(depth)?, is_optional))
+        })?;
         Ok(self.made.at(place, Node::List(items)))
     }
 
     fn map(&mut self, place: usize, depth: usize) -> Read {
-        let mut entries = Vec::new();
-        while !self.takes("}") {
-            if !entries.is_empty() {
-                self.needs(",")?;
-                if self.takes("}") {
-                    break;
-                }
-            }
-            let optional = self.takes("?");
-            let key = self.expr(depth)?;
-            self.needs(":")?;
-            entries.push(Entry { key, value: self.expr(depth)?, optional });
-        }
+        let entries = self.members("}", |this| {
+            let optional = this.takes("?");
+            let key = this.expr(depth)?;
+            this.needs(":")?;
+            Ok(Entry { key, value: this.expr(depth)?, optional })
+        })?;
         Ok(self.made.at(place, Node::Map(entries)))
     }
 }

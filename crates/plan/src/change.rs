@@ -4,7 +4,7 @@
 use everynode_admission::{convert_and_default, errors_of_new, namespace_is_open};
 use everynode_apimachinery::decode::{Body, decode_body};
 use everynode_apimachinery::managed::{
-    ApplyError, Context, Entry, ManagedFields, Operation, Reset, Versions, View,
+    ApplyError, Context, Entry, ManagedFields, OneVersion, Operation, Reset,
 };
 use everynode_apimachinery::patch::{strategic_merge, three_way};
 use everynode_apimachinery::resource::Resource;
@@ -13,7 +13,6 @@ use everynode_apimachinery::status::{FieldError, Status};
 use everynode_apimachinery::validate::meta::validate_metadata_update;
 use everynode_model::time;
 use everynode_model::{Value, encode};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::file::hex;
@@ -164,23 +163,7 @@ struct Merged {
 }
 
 /// The one version in which DaemonSets are served.
-struct OneVersion(&'static Type);
-
 const VERSION: &str = "apps/v1";
-
-impl Versions for OneVersion {
-    fn view(&self, version: &str) -> Option<View<'_>> {
-        (version == VERSION).then_some(View::Type(self.0))
-    }
-
-    fn convert(&self, object: &Value, to: &str) -> Option<Value> {
-        (to == VERSION).then(|| object.clone())
-    }
-
-    fn nothing(&self) -> Value {
-        json!({"apiVersion": VERSION, "kind": "DaemonSet"})
-    }
-}
 
 impl Apply {
     /// The way of the manager who applied the most of it; nothing where nobody did, or kubectl did from its side.
@@ -210,7 +193,7 @@ impl Apply {
         {
             annotations.shift_remove(three_way::LAST_APPLIED);
         }
-        let (versions, reset) = (OneVersion(ty), Reset::of(resource, ""));
+        let (versions, reset) = (OneVersion { version: VERSION, ty }, Reset::of(resource, ""));
         let context = Context {
             versions: &versions,
             version: VERSION,
@@ -220,12 +203,14 @@ impl Apply {
             now: self.now_seconds,
         };
         let apply = |force| context.apply(live, &manifest, self.managed.clone(), force);
-        let conflicts = match apply(false) {
-            Err(ApplyError::Conflicts(conflicts)) => Some(conflicts.to_string()),
-            _ => None,
-        };
-        let applied = apply(true).map_err(|error| Status::unclassified(error.to_string()))?;
-        Ok(Merged { object: applied.object, conflicts })
+        let failed = |error: ApplyError| Status::unclassified(error.to_string());
+        match apply(false) {
+            Err(ApplyError::Conflicts(conflicts)) => {
+                let object = apply(true).map_err(failed)?.object;
+                Ok(Merged { object, conflicts: Some(conflicts.to_string()) })
+            }
+            applied => Ok(Merged { object: applied.map_err(failed)?.object, conflicts: None }),
+        }
     }
 }
 

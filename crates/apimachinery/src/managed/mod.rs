@@ -32,7 +32,7 @@ pub use reset::Reset;
 pub use scale::{from_scale, in_scale};
 pub use set::{FieldSet, Node};
 pub use text::{NoFieldSet, read as read_fields};
-pub use update::{Applied, ApplyError, Context, Versions};
+pub use update::{Applied, ApplyError, Context, OneVersion, Versions};
 pub use view::{Free, View};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Whose fields are whose after a write.
 
-use everynode_model::Value;
+use everynode_model::{Object, Value};
 
 use super::check;
 use super::compare::{self, Comparison};
@@ -13,6 +13,8 @@ use super::prune::prune;
 use super::reset::Reset;
 use super::set::FieldSet;
 use super::view::{Free, View};
+use crate::decode;
+use crate::schema::Type;
 
 /// How many managers that update are told apart; the oldest ones become one.
 const MAX_UPDATERS: usize = 10;
@@ -29,6 +31,29 @@ pub trait Versions {
     fn convert(&self, object: &Value, to: &str) -> Option<Value>;
     /// An object in the version of the write before it is there, as it is shown.
     fn nothing(&self) -> Value;
+}
+
+/// The one version of what is served in no other.
+#[derive(Debug, Clone, Copy)]
+pub struct OneVersion {
+    /// Such as `autoscaling/v1`.
+    pub version: &'static str,
+    /// The type of the objects.
+    pub ty: &'static Type,
+}
+
+impl Versions for OneVersion {
+    fn view(&self, version: &str) -> Option<View<'_>> {
+        (version == self.version).then_some(View::Type(self.ty))
+    }
+
+    fn convert(&self, object: &Value, to: &str) -> Option<Value> {
+        (to == self.version).then(|| object.clone())
+    }
+
+    fn nothing(&self) -> Value {
+        decode::normalize(self.ty, &Value::Object(Object::new())).unwrap_or_default()
+    }
 }
 
 /// A write, as far as fields and managers are concerned.

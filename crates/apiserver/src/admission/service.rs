@@ -15,9 +15,8 @@ use crate::state::State;
 const FIRST_ADDRESS: u32 = u32::from_be_bytes([10, 96, 1, 0]);
 const ADDRESSES: u32 = 0xfe00;
 
-const FIRST_NODE_PORT: u32 = 30_000;
-const NODE_PORTS: u32 = 2_768;
-const NODE_PORT_RANGE: std::ops::Range<u64> = 30_000..32_768;
+const FIRST_NODE_PORT: u64 = 30_000;
+const LAST_NODE_PORT: u64 = 32_767;
 
 /// The address of a service that has none.
 const HEADLESS: &str = "None";
@@ -136,11 +135,14 @@ fn allocate_node_ports(state: &State, service: &mut Value, given: bool, seed: u3
         // TCP and UDP may share a port, as those of DNS do.
         let again = !own.insert((number, port.text("protocol")));
         let why = match u64::try_from(number) {
-            Ok(number) if again || taken.contains(&number) => "provided port is already allocated",
-            Ok(number) if NODE_PORT_RANGE.contains(&number) => continue,
-            _ => "provided port is not in the valid range. The range of valid ports is 30000-32767",
+            Ok(number) if again || taken.contains(&number) => "provided port is already allocated".to_owned(),
+            Ok(FIRST_NODE_PORT..=LAST_NODE_PORT) => continue,
+            _ => format!(
+                "provided port is not in the valid range. The range of valid ports is \
+                 {FIRST_NODE_PORT}-{LAST_NODE_PORT}"
+            ),
         };
-        let mistake = FieldError::invalid(format!("spec.ports[{index}].nodePort"), number, why);
+        let mistake = FieldError::invalid(format!("spec.ports[{index}].nodePort"), number, &why);
         return Err(invalid(service, mistake));
     }
     taken.extend(node_ports(service));
@@ -148,9 +150,9 @@ fn allocate_node_ports(state: &State, service: &mut Value, given: bool, seed: u3
         if port.number("nodePort") > 0 {
             continue;
         }
-        let free = (0..NODE_PORTS)
-            .map(|step| u64::from(FIRST_NODE_PORT + seed.wrapping_add(step) % NODE_PORTS))
-            .find(|port| !taken.contains(port));
+        let count = LAST_NODE_PORT - FIRST_NODE_PORT + 1;
+        let mut tried = (0..count).map(|step| FIRST_NODE_PORT + (u64::from(seed) + step) % count);
+        let free = tried.find(|port| !taken.contains(port));
         let free = free.ok_or_else(|| Status::internal("no node ports are left"))?;
         taken.insert(free);
         port.put("nodePort", free);

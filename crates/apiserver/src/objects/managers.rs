@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use everynode_apimachinery::decode;
 use everynode_apimachinery::managed::{
-    Applied, ApplyError, Context, MAX_BYTES, MAX_ENTRIES, ManagedFields, Reset, Versions, View, from_scale,
-    in_scale,
+    Applied, ApplyError, Context, MAX_BYTES, MAX_ENTRIES, ManagedFields, OneVersion, Reset, Versions, View,
+    from_scale, in_scale,
 };
 use everynode_apimachinery::resource::{Model, Resource};
 use everynode_apimachinery::schema::Type;
@@ -238,25 +238,8 @@ pub fn applied(
     }
 }
 
-/// The one version of scales.
-struct OfScale(&'static Type);
-
 /// The version of scales.
 const SCALE_VERSION: &str = "autoscaling/v1";
-
-impl Versions for OfScale {
-    fn view(&self, version: &str) -> Option<View<'_>> {
-        (version == SCALE_VERSION).then_some(View::Type(self.0))
-    }
-
-    fn convert(&self, object: &Value, to: &str) -> Option<Value> {
-        (to == SCALE_VERSION).then(|| object.clone())
-    }
-
-    fn nothing(&self) -> Value {
-        decode::normalize(self.0, &Value::Object(Object::new())).unwrap_or_default()
-    }
-}
 
 /// How the scale of an object is written.
 #[derive(Debug, Clone, Copy)]
@@ -284,7 +267,7 @@ pub fn scaled(
     let no_schema = || Status::internal(format!("no schema for {}", resource.type_name));
     let served = Served::new(&state.catalog.registry(), resource, &managed).ok_or_else(no_schema)?;
     let path = |version: &str| served.resource_of(version).map(replicas);
-    let (versions, reset) = (OfScale(ty), Reset::NOTHING);
+    let (versions, reset) = (OneVersion { version: SCALE_VERSION, ty }, Reset::NOTHING);
     let context = Context {
         versions: &versions,
         version: SCALE_VERSION,
